@@ -1,0 +1,1 @@
+"""Which server hosts which blocks: one callable a policy, ``Problem`` in, ``Placement`` out."""

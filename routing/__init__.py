@@ -1,0 +1,1 @@
+"""Which chain of servers a request takes, offline and online."""

@@ -1,0 +1,1 @@
+"""Scenario and plan files: schema, loading, real topologies, generation."""

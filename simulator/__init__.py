@@ -1,0 +1,1 @@
+"""One discrete-event evaluator with equal constants for every method."""
