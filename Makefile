@@ -1,0 +1,43 @@
+# Each target sets itself up: a virtual environment in .venv, then the work.
+PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test lint bench clean help
+
+help:            ## list the targets
+	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/ -/'
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "swarmplan needs Python 3.11 or newer: make PYTHON=/path/to/python3.11 ...")'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.core: setup.cfg pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+$(VENV)/.dev: setup.cfg pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dev]"
+	@touch $@ $(VENV)/.core
+
+demo: $(VENV)/.core  ## PETALS against swarmplan on a shipped scenario
+	$(BIN)/swarmplan scenario show scenarios/demo.toml
+	$(BIN)/swarmplan compare scenarios/demo.toml
+	$(BIN)/swarmplan plan scenarios/demo.toml --output out/demo.plan.json
+	$(BIN)/swarmplan verify out/demo.plan.json scenarios/demo.toml
+	$(BIN)/swarmplan explain scenarios/demo.toml --plan out/demo.plan.json
+
+test: lint  ## lint, types, import contract and every test
+	$(BIN)/python -m pytest --durations=10
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+bench: $(VENV)/.dev  ## every benchmark, each prints its table
+	for b in placement routing simulation; do $(BIN)/python benchmarks/$$b.py || exit 1; done
+
+clean:           ## remove what the other targets made
+	rm -rf $(VENV) build dist out *.egg-info

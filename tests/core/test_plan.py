@@ -1,0 +1,33 @@
+"""Placements, routes and certificates."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from swarmplan.core.plan import Certificate, Placement
+from swarmplan.core.problem import Problem
+
+
+def test_a_placement_offers_all_memory_that_the_weights_leave(tiny: Problem) -> None:
+    placement = Placement.of(tiny, [(0, 4), (3, 6), (0, 0), (5, 6)])
+    assert placement.cache_bytes.tolist() == [2_000, 1_000, 0, 2_000]
+    assert placement.span(2) is None
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=1, max_size=8))
+def test_coverage_counts_the_servers_that_hold_each_block(pairs: list[tuple[int, int]]) -> None:
+    spans = [(min(p), max(p)) for p in pairs]
+    placement = Placement(
+        start=np.array([s for s, _ in spans]),
+        end=np.array([e for _, e in spans]),
+        cache_bytes=np.zeros(len(spans), dtype=np.int64),
+    )
+    expected = [sum(s <= b < e for s, e in spans) for b in range(9)]
+    assert placement.coverage(9).tolist() == expected
+
+
+def test_the_gap_of_a_certificate_is_relative_to_the_objective() -> None:
+    certificate = Certificate(status="feasible", objective=2.0, bound=1.5)
+    assert certificate.gap == pytest.approx(0.25)
+    assert Certificate(status="feasible", objective=2.0).gap is None

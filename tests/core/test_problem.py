@@ -1,0 +1,52 @@
+"""Problem data: shapes are checked, arrays cannot be written."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from swarmplan.core.problem import BlockSpan, Network, Problem, Timing
+
+
+def test_arrays_of_a_problem_are_read_only(tiny: Problem) -> None:
+    with pytest.raises(ValueError, match="read-only"):
+        tiny.network.client_rtt_s[0, 0] = 1.0
+    with pytest.raises(ValueError, match="read-only"):
+        tiny.memory_bytes[0] = 1
+
+
+def test_a_matrix_of_the_wrong_shape_is_refused(tiny: Problem) -> None:
+    network = Network(client_rtt_s=np.zeros((1, 4)), server_rtt_s=np.zeros((4, 4)))
+    with pytest.raises(ValueError, match="client_rtt_s must have shape"):
+        dataclasses.replace(tiny, network=network)
+
+
+def test_max_blocks_never_exceeds_the_model(tiny: Problem) -> None:
+    server = dataclasses.replace(tiny.servers[0], max_blocks=99)
+    changed = dataclasses.replace(tiny, servers=(server, *tiny.servers[1:]))
+    assert changed.max_blocks.tolist() == [6, 6, 6, 6]
+
+
+@pytest.mark.parametrize(("start", "end"), [(-1, 2), (2, 2), (3, 1)])
+def test_an_empty_or_negative_span_is_refused(start: int, end: int) -> None:
+    with pytest.raises(ValueError, match="0 <= start < end"):
+        BlockSpan(start=start, end=end)
+
+
+def test_prefill_is_flat_up_to_the_floor_then_linear() -> None:
+    timing = Timing(
+        decode_base_s=0.1, prefill_floor_s=0.5, prefill_base_s=0.1, prefill_per_token_s=0.01
+    )
+    assert timing.prefill_s(1) == 0.5
+    assert timing.prefill_s(100) == pytest.approx(1.1)
+
+
+def test_decode_grows_with_context_and_batch() -> None:
+    timing = Timing(decode_base_s=0.1, decode_per_context_token_s=0.001, decode_per_sequence_s=0.02)
+    assert timing.decode_s(100) == pytest.approx(0.2)
+    assert timing.decode_s(100, batch=3) == pytest.approx(0.24)
+
+
+def test_a_negative_time_is_refused() -> None:
+    with pytest.raises(ValueError, match="decode_base_s"):
+        Timing(decode_base_s=-1.0)

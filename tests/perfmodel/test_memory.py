@@ -1,0 +1,50 @@
+"""Integer memory rules."""
+
+import dataclasses
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from swarmplan.core.problem import Problem
+from swarmplan.perfmodel.memory import (
+    blocks_that_fit,
+    max_sessions,
+    sessions_for_load,
+    sessions_that_fit,
+)
+
+
+def test_floors_are_taken_on_whole_bytes(tiny: Problem) -> None:
+    # (1.7 - 1) / 0.1 must be 7 slots, not the 6 of floating point.
+    server = dataclasses.replace(tiny.servers[0], memory_bytes=1_700, block_bytes=1_000)
+    model = dataclasses.replace(tiny.model, cache_bytes_per_token=100)
+    planning = dataclasses.replace(tiny.planning, session_tokens=1)
+    problem = dataclasses.replace(
+        tiny, servers=(server, *tiny.servers[1:]), model=model, planning=planning
+    )
+    assert sessions_that_fit(problem, blocks_that_fit(problem, 7)).tolist()[0] == 7
+    assert blocks_that_fit(problem, 8)[0] == 0
+
+
+@given(sessions=st.integers(1, 50))
+def test_the_blocks_that_fit_leave_room_for_the_sessions(tiny: Problem, sessions: int) -> None:
+    blocks = blocks_that_fit(tiny, sessions)
+    used = blocks * (tiny.block_bytes + sessions * tiny.session_bytes)
+    assert (used <= tiny.memory_bytes).all()
+    assert (sessions_that_fit(tiny, blocks)[blocks > 0] >= sessions).all()
+
+
+@pytest.mark.parametrize(
+    ("rate", "response", "most", "expected"),
+    [(0.5, 62.858473, 196, 37), (0.5, 62.858473, 20, 20), (0.001, 1.0, 10, 1), (1.0, 6.25, 99, 9)],
+)
+def test_target_sessions_follow_the_formula(
+    rate: float, response: float, most: int, expected: int
+) -> None:
+    assert sessions_for_load(rate, response, 1.0, most) == expected
+
+
+def test_max_sessions_is_zero_when_the_weights_alone_do_not_fit(tiny: Problem) -> None:
+    servers = tuple(dataclasses.replace(s, memory_bytes=1_000) for s in tiny.servers)
+    assert max_sessions(dataclasses.replace(tiny, servers=servers)) == 0
