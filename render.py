@@ -1,0 +1,101 @@
+"""Printing results: tables on a terminal, TSV in a pipe, one JSON document with ``--json``.
+
+stdout carries results only; progress, warnings and logs go to stderr.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+Progress = Callable[[int, int, str], None]
+
+
+def number(value: float | None, digits: int = 4) -> str:
+    """A figure for people: ``digits`` significant digits, ``-`` when unknown."""
+    if value is None or value != value:
+        return "-"
+    if value == 0 or isinstance(value, int):
+        return str(value)
+    return f"{value:.{digits}g}" if abs(value) < 10**digits else f"{value:,.0f}"
+
+
+def milliseconds(seconds: float | None) -> str:
+    """Seconds shown in ms."""
+    return number(None if seconds is None else seconds * 1e3)
+
+
+def print_json(document: Mapping[str, Any]) -> None:
+    """One JSON document on stdout, keys sorted; NaN and infinity become null."""
+    sys.stdout.write(json.dumps(_strict(document), indent=2, sort_keys=True) + "\n")
+
+
+def _strict(value: Any) -> Any:
+    """Replace what strict JSON cannot carry."""
+    if isinstance(value, float):
+        return value if value - value == 0 else None
+    if isinstance(value, Mapping):
+        return {str(k): _strict(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_strict(v) for v in value]
+    if hasattr(value, "tolist"):
+        return _strict(value.tolist())
+    return value
+
+
+def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """A table: drawn on a terminal, tab-separated (after a ``# title`` line) in a pipe."""
+    cells = [["" if c is None else str(c) for c in row] for row in rows]
+    if not sys.stdout.isatty():
+        lines = [f"# {title}"] if title else []
+        lines += ["\t".join(columns), *("\t".join(row) for row in cells)]
+        sys.stdout.write("\n".join(lines) + "\n\n")
+        return
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=Text(title), title_justify="left", header_style="bold")
+    for i, name in enumerate(columns):
+        numeric = all(_looks_numeric(row[i]) for row in cells)
+        table.add_column(Text(name), justify="right" if numeric and i else "left")
+    for row in cells:
+        table.add_row(*(Text(c) for c in row))
+    Console().print(table)
+
+
+def _looks_numeric(cell: str) -> bool:
+    return not cell or cell[0] in "+-.0123456789"
+
+
+def print_lines(lines: Sequence[str]) -> None:
+    """Plain text on stdout, never interpreted as markup."""
+    sys.stdout.write("\n".join(lines) + "\n")
+
+
+def note(message: str) -> None:
+    """A line for the person at the terminal, on stderr."""
+    sys.stderr.write(message + "\n")
+
+
+@contextmanager
+def progress(label: str, *, quiet: bool = False) -> Iterator[Progress]:
+    """A progress bar on stderr, silent when stderr is not a terminal."""
+    if quiet or not sys.stderr.isatty():
+        yield lambda done, total, what: None
+        return
+    from rich.console import Console
+    from rich.progress import Progress as Bar
+
+    with Bar(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(label, total=None)
+
+        def update(done: int, total: int, what: str) -> None:
+            # rich would read "[eu-1]" in a name as markup.
+            text = f"{label} {what}".replace("[", "\\[")
+            bar.update(task, completed=done, total=total, description=text)
+
+        yield update
