@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..core.problem import FloatArray, Problem, frozen_array
+from ..perfmodel.chains import client_shares
 from ..perfmodel.latency import step_block_s, step_hop_s
 
 
@@ -61,25 +62,6 @@ def step_costs(problem: Problem) -> StepCosts:
     )
 
 
-def client_rates(problem: Problem) -> FloatArray:
-    """(clients,) mean arrival rate of each client, 1/s; equal shares when there is no load.
-
-    A trace counts requests; its rate is spread in proportion.
-    """
-    rates = np.zeros(len(problem.clients))
-    if problem.workload.trace:
-        for request in problem.workload.trace:
-            rates[request.client] += 1.0
-        total = problem.workload.rate_per_s
-        rates *= (total or 1.0) / rates.sum()
-    else:
-        for stream in problem.workload.classes:
-            rates[stream.client] += stream.rate_per_s
-    if not rates.sum() > 0:
-        rates[:] = 1.0 / len(rates)
-    return frozen_array(rates, np.float64)
-
-
 def demand_of(problem: Problem, sessions: int | None = None) -> tuple[Demand, ...]:
     """R concurrent sessions, split over the clients in proportion to their request rates.
 
@@ -103,7 +85,7 @@ def demand_of(problem: Problem, sessions: int | None = None) -> tuple[Demand, ..
         raise ValueError("the number of sessions is not set: give sessions= or planning.sessions")
     if total < 1:
         raise ValueError(f"the number of sessions must be at least 1, got {total}")
-    counts = _largest_remainder(client_rates(problem), total)
+    counts = _largest_remainder(client_shares(problem), total)
     return tuple(
         Demand(client=c, sessions=r, weight_tokens=1.0, cache_bytes=problem.session_bytes)
         for c, r in enumerate(counts)

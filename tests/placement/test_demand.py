@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from swarmplan.core.problem import Problem
 from swarmplan.core.workload import Request, Workload
+from swarmplan.perfmodel.chains import client_shares
 from swarmplan.perfmodel.latency import hop_cost
-from swarmplan.placement.demand import client_rates, demand_of, step_costs
+from swarmplan.placement.demand import demand_of, step_costs
 
 
 def with_rates(problem: Problem, rates: tuple[float, float]) -> Problem:
@@ -54,7 +55,7 @@ def test_a_client_without_load_gets_no_session(tiny: Problem) -> None:
 
 
 def test_no_load_at_all_means_equal_shares(tiny: Problem) -> None:
-    assert client_rates(with_rates(tiny, (0.0, 0.0))).tolist() == [0.5, 0.5]
+    assert client_shares(with_rates(tiny, (0.0, 0.0))).tolist() == [0.5, 0.5]
 
 
 def test_a_trace_is_counted_by_client(tiny: Problem) -> None:
@@ -70,7 +71,7 @@ def test_a_trace_is_counted_by_client(tiny: Problem) -> None:
         for i in range(4)
     )
     problem = dataclasses.replace(tiny, workload=Workload(trace=trace))
-    assert client_rates(problem).tolist() == [0.375, 0.125]
+    assert client_shares(problem).tolist() == [0.75, 0.25]
 
 
 def test_the_step_costs_are_those_of_the_shared_cost_model(tiny: Problem) -> None:
