@@ -20,18 +20,6 @@ FILE = click.Path(path_type=Path, dir_okay=False)
 ADMISSIONS = ("retry", "queue", "notify", "reserve")
 
 
-class _Failure(click.ClickException):
-    """A typed error on its way to stderr, with the exit code of the error tree."""
-
-    def __init__(self, error: SwarmplanError) -> None:
-        super().__init__(str(error))
-        self.exit_code = error.exit_code
-
-    def show(self, file: Any = None) -> None:
-        for line in self.format_message().splitlines():
-            render.note(f"error: {line}")
-
-
 def handle_errors(command: Command) -> Command:
     """Map the error tree to messages and exit codes, in one place."""
 
@@ -41,7 +29,9 @@ def handle_errors(command: Command) -> Command:
         try:
             return command(*args, **kwargs)
         except SwarmplanError as error:
-            raise _Failure(error) from error
+            for line in str(error).splitlines():
+                render.note(f"error: {line}")
+            sys.exit(error.exit_code)
         except KeyboardInterrupt:
             render.note("interrupted")
             sys.exit(130)

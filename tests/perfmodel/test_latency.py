@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from swarmplan.core.plan import Hop, Route
-from swarmplan.core.problem import Problem, Timing
+from swarmplan.core.problem import Problem, Relay, Timing
 from swarmplan.perfmodel.latency import hop_cost, route_time
 
 
-def two_servers(tiny: Problem, relay: str) -> Problem:
+def two_servers(tiny: Problem, relay: Relay) -> Problem:
     """RTT client-A 20, client-B 40, A-B 6; overhead 1, compute 10 a server (ms)."""
     timing = Timing(decode_base_s=0.010, prefill_base_s=0.010)
     servers = tuple(dataclasses.replace(s, timing=timing) for s in tiny.servers[:2])
@@ -30,7 +30,7 @@ ROUTE = Route(hops=(Hop(server=0, start=0, end=1), Hop(server=1, start=1, end=2)
 
 @pytest.mark.parametrize(("relay", "step_s"), [("client", 0.082), ("server", 0.055)])
 def test_a_step_over_two_hops_equals_the_worked_example(
-    tiny: Problem, relay: str, step_s: float
+    tiny: Problem, relay: Relay, step_s: float
 ) -> None:
     time = route_time(two_servers(tiny, relay), 0, ROUTE, 5, 3)
     assert time.tpot_s == pytest.approx(step_s, rel=1e-12)
