@@ -1,0 +1,347 @@
+"""The paper's mixed-integer programme against exhaustive search, with two solvers."""
+
+import dataclasses
+import itertools
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from swarmplan.core.errors import InfeasibleError, NoSolutionInTimeError, SolverUnavailableError
+from swarmplan.core.plan import Placement, PlannedRoute
+from swarmplan.core.problem import (
+    Client,
+    ModelSpec,
+    Network,
+    Planning,
+    Problem,
+    Server,
+    Timing,
+)
+from swarmplan.core.workload import Lengths, RequestClass, Workload
+from swarmplan.perfmodel.latency import hop_cost, step_time_s
+from swarmplan.placement.demand import Demand, demand_of
+from swarmplan.placement.milp.outcome import Progress
+from swarmplan.placement.milp.solve import Milp, solve_milp
+from swarmplan.placement.milp.start import defects
+
+BYTES = 1_000_000
+
+
+def offline(
+    *,
+    blocks: int,
+    tau_ms: list[float],
+    memory: list[float],
+    cache: float,
+    hop_ms: list[list[float]],
+    each: int,
+) -> Problem:
+    """An instance of the paper's offline problem; a block weighs 1, 20 output tokens."""
+    n = len(tau_ms)
+    lengths = Lengths(values=(20,))
+    clients = range(len(hop_ms))
+    return Problem(
+        model=ModelSpec(
+            name="toy",
+            num_blocks=blocks,
+            hidden_size=8,
+            block_bytes=BYTES,
+            cache_bytes_per_token=round(cache * BYTES),
+            activation_bytes_per_token=16,
+        ),
+        servers=tuple(
+            Server(
+                id=f"s{j}",
+                memory_bytes=round(memory[j] * BYTES),
+                block_bytes=BYTES,
+                timing=Timing(decode_base_s=tau_ms[j] / 1e3),
+            )
+            for j in range(n)
+        ),
+        clients=tuple(Client(id=f"c{c}") for c in clients),
+        network=Network(
+            client_rtt_s=np.array(hop_ms) / 1e3,
+            server_rtt_s=np.full((n, n), 0.01) - np.eye(n) / 100,
+        ),
+        workload=Workload(
+            classes=tuple(
+                RequestClass(client=c, rate_per_s=1.0, prompt_tokens=lengths, output_tokens=lengths)
+                for c in clients
+            )
+        ),
+        planning=Planning(
+            prompt_tokens=20, output_tokens=20, session_tokens=1, sessions=each * len(hop_ms)
+        ),
+    )
+
+
+# docs: instances of the offline problem with optima found by exhaustive search (ms, 20 tokens).
+C: dict[str, tuple[dict[str, Any], float]] = {
+    "C1": (dict(blocks=4, cache=0.2, each=2, tau_ms=[8.104, 2.363], memory=[4.199, 3.741],
+                hop_ms=[[109.074, 91.067]]), 8843.0),
+    "C2": (dict(blocks=4, cache=0.2, each=2, tau_ms=[9.711, 11.914, 6.073],
+                memory=[4.043, 5.572, 5.585], hop_ms=[[50.117, 66.449, 35.293]]), 3458.5),
+    "C3": (dict(blocks=5, cache=0.2, each=2, tau_ms=[14.228, 15.56, 14.169, 9.432],
+                memory=[2.931, 2.046, 3.722, 3.609],
+                hop_ms=[[129.535, 120.678, 136.071, 133.677]]), 13130.66),
+    "C4": (dict(blocks=6, cache=0.2, each=2, tau_ms=[2.145, 9.026, 8.941, 3.874],
+                memory=[2.568, 2.874, 3.674, 2.992],
+                hop_ms=[[41.812, 94.1, 58.355, 200.712]]), 12626.8),
+    "C5": (dict(blocks=4, cache=0.2, each=1, tau_ms=[4.524, 2.273, 8.485],
+                memory=[4.9, 3.681, 3.942],
+                hop_ms=[[27.556, 122.474, 213.361], [195.159, 170.993, 46.747]]), 5573.92),
+    "C6": (dict(blocks=4, cache=0.5, each=3, tau_ms=[14.745, 7.357, 12.685, 15.255],
+                memory=[4.329, 2.27, 3.327, 3.532],
+                hop_ms=[[142.572, 168.162, 87.895, 205.676]]), 31931.82),
+    "C7": (dict(blocks=3, cache=0.5, each=4, tau_ms=[5.482, 3.464, 6.06, 9.881],
+                memory=[2.561, 3.103, 2.149, 4.265],
+                hop_ms=[[27.978, 80.855, 181.912, 188.012]]), 23913.76),
+    "C8": (dict(blocks=4, cache=0.2, each=2, tau_ms=[6.125, 9.428, 4.681], memory=[0.9, 9, 9],
+                hop_ms=[[38.58, 182.397, 156.267]]), 6999.64),
+}  # fmt: skip
+
+
+def instance(name: str) -> Problem:
+    return offline(**C[name][0])
+
+
+def total_ms(problem: Problem, objective: float | None) -> float:
+    assert objective is not None
+    return objective * problem.planning.output_tokens * 1e3
+
+
+def check(problem: Problem, placement: Placement, routes: tuple[PlannedRoute, ...]) -> None:
+    assert defects(problem, demand_of(problem), placement, routes) == []
+
+
+@pytest.mark.parametrize("name", sorted(C))
+def test_highs_finds_the_known_optimum(name: str) -> None:
+    problem = instance(name)
+    placement, routes, certificate = solve_milp(problem, gap=0.0)
+    assert total_ms(problem, certificate.objective) == pytest.approx(C[name][1], rel=1e-9)
+    assert certificate.status == "optimal"
+    assert certificate.bound == pytest.approx(certificate.objective, rel=1e-6)
+    check(problem, placement, routes)
+
+
+@pytest.mark.parametrize("name", ["C1", "C2", "C5", "C8"])
+def test_cbc_finds_the_known_optimum(name: str) -> None:
+    problem = instance(name)
+    placement, routes, certificate = solve_milp(problem, solver="cbc", gap=0.0)
+    assert total_ms(problem, certificate.objective) == pytest.approx(C[name][1], rel=1e-9)
+    assert certificate.status == "optimal"
+    check(problem, placement, routes)
+
+
+@pytest.mark.parametrize(("name", "solver"), [("C1", "highs"), ("C2", "highs"), ("C1", "cbc")])
+def test_the_published_form_has_the_same_optimum(name: str, solver: str) -> None:
+    problem = instance(name)
+    _, _, certificate = solve_milp(problem, solver=solver, form="paper", gap=0.0)
+    assert total_ms(problem, certificate.objective) == pytest.approx(C[name][1], rel=1e-9)
+    assert certificate.status == "optimal"
+
+
+def golden(folder: Path) -> Iterator[tuple[str, Problem, dict[str, Any]]]:
+    for path in sorted((folder / "golden" / "bprr").glob("tiny_*.json")):
+        case = json.loads(path.read_text())
+        given = case["inputs"]
+        problem = offline(
+            blocks=given["L"],
+            tau_ms=given["tau"],
+            memory=given["M"],
+            cache=given["sc"],
+            hop_ms=given["RTT"],
+            each=given["n_request_client"],
+        )
+        yield case["name"], problem, case["expected"]["milp"]
+
+
+def test_the_golden_cases_agree_with_exhaustive_search(shared_data: Path) -> None:
+    seen = 0
+    for name, problem, expected in golden(shared_data):
+        seen += 1
+        for solver in ("highs", "cbc") if problem.num_servers < 4 else ("highs",):
+            if expected["status"] == "Optimal":
+                *_, certificate = solve_milp(problem, solver=solver, min_blocks=1, gap=0.0)
+                reached = total_ms(problem, certificate.objective)
+                assert reached == pytest.approx(expected["objective_ms"], rel=1e-9), name
+                assert certificate.status == "optimal"
+            else:
+                with pytest.raises(InfeasibleError, match="infeasible"):
+                    solve_milp(problem, solver=solver, min_blocks=1)
+    assert seen >= 6
+
+
+def test_a_server_too_small_for_a_block_only_harms_the_published_rule() -> None:
+    with pytest.raises(InfeasibleError):
+        solve_milp(instance("C8"), min_blocks=1)
+    placement, _, _ = solve_milp(instance("C8"))
+    assert placement.num_blocks[0] == 0
+
+
+def brute_force(problem: Problem) -> float:
+    """Least total step time over all spans and all ways to route the sessions, seconds."""
+    n, length = problem.num_servers, problem.model.num_blocks
+    spans = [(0, 0)] + [(s, e) for s in range(length) for e in range(s + 1, length + 1)]
+    demand = demand_of(problem)
+    sessions = [d.client for d in demand for _ in range(d.sessions)]
+    costs = [hop_cost(problem, c, 20, 20) for c in range(len(problem.clients))]
+    best = np.inf
+    chains = [p for k in range(1, n + 1) for p in itertools.permutations(range(n), k)]
+    for chosen in itertools.product(spans, repeat=n):
+        left = problem.memory_bytes - [problem.block_bytes[j] * (e - s) for j, (s, e) in
+                                       enumerate(chosen)]  # fmt: skip
+        if (left < 0).any():
+            continue
+        ways = []
+        for chain in chains:
+            position, runs = 0, np.zeros(n, dtype=np.int64)
+            for j in chain:
+                s, e = chosen[j]
+                if not s <= position < e:
+                    break
+                runs[j], position = e - position, e
+            else:
+                if position == length:
+                    ways.append((chain, runs))
+        for pick in itertools.product(ways, repeat=len(sessions)):
+            if (left - problem.session_bytes * sum(runs for _, runs in pick) < 0).any():
+                continue
+            total = 0.0
+            for c, (chain, runs) in zip(sessions, pick, strict=True):
+                total += sum(
+                    costs[c].step_hop_s[j] + costs[c].step_block_s[j] * runs[j] for j in chain
+                )
+            best = min(best, total)
+    return float(best)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_random_instances_with_two_clients_agree_with_brute_force(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    problem = offline(
+        blocks=3,
+        tau_ms=rng.uniform(1, 15, 3).round(3).tolist(),
+        memory=rng.uniform(1.2, 4.5, 3).round(3).tolist(),
+        cache=0.25,
+        hop_ms=rng.uniform(5, 200, (2, 3)).round(3).tolist(),
+        each=1,
+    )
+    expected = brute_force(problem)
+    if np.isinf(expected):
+        with pytest.raises(InfeasibleError):
+            solve_milp(problem)
+        return
+    for form in ("compact", "paper"):
+        *_, certificate = solve_milp(problem, form=form, gap=0.0)
+        assert certificate.objective == pytest.approx(expected, rel=1e-9)
+
+
+def test_a_warm_start_is_accepted_and_never_lost() -> None:
+    problem = instance("C3")
+    # The plan of the greedy heuristic: 38 % above the optimum.
+    start = Placement.of(problem, [(2, 4), (2, 3), (3, 5), (0, 2)])
+    seen: list[Progress] = []
+    *_, certificate = solve_milp(problem, warm_start=start, gap=0.9, on_progress=seen.append)
+    assert certificate.objective is not None
+    assert total_ms(problem, certificate.objective) <= 18127.52 * (1 + 1e-9)
+    *_, best = solve_milp(problem, warm_start=start, gap=0.0, on_progress=seen.append)
+    assert total_ms(problem, best.objective) == pytest.approx(13130.66, rel=1e-9)
+    assert seen
+    assert all(p.gap is None or p.gap >= 0 for p in seen)
+
+
+def test_a_warm_start_without_room_for_the_sessions_is_dropped() -> None:
+    problem = instance("C1")
+    start = Placement.of(problem, [(0, 4), (1, 4)])
+    *_, certificate = solve_milp(problem, warm_start=start, gap=0.0)
+    assert total_ms(problem, certificate.objective) == pytest.approx(8843.0, rel=1e-9)
+
+
+def large() -> Problem:
+    rng = np.random.default_rng(7)
+    return offline(
+        blocks=40,
+        tau_ms=rng.uniform(2, 15, 9).tolist(),
+        memory=rng.uniform(9, 24, 9).tolist(),
+        cache=0.1,
+        hop_ms=rng.uniform(20, 200, (1, 9)).tolist(),
+        each=6,
+    )
+
+
+def test_a_plan_found_within_the_limit_is_never_called_optimal() -> None:
+    problem = large()
+    spans, reached = [], 0
+    for memory in problem.memory_bytes.tolist():
+        blocks = min(memory // (BYTES + 6 * problem.session_bytes), 40)
+        first = min(reached, 40 - blocks)
+        spans.append((first, first + blocks))
+        reached = min(reached + blocks, 40) % 40
+    start = Placement.of(problem, spans)
+    placement, routes, certificate = solve_milp(problem, warm_start=start, time_limit_s=0.5)
+    assert certificate.status == "feasible"
+    assert certificate.objective is not None
+    assert certificate.bound is None or certificate.bound < certificate.objective
+    check(problem, placement, routes)
+
+
+@pytest.mark.parametrize("solver", ["highs", "cbc"])
+def test_no_plan_within_the_limit_is_an_error_of_its_own(solver: str) -> None:
+    with pytest.raises(NoSolutionInTimeError, match="no plan within"):
+        solve_milp(large(), solver=solver, time_limit_s=0.01, form="paper")
+
+
+def test_an_unknown_or_absent_solver_is_named_with_what_to_do() -> None:
+    with pytest.raises(SolverUnavailableError, match=r"installed here: .*HiGHS"):
+        solve_milp(instance("C1"), solver="nonesuch")
+    with pytest.raises(SolverUnavailableError, match=r"licence|install"):
+        solve_milp(instance("C1"), solver="MOSEK")
+
+
+def test_aggregated_sessions_share_one_route_and_carry_no_bound() -> None:
+    problem = instance("C2")
+    placement, routes, certificate = solve_milp(problem, aggregate=True, gap=0.0)
+    assert len(routes) == 1
+    assert routes[0].sessions == 2
+    assert certificate.bound is None
+    assert certificate.status == "feasible"
+    assert total_ms(problem, certificate.objective) >= 3458.5
+    check(problem, placement, routes)
+
+
+def test_weights_count_the_tokens_of_each_client() -> None:
+    problem = instance("C5")
+    demand = [
+        Demand(client=c, sessions=1, weight_tokens=20.0, cache_bytes=problem.session_bytes)
+        for c in range(2)
+    ]
+    *_, certificate = solve_milp(problem, demand=demand, gap=0.0)
+    assert certificate.objective == pytest.approx(5.57392, rel=1e-9)
+
+
+def test_under_server_relay_the_bound_still_holds() -> None:
+    base = instance("C4")
+    network = dataclasses.replace(base.network, relay="server")
+    problem = dataclasses.replace(base, network=network)
+    placement, routes, certificate = solve_milp(problem, gap=0.0)
+    check(problem, placement, routes)
+    cost = hop_cost(problem, 0, 20, 20)
+    assert certificate.objective == pytest.approx(
+        sum(p.sessions * step_time_s(problem, 0, p.route, cost) for p in routes)
+    )
+    assert certificate.bound is not None
+    assert certificate.objective is not None
+    assert certificate.bound <= certificate.objective * (1 + 1e-12)
+
+
+def test_the_placer_returns_the_placement_of_the_best_plan() -> None:
+    problem = instance("C2")
+    placement = Milp(gap=0.0)(problem, seed=3)
+    expected, _, _ = solve_milp(problem, gap=0.0, seed=3)
+    assert placement.start.tolist() == expected.start.tolist()
+    assert placement.end.tolist() == expected.end.tolist()
