@@ -8,6 +8,7 @@ block's weights, so that coefficients stay near 1.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -121,6 +122,8 @@ def build(
     for j in range(n):
         prob += start[j] + blocks[j] <= length, f"c3_{j}"  # (3) a span ends with the model
     _memory(model, run, memory_margin)
+    if form == "compact":
+        _order_alike(model)
     return model
 
 
@@ -179,6 +182,17 @@ def _memory(model: Model, run: Mapping[tuple[int, int, int], Any], margin: float
     for j, terms in enumerate(used):
         room = float(problem.memory_bytes[j]) / unit - margin
         prob += pulp.lpSum(terms) <= room, f"c4_{j}"
+
+
+def _order_alike(model: Model) -> None:
+    """Like bundles in order of their first server: cuts permutations, no optimum."""
+    prob = model.prob
+    for r, (one, two) in enumerate(itertools.pairwise(model.bundles)):
+        if one == two:
+            first = [(j, model.uses[r, SOURCE, j]) for j in range(model.sink)]
+            second = [(j, model.uses[r + 1, SOURCE, j]) for j in range(model.sink)]
+            ordered = pulp.lpSum(j * f for j, f in first) <= pulp.lpSum(j * f for j, f in second)
+            prob += ordered, f"alike_{r}"
 
 
 def _run_compact(model: Model) -> dict[tuple[int, int, int], Any]:

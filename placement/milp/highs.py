@@ -31,11 +31,10 @@ class _Watch:
 
     def __call__(self, kind: Any, _message: str, out: Any, into: Any, _data: Any) -> None:
         """HiGHS' callback; must not raise."""
-        types = highspy.cb.HighsCallbackType
-        if kind in (types.kCallbackMipInterrupt, types.kCallbackSimplexInterrupt):
-            if into is not None:
-                into.user_interrupt = self.stop
-        else:
+        if into is not None:
+            into.user_interrupt = self.stop
+        # The simplex knows nothing of the search tree.
+        if kind != highspy.cb.HighsCallbackType.kCallbackSimplexInterrupt:
             self.state = (out.mip_primal_bound, out.mip_dual_bound)
 
 
@@ -66,7 +65,6 @@ def run_highs(
             types.kCallbackMipInterrupt,
             types.kCallbackSimplexInterrupt,
             types.kCallbackMipImprovingSolution,
-            types.kCallbackMipLogging,
         ],
     )
     prob = model.prob

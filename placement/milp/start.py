@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
@@ -37,7 +38,10 @@ def objective(problem: Problem, demand: Sequence[Demand], routes: Sequence[Plann
 def paths_on(
     problem: Problem, bundles: Sequence[Bundle], placement: Placement
 ) -> list[PlannedRoute] | None:
-    """One route for each bundle in turn, the cheapest that still has memory; None if one fails."""
+    """One route for each bundle in turn, the cheapest that still has memory; None if one fails.
+
+    Routes of like bundles come in order of their first server, as the programme has them.
+    """
     free = problem.memory_bytes - problem.block_bytes * placement.num_blocks
     links = {b.demand.client: link_costs(problem, b.demand.client) for b in bundles}
     paths = []
@@ -51,7 +55,12 @@ def paths_on(
         paths.append(
             PlannedRoute(client=bundle.demand.client, sessions=bundle.sessions, route=route)
         )
-    return paths
+    grouped = itertools.groupby(zip(bundles, paths, strict=True), key=lambda pair: pair[0])
+    return [
+        path
+        for _, group in grouped
+        for path in sorted((p for _, p in group), key=lambda p: p.route.servers[0])
+    ]
 
 
 def _cheapest(

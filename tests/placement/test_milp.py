@@ -3,6 +3,8 @@
 import dataclasses
 import itertools
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -274,15 +276,21 @@ def large() -> Problem:
     )
 
 
-def test_a_plan_found_within_the_limit_is_never_called_optimal() -> None:
-    problem = large()
+def chained(problem: Problem) -> Placement:
+    """Disjoint chains, every server with the blocks that leave room for all sessions."""
+    sessions, length = problem.planning.sessions or 1, problem.model.num_blocks
     spans, reached = [], 0
     for memory in problem.memory_bytes.tolist():
-        blocks = min(memory // (BYTES + 6 * problem.session_bytes), 40)
-        first = min(reached, 40 - blocks)
+        blocks = min(memory // (BYTES + sessions * problem.session_bytes), length)
+        first = min(reached, length - blocks)
         spans.append((first, first + blocks))
-        reached = min(reached + blocks, 40) % 40
-    start = Placement.of(problem, spans)
+        reached = min(reached + blocks, length) % length
+    return Placement.of(problem, spans)
+
+
+def test_a_plan_found_within_the_limit_is_never_called_optimal() -> None:
+    problem = large()
+    start = chained(problem)
     placement, routes, certificate = solve_milp(problem, warm_start=start, time_limit_s=0.5)
     assert certificate.status == "feasible"
     assert certificate.objective is not None
@@ -345,3 +353,33 @@ def test_the_placer_returns_the_placement_of_the_best_plan() -> None:
     expected, _, _ = solve_milp(problem, gap=0.0, seed=3)
     assert placement.start.tolist() == expected.start.tolist()
     assert placement.end.tolist() == expected.end.tolist()
+
+
+INTERRUPTED = """
+import os, signal
+from swarmplan.placement.milp.solve import solve_milp
+from test_milp import chained, large
+
+problem = large()
+sent = []
+
+def stop(progress):
+    if not sent:
+        sent.append(progress)
+        os.kill(os.getpid(), signal.SIGINT)
+
+_, _, certificate = solve_milp(problem, warm_start=chained(problem), on_progress=stop)
+print(certificate.status, certificate.method)
+"""
+
+
+def test_ctrl_c_keeps_the_best_plan() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED],
+        cwd=Path(__file__).parent,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.stdout.strip() == "feasible milp compact (HiGHS, interrupted)", done.stderr
