@@ -1,0 +1,164 @@
+"""Chain composition: golden example, exhaustive search, choice of the capacity."""
+
+import itertools
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from swarmplan.core.errors import HeuristicFailedError
+from swarmplan.core.problem import Client, ModelSpec, Network, Planning, Problem, Server, Timing
+from swarmplan.core.workload import Lengths, RequestClass, Workload
+from swarmplan.perfmodel.chains import gca, job_costs, total_service_rate
+from swarmplan.placement.chains import disjoint_chains, gbp_cr
+
+BLOCK = 1_000_000
+
+
+def jobs(
+    *,
+    blocks: int,
+    memory: list[float],
+    comm_s: list[float],
+    block_s: list[float],
+    cache: float = 0.1,
+    rate_per_s: float = 1.0,
+) -> Problem:
+    """Whole-job times as given: requests of one output token, so only the prompt costs."""
+    one = Lengths(values=(1,))
+    n = len(memory)
+    return Problem(
+        model=ModelSpec(
+            name="toy",
+            num_blocks=blocks,
+            hidden_size=8,
+            block_bytes=BLOCK,
+            cache_bytes_per_token=round(cache * BLOCK),
+            activation_bytes_per_token=16,
+        ),
+        servers=tuple(
+            Server(
+                id=f"j{j + 1}",
+                memory_bytes=round(memory[j] * BLOCK),
+                block_bytes=BLOCK,
+                timing=Timing(decode_base_s=0.0, prefill_base_s=block_s[j]),
+            )
+            for j in range(n)
+        ),
+        clients=(Client(id="c"),),
+        network=Network(client_rtt_s=np.array([comm_s]), server_rtt_s=np.zeros((n, n))),
+        workload=Workload(
+            classes=(
+                RequestClass(client=0, rate_per_s=rate_per_s, prompt_tokens=one, output_tokens=one),
+            )
+        ),
+        planning=Planning(prompt_tokens=1, output_tokens=1, session_tokens=1),
+    )
+
+
+def test_the_worked_example_of_the_paper(shared_data: Path) -> None:
+    case = json.loads((shared_data / "golden" / "chains.json").read_text())["gbp_cr_gca_example"]
+    servers, expected = case["servers"], case["expected"]
+    problem = jobs(
+        blocks=case["blocks"],
+        memory=[s["memory"] for s in servers],
+        comm_s=[s["comm_time"] for s in servers],
+        block_s=[s["time_per_block"] for s in servers],
+        cache=case["cache_size_per_block"],
+        rate_per_s=1e6,
+    )
+    names = [s["name"] for s in servers]
+    made = disjoint_chains(problem, case["reserved_capacity_c"])
+    placement = made.placement
+    assert placement.num_blocks.tolist() == [expected["blocks_per_server_m"][n] for n in names]
+    assert (placement.start + 1).tolist() == [expected["first_block_a_1based"][n] for n in names]
+    assert [names[j] for j in placement.order] == expected["order_by_time_per_block"]
+    assert [[names[j] for j in c] for c in made.chains] == [
+        c["servers"] for c in expected["gbp_cr_chains"]
+    ]
+    rate = sum(1 / c["service_time"] for c in expected["gbp_cr_chains"])
+    assert made.rate_per_s == pytest.approx(rate, rel=1e-9)
+    chains = gca(problem, placement)
+    assert [
+        ([names[j] for j in c.route.servers], [len(h) for h in c.route.hops], c.capacity)
+        for c in chains
+    ] == [(c["servers"], c["blocks_run"], c["capacity"]) for c in expected["gca_chains"]]
+    for chain, golden in zip(chains, expected["gca_chains"], strict=True):
+        assert chain.service_time_s == pytest.approx(golden["service_time"], rel=1e-9)
+    assert total_service_rate(chains) == pytest.approx(expected["total_service_rate"], rel=1e-9)
+
+
+def fewest_chains(problem: Problem, blocks: int, needed: float) -> int | None:
+    """Least number of disjoint groups of servers, each holding the model, with enough rate."""
+    costs = job_costs(problem)
+    seconds = costs.hop_s + costs.block_s * blocks
+    size = math.ceil(problem.model.num_blocks / blocks)
+
+    def best_rate(free: frozenset[int], chains: int) -> float:
+        if chains == 0:
+            return 0.0
+        return max(
+            (
+                1 / float(seconds[list(group)].sum()) + best_rate(free - set(group), chains - 1)
+                for group in itertools.combinations(sorted(free), size)
+            ),
+            default=-math.inf,
+        )
+
+    everyone = frozenset(range(problem.num_servers))
+    for chains in range(1, problem.num_servers // size + 1):
+        if best_rate(everyone, chains) >= needed:
+            return chains
+    return None
+
+
+@given(
+    comm=st.lists(st.integers(1, 90), min_size=2, max_size=7, unique=True),
+    blocks=st.integers(2, 4),
+    load=st.floats(0.1, 3.0),
+    seed=st.integers(0, 99),
+)
+def test_equal_memory_gives_the_fewest_chains_that_carry_the_load(
+    comm: list[int], blocks: int, load: float, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    length, n = 6, len(comm)
+    problem = jobs(
+        blocks=length,
+        memory=[blocks + 0.5] * n,
+        comm_s=[c / 10 for c in comm],
+        block_s=rng.uniform(0.01, 2.0, n).tolist(),
+        rate_per_s=load * 0.7 * 0.2,
+    )
+    needed = problem.workload.rate_per_s / 0.7
+    size = math.ceil(length / blocks)
+    if size > n:
+        with pytest.raises(HeuristicFailedError, match="reserve fewer"):
+            gbp_cr(problem, 1)
+        return
+    fewest = fewest_chains(problem, blocks, needed)
+    made = disjoint_chains(problem, 1)
+    assert len(made.chains) == (fewest if fewest is not None else n // size)
+
+
+def test_servers_beyond_the_target_load_stay_idle_unless_asked_for() -> None:
+    problem = jobs(blocks=2, memory=[2.5] * 4, comm_s=[1.0] * 4, block_s=[0.5] * 4, rate_per_s=0.3)
+    # Each chain is one server of 2 s per job: one session at load 0.7 serves 0.35/s.
+    assert gbp_cr(problem, 1).num_blocks.tolist() == [2, 0, 0, 0]
+    assert gbp_cr(problem, 1, load=None).num_blocks.tolist() == [2, 2, 2, 2]
+
+
+def test_an_unfinished_last_chain_keeps_its_servers() -> None:
+    problem = jobs(blocks=4, memory=[2.5] * 3, comm_s=[1.0] * 3, block_s=[0.5] * 3, rate_per_s=9.0)
+    made = disjoint_chains(problem, 1)
+    assert made.chains == ((0, 1),)
+    assert made.placement.num_blocks.tolist() == [2, 2, 2]
+
+
+def test_a_server_that_holds_no_block_is_left_out() -> None:
+    problem = jobs(blocks=2, memory=[1.05, 2.5], comm_s=[1.0, 1.0], block_s=[0.1, 0.1])
+    assert gbp_cr(problem, 1).num_blocks.tolist() == [0, 2]
