@@ -1,7 +1,7 @@
 """Chains that a placement can serve, how many sessions fit each, and what response they give.
 
 Greedy cache allocation (GCA) and the closed-form bounds on the mean response time of
-"join the fastest free chain" (JFFC), after arXiv 2604.14993; docs/model.md section 7.
+"join the fastest free chain" (JFFC), after arXiv 2604.14993; docs/model.md section 10.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ def gca(problem: Problem, placement: Placement) -> tuple[Chain, ...]:
     """Greedy cache allocation: chains and capacities on any placement, fastest first.
 
     Takes the fastest chain that still has cache, gives it all the sessions that fit, takes their
-    slots away, and repeats until no chain is left (docs/model.md 7.2).
+    slots away, and repeats until no chain is left (docs/model.md 10.3).
 
     Parameters
     ----------

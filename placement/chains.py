@@ -1,7 +1,7 @@
 """Chain composition: disjoint chains with reserved capacity, best plan by a closed-form bound.
 
 GBP-CR (greedy block placement with cache reservation) after arXiv 2604.14993, with GCA and the
-bounds on the mean response of ``perfmodel.chains``; docs/model.md section 7. Comparing it with
+bounds on the mean response of ``perfmodel.chains``; docs/model.md section 10. Comparing it with
 other placements by the same bound is swarmplan's own (the paper chooses c only).
 """
 

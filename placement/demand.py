@@ -1,7 +1,7 @@
 """What an offline planner must serve at once: sessions per client, and what a step costs them.
 
 The mixed-integer programme and the exact method read the same ``Demand`` and the same
-``StepCosts``, so that their objectives can be compared (docs/model.md section 5).
+``StepCosts``, so that their objectives can be compared (docs/model.md section 9).
 """
 
 from __future__ import annotations

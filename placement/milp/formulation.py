@@ -1,4 +1,4 @@
-"""The offline problem as a mixed-integer programme; numbers (1)..(8) are those of docs/model.md 6.
+"""The offline problem as a mixed-integer programme; numbers (1)..(8) are those of docs/model.md 9.
 
 Two forms with the same optimum. ``compact`` writes the products of the route choice with the
 span positions as conditional inequalities; ``paper`` is the published form, which linearises the

@@ -29,7 +29,7 @@ def link_costs(problem: Problem, client: int) -> LinkCosts:
 
     Under client relay every hop pays the round trip to the client. Under server relay the step
     travels source, servers, sink in half round trips; that leaves out the case in which a middle
-    server's own answer reaches the client last (docs/model.md 2.2), so it is a lower bound there
+    server's own answer reaches the client last (docs/model.md 3.1), so it is a lower bound there
     and equal otherwise.
     """
     hop = step_costs(problem).hop_s[client]

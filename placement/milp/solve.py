@@ -50,7 +50,7 @@ def solve_milp(
     time_limit_s : wall-clock limit, building included; None = none.
     gap : stop when incumbent and bound are this near, relative.
     warm_start : a plan to begin with; dropped when its memory cannot hold all sessions.
-    form : ``compact`` (docs/model.md 6) or ``paper``, the published linearisation.
+    form : ``compact`` (docs/model.md 9) or ``paper``, the published linearisation.
     min_blocks : fewest blocks on every server; the published code uses 1.
     aggregate : all sessions of a client share one route. Smaller, but a restriction: the result
         carries no bound.
