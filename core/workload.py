@@ -81,3 +81,22 @@ class Workload:
             span = self.trace[-1].arrival_s - self.trace[0].arrival_s
             return (len(self.trace) - 1) / span if span > 0 else 0.0
         return sum(c.rate_per_s for c in self.classes)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Demand:
+    """Like sessions of one client that are alive at the same time.
+
+    Attributes
+    ----------
+    client : row of the client.
+    sessions : how many of them, R_c >= 1.
+    weight_tokens : output tokens by which one session's step time enters the objective; 1 makes
+        the objective "seconds per output token, summed over the sessions".
+    cache_bytes : cache that one session holds on each block it runs, s_c.
+    """
+
+    client: int
+    sessions: int
+    weight_tokens: float
+    cache_bytes: int

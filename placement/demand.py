@@ -12,27 +12,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..core.problem import FloatArray, Problem, frozen_array
+from ..core.workload import Demand
 from ..perfmodel.chains import client_shares
 from ..perfmodel.latency import step_block_s, step_hop_s
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Demand:
-    """Like sessions of one client that are alive at the same time.
-
-    Attributes
-    ----------
-    client : row of the client.
-    sessions : how many of them, R_c >= 1.
-    weight_tokens : output tokens by which one session's step time enters the objective; 1 makes
-        the objective "seconds per output token, summed over the sessions".
-    cache_bytes : cache that one session holds on each block it runs, s_c.
-    """
-
-    client: int
-    sessions: int
-    weight_tokens: float
-    cache_bytes: int
+__all__ = ["Demand", "StepCosts", "client_rates", "demand_of", "step_costs"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

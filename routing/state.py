@@ -1,0 +1,146 @@
+"""The live swarm as routers see it: cache pools, reservations and when they end."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..core.plan import Placement, Route
+from ..core.problem import FloatArray, IntArray, Problem
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """What one session holds: (server, bytes) pairs and its expected finish."""
+
+    parts: tuple[tuple[int, int], ...]
+    finish_s: float
+
+
+class SwarmState:
+    """Reservations on every server's cache pool.
+
+    A session holds its cache from the moment it is reserved until it is released; ``finish_s`` is
+    when that is expected. Each server keeps its reservations in order of finish, so that "when
+    will this much be free" is a walk over a short sorted list.
+
+    Attributes
+    ----------
+    free_bytes : (n,) pool minus everything reserved; negative while sessions wait in it.
+    down : (n,) servers out of service.
+    version : (n,) grows whenever a server's reservations change, so that routers can remember
+        what they derived from them.
+    """
+
+    def __init__(self, problem: Problem, placement: Placement) -> None:
+        n = problem.num_servers
+        self.placement = placement
+        self.pool_bytes: IntArray = placement.cache_bytes
+        self.free_bytes: IntArray = placement.cache_bytes.copy()
+        self.down = np.zeros(n, dtype=bool)
+        self.version = np.zeros(n, dtype=np.int64)
+        self._token_bytes = problem.model.cache_bytes_per_token
+        self._ends: list[list[tuple[float, int, int]]] = [[] for _ in range(n)]
+        self._held: dict[int, _Held] = {}
+
+    def reserve(self, session: int, route: Route, tokens: int, finish_s: float) -> None:
+        """Hold ``tokens`` tokens of cache for every block that the route runs."""
+        each = tokens * self._token_bytes
+        parts = tuple((h.server, each * len(h)) for h in route.hops)
+        self._held[session] = _Held(parts, finish_s)
+        for j, size in parts:
+            self.free_bytes[j] -= size
+            self.version[j] += 1
+            insort(self._ends[j], (finish_s, session, size))
+
+    def release(self, session: int) -> None:
+        """Give back what a session holds; unknown sessions are ignored."""
+        held = self._held.pop(session, None)
+        if held is None:
+            return
+        for j, size in held.parts:
+            self.free_bytes[j] += size
+            self.version[j] += 1
+            ends = self._ends[j]
+            del ends[bisect_left(ends, (held.finish_s, session, size))]
+
+    def retime(self, session: int, finish_s: float) -> None:
+        """Change when a session is expected to end."""
+        held = self._held[session]
+        self._held[session] = _Held(held.parts, finish_s)
+        for j, size in held.parts:
+            self.version[j] += 1
+            ends = self._ends[j]
+            del ends[bisect_left(ends, (held.finish_s, session, size))]
+            insort(ends, (finish_s, session, size))
+
+    def holds(self, session: int) -> bool:
+        """Whether a session holds cache."""
+        return session in self._held
+
+    def sessions_at(self, server: int) -> tuple[int, ...]:
+        """Sessions that hold cache on a server, by expected finish."""
+        return tuple(session for _, session, _ in self._ends[server])
+
+    def count_at(self, server: int) -> int:
+        """Number of sessions that hold cache on a server."""
+        return len(self._ends[server])
+
+    def set_down(self, server: int, down: bool) -> None:
+        """Take a server out of service, or bring it back."""
+        self.down[server] = down
+
+    def ready_s(self, server: int, need_bytes: int, now_s: float) -> float:
+        """When ``need_bytes`` are free: now, or the earliest finish that frees enough.
+
+        Infinite when the whole pool is too small. docs/model.md, online routing: the q-th
+        earliest finish for the smallest q that frees enough.
+        """
+        if need_bytes > self.pool_bytes[server]:
+            return float("inf")
+        missing = need_bytes - int(self.free_bytes[server])
+        if missing <= 0:
+            return now_s
+        for finish_s, _, size in self._ends[server]:
+            missing -= size
+            if missing <= 0:
+                return max(finish_s, now_s)
+        return float("inf")
+
+    def ready_many_s(self, server: int, needs_bytes: Iterable[int], now_s: float) -> list[float]:
+        """``ready_s`` for several needs in increasing order, in one walk."""
+        ends, free = self._ends[server], int(self.free_bytes[server])
+        pool = int(self.pool_bytes[server])
+        found, i, at = [], 0, now_s
+        for need in needs_bytes:
+            if need > pool:
+                found.append(float("inf"))
+                continue
+            while free < need and i < len(ends):
+                at = max(now_s, ends[i][0])
+                free += ends[i][2]
+                i += 1
+            found.append(at if free >= need else float("inf"))
+        return found
+
+    def wait_s(self, route: Route, tokens: int, now_s: float) -> float:
+        """Longest wait over the hops of a route, seconds from now."""
+        each = tokens * self._token_bytes
+        return max(self.ready_s(h.server, each * len(h), now_s) - now_s for h in route.hops)
+
+    def fits_now(self, route: Route, tokens: int) -> bool:
+        """Whether a session could open at once on every server of a route."""
+        each = tokens * self._token_bytes
+        return all(
+            self.free_bytes[h.server] >= each * len(h) and not self.down[h.server]
+            for h in route.hops
+        )
+
+    def occupancy(self) -> FloatArray:
+        """(n,) share of each pool that is held, 0 for servers without one."""
+        pool = np.maximum(self.pool_bytes, 1)
+        share: FloatArray = np.where(self.pool_bytes > 0, 1.0 - self.free_bytes / pool, 0.0)
+        return share
