@@ -1,0 +1,199 @@
+"""Shipped models, computed from their public configurations.
+
+Parameters of one block, with d = hidden size, a = heads x head size, k = key/value heads x head
+size, f = inner width of the feed-forward network:
+
+* ``bloom``:   ``d(a + 2k) + ad + 2df`` weights, biases ``a + 2k + d + f + d``, two norms of 2d
+* ``falcon``:  ``d(a + 2k) + ad + 2df`` weights, no bias, two norms of 2d
+* ``llama``:   ``d(a + 2k) + ad + 3df`` weights, no bias, two norms of d
+* ``mixtral``: as llama with e feed-forward networks and a router of ``ed`` weights
+
+Bytes of a block follow PETALS (docs/model.md section 1): parameters x bytes per value x 1.01.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Literal
+
+from ..core.errors import ScenarioError
+from ..core.problem import ModelSpec
+
+Family = Literal["bloom", "falcon", "llama", "mixtral"]
+
+BYTES_PER_VALUE = {"bf16": 2.0, "int8": 1.0, "nf4": 4.25 / 8}
+_OVERHEAD = 1.01
+_HALF_PRECISION_BYTES = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Architecture:
+    """The published configuration of a model.
+
+    ``tied_head``: the output head shares the embedding matrix in the published checkpoint.
+    """
+
+    family: Family
+    num_blocks: int
+    hidden_size: int
+    heads: int
+    key_value_heads: int
+    inner_size: int
+    vocabulary: int
+    experts: int = 1
+    tied_head: bool = False
+
+    @property
+    def head_size(self) -> int:
+        """Width of one attention head."""
+        return self.hidden_size // self.heads
+
+    @property
+    def block_parameters(self) -> int:
+        """Parameters of one block (formulas in the module's docstring)."""
+        d, f = self.hidden_size, self.inner_size
+        qkv = self.head_size * (self.heads + 2 * self.key_value_heads)
+        attention = d * qkv + d * d
+        if self.family == "bloom":
+            return attention + 2 * d * f + (qkv + d + f + d) + 4 * d
+        if self.family == "falcon":
+            return attention + 2 * d * f + 4 * d
+        router = self.experts * d if self.family == "mixtral" else 0
+        return attention + 3 * d * f * self.experts + router + 2 * d
+
+    @property
+    def total_parameters(self) -> int:
+        """Parameters of the whole checkpoint: blocks, embedding, head and outer norms."""
+        embedding = self.vocabulary * self.hidden_size
+        norms = {"bloom": 4, "falcon": 2, "llama": 1, "mixtral": 1}[self.family]
+        matrices = 1 if self.tied_head else 2
+        outer = matrices * embedding + norms * self.hidden_size
+        return self.num_blocks * self.block_parameters + outer
+
+
+def _bloom(num_blocks: int, d: int, heads: int) -> Architecture:
+    return Architecture(
+        family="bloom",
+        num_blocks=num_blocks,
+        hidden_size=d,
+        heads=heads,
+        key_value_heads=heads,
+        inner_size=4 * d,
+        vocabulary=250_880,
+        tied_head=True,
+    )
+
+
+def _llama(num_blocks: int, d: int, heads: int, inner: int, vocabulary: int) -> Architecture:
+    return Architecture(
+        family="llama",
+        num_blocks=num_blocks,
+        hidden_size=d,
+        heads=heads,
+        key_value_heads=8,
+        inner_size=inner,
+        vocabulary=vocabulary,
+    )
+
+
+def _falcon(num_blocks: int, d: int, heads: int) -> Architecture:
+    return Architecture(
+        family="falcon",
+        num_blocks=num_blocks,
+        hidden_size=d,
+        heads=heads,
+        key_value_heads=8,
+        inner_size=4 * d,
+        vocabulary=65_024,
+    )
+
+
+_MODELS = {
+    "BLOOM-176B": _bloom(70, 14_336, 112),
+    "BLOOM-7B1": _bloom(30, 4_096, 32),
+    "Falcon-180B": _falcon(80, 14_848, 232),
+    "Falcon-40B": _falcon(60, 8_192, 128),
+    "Llama-2-70B": _llama(80, 8_192, 64, 28_672, 32_000),
+    "Llama-3.1-405B": _llama(126, 16_384, 128, 53_248, 128_256),
+    "Llama-3.1-70B": _llama(80, 8_192, 64, 28_672, 128_256),
+    "Llama-3.1-8B": _llama(32, 4_096, 32, 14_336, 128_256),
+    "Mixtral-8x7B": Architecture(
+        family="mixtral",
+        num_blocks=32,
+        hidden_size=4_096,
+        heads=32,
+        key_value_heads=8,
+        inner_size=14_336,
+        vocabulary=32_000,
+        experts=8,
+    ),
+}
+
+
+def model_names() -> tuple[str, ...]:
+    """Names of the shipped models, sorted."""
+    return tuple(sorted(_MODELS))
+
+
+def architecture(name: str) -> Architecture:
+    """Configuration of a shipped model; upper and lower case are alike.
+
+    Raises
+    ------
+    ScenarioError
+        If there is no such model; the message names near matches.
+    """
+    by_key = {known.casefold(): known for known in _MODELS}
+    found = by_key.get(name.casefold())
+    if found is None:
+        raise unknown_name("model", name, model_names())
+    return _MODELS[found]
+
+
+def block_bytes(name: str, quantisation: str) -> int:
+    """Weights of one block of a shipped model, bytes, at ``bf16``, ``int8`` or ``nf4``."""
+    parameters = architecture(name).block_parameters
+    return int(parameters * _bytes_per_value(quantisation) * _OVERHEAD)
+
+
+def model_spec(name: str, quantisation: str = "nf4") -> ModelSpec:
+    """A shipped model as the planner sees it.
+
+    The attention cache and the hidden states are 16-bit whatever the weights are, as in PETALS.
+
+    Raises
+    ------
+    ScenarioError
+        If the model or the quantisation is unknown.
+    """
+    model = architecture(name)
+    shipped = next(known for known, value in _MODELS.items() if value is model)
+    keys_and_values = 2 * model.key_value_heads * model.head_size
+    return ModelSpec(
+        name=shipped,
+        num_blocks=model.num_blocks,
+        hidden_size=model.hidden_size,
+        block_bytes=block_bytes(name, quantisation),
+        cache_bytes_per_token=keys_and_values * _HALF_PRECISION_BYTES,
+        activation_bytes_per_token=model.hidden_size * _HALF_PRECISION_BYTES,
+        grouped_query=model.key_value_heads < model.heads,
+    )
+
+
+def _bytes_per_value(quantisation: str) -> float:
+    if quantisation not in BYTES_PER_VALUE:
+        raise unknown_name("quantisation", quantisation, tuple(BYTES_PER_VALUE))
+    return BYTES_PER_VALUE[quantisation]
+
+
+def unknown_name(kind: str, name: str, known: tuple[str, ...]) -> ScenarioError:
+    """The error for a name that is in no catalogue, with what it may have meant."""
+    folded = {entry.casefold(): entry for entry in known}
+    near = [folded[k] for k in get_close_matches(name.casefold(), folded, n=3, cutoff=0.5)]
+    hints = [f"did you mean {' or '.join(near)}?"] if near else []
+    if len(known) <= 12:
+        hints.append(f"known: {', '.join(known)}")
+    elif not near:
+        hints.append(f"{len(known)} are known, for example {', '.join(known[:5])}")
+    return ScenarioError.single("", f"unknown {kind} {name!r}; {' '.join(hints)}")
