@@ -16,8 +16,7 @@ from ..core.workload import Demand
 from ..perfmodel.chains import client_shares
 from ..perfmodel.latency import step_block_s, step_hop_s
 
-
-__all__ = ["Demand", "StepCosts", "client_rates", "demand_of", "step_costs"]
+__all__ = ["Demand", "StepCosts", "demand_of", "step_costs"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

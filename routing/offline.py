@@ -11,8 +11,8 @@ from ..core.plan import Placement, PlannedRoute
 from ..core.problem import FloatArray, Problem
 from ..core.workload import Demand, Request
 from ..perfmodel.latency import HopCosts, hop_cost
+from ..perfmodel.shortest import Graph, build_graph, exit_cost_s, link_cost_s, shortest
 from .api import Decision
-from .shortest import Graph, build_graph, exit_cost_s, link_cost_s, shortest
 from .state import SwarmState
 from .ws_rr import refuse
 

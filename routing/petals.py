@@ -16,8 +16,8 @@ from ..core.plan import Placement, Route
 from ..core.problem import FloatArray, Problem
 from ..core.workload import Request
 from ..perfmodel.latency import step_block_s
+from ..perfmodel.shortest import Graph, build_graph, shortest
 from .api import Decision
-from .shortest import Graph, build_graph, shortest
 from .state import SwarmState
 from .ws_rr import refuse
 

@@ -9,8 +9,8 @@ from ..core.plan import Placement
 from ..core.problem import FloatArray, IntArray, Problem
 from ..core.workload import Request
 from ..perfmodel.latency import HopCosts
+from ..perfmodel.shortest import Graph, build_graph, exit_cost_s, link_cost_s, shortest
 from .api import Decision
-from .shortest import Graph, build_graph, exit_cost_s, link_cost_s, shortest
 from .state import SwarmState
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from ..core.plan import Hop, Placement, Route
 from ..core.problem import FloatArray, IntArray, Problem
-from ..perfmodel.latency import HopCost
+from .latency import HopCost
 
 Slices = tuple[tuple[int, slice], ...]
 

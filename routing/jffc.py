@@ -1,0 +1,109 @@
+"""JFFC: join the fastest free chain (arXiv 2604.14993; docs/model.md 10.4)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..core.plan import Placement
+from ..core.problem import FloatArray, IntArray, Problem
+from ..core.workload import Request
+from ..perfmodel.chains import Chain, gca
+from ..perfmodel.latency import hop_cost, route_time
+from .api import Decision
+from .state import SwarmState
+from .ws_rr import WsRr
+
+
+class Jffc:
+    """The fastest chain with room now; else the chain that is free first.
+
+    Made for the ``queue`` admission: a request whose chain has no room waits at the tail of one
+    queue and is asked about again when a session ends. "Fastest" is the time of the
+    representative request from the client who asks. What fixed chains cannot answer (the rest of
+    a route after a loss, chains that are all closed or too small) is left to WS-RR.
+
+    Attributes
+    ----------
+    chains : the chains and capacities that GCA composes on the placement.
+    """
+
+    def __init__(self, problem: Problem, placement: Placement) -> None:
+        self.chains: tuple[Chain, ...] = gca(problem, placement)
+        self._problem = problem
+        self._any_route = WsRr(problem, placement)
+        self._orders: dict[int, tuple[IntArray, FloatArray]] = {}
+        longest = max((len(c.route.hops) for c in self.chains), default=0)
+        shape = (len(self.chains), longest)
+        # Chains of different length in one table; rows are filled up with hops of no blocks.
+        self._server = np.zeros(shape, dtype=np.int64)
+        self._blocks = np.zeros(shape, dtype=np.int64)
+        for k, chain in enumerate(self.chains):
+            for h, hop in enumerate(chain.route.hops):
+                self._server[k, h], self._blocks[k, h] = hop.server, len(hop)
+        self._empty = self._blocks == 0
+
+    def __call__(
+        self,
+        request: Request,
+        state: SwarmState,
+        now_s: float,
+        *,
+        start_block: int = 0,
+        exclude: frozenset[int] = frozenset(),
+    ) -> Decision:
+        """The chain to take, or to wait for; errors as every router."""
+        if start_block == 0 and self.chains:
+            need = self._blocks * self._problem.cache_bytes(request.reserved_tokens)
+            order, seconds = self._fastest_first(request.client)
+            usable = order[self._open(state, exclude)[order]]
+            room = ((state.free_bytes[self._server] >= need) | self._empty).all(axis=1)
+            free = usable[room[usable]]
+            if len(free):
+                k = int(free[0])
+                return Decision(route=self.chains[k].route, cost_s=float(seconds[k]))
+            waits = self._waits(usable, need, state, now_s)
+            if np.isfinite(waits).any():
+                first = int(np.argmin(waits))
+                k = int(usable[first])
+                cost = float(waits[first] + seconds[k])
+                return Decision(route=self.chains[k].route, cost_s=cost)
+        return self._any_route(request, state, now_s, start_block=start_block, exclude=exclude)
+
+    def _fastest_first(self, client: int) -> tuple[IntArray, FloatArray]:
+        """Chains by time for one client (ties: as composed), and the times in seconds."""
+        if client not in self._orders:
+            plan = self._problem.planning
+            lengths = (plan.prompt_tokens, plan.output_tokens)
+            cost = hop_cost(self._problem, client, *lengths)
+            seconds = np.array(
+                [
+                    route_time(self._problem, client, c.route, *lengths, cost=cost).total_s
+                    for c in self.chains
+                ]
+            )
+            self._orders[client] = np.argsort(seconds, kind="stable"), seconds
+        return self._orders[client]
+
+    def _open(self, state: SwarmState, exclude: frozenset[int]) -> np.ndarray:
+        """(K,) chains whose servers may all be used."""
+        if not exclude and not state.down.any():
+            return np.ones(len(self.chains), dtype=bool)
+        closed = state.down.copy()
+        closed[list(exclude)] = True
+        open_chains: np.ndarray = (~closed[self._server] | self._empty).all(axis=1)
+        return open_chains
+
+    def _waits(
+        self, usable: IntArray, need: IntArray, state: SwarmState, now_s: float
+    ) -> FloatArray:
+        """(len(usable),) seconds until each chain has room, infinite when it never will."""
+        servers, sizes = self._server[usable], need[usable]
+        full = (state.free_bytes[servers] < sizes) & (sizes > 0)
+        pairs, where = np.unique(
+            np.stack([servers[full], sizes[full]], axis=1), axis=0, return_inverse=True
+        )
+        ready = [state.ready_s(j, size, now_s) - now_s for j, size in pairs.tolist()]
+        waits = np.zeros(servers.shape)
+        waits[full] = np.array(ready)[where.ravel()]
+        longest: FloatArray = waits.max(axis=1, initial=0.0)
+        return longest
