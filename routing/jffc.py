@@ -32,15 +32,17 @@ class Jffc:
         self._problem = problem
         self._any_route = WsRr(problem, placement)
         self._orders: dict[int, tuple[IntArray, FloatArray]] = {}
+        # The distinct hops (server, blocks) of all chains, each looked at once a decision, and
+        # their numbers by chain; rows are filled up with hop 0, which runs no block.
+        hops = sorted({(h.server, len(h)) for c in self.chains for h in c.route.hops})
+        number = {hop: i for i, hop in enumerate(hops, start=1)}
+        self._server = np.array([0, *(j for j, _ in hops)], dtype=np.int64)
+        self._blocks = np.array([0, *(k for _, k in hops)], dtype=np.int64)
         longest = max((len(c.route.hops) for c in self.chains), default=0)
-        shape = (len(self.chains), longest)
-        # Chains of different length in one table; rows are filled up with hops of no blocks.
-        self._server = np.zeros(shape, dtype=np.int64)
-        self._blocks = np.zeros(shape, dtype=np.int64)
-        for k, chain in enumerate(self.chains):
+        self._hop = np.zeros((len(self.chains), longest), dtype=np.int64)
+        for i, chain in enumerate(self.chains):
             for h, hop in enumerate(chain.route.hops):
-                self._server[k, h], self._blocks[k, h] = hop.server, len(hop)
-        self._empty = self._blocks == 0
+                self._hop[i, h] = number[hop.server, len(hop)]
 
     def __call__(
         self,
@@ -56,12 +58,15 @@ class Jffc:
             need = self._blocks * self._problem.cache_bytes(request.reserved_tokens)
             order, seconds = self._fastest_first(request.client)
             usable = order[self._open(state, exclude)[order]]
-            room = ((state.free_bytes[self._server] >= need) | self._empty).all(axis=1)
-            free = usable[room[usable]]
+            lacks = (state.free_bytes[self._server] < need) & (need > 0)
+            free = usable[~lacks[self._hop[usable]].any(axis=1)]
             if len(free):
                 k = int(free[0])
                 return Decision(route=self.chains[k].route, cost_s=float(seconds[k]))
-            waits = self._waits(usable, need, state, now_s)
+            ready = np.zeros(len(need))
+            for i in np.flatnonzero(lacks).tolist():
+                ready[i] = state.ready_s(int(self._server[i]), int(need[i]), now_s) - now_s
+            waits = ready[self._hop[usable]].max(axis=1)
             if np.isfinite(waits).any():
                 first = int(np.argmin(waits))
                 k = int(usable[first])
@@ -90,20 +95,6 @@ class Jffc:
             return np.ones(len(self.chains), dtype=bool)
         closed = state.down.copy()
         closed[list(exclude)] = True
-        open_chains: np.ndarray = (~closed[self._server] | self._empty).all(axis=1)
+        shut = closed[self._server] & (self._blocks > 0)
+        open_chains: np.ndarray = np.logical_not(shut[self._hop]).all(axis=1)
         return open_chains
-
-    def _waits(
-        self, usable: IntArray, need: IntArray, state: SwarmState, now_s: float
-    ) -> FloatArray:
-        """(len(usable),) seconds until each chain has room, infinite when it never will."""
-        servers, sizes = self._server[usable], need[usable]
-        full = (state.free_bytes[servers] < sizes) & (sizes > 0)
-        pairs, where = np.unique(
-            np.stack([servers[full], sizes[full]], axis=1), axis=0, return_inverse=True
-        )
-        ready = [state.ready_s(j, size, now_s) - now_s for j, size in pairs.tolist()]
-        waits = np.zeros(servers.shape)
-        waits[full] = np.array(ready)[where.ravel()]
-        longest: FloatArray = waits.max(axis=1, initial=0.0)
-        return longest

@@ -118,7 +118,7 @@ def reference_gca(problem: Problem, placement: Placement) -> list[tuple[tuple[in
     slots = [int(b) // problem.session_bytes for b in placement.cache_bytes]
     start, end = placement.start.tolist(), placement.end.tolist()
     servers = [j for j in range(problem.num_servers) if end[j] > start[j]]
-    found = []
+    found: list[tuple[tuple[int, ...], int]] = []
     while True:
         graph = nx.DiGraph()
         graph.add_nodes_from(["source", "sink"])
