@@ -181,6 +181,18 @@ def model_spec(name: str, quantisation: str = "nf4") -> ModelSpec:
     )
 
 
+def block_parameters(model: ModelSpec) -> int:
+    """Parameters of one block: exact for a shipped model, otherwise an estimate.
+
+    The estimate is that of a dense transformer, ``12 d^2``, but no less than 16-bit weights of
+    the stated size would hold.
+    """
+    shipped = {name.casefold(): value for name, value in _MODELS.items()}.get(model.name.casefold())
+    if shipped is not None:
+        return shipped.block_parameters
+    return max(12 * model.hidden_size**2, int(model.block_bytes / (2.0 * _OVERHEAD)))
+
+
 def _bytes_per_value(quantisation: str) -> float:
     if quantisation not in BYTES_PER_VALUE:
         raise unknown_name("quantisation", quantisation, tuple(BYTES_PER_VALUE))

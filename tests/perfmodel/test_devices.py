@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+from swarmplan.core.errors import ScenarioError
+from swarmplan.perfmodel.catalogue import model_spec
+from swarmplan.perfmodel.devices import device, device_names, scaled_timing
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_the_shipped_profiles_come_from_the_script(shared_data: Path) -> None:
+    spec = importlib.util.spec_from_file_location(
+        "derive_profiles", ROOT / "benchmarks" / "derive_profiles.py"
+    )
+    assert spec is not None
+    assert spec.loader is not None
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    shipped = (ROOT / "perfmodel" / "profiles" / "devices.json").read_text(encoding="utf-8")
+    assert script.main(shared_data / "gpu") == shipped
+
+
+def test_profiles_are_sorted_and_say_where_they_come_from() -> None:
+    names = device_names()
+    assert list(names) == sorted(names)
+    assert len(names) == len(set(names)) > 20
+    for name in names:
+        profile = device(name)
+        assert profile.source
+        assert profile.memory_bytes > 8e9
+        assert 0 < profile.timing.decode_s(1024) < profile.timing.prefill_s(2048)
+        assert (profile.fit_mean_error_percent or 0) <= (profile.fit_max_error_percent or 0)
+
+
+def test_published_constants_are_exact() -> None:
+    big, small = device("BPRR-A100"), device("bprr-mig-1g")
+    assert big.timing.decode_base_s == pytest.approx(3.2197e-3, rel=1e-15)
+    assert big.timing.prefill_s(20) == pytest.approx(34.476e-3, rel=1e-15)
+    assert small.timing.prefill_s(20) == pytest.approx(208.4367e-3, rel=1e-15)
+    assert (big.memory_bytes, small.memory_bytes) == (79_130_000_000, 8_200_000_000)
+    assert big.forward_rps == 20829.38146541331
+    assert small.network_rps == 3138.1039624670034
+
+
+def test_a_short_name_is_enough_where_it_is_unique() -> None:
+    assert device("rtx4090") is device("RTX4090/Llama-3.1-8B")
+    with pytest.raises(ScenarioError, match=r"say which model.*H100/Llama-3\.1-70B"):
+        device("H100")
+    with pytest.raises(ScenarioError, match=r"unknown device 'RTX4091'; did you mean RTX4090/"):
+        device("RTX4091")
+
+
+def test_the_measured_model_keeps_its_timing() -> None:
+    profile = device("RTX4090")
+    assert scaled_timing(profile, model_spec("Llama-3.1-8B", "bf16")) == profile.timing
+    bprr = device("BPRR-A100")
+    assert scaled_timing(bprr, model_spec("BLOOM-176B", "nf4")) == bprr.timing
+
+
+def test_bigger_blocks_take_longer_in_proportion() -> None:
+    profile = device("RTX4090")
+    small, large = model_spec("Llama-3.1-8B", "bf16"), model_spec("Llama-3.1-70B", "bf16")
+    ratio = large.block_bytes / small.block_bytes
+    timing = scaled_timing(profile, large)
+    assert timing.decode_s(0) == pytest.approx(ratio * profile.timing.decode_s(0))
+    assert timing.prefill_s(2048) == pytest.approx(ratio * profile.timing.prefill_s(2048))
+    four_bit = scaled_timing(profile, model_spec("Llama-3.1-70B", "nf4"))
+    assert four_bit.decode_s(0) < timing.decode_s(0)
+    assert four_bit.prefill_per_token_s == timing.prefill_per_token_s
+
+
+def test_scaling_predicts_a_measured_larger_model_within_a_quarter() -> None:
+    """H100: from Llama-3.1-8B to 70B, both measured by the same source."""
+    small, large = device("H100/Llama-3.1-8B"), device("H100/Llama-3.1-70B")
+    timing = scaled_timing(small, model_spec("Llama-3.1-70B", "bf16"))
+    for tokens in (1024, 2048):
+        assert timing.prefill_s(tokens) == pytest.approx(large.timing.prefill_s(tokens), rel=0.25)
