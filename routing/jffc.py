@@ -96,5 +96,5 @@ class Jffc:
         closed = state.down.copy()
         closed[list(exclude)] = True
         shut = closed[self._server] & (self._blocks > 0)
-        open_chains: np.ndarray = np.logical_not(shut[self._hop]).all(axis=1)
+        open_chains: np.ndarray = np.asarray(np.logical_not(shut[self._hop]).all(axis=1))
         return open_chains

@@ -139,6 +139,11 @@ class SwarmState:
             for h in route.hops
         )
 
+    def fits_ever(self, route: Route, tokens: int) -> bool:
+        """Whether a session could open on every server of a route if nothing else ran."""
+        each = tokens * self._token_bytes
+        return all(each * len(h) <= self.pool_bytes[h.server] for h in route.hops)
+
     def occupancy(self) -> FloatArray:
         """(n,) share of each pool that is held, 0 for servers without one."""
         pool = np.maximum(self.pool_bytes, 1)
