@@ -132,50 +132,54 @@ class _ChainGraph:
     """Shortest chains over block positions while slots run out.
 
     Under hub-and-spoke a hop into ``j`` costs the same wherever the session comes from, so the
-    states are the positions 0..L instead of the servers: ``best[e][k]`` is the cheapest server
-    that ends at ``e`` and can still run ``k`` blocks.
+    states are the positions 0..L instead of the servers: for every pair of them the cheapest
+    server that still takes a session from one to the other, its span ending there.
     """
 
     def __init__(
         self, placement: Placement, costs: JobCosts, slots: IntArray, num_blocks: int
     ) -> None:
         self._length = num_blocks
-        self._costs = costs
-        self._end = placement.end
-        self._blocks = placement.num_blocks
         self._slots = np.array(slots, dtype=np.int64)
-        self._ending: list[list[int]] = [[] for _ in range(num_blocks + 1)]
-        for j in np.flatnonzero(self._blocks > 0):
-            self._ending[int(self._end[j])].append(int(j))
-        self._price = np.full((num_blocks + 1, num_blocks + 1), np.inf)
-        self._server = np.full((num_blocks + 1, num_blocks + 1), -1, dtype=np.int64)
-        for end in range(1, num_blocks + 1):
-            self._refresh(end)
+        self._most = np.minimum(placement.num_blocks, self._slots)
+        self._ending: dict[int, IntArray] = {}
+        self._table: dict[int, FloatArray] = {}
+        self._price = np.full((num_blocks + 1, num_blocks), np.inf)
+        self._server = np.full((num_blocks + 1, num_blocks), -1, dtype=np.int64)
+        for end in np.unique(placement.end[self._most > 0]).tolist():
+            rows = np.flatnonzero((placement.end == end) & (self._most > 0))
+            run = end - np.arange(end)
+            table = costs.hop_s[rows, None] + costs.block_s[rows, None] * run
+            table[run > self._most[rows, None]] = np.inf
+            self._ending[end], self._table[end] = rows, table
+            self._choose(end, np.arange(end))
 
-    def _refresh(self, end: int) -> None:
-        """Recompute the cheapest server for every number of blocks run up to ``end``."""
-        rows = np.array(self._ending[end], dtype=np.int64)
-        if not len(rows):
-            return
-        run = np.arange(1, end + 1)
-        price = self._costs.hop_s[rows, None] + self._costs.block_s[rows, None] * run
-        most = np.minimum(self._blocks[rows], self._slots[rows])
-        price[run[None, :] > most[:, None]] = np.inf
-        first = np.argmin(price, axis=0)  # ties: lowest index, as rows are in server order
-        # Column p is the position that the hop starts from: p = end - k.
-        self._price[end, end - run] = price[first, run - 1]
-        self._server[end, end - run] = rows[first]
+    def _choose(self, end: int, starts: IntArray) -> None:
+        """Find the cheapest server again for hops from ``starts`` to ``end``."""
+        table = self._table[end][:, starts]
+        first = np.argmin(table, axis=0)  # ties: lowest index, as rows are in server order
+        self._price[end, starts] = table[first, np.arange(len(starts))]
+        self._server[end, starts] = self._ending[end][first]
+
+    def _limit(self, server: int, end: int) -> None:
+        """Drop the hops for which a server has too few slots left."""
+        old, new = int(self._most[server]), int(self._slots[server])
+        if new < old:
+            self._most[server] = new
+            row = int(np.searchsorted(self._ending[end], server))
+            self._table[end][row, end - old : end - new] = np.inf
+            starts = np.arange(end - old, end - new)
+            self._choose(end, starts[self._server[end, starts] == server])
 
     def fastest(self) -> Route | None:
         """The cheapest chain with at least one free session, None when there is none."""
         reach = np.full(self._length + 1, np.inf)
         reach[0] = 0.0
         came = np.zeros(self._length + 1, dtype=np.int64)
-        for end in range(1, self._length + 1):
-            if self._ending[end]:
-                total = reach[:end] + self._price[end, :end]
-                came[end] = start = int(np.argmin(total))
-                reach[end] = total[start]
+        for end in self._ending:
+            total = reach[:end] + self._price[end, :end]
+            came[end] = start = int(np.argmin(total))
+            reach[end] = total[start]
         if not np.isfinite(reach[self._length]):
             return None
         hops: list[Hop] = []
@@ -193,7 +197,7 @@ class _ChainGraph:
         for hop in route.hops:
             self._slots[hop.server] -= capacity * len(hop)
         for hop in route.hops:
-            self._refresh(hop.end)
+            self._limit(hop.server, hop.end)
         return capacity
 
 

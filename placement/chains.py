@@ -1,97 +1,159 @@
-"""Chain composition: disjoint chains with reserved capacity, best plan by a closed-form bound.
+"""Chain composition: the best plan by a closed-form bound on the mean response.
 
-GBP-CR (greedy block placement with cache reservation) after arXiv 2604.14993, with GCA and the
-bounds on the mean response of ``perfmodel.chains``; docs/model.md section 10. Comparing it with
-other placements by the same bound is swarmplan's own (the paper chooses c only).
+GBP-CR over its capacity c, CG-BP and whole-model hosting, each with the chains that GCA finds on
+it, compared by the bounds of ``perfmodel.chains``; docs/model.md 10.6. The published method
+chooses among GBP-CR's c only; putting the other placements beside it is swarmplan's own.
 """
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
-from ..core.errors import HeuristicFailedError
+from ..core.errors import HeuristicFailedError, SwarmplanWarning
 from ..core.plan import Placement
 from ..core.problem import Problem
-from ..perfmodel.chains import job_costs
-from ..perfmodel.memory import blocks_that_fit
+from ..perfmodel.chains import Chain, gca, response_bounds, total_service_rate
+from .cg_bp import place_blocks
+from .gbp_cr import DisjointChains, disjoint_chains, gbp_cr, max_capacity
+from .sessions import require_memory
+from .whole_model import whole_model
 
-TARGET_LOAD = 0.7
+__all__ = [
+    "ChainPlan",
+    "Chains",
+    "DisjointChains",
+    "chain_plan",
+    "chain_plans",
+    "disjoint_chains",
+    "gbp_cr",
+    "max_capacity",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DisjointChains:
-    """Result of GBP-CR.
+class ChainPlan:
+    """A placement with its chains and what the theory says of them.
 
     Attributes
     ----------
-    chains : server rows of each complete chain, in the order built.
-    rate_per_s : sum of 1 / T over the chains, T counting all blocks of every server.
+    name : how the placement was made.
+    rate_per_s : highest load the chains sustain, nu.
+    lower_s, upper_s : bounds on the mean response of JFFC at the workload's rate; infinite when
+        the chains do not sustain it.
     """
 
+    name: str
     placement: Placement
-    chains: tuple[tuple[int, ...], ...]
+    chains: tuple[Chain, ...]
     rate_per_s: float
+    lower_s: float
+    upper_s: float
 
 
-def disjoint_chains(
-    problem: Problem, capacity: int, *, load: float | None = TARGET_LOAD
-) -> DisjointChains:
-    """GBP-CR(c): servers by increasing time per block, filled chain after chain.
+def chain_plan(problem: Problem, placement: Placement, name: str) -> ChainPlan:
+    """GCA on a placement, with the bounds at the workload's rate."""
+    chains = gca(problem, placement)
+    lower, upper = response_bounds(
+        [1.0 / c.service_time_s for c in chains],
+        [c.capacity for c in chains],
+        problem.workload.rate_per_s,
+    )
+    return ChainPlan(
+        name=name,
+        placement=placement,
+        chains=chains,
+        rate_per_s=total_service_rate(chains),
+        lower_s=lower,
+        upper_s=upper,
+    )
 
-    Parameters
-    ----------
-    problem : costs are those of the representative request from the mean client.
-    capacity : sessions c for which every server keeps cache on all of its blocks.
-    load : stop once the chains serve the workload at this load; the servers left over stay idle.
-        None = place all servers.
+
+def chain_plans(problem: Problem) -> tuple[ChainPlan, ...]:
+    """Plans of GBP-CR over c, CG-BP over R and whole-model hosting, each with GCA, best first.
+
+    Ordered by the lower bound on the mean response, then by the load sustained. GBP-CR is taken
+    twice, as published (spare servers idle) and with all servers placed. All values of c are
+    tried on small swarms, a geometric grid and the neighbourhood of its best on large ones.
 
     Raises
     ------
+    InfeasibleError
+        If all memory together cannot hold the model with one session.
     HeuristicFailedError
-        If the servers together hold less than one model at this capacity.
+        If no placement tried has a chain.
     """
-    length = problem.model.num_blocks
-    blocks = blocks_that_fit(problem, capacity)
-    costs = job_costs(problem)
-    seconds = costs.hop_s + costs.block_s * blocks
-    per_block = np.where(blocks > 0, seconds / np.maximum(blocks, 1), np.inf)
-    order = [int(j) for j in np.argsort(per_block, kind="stable") if blocks[j] > 0]
-    enough = np.inf if load is None else problem.workload.rate_per_s / (load * capacity)
-    spans = [(0, 0)] * problem.num_servers
-    done: list[tuple[int, ...]] = []
-    chain: list[int] = []
-    reached, total_s, rate = 0, 0.0, 0.0
-    for j in order:
-        first = min(reached, length - int(blocks[j]))
-        spans[j] = (first, first + int(blocks[j]))
-        chain.append(j)
-        total_s += float(seconds[j])
-        reached = min(reached + int(blocks[j]), length)
-        if reached < length:
-            continue
-        rate += 1.0 / total_s
-        done.append(tuple(chain))
-        chain, reached, total_s = [], 0, 0.0
-        if rate >= enough:
-            break
-    if not done:
+    require_memory(problem)
+    search = _Search(problem)
+    search.evaluate("whole-model", whole_model)
+    most = max_capacity(problem)
+    steps = min(most, 48, max(24, 9600 // problem.num_servers))
+    grid = sorted({round(c) for c in np.geomspace(1, most, steps)})
+    grid = list(range(1, most + 1)) if most == steps else grid
+    best = grid.index(min(grid, key=search.badness))
+    if most > steps:
+        low, high = grid[max(best - 1, 0)], grid[min(best + 1, len(grid) - 1)]
+        for c in np.unique(np.linspace(low, high, 8).round().astype(int)).tolist():
+            search.badness(c)
+    if not search.plans:
         raise HeuristicFailedError(
-            f"GBP-CR with room for {capacity} sessions fits {int(blocks.sum())} blocks in all, "
-            f"the model has {length}; reserve fewer sessions or shorter ones"
+            "no placement tried (GBP-CR, CG-BP, whole-model) has a chain with room for a session; "
+            "no proof that no plan exists: try the exact method"
         )
-    used = [j for j in order if spans[j] != (0, 0)]
-    placement = Placement.of(problem, spans, order=used)
-    return DisjointChains(placement=placement, chains=tuple(done), rate_per_s=rate)
+    return tuple(sorted(search.plans.values(), key=_badness))
 
 
-def gbp_cr(problem: Problem, capacity: int, *, load: float | None = TARGET_LOAD) -> Placement:
-    """Placement of GBP-CR(c); see ``disjoint_chains``."""
-    return disjoint_chains(problem, capacity, load=load).placement
+def _badness(plan: ChainPlan) -> tuple[float, float]:
+    return (plan.lower_s, -plan.rate_per_s)
 
 
-def max_capacity(problem: Problem) -> int:
-    """Largest c worth trying: sessions that fit beside one block on the roomiest server."""
-    spare = problem.memory_bytes - problem.block_bytes
-    return max(0, int(spare.max()) // problem.session_bytes)
+class _Search:
+    """The plans evaluated so far, by spans: many values of c give the same placement."""
+
+    def __init__(self, problem: Problem) -> None:
+        self._problem = problem
+        self.plans: dict[bytes, ChainPlan] = {}
+        self._badness: dict[int, tuple[float, float]] = {}
+
+    def evaluate(self, name: str, make: Callable[[Problem], Placement]) -> ChainPlan | None:
+        """The plan of one placement; None when it cannot be made or has no chain."""
+        try:
+            with warnings.catch_warnings():
+                # Servers too small for this candidate are no news about the plan that wins.
+                warnings.simplefilter("ignore", SwarmplanWarning)
+                placement = make(self._problem)
+        except HeuristicFailedError:
+            return None
+        key = placement.start.tobytes() + placement.end.tobytes()
+        if key not in self.plans:
+            plan = chain_plan(self._problem, placement, name)
+            if not plan.chains:
+                return None
+            self.plans[key] = plan
+        return self.plans[key]
+
+    def badness(self, sessions: int) -> tuple[float, float]:
+        """Of the best plan for this many sessions: GBP-CR with and without spares, CG-BP."""
+        if sessions not in self._badness:
+            made = (
+                self.evaluate(f"gbp-cr c={sessions}", lambda p: gbp_cr(p, sessions)),
+                self.evaluate(
+                    f"gbp-cr c={sessions}, no spares", lambda p: gbp_cr(p, sessions, load=None)
+                ),
+                self.evaluate(f"cg-bp R={sessions}", lambda p: place_blocks(p, sessions)),
+            )
+            known = [_badness(plan) for plan in made if plan is not None]
+            self._badness[sessions] = min(known, default=(np.inf, 0.0))
+        return self._badness[sessions]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chains:
+    """Chain composition as a placer; meant for the JFFC router and the queue admission."""
+
+    def __call__(self, problem: Problem, *, seed: int = 0) -> Placement:
+        """Placement of the plan with the least lower bound; errors as ``chain_plans``."""
+        return chain_plans(problem)[0].placement

@@ -10,6 +10,7 @@ from ...core.errors import InfeasibleError, NoSolutionInTimeError, SolverError
 from ...core.plan import Certificate, Placement, PlannedRoute
 from ...core.problem import Problem
 from ..demand import Demand, demand_of
+from ..sessions import target_sessions
 from .formulation import Form, Model, build, bundles_of, full_start
 from .generic import run_generic, solver_name
 from .outcome import Limits, OnProgress, Outcome, Progress
@@ -45,7 +46,8 @@ def solve_milp(
     Parameters
     ----------
     problem : the problem.
-    demand : the sessions; ``demand_of(problem, sessions)`` when left out.
+    demand : the sessions, client by client; split from ``sessions`` when left out.
+    sessions : R; ``target_sessions(problem)`` when left out.
     solver : ``highs``, ``cbc`` or any solver that PuLP lists.
     time_limit_s : wall-clock limit, building included; None = none.
     gap : stop when incumbent and bound are this near, relative.
@@ -74,7 +76,9 @@ def solve_milp(
     """
     began = time.monotonic()
     name = solver_name(solver)
-    wanted = tuple(demand_of(problem, sessions) if demand is None else demand)
+    if demand is None:
+        demand = demand_of(problem, target_sessions(problem) if sessions is None else sessions)
+    wanted = tuple(demand)
     paths = _usable_start(problem, wanted, warm_start, min_blocks, aggregate)
     bound: float | None = None
     for margin in _MARGINS:

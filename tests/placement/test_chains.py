@@ -10,11 +10,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from swarmplan.core.errors import HeuristicFailedError
+from swarmplan.core.errors import HeuristicFailedError, InfeasibleError
 from swarmplan.core.problem import Client, ModelSpec, Network, Planning, Problem, Server, Timing
 from swarmplan.core.workload import Lengths, RequestClass, Workload
 from swarmplan.perfmodel.chains import gca, job_costs, total_service_rate
-from swarmplan.placement.chains import disjoint_chains, gbp_cr
+from swarmplan.placement.chains import (
+    Chains,
+    chain_plan,
+    chain_plans,
+    disjoint_chains,
+    gbp_cr,
+    max_capacity,
+)
 
 BLOCK = 1_000_000
 
@@ -162,3 +169,60 @@ def test_an_unfinished_last_chain_keeps_its_servers() -> None:
 def test_a_server_that_holds_no_block_is_left_out() -> None:
     problem = jobs(blocks=2, memory=[1.05, 2.5], comm_s=[1.0, 1.0], block_s=[0.1, 0.1])
     assert gbp_cr(problem, 1).num_blocks.tolist() == [0, 2]
+
+
+def mixed(rate_per_s: float, cache: float = 0.1) -> Problem:
+    """Two large and five small servers for six blocks."""
+    return jobs(
+        blocks=6,
+        memory=[9.0, 8.0, 4.0, 4.0, 3.5, 3.0, 2.5],
+        comm_s=[0.5, 2.0, 0.4, 0.6, 0.3, 0.8, 0.2],
+        block_s=[0.2, 0.1, 0.4, 0.3, 0.5, 0.4, 0.6],
+        cache=cache,
+        rate_per_s=rate_per_s,
+    )
+
+
+@pytest.mark.parametrize("rate", [0.1, 1.0, 3.0, 6.0])
+def test_the_best_plan_is_no_worse_than_any_candidate(rate: float) -> None:
+    problem = mixed(rate)
+    plans = chain_plans(problem)
+    for c in range(1, max_capacity(problem) + 1):
+        for load in (0.7, None):
+            other = chain_plan(problem, gbp_cr(problem, c, load=load), "other")
+            assert plans[0].lower_s <= other.lower_s
+    assert all(p.lower_s <= p.upper_s * (1 + 1e-12) for p in plans)
+    assert all(p.chains and p.rate_per_s > 0 for p in plans)
+    names = {p.name.split(" ")[0] for p in plans}
+    assert {"whole-model", "gbp-cr"} <= names
+    assert Chains()(problem).start.tolist() == plans[0].placement.start.tolist()
+
+
+def test_more_load_reserves_more_cache() -> None:
+    light, heavy = chain_plans(mixed(0.05))[0], chain_plans(mixed(9.0))[0]
+    assert light.lower_s < heavy.lower_s
+    assert light.rate_per_s < heavy.rate_per_s
+
+
+def test_beyond_all_capacity_the_plan_that_sustains_most_comes_first() -> None:
+    plans = chain_plans(mixed(1e4))
+    assert math.isinf(plans[0].lower_s)
+    assert plans[0].rate_per_s == max(p.rate_per_s for p in plans)
+
+
+def test_many_values_of_c_are_searched_on_a_grid_that_keeps_the_ends() -> None:
+    problem = mixed(1.0, cache=0.005)
+    assert max_capacity(problem) > 100
+    plans = chain_plans(problem)
+    best = min(
+        chain_plan(problem, gbp_cr(problem, c, load=None), "").lower_s
+        for c in range(1, max_capacity(problem) + 1)
+    )
+    assert plans[0].lower_s <= best * 1.02
+
+
+def test_too_little_memory_in_all_is_proven_infeasible() -> None:
+    problem = jobs(blocks=6, memory=[2.5, 3.5], comm_s=[1.0] * 2, block_s=[1.0] * 2)
+    assert max_capacity(problem) == 0
+    with pytest.raises(InfeasibleError, match="can host 5 of the 6 blocks"):
+        chain_plans(problem)
