@@ -1,0 +1,96 @@
+"""Robust non-negative fits of block times: relative errors, at most three coefficients."""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import numpy as np
+
+from ..core.problem import FloatArray
+
+HUBER_SHARE = 0.05  # relative residuals beyond this lose weight
+_ITERATIONS = 30
+
+
+def fit_nonnegative(columns: FloatArray, measured: FloatArray) -> FloatArray:
+    """Coefficients >= 0 of a linear formula, by Huber's loss on the relative residuals.
+
+    Parameters
+    ----------
+    columns : (points, k) regressors, k <= 3.
+    measured : (points,) positive values.
+
+    Returns
+    -------
+    (k,) coefficients.
+
+    Notes
+    -----
+    Iteratively reweighted least squares; every step is solved exactly by trying all sets of
+    coefficients that are not zero. Of equally good sets the smallest wins, so a formula with
+    more terms than the data can tell apart stays simple.
+    """
+    scaled = columns / measured[:, None]
+    weights = np.ones(len(measured))
+    best = np.zeros(columns.shape[1])
+    for _ in range(_ITERATIONS):
+        previous = best
+        best = _least_squares(scaled, weights)
+        residual = np.abs(scaled @ best - 1.0)
+        weights = np.minimum(1.0, HUBER_SHARE / np.maximum(residual, HUBER_SHARE))
+        if np.allclose(best, previous, rtol=1e-12, atol=0.0):
+            break
+    return best
+
+
+def _least_squares(scaled: FloatArray, weights: FloatArray) -> FloatArray:
+    """Non-negative minimiser of ``sum w (scaled @ x - 1)^2`` by enumeration of supports."""
+    root = np.sqrt(weights)
+    rows, target = scaled * root[:, None], root
+    count = scaled.shape[1]
+    best, best_loss = np.zeros(count), float(target @ target)
+    for size in range(1, count + 1):
+        for support in combinations(range(count), size):
+            x, *_ = np.linalg.lstsq(rows[:, support], target, rcond=None)
+            if (x < 0).any():
+                continue
+            loss = float(np.sum((rows[:, support] @ x - target) ** 2))
+            if loss < best_loss * (1.0 - 1e-9) - 1e-24:
+                best, best_loss = np.zeros(count), loss
+                best[list(support)] = x
+    return best
+
+
+def fit_decode(context: FloatArray, batch: FloatArray, measured: FloatArray) -> FloatArray:
+    """(3,) base, per context token, per further sequence of ``c + d context + g (batch - 1)``."""
+    columns = np.column_stack([np.ones_like(context), context, batch - 1.0])
+    return fit_nonnegative(columns, measured)
+
+
+def fit_prefill(tokens: FloatArray, measured: FloatArray) -> FloatArray:
+    """(3,) floor, base, per token of ``max(floor, base + per_token tokens)``.
+
+    Every split of the prompt lengths into a flat and a sloped part is tried, at least two lengths
+    sloped; the split with the smallest Huber loss over all points wins, the fewest flat points
+    among equals.
+    """
+    lengths = np.unique(tokens)
+    best, best_loss = np.zeros(3), np.inf
+    for flat_count in range(max(1, len(lengths) - 1)):
+        flat = tokens < lengths[flat_count]
+        line_columns = np.column_stack([np.ones_like(tokens), tokens])[~flat]
+        line = fit_nonnegative(line_columns, measured[~flat])
+        floor = 0.0
+        if flat.any():
+            floor = float(fit_nonnegative(np.ones((int(flat.sum()), 1)), measured[flat])[0])
+        predicted = np.maximum(floor, line[0] + line[1] * tokens)
+        loss = _huber(predicted / measured - 1.0)
+        if loss < best_loss * (1.0 - 1e-6) - 1e-15:
+            best, best_loss = np.array([floor, line[0], line[1]]), loss
+    return best
+
+
+def _huber(residual: FloatArray) -> float:
+    size = np.abs(residual)
+    loss = np.where(size <= HUBER_SHARE, size**2 / 2.0, HUBER_SHARE * (size - HUBER_SHARE / 2.0))
+    return float(loss.sum())

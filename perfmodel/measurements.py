@@ -1,0 +1,170 @@
+"""Reading measurements: the CSV table of block times and PETALS' throughput file."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from ..core.errors import CalibrationError
+
+COLUMNS = ("phase", "prompt_tokens", "context_tokens", "batch", "ms_per_block")
+_MOST_PROBLEMS = 20
+_LARGEST_COUNT = 10**9
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measurement:
+    """One measured step of one block; ``tokens`` = prompt (prefill) or context (decode)."""
+
+    phase: Literal["prefill", "decode"]
+    tokens: int
+    batch: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PetalsRates:
+    """One entry of PETALS' throughput file, tokens/s (forward and inference per block)."""
+
+    key: str
+    forward_rps: float
+    inference_rps: float
+    network_rps: float | None
+
+
+class _CellError(ValueError):
+    """A cell that cannot be used: column and reason."""
+
+    def __init__(self, column: str, reason: str) -> None:
+        super().__init__(f"{column}: {reason}")
+
+
+def read_text(path: Path) -> str:
+    """Content of a UTF-8 file.
+
+    Raises
+    ------
+    CalibrationError
+        If it cannot be read.
+    """
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise CalibrationError(f"cannot read {path}: {error}") from error
+
+
+def read_measurements(path: Path) -> tuple[Measurement, ...]:
+    """All rows of the table.
+
+    Raises
+    ------
+    CalibrationError
+        Naming ``file:line:column`` of every malformed cell, up to 20.
+    """
+    rows = csv.reader(io.StringIO(read_text(path), newline=""), strict=True)
+    problems: list[str] = []
+    found: list[Measurement] = []
+    try:
+        header = [cell.strip() for cell in next(rows, [])]
+        if absent := [column for column in COLUMNS if column not in header]:
+            raise CalibrationError(
+                f"{path.name}:1: missing column {', '.join(absent)}; need {','.join(COLUMNS)}"
+            )
+        for cells in rows:
+            if not any(cell.strip() for cell in cells):
+                continue
+            row = {column: cell.strip() for column, cell in zip(header, cells, strict=False)}
+            try:
+                found.append(_measurement(row))
+            except _CellError as error:
+                problems.append(f"{path.name}:{rows.line_num}:{error}")
+    except csv.Error as error:
+        problems.append(f"{path.name}:{rows.line_num}: {error}")
+    if problems:
+        more = len(problems) - _MOST_PROBLEMS
+        tail = [f"and {more} more"] if more > 0 else []
+        raise CalibrationError("\n".join(problems[:_MOST_PROBLEMS] + tail))
+    return tuple(found)
+
+
+def _measurement(row: Mapping[str, str]) -> Measurement:
+    phase = row.get("phase", "")
+    batch = _count(row, "batch", least=1, default=1)
+    seconds = _milliseconds(row) / 1e3
+    if phase == "prefill":
+        if _count(row, "context_tokens", least=0, default=0):
+            raise _CellError("context_tokens", "prefill is measured with an empty cache, leave 0")
+        tokens = _count(row, "prompt_tokens", least=1)
+        return Measurement(phase="prefill", tokens=tokens, batch=batch, seconds=seconds)
+    if phase == "decode":
+        tokens = _count(row, "context_tokens", least=0)
+        return Measurement(phase="decode", tokens=tokens, batch=batch, seconds=seconds)
+    raise _CellError("phase", f"must be prefill or decode, got {phase!r}")
+
+
+def _count(row: Mapping[str, str], column: str, *, least: int, default: int | None = None) -> int:
+    text = row.get(column, "")
+    if not text and default is not None:
+        return default
+    if not (text.isascii() and text.isdecimal() and len(text) <= 10):
+        raise _CellError(column, f"must be a whole number, got {text!r}")
+    value = int(text)
+    if not least <= value <= _LARGEST_COUNT:
+        raise _CellError(column, f"must lie in {least} .. {_LARGEST_COUNT}, got {value}")
+    return value
+
+
+def _milliseconds(row: Mapping[str, str]) -> float:
+    text = row.get("ms_per_block", "")
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not (1e-9 <= value <= 1e9):
+        raise _CellError("ms_per_block", f"must be a positive number of milliseconds, got {text!r}")
+    return value
+
+
+def read_petals_rates(path: Path, name: str) -> PetalsRates:
+    """The entry of a PETALS throughput file; with several, the one whose key contains ``name``.
+
+    Raises
+    ------
+    CalibrationError
+        If the file is malformed or the entry is not clear.
+    """
+    try:
+        content = json.loads(read_text(path))
+    except (ValueError, RecursionError) as error:
+        raise CalibrationError(f"{path.name}: not valid JSON: {error}") from error
+    entries = content.items() if isinstance(content, dict) else ()
+    found = {str(k): v for k, v in entries if isinstance(v, dict) and "inference_rps" in v}
+    if len(found) > 1:
+        found = {k: v for k, v in found.items() if name.casefold() in k.casefold()} or found
+    if len(found) != 1:
+        keys = ", ".join(found) or "none"
+        raise CalibrationError(
+            f"{path.name}: need exactly one entry with inference_rps, found: {keys}; with several, "
+            "give a name that occurs in one key"
+        )
+    key, rates = found.popitem()
+    network = None if rates.get("network_rps") is None else _rate(path, key, rates, "network_rps")
+    return PetalsRates(
+        key=key,
+        forward_rps=_rate(path, key, rates, "forward_rps"),
+        inference_rps=_rate(path, key, rates, "inference_rps"),
+        network_rps=network,
+    )
+
+
+def _rate(path: Path, key: str, rates: Mapping[str, Any], field: str) -> float:
+    value = rates.get(field)
+    if isinstance(value, int | float) and not isinstance(value, bool) and 1e-9 < value < 1e15:
+        return float(value)
+    raise CalibrationError(f"{path.name}: {key}.{field} must be a positive number, got {value!r}")

@@ -1,0 +1,213 @@
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from swarmplan.core.errors import CalibrationError
+from swarmplan.core.problem import Timing
+from swarmplan.perfmodel.calibrate import calibrate_file, read_profile, write_profile
+from swarmplan.perfmodel.fitting import fit_decode, fit_nonnegative, fit_prefill
+
+HEADER = "phase,prompt_tokens,context_tokens,batch,ms_per_block\n"
+PROMPTS = (1, 16, 64, 128, 256, 512, 1024, 2048)
+CONTEXTS = (0, 128, 512, 2048, 8192)
+TRUE = Timing(
+    decode_base_s=0.5e-3,
+    decode_per_context_token_s=3e-9,
+    decode_per_sequence_s=0.02e-3,
+    prefill_floor_s=0.55e-3,
+    prefill_base_s=0.2e-3,
+    prefill_per_token_s=2.5e-6,
+)
+
+
+def table(timing: Timing = TRUE) -> str:
+    prefill = [f"prefill,{t},,1,{timing.prefill_s(t) * 1e3!r}" for t in PROMPTS]
+    decode = [f"decode,,{c},{b},{timing.decode_s(c, b) * 1e3!r}" for c in CONTEXTS for b in (1, 4)]
+    return HEADER + "\n".join(prefill + decode) + "\n"
+
+
+def saved(tmp_path: Path, text: str, name: str = "gpu.csv") -> Path:
+    path = tmp_path / name
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def near(timing: Timing, expected: Timing, rel: float) -> None:
+    for field in Timing.__slots__:
+        assert getattr(timing, field) == pytest.approx(getattr(expected, field), rel=rel), field
+
+
+def test_exact_measurements_give_their_formula_back(tmp_path: Path) -> None:
+    fitted = calibrate_file(saved(tmp_path, table()), name="mine")
+    near(fitted.timing, TRUE, 1e-6)
+    assert fitted.mean_error_percent is not None
+    assert fitted.mean_error_percent < 1e-3
+    assert len(fitted.points) == len(PROMPTS) + 2 * len(CONTEXTS)
+    assert (fitted.largest_prompt_tokens, fitted.largest_context_tokens) == (2048, 8192)
+    assert any("beyond 4096 tokens" in warning for warning in fitted.warnings)
+
+
+def test_one_wild_point_hardly_moves_the_fit_and_shows_in_the_table(tmp_path: Path) -> None:
+    text = table().replace(f"decode,,512,1,{TRUE.decode_s(512) * 1e3!r}", "decode,,512,1,9.9")
+    fitted = calibrate_file(saved(tmp_path, text), name="mine")
+    assert fitted.timing.decode_s(1024) == pytest.approx(TRUE.decode_s(1024), rel=0.02)
+    worst = max(fitted.points, key=lambda p: abs(p.error_percent))
+    assert (worst.phase, worst.tokens, worst.batch) == ("decode", 512, 1)
+    assert worst.error_percent < -90
+
+
+def test_held_out_points_are_not_fitted(tmp_path: Path) -> None:
+    """Bending the last prompt upwards must show as an error there, although a fit could follow."""
+    text = table().replace(f"prefill,2048,,1,{TRUE.prefill_s(2048) * 1e3!r}", "prefill,2048,,1,8")
+    fitted = calibrate_file(saved(tmp_path, text), name="mine")
+    point = next(p for p in fitted.points if p.phase == "prefill" and p.tokens == 2048)
+    assert point.error_percent == pytest.approx(100 * (TRUE.prefill_s(2048) / 8e-3 - 1), abs=1e-3)
+
+
+@given(
+    st.lists(st.floats(0.0, 10.0), min_size=3, max_size=3),
+    st.lists(st.floats(0.5, 2.0), min_size=9, max_size=9),
+)
+def test_fits_are_finite_and_never_negative(true: list[float], noise: list[float]) -> None:
+    x = np.array([0.0, 1.0, 2.0, 3.0, 5.0, 8.0, 13.0, 21.0, 34.0])
+    y = (0.1 + true[0] + true[1] * x + true[2] * (x % 3)) * np.array(noise)
+    for fitted in (
+        fit_nonnegative(np.column_stack([np.ones(9), x, x % 3]), y),
+        fit_decode(x, x % 3 + 1, y),
+        fit_prefill(x + 1, y),
+    ):
+        assert np.isfinite(fitted).all()
+        assert (fitted >= 0).all()
+
+
+@given(st.floats(1e-3, 1e3), st.floats(1e-3, 1e3))
+def test_fits_scale_with_the_unit_of_time(level: float, unit: float) -> None:
+    x = np.array([1.0, 64.0, 256.0, 1024.0, 2048.0])
+    y = level * np.maximum(0.6, 0.1 + 0.003 * x * (1 + 0.02 * np.sin(x)))
+    assert fit_prefill(x, unit * y) == pytest.approx(unit * fit_prefill(x, y), rel=1e-6)
+
+
+@pytest.mark.parametrize("gpu", ["RTX4090", "RTXPRO6000"])
+def test_public_measurements_are_met_as_well_as_the_published_fit(
+    gpu: str, shared_data: Path, tmp_path: Path
+) -> None:
+    with (shared_data / "gpu" / "timings.csv").open(newline="") as stream:
+        rows = [
+            f"{r['phase']},{r['prompt_tokens']},{r['context_tokens'] or 0},1,{r['ms_per_layer']}"
+            for r in csv.DictReader(stream)
+            if r["source"] == "llmservingsim-v1"
+            and r["gpu"] == gpu
+            and r["model"] == "Llama-3.1-8B"
+            and r["batch"] == "1"
+            and (r["phase"] == "decode" or r["context_tokens"] in ("", "0"))
+        ]
+    fitted = calibrate_file(saved(tmp_path, HEADER + "\n".join(rows)), name=gpu)
+    prefill = [abs(p.error_percent) for p in fitted.points if p.phase == "prefill"]
+    decode = [abs(p.error_percent) for p in fitted.points if p.phase == "decode"]
+    assert len(prefill) >= 8
+    assert len(decode) >= 10
+    assert np.mean(prefill) < 15
+    assert np.mean(decode) < 1
+
+
+@pytest.mark.parametrize(
+    ("keep", "message"),
+    [
+        ((), r"prefill at 3 or more prompt lengths \(found 0\).*; and decode at 2 or more"),
+        (("prefill,1,", "prefill,2048,", "decode"), r"prompt lengths \(found 2\): 1, about 256"),
+        (("prefill,1,", "prefill,16,", "prefill,512,", "decode"), "prefill at >= 1024 tokens"),
+        (("prefill", "decode,,128,"), r"decode at 2 or more context lengths \(found 1\)"),
+    ],
+)
+def test_too_little_data_says_what_to_measure(
+    keep: tuple[str, ...], message: str, tmp_path: Path
+) -> None:
+    rows = [line for line in table().splitlines()[1:] if line.startswith(keep)] if keep else []
+    with pytest.raises(CalibrationError, match=message):
+        calibrate_file(saved(tmp_path, HEADER + "\n".join(rows)), name="mine")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("prefill,16,,1,", "prefil,16,,1,", "gpu.csv:3:phase: must be prefill or decode"),
+        ("prefill,16,", "prefill,-16,", "gpu.csv:3:prompt_tokens: must be a whole number"),
+        ("prefill,16,,", "prefill,16,7,", "gpu.csv:3:context_tokens: prefill is measured"),
+        ("prefill,16,,1,", "prefill,16,,0,", "gpu.csv:3:batch: must lie in 1"),
+        ("prefill,16,,1,", "prefill,16,,1,nan,", "gpu.csv:3:ms_per_block: must be a positive"),
+        ("prefill,16,,1,", "prefill,16\n", "gpu.csv:3:ms_per_block: must be a positive"),
+        ("ms_per_block", "ms", "gpu.csv:1: missing column ms_per_block"),
+    ],
+)
+def test_malformed_rows_are_named(old: str, new: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(CalibrationError) as caught:
+        calibrate_file(saved(tmp_path, table().replace(old, new, 1)), name="mine")
+    assert message in str(caught.value)
+
+
+@settings(max_examples=30)
+@given(junk=st.text(max_size=60), at=st.integers(0, 600))
+def test_any_table_is_fitted_or_refused(
+    junk: str, at: int, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    text = table()
+    path = tmp_path_factory.getbasetemp() / "fuzz.csv"
+    path.write_text(text[:at] + junk + text[at + len(junk) :], encoding="utf-8")
+    message = "fuzz.csv"
+    try:
+        calibrate_file(path, name="mine")
+    except CalibrationError as error:
+        message = str(error)
+    assert "fuzz.csv" in message
+
+
+def petals_file(shared_data: Path, tmp_path: Path) -> Path:
+    data = json.loads((shared_data / "gpu" / "petals_throughput.json").read_text())
+    return saved(tmp_path, json.dumps(data["throughput_v5"]), "throughput_v5.json")
+
+
+def test_petals_file_gives_level_without_error_figures(shared_data: Path, tmp_path: Path) -> None:
+    path = petals_file(shared_data, tmp_path)
+    fitted = calibrate_file(path, name="A100")
+    assert fitted.timing.decode_base_s == pytest.approx(1 / 369.2226095704935)
+    assert fitted.timing.prefill_s(1024) == pytest.approx(1024 / 20829.38146541331)
+    assert (fitted.forward_rps, fitted.network_rps) == (20829.38146541331, 3020.3700586885343)
+    assert fitted.mean_error_percent is None
+    with pytest.raises(CalibrationError, match="found: bloom_device_NVIDIA_A100"):
+        calibrate_file(path, name="mine")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "{",
+        "[" * 100_000,
+        '{"a": {"inference_rps": "fast"}}',
+        '{"a": {"inference_rps": 3}}',
+    ],
+)
+def test_other_json_is_refused(text: str, tmp_path: Path) -> None:
+    with pytest.raises(CalibrationError, match=r"throughput\.json"):
+        calibrate_file(saved(tmp_path, text, "throughput.json"), name="mine")
+
+
+def test_a_written_profile_reads_back(tmp_path: Path) -> None:
+    fitted = calibrate_file(saved(tmp_path, table()), name="mine")
+    write_profile(tmp_path / "mine.json", fitted)
+    near(read_profile(tmp_path / "mine.json"), fitted.timing, 1e-12)
+    write_profile(tmp_path / "again.json", fitted)
+    assert (tmp_path / "again.json").read_bytes() == (tmp_path / "mine.json").read_bytes()
+    assert not list(tmp_path.glob(".*"))
+    with pytest.raises(CalibrationError, match="cannot write the profile"):
+        write_profile(tmp_path / "absent" / "mine.json", fitted)
+    with pytest.raises(CalibrationError, match="no profile of swarmplan calibrate"):
+        read_profile(saved(tmp_path, '{"timing_ms": {"decode": 3}}', "bad.json"))
