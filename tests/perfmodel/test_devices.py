@@ -79,3 +79,9 @@ def test_scaling_predicts_a_measured_larger_model_within_a_quarter() -> None:
     timing = scaled_timing(small, model_spec("Llama-3.1-70B", "bf16"))
     for tokens in (1024, 2048):
         assert timing.prefill_s(tokens) == pytest.approx(large.timing.prefill_s(tokens), rel=0.25)
+
+
+def test_the_documented_table_lists_every_profile() -> None:
+    text = (ROOT / "docs" / "perfmodel.md").read_text(encoding="utf-8")
+    for name in device_names():
+        assert f"| `{name}` | {device(name).timing.decode_base_s * 1e3:.4g} |" in text
