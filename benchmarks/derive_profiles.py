@@ -106,7 +106,7 @@ def decode_of(forms: dict[str, Row], one_token_ms: float | None) -> tuple[dict[s
 
 def measured_profiles(folder: Path) -> list[dict[str, Any]]:
     """One profile per GPU, count and model of fits.csv."""
-    groups: dict[tuple[str, ...], dict[str, Row]] = defaultdict(dict)
+    groups: dict[tuple[str, str, str, str], dict[str, Row]] = defaultdict(dict)
     for row in read_csv(folder / "fits.csv"):
         if row["origin"] != "fit_all_output_lengths":  # kept in the data for comparison only
             key = (row["source"], row["gpu"], row["count"], row["model"])
@@ -117,10 +117,10 @@ def measured_profiles(folder: Path) -> list[dict[str, Any]]:
         if r["phase"] == "prefill" and r["prompt_tokens"] == "1"
     }
     profiles = []
-    for key, forms in groups.items():
-        source, gpu, count, model = key
+    for group, forms in groups.items():
+        source, gpu, count, model = group
         prefill, prefill_row = prefill_of(forms)
-        decode, decode_row = decode_of(forms, one_token.get(key))
+        decode, decode_row = decode_of(forms, one_token.get(group))
         rows = (prefill_row, decode_row)
         profiles.append(
             {
