@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import re
 import tempfile
 import time
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pulp
 
@@ -80,7 +81,7 @@ def run_generic(
             options["options"] = [f"randomCbcSeed {limits.seed % 2**31}"]
         began = time.monotonic()
         try:
-            model.prob.solve(_solver(name, options))
+            answer = model.prob.solve(_solver(name, options))
         except pulp.PulpSolverError as error:
             raise SolverError(f"{name} failed: {error}") from error
         except KeyboardInterrupt:
@@ -88,7 +89,7 @@ def run_generic(
             return Outcome(state="nothing", interrupted=True)
         text = log.read_text(errors="replace") if log.exists() else ""
     cut_off = limits.time_s is not None and time.monotonic() - began > 0.9 * limits.time_s
-    return _read(model, limits.gap, text, cut_off=cut_off)
+    return _read(model, answer, limits.gap, text, cut_off=cut_off)
 
 
 def _solver(name: str, options: dict[str, Any]) -> Any:
@@ -98,26 +99,44 @@ def _solver(name: str, options: dict[str, Any]) -> Any:
         return pulp.getSolver(name, **options)
 
 
-def _read(model: Model, gap: float, log: str, *, cut_off: bool) -> Outcome:
-    """The state from PuLP's solution status (its problem status calls any solution optimal).
+def _read(model: Model, answer: Any, gap: float, log: str, *, cut_off: bool) -> Outcome:
+    """The state and the bound from what PuLP returns.
 
     "Infeasible" is not believed of a run that the limit may have cut off: CBC writes it too when
     it stops inside its preprocessing.
     """
-    solution = model.prob.sol_status
-    bound = _bound_in(log)
-    if pulp.LpStatusInfeasible in (model.prob.status, solution):
+    state = _state(model.prob, answer)
+    if state == "infeasible":
         return Outcome(state="nothing" if cut_off else "infeasible")
-    if solution not in (pulp.LpSolutionOptimal, pulp.LpSolutionIntegerFeasible):
+    bound = getattr(answer, "best_bound", None)
+    bound = _bound_in(log) if bound is None or not math.isfinite(bound) else float(bound)
+    if state == "nothing":
         return Outcome(state="nothing", bound=bound)
     values = {v.name: float(v.value() or 0.0) for v in model.prob.variables()}
-    if solution == pulp.LpSolutionOptimal:
+    if state == "optimal":
         reached = float(pulp.value(model.prob.objective))
         proven = reached - gap * abs(reached)
-        return Outcome(
-            state="optimal", values=values, bound=proven if bound is None else max(bound, proven)
-        )
-    return Outcome(state="feasible", values=values, bound=bound)
+        bound = proven if bound is None else max(bound, proven)
+    return Outcome(state=state, values=values, bound=bound)
+
+
+def _state(prob: Any, answer: Any) -> Literal["optimal", "feasible", "infeasible", "nothing"]:
+    """PuLP 4 answers with statistics; PuLP 3 with a number that calls any solution optimal."""
+    if hasattr(answer, "has_solution"):
+        status, found = answer.status, bool(answer.has_solution)
+        # No cutoff or target is ever set here, so "gap limit" is the gap that was asked for.
+        optimal = status in (pulp.LpSolveStatus.Optimal, pulp.LpSolveStatus.GapLimit)
+        infeasible = status == pulp.LpSolveStatus.Infeasible
+    else:
+        solution = prob.sol_status
+        optimal = solution == pulp.LpSolutionOptimal
+        found = optimal or solution == pulp.LpSolutionIntegerFeasible
+        infeasible = pulp.LpStatusInfeasible in (prob.status, solution)
+    if infeasible:
+        return "infeasible"
+    if not found:
+        return "nothing"
+    return "optimal" if optimal else "feasible"
 
 
 def _bound_in(log: str) -> float | None:
