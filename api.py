@@ -1,25 +1,42 @@
-"""The library functions behind the command line: plain data in, plain data out.
-
-``plan``, ``simulate_plan``, ``explain`` and ``verify`` mirror the commands of the same names;
-``compare`` lives in ``swarmplan.simulator.compare``.
-"""
+"""The library functions behind the command line: plain data in, plain data out."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 
-from .core.errors import SwarmplanError
-from .core.plan import Certificate, Plan, PlannedRoute, Predicted, Route
+from .core.errors import ScenarioError, SwarmplanError
+from .core.plan import Certificate, Plan, Route
 from .core.problem import Problem
-from .core.verify import Violation, check_plan
 from .perfmodel.latency import HopCost, hop_cost, route_time
-from .perfmodel.verify import check_predictions
+from .perfmodel.predict import STEP_OBJECTIVE, predict, shape, step_objective_s
 from .placement.demand import demand_of
 from .placement.sessions import target_sessions
 from .routing.alternatives import Alternative, cheapest_chains_through
 from .routing.offline import best_routes
-from .simulator.methods import Method, method_named
+from .scenarios.load import Scenario
+from .scenarios.planfile import read_plan
+from .scenarios.workload import draw_requests
+from .simulator.compare import Comparison
+from .simulator.compare import compare as compare_methods
+from .simulator.engine import Admission
+from .simulator.engine import simulate as run
+from .simulator.events import ServerEvent
+from .simulator.methods import DEFAULT_COMPARISON, Method, method_named
+from .simulator.result import SimulationResult
+
+__all__ = [
+    "Explanation",
+    "HopShare",
+    "compare",
+    "explain",
+    "explain_clients",
+    "plan",
+    "plan_or_read",
+    "simulate",
+    "with_sessions",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +62,13 @@ class Explanation:
     ttft_s: float
     tpot_s: float
     alternatives: tuple[Alternative, ...]
+
+
+def with_sessions(problem: Problem, sessions: int | None) -> Problem:
+    """The problem planned for a given number of concurrent sessions R."""
+    if sessions is None:
+        return problem
+    return replace(problem, planning=replace(problem.planning, sessions=sessions))
 
 
 def plan(problem: Problem, method: Method | str = "cg-bp", *, seed: int = 0) -> Plan:
@@ -76,47 +100,89 @@ def plan(problem: Problem, method: Method | str = "cg-bp", *, seed: int = 0) -> 
     )
 
 
-STEP_OBJECTIVE = "seconds per output token, summed over the planned sessions"
+def plan_or_read(scenario: Scenario, path: Path | None, method: str, *, seed: int = 0) -> Plan:
+    """The plan of a file, or a new one by a method."""
+    if path is not None:
+        return read_plan(path, scenario)
+    return plan(scenario.problem, method, seed=seed)
 
 
-def step_objective_s(problem: Problem, routes: Sequence[PlannedRoute]) -> float:
-    """Seconds per output token summed over the planned sessions (docs/model.md, objective)."""
-    return sum(
-        r.sessions * route_time(problem, r.client, r.route, *_shape(problem)).tpot_s for r in routes
+def simulate(
+    scenario: Scenario,
+    *,
+    method: str = "cg-bp",
+    router: str | None = None,
+    plan_path: Path | None = None,
+    num_requests: int | None = None,
+    load_factor: float = 1.0,
+    admission: Admission = "retry",
+    seed: int = 0,
+) -> SimulationResult:
+    """Simulate the scenario's requests, with its failures and joins, through one placement."""
+    problem = scenario.problem
+    chosen = method_named(method, router)
+    if plan_path is not None:
+        placement = read_plan(plan_path, scenario).placement
+    else:
+        placement = chosen.placer(problem, seed=seed)
+    requests = draw_requests(problem, seed, num_requests=num_requests, load_factor=load_factor)
+    return run(
+        problem,
+        placement,
+        chosen.router(problem, placement),
+        requests,
+        admission=admission,
+        events=_events(scenario),
     )
 
 
-def predict(problem: Problem, routes: Sequence[PlannedRoute]) -> tuple[Predicted, ...]:
-    """Unloaded figures of every client, averaged over its planned sessions."""
-    found = []
-    for client in sorted({r.client for r in routes}):
-        mine = [r for r in routes if r.client == client]
-        total = sum(r.sessions for r in mine)
-        times = [route_time(problem, client, r.route, *_shape(problem)) for r in mine]
-        setup = problem.session_setup_s + problem.alloc_delay_s
-
-        def mean(values: list[float], mine: list[PlannedRoute] = mine, total: int = total) -> float:
-            return sum(v * r.sessions for v, r in zip(values, mine, strict=True)) / total
-
-        found.append(
-            Predicted(
-                client=client,
-                ttft_s=mean([t.ttft_s + setup for t in times]),
-                tpot_s=mean([t.tpot_s for t in times]),
-                response_s=mean([t.total_s + setup for t in times]),
-            )
-        )
-    return tuple(found)
-
-
-def _shape(problem: Problem) -> tuple[int, int]:
-    """Prompt and output tokens of the representative request."""
-    return problem.planning.prompt_tokens, problem.planning.output_tokens
+def compare(
+    scenario: Scenario,
+    *,
+    methods: Sequence[str] = (),
+    seeds: Iterable[int] = range(5),
+    join_orders: int = 3,
+    num_requests: int | None = None,
+    load_factor: float = 1.0,
+    admission: Admission = "retry",
+    on_progress: Callable[[int, int, str], None] | None = None,
+) -> Comparison:
+    """Methods side by side on the same requests; the first is the baseline."""
+    problem = scenario.problem
+    loaded = _at_load(problem, load_factor)
+    return compare_methods(
+        loaded,
+        [method_named(m) for m in methods or DEFAULT_COMPARISON],
+        lambda seed: draw_requests(loaded, seed, num_requests=num_requests),
+        seeds=seeds,
+        join_orders=join_orders,
+        admission=admission,
+        events=_events(scenario),
+        on_progress=on_progress,
+    )
 
 
-def verify(problem: Problem, checked: Plan) -> tuple[Violation, ...]:
-    """Every violation of a plan, without a solver."""
-    return (*check_plan(checked, problem), *check_predictions(checked, problem))
+def _at_load(problem: Problem, factor: float) -> Problem:
+    """The problem at another load, so that planners expect the load they will get."""
+    load = problem.workload
+    classes = tuple(replace(c, rate_per_s=c.rate_per_s * factor) for c in load.classes)
+    trace = tuple(replace(r, arrival_s=r.arrival_s / factor) for r in load.trace)
+    return replace(problem, workload=replace(load, classes=classes, trace=trace))
+
+
+def _events(scenario: Scenario) -> tuple[ServerEvent, ...]:
+    return tuple(ServerEvent(time_s=at, server=j, up=up) for at, j, up in scenario.events)
+
+
+def explain_clients(problem: Problem, chosen: Plan, client: str | None) -> tuple[Explanation, ...]:
+    """Explanations of one client by id, or of every client that has a route."""
+    if client is None:
+        return tuple(explain(problem, chosen, c) for c in sorted({r.client for r in chosen.routes}))
+    for row, known in enumerate(problem.clients):
+        if known.id == client:
+            return (explain(problem, chosen, row),)
+    names = ", ".join(c.id for c in problem.clients[:20])
+    raise ScenarioError.single("--client", f"no client {client!r}; there are {names}")
 
 
 def explain(problem: Problem, chosen: Plan, client: int) -> Explanation:
@@ -128,8 +194,8 @@ def explain(problem: Problem, chosen: Plan, client: int) -> Explanation:
             f"{chosen.sessions} sessions and this client's share of the load rounds to none"
         )
     route = mine[0].route
-    cost = hop_cost(problem, client, *_shape(problem))
-    time = route_time(problem, client, route, *_shape(problem), cost=cost)
+    cost = hop_cost(problem, client, *shape(problem))
+    time = route_time(problem, client, route, *shape(problem), cost=cost)
     return Explanation(
         client=client,
         route=route,
@@ -147,13 +213,9 @@ def _share(problem: Problem, client: int, route: Route, i: int, cost: HopCost) -
     client_rtt = float(problem.network.client_rtt_s[client, j])
     leg = client_rtt
     if problem.network.relay == "server":
-        back = client_rtt / 2 if i == len(route.hops) - 1 else 0.0
-        reach = (
-            client_rtt
-            if i == 0
-            else float(problem.network.server_rtt_s[route.hops[i - 1].server, j])
-        )
-        leg = reach / 2 + back
+        before = route.hops[i - 1].server
+        reach = client_rtt if i == 0 else float(problem.network.server_rtt_s[before, j])
+        leg = reach / 2 + (client_rtt / 2 if i == len(route.hops) - 1 else 0.0)
     return HopShare(
         server=j,
         start=hop.start,

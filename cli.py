@@ -7,12 +7,15 @@ import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from . import __version__, render
 from .core.errors import SwarmplanError
+
+if TYPE_CHECKING:
+    from .simulator.engine import Admission
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -158,7 +161,7 @@ def simulate(
     table: Path | None,
     requests: int | None,
     load: float,
-    admission: str,
+    admission: Admission,
     seed: int,
     as_json: bool,
     quiet: bool,
@@ -213,7 +216,7 @@ def compare(
     join_orders: int,
     requests: int | None,
     load: float,
-    admission: str,
+    admission: Admission,
     seed: int,
     as_json: bool,
     quiet: bool,
@@ -246,12 +249,13 @@ def compare(
 @handle_errors
 def verify(plan_file: Path, scenario: Path, as_json: bool) -> None:
     """Re-check a plan, also one edited by hand, without a solver; list every violation."""
-    from . import api, views
+    from . import views
+    from .perfmodel.predict import verify as verify_plan
     from .scenarios.planfile import read_plan
 
     loaded = _load(scenario)
     checked = read_plan(plan_file, loaded)
-    violations = api.verify(loaded.problem, checked)
+    violations = verify_plan(loaded.problem, checked)
     if as_json:
         render.print_json(views.violations_document(violations))
     else:

@@ -15,7 +15,7 @@ from ..core.errors import InputProblem, ScenarioError
 from ..core.problem import FloatArray
 from ..perfmodel.network import pairs_below_floor, rtt_from_coordinates_s
 from . import schema
-from .topologies import Topology, load_topology, topology_rtt_s
+from .topologies import Topology, TopologyMode, load_topology, topology_rtt_s
 
 MBIT = 1e6 / 8
 Place = tuple[float, float] | None
@@ -116,7 +116,7 @@ def _known(places: FloatArray) -> tuple[Place, ...]:
 
 
 def _modelled(
-    mode: str,
+    mode: TopologyMode,
     ends: Sequence[Endpoint],
     nodes: Sequence[int | None],
     places: FloatArray,
@@ -128,8 +128,7 @@ def _modelled(
         rtt = rtt_from_coordinates_s(places, "fibre" if mode == "fibre" else "internet").copy()
     have = [i for i, node in enumerate(nodes) if node is not None]
     if topology is not None and have:
-        kind = "repetita" if mode == "repetita" else "fibre" if mode == "fibre" else "internet"
-        graph = topology_rtt_s(topology, kind)
+        graph = topology_rtt_s(topology, mode)
         rows = np.array([nodes[i] for i in have])
         rtt[np.ix_(have, have)] = graph[np.ix_(rows, rows)]
     np.fill_diagonal(rtt, 0.0)

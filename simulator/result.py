@@ -29,8 +29,8 @@ class SimulationResult:
     status : (N,) ``completed``, ``rejected``, ``lost`` or ``unfinished``.
     routes : (N,) final route of each request, None if it never had one.
     tries, replays, overflows : (N,) failed openings, replays after a loss, cache extensions.
-    peak_memory_bytes, cache_used_frac, compute_busy_frac : (n,) per server; the fractions are
-        over the whole run (cache: of the pool times the run; compute: of the run).
+    memory_bytes, peak_memory_bytes, cache_used_frac, compute_busy_frac : (n,) per server; the
+        fractions are over the whole run (cache: of the pool times the run; compute: of the run).
     end_s : instant of the last event.
     alloc_delay_s : the testbed constant in force, 0 unless the scenario turns it on.
     """
@@ -47,6 +47,7 @@ class SimulationResult:
     tries: IntArray
     replays: IntArray
     overflows: IntArray
+    memory_bytes: IntArray
     peak_memory_bytes: IntArray
     cache_used_frac: FloatArray
     compute_busy_frac: FloatArray
@@ -76,6 +77,11 @@ class SimulationResult:
     def response_s(self) -> FloatArray:
         """(N,) arrival to last token."""
         return self.finish_s - self.arrival_s
+
+    @property
+    def peak_memory_frac(self) -> FloatArray:
+        """(n,) peak use of weights and cache over the server's memory."""
+        return self.peak_memory_bytes / np.maximum(self.memory_bytes, 1)
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """The per-request table, ids instead of row numbers."""
@@ -191,6 +197,7 @@ class Recorder:
             tries=frozen_array([s.tries for s in sessions], np.int64),
             replays=frozen_array([s.replays for s in sessions], np.int64),
             overflows=frozen_array([s.overflows for s in sessions], np.int64),
+            memory_bytes=self._problem.memory_bytes,
             peak_memory_bytes=frozen_array(np.array(self._peak) + self._weights, np.int64),
             cache_used_frac=frozen_array(np.array(self._area) / pool_s, np.float64),
             compute_busy_frac=frozen_array(np.array(self._busy_s) / span, np.float64),

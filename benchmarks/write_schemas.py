@@ -1,0 +1,13 @@
+"""Regenerate the committed JSON Schemas of scenario and plan files."""
+
+import json
+from pathlib import Path
+
+from swarmplan.scenarios.schema import json_schema, plan_json_schema
+
+FOLDER = Path(__file__).resolve().parents[1] / "scenarios"
+
+if __name__ == "__main__":
+    for name, schema in (("scenario", json_schema()), ("plan", plan_json_schema())):
+        text = json.dumps(schema, indent=2, sort_keys=True) + "\n"
+        (FOLDER / f"{name}.schema.json").write_text(text, encoding="utf-8")

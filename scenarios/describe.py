@@ -1,0 +1,65 @@
+"""What a scenario contains, as tables."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .load import Scenario
+
+Section = tuple[str, list[str], list[list[object]]]
+
+
+def describe(scenario: Scenario) -> list[Section]:
+    """(title, columns, rows) of the model, the servers, the clients and the load."""
+    problem = scenario.problem
+    model, plan = problem.model, problem.planning
+    total = int(problem.memory_bytes.sum())
+    weights = model.num_blocks * model.block_bytes
+    rtt = problem.network.client_rtt_s * 1e3
+    devices: dict[tuple[str, str], list[int]] = {}
+    for j, server in enumerate(problem.servers):
+        devices.setdefault((server.device, server.region), []).append(j)
+    return [
+        (
+            f"{scenario.document.name}: {scenario.document.description or model.name}",
+            ["figure", "value"],
+            [
+                ["model", f"{model.name}, {model.num_blocks} blocks"],
+                ["one block", f"{model.block_bytes / 1e9:.3f} GB"],
+                ["all blocks once", f"{weights / 1e9:.1f} GB"],
+                ["memory of all servers", f"{total / 1e9:.1f} GB"],
+                [
+                    "cache of one session",
+                    f"{plan.session_tokens} tokens, "
+                    f"{problem.session_bytes * model.num_blocks / 1e9:.2f} GB over all blocks",
+                ],
+                ["representative request", f"{plan.prompt_tokens} + {plan.output_tokens} tokens"],
+                ["arrival rate", f"{problem.workload.rate_per_s:.4g} requests/s"],
+                ["relay", problem.network.relay],
+                ["sha256", scenario.sha256],
+            ],
+        ),
+        (
+            "Servers",
+            ["device", "region", "count", "memory GB", "decode ms/block", "example"],
+            [
+                [
+                    device,
+                    region,
+                    len(rows),
+                    f"{problem.memory_bytes[rows].mean() / 1e9:.2f}",
+                    f"{problem.servers[rows[0]].timing.decode_s(plan.prompt_tokens) * 1e3:.3f}",
+                    problem.servers[rows[0]].id,
+                ]
+                for (device, region), rows in sorted(devices.items())
+            ],
+        ),
+        (
+            "Clients: round-trip time to the servers, ms",
+            ["client", "nearest", "median", "farthest"],
+            [
+                [c.id, *(f"{v:.1f}" for v in np.quantile(rtt[i], [0.0, 0.5, 1.0]))]
+                for i, c in enumerate(problem.clients)
+            ],
+        ),
+    ]

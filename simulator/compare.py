@@ -1,0 +1,129 @@
+"""Methods side by side: the same requests, the same constants, the same waiting rule."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..core.errors import SwarmplanError, SwarmplanWarning
+from ..core.problem import Problem
+from ..core.workload import Request
+from .engine import Admission, simulate
+from .events import ServerEvent
+from .methods import Method
+from .metrics import Interval, Summary, summarise
+
+OnProgress = Callable[[int, int, str], None]
+#: Share of the first arrivals that is not counted.
+WARM_UP = 0.1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One method over all seeds (and join orders).
+
+    Attributes
+    ----------
+    runs : one summary per run, seeds outermost.
+    error : why the method has no runs.
+    """
+
+    method: str
+    note: str
+    runs: tuple[Summary, ...]
+    error: str = ""
+
+    def interval(self, figure: Callable[[Summary], float], per_seed: int = 1) -> Interval:
+        """Mean of a figure; join orders of one seed are averaged before the spread is taken."""
+        values = [figure(r) for r in self.runs]
+        groups = [values[i : i + per_seed] for i in range(0, len(values), per_seed)]
+        return Interval.of([float(np.mean(g)) for g in groups])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """Rows in the order asked for; the first is the baseline."""
+
+    rows: tuple[Row, ...]
+    seeds: tuple[int, ...]
+    join_orders: int
+    admission: Admission
+    alloc_delay_s: float
+
+    def gain(self, row: Row, figure: Callable[[Summary], float]) -> Interval:
+        """``1 - figure / baseline`` per seed: paired, so that common randomness cancels."""
+        base = self._per_seed(self.rows[0], figure)
+        mine = self._per_seed(row, figure)
+        if len(base) != len(mine):
+            return Interval.of([])
+        return Interval.of([1.0 - m / b for m, b in zip(mine, base, strict=True) if b])
+
+    def per_seed(self, row: Row) -> int:
+        """Runs of a row for each seed."""
+        return max(1, len(row.runs) // max(1, len(self.seeds)))
+
+    def _per_seed(self, row: Row, figure: Callable[[Summary], float]) -> list[float]:
+        size = self.per_seed(row)
+        values = [figure(r) for r in row.runs]
+        return [float(np.mean(values[i : i + size])) for i in range(0, len(values), size)]
+
+
+def compare(
+    problem: Problem,
+    methods: Sequence[Method],
+    requests_of: Callable[[int], Sequence[Request]],
+    *,
+    seeds: Iterable[int] = range(5),
+    join_orders: int = 3,
+    admission: Admission = "retry",
+    events: Sequence[ServerEvent] = (),
+    on_progress: OnProgress | None = None,
+) -> Comparison:
+    """Run every method on the requests of every seed.
+
+    Parameters
+    ----------
+    requests_of : requests of a seed; every method gets the very same ones.
+    join_orders : random join orders per seed for methods that depend on them.
+    """
+    numbers = tuple(seeds)
+    total = sum((join_orders if m.random_order else 1) * len(numbers) for m in methods)
+    done = 0
+    rows = []
+    drawn = {seed: requests_of(seed) for seed in numbers}
+    for method in methods:
+        orders = join_orders if method.random_order else 1
+        runs: list[Summary] = []
+        error = ""
+        fixed = None
+        for seed in numbers:
+            for order in range(orders):
+                if on_progress:
+                    on_progress(done, total, method.name)
+                done += 1
+                if error:
+                    continue
+                try:
+                    with warnings.catch_warnings():
+                        warnings.simplefilter("once", SwarmplanWarning)
+                        if fixed is None or method.random_order:
+                            fixed = method.placer(problem, seed=seed * 1_000 + order)
+                    router = method.router(problem, fixed)
+                    result = simulate(
+                        problem, fixed, router, drawn[seed], admission=admission, events=events
+                    )
+                    runs.append(summarise(result, warm_up=WARM_UP))
+                except SwarmplanError as failure:
+                    error = str(failure)
+        kept = tuple(runs) if not error else ()
+        rows.append(Row(method=method.name, note=method.note, runs=kept, error=error))
+    return Comparison(
+        rows=tuple(rows),
+        seeds=numbers,
+        join_orders=join_orders,
+        admission=admission,
+        alloc_delay_s=problem.alloc_delay_s,
+    )

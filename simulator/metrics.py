@@ -1,0 +1,126 @@
+"""Figures of a run, and means with confidence intervals over several runs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..core.problem import FloatArray
+from .result import SimulationResult
+
+#: Two-sided 95 % quantiles of Student's t for 1 ... 30 degrees of freedom.
+T_95 = (
+    *(12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228),
+    *(2.201, 2.179, 2.160, 2.145, 2.131, 2.120, 2.110, 2.101, 2.093, 2.086),
+    *(2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Distribution:
+    """Mean and quantiles of one figure over the completed requests."""
+
+    mean: float
+    p50: float
+    p95: float
+    p99: float
+
+    @classmethod
+    def of(cls, values: FloatArray) -> Distribution:
+        """nan everywhere when nothing completed."""
+        known = values[~np.isnan(values)]
+        if not len(known):
+            return cls(mean=math.nan, p50=math.nan, p95=math.nan, p99=math.nan)
+        p50, p95, p99 = np.quantile(known, [0.5, 0.95, 0.99])
+        return cls(mean=float(known.mean()), p50=float(p50), p95=float(p95), p99=float(p99))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """One run in figures; times in seconds.
+
+    Attributes
+    ----------
+    per_token_s : the published blended figure, response time per output token: it mixes waiting,
+        prompt and decoding, so read the others first.
+    tokens_per_s : output tokens over the time from the first arrival to the last finish.
+    """
+
+    requests: int
+    completed: int
+    rejected: int
+    lost: int
+    response_s: Distribution
+    ttft_s: Distribution
+    tpot_s: Distribution
+    wait_s: Distribution
+    per_token_s: float
+    tokens_per_s: float
+    requests_per_s: float
+    mean_hops: float
+    retries: int
+    replays: int
+    overflows: int
+    cache_used_frac: float
+    peak_memory_frac: float
+
+
+def summarise(result: SimulationResult, *, warm_up: float = 0.0) -> Summary:
+    """Figures of a run.
+
+    Parameters
+    ----------
+    warm_up : share of the first arrivals that is left out, so that the empty start of the swarm
+        does not flatter the figures.
+    """
+    count = len(result.arrival_s)
+    rank = np.argsort(np.argsort(result.arrival_s, kind="stable"), kind="stable")
+    counted = rank >= int(count * warm_up)
+    status = np.array(result.status)
+    done = counted & (status == "completed")
+    tokens = int(result.output_tokens[done].sum())
+    span = float(result.finish_s[done].max() - result.arrival_s[done].min()) if done.any() else 0.0
+    hops = [len(r.hops) for r, ok in zip(result.routes, done, strict=True) if ok and r is not None]
+    return Summary(
+        requests=int(counted.sum()),
+        completed=int(done.sum()),
+        rejected=int((counted & (status == "rejected")).sum()),
+        lost=int((counted & ((status == "lost") | (status == "unfinished"))).sum()),
+        response_s=Distribution.of(result.response_s[done]),
+        ttft_s=Distribution.of(result.ttft_s[done]),
+        tpot_s=Distribution.of(result.tpot_s[done]),
+        wait_s=Distribution.of(result.wait_s[done]),
+        per_token_s=float(result.response_s[done].sum() / tokens) if tokens else math.nan,
+        tokens_per_s=tokens / span if span else math.nan,
+        requests_per_s=int(done.sum()) / span if span else math.nan,
+        mean_hops=float(np.mean(hops)) if hops else math.nan,
+        retries=int(result.tries[counted].sum()),
+        replays=int(result.replays[counted].sum()),
+        overflows=int(result.overflows[counted].sum()),
+        cache_used_frac=float(result.cache_used_frac.mean()),
+        peak_memory_frac=float(result.peak_memory_frac.max()),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interval:
+    """Mean over runs and the half-width of its 95 % confidence interval (nan for one run)."""
+
+    mean: float
+    half_width: float
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Interval:
+        """Student's t over independent runs; runs without a figure are left out."""
+        known = [v for v in values if not math.isnan(v)]
+        n = len(known)
+        if not n:
+            return cls(mean=math.nan, half_width=math.nan)
+        mean = float(np.mean(known))
+        if n == 1:
+            return cls(mean=mean, half_width=math.nan)
+        t = T_95[n - 2] if n - 2 < len(T_95) else 1.96
+        return cls(mean=mean, half_width=t * float(np.std(known, ddof=1)) / math.sqrt(n))
