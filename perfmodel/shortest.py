@@ -185,7 +185,8 @@ def _first_settled(graph: Graph, ties: IntArray, distance: FloatArray, by: list[
 def _by_server(graph: Graph, cost: FloatArray, leave: FloatArray | None) -> tuple[list[int], float]:
     """Least cost to have finished at every server, when the cost depends on the pair."""
     assert graph.previous is not None
-    top = int(graph.server.max(initial=-1)) + 1
+    # A server that no link enters may still be the origin of some.
+    top = int(max(graph.server.max(initial=-1), graph.previous.max(initial=-1))) + 1
     distance = np.full(top + 1, np.inf)
     distance[-1] = 0.0  # previous == -1 is the client
     by = [-1] * top
