@@ -15,6 +15,7 @@ from . import __version__, render
 from .core.errors import SwarmplanError
 
 if TYPE_CHECKING:
+    from .scenarios.generate import Kind
     from .simulator.engine import Admission
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -380,7 +381,7 @@ def schema(plan_schema: bool) -> None:
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
 @handle_errors
 def generate_command(
-    output: Path, kind: str, servers: int, clients: int, topology: str, seed: int
+    output: Path, kind: Kind, servers: int, clients: int, topology: str, seed: int
 ) -> None:
     """Write a random but realistic scenario file."""
     from .scenarios.generate import generate, write_document

@@ -1,0 +1,113 @@
+"""One WS-RR decision at 60 and 1,000 servers, against networkx' Dijkstra over the same graph.
+
+Between two timed decisions one session ends and another begins, as in a live swarm.
+"""
+
+from __future__ import annotations
+
+import itertools
+import resource
+import statistics
+import time
+
+import networkx as nx
+import numpy as np
+from swarms import swarm
+
+from swarmplan.core.plan import Placement
+from swarmplan.core.problem import Problem
+from swarmplan.core.workload import Request
+from swarmplan.perfmodel.latency import hop_cost
+from swarmplan.placement.cg_bp import place_blocks
+from swarmplan.routing.state import SwarmState
+from swarmplan.routing.ws_rr import WsRr
+
+DECISIONS = 300
+
+
+def request(number: int, problem: Problem) -> Request:
+    """Request ``number`` of the representative shape, clients in turn."""
+    plan = problem.planning
+    return Request(
+        id=number,
+        client=number % len(problem.clients),
+        arrival_s=0.0,
+        prompt_tokens=plan.prompt_tokens,
+        output_tokens=plan.output_tokens,
+        reserved_tokens=plan.session_tokens,
+    )
+
+
+def explicit_graph(
+    problem: Problem, placement: Placement, state: SwarmState, one: Request
+) -> nx.DiGraph:
+    """Every link of the routing graph with its present WS-RR cost."""
+    cost = hop_cost(problem, one.client, one.prompt_tokens, one.output_tokens)
+    each = problem.cache_bytes(one.reserved_tokens)
+    placed = np.flatnonzero(placement.num_blocks).tolist()
+    start, end = placement.start.tolist(), placement.end.tolist()
+    graph = nx.DiGraph()
+    for j in placed:
+        ready: dict[int, float] = {}
+        for i in itertools.chain([-1], placed):
+            at = 0 if i < 0 else end[i]
+            if start[j] <= at < end[j]:
+                k = end[j] - at
+                if k not in ready:
+                    ready[k] = state.ready_s(j, k * each, 0.0)
+                graph.add_edge(i, j, weight=ready[k] + cost.hop_s[j] + cost.block_s[j] * k)
+        if end[j] == problem.model.num_blocks:
+            graph.add_edge(j, "end", weight=0.0)
+    return graph
+
+
+def measure(servers: int, live: int, sessions: int) -> None:
+    """Print one row."""
+    problem = swarm(servers)
+    placement = place_blocks(problem, sessions)
+    state = SwarmState(problem, placement)
+    router = WsRr(problem, placement)
+    rng = np.random.default_rng(0)
+    for number in range(live):
+        route = router(request(number, problem), state, 0.0).route
+        state.reserve(number, route, problem.planning.session_tokens, float(rng.uniform(1, 60)))
+    full = float((state.free_bytes < problem.session_bytes).mean())
+    times = []
+    for number in range(live, live + DECISIONS):
+        one = request(number, problem)
+        begin = time.perf_counter()
+        decision = router(one, state, 0.0)
+        times.append(time.perf_counter() - begin)
+        state.release(number - live)
+        finish = float(rng.uniform(1, 60))
+        state.reserve(number, decision.route, problem.planning.session_tokens, finish)
+    one = request(live + DECISIONS, problem)
+    graph = explicit_graph(problem, placement, state, one)
+    plain = []
+    for _ in range(5):
+        begin = time.perf_counter()
+        length = nx.dijkstra_path_length(graph, -1, "end")
+        plain.append(time.perf_counter() - begin)
+    cost = router(one, state, 0.0).cost_s
+    assert abs(cost - length) <= 1e-9 * length, (cost, length)
+    median, other = statistics.median(times), statistics.median(plain)
+    print(
+        f"| {servers} | {live} | {full:.0%} | {median * 1e3:.3f} | {other * 1e3:.2f} "
+        f"| {other / median:.0f}x |"
+    )
+
+
+def main() -> None:
+    """Print the table."""
+    print("| servers | live sessions | servers full | WS-RR ms | networkx Dijkstra ms | ratio |")
+    print("|---|---|---|---|---|---|")
+    measure(60, 60, 16)
+    measure(60, 600, 16)
+    measure(1_000, 1_000, 64)
+    measure(1_000, 6_000, 64)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(f"peak memory {peak:.0f} MiB")
+
+
+if __name__ == "__main__":
+    main()

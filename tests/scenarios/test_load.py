@@ -1,0 +1,95 @@
+"""Scenario files: what is shipped loads, what is wrong is named."""
+
+import json
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from swarmplan.core.errors import ScenarioError
+from swarmplan.scenarios.load import load_scenario, parse_file
+from swarmplan.scenarios.schema import json_schema, plan_json_schema
+
+FOLDER = Path(__file__).resolve().parents[2] / "scenarios"
+SHIPPED = sorted(FOLDER.glob("*.toml"))
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda p: p.stem)
+def test_every_shipped_scenario_loads_without_a_warning(path: Path) -> None:
+    scenario = load_scenario(path)
+    assert scenario.warnings == ()
+    jsonschema.validate(parse_file(path), json_schema())
+
+
+def test_the_committed_schemas_are_those_of_the_code() -> None:
+    for name, schema in (("scenario", json_schema()), ("plan", plan_json_schema())):
+        assert json.loads((FOLDER / f"{name}.schema.json").read_text()) == schema
+
+
+def edited(tmp_path: Path, *changes: tuple[str, str]) -> Path:
+    text = (FOLDER / "tiny.toml").read_text()
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new, 1)
+    path = tmp_path / "edited.toml"
+    path.write_text(text)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "field"),
+    [
+        ("memory_gb = 1.0", "memory_gb = -1.0", "devices.fast.memory_gb"),
+        ("memory_gb = 1.0", "memory = 1.0", "devices.fast"),
+        ("num_blocks = 12", 'num_blocks = "twelve"', "model.num_blocks"),
+        ("num_blocks = 12\n", "", "model"),
+        ('client = "me"', 'client = "you"', "workload.streams[0].client"),
+        ("[0, 20, 30, 10, 15]", "[0, 20, 30, 10]", "network.rtt_ms"),
+        ('device = "slow"', 'device = "slwo"', "servers[1]"),
+        ("rate_per_s = 0.4", "rate_per_s = 0", "workload.streams"),
+        ("count = 2", "count = 20000", "servers[0].count"),
+        ('id = "slow"', 'id = "fast"', "servers"),
+        ("rate_per_s = 0.4", "rate_per_s = nan", "workload.streams[0].rate_per_s"),
+    ],
+)
+def test_a_defect_is_reported_with_its_field(
+    tmp_path: Path, old: str, new: str, field: str
+) -> None:
+    path = edited(tmp_path, (old, new))
+    with pytest.raises(ScenarioError) as caught:
+        load_scenario(path)
+    assert any(p.path.startswith(field) for p in caught.value.problems), caught.value.problems
+    assert str(path) in str(caught.value)
+
+
+def test_all_defects_are_reported_at_once(tmp_path: Path) -> None:
+    path = edited(
+        tmp_path, ("memory_gb = 1.0", "memory_gb = 0"), ("prompt_tokens = 50", "prompt_tokens = 0")
+    )
+    with pytest.raises(ScenarioError) as caught:
+        load_scenario(path)
+    assert len(caught.value.problems) == 2
+
+
+@pytest.mark.parametrize(
+    "content", [b"\xff\xfe", b"format = ", b"", b"[" * 100_000, b"a = 1" + b"0" * 10_000]
+)
+def test_files_that_are_not_toml_are_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "odd.toml"
+    path.write_bytes(content)
+    with pytest.raises(ScenarioError):
+        load_scenario(path)
+
+
+def test_a_missing_file_is_refused_by_name(tmp_path: Path) -> None:
+    with pytest.raises(ScenarioError, match=r"nowhere\.toml: cannot be read"):
+        load_scenario(tmp_path / "nowhere.toml")
+
+
+def test_the_hash_ignores_layout_but_not_content(tmp_path: Path) -> None:
+    plain = load_scenario(FOLDER / "tiny.toml").sha256
+    (tmp_path / "a").mkdir()
+    spaced = edited(tmp_path / "a", ("num_blocks = 12", "num_blocks   =   12  # twelve"))
+    assert load_scenario(spaced).sha256 == plain
+    changed = edited(tmp_path, ("decode_ms = 2", "decode_ms = 3"))
+    assert load_scenario(changed).sha256 != plain

@@ -1,0 +1,111 @@
+"""The command as its users run it."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from swarmplan.cli import main
+
+FOLDER = Path(__file__).resolve().parents[1] / "scenarios"
+TINY = str(FOLDER / "tiny.toml")
+
+
+def run(*args: str | Path) -> Result:
+    return CliRunner().invoke(main, [str(a) for a in args], catch_exceptions=False)
+
+
+def test_help_loads_no_heavy_package() -> None:
+    code = (
+        "import sys, swarmplan.cli\n"
+        "heavy = {'torch', 'pulp', 'highspy', 'networkx', 'numpy', 'msgspec', 'rich', 'topohub'}\n"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_plan_verify_and_explain_agree(tmp_path: Path) -> None:
+    path = tmp_path / "plan.json"
+    assert run("plan", TINY, "-o", path).exit_code == 0
+    assert "sound" in run("verify", path, TINY).stdout
+    explained = json.loads(run("explain", TINY, "--plan", path, "--json").stdout)
+    plan = json.loads(path.read_text())
+    assert explained["clients"][0]["tpot_s"] * 1e3 == pytest.approx(plan["predicted"][0]["tpot_ms"])
+
+
+def test_equal_inputs_give_byte_equal_plans(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        run("plan", TINY, "-o", tmp_path / name)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+def test_a_plan_edited_by_hand_is_found_out(tmp_path: Path) -> None:
+    path = tmp_path / "plan.json"
+    run("plan", TINY, "-o", path)
+    plan = json.loads(path.read_text())
+    plan["placement"][0]["end_block"] -= 1
+    path.write_text(json.dumps(plan))
+    result = run("verify", path, TINY)
+    assert result.exit_code == 2
+    assert "fast-0" in result.stdout
+
+
+def test_a_bad_scenario_exits_with_2_and_names_the_field(tmp_path: Path) -> None:
+    path = tmp_path / "bad.toml"
+    path.write_text(Path(TINY).read_text().replace("decode_ms = 2", "decode_ms = -2"))
+    result = run("plan", path)
+    assert result.exit_code == 2
+    assert "devices.fast.decode_ms" in result.stderr
+    assert result.stdout == ""
+
+
+def test_an_infeasible_scenario_exits_with_3(tmp_path: Path) -> None:
+    path = tmp_path / "small.toml"
+    text = Path(TINY).read_text()
+    path.write_text(text.replace("memory_gb = 1.0", "memory_gb = 0.2").replace("0.6", "0.2"))
+    result = run("plan", path)
+    assert result.exit_code == 3
+    assert "blocks are missing" in result.stderr
+
+
+def test_an_unknown_method_lists_those_that_exist() -> None:
+    result = run("plan", TINY, "--method", "magic")
+    assert result.exit_code == 2
+    assert "cg-bp" in result.stderr
+
+
+def test_a_gap_that_is_not_proven_exits_with_4_when_required() -> None:
+    assert run("plan", TINY, "--require-gap", "0.0").exit_code in (0, 4)
+
+
+def test_compare_prints_one_document(tmp_path: Path) -> None:
+    result = run("compare", TINY, "--seeds", "2", "--requests", "50", "--json")
+    document = json.loads(result.stdout)
+    assert [m["method"] for m in document["methods"]] == ["petals", "petals-tuned", "cg-bp"]
+
+
+@pytest.mark.parametrize("name", ["requests.csv", "requests.jsonl"])
+def test_simulate_writes_one_row_per_request(tmp_path: Path, name: str) -> None:
+    table = tmp_path / name
+    assert run("simulate", TINY, "--requests", "30", "--table", table).exit_code == 0
+    lines = table.read_text().splitlines()
+    assert len(lines) == 30 + (name.endswith("csv"))
+
+
+@pytest.mark.parametrize("kind", ["geographic", "reference", "topology"])
+def test_a_generated_scenario_is_valid_and_can_be_planned(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "generated.toml"
+    made = run("scenario", "generate", path, "--kind", kind, "--servers", "20", "--clients", "2")
+    assert made.exit_code == 0
+    assert run("scenario", "validate", path).exit_code == 0
+    assert run("plan", path, "--sessions", "4").exit_code == 0
+    assert run("scenario", "show", path).exit_code == 0
+
+
+def test_the_schema_is_printed_as_json() -> None:
+    assert "properties" in run("scenario", "schema").stdout
+    assert json.loads(run("scenario", "schema", "--plan").stdout)["title"] == "swarmplan plan"
