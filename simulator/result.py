@@ -1,4 +1,4 @@
-"""What a run leaves behind: one row per request, and how full every server was."""
+"""What a run leaves behind: one row per request, one figure per server."""
 
 from __future__ import annotations
 
@@ -6,59 +6,84 @@ import csv
 import json
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TextIO
 
 import numpy as np
 
-from ..core.plan import Placement, Route
+from ..core.plan import Route
 from ..core.problem import FloatArray, IntArray, Problem, frozen_array
-from ..perfmodel.latency import HopCosts
+from ..core.workload import Request
 from .session import Session
+
+Status = Literal["unfinished", "completed", "rejected"]
+Reason = Literal["", "no-route", "too-large"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SimulationResult:
-    """Columns in request order, servers in server order.
+    """Columns in the order of the given requests, (N,); servers in server order, (n,).
 
     Attributes
     ----------
-    arrival_s, start_s, first_token_s, finish_s : (N,) instants; nan where not reached.
-    status : (N,) ``completed``, ``rejected``, ``lost`` or ``unfinished``.
-    routes : (N,) final route of each request, None if it never had one.
-    tries, replays, overflows : (N,) failed openings, replays after a loss, cache extensions.
-    memory_bytes, peak_memory_bytes, cache_used_frac, compute_busy_frac : (n,) per server; the
-        fractions are over the whole run (cache: of the pool times the run; compute: of the run).
-    end_s : instant of the last event.
-    alloc_delay_s : the testbed constant in force, 0 unless the scenario turns it on.
+    id, client, prompt_tokens, output_tokens, reserved_tokens, arrival_s : as given.
+    status : ``completed``, ``rejected`` or ``unfinished`` at the horizon: nothing is lost.
+    reason : why a request was rejected: ``no-route`` or ``too-large``, else empty.
+    start_s, first_token_s, finish_s : instants; nan where not reached. The start is the first
+        opening of the session; set-up and prompt come after it.
+    raw_wait_s : under the rules ``reserve`` and ``notify`` the wait before rounding, else nan.
+    cost_s : the router's own cost of the last chain it chose.
+    routes : chain in use at the end, None if there is none.
+    tries, replays, overflows : failed openings; openings after the first, in which tokens were
+        sent again; times the output outgrew its reservation.
+    memory_bytes, peak_cache_bytes, peak_memory_bytes : what there is; the most cache at any
+        instant; that plus the weights.
+    cache_used_frac : share of the pool in use, averaged over the run; 0 without a pool.
+    compute_busy_frac : compute time of the tokens made / run time. Above 1 the assumption that
+        sessions do not slow each other down no longer holds at that server.
+    timeline_s, timeline_bytes : (T,) and (T, n): cache in use just before sampled instants.
+    end_s : end of the run.
+    admission : the waiting rule.
+    alloc_delay_s : the constant fitted to one testbed, 0 unless switched on.
+    refusal : why the first refused request was refused.
     """
 
+    id: IntArray
     client: IntArray
     prompt_tokens: IntArray
     output_tokens: IntArray
+    reserved_tokens: IntArray
     arrival_s: FloatArray
+    status: tuple[Status, ...]
+    reason: tuple[Reason, ...]
     start_s: FloatArray
     first_token_s: FloatArray
     finish_s: FloatArray
-    status: tuple[str, ...]
+    raw_wait_s: FloatArray
+    cost_s: FloatArray
     routes: tuple[Route | None, ...]
     tries: IntArray
     replays: IntArray
     overflows: IntArray
     memory_bytes: IntArray
+    peak_cache_bytes: IntArray
     peak_memory_bytes: IntArray
     cache_used_frac: FloatArray
     compute_busy_frac: FloatArray
+    timeline_s: FloatArray
+    timeline_bytes: IntArray
     end_s: float
+    admission: str
     alloc_delay_s: float
+    refusal: str
     server_ids: tuple[str, ...]
     client_ids: tuple[str, ...]
 
     @property
     def wait_s(self) -> FloatArray:
-        """(N,) arrival to start."""
+        """(N,) arrival to the opening of the session."""
         return self.start_s - self.arrival_s
 
     @property
@@ -68,10 +93,10 @@ class SimulationResult:
 
     @property
     def tpot_s(self) -> FloatArray:
-        """(N,) seconds per token after the first; nan for one-token outputs."""
-        steps = self.output_tokens - 1
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return np.where(steps > 0, (self.finish_s - self.first_token_s) / steps, np.nan)
+        """(N,) seconds per token after the first; nan for outputs of one token."""
+        steps = np.where(self.output_tokens > 1, self.output_tokens - 1.0, np.nan)
+        per_token: FloatArray = (self.finish_s - self.first_token_s) / steps
+        return per_token
 
     @property
     def response_s(self) -> FloatArray:
@@ -79,130 +104,146 @@ class SimulationResult:
         return self.finish_s - self.arrival_s
 
     @property
+    def num_hops(self) -> IntArray:
+        """(N,) servers on the chain, 0 without one."""
+        return np.array([len(r.hops) if r else 0 for r in self.routes], dtype=np.int64)
+
+    @property
     def peak_memory_frac(self) -> FloatArray:
         """(n,) peak use of weights and cache over the server's memory."""
-        return self.peak_memory_bytes / np.maximum(self.memory_bytes, 1)
+        share: FloatArray = self.peak_memory_bytes / np.maximum(self.memory_bytes, 1)
+        return share
 
     def rows(self) -> Iterator[dict[str, Any]]:
-        """The per-request table, ids instead of row numbers."""
+        """The per-request table with ids in place of row numbers; None where not reached."""
+        texts = {r: _text(r, self.server_ids) for r in set(self.routes) if r is not None}
+        hops = self.num_hops
+        seconds = {
+            name: getattr(self, name)
+            for name in ("wait_s", "ttft_s", "tpot_s", "response_s", "start_s", "finish_s")
+        }
         for i, route in enumerate(self.routes):
             yield {
-                "request": i,
+                "request": int(self.id[i]),
                 "client": self.client_ids[self.client[i]],
                 "prompt_tokens": int(self.prompt_tokens[i]),
                 "output_tokens": int(self.output_tokens[i]),
-                "arrival_s": _plain(self.arrival_s[i]),
-                "wait_s": _plain(self.wait_s[i]),
-                "ttft_s": _plain(self.ttft_s[i]),
-                "tpot_s": _plain(self.tpot_s[i]),
-                "response_s": _plain(self.response_s[i]),
-                "finish_s": _plain(self.finish_s[i]),
+                "reserved_tokens": int(self.reserved_tokens[i]),
                 "status": self.status[i],
+                "reason": self.reason[i],
+                "arrival_s": float(self.arrival_s[i]),
+                **{name: _known(column[i]) for name, column in seconds.items()},
                 "tries": int(self.tries[i]),
                 "replays": int(self.replays[i]),
                 "overflows": int(self.overflows[i]),
-                "route": ""
-                if route is None
-                else " > ".join(
-                    f"{self.server_ids[h.server]}[{h.start}:{h.end}]" for h in route.hops
-                ),
+                "num_hops": int(hops[i]),
+                "route": "" if route is None else texts[route],
             }
 
     def write(self, path: Path) -> None:
-        """Write the per-request table: JSON Lines for ``.jsonl``, else CSV; all or nothing."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
-                if path.suffix == ".jsonl":
-                    file.writelines(json.dumps(row) + "\n" for row in self.rows())
-                else:
-                    rows = list(self.rows())
-                    writer = csv.DictWriter(file, fieldnames=list(rows[0]) if rows else ["request"])
-                    writer.writeheader()
-                    writer.writerows(rows)
-            os.replace(name, path)
-        except BaseException:
-            os.unlink(name)
-            raise
+        """Write the per-request table: JSON Lines for ``.jsonl``, CSV otherwise."""
+        (self.write_jsonl if path.suffix == ".jsonl" else self.write_csv)(path)
+
+    def write_csv(self, path: Path) -> None:
+        """Write the per-request table as CSV; the file is complete or absent."""
+        _replace(path, lambda file: _write_csv(file, self.rows()))
+
+    def write_jsonl(self, path: Path) -> None:
+        """Write the per-request table as JSON Lines; the file is complete or absent."""
+        _replace(path, lambda file: file.writelines(json.dumps(r) + "\n" for r in self.rows()))
 
 
-def _plain(value: float) -> float | None:
-    """A float for a file; unknown becomes an empty cell."""
+def _known(value: float) -> float | None:
+    """A float, or None for nan."""
     return None if value != value else float(value)
 
 
-class Recorder:
-    """Physical use of every server while the engine runs, and the final table."""
+def _text(route: Route, ids: Sequence[str]) -> str:
+    return " > ".join(f"{ids[h.server]}[{h.start}:{h.end}]" for h in route.hops)
 
-    def __init__(self, problem: Problem, placement: Placement) -> None:
-        n = problem.num_servers
-        self._problem = problem
-        self._pool = placement.cache_bytes
-        self._weights = problem.block_bytes * placement.num_blocks
-        self._used: list[int] = [0] * n
-        self._peak: list[int] = [0] * n
-        self._area = [0.0] * n
-        self._since = [0.0] * n
-        self._busy_s = [0.0] * n
 
-    def has_room(self, route: Route, tokens: int) -> bool:
-        """Whether ``tokens`` more tokens fit physically on every hop."""
-        each = self._problem.cache_bytes(tokens)
-        return all(self._used[h.server] + each * len(h) <= self._pool[h.server] for h in route.hops)
+def _write_csv(file: TextIO, rows: Iterator[dict[str, Any]]) -> None:
+    first = next(rows, None)
+    if first is None:
+        return
+    writer = csv.DictWriter(file, fieldnames=list(first), lineterminator="\n")
+    writer.writeheader()
+    writer.writerow(first)
+    writer.writerows(rows)
 
-    def occupy(self, session: Session, route: Route, now_s: float) -> None:
-        """The session's cache is in use from now on."""
-        each = self._problem.cache_bytes(session.tokens)
-        for hop in route.hops:
-            self._change(hop.server, each * len(hop), now_s)
 
-    def vacate(self, session: Session, now_s: float) -> None:
-        """The session's cache is free from now on."""
-        assert session.route is not None
-        each = self._problem.cache_bytes(session.tokens)
-        for hop in session.route.hops:
-            self._change(hop.server, -each * len(hop), now_s)
+def _replace(path: Path, write: Callable[[TextIO], None]) -> None:
+    """Write beside the target, then put it in place in one step."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
+            write(file)
+        os.replace(name, path)
+    except BaseException:
+        os.unlink(name)
+        raise
 
-    def _change(self, server: int, size: int, now_s: float) -> None:
-        self._area[server] += self._used[server] * (now_s - self._since[server])
-        self._since[server] = now_s
-        self._used[server] += size
-        if self._used[server] > self._peak[server]:
-            self._peak[server] = self._used[server]
 
-    def account(self, session: Session, costs: HopCosts) -> None:
-        """Add the compute time of a completed request to its servers."""
-        assert session.route is not None
-        request = session.request
-        cost = costs(request.client, request.prompt_tokens, request.output_tokens)
-        for hop in session.route.hops:
-            self._busy_s[hop.server] += float(cost.block_s[hop.server]) * len(hop)
+class Table:
+    """The per-request columns while a run fills them."""
 
-    def result(self, sessions: Sequence[Session], end_s: float) -> SimulationResult:
-        """Freeze the run."""
-        span = max(end_s, 1e-12)
-        pool_s = np.maximum(self._pool, 1) * span
-        requests = [s.request for s in sessions]
-        return SimulationResult(
-            client=frozen_array([r.client for r in requests], np.int64),
-            prompt_tokens=frozen_array([r.prompt_tokens for r in requests], np.int64),
-            output_tokens=frozen_array([r.output_tokens for r in requests], np.int64),
-            arrival_s=frozen_array([r.arrival_s for r in requests], np.float64),
-            start_s=frozen_array([s.start_s for s in sessions], np.float64),
-            first_token_s=frozen_array([s.first_token_s for s in sessions], np.float64),
-            finish_s=frozen_array([s.finish_s for s in sessions], np.float64),
-            status=tuple(s.status for s in sessions),
-            routes=tuple(s.route for s in sessions),
-            tries=frozen_array([s.tries for s in sessions], np.int64),
-            replays=frozen_array([s.replays for s in sessions], np.int64),
-            overflows=frozen_array([s.overflows for s in sessions], np.int64),
-            memory_bytes=self._problem.memory_bytes,
-            peak_memory_bytes=frozen_array(np.array(self._peak) + self._weights, np.int64),
-            cache_used_frac=frozen_array(np.array(self._area) / pool_s, np.float64),
-            compute_busy_frac=frozen_array(np.array(self._busy_s) / span, np.float64),
-            end_s=end_s,
-            alloc_delay_s=self._problem.alloc_delay_s,
-            server_ids=tuple(s.id for s in self._problem.servers),
-            client_ids=tuple(c.id for c in self._problem.clients),
-        )
+    def __init__(self, problem: Problem, requests: Sequence[Request]) -> None:
+        n = len(requests)
+        self._length = problem.model.num_blocks
+        self._known: dict[Route, Route] = {}
+        self._status: list[Status] = ["unfinished"] * n
+        self._reason: list[Reason] = [""] * n
+        self._routes: list[Route | None] = [None] * n
+        self._times = {
+            name: np.full(n, np.nan)
+            for name in ("start_s", "first_token_s", "finish_s", "raw_wait_s", "cost_s")
+        }
+        self._counts = {
+            name: np.zeros(n, dtype=np.int64) for name in ("tries", "replays", "overflows")
+        }
+        self.unfinished_rows = n
+        self.last_s = 0.0
+        self.refusal = ""
+
+    def completed(self, session: Session, now_s: float) -> None:
+        """The last token is there."""
+        self._times["finish_s"][session.row] = now_s
+        self._end(session, "completed", now_s)
+
+    def refused(self, session: Session, reason: Reason, why: str, now_s: float) -> None:
+        """The request cannot be served."""
+        self._reason[session.row] = reason
+        self.refusal = self.refusal or why
+        self._end(session, "rejected", now_s)
+
+    def _end(self, session: Session, status: Status, now_s: float) -> None:
+        self._status[session.row] = status
+        self.unfinished_rows -= 1
+        self.last_s = max(self.last_s, now_s)
+        self.note(session)
+
+    def note(self, session: Session) -> None:
+        """What is known of a session, ended or not."""
+        row, route = session.row, session.route
+        times, counts = self._times, self._counts
+        times["start_s"][row] = session.start_s
+        times["first_token_s"][row] = session.first_token_s
+        times["raw_wait_s"][row] = session.raw_wait_s
+        times["cost_s"][row] = session.cost_s
+        counts["tries"][row] = session.tries_in_all
+        counts["replays"][row] = session.replays
+        counts["overflows"][row] = session.overflows
+        # After a loss without a way on, only the first hops of a chain are left.
+        if route is not None and route.hops and route.hops[-1].end == self._length:
+            self._routes[row] = self._known.setdefault(route, route)
+
+    def columns(self) -> dict[str, Any]:
+        """The filled columns, read-only."""
+        return {
+            "status": tuple(self._status),
+            "reason": tuple(self._reason),
+            "routes": tuple(self._routes),
+            **{name: frozen_array(column, np.float64) for name, column in self._times.items()},
+            **{name: frozen_array(column, np.int64) for name, column in self._counts.items()},
+        }
