@@ -3,10 +3,12 @@
 import resource
 import time
 import warnings
+from collections.abc import Callable
 
 from swarms import swarm
 
 from swarmplan.core.errors import SwarmplanWarning
+from swarmplan.core.plan import Placement
 from swarmplan.placement.cg_bp import place_blocks
 from swarmplan.placement.petals import PetalsRule
 
@@ -18,10 +20,11 @@ def main() -> None:
     print("|---|---|---|---|")
     problem = swarm(1_000)
     joining = PetalsRule(rebalance=False)
-    for name, place, goal in (
+    methods: tuple[tuple[str, Callable[[], Placement], str], ...] = (
         ("CG-BP", lambda: place_blocks(problem, 64), "0.5"),
         ("PETALS' joining rule", lambda: joining(problem), "-"),
-    ):
+    )
+    for name, place, goal in methods:
         best = float("inf")
         for _ in range(3):
             begin = time.process_time()
