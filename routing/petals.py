@@ -40,8 +40,6 @@ class PetalsRouting:
     Attributes
     ----------
     cache_penalty : how lacking cache is recognised.
-    session_pool_tokens : cache tokens per block that the reference's session count is based on
-        (only for ``zero`` and ``nonpositive``).
     announced_compute : take a block's time from the announced ``inference_rps`` (PETALS) or from
         the profile's decode time (the reference simulator).
     refresh_s : age that the announced cache may have; PETALS refreshes every 60 s, 0 = exact.
@@ -52,7 +50,6 @@ class PetalsRouting:
     """
 
     cache_penalty: CachePenalty = "short"
-    session_pool_tokens: int = 4096
     announced_compute: bool = True
     refresh_s: float = 60.0
     pings: Literal["true", "partial"] = "true"
@@ -101,7 +98,8 @@ class PetalsRouter:
         """(n,) servers that look too full, as the client last saw them."""
         options = self._options
         if options.cache_penalty != "short":
-            pool = options.session_pool_tokens // request.reserved_tokens
+            whole = self._problem.cache_bytes(request.reserved_tokens) * self._placement.num_blocks
+            pool = self._placement.cache_bytes // np.maximum(whole, 1)
             held = np.array([state.count_at(j) for j in range(len(state.pool_bytes))])
             free = pool - held
             return free == 0 if options.cache_penalty == "zero" else free <= 0

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from .planfile import write_text
+from .files import write_text
 from .schema import SCENARIO_FORMAT
 from .topologies import load_topology
 

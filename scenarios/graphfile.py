@@ -15,6 +15,10 @@ from typing import NoReturn
 
 from ..core.errors import ScenarioError
 
+#: All pairs of nodes are compared; the largest published network has 754.
+MAX_NODES = 1_000
+MAX_LINKS = 100_000
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Graph:
@@ -35,13 +39,13 @@ def parse_graph(text: str, *, source: str) -> Graph:
     """
     lines = _Lines(text, source)
     labels, lat_lon, links = [], [], []
-    for _ in range(lines.section("NODES", "label x y")):
+    for _ in range(lines.section("NODES", "label x y", MAX_NODES)):
         label, (x, y) = lines.record("a node", 2)
         if not (-90.0 <= y <= 90.0 and -180.0 <= x <= 180.0):
             lines.fail(f"longitude {x:g}, latitude {y:g} is no place; x is the longitude")
         labels.append(label)
         lat_lon.append((y, x))
-    for _ in range(lines.section("EDGES", "label src dest weight bw delay")):
+    for _ in range(lines.section("EDGES", "label src dest weight bw delay", MAX_LINKS)):
         _, (start, end, _, _, delay) = lines.record("a link", 5)
         for node in (start, end):
             if not (node.is_integer() and 0 <= node < len(labels)):
@@ -70,11 +74,13 @@ class _Lines:
             self.fail(f"the file ends where {wanted} should stand")
         return line
 
-    def section(self, keyword: str, header: str) -> int:
+    def section(self, keyword: str, header: str, limit: int) -> int:
         """Read ``KEYWORD count`` and the header line, return the count."""
         words = self._next(f"'{keyword} count'").split()
         if len(words) != 2 or words[0] != keyword or not words[1].isdecimal():
             self.fail(f"expected '{keyword} count', got {' '.join(words)!r}")
+        if len(words[1]) > 6 or int(words[1]) > limit:
+            self.fail(f"{keyword} must not exceed {limit}, got {words[1][:20]}")
         count = int(words[1])
         if count < 1:
             self.fail(f"{keyword} needs at least one row")

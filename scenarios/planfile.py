@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +10,9 @@ from .. import __version__
 from ..core.errors import InputProblem, ScenarioError
 from ..core.plan import Certificate, Hop, Placement, Plan, PlannedRoute, Predicted, Route
 from . import schema
-from .load import Scenario, parse_file, validate
+from .defects import validate
+from .files import parse_file, write_text
+from .load import Scenario
 
 
 def plan_document(plan: Plan, scenario: Scenario) -> dict[str, Any]:
@@ -73,25 +73,6 @@ def write_plan(path: Path, plan: Plan, scenario: Scenario) -> None:
     """Write a plan file, all or nothing: an existing file survives a failure."""
     text = json.dumps(plan_document(plan, scenario), indent=2, sort_keys=True) + "\n"
     write_text(path, text)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Replace a file's content in one step.
-
-    Raises
-    ------
-    ScenarioError
-        If the place cannot be written to.
-    """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        os.replace(name, path)
-    except OSError as error:
-        message = f"cannot be written: {error.strerror}"
-        raise ScenarioError.single("", message, source=str(path)) from error
 
 
 def read_plan(path: Path, scenario: Scenario) -> Plan:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -12,12 +13,31 @@ from msgspec import Meta, Struct
 
 SCENARIO_FORMAT = "swarmplan/scenario/1"
 PLAN_FORMAT = "swarmplan/plan/1"
+#: All pairs of servers are held in memory.
+MAX_SERVERS = 3_000
 
-Name = Annotated[str, Meta(min_length=1, max_length=200)]
-Count = Annotated[int, Meta(ge=1, le=10_000)]
+#: No control characters and no lone surrogates: names end up in tables and terminals.
+_PLAIN = r"^(?![\s\S]*[\u0000-\u001f\u007f\ud800-\udfff])"
+_TEXT = r"^(?![\s\S]*[\u0000-\u0008\u000b-\u001f\u007f\ud800-\udfff])"
+
+# The upper limits are far beyond any real swarm; they keep every sum within 64 bits.
+Name = Annotated[str, Meta(min_length=1, max_length=200, pattern=_PLAIN)]
+Label = Annotated[str, Meta(max_length=200, pattern=_PLAIN)]
+Text = Annotated[str, Meta(max_length=10_000, pattern=_TEXT)]
+Count = Annotated[int, Meta(ge=1, le=MAX_SERVERS)]
 Tokens = Annotated[int, Meta(ge=1, le=10_000_000)]
-Positive = Annotated[float, Meta(gt=0, le=1e12)]
-NotNegative = Annotated[float, Meta(ge=0, le=1e12)]
+Positive = Annotated[float, Meta(gt=0, le=1e9)]
+Rate = Annotated[float, Meta(ge=0, le=1e6)]
+Milliseconds = Annotated[float, Meta(ge=0, le=1e7)]
+Microseconds = Annotated[float, Meta(ge=0, le=1e7)]
+Figure = Annotated[float, Meta(ge=0)]
+Seconds = Annotated[float, Meta(ge=0, le=1e9)]
+Megabytes = Annotated[float, Meta(gt=0, le=1e6)]
+Memory = Annotated[float, Meta(gt=0, le=1e6)]
+Requests = Annotated[int, Meta(ge=1, le=2_000_000)]
+Sessions = Annotated[int, Meta(ge=1, le=1_000_000)]
+Bytes = Annotated[int, Meta(ge=0, le=2**60)]
+Node = Annotated[int, Meta(ge=0, le=100_000)] | Name
 Block = Annotated[int, Meta(ge=0, le=1_000)]
 Latitude = Annotated[float, Meta(ge=-90, le=90)]
 Longitude = Annotated[float, Meta(ge=-180, le=180)]
@@ -31,8 +51,8 @@ class Model(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     quantisation: Quantisation = "nf4"
     num_blocks: Annotated[int, Meta(ge=1, le=1_000)] | None = None
     hidden_size: Annotated[int, Meta(ge=1, le=1_000_000)] | None = None
-    block_mb: Positive | None = None
-    cache_bytes_per_token: Annotated[int, Meta(ge=1, le=10**9)] | None = None
+    block_mb: Megabytes | None = None
+    cache_bytes_per_token: Annotated[int, Meta(ge=1, le=10**7)] | None = None
     grouped_query: bool = False
 
 
@@ -40,14 +60,14 @@ class Device(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A type of server. ``profile`` takes a shipped device profile; other fields override it."""
 
     profile: Name | None = None
-    memory_gb: Positive | None = None
-    memory_gib: Positive | None = None
-    decode_ms: NotNegative | None = None
-    decode_us_per_context_token: NotNegative | None = None
-    decode_ms_per_sequence: NotNegative | None = None
-    prefill_floor_ms: NotNegative | None = None
-    prefill_base_ms: NotNegative | None = None
-    prefill_us_per_token: NotNegative | None = None
+    memory_gb: Memory | None = None
+    memory_gib: Memory | None = None
+    decode_ms: Milliseconds | None = None
+    decode_us_per_context_token: Microseconds | None = None
+    decode_ms_per_sequence: Milliseconds | None = None
+    prefill_floor_ms: Milliseconds | None = None
+    prefill_base_ms: Milliseconds | None = None
+    prefill_us_per_token: Microseconds | None = None
     forward_rps: Positive | None = None
     inference_rps: Positive | None = None
     network_rps: Positive | None = None
@@ -61,11 +81,11 @@ class Server(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     count: Count = 1
     lat: Latitude | None = None
     lon: Longitude | None = None
-    node: int | str | None = None
-    region: str = ""
-    last_mile_ms: NotNegative = 0.0
-    memory_gb: Positive | None = None
-    memory_gib: Positive | None = None
+    node: Node | None = None
+    region: Label = ""
+    last_mile_ms: Milliseconds = 0.0
+    memory_gb: Memory | None = None
+    memory_gib: Memory | None = None
     quantisation: Quantisation | None = None
     max_blocks: Annotated[int, Meta(ge=1, le=1_000)] | None = None
     relayed: bool = False
@@ -79,55 +99,75 @@ class Client(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     id: Name
     lat: Latitude | None = None
     lon: Longitude | None = None
-    node: int | str | None = None
-    region: str = ""
-    last_mile_ms: NotNegative = 0.0
+    node: Node | None = None
+    region: Label = ""
+    last_mile_ms: Milliseconds = 0.0
 
 
 class Network(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Where round-trip times come from: a topology, coordinates, or a measured matrix."""
+    """Where round-trip times come from: a topology, coordinates, or measurements.
+
+    With ``delay = "measured"`` a pair takes its time from ``rtt_ms`` or ``rtt_csv``, else from the
+    other direction, else from the ``region_rtt_ms`` table, else from the places of both.
+    """
 
     delay: Literal["repetita", "fibre", "internet", "measured"] = "internet"
     topology: Name | None = None
-    rtt_ms: list[list[NotNegative]] | None = None
+    rtt_ms: list[list[Milliseconds]] | None = None
     rtt_csv: Name | None = None
+    region_rtt_ms: dict[Name, dict[Name, Milliseconds]] | None = None
     relay: Literal["client", "server"] = "client"
-    step_overhead_ms: NotNegative = 0.0
-    prefill_overhead_ms: NotNegative = 0.0
-    prefill_overhead_us_per_token: NotNegative = 0.0
+    step_overhead_ms: Milliseconds = 0.0
+    prefill_overhead_ms: Milliseconds = 0.0
+    prefill_overhead_us_per_token: Microseconds = 0.0
+
+
+class TokenFile(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Token counts from a file: one per line, or a column of a CSV with a header."""
+
+    file: Name
+    column: Name | None = None
+
+
+TokenList = Annotated[list[Tokens], Meta(min_length=1, max_length=1_000_000)]
 
 
 class Stream(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Requests of one client. Token counts are one number or a list to draw from."""
+    """Requests of one client. Token counts are one number, a list or a file to draw from."""
 
     client: Name
-    rate_per_s: NotNegative
+    rate_per_s: Rate
     gap_cv: Annotated[float, Meta(ge=0, le=100)] = 1.0
-    prompt_tokens: Tokens | Annotated[list[Tokens], Meta(min_length=1, max_length=1_000_000)]
-    output_tokens: Tokens | Annotated[list[Tokens], Meta(min_length=1, max_length=1_000_000)]
+    prompt_tokens: Tokens | TokenList | TokenFile
+    output_tokens: Tokens | TokenList | TokenFile
 
 
 class Trace(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A CSV of arrival, prompt tokens and output tokens, and how to use it."""
+    """A CSV of arrival, prompt tokens and output tokens, and how to use it.
+
+    Requests without a ``client`` column go to ``client``, or are dealt out by ``shares``
+    (weights), or to all clients in turn.
+    """
 
     csv: Name
     rate_per_s: Positive | None = None
     client: Name | None = None
-    max_requests: Annotated[int, Meta(ge=1, le=10_000_000)] | None = None
+    shares: dict[Name, Positive] | None = None
+    max_requests: Requests | None = None
 
 
 class Workload(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Either ``streams`` or a ``trace``."""
 
-    streams: list[Stream] = []
+    streams: Annotated[list[Stream], Meta(max_length=10_000)] = []
     trace: Trace | None = None
-    requests: Annotated[int, Meta(ge=1, le=10_000_000)] = 1_000
+    requests: Requests = 1_000
 
 
 class Planning(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What planners assume; every field can be left out."""
 
-    sessions: Annotated[int, Meta(ge=1, le=1_000_000)] | None = None
+    sessions: Sessions | None = None
     safety_z: Annotated[float, Meta(ge=0, le=100)] = 1.0
     session_tokens: Tokens | None = None
     session_quantile: Annotated[float, Meta(gt=0, le=1)] = 0.95
@@ -136,7 +176,7 @@ class Planning(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 class Event(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A server (or a whole region) fails or joins during a simulation."""
 
-    at_s: NotNegative
+    at_s: Seconds
     action: Literal["fail", "join"]
     server: Name | None = None
     region: Name | None = None
@@ -147,17 +187,17 @@ class Scenario(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
     format: Literal["swarmplan/scenario/1"]
     name: Name
-    description: str = ""
+    description: Text = ""
     model: Model
     devices: dict[Name, Device] = {}
-    servers: Annotated[list[Server], Meta(min_length=1, max_length=10_000)]
+    servers: Annotated[list[Server], Meta(min_length=1, max_length=MAX_SERVERS)]
     clients: Annotated[list[Client], Meta(min_length=1, max_length=1_000)]
     network: Network = Network()
     workload: Workload
     planning: Planning = Planning()
-    session_setup_ms: NotNegative = 0.0
-    testbed_alloc_delay_ms: NotNegative = 0.0
-    events: list[Event] = []
+    session_setup_ms: Milliseconds = 0.0
+    testbed_alloc_delay_ms: Milliseconds = 0.0
+    events: Annotated[list[Event], Meta(max_length=10_000)] = []
 
 
 class PlacedServer(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -166,7 +206,7 @@ class PlacedServer(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     server: Name
     start_block: Block
     end_block: Block
-    cache_bytes: Annotated[int, Meta(ge=0)]
+    cache_bytes: Bytes
 
 
 class PlanHop(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -181,7 +221,7 @@ class PlanRoute(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """``sessions`` concurrent requests of a client on one chain."""
 
     client: Name
-    sessions: Annotated[int, Meta(ge=1)]
+    sessions: Sessions
     hops: Annotated[list[PlanHop], Meta(min_length=1)]
 
 
@@ -189,9 +229,9 @@ class PlanPrediction(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """Figures of an unloaded request."""
 
     client: Name
-    ttft_ms: NotNegative
-    tpot_ms: NotNegative
-    response_ms: NotNegative
+    ttft_ms: Figure
+    tpot_ms: Figure
+    response_ms: Figure
 
 
 class PlanCertificate(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -201,8 +241,8 @@ class PlanCertificate(Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     objective: float | None
     bound: float | None
     gap: float | None
-    method: str
-    meaning: str
+    method: Label
+    meaning: Text
 
 
 class PlanFile(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -211,15 +251,15 @@ class PlanFile(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     format: Literal["swarmplan/plan/1"]
     scenario: Name
     scenario_sha256: Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
-    tool: str
-    method: str
-    seed: int
-    sessions: Annotated[int, Meta(ge=1)]
+    tool: Text
+    method: Name
+    seed: Annotated[int, Meta(ge=0, le=2**63 - 1)]
+    sessions: Sessions
     placement: list[PlacedServer]
     routes: list[PlanRoute]
     predicted: list[PlanPrediction]
     certificate: PlanCertificate
-    notes: list[str] = []
+    notes: list[Text] = []
 
 
 def json_schema() -> dict[str, Any]:
@@ -234,5 +274,7 @@ def plan_json_schema() -> dict[str, Any]:
 
 def _schema_of(kind: type[Any], title: str) -> dict[str, Any]:
     document = msgspec.json.schema(kind)
+    for part in document["$defs"].values():
+        part["description"] = inspect.cleandoc(part["description"])
     dialect = "https://json-schema.org/draft/2020-12/schema"
     return {"$schema": dialect, "title": title, **document}

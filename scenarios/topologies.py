@@ -21,6 +21,7 @@ from ..core.errors import ScenarioError
 from ..core.problem import FloatArray, IntArray, frozen_array
 from ..perfmodel.catalogue import unknown_name
 from ..perfmodel.network import FIBRE_KM_PER_S, great_circle_km, rtt_from_coordinates_s
+from .files import decode, read_referenced
 from .graphfile import parse_graph
 
 TopologyMode = Literal["repetita", "fibre", "internet"]
@@ -92,11 +93,10 @@ def load_topology(name_or_path: str, base_dir: Path) -> Topology:
 
 def _from_graph_file(path: Path) -> Topology:
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ScenarioError.single(
-            "", f"cannot read the topology: {error}", source=str(path)
-        ) from (error)
+        text = decode(read_referenced(path, ""), path, "")
+    except ScenarioError as error:
+        message = f"cannot read the topology: {error.problems[0].message}"
+        raise ScenarioError.single("", message) from error
     graph = parse_graph(text, source=str(path))
     coordinates = np.array(graph.lat_lon, dtype=np.float64).reshape(-1, 2)
     coordinates[(coordinates == 0.0).all(axis=1)] = np.nan

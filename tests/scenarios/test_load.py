@@ -7,7 +7,8 @@ import jsonschema
 import pytest
 
 from swarmplan.core.errors import ScenarioError
-from swarmplan.scenarios.load import load_scenario, parse_file
+from swarmplan.scenarios.files import parse_file
+from swarmplan.scenarios.load import load_scenario
 from swarmplan.scenarios.schema import json_schema, plan_json_schema
 
 FOLDER = Path(__file__).resolve().parents[2] / "scenarios"
