@@ -1,0 +1,1 @@
+"""The subcommands of ``swarmplan``: one file each, its click object is called ``command``."""

@@ -1,0 +1,67 @@
+"""``swarmplan compare``: methods side by side."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from .. import render
+from .shared import common_options, handle_errors, load, scenario_argument, workload_options
+
+if TYPE_CHECKING:
+    from ..simulator.engine import Admission
+
+
+@click.command()
+@scenario_argument
+@click.option(
+    "-m",
+    "--method",
+    "methods",
+    multiple=True,
+    help="Method to compare (repeat); the first is the baseline.",
+)
+@click.option("--seeds", type=click.IntRange(1), default=5, show_default=True)
+@click.option(
+    "--join-orders",
+    type=click.IntRange(1),
+    default=3,
+    show_default=True,
+    help="Random join orders of PETALS' servers per seed.",
+)
+@workload_options
+@common_options
+@handle_errors
+def command(
+    scenario: Path,
+    methods: tuple[str, ...],
+    seeds: int,
+    join_orders: int,
+    requests: int | None,
+    load_factor: float,
+    admission: Admission,
+    seed: int,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Run methods side by side on the same requests with equal constants."""
+    from .. import api, views
+
+    loaded = load(scenario)
+    with render.progress("simulating", quiet=quiet) as report:
+        comparison = api.compare(
+            loaded,
+            methods=methods,
+            seeds=range(seed, seed + seeds),
+            join_orders=join_orders,
+            num_requests=requests,
+            load_factor=load_factor,
+            admission=admission,
+            on_progress=report,
+        )
+    if as_json:
+        render.print_json(views.comparison_document(comparison))
+    else:
+        views.print_comparison(comparison)

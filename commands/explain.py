@@ -1,0 +1,38 @@
+"""``swarmplan explain``: where the time of a route goes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from .. import render
+from .shared import FILE, common_options, handle_errors, load, scenario_argument
+
+
+@click.command()
+@scenario_argument
+@click.option("--plan", "plan_path", type=FILE, help="Explain this plan file.")
+@click.option("--method", default="cg-bp", show_default=True, help="Method when no plan is given.")
+@click.option("--client", help="Client id [every client that has a route].")
+@common_options
+@handle_errors
+def command(
+    scenario: Path,
+    plan_path: Path | None,
+    method: str,
+    client: str | None,
+    seed: int,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Show where the time of a route goes, hop by hop, and why not the alternatives."""
+    from .. import api, views
+
+    loaded = load(scenario)
+    made = api.plan_or_read(loaded, plan_path, method, seed=seed)
+    found = api.explain_clients(loaded.problem, made, client)
+    if as_json:
+        render.print_json(views.explanations_document(loaded.problem, found))
+    else:
+        views.print_explanations(loaded.problem, found)

@@ -1,0 +1,87 @@
+"""``swarmplan scenario``: validate, show and generate scenario files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from .. import render
+from .shared import FILE, handle_errors, load
+
+if TYPE_CHECKING:
+    from ..scenarios.generate import Kind
+
+
+@click.group()
+def command() -> None:
+    """Validate, generate and show scenario files."""
+
+
+@command.command("validate")
+@click.argument("path", metavar="SCENARIO", type=FILE)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@handle_errors
+def validate(path: Path, as_json: bool) -> None:
+    """Check a scenario file and list every defect."""
+    loaded = load(path)
+    if as_json:
+        render.print_json({"valid": True, "sha256": loaded.sha256, "warnings": loaded.warnings})
+    else:
+        render.print_lines([f"{path}: valid", f"sha256 {loaded.sha256}"])
+
+
+@command.command("show")
+@click.argument("path", metavar="SCENARIO", type=FILE)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@handle_errors
+def show(path: Path, as_json: bool) -> None:
+    """Describe what a scenario contains."""
+    from ..scenarios.describe import describe
+
+    sections = describe(load(path))
+    if as_json:
+        render.print_json(
+            {
+                title: [dict(zip(columns, row, strict=True)) for row in rows]
+                for title, columns, rows in sections
+            }
+        )
+        return
+    for title, columns, rows in sections:
+        render.print_table(title, columns, rows)
+
+
+@command.command("schema")
+@click.option("--plan", "plan_schema", is_flag=True, help="The schema of plan files instead.")
+@handle_errors
+def schema(plan_schema: bool) -> None:
+    """Print the JSON Schema of scenario files."""
+    from ..scenarios.schema import json_schema, plan_json_schema
+
+    render.print_json(plan_json_schema() if plan_schema else json_schema())
+
+
+@command.command("generate")
+@click.argument("output", type=FILE)
+@click.option(
+    "--kind",
+    type=click.Choice(["geographic", "reference", "topology"]),
+    default="geographic",
+    show_default=True,
+)
+@click.option("--servers", type=click.IntRange(1, 10_000), default=20, show_default=True)
+@click.option("--clients", type=click.IntRange(1, 1_000), default=3, show_default=True)
+@click.option("--topology", default="Abvt", show_default=True, help="For --kind topology.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+@handle_errors
+def generate_command(
+    output: Path, kind: Kind, servers: int, clients: int, topology: str, seed: int
+) -> None:
+    """Write a random but realistic scenario file."""
+    from ..scenarios.generate import generate, write_document
+
+    document = generate(kind, servers=servers, clients=clients, topology=topology, seed=seed)
+    write_document(output, document)
+    render.note(f"wrote {output}")

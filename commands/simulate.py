@@ -1,0 +1,59 @@
+"""``swarmplan simulate``: run the requests of a scenario through a placement."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from .. import render
+from .shared import FILE, common_options, handle_errors, load, scenario_argument, workload_options
+
+if TYPE_CHECKING:
+    from ..simulator.engine import Admission
+
+
+@click.command()
+@scenario_argument
+@click.option("--plan", "plan_path", type=FILE, help="Simulate this plan file.")
+@click.option("--method", default="cg-bp", show_default=True, help="Method when no plan is given.")
+@click.option("--router", help="Use another method's router.")
+@click.option("--table", type=FILE, help="Write one row per request (.csv or .jsonl).")
+@workload_options
+@common_options
+@handle_errors
+def command(
+    scenario: Path,
+    plan_path: Path | None,
+    method: str,
+    router: str | None,
+    table: Path | None,
+    requests: int | None,
+    load_factor: float,
+    admission: Admission,
+    seed: int,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Simulate the scenario's requests through one placement and router."""
+    from .. import api, views
+
+    loaded = load(scenario)
+    result = api.simulate(
+        loaded,
+        method=method,
+        router=router,
+        plan_path=plan_path,
+        num_requests=requests,
+        load_factor=load_factor,
+        admission=admission,
+        seed=seed,
+    )
+    if table is not None:
+        result.write(table)
+        render.note(f"wrote {table}")
+    if as_json:
+        render.print_json(views.result_document(loaded.problem, result))
+    else:
+        views.print_result(loaded.problem, result)
