@@ -7,23 +7,25 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from .core.errors import ScenarioError, SwarmplanError
-from .core.plan import Certificate, Plan, Route
+from .core.plan import Certificate, Placement, Plan, PlannedRoute, Route
 from .core.problem import Problem
+from .methods.draft import Draft, Settings
+from .methods.table import DEFAULT_COMPARISON, Method, method_named, require_router
 from .perfmodel.latency import HopCost, hop_cost, route_time
 from .perfmodel.predict import STEP_OBJECTIVE, predict, shape, step_objective_s
 from .placement.demand import demand_of
 from .placement.sessions import target_sessions
 from .routing.alternatives import Alternative, cheapest_chains_through
+from .routing.api import RouterFactory
 from .routing.offline import best_routes
 from .scenarios.load import Scenario
 from .scenarios.planfile import read_plan
 from .scenarios.workload import draw_requests
-from .simulator.compare import Comparison
+from .simulator.compare import Comparison, Contestant
 from .simulator.compare import compare as compare_methods
 from .simulator.engine import Admission
 from .simulator.engine import simulate as run
 from .simulator.events import ServerEvent
-from .simulator.methods import DEFAULT_COMPARISON, Method, method_named
 from .simulator.result import SimulationResult
 
 __all__ = [
@@ -71,32 +73,56 @@ def with_sessions(problem: Problem, sessions: int | None) -> Problem:
     return replace(problem, planning=replace(problem.planning, sessions=sessions))
 
 
-def plan(problem: Problem, method: Method | str = "cg-bp", *, seed: int = 0) -> Plan:
+def plan(
+    problem: Problem,
+    method: Method | str = "cg-bp",
+    *,
+    seed: int = 0,
+    settings: Settings | None = None,
+) -> Plan:
     """Place the blocks and choose routes for R concurrent sessions.
+
+    Parameters
+    ----------
+    settings : limits and objective of the search; ``seed`` is taken from here when given.
 
     Raises
     ------
-    InfeasibleError, HeuristicFailedError, NoRouteError, RequestTooLargeError
+    InfeasibleError, HeuristicFailedError, NoSolutionInTimeError, NoRouteError,
+    RequestTooLargeError
         From the method, each with its reason.
     """
     chosen = method_named(method) if isinstance(method, str) else method
-    placement = chosen.placer(problem, seed=seed)
+    settings = settings or Settings(seed=seed)
+    draft = chosen(problem, settings)
     sessions = target_sessions(problem)
-    routes, notes = best_routes(problem, placement, demand_of(problem, sessions))
+    routes, notes = draft.routes, draft.notes
+    if routes is None:
+        routes, more = best_routes(problem, draft.placement, demand_of(problem, sessions))
+        notes = (*notes, *more)
     return Plan(
         method=chosen.name,
-        placement=placement,
+        placement=draft.placement,
         routes=routes,
         predicted=predict(problem, routes),
-        certificate=Certificate(
-            status="feasible",
-            objective=step_objective_s(problem, routes),
-            method=chosen.name,
-            meaning=STEP_OBJECTIVE,
-        ),
+        certificate=_certificate(problem, routes, draft.certificate, chosen.name),
         sessions=sessions,
-        seed=seed,
+        seed=settings.seed,
         notes=notes,
+        router=draft.router,
+        candidates=draft.candidates,
+    )
+
+
+def _certificate(
+    problem: Problem, routes: Sequence[PlannedRoute], given: Certificate | None, method: str
+) -> Certificate:
+    """What the method proved, or what can be said of any plan."""
+    objective = step_objective_s(problem, routes)
+    if given is not None:
+        return replace(given, objective=objective, meaning=STEP_OBJECTIVE)
+    return Certificate(
+        status="feasible", objective=objective, method=method, meaning=STEP_OBJECTIVE
     )
 
 
@@ -118,18 +144,22 @@ def simulate(
     admission: Admission = "retry",
     seed: int = 0,
 ) -> SimulationResult:
-    """Simulate the scenario's requests, with its failures and joins, through one placement."""
+    """Simulate the scenario's requests, with its failures and joins, through one placement.
+
+    The router is the one named, else the one that the plan or the method brings with it.
+    """
     problem = scenario.problem
-    chosen = method_named(method, router)
+    decision: Plan | Draft
     if plan_path is not None:
-        placement = read_plan(plan_path, scenario).placement
+        decision = read_plan(plan_path, scenario)
     else:
-        placement = chosen.placer(problem, seed=seed)
+        decision = method_named(method)(problem, Settings(seed=seed, admission=admission))
+    chosen = require_router(router or decision.router)
     requests = draw_requests(problem, seed, num_requests=num_requests, load_factor=load_factor)
     return run(
         problem,
-        placement,
-        chosen.router(problem, placement),
+        decision.placement,
+        chosen(problem, decision.placement),
         requests,
         admission=admission,
         events=_events(scenario),
@@ -148,17 +178,26 @@ def compare(
     on_progress: Callable[[int, int, str], None] | None = None,
 ) -> Comparison:
     """Methods side by side on the same requests; the first is the baseline."""
-    problem = scenario.problem
-    loaded = _at_load(problem, load_factor)
+    loaded = _at_load(scenario.problem, load_factor)
     return compare_methods(
         loaded,
-        [method_named(m) for m in methods or DEFAULT_COMPARISON],
+        [_contestant(loaded, method_named(m), admission) for m in methods or DEFAULT_COMPARISON],
         lambda seed: draw_requests(loaded, seed, num_requests=num_requests),
         seeds=seeds,
         join_orders=join_orders,
         admission=admission,
         events=_events(scenario),
         on_progress=on_progress,
+    )
+
+
+def _contestant(problem: Problem, method: Method, admission: Admission) -> Contestant:
+    def decide(seed: int) -> tuple[Placement, RouterFactory]:
+        draft = method(problem, Settings(seed=seed, admission=admission))
+        return draft.placement, require_router(draft.router)
+
+    return Contestant(
+        name=method.name, note=method.note, decide=decide, random_order=method.random_order
     )
 
 

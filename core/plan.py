@@ -125,6 +125,11 @@ class Certificate:
     meaning: str = ""
 
     @property
+    def interrupted(self) -> bool:
+        """The search was stopped by Ctrl-C; this is the best plan until then."""
+        return "interrupted" in self.method
+
+    @property
     def gap(self) -> float | None:
         """``(objective - bound) / objective``, None when either is unknown."""
         if self.objective is None or self.bound is None:
@@ -143,8 +148,35 @@ class Predicted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """One plan that was compared with others before one was chosen.
+
+    Attributes
+    ----------
+    placement, router : how its blocks were placed, and its router.
+    bound : closed-form figure by which it was ranked before any simulation, or None.
+    figure : what it was chosen by, in the unit of the objective; None when it was not evaluated.
+    requests : requests simulated for ``figure``; 0 = computed.
+    verdict : why it was dropped, or that it was chosen.
+    """
+
+    placement: str
+    router: str
+    bound: float | None
+    figure: float | None
+    requests: int
+    verdict: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """A placement with routes, predictions and proof, ready to be written to a file."""
+    """A placement with routes, predictions and proof, ready to be written to a file.
+
+    Attributes
+    ----------
+    router : name of the online router that the placement was made for.
+    candidates : what the chosen plan was compared with, in order of the figure; may be empty.
+    """
 
     method: str
     placement: Placement
@@ -154,3 +186,5 @@ class Plan:
     sessions: int
     seed: int = 0
     notes: tuple[str, ...] = field(default=())
+    router: str = "ws-rr"
+    candidates: tuple[Candidate, ...] = ()

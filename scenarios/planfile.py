@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from .. import __version__
 from ..core.errors import InputProblem, ScenarioError
-from ..core.plan import Certificate, Hop, Placement, Plan, PlannedRoute, Predicted, Route
+from ..core.plan import Candidate, Certificate, Hop, Placement, Plan, PlannedRoute, Predicted, Route
 from . import schema
 from .defects import validate
 from .files import parse_file, write_text
@@ -26,6 +27,7 @@ def plan_document(plan: Plan, scenario: Scenario) -> dict[str, Any]:
         "scenario_sha256": scenario.sha256,
         "tool": f"swarmplan {__version__}",
         "method": plan.method,
+        "router": plan.router,
         "seed": plan.seed,
         "sessions": plan.sessions,
         "placement": [
@@ -65,6 +67,7 @@ def plan_document(plan: Plan, scenario: Scenario) -> dict[str, Any]:
             "method": proof.method,
             "meaning": proof.meaning,
         },
+        "candidates": [asdict(c) for c in plan.candidates],
         "notes": list(plan.notes),
     }
 
@@ -133,6 +136,18 @@ def read_plan(path: Path, scenario: Scenario) -> Plan:
         sessions=given.sessions,
         seed=given.seed,
         notes=(*given.notes, *_stale(given, scenario)),
+        router=given.router,
+        candidates=tuple(
+            Candidate(
+                placement=c.placement,
+                router=c.router,
+                bound=c.bound,
+                figure=c.figure,
+                requests=c.requests,
+                verdict=c.verdict,
+            )
+            for c in given.candidates
+        ),
     )
 
 

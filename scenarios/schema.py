@@ -245,6 +245,17 @@ class PlanCertificate(Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     meaning: Text
 
 
+class PlanCandidate(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One plan that was compared before this one was chosen."""
+
+    placement: Label
+    router: Label
+    bound: float | None = None
+    figure: float | None = None
+    requests: Annotated[int, Meta(ge=0)] = 0
+    verdict: Text = ""
+
+
 class PlanFile(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The whole plan file."""
 
@@ -253,12 +264,14 @@ class PlanFile(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     scenario_sha256: Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
     tool: Text
     method: Name
+    router: Name = "ws-rr"
     seed: Annotated[int, Meta(ge=0, le=2**63 - 1)]
     sessions: Sessions
     placement: list[PlacedServer]
     routes: list[PlanRoute]
     predicted: list[PlanPrediction]
     certificate: PlanCertificate
+    candidates: list[PlanCandidate] = []
     notes: list[Text] = []
 
 

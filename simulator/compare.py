@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -9,16 +10,33 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..core.errors import SwarmplanError, SwarmplanWarning
+from ..core.plan import Placement
 from ..core.problem import Problem
 from ..core.workload import Request
+from ..routing.api import RouterFactory
 from .engine import Admission, simulate
 from .events import ServerEvent
-from .methods import Method
 from .metrics import Interval, Summary, summarise
 
 OnProgress = Callable[[int, int, str], None]
 #: Share of the first arrivals that is not counted.
 WARM_UP = 0.1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contestant:
+    """One method of a comparison.
+
+    Attributes
+    ----------
+    decide : placement and router for a seed.
+    random_order : the decision depends on the seed as the order in which servers join.
+    """
+
+    name: str
+    note: str
+    decide: Callable[[int], tuple[Placement, RouterFactory]]
+    random_order: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +91,7 @@ class Comparison:
 
 def compare(
     problem: Problem,
-    methods: Sequence[Method],
+    methods: Sequence[Contestant],
     requests_of: Callable[[int], Sequence[Request]],
     *,
     seeds: Iterable[int] = range(5),
@@ -91,33 +109,41 @@ def compare(
     """
     numbers = tuple(seeds)
     total = sum((join_orders if m.random_order else 1) * len(numbers) for m in methods)
-    done = 0
-    rows = []
     drawn = {seed: requests_of(seed) for seed in numbers}
+    rows: list[Row] = []
+    done = 0
+
+    def run(decision: tuple[Placement, RouterFactory], seed: int) -> Summary:
+        placement, router = decision
+        result = simulate(
+            problem,
+            placement,
+            router(problem, placement),
+            drawn[seed],
+            admission=admission,
+            events=events,
+        )
+        return summarise(result, warm_up=WARM_UP)
+
     for method in methods:
         orders = join_orders if method.random_order else 1
         runs: list[Summary] = []
         error = ""
-        fixed = None
-        for seed in numbers:
-            for order in range(orders):
-                if on_progress:
-                    on_progress(done, total, method.name)
-                done += 1
-                if error:
-                    continue
-                try:
-                    with warnings.catch_warnings():
-                        warnings.simplefilter("once", SwarmplanWarning)
-                        if fixed is None or method.random_order:
-                            fixed = method.placer(problem, seed=seed * 1_000 + order)
-                    router = method.router(problem, fixed)
-                    result = simulate(
-                        problem, fixed, router, drawn[seed], admission=admission, events=events
-                    )
-                    runs.append(summarise(result, warm_up=WARM_UP))
-                except SwarmplanError as failure:
-                    error = str(failure)
+        decision = None
+        for seed, order in itertools.product(numbers, range(orders)):
+            if on_progress:
+                on_progress(done, total, method.name)
+            done += 1
+            if error:
+                continue
+            try:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("once", SwarmplanWarning)
+                    if decision is None or method.random_order:
+                        decision = method.decide(seed * 1_000 + order)
+                runs.append(run(decision, seed))
+            except SwarmplanError as failure:
+                error = str(failure)
         kept = tuple(runs) if not error else ()
         rows.append(Row(method=method.name, note=method.note, runs=kept, error=error))
     return Comparison(
