@@ -118,7 +118,8 @@ def offline_problem(case: Case) -> tuple[Problem, tuple[Demand, ...]]:
             memory_bytes=round(memory * GB),
             block_bytes=round(given["sm"] * GB),
             timing=Timing(decode_base_s=tau / 1e3, prefill_base_s=tau / 1e3),
-            forward_rps=rps,
+            # The offline cases give one announced figure per server, whatever it hosts.
+            forward_rps=float("inf"),
             network_rps=rps,
         )
         for j, (memory, tau, rps) in enumerate(

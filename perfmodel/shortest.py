@@ -203,7 +203,7 @@ def _by_server(graph: Graph, cost: FloatArray, leave: FloatArray | None) -> tupl
         link = by[j]
         if graph.origin[link] + graph.blocks[link] == graph.length:
             whole = float(least) + (0.0 if leave is None else float(leave[j]))
-            if whole < best or (whole == best and (float(least), j) < last):
+            if whole < best or (whole == best < np.inf and (float(least), j) < last):
                 best, last = whole, (float(least), j)
     chain: list[int] = []
     j = last[1]

@@ -102,7 +102,8 @@ class PetalsRouter:
             pool = self._placement.cache_bytes // np.maximum(whole, 1)
             held = np.array([state.count_at(j) for j in range(len(state.pool_bytes))])
             free = pool - held
-            return free == 0 if options.cache_penalty == "zero" else free <= 0
+            empty: np.ndarray = free == 0 if options.cache_penalty == "zero" else free <= 0
+            return empty
         if now_s - self._viewed_s >= options.refresh_s or not len(self._view):
             self._view = state.free_bytes.astype(np.float64)
             self._viewed_s = now_s
