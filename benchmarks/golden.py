@@ -28,8 +28,8 @@ def online_problem(case: Case, *, capped: bool = True) -> Problem:
     prompt, output = int(given["lc_in"]), int(given["lc"])
     session_bytes = round(given["sc"] * GB)
     per_token, rest = divmod(session_bytes, prompt + output)
-    if rest:
-        raise ValueError(f"{case['name']}: the cache of a session is not whole bytes per token")
+    if rest:  # as offline: one "token" of cache is one byte
+        per_token = 1
     cap = given.get("mig_block_cap")
     servers = tuple(
         Server(
@@ -76,7 +76,7 @@ def online_problem(case: Case, *, capped: bool = True) -> Problem:
         planning=Planning(
             prompt_tokens=prompt,
             output_tokens=output,
-            session_tokens=prompt + output,
+            session_tokens=session_bytes // per_token,
             sessions=given["R_override"],
             safety_z=given["R_num_std"],
         ),
@@ -84,7 +84,7 @@ def online_problem(case: Case, *, capped: bool = True) -> Problem:
     )
 
 
-def online_requests(case: Case) -> tuple[Request, ...]:
+def online_requests(case: Case, problem: Problem) -> tuple[Request, ...]:
     """The requests of an online case, lengths known to every method."""
     given = case["inputs"]
     arrivals = np.cumsum(given["inter_request_time_ms"]) / 1e3
@@ -96,7 +96,7 @@ def online_requests(case: Case) -> tuple[Request, ...]:
             arrival_s=float(at),
             prompt_tokens=prompt,
             output_tokens=output,
-            reserved_tokens=prompt + output,
+            reserved_tokens=problem.planning.session_tokens,
         )
         for i, at in enumerate(arrivals)
     )
@@ -169,8 +169,10 @@ def _model(given: Case, cache_bytes_per_token: int) -> ModelSpec:
     )
 
 
-def petals_cache_tokens(case: Case) -> int:
-    """PETALS' cache of one block in the problem's own tokens (see ``offline_problem``)."""
+def petals_cache_tokens(case: Case, problem: Problem) -> int:
+    """PETALS' cache of one block in the problem's own tokens."""
     if is_online(case):
-        return 4096
-    return 2 * 2 * int(case["inputs"]["d_model"]) * 4096
+        cache_bytes = round(case["inputs"]["cache_bytes_per_block"] * GB)
+    else:
+        cache_bytes = 2 * 2 * int(case["inputs"]["d_model"]) * 4096
+    return int(cache_bytes // problem.model.cache_bytes_per_token)

@@ -160,13 +160,16 @@ def _cg_bp(case: Case, problem: Problem) -> Placement:
 
 
 def _petals(case: Case, problem: Problem) -> Placement:
-    order = [j - 1 for j in case["inputs"]["join_order_1based"]]
-    return PetalsRule(join_order=order, rebalance=False)(problem)
+    return _joining(case, problem, [j - 1 for j in case["inputs"]["join_order_1based"]])
+
+
+def _joining(case: Case, problem: Problem, order: list[int]) -> Placement:
+    tokens = petals_cache_tokens(case, problem)
+    return PetalsRule(join_order=order, rebalance=False, attn_cache_tokens=tokens)(problem)
 
 
 def _opt_order(case: Case, problem: Problem) -> Placement:
-    order = [*_cg_bp(case, problem).order]
-    return PetalsRule(join_order=order, rebalance=False)(problem)
+    return _joining(case, problem, [*_cg_bp(case, problem).order])
 
 
 def _opt_num(case: Case, problem: Problem) -> Placement:
@@ -245,7 +248,9 @@ def run_online(case: Case, problem: Problem, name: str) -> tuple[Placement, Simu
     router = method.router(timed, placement)
     if case["flags"].get("non_unique_routes", {}).get(name, 0):
         router = Follow(router, placement, case["expected"][name]["requests"], method.sink_ms)
-    return placement, simulate(timed, placement, router, online_requests(case), admission="reserve")
+    return placement, simulate(
+        timed, placement, router, online_requests(case, problem), admission="reserve"
+    )
 
 
 def check_online(case: Case, problem: Problem, name: str) -> str:
@@ -358,10 +363,7 @@ def check_petals_offline(case: Case, problem: Problem, expected: Case) -> str:
     The reference's offline programme starts all requests at once without counting sessions.
     """
     order = [j - 1 for j in expected["order"]]
-    rule = PetalsRule(
-        join_order=order, rebalance=False, attn_cache_tokens=petals_cache_tokens(case)
-    )
-    placement = rule(problem)
+    placement = _joining(case, problem, order)
     if "a" in expected:
         spans_agree(placement, expected)
     router = NO_COUNT(problem, placement)
