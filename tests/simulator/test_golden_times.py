@@ -66,7 +66,8 @@ SHAPES = {"proposed": "cg_bp", "petals_opt_rr": "petals"}
 def case(name: str) -> tuple[dict[str, Any], Problem, tuple[Request, ...]]:
     reader = runpy.run_path(str(ROOT / "benchmarks" / "golden.py"))
     found = json.loads((GOLDEN / f"{name}.json").read_text())
-    return found, reader["online_problem"](found), reader["online_requests"](found)
+    problem = reader["online_problem"](found)
+    return found, problem, reader["online_requests"](found, problem)
 
 
 def placement_of(found: dict[str, Any], problem: Problem, method: str) -> Placement:
