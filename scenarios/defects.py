@@ -99,6 +99,7 @@ def _path(parts: Any) -> str:
 
 
 def _join(path: str, name: str) -> str:
+    name = name or '""'  # an empty key is legal TOML and JSON
     return f"{path}.{name}" if path else name
 
 
