@@ -75,7 +75,7 @@ def with_sessions(problem: Problem, sessions: int | None) -> Problem:
 
 def plan(
     problem: Problem,
-    method: Method | str = "cg-bp",
+    method: Method | str = "auto",
     *,
     seed: int = 0,
     settings: Settings | None = None,
@@ -105,7 +105,7 @@ def plan(
         placement=draft.placement,
         routes=routes,
         predicted=predict(problem, routes),
-        certificate=_certificate(problem, routes, draft.certificate, chosen.name),
+        certificate=_certificate(problem, routes, draft, chosen.name),
         sessions=sessions,
         seed=settings.seed,
         notes=notes,
@@ -115,14 +115,17 @@ def plan(
 
 
 def _certificate(
-    problem: Problem, routes: Sequence[PlannedRoute], given: Certificate | None, method: str
+    problem: Problem, routes: Sequence[PlannedRoute], draft: Draft, method: str
 ) -> Certificate:
     """What the method proved, or what can be said of any plan."""
     objective = step_objective_s(problem, routes)
-    if given is not None:
-        return replace(given, objective=objective, meaning=STEP_OBJECTIVE)
+    if draft.certificate is not None:
+        return replace(draft.certificate, objective=objective, meaning=STEP_OBJECTIVE)
     return Certificate(
-        status="feasible", objective=objective, method=method, meaning=STEP_OBJECTIVE
+        status="feasible",
+        objective=objective,
+        method=f"{method} (interrupted)" if draft.interrupted else method,
+        meaning=STEP_OBJECTIVE,
     )
 
 
@@ -136,7 +139,7 @@ def plan_or_read(scenario: Scenario, path: Path | None, method: str, *, seed: in
 def simulate(
     scenario: Scenario,
     *,
-    method: str = "cg-bp",
+    method: str = "auto",
     router: str | None = None,
     plan_path: Path | None = None,
     num_requests: int | None = None,

@@ -9,7 +9,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Protocol
 
 Progress = Callable[[int, int, str], None]
 
@@ -97,5 +97,36 @@ def progress(label: str, *, quiet: bool = False) -> Iterator[Progress]:
             # rich would read "[eu-1]" in a name as markup.
             text = f"{label} {what}".replace("[", "\\[")
             bar.update(task, completed=done, total=total, description=text)
+
+        yield update
+
+
+class Searching(Protocol):
+    """What is shown of a running search."""
+
+    @property
+    def elapsed_s(self) -> float: ...
+    @property
+    def objective(self) -> float | None: ...
+    @property
+    def bound(self) -> float | None: ...
+    @property
+    def gap(self) -> float | None: ...
+
+
+@contextmanager
+def solving(*, quiet: bool = False) -> Iterator[Callable[[Searching], None]]:
+    """A line on stderr with incumbent, bound and gap, silent when stderr is not a terminal."""
+    if quiet or not sys.stderr.isatty():
+        yield lambda state: None
+        return
+    from rich.console import Console
+
+    with Console(stderr=True).status("searching") as line:
+
+        def update(state: Searching) -> None:
+            gap = "" if state.gap is None else f", gap {state.gap * 100:.3f} %"
+            best, bound = number(state.objective), number(state.bound)
+            line.update(f"{state.elapsed_s:.0f} s: best {best}, bound {bound}{gap}")
 
         yield update

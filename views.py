@@ -73,9 +73,19 @@ def print_plan(problem: Problem, plan: Plan) -> None:
             for p in plan.predicted
         ],
     )
+    if plan.candidates:
+        print_table(
+            "Candidates",
+            ["placement", "router", "bound", "figure", "requests", "verdict"],
+            [
+                [c.placement, c.router, number(c.bound), number(c.figure), c.requests, c.verdict]
+                for c in plan.candidates
+            ],
+        )
     proof = plan.certificate
     print_lines(
         [
+            f"requests are routed by {plan.router}",
             f"{proof.status}: {number(proof.objective)} {proof.meaning}; "
             f"bound {number(proof.bound)}, gap {percent(proof.gap)}",
             *plan.notes,

@@ -4,16 +4,30 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from .. import render
-from .shared import FILE, common_options, handle_errors, load, scenario_argument
+from .shared import (
+    ADMISSIONS,
+    FILE,
+    common_options,
+    handle_errors,
+    load,
+    scenario_argument,
+    search_options,
+)
+
+if TYPE_CHECKING:
+    from ..core.plan import Certificate
+    from ..methods.draft import Metric, Objective
+    from ..simulator.admission import Admission
 
 
 @click.command()
 @scenario_argument
-@click.option("--method", default="cg-bp", show_default=True, help="Placement method.")
+@click.option("--method", default="auto", show_default=True, help="Placement method.")
 @click.option("-o", "--output", type=FILE, help="Write the plan file.")
 @click.option("--sessions", type=click.IntRange(1), help="Concurrent sessions R to plan for.")
 @click.option(
@@ -21,6 +35,14 @@ from .shared import FILE, common_options, handle_errors, load, scenario_argument
     type=click.FloatRange(0, 1),
     help="Exit with 4 when the proven gap is larger or unknown.",
 )
+@click.option(
+    "--admission",
+    type=click.Choice(ADMISSIONS),
+    default="retry",
+    show_default=True,
+    help="What a request does when its servers are full, where auto simulates.",
+)
+@search_options
 @common_options
 @handle_errors
 def command(
@@ -29,17 +51,35 @@ def command(
     output: Path | None,
     sessions: int | None,
     require_gap: float | None,
+    admission: Admission,
+    time_limit: float,
+    gap: float,
+    solver: str,
+    objective: Objective,
+    metric: Metric,
     seed: int,
     as_json: bool,
     quiet: bool,
 ) -> None:
     """Decide which server hosts which blocks and which chains requests take."""
     from .. import api, views
+    from ..methods.draft import Settings
     from ..scenarios.planfile import plan_document, write_plan
 
     loaded = load(scenario)
     problem = api.with_sessions(loaded.problem, sessions)
-    made = api.plan(problem, method, seed=seed)
+    with render.solving(quiet=quiet) as report:
+        settings = Settings(
+            seed=seed,
+            time_limit_s=time_limit,
+            gap=gap,
+            solver=solver,
+            objective=objective,
+            metric=metric,
+            admission=admission,
+            on_progress=report,
+        )
+        made = api.plan(problem, method, settings=settings)
     if output is not None:
         write_plan(output, made, loaded)
         render.note(f"wrote {output}")
@@ -47,7 +87,15 @@ def command(
         render.print_json(plan_document(made, loaded))
     else:
         views.print_plan(problem, made)
-    gap = made.certificate.gap
-    if require_gap is not None and (gap is None or gap > require_gap):
-        render.note(f"error: the proven gap is {render.number(gap)}, wanted {require_gap}")
-        sys.exit(4)
+    sys.exit(_exit_code(made.certificate, require_gap))
+
+
+def _exit_code(proof: Certificate, wanted: float | None) -> int:
+    """130 after Ctrl-C, 4 when less is proven than was asked for."""
+    if proof.interrupted:
+        render.note("interrupted: this is the best plan until then")
+        return 130
+    if wanted is not None and (proof.gap is None or proof.gap > wanted):
+        render.note(f"error: the proven gap is {render.number(proof.gap)}, wanted {wanted}")
+        return 4
+    return 0

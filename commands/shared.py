@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 FILE = click.Path(path_type=Path, dir_okay=False)
+OBJECTIVES = ("response", "latency", "throughput")
+METRICS = ("mean", "p95")
 ADMISSIONS = ("retry", "queue", "notify", "reserve")
 
 
@@ -78,6 +80,49 @@ def workload_options(command: Command) -> Command:
     return click.option(
         "--requests", type=click.IntRange(1), help="Requests to simulate [scenario's own number]."
     )(command)
+
+
+def search_options(command: Command) -> Command:
+    """How long a method may search, and for what."""
+    for option in (
+        click.option(
+            "--metric",
+            type=click.Choice(METRICS),
+            default="mean",
+            show_default=True,
+            help="Which response time counts.",
+        ),
+        click.option(
+            "--objective",
+            type=click.Choice(OBJECTIVES),
+            default="response",
+            show_default=True,
+            help="What auto chooses by: response time under the workload, time per token of R "
+            "concurrent sessions, or the highest rate that is sustained.",
+        ),
+        click.option(
+            "--solver",
+            default="highs",
+            show_default=True,
+            help="highs, cbc or any solver that PuLP lists (method milp).",
+        ),
+        click.option(
+            "--gap",
+            type=click.FloatRange(0, 1),
+            default=1e-4,
+            show_default=True,
+            help="Stop when the proven gap is this small.",
+        ),
+        click.option(
+            "--time-limit",
+            type=click.FloatRange(0, min_open=True),
+            default=30.0,
+            show_default=True,
+            help="Seconds to search.",
+        ),
+    ):
+        command = option(command)
+    return command
 
 
 def load(path: Path) -> Scenario:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 @click.command()
 @scenario_argument
 @click.option("--plan", "plan_path", type=FILE, help="Simulate this plan file.")
-@click.option("--method", default="cg-bp", show_default=True, help="Method when no plan is given.")
+@click.option("--method", default="auto", show_default=True, help="Method when no plan is given.")
 @click.option("--router", help="Use another method's router.")
 @click.option("--table", type=FILE, help="Write one row per request (.csv or .jsonl).")
 @workload_options

@@ -52,6 +52,7 @@ class Draft:
     router : name of the online router that belongs to the placement.
     routes, certificate : planned chains and proof, from methods that have them.
     candidates : what was compared on the way.
+    interrupted : Ctrl-C ended the search; this is the best until then.
     """
 
     placement: Placement
@@ -60,6 +61,7 @@ class Draft:
     certificate: Certificate | None = None
     candidates: tuple[Candidate, ...] = ()
     notes: tuple[str, ...] = ()
+    interrupted: bool = False
 
 
 Make = Callable[[Problem, Settings], Draft]

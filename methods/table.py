@@ -15,6 +15,7 @@ from ..placement.petals import PetalsRule, PetalsTuned
 from ..placement.sessions import target_sessions
 from ..placement.whole_model import whole_model
 from ..routing.api import RouterFactory
+from ..routing.free import FastestFree
 from ..routing.jffc import Jffc
 from ..routing.offline import Shortest
 from ..routing.petals import PetalsRouting
@@ -25,6 +26,7 @@ from .draft import Draft, Make, Settings, placed, solved
 ROUTERS: dict[str, RouterFactory] = {
     "ws-rr": WsRr,
     "jffc": Jffc,
+    "fastest-free": FastestFree,
     "least-response": LeastResponse,
     "shortest": Shortest,
     "petals": PetalsRouting(),
@@ -63,6 +65,12 @@ def _milp(problem: Problem, settings: Settings) -> Draft:
     return solved(solver, "least-response")(problem, settings)
 
 
+def _auto(problem: Problem, settings: Settings) -> Draft:
+    from .auto import auto  # needs scenarios, which load a validator
+
+    return auto(problem, settings, ROUTERS)
+
+
 def _start(problem: Problem) -> Placement | None:
     """A plan for a solver to begin with, None when the greedy rule finds none."""
     try:
@@ -73,6 +81,11 @@ def _start(problem: Problem) -> Placement | None:
 
 def _builtin() -> tuple[Method, ...]:
     return (
+        Method(
+            name="auto",
+            make=_auto,
+            note="the best of several ways to place and route, simulated on this workload",
+        ),
         Method(
             name="petals",
             make=placed(PetalsRule(), "petals"),
@@ -114,7 +127,7 @@ def _builtin() -> tuple[Method, ...]:
 
 
 METHODS: dict[str, Method] = {m.name: m for m in _builtin()}
-DEFAULT_COMPARISON = ("petals", "petals-tuned", "cg-bp")
+DEFAULT_COMPARISON = ("petals", "petals-tuned", "cg-bp", "auto")
 
 
 def method_named(name: str, router: str | None = None) -> Method:

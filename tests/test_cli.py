@@ -85,7 +85,7 @@ def test_a_gap_that_is_not_proven_exits_with_4_when_required() -> None:
 def test_compare_prints_one_document(tmp_path: Path) -> None:
     result = run("compare", TINY, "--seeds", "2", "--requests", "50", "--json")
     document = json.loads(result.stdout)
-    assert [m["method"] for m in document["methods"]] == ["petals", "petals-tuned", "cg-bp"]
+    assert [m["method"] for m in document["methods"]] == ["petals", "petals-tuned", "cg-bp", "auto"]
 
 
 @pytest.mark.parametrize("name", ["requests.csv", "requests.jsonl"])

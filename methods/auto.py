@@ -1,0 +1,121 @@
+"""``auto``: several ways to place and route, compared on the scenario's own workload.
+
+Closed-form bounds first, then a race through the simulator with common random numbers; the best
+plan wins and brings the table of all candidates. docs/auto.md.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from ..core.plan import Candidate
+from ..core.problem import Problem
+from ..core.workload import Request
+from ..routing.api import RouterFactory
+from ..scenarios.workload import draw_requests
+from .candidates import Entry, entries
+from .draft import Draft, Settings
+from .race import Race, Runner
+
+#: Offset of the seeds of auto's own requests, so that a plan is never chosen on the very draws on
+#: which a comparison with the same seed tests it.
+SEED_OFFSET = 7_654_321
+#: Requests of the rounds in multiples of the requests that run at once, and their limits; the
+#: candidates that stay after each.
+ROUNDS = ((4.0, 150, 1_500, 8), (10.0, 400, 4_000, 3), (25.0, 1_000, 10_000, 1))
+
+
+def auto(problem: Problem, settings: Settings, routers: dict[str, RouterFactory]) -> Draft:
+    """The best plan of the portfolio for the objective of the settings.
+
+    Raises
+    ------
+    InfeasibleError, HeuristicFailedError
+        If no placement can be made.
+    """
+    began = time.monotonic()
+    if settings.objective == "throughput":
+        return _most_throughput(problem, settings)
+    return _least_response(problem, settings, routers, began)
+
+
+def _least_response(
+    problem: Problem, settings: Settings, routers: dict[str, RouterFactory], began: float
+) -> Draft:
+    """Race all candidates."""
+    found = entries(problem, seed=settings.seed)
+    runners = [
+        Runner(
+            name=e.plan.name,
+            placement=e.plan.placement,
+            router=router,
+            bound_s=e.plan.lower_s + problem.session_setup_s,
+            alone_s=e.alone_s,
+        )
+        for e in found
+        for router in e.routers
+    ]
+    busy = problem.workload.rate_per_s * min(e.alone_s for e in found)
+    limit = settings.time_limit_s
+    race = Race(
+        problem=problem,
+        routers=routers,
+        rounds=[
+            (int(min(max(scale * busy, low), high)), stay) for scale, low, high, stay in ROUNDS
+        ],
+        requests_of=lambda count: _requests(problem, settings.seed, count),
+        admission=settings.admission,
+        tail=settings.metric == "p95",
+        deadline_s=None if limit is None else began + 0.9 * limit,
+        on_progress=settings.on_progress,
+        began_s=began,
+    )
+    ranked, stopped = race.run(runners)
+    best = ranked[0]
+    best.verdict = "chosen"
+    what = "95th percentile" if settings.metric == "p95" else "mean"
+    notes = [
+        f"auto: {best.name} with {best.router}: {what} response {best.figure_s:.4g} s over "
+        f"{best.requests} simulated requests, the least of {len(ranked)} candidates"
+    ]
+    if stopped:
+        notes.append(f"auto: {stopped}: not every candidate had its full run")
+    return Draft(
+        placement=best.placement,
+        router=best.router,
+        candidates=tuple(r.candidate() for r in ranked),
+        notes=tuple(notes),
+        interrupted=stopped == "interrupted",
+    )
+
+
+def _requests(problem: Problem, seed: int, count: int) -> Sequence[Request]:
+    return draw_requests(problem, SEED_OFFSET + seed, num_requests=count)
+
+
+def _most_throughput(problem: Problem, settings: Settings) -> Draft:
+    """The placement whose composed chains sustain the highest rate: JFFC reaches it."""
+    found = sorted(entries(problem, seed=settings.seed), key=lambda e: -e.plan.rate_per_s)
+    best = found[0]
+    return Draft(
+        placement=best.plan.placement,
+        router="jffc",
+        candidates=tuple(_by_rate(e, best) for e in found),
+        notes=(
+            f"auto: {best.plan.name} sustains {best.plan.rate_per_s:.4g} requests/s, the most of "
+            f"{len(found)} candidates",
+        ),
+    )
+
+
+def _by_rate(entry: Entry, best: Entry) -> Candidate:
+    less = 1.0 - entry.plan.rate_per_s / best.plan.rate_per_s
+    return Candidate(
+        placement=entry.plan.name,
+        router="jffc",
+        bound=None,
+        figure=entry.plan.rate_per_s,
+        requests=0,
+        verdict="chosen" if entry is best else f"sustains {less * 100:.1f} % less",
+    )

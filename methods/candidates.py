@@ -1,0 +1,127 @@
+"""Placements that ``auto`` considers, with what closed forms say of them before any simulation."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ..core.errors import HeuristicFailedError, SwarmplanWarning
+from ..core.plan import Placement
+from ..core.problem import Problem
+from ..perfmodel.chains import client_shares
+from ..placement.cg_bp import CgBp
+from ..placement.chains import ChainPlan, chain_plan, chain_plans
+from ..placement.petals import PetalsTuned, announced_throughput, blocks_by_rule
+from ..placement.sessions import unloaded_response_s
+
+#: Plans of chain composition that are simulated, by the bound on the response.
+BEST_CHAIN_PLANS = 6
+#: Of these, as many are raced with both routers that take the fastest free chain.
+BOTH_ROUTERS = 2
+
+Suited = tuple[ChainPlan, tuple[str, ...]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """A placement in the running.
+
+    Attributes
+    ----------
+    plan : the placement, its composed chains and their bounds at the workload's rate.
+    routers : names of the routers that suit it.
+    alone_s : time of the representative request when nothing else runs, each client on its own
+        fastest chain, averaged over the clients. No router is faster.
+    """
+
+    plan: ChainPlan
+    routers: tuple[str, ...]
+    alone_s: float
+
+
+def entries(problem: Problem, *, seed: int = 0) -> tuple[Entry, ...]:
+    """Every placement worth simulating, most promising first.
+
+    The best plans of chain composition by the lower bound on the mean response (for Poisson
+    arrivals, but it ranks well in general), the one that sustains most load and the one with the
+    least upper bound; CG-BP as published; PETALS' rule tuned, for servers that join at random,
+    by memory and by speed.
+
+    Raises
+    ------
+    InfeasibleError, HeuristicFailedError
+        If no placement can be made.
+    """
+    plans = chain_plans(problem)
+    chosen = [*plans[:BEST_CHAIN_PLANS]]
+    chosen.append(max(plans, key=lambda p: p.rate_per_s))
+    chosen.append(min(plans, key=lambda p: p.upper_s))
+    every = ("jffc", "fastest-free")
+    suited = ("jffc",) if int((client_shares(problem) > 0).sum()) == 1 else ("fastest-free",)
+    found: list[Suited] = [(p, every if i < BOTH_ROUTERS else suited) for i, p in enumerate(chosen)]
+    made: list[tuple[str, Callable[[], Placement], tuple[str, ...]]] = [
+        ("cg-bp", lambda: CgBp()(problem), (*suited, "ws-rr"))
+    ]
+    made += [
+        (f"petals-tuned, {how}", rule, (*suited, "petals")) for how, rule in _petals(problem, seed)
+    ]
+    for name, make, routers in made:
+        placement = _quietly(make)
+        if placement is None:
+            continue
+        plan = chain_plan(problem, placement, name)
+        if plan.chains:
+            found.append((plan, routers))
+    return tuple(
+        Entry(plan=plan, routers=routers, alone_s=_alone_s(problem, plan.placement))
+        for plan, routers in _distinct(found)
+    )
+
+
+def _alone_s(problem: Problem, placement: Placement) -> float:
+    """Unloaded response of the mean request, seconds."""
+    shares = client_shares(problem)
+    return float(
+        sum(s * unloaded_response_s(problem, placement, c) for c, s in enumerate(shares) if s > 0)
+    )
+
+
+def _petals(problem: Problem, seed: int) -> list[tuple[str, Callable[[], Placement]]]:
+    """PETALS' rule for three orders of joining."""
+    by_memory = np.argsort(-problem.memory_bytes, kind="stable").tolist()
+    rates = announced_throughput(problem, np.maximum(blocks_by_rule(problem, 1), 1))
+    by_speed = np.argsort(-rates, kind="stable").tolist()
+    return [
+        ("random order", lambda: PetalsTuned()(problem, seed=seed)),
+        ("by memory", lambda: PetalsTuned(join_order=by_memory)(problem, seed=seed)),
+        ("by speed", lambda: PetalsTuned(join_order=by_speed)(problem, seed=seed)),
+    ]
+
+
+def _quietly(make: Callable[[], Placement]) -> Placement | None:
+    """A placement, None when this way finds none; warnings about it are no news yet."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", SwarmplanWarning)
+            return make()
+    except HeuristicFailedError:
+        return None
+
+
+def _distinct(found: Sequence[Suited]) -> list[Suited]:
+    """Each placement once, with all its names and routers, by the lower bound."""
+    kept: dict[bytes, Suited] = {}
+    for plan, routers in found:
+        spans = plan.placement
+        key = b"".join(a.tobytes() for a in (spans.start, spans.end, spans.cache_bytes))
+        if key in kept:
+            first, others = kept[key]
+            routers = tuple(dict.fromkeys((*others, *routers)))
+            if plan.name not in first.name:
+                first = replace(first, name=f"{first.name} = {plan.name}")
+            plan = first
+        kept[key] = plan, routers
+    return sorted(kept.values(), key=lambda k: (k[0].lower_s, -k[0].rate_per_s))

@@ -1,0 +1,114 @@
+"""The portfolio: what it picks, what it tells, when it stops."""
+
+from dataclasses import replace
+
+import pytest
+
+from swarmplan import api
+from swarmplan.core.problem import Problem
+from swarmplan.core.verify import check_plan
+from swarmplan.methods.draft import Settings
+from swarmplan.methods.race import Race, Runner
+from swarmplan.methods.table import METHODS, ROUTERS, method_named
+from swarmplan.placement.whole_model import whole_model
+from swarmplan.scenarios.workload import draw_requests
+from swarmplan.simulator.engine import simulate
+from swarmplan.simulator.metrics import summarise
+
+
+def at_rate(problem: Problem, rate_per_s: float) -> Problem:
+    classes = tuple(
+        replace(c, rate_per_s=rate_per_s / len(problem.workload.classes))
+        for c in problem.workload.classes
+    )
+    return replace(problem, workload=replace(problem.workload, classes=classes))
+
+
+def response_s(problem: Problem, method: str, seed: int) -> float:
+    draft = method_named(method)(problem, Settings(seed=seed))
+    router = ROUTERS[draft.router](problem, draft.placement)
+    requests = draw_requests(problem, seed, num_requests=500)
+    return summarise(simulate(problem, draft.placement, router, requests)).response_s.mean
+
+
+@pytest.mark.parametrize("rate_per_s", [0.5, 2.0])
+def test_auto_is_not_worse_than_its_own_ingredients(tiny: Problem, rate_per_s: float) -> None:
+    loaded = at_rate(tiny, rate_per_s)
+    auto = response_s(loaded, "auto", 1)
+    for method in ("cg-bp", "chains"):
+        assert auto <= 1.01 * response_s(loaded, method, 1)
+
+
+def test_the_plan_brings_its_router_and_the_table_of_candidates(tiny: Problem) -> None:
+    plan = api.plan(tiny, "auto")
+    assert not check_plan(plan, tiny)
+    assert plan.router in ROUTERS
+    chosen = [c for c in plan.candidates if c.verdict == "chosen"]
+    assert chosen == [plan.candidates[0]]
+    assert chosen[0].router == plan.router
+    assert all(c.verdict for c in plan.candidates)
+    simulated = [c.figure for c in plan.candidates if c.requests == chosen[0].requests]
+    assert chosen[0].figure == min(f for f in simulated if f is not None)
+
+
+def test_equal_settings_give_equal_plans(tiny: Problem) -> None:
+    first, second = (api.plan(tiny, "auto") for _ in range(2))
+    assert first.candidates == second.candidates
+    assert first.routes == second.routes
+
+
+def test_throughput_chooses_the_placement_that_sustains_most(tiny: Problem) -> None:
+    plan = api.plan(tiny, "auto", settings=Settings(objective="throughput"))
+    figures = [c.figure for c in plan.candidates if c.figure is not None]
+    assert figures[0] == max(figures)
+
+
+def test_a_race_without_time_still_names_a_winner(tiny: Problem) -> None:
+    placement = whole_model(
+        replace(tiny, servers=tuple(replace(s, memory_bytes=20_000) for s in tiny.servers))
+    )
+    runners = [
+        Runner(name=name, placement=placement, router="jffc", bound_s=1.0, alone_s=0.0)
+        for name in ("a", "b")
+    ]
+    race = Race(
+        problem=tiny,
+        routers=ROUTERS,
+        rounds=[(50, 2), (100, 1)],
+        requests_of=lambda count: draw_requests(tiny, 0, num_requests=count),
+        admission="retry",
+        deadline_s=0.0,
+    )
+    ranked, stopped = race.run(runners)
+    assert stopped == "time limit"
+    assert ranked[0].served
+    assert not ranked[1].served
+    assert "time limit" in ranked[1].verdict
+
+
+def test_ctrl_c_in_a_later_round_keeps_the_results_before(tiny: Problem) -> None:
+    def requests_of(count: int):  # type: ignore[no-untyped-def]
+        if count > 50:
+            raise KeyboardInterrupt
+        return draw_requests(tiny, 0, num_requests=count)
+
+    plan = METHODS["cg-bp"](tiny, Settings())
+    runners = [
+        Runner(name=r, placement=plan.placement, router=r, bound_s=1.0, alone_s=0.0)
+        for r in ("jffc", "ws-rr")
+    ]
+    race = Race(
+        problem=tiny,
+        routers=ROUTERS,
+        rounds=[(50, 2), (100, 1)],
+        requests_of=requests_of,
+        admission="retry",
+    )
+    ranked, stopped = race.run(runners)
+    assert stopped == "interrupted"
+    assert [r.requests for r in ranked] == [50, 50]
+
+
+def test_the_tail_can_be_what_counts(tiny: Problem) -> None:
+    plan = api.plan(at_rate(tiny, 1.0), "auto", settings=Settings(metric="p95"))
+    assert "95th percentile" in plan.notes[0]
