@@ -17,6 +17,8 @@ def retry_instant_s(wait_s: float) -> float:
     """The first instant 0, 1, 3, 7, 15, 31, 63, 123 ... s after arrival that is >= ``wait_s``."""
     if wait_s <= 0:
         return 0.0
+    if math.isinf(wait_s):
+        return wait_s
     if wait_s > 63.0:
         return 63.0 + LONGEST_PAUSE_S * math.ceil((wait_s - 63.0) / LONGEST_PAUSE_S)
     instant = 1.0

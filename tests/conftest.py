@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 
-from swarmplan.core.problem import Client, ModelSpec, Network, Planning, Problem, Server, Timing
+from swarmplan.core.plan import Placement
+from swarmplan.core.problem import (
+    Client,
+    ModelSpec,
+    Network,
+    Planning,
+    Problem,
+    Relay,
+    Server,
+    Timing,
+)
 from swarmplan.core.workload import Lengths, RequestClass, Workload
 
 settings.register_profile(
@@ -88,3 +100,90 @@ def tiny() -> Problem:
         ),
         planning=Planning(prompt_tokens=11, output_tokens=11, session_tokens=22, sessions=2),
     )
+
+
+#: Times of random problems are multiples of this power of two: sums are exact, ties are real.
+TICK_S = 2.0**-10
+
+
+def random_problem(
+    rng: np.random.Generator,
+    *,
+    servers: int = 5,
+    clients: int = 2,
+    length: int = 6,
+    relay: Relay = "client",
+) -> Problem:
+    """A small problem with whole-tick times, so that equal sums are equal floats."""
+
+    def ticks(low: int, high: int, *shape: int) -> Any:
+        return TICK_S * rng.integers(low, high, size=shape or None)
+
+    def server(j: int) -> Server:
+        return Server(
+            id=f"s{j}",
+            memory_bytes=int(rng.integers(1_500, 9_000)),
+            block_bytes=1_000,
+            timing=Timing(decode_base_s=float(ticks(1, 6)), prefill_base_s=float(ticks(1, 20))),
+            forward_rps=float(rng.integers(100, 2_000)),
+            inference_rps=float(rng.integers(50, 500)),
+            network_rps=float(rng.integers(100, 2_000)),
+        )
+
+    between = 2 * np.triu(ticks(1, 20, servers, servers), 1)
+    return Problem(
+        model=ModelSpec(
+            name="random",
+            num_blocks=length,
+            hidden_size=64,
+            block_bytes=1_000,
+            cache_bytes_per_token=10,
+            activation_bytes_per_token=128,
+        ),
+        servers=tuple(server(j) for j in range(servers)),
+        clients=tuple(Client(id=f"c{c}") for c in range(clients)),
+        network=Network(
+            client_rtt_s=2 * ticks(1, 20, clients, servers),
+            server_rtt_s=between + between.T,
+            step_overhead_s=float(ticks(0, 4)),
+            prefill_overhead_s=float(ticks(0, 8)),
+            relay=relay,
+        ),
+        workload=Workload(
+            classes=tuple(
+                RequestClass(
+                    client=c,
+                    rate_per_s=0.5,
+                    prompt_tokens=Lengths(values=(10,)),
+                    output_tokens=Lengths(values=(9,)),
+                )
+                for c in range(clients)
+            )
+        ),
+        planning=Planning(prompt_tokens=10, output_tokens=9, session_tokens=20),
+        session_setup_s=float(ticks(0, 8)),
+    )
+
+
+def random_placement(rng: np.random.Generator, problem: Problem) -> Placement:
+    """Random spans within every server's memory; they need not cover the model."""
+    length = problem.model.num_blocks
+    spans = []
+    for memory, weight in zip(problem.memory_bytes, problem.block_bytes, strict=True):
+        most = min(length, int(memory // weight))
+        size = int(rng.integers(max(0, most - 3), most + 1))
+        begin = int(rng.integers(0, length - size + 1))
+        spans.append((begin, begin + size))
+    return Placement.of(problem, spans)
+
+
+@pytest.fixture(scope="session")
+def make_problem() -> Callable[..., Problem]:
+    """``random_problem(rng, servers=, clients=, length=, relay=)``."""
+    return random_problem
+
+
+@pytest.fixture(scope="session")
+def make_placement() -> Callable[[np.random.Generator, Problem], Placement]:
+    """``random_placement(rng, problem)``."""
+    return random_placement
