@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v p
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint bench clean help
+.PHONY: demo test lint bench swarm-env swarm-test clean help
 
 help:            ## list the targets
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/ -/'
@@ -39,5 +39,24 @@ lint: $(VENV)/.dev
 bench: $(VENV)/.dev  ## every benchmark, each prints its table
 	for b in placement routing simulation; do $(BIN)/python benchmarks/$$b.py || exit 1; done
 
+SWARM := .swarm-env
+SWARM_PYTHON ?= $(shell command -v python3.11)
+# Without a GPU: SWARM_PIP="--extra-index-url https://download.pytorch.org/whl/cpu"
+SWARM_PIP ?=
+SWARM_INSTALL = $(SWARM)/bin/python -m pip install --quiet --disable-pip-version-check $(SWARM_PIP)
+
+$(SWARM)/.ready: swarm/constraints.txt setup.cfg
+	@test -n "$(SWARM_PYTHON)" || { echo "the live plugin needs Python 3.11: make SWARM_PYTHON=/path/to/python3.11 swarm-env"; exit 1; }
+	test -x $(SWARM)/bin/python || $(SWARM_PYTHON) -m venv $(SWARM)
+	$(SWARM_INSTALL) -c swarm/constraints.txt --editable ".[swarm]" pytest hypothesis
+	$(SWARM_INSTALL) -c swarm/constraints.txt --no-deps petals tensor_parallel
+	@touch $@
+
+swarm-env: $(SWARM)/.ready  ## the environment of the live plugin (PETALS, hivemind, torch)
+	$(SWARM)/bin/swarmplan swarm doctor
+
+swarm-test: $(SWARM)/.ready  ## live tests: real PETALS servers on loopback, 15 minutes at most
+	timeout --kill-after=30 900 $(SWARM)/bin/python -m pytest tests/swarm --durations=10
+
 clean:           ## remove what the other targets made
-	rm -rf $(VENV) build dist out *.egg-info
+	rm -rf $(VENV) $(SWARM) build dist out *.egg-info

@@ -18,6 +18,7 @@ COMMANDS = {
     "explain": "Show where the time of a route goes, and why not the alternatives.",
     "calibrate": "Fit a device profile to measured block times.",
     "scenario": "Validate, generate and show scenario files.",
+    "swarm": "Read, serve and route a live PETALS swarm by a plan.",
 }
 
 

@@ -1,0 +1,164 @@
+"""The table of remedies: each named, explained, switchable, applied only where it is needed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import Literal
+
+from ...core.errors import ScenarioError
+from . import before, client, server
+
+Side = Literal["both", "client", "server"]
+
+#: Names that are not to be applied, and optional ones that are, separated by commas.
+SKIP_VARIABLE = "SWARMPLAN_WITHOUT_REMEDIES"
+ALSO_VARIABLE = "SWARMPLAN_WITH_REMEDIES"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Remedy:
+    """One mended defect.
+
+    Attributes
+    ----------
+    defect, cure : what goes wrong without it; what is done about it.
+    needed_by : which processes run into it.
+    default : applied unless switched off; otherwise only when asked for.
+    is_needed : looks for the defect itself, not for a version.
+    apply : mends it in this process and in those it forks later.
+    """
+
+    name: str
+    defect: str
+    cure: str
+    needed_by: Side
+    is_needed: Callable[[], bool]
+    apply: Callable[[], None]
+    default: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Applied:
+    """What became of one remedy: ``applied``, ``not needed``, ``switched off``, ``not asked for``
+    or ``other side``."""
+
+    name: str
+    outcome: str
+
+
+REMEDIES: tuple[Remedy, ...] = (
+    Remedy(
+        name="hivemind-exports",
+        defect="hivemind 1.1.12 no longer exports at its root the names that PETALS imports there",
+        cure="sets each missing name from the module that defines it",
+        needed_by="both",
+        is_needed=before.exports_are_missing,
+        apply=before.add_exports,
+    ),
+    Remedy(
+        name="lora-imports",
+        defect="every server imports bitsandbytes and peft even when it serves no adapter",
+        cure="a stand-in for petals.utils.peft that works without adapters and refuses adapters",
+        needed_by="both",
+        is_needed=before.lora_packages_are_missing,
+        apply=before.stub_lora,
+    ),
+    Remedy(
+        name="session-close",
+        defect="a session that is garbage-collected in the client's event loop waits for itself, "
+        "for ever",
+        cure="in that thread the closing is scheduled instead of awaited",
+        needed_by="client",
+        is_needed=client.worker_waits_for_itself,
+        apply=client.guard_worker,
+    ),
+    Remedy(
+        name="session-recovery",
+        defect='no generation survives a lost server: "Broken input cache" at every retry',
+        cure="the replacing session is given the prefix and told where it stands",
+        needed_by="client",
+        is_needed=client.replacing_session_lacks_position,
+        apply=client.mend_recovery,
+    ),
+    Remedy(
+        name="lost-stream",
+        defect="a stream closed by a dying server is noticed after request_timeout (180 s)",
+        cure="half a second after the end of the stream the pending request fails",
+        needed_by="client",
+        is_needed=client.closed_stream_hangs,
+        apply=client.mend_stream,
+    ),
+    Remedy(
+        name="version-lookup",
+        defect="a server asks a package index for newer versions before it starts",
+        cure="does not ask",
+        needed_by="server",
+        is_needed=server.looks_up_versions,
+        apply=server.skip_version_lookup,
+    ),
+    Remedy(
+        name="reachability-probe",
+        defect="the probe at start is a second peer with the server's own identity; on a slow "
+        'machine the server then dies: "Identity ... is already taken"',
+        cure="no probe; the server is a full peer",
+        needed_by="server",
+        is_needed=server.probes_reachability,
+        apply=server.skip_reachability_probe,
+    ),
+    Remedy(
+        name="server-push",
+        defect="servers never hand activations to the next server: they look for its address in "
+        "the first request, clients send it from the second on",
+        cure="servers look in the current request; every hop then saves its way to the client",
+        needed_by="server",
+        is_needed=server.push_uses_first_request,
+        apply=server.mend_push,
+        default=False,
+    ),
+)
+
+
+def apply_remedies(
+    side: Side, *, skip: Collection[str] = (), also: Collection[str] = ()
+) -> tuple[Applied, ...]:
+    """Mend what is broken in this process; call it before petals is imported.
+
+    Parameters
+    ----------
+    skip, also : names to leave out, and optional ones to apply, beside those of the environment
+        variables ``SWARMPLAN_WITHOUT_REMEDIES`` and ``SWARMPLAN_WITH_REMEDIES``.
+
+    Raises
+    ------
+    ScenarioError
+        For a name that no remedy has.
+    """
+    left_out = {*skip, *_named(SKIP_VARIABLE)}
+    asked_for = {*also, *_named(ALSO_VARIABLE)}
+    known = {r.name for r in REMEDIES}
+    unknown = sorted((left_out | asked_for) - known)
+    if unknown:
+        message = f"no remedy {unknown[0]!r}; there are {', '.join(sorted(known))}"
+        raise ScenarioError.single("remedies", message)
+    return tuple(
+        Applied(name=r.name, outcome=_outcome(r, side, left_out, asked_for)) for r in REMEDIES
+    )
+
+
+def _outcome(remedy: Remedy, side: Side, left_out: set[str], asked_for: set[str]) -> str:
+    if side != "both" and remedy.needed_by not in ("both", side):
+        return "other side"
+    if remedy.name in left_out:
+        return "switched off"
+    if not remedy.default and remedy.name not in asked_for:
+        return "not asked for"
+    if not remedy.is_needed():
+        return "not needed"
+    remedy.apply()
+    return "applied"
+
+
+def _named(variable: str) -> set[str]:
+    return {name.strip() for name in os.environ.get(variable, "").split(",") if name.strip()}

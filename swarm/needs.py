@@ -1,0 +1,44 @@
+"""Is the live side there? One clear message when it is not."""
+
+from __future__ import annotations
+
+import importlib.util
+
+from ..core.errors import MissingExtraError
+from .compat import Applied, apply_remedies
+from .compat.remedies import Side
+
+_PACKAGES = ("torch", "hivemind", "transformers", "petals")
+HOW = (
+    "PETALS needs an environment of its own with Python 3.11. From a checkout: make swarm-env "
+    '(then .swarm-env/bin/swarmplan swarm ...). By hand: pip install "swarmplan[swarm]", then '
+    "pip install --no-deps petals==2.2.0.post1 tensor_parallel==1.0.23, both with "
+    "-c swarm/constraints.txt"
+)
+
+
+class MissingPetalsError(MissingExtraError):
+    """The packages of a live swarm are not installed here."""
+
+    def __init__(self, missing: list[str]) -> None:
+        super().__init__("swarm")
+        self.args = (f"this needs a live-swarm environment; missing: {', '.join(missing)}\n{HOW}",)
+
+
+def missing_packages() -> list[str]:
+    """Packages of the live side that cannot be found."""
+    return [name for name in _PACKAGES if importlib.util.find_spec(name) is None]
+
+
+def prepare(side: Side) -> tuple[Applied, ...]:
+    """Check that PETALS is installed and mend it for this process.
+
+    Raises
+    ------
+    MissingPetalsError
+        Naming what is missing and how to install it.
+    """
+    missing = missing_packages()
+    if missing:
+        raise MissingPetalsError(missing)
+    return apply_remedies(side)
