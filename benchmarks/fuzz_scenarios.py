@@ -286,16 +286,25 @@ def mutated(document: dict[str, Any], mutations: list[Any]) -> dict[str, Any]:
         places = list(paths(document))
         if not places:
             break
-        _mutate(document, kind, places[first % len(places)], places[second % len(places)], value)
+        other = places[second % len(places)]
+        _mutate(
+            document,
+            kind,
+            places[first % len(places)],
+            other,
+            FACTORS[second % len(FACTORS)],
+            value,
+        )
     return document
 
 
-def _mutate(document: Any, kind: str, steps: Steps, other: Steps, value: Any) -> None:
+def _mutate(
+    document: Any, kind: str, steps: Steps, other: Steps, factor: float, value: Any
+) -> None:
     parent, key = _at(document, steps[:-1]), steps[-1]
     if kind == "set":
         parent[key] = value
     elif kind == "scale" and isinstance(parent[key], int | float):
-        factor = FACTORS[hash(other) % len(FACTORS)] if not isinstance(value, float) else value
         scaled = parent[key] * factor
         whole = isinstance(parent[key], int) and math.isfinite(scaled)
         parent[key] = int(scaled) if whole else scaled

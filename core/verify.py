@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-
-import numpy as np
 
 from .plan import Plan, PlannedRoute
 from .problem import Problem
@@ -121,21 +120,29 @@ def _hops(where: str, planned: PlannedRoute, plan: Plan, problem: Problem) -> It
 
 def _sessions(plan: Plan, problem: Problem) -> Iterator[Violation]:
     """The planned sessions must fit every pool at once."""
-    held = np.zeros(problem.num_servers, dtype=np.int64)
+    held = [0] * problem.num_servers  # Python's integers: a file may ask for more than 2^63
     for planned in plan.routes:
         for hop in planned.route.hops:
             if 0 <= hop.server < problem.num_servers:
-                held[hop.server] += planned.sessions * len(hop) * problem.session_bytes
-    for j in np.flatnonzero(held > plan.placement.cache_bytes):
-        message = (
-            f"the planned sessions hold {held[j] / 1e9:.3f} GB of cache, the pool has "
-            f"{plan.placement.cache_bytes[j] / 1e9:.3f} GB"
-        )
-        yield Violation(where=f"cache of {problem.servers[j].id}", message=message)
+                blocks = max(0, hop.end - hop.start)
+                held[hop.server] += planned.sessions * blocks * problem.session_bytes
+    for j, (taken, pool) in enumerate(zip(held, plan.placement.cache_bytes.tolist(), strict=True)):
+        if taken > pool:
+            message = (
+                f"the planned sessions hold {taken / 1e9:.3f} GB of cache, the pool has "
+                f"{pool / 1e9:.3f} GB"
+            )
+            yield Violation(where=f"cache of {problem.servers[j].id}", message=message)
 
 
 def _certificate(plan: Plan) -> Iterator[Violation]:
     proof = plan.certificate
+    if proof.status == "infeasible":
+        yield Violation(where="certificate", message="calls infeasible what has a plan")
+    for name, figure in (("objective", proof.objective), ("bound", proof.bound)):
+        if figure is not None and not math.isfinite(figure):
+            yield Violation(where="certificate", message=f"the {name} is {figure}")
+            return
     if proof.objective is None or proof.bound is None:
         if proof.status == "optimal":
             yield Violation(where="certificate", message="optimal needs an objective and a bound")

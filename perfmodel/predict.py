@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 
 from ..core.plan import Plan, PlannedRoute, Predicted
@@ -79,4 +80,4 @@ def _figures(problem: Problem, plan: Plan) -> Iterator[Violation]:
 
 
 def _close(a: float, b: float) -> bool:
-    return abs(a - b) <= 1e-6 * max(abs(a), abs(b), 1e-12)
+    return math.isfinite(b) and abs(a - b) <= 1e-6 * max(abs(a), abs(b), 1e-12)

@@ -33,6 +33,10 @@ def validate(raw: Any, kind: type[T], schema_of: Callable[[], dict[str, Any]], *
         problems = _all_problems(raw, schema_of()) or [_first_problem(error)]
     except RecursionError:
         problems = [InputProblem("(top level)", "is nested too deeply")]
+    except UnicodeEncodeError:  # JSON may spell half of a surrogate pair, as a key too
+        problems = _all_problems(raw, schema_of()) or [
+            InputProblem("(top level)", "has a name with half of a surrogate pair")
+        ]
     raise ScenarioError([_plain(p) for p in problems], source=source)
 
 
