@@ -96,8 +96,11 @@ def _petals(problem: Problem, seed: int) -> list[tuple[str, Callable[[], Placeme
     by_speed = np.argsort(-rates, kind="stable").tolist()
     return [
         ("random order", lambda: PetalsTuned()(problem, seed=seed)),
-        ("by memory", lambda: PetalsTuned(join_order=by_memory)(problem, seed=seed)),
-        ("by speed", lambda: PetalsTuned(join_order=by_speed)(problem, seed=seed)),
+        (
+            "by memory",
+            lambda: PetalsTuned(join_order=by_memory, rebalance=False)(problem, seed=seed),
+        ),
+        ("by speed", lambda: PetalsTuned(join_order=by_speed, rebalance=False)(problem, seed=seed)),
     ]
 
 

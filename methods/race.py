@@ -118,21 +118,22 @@ class Race:
 
         A later round counts as a whole or not at all; of the first, what was reached counts.
         """
-        best = math.inf
+        best, pace_s = math.inf, 0.0
         found: list[tuple[float, int]] = []
         stopped = ""
         try:
             requests = self.requests_of(count)
             for runner in runners:
-                late = self.deadline_s is not None and time.monotonic() > self.deadline_s
-                if late and (found or not first):
+                if self._late(pace_s * count) and (found or not first):
                     stopped = "time limit"
                     break
                 if not self.tail and runner.alone_s > HOPELESS * best:
                     runner.verdict = f"not simulated: {runner.alone_s:.4g} s even without any load"
                     found.append((math.inf, 0))
                     continue
+                begun = time.monotonic()
                 found.append(self._measure(runner, requests))
+                pace_s = max(pace_s, (time.monotonic() - begun) / count)
                 if not found[-1][1]:
                     best = min(best, found[-1][0])
                 self._tell(best)
@@ -146,6 +147,10 @@ class Race:
         for runner in runners[len(found) :]:
             runner.verdict = f"not simulated: {stopped}"
         return stopped
+
+    def _late(self, expected_s: float) -> bool:
+        """Whether work that takes this long would end after the deadline."""
+        return self.deadline_s is not None and time.monotonic() + expected_s > self.deadline_s
 
     def _tell(self, best: float) -> None:
         if self.on_progress is not None:

@@ -8,8 +8,9 @@ chooses among GBP-CR's c only; putting the other placements beside it is swarmpl
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -32,6 +33,12 @@ __all__ = [
     "gbp_cr",
     "max_capacity",
 ]
+
+
+#: A name and a placer for a number of sessions.
+Way = tuple[str, Callable[..., Placement]]
+#: Above this many servers the search over capacities is thinned out.
+MANY_SERVERS = 300
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,14 +97,19 @@ def chain_plans(problem: Problem) -> tuple[ChainPlan, ...]:
     search = _Search(problem)
     search.evaluate("whole-model", whole_model)
     most = max_capacity(problem)
-    steps = min(most, 48, max(24, 9600 // problem.num_servers))
-    grid = sorted({round(c) for c in np.geomspace(1, most, steps)})
-    grid = list(range(1, most + 1)) if most == steps else grid
-    best = grid.index(min(grid, key=search.badness))
-    if most > steps:
+    steps = min(most, 48, max(12, 9600 // problem.num_servers))
+    if most == steps:
+        for c in range(1, most + 1):
+            search.badness(c, search.ways)
+    else:
+        grid = sorted({round(c) for c in np.geomspace(1, most, steps)})
+        # Large swarms take long: one way tells which capacities are worth trying in all.
+        ways = search.ways if problem.num_servers <= MANY_SERVERS else search.ways[:1]
+        best = grid.index(min(grid, key=lambda c: search.badness(c, ways)))
         low, high = grid[max(best - 1, 0)], grid[min(best + 1, len(grid) - 1)]
-        for c in np.unique(np.linspace(low, high, 8).round().astype(int)).tolist():
-            search.badness(c)
+        near = 8 if problem.num_servers <= MANY_SERVERS else 5
+        for c in np.unique(np.linspace(low, high, near).round().astype(int)).tolist():
+            search.badness(c, search.ways)
     if not search.plans:
         raise HeuristicFailedError(
             "no placement tried (GBP-CR, CG-BP, whole-model) has a chain with room for a session; "
@@ -116,7 +128,6 @@ class _Search:
     def __init__(self, problem: Problem) -> None:
         self._problem = problem
         self.plans: dict[bytes, ChainPlan] = {}
-        self._badness: dict[int, tuple[float, float]] = {}
 
     def evaluate(self, name: str, make: Callable[[Problem], Placement]) -> ChainPlan | None:
         """The plan of one placement; None when it cannot be made or has no chain."""
@@ -135,19 +146,19 @@ class _Search:
             self.plans[key] = plan
         return self.plans[key]
 
-    def badness(self, sessions: int) -> tuple[float, float]:
-        """Of the best plan for this many sessions: GBP-CR with and without spares, CG-BP."""
-        if sessions not in self._badness:
-            made = (
-                self.evaluate(f"gbp-cr c={sessions}", lambda p: gbp_cr(p, sessions)),
-                self.evaluate(
-                    f"gbp-cr c={sessions}, no spares", lambda p: gbp_cr(p, sessions, load=None)
-                ),
-                self.evaluate(f"cg-bp R={sessions}", lambda p: place_blocks(p, sessions)),
-            )
-            known = [_badness(plan) for plan in made if plan is not None]
-            self._badness[sessions] = min(known, default=(np.inf, 0.0))
-        return self._badness[sessions]
+    def badness(self, sessions: int, ways: Sequence[Way]) -> tuple[float, float]:
+        """Of the best plan that these ways find for this many sessions."""
+        made = (
+            self.evaluate(name.format(sessions), partial(place, sessions=sessions))
+            for name, place in ways
+        )
+        return min((_badness(plan) for plan in made if plan is not None), default=(np.inf, 0.0))
+
+    ways: tuple[Way, ...] = (
+        ("gbp-cr c={}, no spares", lambda p, sessions: gbp_cr(p, sessions, load=None)),
+        ("gbp-cr c={}", lambda p, sessions: gbp_cr(p, sessions)),
+        ("cg-bp R={}", lambda p, sessions: place_blocks(p, sessions)),
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,9 +11,9 @@ from __future__ import annotations
 import numpy as np
 
 from ..core.plan import Placement
-from ..core.problem import Problem
+from ..core.problem import FloatArray, Problem
 from ..core.workload import Request
-from ..perfmodel.latency import HopCosts
+from ..perfmodel.latency import hop_cost
 from ..perfmodel.shortest import build_graph, exit_cost_s, link_cost_s, shortest
 from .api import Decision
 from .state import SwarmState
@@ -25,7 +25,7 @@ class FastestFree:
 
     def __init__(self, problem: Problem, placement: Placement) -> None:
         self._problem = problem
-        self._costs = HopCosts(problem)
+        self._known: dict[tuple[int, int, int], tuple[FloatArray, FloatArray | None]] = {}
         self._graph = build_graph(problem, placement)
         self._ahead = LeastResponse(problem, placement)
 
@@ -41,15 +41,26 @@ class FastestFree:
         """The chain to take, or to wait for; errors as every router."""
         if start_block == 0:
             graph = self._graph
-            expected = max(1, request.reserved_tokens - request.prompt_tokens)
-            cost = self._costs(request.client, request.prompt_tokens, expected)
+            plain, leave = self._link_cost(request)
             room = state.free_bytes // self._problem.cache_bytes(request.reserved_tokens)
             room = np.where(state.down, 0, room)
             room[list(exclude)] = 0
-            links_s = link_cost_s(self._problem, graph, request.client, cost)
-            links_s = np.where(graph.blocks <= room[graph.server], links_s, np.inf)
-            leave = exit_cost_s(self._problem, request.client, cost)
+            links_s = np.where(graph.blocks <= room[graph.server], plain, np.inf)
             links, total = shortest(graph, links_s, leave)
             if links:
                 return Decision(route=graph.route(links), cost_s=total)
         return self._ahead(request, state, now_s, start_block=start_block, exclude=exclude)
+
+    def _link_cost(self, request: Request) -> tuple[FloatArray, FloatArray | None]:
+        """(E,) seconds of every link for a request, and of the way back; remembered by shape."""
+        expected = max(1, request.reserved_tokens - request.prompt_tokens)
+        key = (request.client, request.prompt_tokens, expected)
+        if key not in self._known:
+            if len(self._known) > 256:
+                self._known.clear()
+            cost = hop_cost(self._problem, *key)
+            self._known[key] = (
+                link_cost_s(self._problem, self._graph, request.client, cost),
+                exit_cost_s(self._problem, request.client, cost),
+            )
+        return self._known[key]
