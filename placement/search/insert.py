@@ -1,0 +1,184 @@
+"""The cheapest chain for some sessions beside all others: client relay.
+
+A dynamic programme over (free servers considered, blocks done). Free servers come in one order,
+each at most once and with any interval; between them a chain may pass servers in use, which keep
+their end and may grow downwards while memory allows. Only a few free servers are considered: for
+every number of blocks the cheapest ones (docs/exact.md).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from ...core.problem import FloatArray, IntArray
+from .bounds import window_min
+from .state import Instance, State, Visit
+
+#: Free servers ranked for each number of blocks; beyond these all free ones are tried.
+RANKED = 160
+#: Improvements below this, relative, are rounding.
+EPS = 1e-12
+
+
+class Ask(NamedTuple):
+    """What to insert.
+
+    Attributes
+    ----------
+    sessions : that must fit at once.
+    head : sessions of this class for which a free server leaves room (>= ``sessions``).
+    width : cheapest free servers considered for every number of blocks.
+    fixed : use only the spans that the state has, as they are.
+    """
+
+    row: int
+    sessions: int
+    head: int
+    width: int
+    fixed: bool = False
+
+
+def most_blocks(state: State, ask: Ask) -> IntArray:
+    """(n,) most blocks that the sessions asked for can run at each server, 0 = none."""
+    instance = state.instance
+    problem, each = instance.problem, instance.cache[ask.row]
+    spare = problem.memory_bytes - state.cache
+    weights, hosted = problem.block_bytes, state.blocks
+    inside = np.minimum((spare - weights * hosted) // (each * ask.sessions), hosted)
+    if ask.fixed:
+        return np.where(state.end > 0, inside, 0)
+    larger = spare // (weights + each * ask.sessions)
+    used = np.minimum(np.where(larger > hosted, larger, inside), state.end)
+    free = spare // (weights + each * ask.head)
+    return np.clip(np.where(state.end > 0, used, free), 0, problem.max_blocks)
+
+
+def cheapest_chain(
+    state: State, ask: Ask, rng: np.random.Generator
+) -> tuple[tuple[Visit, ...], float] | None:
+    """Chain and step time of one session, None when nothing fits."""
+    most = most_blocks(state, ask)
+    links = _Links(state, ask.row, most)
+    if ask.fixed:
+        return _Layers(state.instance, ask.row, most, links, []).best()
+    chosen, complete = _candidates(state, ask, most)
+    found = _Layers(state.instance, ask.row, most, links, rng.permutation(chosen).tolist()).best()
+    if found is None and not complete:
+        every = np.flatnonzero((state.end == 0) & (most > 0))
+        found = _Layers(state.instance, ask.row, most, links, every.tolist()).best()
+    return found
+
+
+def _ranking(instance: Instance, row: int) -> IntArray:
+    """(L, RANKED) the cheapest servers for a visit of 1, 2 ... L blocks."""
+    known = instance.ranked.get(row)
+    if known is None:
+        blocks = np.arange(1, instance.length + 1)
+        cost = instance.hop_s[row] + instance.block_s * blocks[:, None]
+        known = np.argsort(cost, axis=1, kind="stable")[:, :RANKED].copy()
+        instance.ranked[row] = known
+    return known
+
+
+def _candidates(state: State, ask: Ask, most: IntArray) -> tuple[IntArray, bool]:
+    """Free servers worth considering, and whether these are all of them."""
+    free = np.where(state.end > 0, 0, most)
+    longest = int(free.max(initial=0))
+    usable = np.flatnonzero(free)
+    if len(usable) <= ask.width:
+        return usable, True
+    ranking = _ranking(state.instance, ask.row)[:longest]
+    fits = free[ranking] >= np.arange(1, longest + 1)[:, None]
+    first = fits & (np.cumsum(fits, axis=1) <= ask.width)
+    chosen = np.zeros(len(free), dtype=bool)
+    chosen[ranking[first]] = True
+    return np.flatnonzero(chosen), False
+
+
+class _Links:
+    """The cheapest visit of a server in use from every block to every end."""
+
+    def __init__(self, state: State, row: int, most: IntArray) -> None:
+        instance, length = state.instance, state.instance.length
+        self.servers = servers = np.flatnonzero((state.end > 0) & (most > 0))
+        servers = servers[np.argsort(state.end[servers], kind="stable")]
+        self.servers, self.most = servers, most[servers]
+        self.end = state.end[servers]
+        self.hop, self.block = instance.hop_s[row][servers], instance.block_s[servers]
+        if not len(servers):
+            self.ends = self.end
+            return
+        origin = np.arange(length + 1)
+        run = self.end[:, None] - origin
+        cost = self.hop[:, None] + self.block[:, None] * run
+        cost[(run < 1) | (run > self.most[:, None])] = np.inf
+        first = np.flatnonzero(np.diff(self.end, prepend=-1))
+        self.ends = self.end[first]
+        self.cost = np.minimum.reduceat(cost, first, axis=0)
+
+    def relax(self, reach: FloatArray) -> FloatArray:
+        """``reach`` after any number of visits to servers in use."""
+        if not len(self.ends):
+            return reach
+        reach = reach.copy()
+        while True:
+            new = (self.cost + reach).min(axis=1)
+            old = reach[self.ends]
+            if not (new < old * (1.0 - EPS)).any():
+                return reach
+            reach[self.ends] = np.minimum(old, new)
+
+    def into(self, end: int, reach: FloatArray) -> Visit:
+        """The best last visit that leaves at ``end``."""
+        at = int(np.searchsorted(self.ends, end))
+        origin = int((self.cost[at] + reach).argmin())
+        run = end - origin
+        rows = np.flatnonzero((self.end == end) & (self.most >= run))
+        best = rows[(self.hop[rows] + self.block[rows] * run).argmin()]
+        return int(self.servers[best]), origin, end
+
+
+class _Layers:
+    """The dynamic programme: one layer for each free server that improves anything."""
+
+    def __init__(
+        self, instance: Instance, row: int, most: IntArray, links: _Links, servers: list[int]
+    ) -> None:
+        self.links, self.length = links, instance.length
+        self.hop, self.block, self.most = instance.hop_s[row], instance.block_s, most
+        position = np.arange(self.length + 1)
+        entered = np.full(self.length + 1, np.inf)
+        entered[0] = 0.0
+        # (server, reach before it, reach with it, reach with servers in use after it)
+        reach = links.relax(entered)
+        self.layers = [(-1, entered, entered, reach)]
+        for j in servers:
+            ramp = self.block[j] * position
+            taken = window_min(reach - ramp, int(most[j])) + (ramp + self.hop[j])
+            if (taken < reach * (1.0 - EPS)).any():
+                entered = np.minimum(reach, taken)
+                after = links.relax(entered)
+                self.layers.append((j, reach, entered, after))
+                reach = after
+        self.reach = reach
+
+    def best(self) -> tuple[tuple[Visit, ...], float] | None:
+        """The chain that reaches the last block, and its cost."""
+        total = float(self.reach[self.length])
+        if total == np.inf:
+            return None
+        chain: list[Visit] = []
+        at = self.length
+        for j, before, entered, after in reversed(self.layers):
+            while after[at] < entered[at]:
+                chain.append(self.links.into(at, after))
+                at = chain[-1][1]
+            if j >= 0 and entered[at] < before[at]:
+                begin = max(0, at - int(self.most[j]))
+                runs = at - np.arange(begin, at)
+                origin = begin + int((before[begin:at] + self.block[j] * runs).argmin())
+                chain.append((j, origin, at))
+                at = origin
+        return tuple(reversed(chain)), total

@@ -1,0 +1,65 @@
+"""The cheapest chain for some sessions beside all others: server relay.
+
+The cost of a hop depends on the server before, so order matters. Labels at block positions: the
+cheapest chain found to each block is extended by every server that it does not pass yet. Exact
+for the first hop, a heuristic beyond (a dearer chain may end at a better placed server).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ...core.problem import FloatArray
+from .insert import Ask, most_blocks
+from .state import Instance, State, Visit
+
+
+def cheapest_chain_relayed(
+    state: State, ask: Ask, rng: np.random.Generator
+) -> tuple[tuple[Visit, ...], float] | None:
+    """Chain and step time of one session, None when nothing is found.
+
+    A server of a cheapest chain is skipped with a small probability: the search sees other ones.
+    """
+    instance, length = state.instance, state.instance.length
+    most = most_blocks(state, ask)
+    keep = most > 0
+    if not ask.fixed:
+        keep &= rng.random(len(most)) > 0.05
+    servers = np.flatnonzero(keep)
+    end, limit = state.end[servers], most[servers]
+    label: list[tuple[Visit, ...] | None] = [None] * (length + 1)
+    reach = np.full(length + 1, np.inf)
+    label[0], reach[0] = (), 0.0
+    for origin in range(length):
+        chain = label[origin]
+        if chain is None:
+            continue
+        hop = _hops(instance, ask.row, chain)[servers]
+        hop[np.isin(servers, [j for j, _, _ in chain])] = np.inf
+        stop = np.arange(origin + 1, length + 1)
+        run = stop - origin
+        cost = reach[origin] + hop[:, None] + instance.block_s[servers][:, None] * run
+        wrong_end = (end[:, None] > 0) & (stop != end[:, None])
+        cost[(run > limit[:, None]) | wrong_end] = np.inf
+        # The way back counts at the last block.
+        rtt = instance.problem.network.client_rtt_s[instance.demand[ask.row].client]
+        cost[:, -1] += rtt[servers] / 2
+        if not len(servers):
+            break
+        best = cost.argmin(axis=0)
+        for i in np.flatnonzero(cost.min(axis=0) < reach[origin + 1 :]):
+            at = origin + 1 + int(i)
+            reach[at] = cost[best[i], i]
+            label[at] = (*chain, (int(servers[best[i]]), origin, at))
+    found = label[length]
+    return None if found is None else (found, instance.chain_s(ask.row, found))
+
+
+def _hops(instance: Instance, row: int, chain: tuple[Visit, ...]) -> FloatArray:
+    """(n,) leg into each server and its overhead, after ``chain``."""
+    network = instance.problem.network
+    rtt = network.client_rtt_s[instance.demand[row].client]
+    leg = rtt if not chain else network.server_rtt_s[chain[-1][0]]
+    hops: FloatArray = leg / 2 + instance.hop_s[row] - rtt
+    return hops

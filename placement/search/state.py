@@ -1,0 +1,186 @@
+"""What the search works on: the instance as arrays, and a set of batches with their servers."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+
+from ...core.plan import Hop, Placement, PlannedRoute, Route
+from ...core.problem import FloatArray, IntArray, Problem
+from ...perfmodel.latency import HopCost, hop_cost, step_time_s
+from ..demand import Demand, step_costs
+
+#: A visit: server, block at which the batch enters, the span's end at which it leaves.
+Visit = tuple[int, int, int]
+
+
+class Batch(NamedTuple):
+    """Sessions of one class (a row of the demand) that share a chain; ``cost_s`` is for all."""
+
+    row: int
+    sessions: int
+    chain: tuple[Visit, ...]
+    cost_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Instance:
+    """The offline problem in server order; memory in bytes, times in seconds.
+
+    Attributes
+    ----------
+    hop_s : (classes, n) cost of a hop of each class; block_s : (n,) of each block it runs.
+    weight, cache : (classes,) weight of one session's time; its cache per block, bytes.
+    alone_s : (classes,) lower bound on one session's step time.
+    """
+
+    problem: Problem
+    demand: tuple[Demand, ...]
+    hop_s: FloatArray
+    block_s: FloatArray
+    weight: tuple[float, ...]
+    cache: tuple[int, ...]
+    alone_s: FloatArray
+    costs: tuple[HopCost, ...]
+    ranked: dict[int, IntArray] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def of(cls, problem: Problem, demand: Sequence[Demand], alone_s: FloatArray) -> Instance:
+        """The arrays of a problem and its demand."""
+        costs, plan = step_costs(problem), problem.planning
+        return cls(
+            problem=problem,
+            demand=tuple(demand),
+            hop_s=costs.hop_s[[d.client for d in demand]],
+            block_s=costs.block_s,
+            weight=tuple(d.weight_tokens for d in demand),
+            cache=tuple(max(1, d.cache_bytes) for d in demand),
+            alone_s=alone_s,
+            costs=tuple(
+                hop_cost(problem, d.client, plan.prompt_tokens, plan.output_tokens) for d in demand
+            ),
+        )
+
+    @property
+    def length(self) -> int:
+        """Blocks of the model, L."""
+        return self.problem.model.num_blocks
+
+    def chain_s(self, row: int, chain: Sequence[Visit]) -> float:
+        """Step time of one session of a class on a chain."""
+        if self.problem.network.relay == "client":
+            hop, block = self.hop_s[row], self.block_s
+            return float(sum(hop[j] + block[j] * (e - b) for j, b, e in chain))
+        return step_time_s(self.problem, self.demand[row].client, route_of(chain), self.costs[row])
+
+    def batch(self, row: int, sessions: int, chain: Sequence[Visit]) -> Batch:
+        """A batch with its cost."""
+        cost = sessions * self.weight[row] * self.chain_s(row, chain)
+        return Batch(row, sessions, tuple(chain), cost)
+
+
+class State:
+    """Batches, the sessions without a chain, and what the batches make every server do.
+
+    A server in use has a fixed ``end``; it hosts as many blocks before it as its longest visit
+    runs. ``end`` = 0 marks a free server.
+    """
+
+    __slots__ = ("batches", "blocks", "cache", "end", "instance", "pending")
+
+    def __init__(self, instance: Instance) -> None:
+        n = instance.problem.num_servers
+        self.instance = instance
+        self.end = np.zeros(n, dtype=np.int64)
+        self.blocks = np.zeros(n, dtype=np.int64)
+        self.cache = np.zeros(n, dtype=np.int64)
+        self.batches: list[Batch] = []
+        self.pending: list[tuple[int, int]] = [
+            (row, d.sessions) for row, d in enumerate(instance.demand)
+        ]
+
+    def copy(self) -> State:
+        """An independent copy."""
+        other = State.__new__(State)
+        other.instance = self.instance
+        other.end, other.blocks = self.end.copy(), self.blocks.copy()
+        other.cache = self.cache.copy()
+        other.batches, other.pending = list(self.batches), list(self.pending)
+        return other
+
+    @property
+    def cost_s(self) -> float:
+        """Objective of the batches; sessions without a chain cost ten times their bound."""
+        each, weight = self.instance.alone_s, self.instance.weight
+        missing = sum(count * weight[row] * each[row] for row, count in self.pending)
+        return sum(b.cost_s for b in self.batches) + 10.0 * float(missing)
+
+    def room(self, row: int, chain: Sequence[Visit]) -> int:
+        """How many sessions of a class fit on a chain beside all others."""
+        problem, each = self.instance.problem, self.instance.cache[row]
+        fit = []
+        for j, b, e in chain:
+            hosted = max(e - b, int(self.blocks[j]))
+            spare = (
+                int(problem.memory_bytes[j] - self.cache[j]) - int(problem.block_bytes[j]) * hosted
+            )
+            fit.append(spare // (each * (e - b)))
+        return min(fit)
+
+    def add(self, batch: Batch) -> None:
+        """Put a batch on its chain, which must fit."""
+        each = self.instance.cache[batch.row] * batch.sessions
+        for j, b, e in batch.chain:
+            self.end[j] = e
+            self.blocks[j] = max(self.blocks[j], e - b)
+            self.cache[j] += each * (e - b)
+        self.batches.append(batch)
+
+    def take_out(self, sessions: dict[int, int]) -> None:
+        """Move ``sessions[i]`` sessions of batch ``i`` to the pending ones."""
+        kept, touched = [], set()
+        for i, batch in enumerate(self.batches):
+            count = sessions.get(i, 0)
+            if not count:
+                kept.append(batch)
+                continue
+            each = self.instance.cache[batch.row] * count
+            for j, b, e in batch.chain:
+                self.cache[j] -= each * (e - b)
+                touched.add(j)
+            self.pending.append((batch.row, count))
+            if count < batch.sessions:
+                kept.append(self.instance.batch(batch.row, batch.sessions - count, batch.chain))
+        self.batches = kept
+        for j in touched:
+            self.blocks[j] = 0
+        for batch in kept:
+            for j, b, e in batch.chain:
+                if j in touched and e - b > self.blocks[j]:
+                    self.blocks[j] = e - b
+        for j in touched:
+            if not self.blocks[j]:
+                self.end[j] = 0
+
+    def plan(self) -> tuple[Placement, tuple[PlannedRoute, ...]]:
+        """Placement and routes; like batches of a client counted together."""
+        spans = [(int(e - m), int(e)) for e, m in zip(self.end, self.blocks, strict=True)]
+        count: Counter[tuple[int, tuple[Visit, ...]]] = Counter()
+        for batch in self.batches:
+            count[batch.row, batch.chain] += batch.sessions
+        routes = tuple(
+            PlannedRoute(
+                client=self.instance.demand[row].client, sessions=total, route=route_of(chain)
+            )
+            for (row, chain), total in sorted(count.items())
+        )
+        return Placement.of(self.instance.problem, spans), routes
+
+
+def route_of(chain: Sequence[Visit]) -> Route:
+    """The chain as a route."""
+    return Route(hops=tuple(Hop(server=j, start=b, end=e) for j, b, e in chain))
