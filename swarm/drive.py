@@ -1,0 +1,158 @@
+"""A client process driven by a job file: ``python -m swarmplan.swarm.drive JOB.json``.
+
+PETALS' client leaves threads and forked children behind, so whoever measures or tests runs it in
+a process of its own. Every event is one JSON line on standard output:
+``ready``, ``token`` (of a request made step by step), ``done`` and ``failed``.
+
+The job: ``initial_peers``, ``prefix``, ``model``; ``config`` (keywords of PETALS' ClientConfig);
+``routing`` = ``petals``, ``fixed`` or a table with the arguments of ``client.plan_requests``;
+``requests``: each with ``id``, ``prompt``, ``new_tokens``, perhaps ``route`` and ``generate``;
+``threads``; ``until``: a file at whose appearance the requests stop being repeated.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from .compat import apply_remedies
+
+_lock = threading.Lock()
+
+
+def tell(event: str, **fields: Any) -> None:
+    """One JSON line, whole even when threads speak at once."""
+    with _lock:
+        sys.stdout.write(json.dumps({"event": event, "at_s": time.time(), **fields}) + "\n")
+        sys.stdout.flush()
+
+
+def main() -> None:
+    """Run the job and leave without PETALS' clean-up, which may hang."""
+    job = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
+    code = 1
+    try:
+        _run(job)
+        code = 0
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        for child in multiprocessing.active_children():
+            child.kill()
+        if code == 0:
+            os._exit(0)
+
+
+def _run(job: dict[str, Any]) -> None:
+    apply_remedies("client", skip=job.get("without_remedies", ()))
+    model = load_model(job)
+    tell("ready")
+    with ThreadPoolExecutor(job.get("threads", 1)) as pool:
+        list(pool.map(lambda request: _attempt(model, job, request), _requests(job)))
+
+
+def _requests(job: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The requests once, or round after round until the stop file appears."""
+    yield from job["requests"]
+    if "until" not in job:
+        return
+    rounds = 1
+    while not Path(job["until"]).exists():
+        for request in job["requests"]:
+            yield {**request, "id": f"{request['id']}/{rounds}"}
+        rounds += 1
+
+
+def load_model(job: dict[str, Any]) -> Any:
+    """PETALS' distributed model of a private swarm, in float32 on the CPU."""
+    import torch
+    from petals import AutoDistributedModelForCausalLM
+
+    torch.set_num_threads(1)
+    config = {"show_route": False, **job.get("config", {})}
+    return AutoDistributedModelForCausalLM.from_pretrained(
+        job["model"],
+        dht_prefix=job["prefix"],
+        initial_peers=job["initial_peers"],
+        torch_dtype=torch.float32,
+        **config,
+    )
+
+
+def _attempt(model: Any, job: dict[str, Any], request: dict[str, Any]) -> None:
+    if "until" in job and Path(job["until"]).exists():
+        return
+    try:
+        _one(model, job, request)
+    # A client measures failures of any kind, also those of PETALS' bare ``Exception``.
+    except BaseException as error:
+        tell("failed", id=request["id"], error=f"{type(error).__name__}: {error}")
+        if not isinstance(error, Exception):
+            raise
+
+
+def _one(model: Any, job: dict[str, Any], request: dict[str, Any]) -> None:
+    import torch
+
+    prompt = torch.tensor([request["prompt"]])
+    started = time.perf_counter()
+    if request.get("generate"):
+        with torch.inference_mode():
+            whole = model.generate(prompt, max_new_tokens=request["new_tokens"], do_sample=False)
+        took = time.perf_counter() - started
+        tell("done", id=request["id"], tokens=whole[0, prompt.shape[1] :].tolist(), total_s=took)
+        return
+    tokens, times = [], []
+    with torch.inference_mode(), _session(model, job, request) as session:
+        ids = prompt
+        for k in range(request["new_tokens"]):
+            before = time.perf_counter()
+            ids = model(ids).logits[:, -1:].argmax(-1)
+            times.append(time.perf_counter() - before)
+            tokens.append(int(ids))
+            tell("token", id=request["id"], k=k, took_s=times[-1])
+            time.sleep(request.get("pause_s", 0.0))
+        chains = getattr(session._sequence_manager, "chains", [])
+    tell("done", id=request["id"], tokens=tokens, steps_s=times, chains=chains)
+
+
+def _session(model: Any, job: dict[str, Any], request: dict[str, Any]) -> Any:
+    length = len(request["prompt"]) + request["new_tokens"]
+    if job["routing"] != "fixed":
+        return model.inference_session(max_length=length)
+    from petals.client.inference_session import InferenceSession
+
+    from .routes import fixed_chain
+
+    blocks = model.transformer.h
+    return _using(
+        blocks, InferenceSession(fixed_chain(blocks.sequence_manager, request["route"]), length)
+    )
+
+
+class _using:
+    """Enter a session and make it the active one."""
+
+    def __init__(self, blocks: Any, session: Any) -> None:
+        self._session, self._active = session, blocks.use_session(session)
+
+    def __enter__(self) -> Any:
+        self._session.__enter__()
+        self._active.__enter__()
+        return self._session
+
+    def __exit__(self, *details: object) -> None:
+        self._active.__exit__(*details)
+        self._session.__exit__(*details)
+
+
+if __name__ == "__main__":
+    main()

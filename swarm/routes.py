@@ -1,0 +1,211 @@
+"""Giving PETALS' sessions other chains of servers than PETALS would choose.
+
+An ``InferenceSession`` asks its sequence manager for a chain when it starts and for a piece of one
+when a server fails. ``SessionView`` stands in for the manager of one session: it passes
+everything on but the choice, and remembers which peers failed this session.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from hivemind import PeerID
+from petals.client.inference_session import InferenceSession
+from petals.client.routing.sequence_info import RemoteSequenceInfo
+from petals.data_structures import RemoteModuleInfo, RemoteSpanInfo
+
+from ..core.errors import SwarmplanError
+
+logger = logging.getLogger(__name__)
+
+#: A chain as peers and half-open spans.
+Chain = Sequence[tuple[str, int, int]]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class ChainRequest:
+    """What a session asks for: blocks ``[start, end)``, its length, and whom to leave out."""
+
+    start: int
+    end: int
+    max_tokens: int
+    exclude: frozenset[str]
+    retry: bool
+
+
+#: Chooses a chain, or None when it has nothing to say about this request.
+Choose = Callable[[ChainRequest], Chain | None]
+
+
+class SessionView:
+    """The sequence manager as one session sees it."""
+
+    def __init__(
+        self, manager: Any, choose: Choose, *, on_end: Callable[[], None] = lambda: None
+    ) -> None:
+        self._manager = manager
+        self._choose = choose
+        self._on_end = on_end
+        self._failed: set[str] = set()
+        self._answered: set[str] = set()
+        self._last: list[str] = []
+        self._asked = False
+        self.chains: list[list[tuple[str, int, int]]] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._manager, name)
+
+    def __len__(self) -> int:
+        return len(self._manager)
+
+    def make_sequence(
+        self,
+        start_index: int = 0,
+        end_index: int | None = None,
+        *,
+        mode: str,
+        cache_tokens_needed: int | None = None,
+    ) -> list[RemoteSpanInfo]:
+        """A chain over the blocks asked for, without peers that failed this session."""
+        if mode != "min_latency":
+            return list(self._manager.make_sequence(start_index, end_index, mode=mode))
+        make_ready(self._manager)
+        end = len(self) if end_index is None else end_index
+        request = ChainRequest(
+            start=start_index,
+            end=end,
+            max_tokens=cache_tokens_needed or 0,
+            exclude=frozenset(self._failed),
+            retry=self._asked,
+        )
+        self._asked = True
+        spans = self._chosen(request) or self._by_petals(request)
+        self._last = [span.peer_id.to_base58() for span in spans]
+        self.chains.append([(s.peer_id.to_base58(), s.start, s.end) for s in spans])
+        return spans
+
+    def _chosen(self, request: ChainRequest) -> list[RemoteSpanInfo] | None:
+        try:
+            chain = self._choose(request)
+        except SwarmplanError as error:
+            logger.warning("no planned route, PETALS chooses: %s", error)
+            return None
+        if chain is None:
+            return None
+        known = known_servers(self._manager)
+        if any(peer not in known for peer, _, _ in chain):
+            logger.warning("the planned route uses a server that is not announced; PETALS chooses")
+            return None
+        return [RemoteSpanInfo(PeerID.from_base58(p), a, b, known[p]) for p, a, b in chain]
+
+    def _by_petals(self, request: ChainRequest) -> list[RemoteSpanInfo]:
+        """PETALS' own rule over the servers that have not failed, over all when none is left."""
+        manager = self._manager
+        with manager.lock_changes:
+            infos = [
+                RemoteModuleInfo(
+                    uid=info.uid,
+                    servers={
+                        peer: server
+                        for peer, server in info.servers.items()
+                        if peer.to_base58() not in request.exclude
+                    },
+                )
+                for info in manager.state.sequence_info.block_infos
+            ]
+        if not all(info.servers for info in infos[request.start : request.end]):
+            self._failed.clear()
+            manager.update(wait=True)
+            spans = manager.make_sequence(
+                request.start,
+                request.end,
+                mode="min_latency",
+                cache_tokens_needed=request.max_tokens,
+            )
+            return list(spans)
+        view = RemoteSequenceInfo.make_empty(manager.block_uids)
+        view.update_(infos)
+        router = copy.copy(manager)
+        router.state = dataclasses.replace(manager.state, sequence_info=view)
+        return list(
+            router._make_sequence_with_min_latency(
+                request.start, request.end, cache_tokens_needed=request.max_tokens
+            )
+        )
+
+    def on_request_success(self, peer_id: PeerID) -> None:
+        """A step went through a peer."""
+        self._answered.add(peer_id.to_base58())
+        self._manager.on_request_success(peer_id)
+
+    def on_request_failure(self, peer_id: PeerID | None) -> None:
+        """A step or an opening failed; None = opening, and nobody knows at which peer."""
+        if peer_id is not None:
+            self._failed.add(peer_id.to_base58())
+            self._answered.discard(peer_id.to_base58())
+            self._manager.on_request_failure(peer_id)
+            return
+        self._failed |= set(self._last) - self._answered
+
+    @property
+    def failed(self) -> frozenset[str]:
+        """Peers that failed this session."""
+        return frozenset(self._failed)
+
+    def end(self) -> None:
+        """The session is over."""
+        self._on_end()
+
+
+def make_ready(manager: Any) -> None:
+    """Wait until the manager has read the DHT once. Its own ``update`` would wait for ever when
+    its thread does not run yet."""
+    with manager._thread_start_lock:
+        if not manager.is_alive():
+            manager._thread.start()
+    manager.ready.wait()
+
+
+def known_servers(manager: Any) -> dict[str, Any]:
+    """PETALS' record of every server it knows to be online, by peer id."""
+    with manager.lock_changes:
+        spans = manager.state.sequence_info.spans_by_priority
+        return {span.peer_id.to_base58(): span.server_info for span in spans}
+
+
+def route_sessions(model: Any, make_view: Callable[[Any, int], SessionView]) -> None:
+    """Let ``make_view(manager, max_length)`` make the view of every new session of a model.
+
+    ``model`` is an unmodified distributed model of PETALS; only this object changes.
+    """
+    blocks = model.transformer.h
+
+    @contextmanager
+    def inference_session(*, max_length: int) -> Iterator[InferenceSession]:
+        view = make_view(blocks.sequence_manager, max_length)
+        try:
+            with InferenceSession(view, max_length) as session, blocks.use_session(session):
+                yield session
+        finally:
+            view.end()
+
+    blocks.inference_session = inference_session
+
+
+def fixed_chain(manager: Any, chain: Chain) -> SessionView:
+    """A view whose session takes one given chain; retries are PETALS' to route."""
+    started = time.monotonic()
+
+    def choose(request: ChainRequest) -> Chain | None:
+        if request.retry:
+            logger.info("retry after %.1f s", time.monotonic() - started)
+            return None
+        return chain
+
+    return SessionView(manager, choose)

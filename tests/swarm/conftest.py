@@ -1,0 +1,70 @@
+"""One loopback swarm for all live tests of a run; skipped where PETALS is not installed."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from swarmplan.swarm.loopback import LoopbackSwarm, ServerSpec
+
+LIMIT_S = 240
+BLOCKS = 8
+
+
+def needs_petals() -> None:
+    """Skip where the live side is not installed."""
+    if importlib.util.find_spec("petals") is None:
+        pytest.skip("PETALS is not installed here: make swarm-test builds its environment")
+
+
+class OutOfTime(BaseException):
+    """A live test ran past its limit; a BaseException so that clean-up runs and nothing eats it."""
+
+
+@pytest.fixture(autouse=True)
+def time_limit(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Every live test is bounded."""
+    if request.node.get_closest_marker("live") is None:
+        yield
+        return
+
+    def expire(*_args: Any) -> None:
+        raise OutOfTime(f"{request.node.name} took more than {LIMIT_S} s")
+
+    os.register_at_fork(after_in_child=lambda: signal.alarm(0))
+    signal.signal(signal.SIGALRM, expire)
+    signal.alarm(LIMIT_S)
+    yield
+    signal.alarm(0)
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random Llama of eight blocks."""
+    needs_petals()
+    from swarmplan.swarm.tiny_model import save_tiny_llama
+
+    return save_tiny_llama(tmp_path_factory.mktemp("model"), blocks=BLOCKS)
+
+
+@pytest.fixture(scope="session")
+def three_servers(
+    tiny_model: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[LoopbackSwarm]:
+    """Three plain PETALS servers: A 0:4, B 3:8, C 4:8."""
+    folder = tmp_path_factory.mktemp("three")
+    with LoopbackSwarm(folder=folder, model=tiny_model) as swarm:
+        swarm.start_servers(
+            [
+                ServerSpec(name="A", blocks=(0, 4)),
+                ServerSpec(name="B", blocks=(3, 8)),
+                ServerSpec(name="C", blocks=(4, 8)),
+            ]
+        )
+        yield swarm

@@ -1,0 +1,57 @@
+"""The remedies: the table everywhere, their effect where PETALS is installed."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import subprocess
+import sys
+
+import pytest
+
+from swarmplan.core.errors import ScenarioError
+from swarmplan.swarm.compat import REMEDIES, apply_remedies
+
+LIVE = pytest.mark.skipif(
+    importlib.util.find_spec("petals") is None,
+    reason="PETALS is not installed here: make swarm-test builds its environment",
+)
+SCRIPT = """
+import json, sys
+from swarmplan.swarm.compat import apply_remedies
+once = {a.name: a.outcome for a in apply_remedies("both", **json.loads(sys.argv[1]))}
+twice = {a.name: a.outcome for a in apply_remedies("both", **json.loads(sys.argv[1]))}
+print(json.dumps([once, twice]))
+"""
+
+
+def outcomes(**options: list[str]) -> tuple[dict[str, str], dict[str, str]]:
+    """What became of each remedy, in a process of its own, applied twice."""
+    command = [sys.executable, "-W", "ignore", "-c", SCRIPT, json.dumps(options)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    once, twice = json.loads(done.stdout.splitlines()[-1])
+    return once, twice
+
+
+def test_every_remedy_says_what_is_wrong_and_what_it_does() -> None:
+    assert len({r.name for r in REMEDIES}) == len(REMEDIES)
+    assert all(r.defect and r.cure for r in REMEDIES)
+
+
+def test_an_unknown_name_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(ScenarioError, match="no remedy 'nonsense'; there are hivemind-exports"):
+        apply_remedies("client", skip=["nonsense"])
+
+
+@LIVE
+def test_what_is_mended_is_no_longer_found_broken() -> None:
+    once, twice = outcomes(also=["server-push"])
+    assert set(once.values()) == {"applied"}
+    assert set(twice.values()) == {"not needed"}
+
+
+@LIVE
+def test_each_remedy_can_be_switched_off() -> None:
+    names = [r.name for r in REMEDIES if r.name not in ("hivemind-exports", "lora-imports")]
+    once, _ = outcomes(skip=names)
+    assert {once[name] for name in names} == {"switched off"}

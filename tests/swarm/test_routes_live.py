@@ -1,0 +1,54 @@
+"""Tokens through real PETALS servers, on PETALS' routes and on given ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from swarmplan.swarm.loopback import LoopbackSwarm
+from swarmplan.swarm.trial import ClientProcess, answers, opened_spans
+
+pytestmark = pytest.mark.live
+PROMPTS = [[1, 2, 3, 4, 5], [7, 9, 11]]
+
+
+def test_generate_through_the_swarm_equals_the_local_model(
+    three_servers: LoopbackSwarm, tiny_model: Path
+) -> None:
+    from swarmplan.swarm.tiny_model import local_tokens
+
+    wanted = local_tokens(tiny_model, PROMPTS, 24)
+    requests = [
+        {"id": str(i), "prompt": p, "new_tokens": 24, "generate": True}
+        for i, p in enumerate(PROMPTS)
+    ]
+    with ClientProcess(swarm=three_servers, name="plain", job={"requests": requests}) as client:
+        got = answers(client.finish(limit_s=120))
+    assert [got[str(i)].get("tokens") for i in range(len(PROMPTS))] == wanted
+
+
+def test_two_requests_of_one_process_take_two_forced_routes_at_a_time(
+    three_servers: LoopbackSwarm, tiny_model: Path
+) -> None:
+    from swarmplan.swarm.tiny_model import local_tokens
+
+    a, b, c = (three_servers.peers[name] for name in "ABC")
+    before = {name: len(opened_spans(three_servers.children[name])) for name in "ABC"}
+    wanted = local_tokens(tiny_model, PROMPTS, 12)
+    routes = [[(a, 0, 4), (c, 4, 8)], [(a, 0, 3), (b, 3, 8)]]
+    job = {
+        "routing": "fixed",
+        "threads": 2,
+        "requests": [
+            {"id": str(i), "prompt": PROMPTS[i], "new_tokens": 12, "route": routes[i]}
+            for i in range(2)
+        ],
+    }
+    with ClientProcess(swarm=three_servers, name="forced", job=job) as client:
+        got = answers(client.finish(limit_s=120))
+    assert [got[str(i)].get("tokens") for i in range(2)] == wanted
+    opened = {name: opened_spans(three_servers.children[name])[before[name] :] for name in "ABC"}
+    assert sorted(opened["A"]) == ["0:3", "0:4"]
+    assert opened["B"] == ["3:8"]
+    assert opened["C"] == ["4:8"]
