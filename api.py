@@ -13,7 +13,8 @@ from .methods.draft import Draft, Settings
 from .methods.table import DEFAULT_COMPARISON, Method, method_named, require_router
 from .perfmodel.latency import HopCost, hop_cost, route_time
 from .perfmodel.predict import STEP_OBJECTIVE, predict, shape, step_objective_s
-from .placement.demand import demand_of
+from .placement.demand import Demand, demand_of
+from .placement.search.bounds import lower_bound_s
 from .placement.sessions import target_sessions
 from .routing.alternatives import Alternative, cheapest_chains_through
 from .routing.api import RouterFactory
@@ -27,6 +28,9 @@ from .simulator.engine import Admission
 from .simulator.engine import simulate as run
 from .simulator.events import ServerEvent
 from .simulator.result import SimulationResult
+
+#: Objective and bound this near, relative, are equal but for rounding.
+EQUAL = 1e-9
 
 __all__ = [
     "Explanation",
@@ -96,16 +100,17 @@ def plan(
     settings = settings or Settings(seed=seed)
     draft = chosen(problem, settings)
     sessions = target_sessions(problem)
+    demand = demand_of(problem, sessions)
     routes, notes = draft.routes, draft.notes
     if routes is None:
-        routes, more = best_routes(problem, draft.placement, demand_of(problem, sessions))
+        routes, more = best_routes(problem, draft.placement, demand)
         notes = (*notes, *more)
     return Plan(
         method=chosen.name,
         placement=draft.placement,
         routes=routes,
         predicted=predict(problem, routes),
-        certificate=_certificate(problem, routes, draft, chosen.name),
+        certificate=_certificate(problem, routes, demand, draft, chosen.name),
         sessions=sessions,
         seed=settings.seed,
         notes=notes,
@@ -115,17 +120,34 @@ def plan(
 
 
 def _certificate(
-    problem: Problem, routes: Sequence[PlannedRoute], draft: Draft, method: str
+    problem: Problem,
+    routes: Sequence[PlannedRoute],
+    demand: Sequence[Demand],
+    draft: Draft,
+    method: str,
 ) -> Certificate:
-    """What the method proved, or what can be said of any plan."""
+    """What the method proved, or what the order-free bound says of any plan.
+
+    The bound is for all sessions together, so it says nothing when some found no room.
+    """
     objective = step_objective_s(problem, routes)
-    if draft.certificate is not None:
-        return replace(draft.certificate, objective=objective, meaning=STEP_OBJECTIVE)
-    return Certificate(
+    proof = draft.certificate or Certificate(
         status="feasible",
-        objective=objective,
         method=f"{method} (interrupted)" if draft.interrupted else method,
         meaning=STEP_OBJECTIVE,
+    )
+    proof = replace(proof, objective=objective, meaning=STEP_OBJECTIVE)
+    if sum(r.sessions for r in routes) < sum(d.sessions for d in demand):
+        return replace(proof, bound=None, status="feasible")
+    known = min(lower_bound_s(problem, demand), objective)
+    if proof.bound is not None and proof.bound >= known:
+        return proof
+    proven = objective - known <= EQUAL * objective
+    return replace(
+        proof,
+        status="optimal" if proven else proof.status,
+        bound=known,
+        method=f"{proof.method}; bound: knapsack over servers",
     )
 
 
