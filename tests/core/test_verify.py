@@ -64,7 +64,7 @@ def with_hops(plan: Plan, r: int, hops: tuple[Hop, ...]) -> Plan:
     return dataclasses.replace(plan, routes=(*plan.routes[:r], changed, *plan.routes[r + 1 :]))
 
 
-def with_route(plan: Plan, r: int, **fields: int) -> Plan:
+def with_route(plan: Plan, r: int, **fields: Any) -> Plan:
     changed = dataclasses.replace(plan.routes[r], **fields)
     return dataclasses.replace(plan, routes=(*plan.routes[:r], changed, *plan.routes[r + 1 :]))
 
@@ -114,7 +114,7 @@ def figure_changes(plan: Plan) -> Iterator[tuple[str, Plan]]:
         for name in ("ttft_s", "tpot_s", "response_s"):
             old = getattr(figure, name)
             for new in (0.0, old * (1 + 1e-5), -old, float("nan"), float("inf")):
-                changed = dataclasses.replace(figure, **{name: new})
+                changed = dataclasses.replace(figure, **dict[str, Any]({name: new}))
                 yield f"{name} = {new}", dataclasses.replace(plan, predicted=(*rest, changed))
         yield f"figure {p} dropped", dataclasses.replace(plan, predicted=rest)
         yield f"figure {p} twice", dataclasses.replace(plan, predicted=(*plan.predicted, figure))
