@@ -1,0 +1,106 @@
+"""Figures of a run and intervals over runs, computed once more by hand."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import statistics
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from swarmplan.core.plan import Placement
+from swarmplan.core.problem import Problem
+from swarmplan.core.workload import Request
+from swarmplan.routing.ws_rr import WsRr
+from swarmplan.simulator.engine import simulate
+from swarmplan.simulator.metrics import T_95, Distribution, Interval, summarise
+from swarmplan.simulator.result import SimulationResult
+
+
+def run(tiny: Problem, count: int) -> SimulationResult:
+    placement = Placement.of(tiny, [(0, 4), (3, 6), (0, 3), (4, 6)])
+    requests = [
+        Request(
+            id=i,
+            client=i % 2,
+            arrival_s=0.1 * i,
+            prompt_tokens=11,
+            output_tokens=11 if i else 1,
+            reserved_tokens=22,
+        )
+        for i in range(count)
+    ]
+    return simulate(tiny, placement, WsRr(tiny, placement), requests)
+
+
+def test_a_summary_is_the_mean_over_the_rows_of_the_table(tiny: Problem) -> None:
+    result = run(tiny, 40)
+    summary = summarise(result)
+    rows = [r for r in result.rows() if r["status"] == "completed"]
+    assert summary.requests == 40
+    assert summary.completed == len(rows)
+    for name in ("response_s", "ttft_s", "wait_s"):
+        figure = getattr(summary, name)
+        values = [r[name] for r in rows]
+        assert figure.mean == pytest.approx(statistics.mean(values))
+        assert figure.p50 == pytest.approx(np.quantile(values, 0.5))
+        assert figure.p99 == pytest.approx(np.quantile(values, 0.99))
+    tokens = sum(r["output_tokens"] for r in rows)
+    span = max(r["finish_s"] for r in rows) - min(r["arrival_s"] for r in rows)
+    assert summary.tokens_per_s == pytest.approx(tokens / span)
+    assert summary.requests_per_s == pytest.approx(len(rows) / span)
+    assert summary.per_token_s == pytest.approx(sum(r["response_s"] for r in rows) / tokens)
+    # One token has no time between tokens.
+    steps = [r["tpot_s"] for r in rows if r["output_tokens"] > 1]
+    assert summary.tpot_s.mean == pytest.approx(statistics.mean(steps))
+
+
+def test_the_warm_up_leaves_out_the_first_arrivals(tiny: Problem) -> None:
+    result = run(tiny, 40)
+    summary = summarise(result, warm_up=0.25)
+    assert summary.requests == 30
+    assert summary.response_s.mean == pytest.approx(float(result.response_s[10:].mean()))
+
+
+def test_a_run_in_which_nothing_completes_has_no_figures(tiny: Problem) -> None:
+    placement = Placement.of(tiny, [(0, 4), (0, 3), (0, 3), (0, 3)])
+    asked = Request(
+        id=0,
+        client=0,
+        arrival_s=0.0,
+        prompt_tokens=1,
+        output_tokens=1,
+        reserved_tokens=2,
+    )
+    summary = summarise(simulate(tiny, placement, WsRr(tiny, placement), [asked]))
+    assert (summary.completed, summary.rejected) == (0, 1)
+    assert math.isnan(summary.response_s.mean)
+    assert math.isnan(summary.tokens_per_s)
+
+
+def test_quantiles_ignore_what_is_not_known() -> None:
+    found = Distribution.of(np.array([1.0, math.nan, 3.0]))
+    assert (found.mean, found.p50) == (2.0, 2.0)
+
+
+@given(st.lists(st.floats(-1e3, 1e3), min_size=2, max_size=40))
+def test_an_interval_is_students(values: list[float]) -> None:
+    found = Interval.of([*values, math.nan])
+    spread = statistics.stdev(values) / math.sqrt(len(values))
+    t = T_95[len(values) - 2] if len(values) - 2 < len(T_95) else 1.96
+    assert found.mean == pytest.approx(statistics.fmean(values), abs=1e-9)
+    assert found.half_width == pytest.approx(t * spread, rel=1e-9, abs=1e-9)
+
+
+def test_one_run_has_no_interval_and_none_has_no_mean() -> None:
+    assert Interval.of([2.0]).mean == 2.0
+    assert math.isnan(Interval.of([2.0]).half_width)
+    assert math.isnan(Interval.of([]).mean)
+
+
+def test_the_quantiles_of_students_t_fall_towards_the_normal_ones() -> None:
+    assert len(T_95) == 30
+    assert all(a > b > 1.959 for a, b in itertools.pairwise(T_95))
