@@ -67,7 +67,14 @@ TRACE = (
 STAMPED = "TIMESTAMP,ContextTokens,GeneratedTokens\n" + "".join(
     f"2023-11-16 18:17:{s:02d}.9799600,{100 + s},{10 + s}\n" for s in range(5)
 )
+PROFILE = {
+    "name": "gpu",
+    "timing_ms": {"decode_base": 3.0, "prefill_base": 20.0, "prefill_per_token": 0.05},
+    "forward_rps": 9000.0,
+    "network_rps": None,
+}
 FILES: dict[str, bytes] = {
+    "gpu.json": json.dumps(PROFILE, indent=1).encode(),
     "net.graph": GRAPH.encode(),
     "rtt.csv": RTT_CSV.encode(),
     "trace.csv": TRACE.encode(),
@@ -177,12 +184,14 @@ def _bases() -> dict[str, dict[str, Any]]:
                     "decode_ms_per_sequence": 0.1,
                     "prefill_floor_ms": 30.0,
                 },
+                "calibrated": {"profile": "gpu.json", "memory_gib": 24.0},
             },
             network={"delay": "fibre", "topology": "Abilene"},
             clients=[{"id": "me", "node": "Denver"}],
             servers=[
                 {"id": "a", "device": "a100", "node": "New York", "bandwidth_mbit_per_s": 500.0},
                 {"id": "b", "device": "own", "node": 3, "count": 2},
+                {"id": "c", "device": "calibrated", "node": "Seattle"},
             ],
         ),
     }

@@ -274,9 +274,39 @@ def read_profile(path: Path | str) -> Timing:
         If the file cannot be read or its ``timing_ms`` is malformed.
     """
     path = Path(path)
+    return parse_profile(read_text(path), source=path.name).timing
+
+
+def parse_profile(text: str, *, source: str) -> Calibration:
+    """Timing and announced rates of a profile file's text; the measured points are not in it.
+
+    Raises
+    ------
+    CalibrationError
+        If it is not what ``write_profile`` writes.
+    """
     try:
-        terms = json.loads(read_text(path))["timing_ms"]
-        return Timing(**{f"{key}_s": value / 1e3 for key, value in terms.items()})
+        content = json.loads(text)
+        terms = {f"{key}_s": _figure(v) / 1e3 for key, v in content["timing_ms"].items()}
+        given = [content.get(key) for key in ("forward_rps", "inference_rps", "network_rps")]
+        forward, inference, network = (None if v is None else _figure(v) for v in given)
+        if 0.0 in (forward, inference, network):
+            raise ValueError("rates must be positive")
+        return Calibration(
+            name=str(content.get("name", source)),
+            source=source,
+            timing=Timing(**terms),
+            forward_rps=forward,
+            inference_rps=inference,
+            network_rps=network,
+        )
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        message = f"{path.name}: no profile of swarmplan calibrate ({error!r})"
+        message = f"{source}: no profile of swarmplan calibrate ({error!r})"
         raise CalibrationError(message) from error
+
+
+def _figure(value: object) -> float:
+    """A plain number within reason."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1e9:
+        raise ValueError(f"{value!r:.40} is not a number from 0 to 1e9")
+    return float(value)

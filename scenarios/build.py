@@ -50,7 +50,11 @@ def build(document: schema.Scenario, base_dir: Path) -> Built:
     ends = _expand(document.servers)
     wrong += check_document(document, ends)
     model = _collect(wrong, lambda: build_model(document.model))
-    kinds = {n: _collect(wrong, partial(build_kind, n, d)) for n, d in document.devices.items()}
+    profiles: dict[str, bytes] = {}
+    kinds = {
+        n: _collect(wrong, partial(build_kind, n, d, base_dir, profiles))
+        for n, d in document.devices.items()
+    }
     load = _collect(wrong, lambda: build_workload(document, base_dir))
     clients = [End(where=f"clients[{i}]", id=c.id, given=c) for i, c in enumerate(document.clients)]
     network = _collect(
@@ -85,7 +89,7 @@ def build(document: schema.Scenario, base_dir: Path) -> Built:
     )
     return Built(
         problem=problem,
-        referenced=(*network.referenced, *load.referenced),
+        referenced=(*network.referenced, *load.referenced, *profiles.values()),
         warnings=(*network.warnings, *check_problem(problem)),
         events=_events(document, ends),
     )

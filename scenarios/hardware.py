@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TypeVar
 
-from ..core.errors import InputProblem, ScenarioError
+from ..core.errors import CalibrationError, InputProblem, ScenarioError
 from ..core.problem import BlockSpan, ModelSpec, Server, Timing
+from ..perfmodel.calibrate import Calibration, parse_profile
 from ..perfmodel.catalogue import block_bytes, model_spec
 from ..perfmodel.devices import Device, device, scaled_timing
 from . import schema
+from .files import decode, read_referenced
 
 BYTES_PER_PARAMETER = {"bf16": 2.0, "int8": 1.0, "nf4": 4.25 / 8}
 T = TypeVar("T")
@@ -64,12 +67,20 @@ class Kind:
     base: Device | None
     given: schema.Device
     memory_bytes: int | None
+    calibrated: Calibration | None = None
 
 
-def build_kind(name: str, given: schema.Device) -> Kind:
-    """A device type of the file."""
+def build_kind(
+    name: str, given: schema.Device, base_dir: Path, referenced: dict[str, bytes]
+) -> Kind:
+    """A device type of the file; ``referenced`` receives the bytes of its profile file."""
     where = f"devices.{name}"
     profile = given.profile
+    if profile is not None and profile.endswith(".json"):
+        referenced[name] = read_referenced(base_dir / profile, f"{where}.profile")
+        measured = _calibrated(referenced[name], base_dir / profile, f"{where}.profile")
+        memory = _memory_bytes(given, where)
+        return Kind(base=None, given=given, memory_bytes=memory, calibrated=measured)
     base = _known(lambda: device(profile), f"{where}.profile") if profile else None
     if base is None and given.decode_ms is None and given.inference_rps is None:
         raise ScenarioError.single(
@@ -78,12 +89,24 @@ def build_kind(name: str, given: schema.Device) -> Kind:
     return Kind(base=base, given=given, memory_bytes=_memory_bytes(given, where))
 
 
+def _calibrated(content: bytes, path: Path, field: str) -> Calibration:
+    try:
+        return parse_profile(decode(content, path, field), source=path.name)
+    except CalibrationError as error:
+        raise ScenarioError.single(field, str(error)) from error
+
+
 def _timing(kind: Kind, model: ModelSpec) -> Timing:
-    """Own figures over the profile's (scaled to the model) over the announced rates."""
+    """Own figures over the profile's over the announced rates.
+
+    A shipped profile is scaled to the model; a calibrated one was measured on it.
+    """
     given = kind.given
     base = scaled_timing(kind.base, model) if kind.base else None
+    if kind.calibrated is not None:
+        base = kind.calibrated.timing
     announced = 1.0 / given.inference_rps if given.inference_rps else None
-    per_token = 1.0 / given.forward_rps if given.forward_rps and not kind.base else None
+    per_token = 1.0 / given.forward_rps if given.forward_rps and not base else None
 
     def pick(own: float | None, unit: float, fallback: float | None) -> float:
         return own * unit if own is not None else fallback or 0.0
@@ -161,7 +184,8 @@ def _shipped(name: str, document: schema.Scenario) -> Device:
 
 def _rate(kind: Kind, name: str) -> float | None:
     own: float | None = getattr(kind.given, name)
-    return own if own is not None else getattr(kind.base, name) if kind.base else None
+    base = kind.calibrated or kind.base
+    return own if own is not None else getattr(base, name) if base else None
 
 
 def _block_bytes(given: schema.Server, named: schema.Model, model: ModelSpec) -> int:

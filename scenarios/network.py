@@ -56,7 +56,7 @@ def build_network(
                 "network.delay", "must be 'measured' where round-trip times are given"
             )
         rtt = _modelled(given.delay, ends, nodes, places, topology)
-    below = _floor_warnings(rtt, places, ends) if given.delay == "measured" else ()
+    below = _floor_warnings(rtt, places, ends, given.delay)
     last = np.array([e.given.last_mile_ms for e in ends]) / 1e3
     rtt += last[:, None] + last[None, :]
     np.fill_diagonal(rtt, 0.0)
@@ -209,9 +209,18 @@ def _bandwidth(servers: Sequence[End], clients: int) -> FloatArray | None:
     return np.tile(np.array(row), (clients, 1))
 
 
-def _floor_warnings(rtt: FloatArray, places: FloatArray, ends: Sequence[End]) -> tuple[str, ...]:
-    """Measured times that light in fibre could not reach."""
+def _floor_warnings(
+    rtt: FloatArray, places: FloatArray, ends: Sequence[End], delay: str
+) -> tuple[str, ...]:
+    """Times that light in fibre could not reach; all of REPETITA's are such, so one line."""
+    if delay not in ("measured", "repetita"):
+        return ()
     found = pairs_below_floor(rtt, places)
+    if found and delay == "repetita":
+        return (
+            f"delay = 'repetita' puts {len(found)} of {len(ends) * (len(ends) - 1) // 2} pairs "
+            "below the light-in-fibre floor: it reproduces published results, plan with 'internet'",
+        )
     lines = [
         f"RTT {ends[i].id} - {ends[j].id} is {seconds * 1e3:.4g} ms, but light in fibre needs "
         f"{floor * 1e3:.4g} ms: wrong place or wrong time"

@@ -57,7 +57,8 @@ class Model(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
 
 class Device(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A type of server. ``profile`` takes a shipped device profile; other fields override it."""
+    """A type of server. ``profile`` takes a shipped device profile, or a ``.json`` file that
+    ``swarmplan calibrate`` wrote; other fields override it."""
 
     profile: Name | None = None
     memory_gb: Memory | None = None

@@ -1,5 +1,6 @@
 """Scenario files: what is shipped loads, what is wrong is named."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -7,6 +8,8 @@ import jsonschema
 import pytest
 
 from swarmplan.core.errors import ScenarioError
+from swarmplan.core.problem import Timing
+from swarmplan.perfmodel.calibrate import calibrate_file, write_profile
 from swarmplan.scenarios.files import parse_file
 from swarmplan.scenarios.load import load_scenario
 from swarmplan.scenarios.schema import json_schema, plan_json_schema
@@ -94,3 +97,57 @@ def test_the_hash_ignores_layout_but_not_content(tmp_path: Path) -> None:
     assert load_scenario(spaced).sha256 == plain
     changed = edited(tmp_path, ("decode_ms = 2", "decode_ms = 3"))
     assert load_scenario(changed).sha256 != plain
+
+
+PROFILED = ("decode_ms = 2\nprefill_base_ms = 5\nprefill_us_per_token = 50", 'profile = "gpu.json"')
+TABLE = (
+    "phase,prompt_tokens,context_tokens,batch,ms_per_block\n"
+    "prefill,1,,1,6\nprefill,256,,1,7\nprefill,1024,,1,20\nprefill,2048,,1,40\n"
+    "decode,,128,1,3\ndecode,,2048,1,3.5\ndecode,,2048,4,3.8\n"
+)
+
+
+def test_a_calibrated_profile_is_used_as_measured(tmp_path: Path) -> None:
+    (tmp_path / "measured.csv").write_text(TABLE)
+    fitted = calibrate_file(tmp_path / "measured.csv", name="gpu")
+    write_profile(tmp_path / "gpu.json", fitted)
+    scenario = load_scenario(edited(tmp_path, PROFILED))
+    timing = scenario.problem.servers[0].timing
+    for name in Timing.__slots__:
+        assert getattr(timing, name) == pytest.approx(getattr(fitted.timing, name), rel=1e-12)
+    before = scenario.sha256
+    write_profile(tmp_path / "gpu.json", dataclasses.replace(fitted, name="other"))
+    assert load_scenario(edited(tmp_path, PROFILED)).sha256 != before
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["", "[]", "{}", '{"timing_ms": {"decode_base": "3"}}', '{"timing_ms": {"decode_base": NaN}}',
+     '{"timing_ms": {"decode_base": 1, "speed": 2}}', '{"timing_ms": {"decode_base": 1e400}}',
+     '{"timing_ms": {"decode_base": 3}, "forward_rps": 0}', "[" * 5_000, "\xff"],
+)  # fmt: skip
+def test_a_profile_file_that_is_none_is_refused_by_field(tmp_path: Path, content: str) -> None:
+    (tmp_path / "gpu.json").write_bytes(content.encode("latin-1"))
+    with pytest.raises(ScenarioError) as caught:
+        load_scenario(edited(tmp_path, PROFILED))
+    assert [p.path for p in caught.value.problems] == ["devices.fast.profile"]
+
+
+def test_round_trip_times_below_the_fibre_floor_are_reported(tmp_path: Path) -> None:
+    """Washington and Amsterdam cannot be 10 ms apart."""
+    path = edited(
+        tmp_path,
+        ('id = "me"', 'id = "me"\nlat = 38.9\nlon = -77.0'),
+        ('device = "slow"\ncount = 2', 'device = "slow"\ncount = 2\nlat = 52.4\nlon = 4.9'),
+    )
+    warned = load_scenario(path).warnings
+    assert len(warned) == 2
+    assert "RTT me - slow-0 is 10 ms, but light in fibre needs 60" in warned[0]
+
+
+def test_repetita_delays_are_told_to_be_too_fast(tmp_path: Path) -> None:
+    text = (FOLDER / "demo.toml").read_text()
+    path = tmp_path / "published.toml"
+    path.write_text(text.replace('delay = "internet"', 'delay = "repetita"'))
+    (warning,) = load_scenario(path).warnings
+    assert "below the light-in-fibre floor" in warning
