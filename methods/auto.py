@@ -16,6 +16,7 @@ from ..routing.api import RouterFactory
 from ..scenarios.workload import draw_requests
 from .candidates import Entry, entries
 from .draft import Draft, Settings
+from .latency import least_latency
 from .race import Race, Runner
 
 #: Offset of the seeds of auto's own requests, so that a plan is never chosen on the very draws on
@@ -35,6 +36,8 @@ def auto(problem: Problem, settings: Settings, routers: dict[str, RouterFactory]
         If no placement can be made.
     """
     began = time.monotonic()
+    if settings.objective == "latency":
+        return least_latency(problem, settings)
     if settings.objective == "throughput":
         return _most_throughput(problem, settings)
     return _least_response(problem, settings, routers, began)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -15,12 +16,17 @@ from ..perfmodel.chains import client_shares
 from ..placement.cg_bp import CgBp
 from ..placement.chains import ChainPlan, chain_plan, chain_plans
 from ..placement.petals import PetalsTuned, announced_throughput, blocks_by_rule
-from ..placement.sessions import unloaded_response_s
+from ..placement.search.solve import solve_search
+from ..placement.sessions import target_sessions, unloaded_response_s
 
 #: Plans of chain composition that are simulated, by the bound on the response.
 BEST_CHAIN_PLANS = 6
 #: Of these, as many are raced with both routers that take the fastest free chain.
 BOTH_ROUTERS = 2
+#: Short searches for these multiples of R, on swarms that are not too large for them.
+SEARCHED_SESSIONS = (1.0, 1.5, 2.0)
+SEARCH_STEPS = 150
+MOST_SERVERS_TO_SEARCH = 300
 
 Suited = tuple[ChainPlan, tuple[str, ...]]
 
@@ -47,7 +53,8 @@ def entries(problem: Problem, *, seed: int = 0) -> tuple[Entry, ...]:
 
     The best plans of chain composition by the lower bound on the mean response (for Poisson
     arrivals, but it ranks well in general), the one that sustains most load and the one with the
-    least upper bound; CG-BP as published; PETALS' rule tuned, for servers that join at random,
+    least upper bound; CG-BP as published; short searches for R and more concurrent sessions, which
+    serve every client by itself; PETALS' rule tuned, for servers that join at random,
     by memory and by speed.
 
     Raises
@@ -68,6 +75,12 @@ def entries(problem: Problem, *, seed: int = 0) -> tuple[Entry, ...]:
     made += [
         (f"petals-tuned, {how}", rule, (*suited, "petals")) for how, rule in _petals(problem, seed)
     ]
+    if problem.num_servers <= MOST_SERVERS_TO_SEARCH:
+        expected = target_sessions(problem)
+        made += [
+            (f"search R={r}", partial(_searched, problem, r, seed), every)
+            for r in dict.fromkeys(max(1, round(f * expected)) for f in SEARCHED_SESSIONS)
+        ]
     for name, make, routers in made:
         placement = _quietly(make)
         if placement is None:
@@ -79,6 +92,13 @@ def entries(problem: Problem, *, seed: int = 0) -> tuple[Entry, ...]:
         Entry(plan=plan, routers=routers, alone_s=_alone_s(problem, plan.placement))
         for plan, routers in _distinct(found)
     )
+
+
+def _searched(problem: Problem, sessions: int, seed: int) -> Placement:
+    """What a short search finds for this many concurrent sessions; repeatable by its steps."""
+    return solve_search(
+        problem, sessions=sessions, time_limit_s=None, max_steps=SEARCH_STEPS, seed=seed
+    )[0]
 
 
 def _alone_s(problem: Problem, placement: Placement) -> float:

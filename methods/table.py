@@ -12,6 +12,7 @@ from ..placement.cg_bp import CgBp
 from ..placement.chains import Chains
 from ..placement.manual import manual
 from ..placement.petals import PetalsRule, PetalsTuned
+from ..placement.search.solve import solve_search
 from ..placement.sessions import target_sessions
 from ..placement.whole_model import whole_model
 from ..routing.api import RouterFactory
@@ -62,7 +63,7 @@ def _milp(problem: Problem, settings: Settings) -> Draft:
 
     start = _start(problem)
     solver = partial(solve_milp, solver=settings.solver, warm_start=start)
-    return solved(solver, "least-response")(problem, settings)
+    return solved(solver, "fastest-free")(problem, settings)
 
 
 def _auto(problem: Problem, settings: Settings) -> Draft:
@@ -107,6 +108,11 @@ def _builtin() -> tuple[Method, ...]:
             name="chains",
             make=placed(Chains(), "jffc"),
             note="GBP-CR, GCA and JFFC, chosen by the bound (arXiv 2604.14993)",
+        ),
+        Method(
+            name="search",
+            make=solved(solve_search, "fastest-free"),
+            note="large-neighbourhood search over placement and routes, with a bound",
         ),
         Method(
             name="milp",

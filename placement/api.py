@@ -38,6 +38,7 @@ class Solver(Protocol):
         time_limit_s: float | None = None,
         gap: float = 1e-4,
         seed: int = 0,
+        warm_start: Placement | None = None,
         on_progress: OnProgress | None = None,
     ) -> Solution:
         """The best plan within the limit. After Ctrl-C the best so far, and the certificate's

@@ -112,3 +112,19 @@ def test_ctrl_c_in_a_later_round_keeps_the_results_before(tiny: Problem) -> None
 def test_the_tail_can_be_what_counts(tiny: Problem) -> None:
     plan = api.plan(at_rate(tiny, 1.0), "auto", settings=Settings(metric="p95"))
     assert "95th percentile" in plan.notes[0]
+
+
+def test_latency_is_proven_where_the_bound_is_met(tiny: Problem) -> None:
+    plan = api.plan(tiny, "auto", settings=Settings(objective="latency"))
+    exact = api.plan(tiny, "milp")
+    assert plan.certificate.objective == pytest.approx(exact.certificate.objective)
+    assert not check_plan(plan, tiny)
+
+
+@pytest.mark.parametrize("method", ["cg-bp", "search", "chains", "auto", "milp"])
+def test_every_method_shows_a_bound_below_its_objective(tiny: Problem, method: str) -> None:
+    plan = api.plan(tiny, method, settings=Settings(time_limit_s=2.0))
+    proof = plan.certificate
+    assert not check_plan(plan, tiny)
+    assert proof.bound is not None and proof.objective is not None
+    assert 0 < proof.bound <= proof.objective

@@ -1,0 +1,147 @@
+"""``auto`` for the objective latency: least time per token of R concurrent sessions.
+
+Every placement of the portfolio gets its routes by successive shortest chains; the best is handed
+to the solvers, each of which has part of the time and hands on what it found.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ..core.errors import (
+    HeuristicFailedError,
+    NoRouteError,
+    NoSolutionInTimeError,
+    RequestTooLargeError,
+)
+from ..core.plan import Candidate, Certificate, Placement, PlannedRoute
+from ..core.problem import Problem
+from ..perfmodel.predict import STEP_OBJECTIVE, step_objective_s
+from ..placement.api import Solver
+from ..placement.demand import Demand, demand_of
+from ..placement.search.bounds import lower_bound_s
+from ..placement.search.solve import solve_search
+from ..placement.sessions import target_sessions
+from ..routing.offline import best_routes
+from .candidates import entries
+from .draft import Draft, Settings
+
+
+@dataclass(slots=True)
+class Found:
+    """A plan for all sessions (mutable verdict: the record of the search)."""
+
+    name: str
+    placement: Placement
+    routes: tuple[PlannedRoute, ...]
+    objective_s: float
+    bound_s: float | None = None
+    verdict: str = ""
+
+    def candidate(self) -> Candidate:
+        """The row of the plan's table."""
+        return Candidate(
+            placement=self.name,
+            router="fastest-free",
+            bound=self.bound_s,
+            figure=self.objective_s,
+            requests=0,
+            verdict=self.verdict,
+        )
+
+
+def least_latency(problem: Problem, settings: Settings) -> Draft:
+    """The plan with the least total step time, and the best bound that any part of it proved.
+
+    Raises
+    ------
+    InfeasibleError, HeuristicFailedError
+        If no plan holds all sessions.
+    """
+    began = time.monotonic()
+    demand = demand_of(problem, target_sessions(problem))
+    found = _constructed(problem, settings, demand)
+    bound = lower_bound_s(problem, demand)
+    interrupted = False
+    for name, solver, share in _solvers():
+        best = min(found, key=lambda f: f.objective_s, default=None)
+        if interrupted or (best and best.objective_s - bound <= settings.gap * best.objective_s):
+            break
+        limit = settings.time_limit_s
+        left = None if limit is None else share * (limit - (time.monotonic() - began))
+        if left is not None and left <= 0:
+            break
+        try:
+            placement, routes, proof = solver(
+                problem,
+                time_limit_s=left,
+                gap=settings.gap,
+                seed=settings.seed,
+                warm_start=None if best is None else best.placement,
+                on_progress=settings.on_progress,
+            )
+        except (HeuristicFailedError, NoSolutionInTimeError):
+            continue
+        except KeyboardInterrupt:
+            if best is None:
+                raise
+            interrupted = True
+            break
+        interrupted = proof.interrupted
+        objective = step_objective_s(problem, routes)
+        found.append(Found(name, placement, routes, objective, proof.bound))
+        if proof.bound is not None:
+            bound = max(bound, min(proof.bound, objective))
+    return _best(found, bound, settings, interrupted)
+
+
+def _solvers() -> Sequence[tuple[str, Solver, float]]:
+    """Name, solver, share of the time that is left when its turn comes."""
+    return (("search", solve_search, 1.0),)
+
+
+def _constructed(problem: Problem, settings: Settings, demand: Sequence[Demand]) -> list[Found]:
+    """Plans on the placements of the portfolio that hold all sessions."""
+    total = sum(d.sessions for d in demand)
+    found = []
+    for entry in entries(problem, seed=settings.seed):
+        placement = entry.plan.placement
+        try:
+            routes, _ = best_routes(problem, placement, demand)
+        except (NoRouteError, RequestTooLargeError):
+            continue
+        if sum(r.sessions for r in routes) == total:
+            objective = step_objective_s(problem, routes)
+            found.append(Found(entry.plan.name, placement, routes, objective))
+    return found
+
+
+def _best(found: list[Found], bound: float, settings: Settings, interrupted: bool) -> Draft:
+    if not found:
+        raise HeuristicFailedError(
+            "no placement tried holds all sessions at once; no proof that none does: plan for "
+            "fewer or shorter sessions, or give more time"
+        )
+    ranked = sorted(found, key=lambda f: f.objective_s)
+    best = ranked[0]
+    for other in ranked[1:]:
+        other.verdict = f"{(other.objective_s / best.objective_s - 1) * 100:.2f} % slower"
+    best.verdict = "chosen"
+    open_gap = best.objective_s - bound
+    proof = Certificate(
+        status="optimal" if open_gap <= settings.gap * best.objective_s else "feasible",
+        objective=best.objective_s,
+        bound=bound,
+        method=f"auto: {best.name}{' (interrupted)' if interrupted else ''}",
+        meaning=STEP_OBJECTIVE,
+    )
+    return Draft(
+        placement=best.placement,
+        router="fastest-free",
+        routes=best.routes,
+        certificate=proof,
+        candidates=tuple(f.candidate() for f in ranked),
+        notes=(f"auto: {best.name} has the least time per token of {len(ranked)} candidates",),
+    )
