@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import sys
 from importlib import import_module
+from pathlib import Path
+from typing import Any
 
 import click
 
 from .. import render
-from .shared import handle_errors
+from .shared import FILE, handle_errors
 
 #: Name -> (module of this package, one line of help); loaded when called.
 _SUBCOMMANDS: dict[str, tuple[str, str]] = {}
@@ -54,3 +56,39 @@ def doctor(as_json: bool) -> None:
     else:
         render.print_table("live side", columns, rows)
     sys.exit(0 if is_usable(findings) else 6)
+
+
+@command.command("inspect")
+@click.option("--model", required=True, help="Name in the catalogue, repository or folder.")
+@click.option("--initial-peers", multiple=True, metavar="MADDR", help="Peers of the swarm's DHT.")
+@click.option("--health", metavar="FILE_OR_URL", help="The health monitor's /api/v1/state.")
+@click.option("--prefix", help="DHT prefix of the model [PETALS' own for this name].")
+@click.option("--client", default="here", show_default=True, help="Name of this place.")
+@click.option(
+    "--relay", type=click.Choice(["client", "server"]), default="client", show_default=True
+)
+@click.option("--step-overhead-ms", type=click.FloatRange(0, 1e4), default=10.0, show_default=True)
+@click.option("--memory-gb", multiple=True, metavar="SERVER=GB", help="Usable memory of a server.")
+@click.option("--rate", type=click.FloatRange(0, 1e4), default=0.1, show_default=True)
+@click.option("--prompt-tokens", type=click.IntRange(1, 10**6), default=128, show_default=True)
+@click.option("--output-tokens", type=click.IntRange(1, 10**6), default=128, show_default=True)
+@click.option("--sessions", type=click.IntRange(1, 10**5), help="Concurrent sessions to plan for.")
+@click.option("-o", "--output", type=FILE, help="Write the scenario (TOML, or JSON by suffix).")
+@handle_errors
+def inspect(**options: Any) -> None:
+    """Turn what a running swarm announces into a scenario file."""
+    from ..swarm.inspecting import Wanted, inspect_swarm
+
+    output: Path | None = options.pop("output")
+    document, notes = inspect_swarm(Wanted(**options))
+    for line in notes.warnings:
+        render.note(f"warning: {line}")
+    for line in notes.estimated:
+        render.note(f"estimated: {line}")
+    if output is None:
+        render.print_json(document)
+        return
+    from ..scenarios.generate import write_document
+
+    write_document(output, document)
+    render.note(f"wrote {output}: {len(document['servers'])} servers online")

@@ -1,0 +1,129 @@
+"""``swarmplan swarm inspect``: from a swarm or its health monitor to a scenario document."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import msgspec
+
+from ..core.errors import ScenarioError
+from ..scenarios import schema
+from .announce import Announcement, Warnings
+from .health import announcements_of, read_state
+from .model_figures import ModelFigures, model_figures
+from .snapshot import Assumptions, ClientPlace, scenario_document
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What to look at, and what to assume of what cannot be seen."""
+
+    model: str
+    initial_peers: Sequence[str] = ()
+    health: str | None = None
+    prefix: str | None = None
+    client: str = "here"
+    relay: Literal["client", "server"] = "client"
+    step_overhead_ms: float = 10.0
+    memory_gb: Sequence[str] = ()
+    rate: float = 0.1
+    prompt_tokens: int = 128
+    output_tokens: int = 128
+    sessions: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notes:
+    """What was wrong with announcements, and what had to be estimated."""
+
+    warnings: Sequence[str]
+    estimated: Sequence[str]
+
+
+def inspect_swarm(wanted: Wanted) -> tuple[dict[str, Any], Notes]:
+    """Read once and describe.
+
+    Raises
+    ------
+    ScenarioError, SwarmUnreachableError, MissingExtraError
+        For a wrong option, a silent swarm, or when the DHT is to be read without hivemind.
+    """
+    if bool(wanted.initial_peers) == bool(wanted.health):
+        raise ScenarioError.single("--initial-peers", "give either this or --health")
+    figures = model_figures(wanted.model, wanted.prefix)
+    warnings = Warnings()
+    if wanted.health:
+        names = [wanted.prefix] if wanted.prefix else [wanted.model, figures.name]
+        entries = _from_health(wanted.health, names, figures, warnings)
+        place = ClientPlace(name=wanted.client)
+    else:
+        entries, place = _from_dht(wanted, figures, warnings)
+    document, estimated = scenario_document(figures, entries, [place], assumptions(wanted))
+    return checked(document), Notes(warnings=warnings.lines(), estimated=estimated)
+
+
+def assumptions(wanted: Wanted) -> Assumptions:
+    """The options in SI units."""
+    return Assumptions(
+        relay=wanted.relay,
+        step_overhead_s=wanted.step_overhead_ms / 1e3,
+        memory_bytes=_memory(wanted.memory_gb),
+        rate_per_s=wanted.rate,
+        prompt_tokens=wanted.prompt_tokens,
+        output_tokens=wanted.output_tokens,
+        sessions=wanted.sessions,
+    )
+
+
+def checked(document: dict[str, Any]) -> dict[str, Any]:
+    """The document, after it passed the schema of scenario files."""
+    try:
+        msgspec.convert(document, schema.Scenario)
+    except msgspec.ValidationError as error:
+        raise ScenarioError.single("", f"the swarm makes no valid scenario: {error}") from error
+    return document
+
+
+def _from_health(
+    source: str, names: Sequence[str], figures: ModelFigures, warnings: Warnings
+) -> list[Announcement]:
+    document = read_state(source)
+    for name in names[:-1]:
+        try:
+            return announcements_of(document, name, figures.num_blocks, warnings)
+        except ScenarioError:
+            continue
+    return announcements_of(document, names[-1], figures.num_blocks, warnings)
+
+
+def _from_dht(
+    wanted: Wanted, figures: ModelFigures, warnings: Warnings
+) -> tuple[list[Announcement], ClientPlace]:
+    from .needs import prepare
+
+    prepare("client")
+    from .live_dht import connect, ping, read_announcements
+
+    dht = connect(wanted.initial_peers)
+    try:
+        entries = read_announcements(dht, figures.prefix, figures.num_blocks, warnings)
+        near = ping(dht, [e.peer for e in entries if e.state == "online"])
+    finally:
+        dht.shutdown()
+    return entries, ClientPlace(name=wanted.client, rtt_s=near)
+
+
+def _memory(given: Sequence[str]) -> dict[str, int]:
+    found = {}
+    for entry in given:
+        name, _, figure = entry.rpartition("=")
+        try:
+            size = round(float(figure) * 1e9)
+        except (ValueError, OverflowError):
+            size = 0
+        if not name or size <= 0:
+            raise ScenarioError.single("--memory-gb", f"{entry!r} is not SERVER=GB")
+        found[name] = size
+    return found

@@ -1,0 +1,153 @@
+"""Reading a swarm's own table: announcements of servers, with limits on size and time."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import TimeoutError as FutureTimeout
+from functools import partial
+from typing import Any
+
+import hivemind
+from hivemind.p2p import PeerID
+from hivemind.proto import dht_pb2
+from hivemind.utils import MSGPackSerializer
+
+from ..core.errors import SwarmUnreachableError
+from .announce import Announcement, Warnings, merge, read_entry
+
+READ_LIMIT_S = 30.0
+#: An honest announcement has a few kilobytes; most of it are pings.
+VALUE_LIMIT_BYTES = 256 * 1024
+PING_LIMIT_S = 3.0
+
+
+class BoundedSerializer(MSGPackSerializer):
+    """Decodes what peers stored; what is too large or malformed becomes None instead of an error,
+    which in hivemind would leave the reader waiting for ever."""
+
+    @classmethod
+    def loads(cls, buf: bytes) -> object:
+        if len(buf) > VALUE_LIMIT_BYTES:
+            return None
+        try:
+            return super().loads(buf)
+        # msgpack raises many kinds of errors on malformed input, some of them bare Exceptions.
+        except Exception:
+            return None
+
+
+def connect(initial_peers: Sequence[str], *, limit_s: float = 60.0) -> hivemind.DHT:
+    """A client-mode peer of the swarm.
+
+    Raises
+    ------
+    SwarmUnreachableError
+        If no initial peer answers within the limit.
+    """
+    dht = hivemind.DHT(
+        initial_peers=list(initial_peers),
+        client_mode=True,
+        start=False,
+        startup_timeout=limit_s,
+        num_workers=16,
+        use_auto_relay=False,
+    )
+    try:
+        dht.run_in_background(await_ready=True, timeout=limit_s)
+    # The start fails with errors of p2pd, of asyncio or of multiprocessing, by what is wrong.
+    except Exception as error:
+        peers = ", ".join(initial_peers)
+        raise SwarmUnreachableError(f"no answer from {peers}: {error!r}") from error
+    return dht
+
+
+def read_announcements(
+    dht: hivemind.DHT, prefix: str, num_blocks: int, warnings: Warnings
+) -> list[Announcement]:
+    """What all servers of a model announce, checked and settled.
+
+    Raises
+    ------
+    SwarmUnreachableError
+        If the table does not answer within ``READ_LIMIT_S``.
+    """
+    uids = [f"{prefix}.{block}" for block in range(num_blocks)]
+    entries = []
+    for block, peer, value in _raw(dht, uids):
+        entry = read_entry(peer, _fields(value), num_blocks, warnings)
+        if entry is not None:
+            entries.append((block, entry))
+    return merge(entries, warnings)
+
+
+def ping(dht: hivemind.DHT, peers: Iterable[str], *, times: int = 3) -> dict[str, float]:
+    """Shortest of a few round trips to each peer, seconds; unreachable ones are left out.
+
+    The first trip of a connection contains its set-up, so the minimum counts.
+    """
+    best: dict[str, float] = {}
+    wanted = list(peers)
+    for _ in range(times):
+        for peer, rtt_s in _result(dht, partial(_ping_all, peers=wanted)).items():
+            if rtt_s < best.get(peer, PING_LIMIT_S):
+                best[peer] = rtt_s
+    return best
+
+
+def _raw(dht: hivemind.DHT, uids: list[str]) -> list[tuple[int, object, object]]:
+    """(block, peer, value) of every entry, oldest first."""
+    found = _result(dht, partial(_read_all, uids=uids))
+    rows = [
+        (expires, block, peer, value)
+        for block, uid in enumerate(uids)
+        for peer, (value, expires) in found.get(uid, {}).items()
+    ]
+    rows.sort(key=lambda row: row[0])
+    return [(block, peer, value) for _, block, peer, value in rows]
+
+
+def _result(dht: hivemind.DHT, coroutine: Any, limit_s: float = READ_LIMIT_S) -> Any:
+    future = dht.run_coroutine(coroutine, return_future=True)
+    try:
+        return future.result(timeout=limit_s)
+    except (FutureTimeout, TimeoutError) as error:
+        raise SwarmUnreachableError(f"the swarm did not answer within {limit_s:.0f} s") from error
+
+
+async def _read_all(_dht: Any, node: Any, uids: list[str]) -> dict[str, dict[Any, Any]]:
+    """Runs in the process of the DHT."""
+    node.protocol.serializer = BoundedSerializer
+    found = await node.get_many(uids, sufficient_expiration_time=float("inf"))
+    tables = {}
+    for uid, entry in found.items():
+        if entry is not None and isinstance(entry.value, Mapping):
+            tables[uid] = {
+                peer: (each.value, each.expiration_time) for peer, each in entry.value.items()
+            }
+    return tables
+
+
+async def _ping_all(_dht: Any, node: Any, peers: list[str]) -> dict[str, float]:
+    """Runs in the process of the DHT."""
+
+    async def one(peer: str) -> float:
+        request = dht_pb2.PingRequest(peer=node.protocol.node_info)
+        started = time.perf_counter()
+        try:
+            stub = node.protocol.get_stub(PeerID.from_base58(peer))
+            await stub.rpc_ping(request, timeout=PING_LIMIT_S)
+        except Exception:  # every kind of failure means: not reachable
+            return PING_LIMIT_S
+        return time.perf_counter() - started
+
+    return dict(zip(peers, await asyncio.gather(*map(one, peers)), strict=True))
+
+
+def _fields(value: object) -> object:
+    """PETALS stores (state, throughput, table); as one table."""
+    if not isinstance(value, tuple | list) or len(value) < 2:
+        return None
+    rest = value[2] if len(value) > 2 and isinstance(value[2], Mapping) else {}
+    return {**rest, "state": value[0], "throughput": value[1]}

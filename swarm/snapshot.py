@@ -1,0 +1,224 @@
+"""A running swarm as a scenario: what is announced, and estimates for what is not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+
+from ..core.errors import ScenarioError
+from ..core.problem import FloatArray
+from ..perfmodel.network import rtt_from_coordinates_s
+from .announce import Announcement, symmetric_rtt_s
+from .model_figures import BYTES_PER_VALUE, ModelFigures
+
+#: PETALS takes these where it knows nothing.
+DEFAULT_INFERENCE_RPS = 300.0
+DEFAULT_RTT_S = 0.3
+DEFAULT_FORWARD_RPS = 3_000.0
+#: Bytes per parameter beside the dtype's own.
+_QUANTISED = {"int8": 1.0, "nf4": 4.25 / 8}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientPlace:
+    """A client: measured round trips, or where it is, or neither (then the median is taken)."""
+
+    name: str
+    rtt_s: Mapping[str, float] = field(default_factory=dict)
+    coordinates: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assumptions:
+    """What no announcement tells.
+
+    Attributes
+    ----------
+    step_overhead_s : software overhead of one hop; measured 6 to 12 ms with small models.
+    memory_bytes : usable memory by peer id or public name, in place of the estimate.
+    rate_per_s, prompt_tokens, output_tokens : the load, per client.
+    """
+
+    relay: Literal["client", "server"] = "client"
+    step_overhead_s: float = 0.010
+    memory_bytes: Mapping[str, int] = field(default_factory=dict)
+    rate_per_s: float = 0.1
+    prompt_tokens: int = 128
+    output_tokens: int = 128
+    sessions: int | None = None
+
+
+def scenario_document(
+    model: ModelFigures,
+    entries: Sequence[Announcement],
+    clients: Sequence[ClientPlace],
+    assume: Assumptions,
+) -> tuple[dict[str, Any], list[str]]:
+    """The scenario of what is online, and a list of what was estimated.
+
+    Raises
+    ------
+    ScenarioError
+        If no server is online.
+    """
+    online = [entry for entry in entries if entry.state == "online"]
+    if not online:
+        raise ScenarioError.single("servers", "no server of this model is online")
+    value_bytes = max(BYTES_PER_VALUE.get(e.torch_dtype or "", 2.0) for e in online)
+    estimated: list[str] = []
+    rtt_s, guessed = _round_trips(clients, online)
+    if guessed:
+        estimated.append(f"round trips of {guessed} pairs of {rtt_s.shape[0]} places")
+    kinds = {f"kind-{i}": _device(entry, online, estimated) for i, entry in enumerate(online)}
+    servers = [
+        _server(f"kind-{i}", entry, model, value_bytes, assume, estimated)
+        for i, entry in enumerate(online)
+    ]
+    network = {
+        "delay": "measured",
+        "relay": assume.relay,
+        "step_overhead_ms": assume.step_overhead_s * 1e3,
+        "prefill_overhead_ms": assume.step_overhead_s * 1e3,
+        "rtt_ms": [[round(float(x) * 1e3, 4) for x in row] for row in rtt_s],
+    }
+    estimated += ["overhead of a hop", "the load"]
+    document = {
+        "format": "swarmplan/scenario/1",
+        "name": f"swarm {model.name}"[:200],
+        "description": "Read from a live swarm. Estimated: " + "; ".join(_counted(estimated)) + ".",
+        "model": {
+            "name": model.name,
+            "quantisation": "bf16",
+            "num_blocks": model.num_blocks,
+            "hidden_size": model.hidden_size,
+            "block_mb": model.block_bytes(value_bytes) / 1e6,
+            "cache_bytes_per_token": model.cache_bytes_per_token(value_bytes),
+            "grouped_query": model.grouped_query,
+        },
+        "network": network,
+        "workload": {
+            "streams": [
+                {
+                    "client": client.name,
+                    "rate_per_s": assume.rate_per_s,
+                    "prompt_tokens": assume.prompt_tokens,
+                    "output_tokens": assume.output_tokens,
+                }
+                for client in clients
+            ]
+        },
+        "planning": {} if assume.sessions is None else {"sessions": assume.sessions},
+        "devices": kinds,
+        "clients": [{"id": client.name} for client in clients],
+        "servers": servers,
+    }
+    return document, _counted(estimated)
+
+
+def _device(
+    entry: Announcement, online: Sequence[Announcement], estimated: list[str]
+) -> dict[str, float]:
+    """Rates as announced; a missing one is the median of the others, else PETALS' own default."""
+    figures = {}
+    for name, default in (
+        ("inference_rps", DEFAULT_INFERENCE_RPS),
+        ("forward_rps", DEFAULT_FORWARD_RPS),
+    ):
+        rate = getattr(entry, name)
+        if rate is None:
+            others = [r for e in online if (r := getattr(e, name)) is not None]
+            rate = float(np.median(others)) if others else default
+            estimated.append(name)
+        figures[name] = rate
+    if entry.network_rps is not None:
+        figures["network_rps"] = entry.network_rps
+    return figures
+
+
+def _server(
+    kind: str,
+    entry: Announcement,
+    model: ModelFigures,
+    value_bytes: float,
+    assume: Assumptions,
+    estimated: list[str],
+) -> dict[str, Any]:
+    given = assume.memory_bytes.get(entry.peer, assume.memory_bytes.get(entry.public_name))
+    if given is None:
+        estimated.append("memory (the weights it holds and the cache it has left)")
+        given = _held_bytes(entry, model, value_bytes)
+    server: dict[str, Any] = {
+        "id": entry.peer,
+        "device": kind,
+        "memory_gb": min(1e6, given / 1e9),
+        "span": [entry.start, entry.end],
+    }
+    if entry.quant_type in _QUANTISED:
+        server["quantisation"] = entry.quant_type
+    if entry.using_relay:
+        server["relayed"] = True
+    return server
+
+
+def _held_bytes(entry: Announcement, model: ModelFigures, value_bytes: float) -> int:
+    """Lower bound of a server's memory: its blocks, and the cache it has left."""
+    quantised = _QUANTISED.get(entry.quant_type or "")
+    ratio = (quantised / 2.0) if quantised else 1.0
+    weights = model.block_bytes(value_bytes) * ratio * (entry.end - entry.start)
+    # PETALS counts K and V of each block apart.
+    left = (entry.cache_tokens_left or 0) * model.cache_bytes_per_token(value_bytes) / 2
+    return max(1_000, round(weights + left))
+
+
+def _round_trips(
+    clients: Sequence[ClientPlace], servers: Sequence[Announcement]
+) -> tuple[FloatArray, int]:
+    """(c + n, c + n) seconds, and how many pairs had to be guessed.
+
+    A pair that nobody measured takes its distance where both places are known, else the best way
+    over a third place as an upper bound, but no more than PETALS assumes for an unknown one.
+    """
+    names = [*(c.name for c in clients), *(s.peer for s in servers)]
+    row = {name: i for i, name in enumerate(names)}
+    count, first = len(names), len(clients)
+    rtt = np.full((count, count), np.nan)
+    for (one, other), value in symmetric_rtt_s(list(servers)).items():
+        rtt[row[one], row[other]] = rtt[row[other], row[one]] = value
+    for client in clients:
+        for peer, value in client.rtt_s.items():
+            if peer in row:
+                rtt[row[client.name], row[peer]] = rtt[row[peer], row[client.name]] = value
+    np.fill_diagonal(rtt, 0.0)
+    # Nothing is routed between clients.
+    rtt[:first, :first] = np.where(np.isnan(rtt[:first, :first]), 0.0, rtt[:first, :first])
+    unknown = np.isnan(rtt)
+    places = [c.coordinates for c in clients] + [s.coordinates for s in servers]
+    where = np.array([p or (np.nan, np.nan) for p in places], dtype=np.float64)
+    rtt = np.where(np.isnan(rtt), rtt_from_coordinates_s(where, "internet"), rtt)
+    over = _over_a_third(rtt, first)
+    known = rtt[np.isfinite(rtt) & (rtt > 0)]
+    fallback = float(np.median(known)) if len(known) else DEFAULT_RTT_S
+    guess = np.where(np.isfinite(over), np.minimum(over, DEFAULT_RTT_S), fallback)
+    rtt = np.where(np.isnan(rtt), guess, rtt)
+    return rtt, int(unknown.sum()) // 2
+
+
+def _over_a_third(rtt: FloatArray, clients: int) -> FloatArray:
+    """(N, N) shortest way over one other place that is not a client's twin; inf = none."""
+    known = np.where(np.isnan(rtt), np.inf, rtt)
+    known[:clients, :clients] = np.inf
+    best = np.full_like(known, np.inf)
+    for k in range(len(known)):
+        np.minimum(best, known[:, k, None] + known[None, k, :], out=best)
+    return best
+
+
+def _counted(notes: Sequence[str]) -> list[str]:
+    """Each note once, with how often it occurred."""
+    return [
+        note if notes.count(note) == 1 else f"{note} of {notes.count(note)} servers"
+        for note in dict.fromkeys(notes)
+    ]

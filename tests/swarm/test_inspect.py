@@ -1,0 +1,216 @@
+"""Reading announcements: whatever peers say, a scenario comes out or a clear refusal."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
+
+from swarmplan.api import plan
+from swarmplan.cli import main
+from swarmplan.core.errors import ScenarioError, SwarmUnreachableError
+from swarmplan.scenarios.generate import write_document
+from swarmplan.scenarios.load import load_scenario
+from swarmplan.swarm.announce import Announcement, Warnings, merge, read_entry, symmetric_rtt_s
+from swarmplan.swarm.health import announcements_of, read_state
+from swarmplan.swarm.inspecting import Wanted, checked, inspect_swarm
+from swarmplan.swarm.model_figures import model_figures
+from swarmplan.swarm.snapshot import Assumptions, ClientPlace, scenario_document
+
+BLOCKS = 32
+MODEL = model_figures("Llama-3.1-8B")
+ALPHABET = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
+
+
+def peer(number: int) -> str:
+    """A well-formed peer id."""
+    digits = []
+    for _ in range(6):
+        digits.append(ALPHABET[number % 58])
+        number //= 58
+    return "Qm" + "".join(digits) + "x" * 38
+
+
+def honest(start: int, end: int, **more: Any) -> dict[str, Any]:
+    """What a real server announces."""
+    return {
+        "state": 2,
+        "throughput": 800.0,
+        "start_block": start,
+        "end_block": end,
+        "inference_rps": 200.0,
+        "forward_rps": 4_000.0,
+        "network_rps": 2_000.0,
+        "cache_tokens_left": 2 * 4_096 * (end - start),
+        "next_pings": {},
+        "quant_type": "nf4",
+        "torch_dtype": "float16",
+        "using_relay": False,
+        "public_name": "somebody",
+        **more,
+    }
+
+
+HONEST = [(peer(i), honest(8 * i, 8 * i + 8)) for i in range(4)]
+ANYTHING = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=20)
+    | st.binary(max_size=20)
+    | st.just(10**400)
+    | st.sampled_from([math.nan, math.inf, -math.inf, -1, 1e308, "\x1b[31m", "online"]),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(st.text(max_size=8) | st.integers(), inner, max_size=4)
+        | st.tuples(inner, inner)
+    ),
+    max_leaves=8,
+)
+FIELDS = tuple(honest(0, 1))
+HOSTILE = st.dictionaries(st.sampled_from(FIELDS), ANYTHING).map(lambda d: {**honest(0, 8), **d})
+PEERS = st.sampled_from([peer(i) for i in range(12)]) | ANYTHING
+
+
+def read_all(raw: list[tuple[Any, Any]]) -> tuple[list[Announcement], Warnings]:
+    warnings = Warnings()
+    entries = [read_entry(p, fields, BLOCKS, warnings) for p, fields in raw]
+    return merge([(None, e) for e in entries if e is not None], warnings), warnings
+
+
+@given(st.lists(st.tuples(PEERS, HOSTILE | ANYTHING), max_size=12))
+def test_no_announcement_breaks_reading_or_escapes_its_limits(raw: list[tuple[Any, Any]]) -> None:
+    entries, warnings = read_all(raw)
+    for entry in entries:
+        assert 0 <= entry.start < entry.end <= BLOCKS
+        rates = (entry.throughput, entry.inference_rps, entry.forward_rps, entry.network_rps)
+        assert all(r is None or 0 < r <= 1e5 for r in rates)
+        assert all(0 <= rtt <= 10 for rtt in entry.next_pings.values())
+        assert entry.public_name.isprintable()
+    assert all(line.isprintable() for line in warnings.lines())
+
+
+@given(st.lists(st.tuples(PEERS, HOSTILE | ANYTHING), max_size=6))
+def test_a_scenario_of_any_announcements_loads_or_is_refused(raw: list[tuple[Any, Any]]) -> None:
+    entries, _ = read_all([*HONEST, *raw])
+    document, _ = scenario_document(MODEL, entries, [ClientPlace(name="here")], Assumptions())
+    assert checked(document)["servers"]
+
+
+def test_an_absurdly_fast_server_counts_as_ten_times_the_median() -> None:
+    liar = (peer(9), honest(0, 8, inference_rps=9e4))
+    entries, warnings = read_all([*HONEST, liar])
+    assert {e.peer: e.inference_rps for e in entries}[peer(9)] == pytest.approx(2_000.0)
+    assert any("far above all others" in line for line in warnings.lines())
+
+
+def test_a_server_cannot_lie_itself_nearer() -> None:
+    one = (peer(0), honest(0, 8, next_pings={peer(1): 0.0001}))
+    other = (peer(1), honest(8, 16, next_pings={peer(0): 0.080}))
+    entries, _ = read_all([one, other])
+    assert symmetric_rtt_s(entries) == {(peer(0), peer(1)): 0.080}
+
+
+def test_of_contradicting_spans_the_complete_one_counts() -> None:
+    warnings = Warnings()
+    old = read_entry(peer(0), honest(0, 8), BLOCKS, warnings)
+    new = read_entry(peer(0), honest(4, 12), BLOCKS, warnings)
+    assert old is not None
+    assert new is not None
+    found = [(b, old) for b in range(4)] + [(b, new) for b in range(4, 12)]
+    assert [(e.start, e.end) for e in merge(found, warnings)] == [(4, 12)]
+
+
+def test_what_is_read_can_be_planned_and_says_what_is_estimated(tmp_path: Path) -> None:
+    entries, _ = read_all(HONEST)
+    near = {e.peer: 0.02 for e in entries}
+    place = ClientPlace(name="here", rtt_s=near)
+    document, estimated = scenario_document(MODEL, entries, [place], Assumptions(sessions=1))
+    path = tmp_path / "read.toml"
+    write_document(path, document)
+    problem = load_scenario(path).problem
+    assert [s.pinned for s in problem.servers if s.pinned] == [s.pinned for s in problem.servers]
+    assert problem.network.client_rtt_s == pytest.approx(0.02)
+    assert any(note.startswith("memory") for note in estimated)
+    made = plan(problem, "manual")
+    assert made.placement.num_blocks.tolist() == [8, 8, 8, 8]
+
+
+def state_document(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """The health monitor's answer in its own shape."""
+    return {
+        "model_reports": [
+            {"name": "Llama-3.1-8B", "dht_prefix": "Llama-3-1-8B-hf", "server_rows": rows}
+        ]
+    }
+
+
+def row_of(number: int, fields: dict[str, Any]) -> dict[str, Any]:
+    info = {k: v for k, v in fields.items() if k not in ("state", "start_block", "end_block")}
+    span = {"start": fields["start_block"], "end": fields["end_block"], "server_info": info}
+    place = {"lat": 50.0, "lon": 8.0 + number}
+    return {
+        "peer_id": peer(number),
+        "state": "online",
+        "span": span,
+        "peer_ip_info": {"location": place},
+    }
+
+
+def test_the_health_monitors_state_becomes_a_scenario_file(tmp_path: Path) -> None:
+    state = tmp_path / "state.json"
+    rows = [row_of(i, fields) for i, (_, fields) in enumerate(HONEST)]
+    state.write_text(json.dumps(state_document(rows)))
+    out = tmp_path / "swarm.toml"
+    command = ["swarm", "inspect", "--health", str(state), "--model", "Llama-3.1-8B"]
+    result = CliRunner().invoke(main, [*command, "-o", str(out)])
+    assert result.exit_code == 0, result.stderr
+    problem = load_scenario(out).problem
+    assert problem.num_servers == 4
+    assert problem.model.num_blocks == BLOCKS
+    # Server-server times come from the coordinates: a degree of longitude is about 70 km here.
+    assert 0.005 < problem.network.server_rtt_s[0, 1] < 0.010
+
+
+@given(ANYTHING)
+def test_any_document_is_read_or_refused(document: Any) -> None:
+    warnings = Warnings()
+    for candidate in (document, state_document([document]), {"model_reports": [document]}):
+        try:
+            announcements_of(candidate, "Llama-3.1-8B", BLOCKS, warnings)
+        except ScenarioError:
+            continue
+
+
+def test_a_silent_monitor_is_reported_as_unreachable() -> None:
+    with pytest.raises(SwarmUnreachableError, match="does not answer"):
+        read_state("http://127.0.0.1:9/api/v1/state")
+
+
+def test_a_source_must_be_named() -> None:
+    with pytest.raises(ScenarioError, match="give either this or --health"):
+        inspect_swarm(Wanted(model="Llama-3.1-8B"))
+
+
+def test_figures_of_a_checkpoint_folder_come_from_its_configuration(tmp_path: Path) -> None:
+    folder = tmp_path / "tiny"
+    folder.mkdir()
+    config = {
+        "model_type": "llama",
+        "hidden_size": 64,
+        "intermediate_size": 128,
+        "num_hidden_layers": 8,
+        "num_attention_heads": 4,
+        "vocab_size": 256,
+    }
+    (folder / "config.json").write_text(json.dumps(config))
+    figures = model_figures(str(folder), "p")
+    assert (figures.num_blocks, figures.hidden_size, figures.prefix) == (8, 64, "p")
+    assert figures.block_parameters == 4 * 64 * 64 + 3 * 64 * 128 + 2 * 64

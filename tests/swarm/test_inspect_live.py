@@ -1,0 +1,66 @@
+"""Reading a live swarm, also one in which a thousand announcements are hostile."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from swarmplan.scenarios.load import load_scenario
+from swarmplan.swarm.loopback import LoopbackSwarm
+
+pytestmark = pytest.mark.live
+
+FLOOD = Path(__file__).with_name("flood.py")
+
+
+def run(command: list[str], limit_s: float = 100) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=limit_s, env=environment, check=False
+    )
+
+
+def inspect(swarm: LoopbackSwarm, out: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "swarmplan.cli", "swarm", "inspect"]
+    command += ["--initial-peers", swarm.initial_peer, "--model", str(swarm.model)]
+    return run([*command, "--prefix", swarm.prefix, "-o", str(out)])
+
+
+def test_a_live_swarm_is_read_into_a_scenario(three_servers: LoopbackSwarm, tmp_path: Path) -> None:
+    done = inspect(three_servers, tmp_path / "live.toml")
+    assert done.returncode == 0, done.stderr
+    problem = load_scenario(tmp_path / "live.toml").problem
+    spans = {s.id: (s.pinned.start, s.pinned.end) for s in problem.servers if s.pinned}
+    wanted = {"A": (0, 4), "B": (3, 8), "C": (4, 8)}
+    assert spans == {three_servers.peers[name]: span for name, span in wanted.items()}
+    assert problem.servers[0].inference_rps == pytest.approx(300.0)
+    assert 0 < problem.network.client_rtt_s.max() < 0.5
+
+
+def test_a_thousand_hostile_announcements_do_not_break_it(
+    three_servers: LoopbackSwarm, tmp_path: Path
+) -> None:
+    arguments = json.dumps([[three_servers.initial_peer], three_servers.prefix, 1_000])
+    flooded = run([sys.executable, str(FLOOD), arguments])
+    assert int(flooded.stdout.split()[-1]) > 900, flooded.stderr
+    done = inspect(three_servers, tmp_path / "flooded.toml")
+    assert done.returncode == 0, done.stderr
+    problem = load_scenario(tmp_path / "flooded.toml").problem
+    ids = {s.id for s in problem.servers}
+    assert set(three_servers.peers.values()) <= ids
+    rates = [s.inference_rps or 0.0 for s in problem.servers]
+    assert max(rates) <= 3_000.0
+    assert "warning:" in done.stderr
+
+
+def test_a_swarm_that_does_not_answer_ends_with_its_exit_code(tiny_model: Path) -> None:
+    command = [sys.executable, "-m", "swarmplan.cli", "swarm", "inspect"]
+    command += ["--model", str(tiny_model)]
+    nobody = "/ip4/127.0.0.1/tcp/9/p2p/QmPXWzjvAKN1CTSVYk3Pnmn8RfiFRF7Wu268uqS4qVfRSX"
+    done = run([*command, "--initial-peers", nobody])
+    assert done.returncode == 5, done.stderr
