@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -90,7 +91,7 @@ def read_plan(path: Path, scenario: Scenario) -> Plan:
     problem = scenario.problem
     servers = {s.id: j for j, s in enumerate(problem.servers)}
     clients = {c.id: i for i, c in enumerate(problem.clients)}
-    wrong = _unknown(given, servers, clients)
+    wrong = [*_unknown(given, servers, clients), *_gap(given.certificate)]
     if wrong:
         raise ScenarioError(wrong, source=str(path))
     spans: list[tuple[int, int, int]] = [(0, 0, 0)] * len(servers)
@@ -163,6 +164,18 @@ def _stale(given: schema.PlanFile, scenario: Scenario) -> tuple[str, ...]:
 
 
 STALE = "the plan was made for another version of this scenario (the hashes differ)"
+
+
+def _gap(given: schema.PlanCertificate) -> list[InputProblem]:
+    """The gap is written for readers; it must follow from the other two."""
+    right = Certificate(status=given.status, objective=given.objective, bound=given.bound).gap
+    same = given.gap == right or (
+        given.gap is not None and right is not None and abs(given.gap - right) <= 1e-9
+    )
+    if same or (right is not None and not math.isfinite(right)):  # figures for verify to judge
+        return []
+    message = f"is {given.gap}, objective and bound give {right}; set all three"
+    return [InputProblem("certificate.gap", message)]
 
 
 def _unknown(
