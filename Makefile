@@ -58,5 +58,8 @@ swarm-env: $(SWARM)/.ready  ## the environment of the live plugin (PETALS, hivem
 swarm-test: $(SWARM)/.ready  ## live tests: real PETALS servers on loopback, 15 minutes at most
 	timeout --kill-after=30 900 $(SWARM)/bin/python -m pytest tests/swarm --durations=10
 
+fuzz: $(VENV)/.dev  ## 20,000 mutated scenarios, plans and referenced files
+	$(BIN)/python benchmarks/fuzz_scenarios.py --count 20000
+
 clean:           ## remove what the other targets made
 	rm -rf $(VENV) $(SWARM) build dist out *.egg-info

@@ -7,6 +7,7 @@ one slot short.
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 
 import numpy as np
 
@@ -36,12 +37,24 @@ def sessions_that_fit(problem: Problem, blocks: IntArray) -> IntArray:
 
 
 def max_sessions(problem: Problem) -> int:
-    """R_max of model.md section 5: more sessions than this certainly do not fit."""
+    """R_max of model.md section 5: for up to so many sessions all blocks fit, caps aside.
+
+    A sufficient condition: ``sum of M_j / (s_m + R s_c) >= L + n`` leaves L whole blocks after
+    every server has lost less than one to rounding. More sessions may still fit.
+    """
     n, length = problem.num_servers, problem.model.num_blocks
-    # With several quantisations the smallest block size keeps this an upper bound.
     weights = int(problem.block_bytes.min()) * (length + n)
     spare = int(problem.memory_bytes.sum()) - weights
-    return max(0, spare // (problem.session_bytes * (length + n)))
+    most = max(0, spare // (problem.session_bytes * (length + n)))
+    if int(problem.block_bytes.max()) == int(problem.block_bytes.min()):
+        return most
+
+    def fits(sessions: int) -> bool:
+        per_block = problem.block_bytes + sessions * problem.session_bytes
+        return bool((problem.memory_bytes / per_block).sum() >= length + n)
+
+    # Several quantisations have no closed form; the smallest blocks alone give an upper limit.
+    return bisect_left(range(1, most + 1), True, key=lambda sessions: not fits(sessions))
 
 
 def sessions_for_load(rate_per_s: float, response_s: float, z: float, most: int) -> int:

@@ -1,15 +1,19 @@
 """Integer memory rules."""
 
 import dataclasses
+from collections.abc import Callable
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from swarmplan.core.plan import Placement
 from swarmplan.core.problem import Problem
 from swarmplan.perfmodel.memory import (
     blocks_that_fit,
     max_sessions,
+    memory_excess_bytes,
     sessions_for_load,
     sessions_that_fit,
 )
@@ -48,3 +52,42 @@ def test_target_sessions_follow_the_formula(
 def test_max_sessions_is_zero_when_the_weights_alone_do_not_fit(tiny: Problem) -> None:
     servers = tuple(dataclasses.replace(s, memory_bytes=1_000) for s in tiny.servers)
     assert max_sessions(dataclasses.replace(tiny, servers=servers)) == 0
+
+
+@given(seed=st.integers(0, 10**6), mixed=st.booleans())
+def test_up_to_the_largest_number_of_sessions_all_blocks_fit(
+    make_problem: Callable[..., Problem], seed: int, mixed: bool
+) -> None:
+    rng = np.random.default_rng(seed)
+    problem = make_problem(rng, servers=6, length=4)
+    if mixed:
+        servers = tuple(
+            dataclasses.replace(s, block_bytes=int(rng.choice([500, 1_000, 2_000])))
+            for s in problem.servers
+        )
+        problem = dataclasses.replace(problem, servers=servers)
+    most = max_sessions(problem)
+    for sessions in {1, most // 2, most} - {0}:
+        if sessions <= most:
+            assert blocks_that_fit(problem, sessions).sum() >= problem.model.num_blocks
+    per_block = problem.block_bytes + (most + 1) * problem.session_bytes
+    assert (problem.memory_bytes / per_block).sum() < problem.model.num_blocks + 6
+
+
+@given(seed=st.integers(0, 10**6), sessions=st.integers(1, 9))
+def test_one_block_more_would_not_fit(
+    make_problem: Callable[..., Problem], seed: int, sessions: int
+) -> None:
+    problem = make_problem(np.random.default_rng(seed))
+    blocks = blocks_that_fit(problem, sessions)
+    per_block = problem.block_bytes + sessions * problem.session_bytes
+    full = blocks == problem.model.num_blocks
+    assert ((blocks + 1) * per_block > problem.memory_bytes)[~full].all()
+    assert (blocks_that_fit(problem, sessions + 1) <= blocks).all()
+
+
+def test_memory_in_excess_is_counted_in_bytes(tiny: Problem) -> None:
+    placement = Placement.of(tiny, [(0, 6), (0, 4), (0, 0), (0, 3)])
+    assert memory_excess_bytes(tiny, placement).tolist() == [0, 0, -4_000, 0]
+    over = dataclasses.replace(placement, cache_bytes=placement.cache_bytes + 7)
+    assert memory_excess_bytes(tiny, over).tolist() == [7, 7, -3_993, 7]

@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.fixture(scope="module")
 def fuzzing() -> ModuleType:
-    """``benchmarks/fuzz_scenarios.py``, which ``make bench`` runs with many more documents."""
+    """``benchmarks/fuzz_scenarios.py``, which ``make fuzz`` runs with many more documents."""
     spec = importlib.util.spec_from_file_location(
         "fuzz_scenarios", ROOT / "benchmarks" / "fuzz_scenarios.py"
     )
