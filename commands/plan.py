@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from .. import render
+from .demands import Demands, demand_options
 from .shared import (
     ADMISSIONS,
     FILE,
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     help="What a request does when its servers are full, where auto simulates.",
 )
 @search_options
+@demand_options
 @common_options
 @handle_errors
 def command(
@@ -52,6 +54,7 @@ def command(
     sessions: int | None,
     require_gap: float | None,
     admission: Admission,
+    demands: Demands,
     time_limit: float,
     gap: float,
     solver: str,
@@ -64,10 +67,15 @@ def command(
     """Decide which server hosts which blocks and which chains requests take."""
     from .. import api, views
     from ..methods.draft import Settings
+    from ..scenarios.demands import constrained
     from ..scenarios.planfile import plan_document, write_plan
 
     loaded = load(scenario)
     problem = api.with_sessions(loaded.problem, sessions)
+    if demands.any:
+        problem = constrained(
+            loaded, problem, demands=demands.fields, current=demands.current, keep=demands.keep
+        )
     with render.solving(quiet=quiet) as report:
         settings = Settings(
             seed=seed,

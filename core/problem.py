@@ -15,6 +15,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .constraints import Constraints
 from .workload import Workload
 
 Relay = Literal["client", "server"]
@@ -186,6 +187,7 @@ class Planning:
     session_tokens : cache tokens that one session reserves (>= prompt + output of most requests).
     sessions : target number of concurrent sessions R, or None to derive it (model.md section 5).
     safety_z : the z of ``R = round(lambda T + z sqrt(lambda T))``.
+    constraints : what the placement must meet beside memory and coverage.
     """
 
     prompt_tokens: int
@@ -193,11 +195,15 @@ class Planning:
     session_tokens: int
     sessions: int | None = None
     safety_z: float = 1.0
+    constraints: Constraints = field(default_factory=Constraints)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
-    """Everything a planner knows. Derived arrays are read-only, in server order."""
+    """Everything a planner knows. Derived arrays are read-only, in server order.
+
+    ``memory_bytes`` is what planners may use: the servers' memory less the head-room asked for.
+    """
 
     model: ModelSpec
     servers: tuple[Server, ...]
@@ -218,8 +224,10 @@ class Problem:
         if self.network.server_rtt_s.shape != (n, n):
             raise ValueError(f"server_rtt_s must have shape {(n, n)}")
         limit = self.model.num_blocks
+        headroom = self.planning.constraints.headroom_frac
+        usable = 1.0 - headroom if headroom else 1
         columns: dict[str, Iterable[int]] = {
-            "memory_bytes": (s.memory_bytes for s in self.servers),
+            "memory_bytes": (int(s.memory_bytes * usable) for s in self.servers),
             "block_bytes": (s.block_bytes for s in self.servers),
             "max_blocks": (
                 limit if s.max_blocks is None else min(s.max_blocks, limit) for s in self.servers

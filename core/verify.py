@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from .constraints import unmet
 from .plan import Plan, PlannedRoute
 from .problem import Problem
 
@@ -37,6 +38,7 @@ def check_plan(plan: Plan, problem: Problem) -> tuple[Violation, ...]:
         [
             *_placement(plan, problem),
             *_coverage(plan, problem),
+            *_constraints(plan, problem),
             *_routes(plan, problem),
             *_sessions(plan, problem),
             *_certificate(plan),
@@ -60,10 +62,10 @@ def _placement(plan: Plan, problem: Problem) -> Iterator[Violation]:
         if pool < 0:
             yield Violation(where=where, message=f"negative cache pool of {pool} bytes")
         used = (end - start) * server.block_bytes + pool
-        if used > server.memory_bytes:
+        if used > problem.memory_bytes[j]:
             message = (
                 f"{end - start} blocks and a cache pool of {pool / 1e9:.3f} GB take "
-                f"{used / 1e9:.3f} GB, the server has {server.memory_bytes / 1e9:.3f} GB"
+                f"{used / 1e9:.3f} GB, the server has {problem.memory_bytes[j] / 1e9:.3f} GB"
             )
             yield Violation(where=where, message=message)
 
@@ -74,6 +76,14 @@ def _coverage(plan: Plan, problem: Problem) -> Iterator[Violation]:
         hosted = (plan.placement.start <= block) & (block < plan.placement.end)
         if not hosted.any():
             yield Violation(where=f"block {block}", message="no server hosts it")
+
+
+def _constraints(plan: Plan, problem: Problem) -> Iterator[Violation]:
+    placement = plan.placement
+    if ((placement.start < 0) | (placement.end > problem.model.num_blocks)).any():
+        return  # told already
+    for where, message in unmet(problem, placement):
+        yield Violation(where=where, message=message)
 
 
 def _routes(plan: Plan, problem: Problem) -> Iterator[Violation]:

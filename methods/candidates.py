@@ -16,6 +16,7 @@ from ..perfmodel.chains import client_shares
 from ..placement.cg_bp import CgBp
 from ..placement.chains import ChainPlan, chain_plan, chain_plans
 from ..placement.petals import PetalsTuned, announced_throughput, blocks_by_rule
+from ..placement.resilience import honoured
 from ..placement.search.solve import solve_search
 from ..placement.sessions import target_sessions, unloaded_response_s
 
@@ -88,10 +89,19 @@ def entries(problem: Problem, *, seed: int = 0) -> tuple[Entry, ...]:
         plan = chain_plan(problem, placement, name)
         if plan.chains:
             found.append((plan, routers))
+    if problem.planning.constraints.shapes_placement:
+        found = [(_moved(problem, plan, seed), routers) for plan, routers in found]
     return tuple(
         Entry(plan=plan, routers=routers, alone_s=_alone_s(problem, plan.placement))
         for plan, routers in _distinct(found)
+        if plan.chains
     )
+
+
+def _moved(problem: Problem, plan: ChainPlan, seed: int) -> ChainPlan:
+    """The plan after the moves that the constraints ask for."""
+    placement = honoured(problem, plan.placement, seed=seed)
+    return plan if placement is plan.placement else chain_plan(problem, placement, plan.name)
 
 
 def _searched(problem: Problem, sessions: int, seed: int) -> Placement:

@@ -21,6 +21,7 @@ from ..core.problem import Problem
 from ..perfmodel.predict import STEP_OBJECTIVE, step_objective_s
 from ..placement.api import Solver
 from ..placement.demand import Demand, demand_of
+from ..placement.resilience import honoured
 from ..placement.search.bounds import lower_bound_s
 from ..placement.search.solve import solve_search
 from ..placement.sessions import target_sessions
@@ -90,10 +91,11 @@ def least_latency(problem: Problem, settings: Settings) -> Draft:
             interrupted = True
             break
         interrupted = proof.interrupted
-        objective = step_objective_s(problem, routes)
-        found.append(Found(name, placement, routes, objective, proof.bound))
+        if honoured(problem, placement, seed=settings.seed) is placement:
+            objective = step_objective_s(problem, routes)
+            found.append(Found(name, placement, routes, objective, proof.bound))
         if proof.bound is not None:
-            bound = max(bound, min(proof.bound, objective))
+            bound = max(bound, proof.bound)
     return _best(found, bound, settings, interrupted)
 
 
@@ -129,6 +131,7 @@ def _best(found: list[Found], bound: float, settings: Settings, interrupted: boo
     for other in ranked[1:]:
         other.verdict = f"{(other.objective_s / best.objective_s - 1) * 100:.2f} % slower"
     best.verdict = "chosen"
+    bound = min(bound, best.objective_s)
     open_gap = best.objective_s - bound
     proof = Certificate(
         status="optimal" if open_gap <= settings.gap * best.objective_s else "feasible",

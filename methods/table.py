@@ -12,6 +12,7 @@ from ..placement.cg_bp import CgBp
 from ..placement.chains import Chains
 from ..placement.manual import manual
 from ..placement.petals import PetalsRule, PetalsTuned
+from ..placement.resilience import honoured
 from ..placement.search.solve import solve_search
 from ..placement.sessions import target_sessions
 from ..placement.whole_model import whole_model
@@ -53,8 +54,18 @@ class Method:
     random_order: bool = False
 
     def __call__(self, problem: Problem, settings: Settings) -> Draft:
-        """The decision, with the router that was asked for."""
+        """The decision, moved where constraints ask for it, with the router that was asked for."""
         draft = self.make(problem, settings)
+        placement = honoured(problem, draft.placement, seed=settings.seed)
+        if placement is not draft.placement:
+            note = "servers were moved after planning to meet the constraints"
+            draft = replace(
+                draft,
+                placement=placement,
+                routes=None,
+                certificate=None,
+                notes=(*draft.notes, note),
+            )
         return draft if self.router is None else replace(draft, router=self.router)
 
 

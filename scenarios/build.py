@@ -15,6 +15,7 @@ from ..core.problem import Client, Planning, Problem, Server
 from ..core.workload import Lengths, Workload
 from . import schema
 from .check import check_document, check_problem
+from .constraints import build_constraints
 from .defects import MAX_LISTED
 from .hardware import build_kind, build_model, build_server
 from .measured import End
@@ -87,6 +88,8 @@ def build(document: schema.Scenario, base_dir: Path) -> Built:
         session_setup_s=document.session_setup_ms / 1e3,
         alloc_delay_s=document.testbed_alloc_delay_ms / 1e3,
     )
+    constraints = build_constraints(problem, document.resilience)
+    problem = replace(problem, planning=replace(problem.planning, constraints=constraints))
     return Built(
         problem=problem,
         referenced=(*network.referenced, *load.referenced, *profiles.values()),

@@ -174,6 +174,24 @@ class Planning(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     session_quantile: Annotated[float, Meta(gt=0, le=1)] = 0.95
 
 
+BlockRange = tuple[Block, Block]
+
+
+class Resilience(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What placements must meet: copies of every block, losses to survive, pins and bans.
+
+    ``survive`` names servers or regions; ``pinned`` gives a server exactly these blocks (equal
+    numbers: it stays idle); ``forbidden`` lists blocks that a server must not host.
+    """
+
+    redundancy: Annotated[int, Meta(ge=1, le=1_000)] = 1
+    redundancy_of: Literal["servers", "regions"] = "servers"
+    survive: Annotated[list[Name], Meta(max_length=1_000)] = []
+    headroom_percent: Annotated[float, Meta(ge=0, lt=100)] = 0.0
+    pinned: dict[Name, BlockRange] = {}
+    forbidden: dict[Name, list[BlockRange]] = {}
+
+
 class Event(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A server (or a whole region) fails or joins during a simulation."""
 
@@ -196,6 +214,7 @@ class Scenario(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     network: Network = Network()
     workload: Workload
     planning: Planning = Planning()
+    resilience: Resilience = Resilience()
     session_setup_ms: Milliseconds = 0.0
     testbed_alloc_delay_ms: Milliseconds = 0.0
     events: Annotated[list[Event], Meta(max_length=10_000)] = []

@@ -126,5 +126,6 @@ def test_every_method_shows_a_bound_below_its_objective(tiny: Problem, method: s
     plan = api.plan(tiny, method, settings=Settings(time_limit_s=2.0))
     proof = plan.certificate
     assert not check_plan(plan, tiny)
-    assert proof.bound is not None and proof.objective is not None
+    assert proof.bound is not None
+    assert proof.objective is not None
     assert 0 < proof.bound <= proof.objective

@@ -1,0 +1,64 @@
+"""Demands on placements from outside the scenario file, added to those in it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from msgspec import structs
+
+from ..core.errors import ScenarioError
+from ..core.problem import Problem
+from .constraints import build_constraints
+from .load import Scenario
+from .planfile import read_plan
+
+
+def constrained(
+    scenario: Scenario,
+    problem: Problem,
+    *,
+    demands: Mapping[str, Any],
+    current: Path | None = None,
+    keep: Sequence[str] = (),
+) -> Problem:
+    """The problem with further demands on placements, over those of the scenario file.
+
+    Parameters
+    ----------
+    demands : fields of the file's ``resilience`` section; lists and tables are added to.
+    current, keep : a plan file, and servers that stay at the blocks that it gives them.
+
+    Raises
+    ------
+    ScenarioError
+        For unknown names, and for servers to keep without a plan to keep them at.
+    """
+    given = scenario.document.resilience
+    pinned = {**given.pinned, **demands.get("pinned", {})}
+    if keep and current is None:
+        raise ScenarioError.single("--keep", "needs --current PLAN, the plan in force")
+    if current is not None:
+        placement = read_plan(current, scenario).placement
+        known = {s.id: j for j, s in enumerate(problem.servers)}
+        for name in keep:
+            if name not in known:
+                raise ScenarioError.single("--keep", f"no server {name!r} in the scenario")
+            pinned[name] = (int(placement.start[known[name]]), int(placement.end[known[name]]))
+    forbidden = {
+        name: [*given.forbidden.get(name, ()), *demands.get("forbidden", {}).get(name, ())]
+        for name in (*given.forbidden, *demands.get("forbidden", {}))
+    }
+    merged = structs.replace(
+        given,
+        **{
+            **demands,
+            "survive": [*given.survive, *demands.get("survive", ())],
+            "pinned": pinned,
+            "forbidden": forbidden,
+        },
+    )
+    constraints = build_constraints(problem, merged)
+    return replace(problem, planning=replace(problem.planning, constraints=constraints))
