@@ -54,7 +54,13 @@ def test_unknown_names_and_spans_outside_the_model_are_all_listed(tmp_path: Path
     path = tmp_path / "s.toml"
     path.write_text(
         TINY.read_text()
-        + '[resilience]\nsurvive = ["mars"]\n[resilience.pinned]\nnobody = [0, 1]\nfast-0 = [0, 99]\n'
+        + """
+[resilience]
+survive = ["mars"]
+[resilience.pinned]
+nobody = [0, 1]
+fast-0 = [0, 99]
+"""
     )
     with pytest.raises(ScenarioError) as caught:
         load_scenario(path)
