@@ -45,7 +45,17 @@ def load_scenario(path: Path) -> Scenario:
     ScenarioError
         Listing every defect with the path of its field.
     """
-    raw = parse_file(path)
+    return scenario_of(parse_file(path), path)
+
+
+def scenario_of(raw: Any, path: Path) -> Scenario:
+    """The scenario of plain data, as a file at ``path`` would hold it.
+
+    Raises
+    ------
+    ScenarioError
+        Listing every defect with the path of its field.
+    """
     document = validate(raw, schema.Scenario, schema.json_schema, source=str(path))
     try:
         built = build(document, path.parent)
