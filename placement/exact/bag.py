@@ -1,0 +1,135 @@
+"""Bag column generation: the best order-free lower bound, at any instant (docs/exact.md).
+
+For any prices >= 0 of the levels' constraints, with p[c, j, k] the least charge of a visit over
+the levels that allow it,
+
+    ``sum_c (cheapest chain of c with p added) - sum_j (most that one level of j can earn from p)``
+
+is at most the cost of every plan: chains pay p on top of their cost, and what a server receives
+for the visits of a plan is at most what its level can earn.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ...core.problem import FloatArray, IntArray
+from .instance import Data
+from .levels import Duals
+from .master import Hop, Master
+from .pricing import Chains, Price, Visits, prefix_tables
+
+#: Relative rounding of the figures that a bound is the difference of, generously.
+SAFETY = 1e-9
+#: A restricted master this near to its bound, relative, has converged.
+CONVERGED = 1e-8
+Limits = dict[int, tuple[int, int]]
+
+
+@dataclass(slots=True)
+class Bag:
+    """The relaxation with its columns, to be solved under one set of limits after another.
+
+    Attributes
+    ----------
+    target : (no arguments) -> the bound that is good enough, in the data's unit.
+    deadline_s : monotonic clock at which to stop.
+    iterations : pricing rounds so far; ``most_iterations`` ends the work like the clock.
+    """
+
+    data: Data
+    master: Master
+    target: Callable[[], float]
+    deadline_s: float
+    most_iterations: int | None = None
+    iterations: int = 0
+    on_bound: Callable[[float], None] = lambda _: None
+    _prefix: tuple[IntArray, FloatArray] | None = None
+    _centre: FloatArray = field(default_factory=lambda: np.zeros(0))
+
+    def stopped(self) -> bool:
+        """Whether a limit has passed."""
+        out = self.most_iterations is not None and self.iterations >= self.most_iterations
+        return out or time.monotonic() >= self.deadline_s
+
+    def seed(self, chains: Sequence[tuple[int, Visits]]) -> None:
+        """Chains to begin with: (class, visits)."""
+        for c, visits in chains:
+            self._add(c, visits, {})
+
+    def solve(self, limits: Limits) -> tuple[float, bool]:
+        """The best bound under ``limits`` on the servers' levels, and whether it converged.
+
+        Stops at the target, at a limit, or when no chain improves the restricted master.
+        """
+        master = self.master
+        master.restrict(limits)
+        best, inner = -np.inf, 0.5
+        centre: FloatArray | None = None
+        while not self.stopped():
+            if not master.solve(self.deadline_s - time.monotonic()):
+                break
+            cuts = master.separate()
+            out = master.prices()
+            if centre is not None:
+                centre = np.pad(centre, (0, len(out) - len(centre)))
+            point = out if centre is None else inner * centre + (1.0 - inner) * out
+            bound, added = self._price(point, limits)
+            if bound > best:
+                best, centre = bound, point
+                self.on_bound(best)
+            if best >= self.target():
+                break
+            if master.value - best <= CONVERGED * abs(master.value) and not cuts:
+                return best, True
+            if not added and not cuts:
+                if inner == 0.0:
+                    return best, True
+                inner = 0.0
+            else:
+                inner = 0.5
+        return best, False
+
+    def _price(self, prices: FloatArray, limits: Limits) -> tuple[float, int]:
+        """The bound of some prices, and how many new chains they gave."""
+        self.iterations += 1
+        master = self.master
+        duals = master.duals(prices)
+        charges: dict[int, IntArray] = {}
+        priced, earned = [], 0.0
+        for j, levels in master.levels.items():
+            low, high = limits.get(j, (0, self.data.length))
+            least, level, most = duals.get(j, Duals(levels)).charge(low, high)
+            charges[j] = level
+            priced.append(Price(j, least))
+            earned += most
+        chains = Chains(self.data, priced, self._start())
+        paid = float(chains.cost.sum())
+        bound = paid - earned - SAFETY * (abs(paid) + earned)
+        added = 0
+        for c in np.flatnonzero(np.isfinite(chains.cost)).tolist():
+            added += self._add(c, chains.chain(c), charges)
+        return bound, added
+
+    def _start(self) -> tuple[IntArray, FloatArray]:
+        """Tables of the servers that are not watched."""
+        watched = self.master.levels
+        rest = np.array(
+            [j for j in np.flatnonzero(self.data.top) if int(j) not in watched], dtype=np.int64
+        )
+        if self._prefix is None or len(self._prefix[0]) != len(rest):
+            self._prefix = prefix_tables(self.data, rest)
+        return self._prefix
+
+    def _add(self, c: int, visits: Visits, charges: dict[int, IntArray]) -> bool:
+        data = self.data
+        hops: list[Hop] = []
+        cost = float(data.base[c])
+        for j, k in sorted(visits):
+            cost += float(data.hop[c, j] + data.block[c, j] * k)
+            hops.append((j, k, int(charges[j][c, k - 1]) if j in charges else -1))
+        return self.master.add_chain(c, tuple(hops), cost)

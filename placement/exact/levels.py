@@ -1,0 +1,103 @@
+"""One server under prices: its levels, what they charge a visit, what they can earn.
+
+A *level* m of server j hosts m blocks and leaves ``room(j, m)`` slots of cache. With shares x of
+the classes' sessions on visits (c, k), k <= m, the level obeys, scaled to the share z of the level,
+
+* memory: ``sum R_c s_c k / room x <= z``
+* one class: ``sum_k x <= z`` for every class (all sessions of c at most once)
+* rounding: ``sum over visits of at least w slots of R_c / floor(room / w) x <= z``, w = s_c k
+
+and the levels' shares sum to at most 1. Levels up to ``Data.free`` cannot lack memory: they are
+one level.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from ...core.problem import FloatArray, IntArray
+from .instance import Data
+
+
+class Row(NamedTuple):
+    """A constraint of a level: ``kind`` memory (index 0), class (its row) or rounding (w)."""
+
+    server: int
+    level: int
+    kind: str
+    index: int
+
+
+class Levels:
+    """The levels of one server, lowest first, and the coefficients of their constraints.
+
+    Attributes
+    ----------
+    blocks : (q,) blocks of each level.
+    memory : (q, C, K) share of the level's memory that a whole class takes with visits of 1..K
+        blocks; 0 at a level where memory cannot bind.
+    allowed : (q, C, K) whether the visit is possible at the level.
+    """
+
+    def __init__(self, data: Data, server: int) -> None:
+        low, top = int(data.free[server]), int(data.top[server])
+        first = [low] if low else []
+        self.server = server
+        self.blocks: IntArray = np.array([*first, *range(low + 1, top + 1)], dtype=np.int64)
+        self.rooms = [data.room(server, int(m)) for m in self.blocks]
+        run = np.arange(1, top + 1)
+        self.weight: IntArray = data.slots[:, None] * run  # slots of one session
+        self.sessions = data.sessions
+        full = self.weight * data.sessions[:, None]
+        room = np.array(self.rooms, dtype=float)[:, None, None]
+        bound = self.blocks > low
+        self.memory: FloatArray = np.where(bound[:, None, None], full / np.maximum(room, 1), 0.0)
+        self.allowed = (run <= self.blocks[:, None])[:, None, :] & (
+            run <= data.most[:, server, None]
+        )
+
+    def rounding(self, level: int, weight: int) -> FloatArray:
+        """(C, K) coefficients of the rounding constraint for visits of at least ``weight``."""
+        most = self.rooms[level] // weight
+        return np.where(self.weight >= weight, self.sessions[:, None] / max(most, 1), 0.0)
+
+
+class Duals:
+    """Prices of one server's constraints: all >= 0, any values give a valid bound."""
+
+    def __init__(self, levels: Levels) -> None:
+        q, classes = len(levels.blocks), len(levels.sessions)
+        self.levels = levels
+        self.memory = np.zeros(q)
+        self.row = np.zeros((q, classes))
+        self.cuts: list[tuple[int, int, float]] = []  # level, weight, price
+
+    def charge(self, low: int, high: int) -> tuple[FloatArray, IntArray, float]:
+        """Charges of visits when the server must be at a level of ``low`` to ``high`` blocks.
+
+        Returns
+        -------
+        (C, K) the least charge of a visit over the levels that allow it, inf where none does;
+        (C, K) that level; the most that any level can earn from these charges.
+        """
+        levels = self.levels
+        keep = np.flatnonzero((levels.blocks >= low) & (levels.blocks <= high))
+        if not len(keep):
+            classes, top = levels.weight.shape
+            return np.full((classes, top), np.inf), np.zeros((classes, top), np.int64), 0.0
+        base = self.memory[keep, None, None] * levels.memory[keep]
+        earned = self.memory[keep].copy()
+        at = {int(i): row for row, i in enumerate(keep)}
+        for level, weight, price in self.cuts:
+            if price > 0 and level in at:
+                base[at[level]] += price * levels.rounding(level, weight)
+                earned[at[level]] += price
+        allowed = levels.allowed[keep]
+        charges = np.where(allowed, base + self.row[keep, :, None], np.inf)
+        level = charges.argmin(axis=0)
+        least = np.take_along_axis(charges, level[None], axis=0)[0]
+        spare = np.where(allowed, np.where(np.isinf(least), 0.0, least) - base, 0.0)
+        earned = earned + spare.max(axis=2, initial=0.0).sum(axis=1)
+        return least, keep[level], float(earned.max())

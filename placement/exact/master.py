@@ -1,0 +1,261 @@
+"""The restricted master programme in HiGHS: shares of chains, shares of levels, lazy rows."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import Any
+
+import highspy
+import numpy as np
+
+from ...core.errors import SolverError
+from ...core.problem import FloatArray
+from .instance import Data
+from .levels import Duals, Levels, Row
+from .pricing import Visits
+
+#: A hop of a column: server, blocks, level it counts at (-1 while the server is not watched).
+Hop = tuple[int, int, int]
+_EPS = 1e-7
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """Share of a class on one chain."""
+
+    row: int
+    hops: tuple[Hop, ...]
+    cost: float
+
+
+class Master:
+    """Columns and rows grow; nothing is ever taken out, branching only closes columns.
+
+    Attributes
+    ----------
+    columns : by LP column; ``levels`` : watched servers; ``shares`` : values of the last solution.
+    value : of the last solution, artificial columns included.
+    """
+
+    def __init__(self, data: Data, artificial: FloatArray) -> None:
+        self.data = data
+        self.levels: dict[int, Levels] = {}
+        self.columns: dict[int, Column] = {}
+        self.shares: FloatArray = np.zeros(0)
+        self.value = np.inf
+        self._known: set[tuple[int, tuple[Hop, ...]]] = set()
+        self._rows: dict[Row, int] = {}
+        self._of_level: dict[tuple[int, int], list[tuple[Row, int]]] = defaultdict(list)
+        self._sum: dict[int, int] = {}  # server -> row "shares of levels <= 1"
+        self._z: dict[tuple[int, int], int] = {}
+        self._uses: dict[tuple[int, int], list[tuple[int, int, int]]] = defaultdict(list)
+        self._row_dual: FloatArray = np.zeros(0)
+        self._limits: dict[int, tuple[int, int]] = {}
+        self._lp = _quiet_lp()
+        for c in range(len(data.sessions)):
+            self._lp.addRow(1.0, 1.0, 0, [], [])
+            self._add_column(float(artificial[c]), {c: 1.0})
+
+    @property
+    def infeasibility(self) -> float:
+        """Share of the classes that no chain carries."""
+        return float(self.shares[: len(self.data.sessions)].max(initial=0.0))
+
+    def _add_column(self, cost: float, entries: dict[int, float]) -> int:
+        self._lp.addCol(cost, 0.0, highspy.kHighsInf, len(entries), list(entries),
+                        list(entries.values()))  # fmt: skip
+        return int(self._lp.getNumCol()) - 1
+
+    def _add_row(self, entries: dict[int, float], upper: float) -> int:
+        self._lp.addRow(-highspy.kHighsInf, upper, len(entries), list(entries),
+                        list(entries.values()))  # fmt: skip
+        return int(self._lp.getNumRow()) - 1
+
+    def watch(self, server: int) -> None:
+        """Give a server its levels; columns that use it count at the lowest level that allows."""
+        levels = self.levels[server] = Levels(self.data, server)
+        for i in range(len(levels.blocks)):
+            self._z[server, i] = self._add_column(0.0, {})
+        members = {self._z[server, i]: 1.0 for i in range(len(levels.blocks))}
+        self._sum[server] = self._add_row(members, 1.0)
+        for number, column in list(self.columns.items()):
+            hops = []
+            for j, k, level in column.hops:
+                if j == server:
+                    level = int(levels.allowed[:, column.row, k - 1].argmax())
+                    self._uses[server, level].append((number, column.row, k))
+                hops.append((j, k, level))
+            if tuple(hops) != column.hops:
+                self._known.discard((column.row, column.hops))
+                self.columns[number] = Column(column.row, tuple(hops), column.cost)
+                self._known.add((column.row, tuple(hops)))
+        for i in range(len(levels.blocks)):
+            if levels.blocks[i] > self.data.free[server]:
+                self.add_row(Row(server, i, "memory", 0))
+
+    def add_row(self, row: Row) -> None:
+        """Add a constraint of a level."""
+        if row in self._rows:
+            return
+        entries = {self._z[row.server, row.level]: -1.0}
+        for number, c, k in self._uses[row.server, row.level]:
+            value = self._coefficient(row, c, k)
+            if value:
+                entries[number] = value
+        self._rows[row] = self._add_row(entries, 0.0)
+        self._of_level[row.server, row.level].append((row, self._rows[row]))
+
+    def _coefficient(self, row: Row, c: int, k: int) -> float:
+        levels = self.levels[row.server]
+        if row.kind == "memory":
+            return float(levels.memory[row.level, c, k - 1])
+        if row.kind == "class":
+            return 1.0 if row.index == c else 0.0
+        return float(levels.rounding(row.level, row.index)[c, k - 1])
+
+    def add_chain(self, c: int, hops: tuple[Hop, ...], cost: float) -> bool:
+        """Add a column unless it is there."""
+        if (c, hops) in self._known:
+            return False
+        entries = {c: 1.0}
+        for j, k, level in hops:
+            if level < 0:
+                continue
+            for row, index in self._of_level[j, level]:
+                value = self._coefficient(row, c, k)
+                if value:
+                    entries[index] = value
+        number = self._add_column(cost, entries)
+        self.columns[number] = Column(c, hops, cost)
+        self._known.add((c, hops))
+        for j, k, level in hops:
+            if level >= 0:
+                self._uses[j, level].append((number, c, k))
+        return True
+
+    def restrict(self, limits: dict[int, tuple[int, int]]) -> None:
+        """Allow only levels of ``low`` to ``high`` blocks at the servers named (branching)."""
+        self._limits = limits
+        for (server, i), z in self._z.items():
+            low, high = limits.get(server, (0, self.data.length))
+            fits = low <= self.levels[server].blocks[i] <= high
+            self._lp.changeColBounds(z, 0.0, highspy.kHighsInf if fits else 0.0)
+
+    def solve(self, limit_s: float) -> bool:
+        """Solve; False when the limit came first (the old solution stays)."""
+        self._lp.setOptionValue("time_limit", self._lp.getRunTime() + max(limit_s, 0.01))
+        self._lp.run()
+        status = self._lp.getModelStatus()
+        if status == highspy.HighsModelStatus.kTimeLimit:
+            return False
+        if status != highspy.HighsModelStatus.kOptimal:
+            raise SolverError(f"HiGHS ended the restricted master with {status}")
+        found = self._lp.getSolution()
+        self.shares = np.array(found.col_value)
+        self._row_dual = np.array(found.row_dual)
+        self.value = float(self._lp.getInfo().objective_function_value)
+        return True
+
+    def prices(self) -> FloatArray:
+        """(rows,) prices of all rows in the last solution, >= 0 where they are constraints."""
+        prices = np.zeros(self._lp.getNumRow())
+        prices[: len(self._row_dual)] = -self._row_dual
+        return prices
+
+    def duals(self, prices: FloatArray) -> dict[int, Duals]:
+        """The prices by server; servers whose constraints have none are left out."""
+        found: dict[int, Duals] = {}
+        for row, i in self._rows.items():
+            price = float(prices[i])
+            if price <= 1e-12:
+                continue
+            duals = found.get(row.server)
+            if duals is None:
+                duals = found[row.server] = Duals(self.levels[row.server])
+            if row.kind == "memory":
+                duals.memory[row.level] = price
+            elif row.kind == "class":
+                duals.row[row.level, row.index] = price
+            else:
+                duals.cuts.append((row.level, row.index, price))
+        return found
+
+    def mean_levels(self) -> dict[int, tuple[float, float]]:
+        """Mean and spread of the blocks of every watched server that is in use."""
+        found = {}
+        for server, levels in self.levels.items():
+            z = np.array([self.shares[self._z[server, i]] for i in range(len(levels.blocks))])
+            total = z.sum()
+            if total > _EPS:
+                mean = float(z @ levels.blocks) / total
+                found[server] = mean, float(z @ np.abs(levels.blocks - mean)) / total
+        return found
+
+    def separate(self) -> int:
+        """Add violated rows, watch servers whose load does not fit; how many of either."""
+        visits: dict[tuple[int, int], list[tuple[int, int, float]]] = defaultdict(list)
+        for number, column in self.columns.items():
+            share = float(self.shares[number]) if number < len(self.shares) else 0.0
+            if share > _EPS:
+                for j, k, level in column.hops:
+                    visits[j, level].append((column.row, k, share))
+        added = 0
+        for (server, level), load in visits.items():
+            if level < 0:
+                added += self._watch_if_full(server, load)
+            else:
+                added += self._cut(server, level, load)
+        return added
+
+    def _watch_if_full(self, server: int, load: list[tuple[int, int, float]]) -> int:
+        data = self.data
+        hosted = max(k for _, k, _ in load)
+        if hosted <= data.free[server]:
+            return 0
+        held = sum(float(data.sessions[c] * data.slots[c]) * k * x for c, k, x in load)
+        if held <= data.room(server, hosted) * (1 + 1e-9):
+            return 0
+        self.watch(server)
+        return 1
+
+    def _cut(self, server: int, level: int, load: list[tuple[int, int, float]]) -> int:
+        levels, share = self.levels[server], float(self.shares[self._z[server, level]])
+        added = 0
+        total: dict[int, float] = defaultdict(float)
+        for c, _, x in load:
+            total[c] += x
+        for c, x in total.items():
+            row = Row(server, level, "class", c)
+            if x > share + 1e-6 and row not in self._rows:
+                self.add_row(row)
+                added += 1
+        if levels.blocks[level] <= self.data.free[server]:
+            return added
+        room, worst = levels.rooms[level], (1e-4, 0)
+        for weight in {int(levels.weight[c, k - 1]) for c, k, _ in load}:
+            count = sum(
+                float(levels.sessions[c]) * x
+                for c, k, x in load
+                if levels.weight[c, k - 1] >= weight
+            )
+            excess = count / max(room // weight, 1) - share
+            if excess > worst[0] and Row(server, level, "rounding", weight) not in self._rows:
+                worst = excess, weight
+        if worst[1]:
+            self.add_row(Row(server, level, "rounding", worst[1]))
+            added += 1
+        return added
+
+
+def _quiet_lp() -> Any:
+    lp = highspy.Highs()
+    for option, value in (
+        ("output_flag", False),
+        ("threads", 1),
+        ("presolve", "off"),
+        ("solver", "simplex"),
+        ("simplex_strategy", 1),
+    ):
+        lp.setOptionValue(option, value)
+    return lp
