@@ -134,6 +134,14 @@ def _bases() -> dict[str, dict[str, Any]]:
             network={"delay": "measured", "rtt_ms": rtt, "relay": "server", **overheads},
             clients=plain,
             servers=two,
+            resilience={
+                "redundancy": 1,
+                "redundancy_of": "servers",
+                "survive": [],
+                "headroom_percent": 1.0,
+                "pinned": {"fast": [0, 8]},
+                "forbidden": {"slow": [[0, 2], [3, 5]]},
+            },
             events=[
                 {"at_s": 3.0, "action": "fail", "server": "slow"},
                 {"at_s": 9.0, "action": "join", "region": "us"},
@@ -451,7 +459,8 @@ def unnamed(error: ScenarioError, roots: set[str]) -> str:
 
 SCENARIO_FIELDS = {
     *("format", "name", "description", "model", "devices", "servers", "clients", "network"),
-    *("workload", "planning", "session_setup_ms", "testbed_alloc_delay_ms", "events"),
+    *("workload", "planning", "resilience", "events"),
+    *("session_setup_ms", "testbed_alloc_delay_ms"),
 }
 PLAN_FIELDS = {
     *("format", "scenario", "scenario_sha256", "tool", "method", "router", "seed", "sessions"),

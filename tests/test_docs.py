@@ -32,6 +32,7 @@ TABLES = {
     "`workload.streams`": schema.Stream,
     "`workload.trace`": schema.Trace,
     "`planning`": schema.Planning,
+    "`resilience`": schema.Resilience,
     "`events`": schema.Event,
     "Top level of a plan": schema.PlanFile,
     "`placement`": schema.PlacedServer,
