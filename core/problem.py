@@ -122,6 +122,9 @@ class Server:
     relayed : reachable through a relay only (PETALS discounts it).
     coordinates : (latitude, longitude) in degrees, or None when unknown.
     pinned : the span that a manual placement gives it, or None.
+    load_block_bytes : weight file of one block, read when the block is loaded; None = block_bytes.
+    download_bytes_per_s : rate at which new blocks arrive over the link, None = not known.
+    disk_bytes_per_s : rate at which blocks are read from the server's own disk, None = not known.
     """
 
     id: str
@@ -137,6 +140,9 @@ class Server:
     region: str = ""
     coordinates: tuple[float, float] | None = None
     pinned: BlockSpan | None = None
+    load_block_bytes: int | None = None
+    download_bytes_per_s: float | None = None
+    disk_bytes_per_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,7 @@ from typing import TypeVar
 from ..core.errors import CalibrationError, InputProblem, ScenarioError
 from ..core.problem import BlockSpan, ModelSpec, Server, Timing
 from ..perfmodel.calibrate import Calibration, parse_profile
-from ..perfmodel.catalogue import block_bytes, model_spec
+from ..perfmodel.catalogue import block_bytes, block_parameters, model_spec
 from ..perfmodel.devices import Device, device, scaled_timing
 from . import schema
 from .files import decode, read_referenced
@@ -168,6 +168,9 @@ def build_server(
         device=given.device,
         region=given.region,
         pinned=BlockSpan(start=span[0], end=span[1]) if span else None,
+        load_block_bytes=_file_bytes(document.model, model),
+        download_bytes_per_s=_download(given),
+        disk_bytes_per_s=None if given.disk_gb_per_s is None else given.disk_gb_per_s * 1e9,
     )
 
 
@@ -186,6 +189,19 @@ def _rate(kind: Kind, name: str) -> float | None:
     own: float | None = getattr(kind.given, name)
     base = kind.calibrated or kind.base
     return own if own is not None else getattr(base, name) if base else None
+
+
+def _download(given: schema.Server) -> float | None:
+    """Bytes per second of a download; the rate of its link where only that is given."""
+    mbit = given.download_mbit_per_s or given.bandwidth_mbit_per_s
+    return None if mbit is None else mbit * 1e6 / 8
+
+
+def _file_bytes(named: schema.Model, model: ModelSpec) -> int:
+    """Weights of one block as published, 16 bit: what is read before any quantisation."""
+    if named.num_blocks is None:
+        return 2 * block_parameters(model)
+    return max(1, round(model.block_bytes * 2.0 / BYTES_PER_PARAMETER[named.quantisation]))
 
 
 def _block_bytes(given: schema.Server, named: schema.Model, model: ModelSpec) -> int:

@@ -91,6 +91,8 @@ class Server(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     max_blocks: Annotated[int, Meta(ge=1, le=1_000)] | None = None
     relayed: bool = False
     bandwidth_mbit_per_s: Positive | None = None
+    download_mbit_per_s: Positive | None = None
+    disk_gb_per_s: Positive | None = None
     span: tuple[Block, Block] | None = None
 
 
