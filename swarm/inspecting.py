@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -112,7 +112,20 @@ def _from_dht(
         near = ping(dht, [e.peer for e in entries if e.state == "online"])
     finally:
         dht.shutdown()
-    return entries, ClientPlace(name=wanted.client, rtt_s=near)
+    return reachable(entries, near, warnings), ClientPlace(name=wanted.client, rtt_s=near)
+
+
+def reachable(
+    entries: Sequence[Announcement], near: Mapping[str, float], warnings: Warnings
+) -> list[Announcement]:
+    """Without servers that announce themselves but do not answer; relayed ones may be slow."""
+    kept = []
+    for entry in entries:
+        if entry.peer in near or entry.using_relay or entry.state != "online":
+            kept.append(entry)
+        else:
+            warnings.add(entry.peer, "does not answer; left out")
+    return kept
 
 
 def _memory(given: Sequence[str]) -> dict[str, int]:

@@ -18,8 +18,8 @@ from ..core.errors import SwarmUnreachableError
 from .announce import Announcement, Warnings, merge, read_entry
 
 READ_LIMIT_S = 30.0
-#: An honest announcement has a few kilobytes; most of it are pings.
-VALUE_LIMIT_BYTES = 256 * 1024
+#: One answer holds what all servers say of one block: a few kilobytes each, most of it pings.
+ANSWER_LIMIT_BYTES = 4 * 2**20
 PING_LIMIT_S = 3.0
 
 
@@ -29,7 +29,7 @@ class BoundedSerializer(MSGPackSerializer):
 
     @classmethod
     def loads(cls, buf: bytes) -> object:
-        if len(buf) > VALUE_LIMIT_BYTES:
+        if len(buf) > ANSWER_LIMIT_BYTES:
             return None
         try:
             return super().loads(buf)

@@ -54,7 +54,7 @@ async def flood(_dht: Any, node: Any, prefix: str, count: int) -> int:
     for i in range(count):
         name = "".join(rng.choice(alphabet) for _ in range(46))
         keys.append(f"{prefix}.{i % 8}")
-        subkeys.append(rng.choice([name, name, "short", i]))
+        subkeys.append(rng.choice([name] * 40 + ["short", str(i)]))
         garbage = {"raw": bytes(rng.randrange(256) for _ in range(40))}
         values.append(garbage if i % 4 == 0 else value())
     for at in range(0, count, 100):

@@ -51,10 +51,8 @@ def test_a_thousand_hostile_announcements_do_not_break_it(
     done = inspect(three_servers, tmp_path / "flooded.toml")
     assert done.returncode == 0, done.stderr
     problem = load_scenario(tmp_path / "flooded.toml").problem
-    ids = {s.id for s in problem.servers}
-    assert set(three_servers.peers.values()) <= ids
-    rates = [s.inference_rps or 0.0 for s in problem.servers]
-    assert max(rates) <= 3_000.0
+    # Only who answers counts, so nothing of the flood is left to steer a planner.
+    assert {s.id for s in problem.servers} == set(three_servers.peers.values())
     assert "warning:" in done.stderr
 
 
