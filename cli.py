@@ -16,6 +16,7 @@ COMMANDS = {
     "compare": "Run methods side by side on the same requests with equal constants.",
     "verify": "Re-check a plan, also one edited by hand, without a solver.",
     "explain": "Show where the time of a route goes, and why not the alternatives.",
+    "whatif": "Show what happens if servers join, leave or fail, if load or network change.",
     "calibrate": "Fit a device profile to measured block times.",
     "scenario": "Validate, generate and show scenario files.",
     "swarm": "Read, serve and route a live PETALS swarm by a plan.",

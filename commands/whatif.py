@@ -1,0 +1,135 @@
+"""``swarmplan whatif``: what happens if servers, load or network change."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from .. import render
+from .shared import ADMISSIONS, FILE, common_options, handle_errors, load, scenario_argument
+
+if TYPE_CHECKING:
+    from ..simulator.engine import Admission
+    from ..whatif.edits import Edit
+
+#: Option, metavar, help; in the order in which they are applied.
+EDITS = (
+    ("add-server", "FIELDS", "id=NAME,device=TYPE,lat=..,lon=.. or id=NAME,like=SERVER"),
+    ("remove", "NAME", "A server, a count group or a region leaves"),
+    ("move", "SERVER=PLACE", "PLACE: lat,lon, a topology node, or a machine to stand beside"),
+    ("set", "PATH=VALUE", "Any field: servers.ID.memory_gb=24, network.step_overhead_ms=5"),
+    ("scale-load", "[CLIENT=]FACTOR", "Multiply the arrival rate"),
+    ("rtt-scale", "FACTOR", "Multiply every round-trip time"),
+)
+
+
+def edit_options(command: click.decorators.FC) -> click.decorators.FC:
+    """One repeatable option per kind of edit."""
+    for name, metavar, text in reversed(EDITS):
+        command = click.option(
+            f"--{name}", metavar=metavar, multiple=True, help=f"{text} (repeat)."
+        )(command)
+    return command
+
+
+def edits_of(given: dict[str, tuple[str, ...]]) -> list[Edit]:
+    """Edits of the options, in the order of the table above."""
+    from ..whatif import edits
+
+    make = {
+        "add_server": edits.add,
+        "remove": edits.remove,
+        "move": edits.move,
+        "set": edits.set_value,
+        "scale_load": edits.scale_load,
+        "rtt_scale": edits.rtt_scale,
+    }
+    return [make[name](text) for name in make for text in given[name]]
+
+
+@click.command()
+@scenario_argument
+@edit_options
+@click.option(
+    "--fail", multiple=True, metavar="NAME", help="A server or region drops out (repeat)."
+)
+@click.option("--keep", is_flag=True, help="Show also what happens while no server moves blocks.")
+@click.option("--each-server", is_flag=True, help="Rank the servers by what is lost without each.")
+@click.option("--method", default="auto", show_default=True, help="Placement method.")
+@click.option("--router", help="Router in place of the method's own.")
+@click.option("--seeds", type=click.IntRange(1), default=3, show_default=True)
+@click.option("-o", "--output", type=FILE, help="Write the edited scenario.")
+@click.option(
+    "--requests", type=click.IntRange(1), help="Requests to simulate [scenario's own number]."
+)
+@click.option("--admission", type=click.Choice(ADMISSIONS), default="retry", show_default=True)
+@common_options
+@handle_errors
+def command(
+    scenario: Path,
+    fail: tuple[str, ...],
+    keep: bool,
+    each_server: bool,
+    method: str,
+    router: str | None,
+    seeds: int,
+    output: Path | None,
+    requests: int | None,
+    admission: Admission,
+    seed: int,
+    as_json: bool,
+    quiet: bool,
+    **edit_texts: tuple[str, ...],
+) -> None:
+    """What happens if servers join, leave, move or fail, if load or distances change.
+
+    Edits compose; they are applied in the order of this list. The same requests are simulated
+    before and after.
+    """
+    from ..whatif import edits, tables
+    from ..whatif.change import what_if
+    from ..whatif.outcome import Study
+    from ..whatif.worth import rank_servers
+
+    loaded = load(scenario)
+    chosen = edits_of(edit_texts)
+    study = Study(
+        method=method,
+        router=router,
+        seeds=tuple(range(seed, seed + seeds)),
+        requests=requests,
+        admission=admission,
+    )
+    if output is not None:
+        _write(output, scenario, chosen)
+    if each_server:
+        edited = edits.apply(loaded, chosen)
+        with render.progress("without", quiet=quiet) as report:
+            base, found = rank_servers(edited, study, on_progress=report)
+        if as_json:
+            render.print_json(tables.worth_document(base, found))
+        else:
+            tables.print_worth(base, found)
+        return
+    if not chosen and not fail:
+        raise click.UsageError("nothing to change: give an edit, --fail or --each-server")
+    change = what_if(loaded, chosen, study, fail=fail, keep=keep)
+    if as_json:
+        render.print_json(tables.change_document(change))
+    else:
+        tables.print_change(change)
+
+
+def _write(output: Path, scenario: Path, chosen: list[Edit]) -> None:
+    """The edited file; load and distance factors have no field there and are left out."""
+    from ..scenarios.files import parse_file
+    from ..scenarios.generate import write_document
+    from ..whatif.edits import edited_document
+
+    write_document(output, edited_document(parse_file(scenario), chosen))
+    render.note(f"wrote {output}")
+    for edit in chosen:
+        if edit.document is None:
+            render.note(f"not in the file, which has no field for it: {edit.text}")

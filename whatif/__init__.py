@@ -1,0 +1,1 @@
+"""What if: edits of a scenario, their effect, the worth of servers, sweeps, sizing, grouping."""

@@ -1,0 +1,202 @@
+"""Servers of a scenario document: found, unrolled, added and taken out, with their measured times.
+
+A document here is the plain data of a scenario file (``scenarios.files.parse_file``). Functions
+change the document that they are given; ``edits.apply`` hands them a copy.
+"""
+
+from __future__ import annotations
+
+import copy
+import difflib
+from collections.abc import Iterable
+from typing import Any
+
+from ..core.errors import ScenarioError
+
+Document = dict[str, Any]
+Entry = dict[str, Any]
+#: What says where a machine stands.
+PLACE = ("lat", "lon", "node", "region", "last_mile_ms")
+
+
+def servers_of(document: Document) -> list[Entry]:
+    """The list of servers, editable."""
+    found = document.get("servers", [])
+    return found if isinstance(found, list) else []
+
+
+def clients_of(document: Document) -> list[Entry]:
+    """The list of clients, editable."""
+    found = document.get("clients", [])
+    return found if isinstance(found, list) else []
+
+
+def size_of(entry: Entry) -> int:
+    """How many machines an entry stands for."""
+    count = entry.get("count", 1)
+    return count if isinstance(count, int) else 1
+
+
+def ids_of(entry: Entry) -> list[str]:
+    """The ids of the machines of one entry: its own, or ``id-0``, ``id-1`` ..."""
+    name = str(entry.get("id"))
+    return [name] if size_of(entry) == 1 else [f"{name}-{i}" for i in range(size_of(entry))]
+
+
+def members(document: Document, name: str, option: str) -> list[str]:
+    """Ids of the servers that a name stands for: a server, a ``count`` group or a region.
+
+    Raises
+    ------
+    ScenarioError
+        If it names none, with the nearest names.
+    """
+    groups: dict[str, list[str]] = {}
+    for entry in servers_of(document):
+        ids = ids_of(entry)
+        for key in (str(entry.get("region", "")), str(entry.get("id")), *ids):
+            mine = [key] if key in ids else ids
+            groups.setdefault(key, [])
+            groups[key] += [i for i in mine if i not in groups[key]]
+    groups.pop("", None)
+    if name not in groups:
+        near = difflib.get_close_matches(name, groups, n=3) or list(groups)[:8]
+        message = f"no server, group or region {name!r}; there are {', '.join(near)}"
+        raise ScenarioError.single(option, message)
+    return groups[name]
+
+
+def unroll(document: Document, wanted: Iterable[str]) -> None:
+    """Turn the ``count`` groups of some servers into entries of their own.
+
+    Raises
+    ------
+    ScenarioError
+        Where a CSV of round-trip times names the group: its servers share one row there.
+    """
+    names = set(wanted)
+    entries: list[Entry] = []
+    for entry in servers_of(document):
+        ids = ids_of(entry)
+        if len(ids) == 1 or not names & set(ids):
+            entries.append(entry)
+            continue
+        if document.get("network", {}).get("rtt_csv"):
+            raise ScenarioError.single(
+                f"servers.{entry['id']}",
+                "is one server of a group whose round-trip times come from a CSV: give every "
+                "server an entry and a row of its own to edit it alone",
+            )
+        rest = {key: value for key, value in entry.items() if key != "count"}
+        entries += [{**copy.deepcopy(rest), "id": name} for name in ids]
+        _spread_events(document, str(entry["id"]), ids)
+    document["servers"] = entries
+
+
+def _spread_events(document: Document, group: str, ids: list[str]) -> None:
+    events = []
+    for event in document.get("events", []):
+        hit = ids if event.get("server") == group else [None]
+        events += [event if name is None else {**event, "server": name} for name in hit]
+    if events:
+        document["events"] = events
+
+
+def entry_named(document: Document, name: str, option: str) -> Entry:
+    """The entry of one server, unrolled so that it can be edited alone."""
+    found = members(document, name, option)
+    if found != [name]:
+        message = f"{name!r} stands for {len(found)} servers; name one of them: {found[0]!r} ..."
+        raise ScenarioError.single(option, message)
+    unroll(document, found)
+    return next(e for e in servers_of(document) if e["id"] == name)
+
+
+def row_of(document: Document, name: str) -> int | None:
+    """Row of a client or server in ``network.rtt_ms``: the clients, then the servers."""
+    ids = [str(c.get("id")) for c in clients_of(document)]
+    if name in ids:
+        return ids.index(name)
+    unrolled = [i for e in servers_of(document) for i in ids_of(e)]
+    return len(ids) + unrolled.index(name) if name in unrolled else None
+
+
+def remove_servers(document: Document, names: list[str], option: str) -> None:
+    """Take servers out, with their rows, their events and the regions that become empty."""
+    unroll(document, names)
+    matrix = document.get("network", {}).get("rtt_ms")
+    if matrix is not None:
+        gone = {row_of(document, name) for name in names}
+        document["network"]["rtt_ms"] = [
+            [value for j, value in enumerate(line) if j not in gone]
+            for i, line in enumerate(matrix)
+            if i not in gone
+        ]
+    left = [e for e in servers_of(document) if e["id"] not in names]
+    if not left:
+        raise ScenarioError.single(option, "no server is left")
+    document["servers"] = left
+    _drop_lost_references(document)
+
+
+def _drop_lost_references(document: Document) -> None:
+    """Events and region tables may not name what no longer exists."""
+    ids = {i for e in servers_of(document) for i in (str(e["id"]), *ids_of(e))}
+    regions = {str(e.get("region", "")) for e in servers_of(document)}
+    if "events" in document:
+        document["events"] = [
+            event
+            for event in document["events"]
+            if (event["server"] in ids if "server" in event else event.get("region") in regions)
+        ]
+    table = document.get("network", {}).get("region_rtt_ms")
+    if table is not None:
+        known = regions | {str(c.get("region", "")) for c in clients_of(document)}
+        document["network"]["region_rtt_ms"] = {
+            a: kept
+            for a, row in table.items()
+            if a in known and (kept := {b: ms for b, ms in row.items() if b in known})
+        }
+
+
+def add_server(document: Document, entry: Entry, like: str | None, option: str) -> None:
+    """Append a server; ``like`` names the client or server whose measured times it takes.
+
+    Raises
+    ------
+    ScenarioError
+        Where the scenario has a full matrix of measured times and ``like`` names nothing in it.
+    """
+    matrix = document.get("network", {}).get("rtt_ms")
+    if matrix is not None:
+        row = None if like is None else row_of(document, like)
+        if row is None:
+            raise ScenarioError.single(
+                option,
+                "round-trip times of this scenario are a measured matrix: add like=ID, the client "
+                "or server beside which the new one stands",
+            )
+        for _ in range(size_of(entry)):
+            for line in matrix:
+                line.append(line[row])
+            matrix.append(list(matrix[row]))
+    servers_of(document).append(entry)
+
+
+def stand_at(document: Document, entry: Entry, beside: str) -> None:
+    """Give a server the place, the last mile and the measured times of another machine."""
+    other = next(
+        (e for e in (*clients_of(document), *servers_of(document)) if beside in ids_of(e)), None
+    )
+    assert other is not None
+    for key in PLACE:
+        entry.pop(key, None)
+        if key in other:
+            entry[key] = other[key]
+    matrix = document.get("network", {}).get("rtt_ms")
+    mine, theirs = row_of(document, str(entry["id"])), row_of(document, beside)
+    if matrix is not None and mine is not None and theirs is not None:
+        matrix[mine] = list(matrix[theirs])
+        for line in matrix:
+            line[mine] = line[theirs]
+        matrix[mine][mine] = 0.0
