@@ -1,0 +1,254 @@
+"""The best plan for every number of moves from the plan in force.
+
+Exhaustive where that is possible, else a beam search over moves of single servers, with the
+moves towards other plans among them, and re-optimisation of the servers that moved.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import combinations, product
+
+import numpy as np
+
+from ..core.plan import Placement
+from ..core.problem import Problem
+from ..perfmodel.memory import blocks_that_fit
+from .migration import order_moves
+from .repair import Spans, spans_of
+
+#: Up to so many plans within the budget all of them are tried.
+EXHAUSTIVE_PLANS = 4_000
+#: Plans of each number of moves from which the next number is reached.
+BEAM = 3
+#: Above this many spans in all, servers are tried at edges of present and wanted spans only.
+MANY_SPANS = 1_200
+#: A target is approached by the best next move up to this many moves, else in migration order.
+GREEDY_MOVES = 24
+
+#: What is wrong with a plan first, then its price; smaller is better.
+Key = tuple[int, int, float]
+Span = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Frontier:
+    """``best[k]`` = the best plan found with at most k moves; ``proven``: none is better."""
+
+    best: tuple[Placement, ...]
+    proven: bool
+
+
+@dataclass(slots=True)
+class Search:
+    """One search: what is tried and remembered (mutable: counts its evaluations)."""
+
+    problem: Problem
+    current: Placement
+    key: Callable[[Placement], Key]
+    left: int
+    spans: Spans = field(init=False)
+    movable: list[int] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.spans = spans_of(self.problem)
+        can = (self.spans.width > 0) | self.spans.pinned
+        self.movable = np.flatnonzero(can).tolist()
+
+    def score(self, placement: Placement) -> Key:
+        """The key of a plan, counted."""
+        self.left -= 1
+        return self.key(placement)
+
+    def moved(self, placement: Placement) -> list[int]:
+        """Servers whose span is not the present one."""
+        old = self.current
+        return np.flatnonzero((placement.start != old.start) | (placement.end != old.end)).tolist()
+
+    def put(self, placement: Placement, server: int, span: Span) -> Placement:
+        """The placement with one span changed; its pool is the memory that is left."""
+        start, end = placement.start.copy(), placement.end.copy()
+        cache = placement.cache_bytes.copy()
+        start[server], end[server] = span if span[1] > span[0] else (0, 0)
+        blocks = int(end[server] - start[server])
+        if (start[server], end[server]) == (
+            self.current.start[server],
+            self.current.end[server],
+        ):
+            cache[server] = self.current.cache_bytes[server]
+        else:
+            spare = int(
+                self.problem.memory_bytes[server] - blocks * self.problem.block_bytes[server]
+            )
+            cache[server] = max(0, spare) if blocks else 0
+        return Placement(start=start, end=end, cache_bytes=cache)
+
+    def allowed(self, server: int, span: Span) -> bool:
+        """Whether a server may host a span, with room for one session."""
+        spans = self.spans
+        if spans.pinned[server]:
+            return span == (int(spans.start[server]), int(spans.end[server]))
+        size = span[1] - span[0]
+        return size <= int(spans.width[server]) and bool(spans.allowed[server, slice(*span)].all())
+
+    def all_spans(self, server: int) -> list[Span]:
+        """Every other span that a server could host, none included."""
+        length = self.problem.model.num_blocks
+        every = [(s, e) for s in range(length) for e in range(s + 1, length + 1)]
+        now = (int(self.current.start[server]), int(self.current.end[server]))
+        return [s for s in [(0, 0), *every] if s != now and self.allowed(server, s)]
+
+
+def frontier(
+    problem: Problem,
+    current: Placement,
+    key: Callable[[Placement], Key],
+    *,
+    targets: Sequence[Placement] = (),
+    budget: int,
+    sessions: int = 1,
+    evaluations: int = 3_000,
+) -> Frontier:
+    """The best plans with 0, 1 ... ``budget`` moves.
+
+    Parameters
+    ----------
+    key : what a plan is judged by.
+    targets : plans to approach; one within the budget is tried as a whole.
+    sessions : concurrent sessions for which spans of the search leave memory.
+    evaluations : most plans to evaluate where not all are tried.
+    """
+    search = Search(problem, current, key, evaluations)
+    budget = min(budget, len(search.movable))
+    everything = _all_plans(search, budget)
+    if everything is not None:
+        return _exhaustive(search, everything, budget)
+    windows = _windows(search, targets, sessions)
+    prefixes = [_prefixes(search, t, budget) for t in targets]
+    best = [(key(current), current)]
+    beam = [best[0]]
+    for moves in range(1, budget + 1):
+        grown = {
+            p.start.tobytes() + p.end.tobytes(): (k, p) for k, p in _grown(search, beam, windows)
+        }
+        for prefix in prefixes:
+            if moves in prefix:
+                found = prefix[moves]
+                grown[found[1].start.tobytes() + found[1].end.tobytes()] = found
+        if not grown and not any(m > moves for prefix in prefixes for m in prefix):
+            best += [best[-1]] * (budget + 1 - len(best))
+            break
+        beam = sorted(grown.values(), key=lambda f: f[0])[:BEAM]
+        if beam:
+            beam[0] = _polished(search, beam[0], windows)
+        best.append(min([best[-1], *beam], key=lambda f: f[0]))
+    return Frontier(best=tuple(p for _, p in best), proven=False)
+
+
+def _all_plans(search: Search, budget: int) -> dict[int, list[Span]] | None:
+    """Every span of every server, None when they make too many plans."""
+    length = search.problem.model.num_blocks
+    if len(search.movable) * length * (length + 1) // 2 > EXHAUSTIVE_PLANS:
+        return None
+    spans = {j: search.all_spans(j) for j in search.movable}
+    counts = [1] + [0] * budget
+    for options in spans.values():
+        for k in range(budget, 0, -1):
+            counts[k] += counts[k - 1] * len(options)
+    return spans if sum(counts) <= EXHAUSTIVE_PLANS else None
+
+
+def _exhaustive(search: Search, spans: dict[int, list[Span]], budget: int) -> Frontier:
+    best = [(search.score(search.current), search.current)]
+    for moves in range(1, budget + 1):
+        found = [best[-1]]
+        for servers in combinations(spans, moves):
+            for chosen in product(*(spans[j] for j in servers)):
+                placement = search.current
+                for j, span in zip(servers, chosen, strict=True):
+                    placement = search.put(placement, j, span)
+                found.append((search.score(placement), placement))
+        best.append(min(found, key=lambda f: f[0]))
+    return Frontier(best=tuple(p for _, p in best), proven=True)
+
+
+def _windows(search: Search, targets: Sequence[Placement], sessions: int) -> dict[int, list[Span]]:
+    """Spans worth trying for each server: useful sizes, everywhere or at the edges of spans."""
+    length, current = search.problem.model.num_blocks, search.current
+    fit = blocks_that_fit(search.problem, sessions)
+    plans = (current, *targets)
+    many = len(search.movable) * length > MANY_SPANS
+    edges = {0, length, *(int(v) for p in plans for a in (p.start, p.end) for v in np.unique(a))}
+    found = {}
+    for j in search.movable:
+        sizes = {int(fit[j]), *(int(p.num_blocks[j]) for p in plans)} - {0}
+        begins = {e - m for e in edges for m in (0, *sizes)} if many else set(range(length))
+        spans = {(s, s + m) for s in begins for m in sizes if s >= 0 and s + m <= length}
+        spans |= {(0, 0), *((int(p.start[j]), int(p.end[j])) for p in targets)}
+        now = (int(current.start[j]), int(current.end[j]))
+        found[j] = [s for s in sorted(spans) if s != now and search.allowed(j, s)]
+    return found
+
+
+def _grown(
+    search: Search, beam: Sequence[tuple[Key, Placement]], windows: dict[int, list[Span]]
+) -> Iterator[tuple[Key, Placement]]:
+    """Every plan of one move more."""
+    for _, placement in beam:
+        done = set(search.moved(placement))
+        for j, spans in windows.items():
+            if j in done:
+                continue
+            for span in spans:
+                if search.left <= 0:
+                    return
+                tried = search.put(placement, j, span)
+                yield search.score(tried), tried
+
+
+def _prefixes(search: Search, target: Placement, budget: int) -> dict[int, tuple[Key, Placement]]:
+    """Plans on the way to a target by their number of moves."""
+    rows = [j for j in search.moved(target) if j in search.movable]
+    spans = {j: (int(target.start[j]), int(target.end[j])) for j in rows}
+    placement = search.current
+    found: dict[int, tuple[Key, Placement]] = {}
+    if len(rows) <= GREEDY_MOVES:
+        left = list(rows)
+        while left and len(found) < budget:
+            tried = [
+                (search.score(p), j, p) for j in left for p in [search.put(placement, j, spans[j])]
+            ]
+            key, chosen, placement = min(tried, key=lambda t: (t[0], t[1]))
+            left.remove(chosen)
+            found[len(found) + 1] = (key, placement)
+        return found
+    order = order_moves(search.problem, search.current, target, np.ones(search.problem.num_servers))
+    wanted = {round(m) for m in np.geomspace(1, min(len(rows), budget), 24)}
+    for count, move in enumerate((m for m in order.moves if m.server in spans), start=1):
+        if count > budget:
+            break
+        placement = search.put(placement, move.server, spans[move.server])
+        if count in wanted:
+            found[count] = (search.score(placement), placement)
+    return found
+
+
+def _polished(
+    search: Search, start: tuple[Key, Placement], windows: dict[int, list[Span]]
+) -> tuple[Key, Placement]:
+    """Move the servers that move anyway to better spans, until none is."""
+    best = start
+    improved = True
+    while improved and search.left > 0:
+        improved = False
+        for j in search.moved(best[1]):
+            for span in windows.get(j, ()):
+                if search.left <= 0:
+                    break
+                tried = search.put(best[1], j, span)
+                found = (search.score(tried), tried)
+                if found[0] < best[0] and math.isfinite(found[0][2]):
+                    best, improved = found, True
+    return best

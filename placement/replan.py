@@ -1,0 +1,406 @@
+"""Re-planning: the best plan within a move budget, and whether going there pays.
+
+Every number of moves has its best plan; each is priced with its migration: request-seconds with
+servers missing while they load, generations cut off, and the time after it until the horizon.
+Staying is one of the options, so a gain that does not repay its cost is refused. docs/replan.md.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+
+from ..core.constraints import unmet
+from ..core.errors import HeuristicFailedError
+from ..core.plan import Placement
+from ..core.problem import Problem
+from ..perfmodel.latency import hop_cost
+from .frontier import Frontier, Key, frontier
+from .load import Evaluate, Service, Stage, draining_s, remembering, request_seconds
+from .loading import Loading
+from .repair import repaired
+from .schedule import Schedule, phases, schedule
+from .sessions import target_sessions
+
+#: What a session does whose server moves: PETALS as published never recovers it, so the client
+#: starts again; a repaired client sends its inputs again to the server that takes over.
+Replay = Literal["restart", "prefill"]
+#: (seconds, requests per second) one after the other.
+Forecast = Sequence[tuple[float, float]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """On what terms moves are weighed.
+
+    Attributes
+    ----------
+    horizon_s : for how long the new plan is expected to serve this load.
+    budget : most servers that may move; None = all.
+    margin : a gain must exceed its cost by this share: hysteresis beside the cost itself.
+    parallel : most servers that move at a time; None = as many as it pays to.
+    forecast : expected load; None = the workload's rate over the horizon. Overrides it if given.
+    evaluations : most plans that the search evaluates.
+    """
+
+    horizon_s: float = 24 * 3600.0
+    budget: int | None = None
+    margin: float = 0.0
+    loading: Loading = field(default_factory=Loading)
+    replay: Replay = "restart"
+    parallel: int | None = None
+    forecast: Forecast | None = None
+    evaluations: int = 3_000
+
+    def stages(self, problem: Problem) -> tuple[tuple[float, float], ...]:
+        """The forecast that is in force."""
+        if self.forecast is not None:
+            return tuple(self.forecast)
+        return ((self.horizon_s, problem.workload.rate_per_s),)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Option:
+    """The best plan of at most so many moves, priced in request-seconds until the horizon.
+
+    Attributes
+    ----------
+    requests : mean number of requests in the swarm at the load expected first.
+    rate_per_s : highest load it sustains.
+    stay, settled, total : request-seconds of the plan in force, of this one if it were in force at
+        once, of going there (servers missing, lost generations) and then being there; infinite
+        when a load is never served.
+    lost_sessions : expected number of generations cut off.
+    dark_blocks, violations : what stays wrong with it.
+    """
+
+    placement: Placement
+    migration: Schedule
+    requests: float
+    rate_per_s: float
+    stay: float
+    settled: float
+    total: float
+    lost_sessions: float
+    dark_blocks: int = 0
+    violations: int = 0
+
+    @property
+    def moves(self) -> int:
+        """Servers that move."""
+        return len(self.migration.steps)
+
+    @property
+    def gain(self) -> float:
+        """What it would save if the swarm were there at once."""
+        return _less(self.stay, self.settled)
+
+    @property
+    def cost(self) -> float:
+        """What going there adds."""
+        return _less(self.total, self.settled)
+
+    @property
+    def net(self) -> float:
+        """Gain less cost."""
+        return _less(self.stay, self.total)
+
+    @property
+    def sound(self) -> bool:
+        """Whether every block is served and every demand met."""
+        return not (self.dark_blocks or self.violations)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replan:
+    """The decision.
+
+    Attributes
+    ----------
+    before : the plan in force as far as the swarm can hold it, ``moves`` = 0.
+    chosen : the option to take; ``before`` itself when nothing pays.
+    best : the best plan within the budget, whether or not it pays.
+    options : the best plan of every number of moves, distinct ones only.
+    worth : whether to move.
+    forced : the plan in force cannot stay (dark blocks, broken constraints).
+    proven : no plan within the budget has a better figure than ``best``.
+    reasons : why, in sentences.
+    """
+
+    before: Option
+    chosen: Option
+    best: Option
+    options: tuple[Option, ...]
+    worth: bool
+    forced: bool
+    proven: bool
+    horizon_s: float
+    reasons: tuple[str, ...]
+
+    @property
+    def break_even_s(self) -> float:
+        """Seconds after which the best plan has repaid its migration at its mean gain."""
+        if self.best.gain <= 0:
+            return math.inf
+        return self.horizon_s * self.best.cost / self.best.gain
+
+
+def replan(
+    problem: Problem,
+    current: Placement,
+    *,
+    targets: Sequence[Placement] = (),
+    terms: Terms | None = None,
+    evaluate: Evaluate | None = None,
+    seed: int = 0,
+) -> Replan:
+    """Whether, where and how to move.
+
+    Parameters
+    ----------
+    current : the plan in force; spans that no longer fit their server count as not served.
+    targets : plans made for the present problem, as directions for the search.
+    evaluate : remembers how placements serve; give the same one to several calls.
+
+    Raises
+    ------
+    HeuristicFailedError
+        If the plan in force cannot stay and no plan within the budget mends it.
+    """
+    asked = terms or Terms()
+    weigh = _Weigh(problem, standing(problem, current), asked, evaluate or remembering(problem))
+    budget = problem.num_servers if asked.budget is None else asked.budget
+    sessions = target_sessions(problem)
+    start, end = repaired(problem, weigh.current, sessions, seed=seed)
+    repair = Placement.of(problem, list(zip(start.tolist(), end.tolist(), strict=True)))
+    found = frontier(
+        problem,
+        weigh.current,
+        weigh.key,
+        targets=(repair, *targets),
+        budget=budget,
+        sessions=sessions,
+        evaluations=asked.evaluations,
+    )
+    options = weigh.options(found)
+    return _decided(problem, options, found, asked, budget)
+
+
+def standing(problem: Problem, current: Placement) -> Placement:
+    """What of a plan the servers can hold: spans beyond the memory are gone, pools shrink."""
+    left = problem.memory_bytes - problem.block_bytes * current.num_blocks
+    fits = (left >= 0) & (current.num_blocks <= problem.max_blocks)
+    fits &= current.end <= problem.model.num_blocks
+    return Placement(
+        start=np.where(fits, current.start, 0),
+        end=np.where(fits, current.end, 0),
+        cache_bytes=np.where(fits, np.minimum(current.cache_bytes, np.maximum(left, 0)), 0),
+    )
+
+
+class _Weigh:
+    """Prices of plans and of ways to them."""
+
+    def __init__(
+        self, problem: Problem, current: Placement, terms: Terms, evaluate: Evaluate
+    ) -> None:
+        self.current = current
+        self._problem = problem
+        self._terms = terms
+        self._evaluate = evaluate
+        self._loads = terms.stages(problem)
+
+    def key(self, placement: Placement) -> Key:
+        """Broken demands, dark blocks, request-seconds if the plan were in force now."""
+        broken = sum(1 for _ in unmet(self._problem, placement))
+        dark = int((placement.coverage(self._problem.model.num_blocks) == 0).sum())
+        return broken, dark, self._settled(placement)
+
+    def options(self, found: Frontier) -> list[Option]:
+        """The distinct plans of a frontier, priced; the first is to stay."""
+        options: list[Option] = []
+        for placement in found.best:
+            same = options and all(
+                np.array_equal(getattr(options[-1].placement, a), getattr(placement, a))
+                for a in ("start", "end")
+            )
+            if not same:
+                options.append(self._option(placement))
+        return options
+
+    def _option(self, placement: Placement) -> Option:
+        away = self._terms.loading.away_s(self._problem, self.current, placement)
+        widths = [self._terms.parallel]
+        if self._terms.parallel is None and np.count_nonzero(away) > 1:
+            widths.append(1)
+        tried = [schedule(self._problem, self.current, placement, away, parallel=w) for w in widths]
+        priced = [(self._total(placement, s), i) for i, s in enumerate(tried)]
+        (total, lost), which = min(priced)
+        broken, dark, settled = self.key(placement)
+        service = self._evaluate(placement)
+        return Option(
+            placement=placement,
+            migration=tried[which],
+            requests=service.requests(self._loads[0][1]),
+            rate_per_s=service.rate_per_s,
+            stay=self._settled(self.current),
+            settled=settled,
+            total=total,
+            lost_sessions=lost,
+            dark_blocks=dark,
+            violations=broken,
+        )
+
+    def _settled(self, placement: Placement) -> float:
+        """Request-seconds over the forecast when the plan is in force all the time."""
+        service = self._evaluate(placement)
+        total, backlog = request_seconds((t, service, load) for t, load in self._loads)
+        return total + draining_s(backlog, service)
+
+    def _total(self, placement: Placement, way: Schedule) -> tuple[float, float]:
+        """Request-seconds with the migration, and the sessions that it cuts off."""
+        served = [
+            (end - begin, self._evaluate(spans))
+            for begin, end, spans in phases(way, self.current, placement)
+        ]
+        after = self._evaluate(placement)
+        # A migration that outlasts the forecast still has to end before its backlog can drain.
+        over_s = max(0.0, way.duration_s - sum(seconds for seconds, _ in self._loads))
+        loads = [*self._loads, (over_s, 0.0)]
+        total, backlog = request_seconds(_along([*served, (math.inf, after)], loads))
+        lost, lost_s = self._lost(way)
+        return total + draining_s(backlog, after) + lost_s, lost
+
+    def _lost(self, way: Schedule) -> tuple[float, float]:
+        """Sessions cut off, and the request-seconds that their replay takes.
+
+        Each move cuts what runs through its server in the plan in force. A restarted generation
+        has on average done half of its work.
+        """
+        now = self._evaluate(self.current)
+        at = now.sessions_at(self._loads[0][1], self._problem.num_servers)
+        lost = sum(float(at[s.server]) for s in way.steps)
+        if self._terms.replay == "restart":
+            return lost, lost * 0.5 * now.mean_service_s
+        return lost, sum(float(at[s.server]) * self._prefill_s(s.server) for s in way.steps)
+
+    def _prefill_s(self, server: int) -> float:
+        """Seconds to send prompt and half of the output through the blocks of one server again."""
+        plan = self._problem.planning
+        tokens = plan.prompt_tokens + plan.output_tokens // 2
+        costs = [hop_cost(self._problem, c, tokens, 1) for c in range(len(self._problem.clients))]
+        hop = float(np.mean([c.prefill_hop_s[server] for c in costs]))
+        return hop + float(costs[0].prefill_block_s[server]) * int(self.current.num_blocks[server])
+
+
+def _less(a: float, b: float) -> float:
+    """a - b, 0 when both are infinite."""
+    return 0.0 if a == b else a - b
+
+
+def _along(
+    served: Iterable[tuple[float, Service]], loads: Iterable[tuple[float, float]]
+) -> Iterable[Stage]:
+    """Stages of equal service and load; ends with the loads."""
+    services = iter(served)
+    left, service = next(services)
+    for seconds, load in loads:
+        while seconds > 0:
+            if left <= 0:
+                left, service = next(services)
+                continue
+            step = min(left, seconds)
+            yield step, service, load
+            left, seconds = left - step, seconds - step
+
+
+def _decided(
+    problem: Problem, options: list[Option], found: Frontier, terms: Terms, budget: int
+) -> Replan:
+    before, best = options[0], options[-1]
+    forced = not before.sound
+    sound = [o for o in options if o.sound]
+    if forced and not sound:
+        raise HeuristicFailedError(
+            f"the plan in force leaves {before.dark_blocks} blocks dark and breaks "
+            f"{before.violations} demands; no plan within {budget} moves was found that mends it, "
+            f"{'and there is none' if found.proven else 'with no proof that none does'}: allow "
+            "more moves"
+        )
+    paying = sound if forced else [o for o in sound[1:] if _pays(o, terms.margin)]
+    chosen = min(paying, key=lambda o: (o.total, o.moves), default=before)
+    horizon = sum(seconds for seconds, _ in terms.stages(problem))
+    return Replan(
+        before=before,
+        chosen=chosen,
+        best=best,
+        options=tuple(options),
+        worth=chosen is not before,
+        forced=forced,
+        proven=found.proven,
+        horizon_s=horizon,
+        reasons=tuple(_reasons(problem, before, chosen, best, forced=forced, margin=terms.margin)),
+    )
+
+
+def _pays(option: Option, margin: float) -> bool:
+    """Whether the gain repays the cost with the margin, rounding aside."""
+    if math.isinf(option.gain):
+        return option.gain > 0 and option.total < math.inf
+    slack = 1e-9 * max(abs(option.stay), 1e-12)
+    return option.gain - (1.0 + margin) * option.cost > slack
+
+
+def _reasons(
+    problem: Problem, before: Option, chosen: Option, best: Option, *, forced: bool, margin: float
+) -> Iterable[str]:
+    """Why it was decided so."""
+    if before.dark_blocks:
+        yield f"{before.dark_blocks} blocks are dark now: the swarm serves nobody until repaired"
+    if before.violations:
+        yield f"the plan in force breaks {before.violations} demands on placements"
+    if best.moves == 0:
+        yield "no plan within the budget is better than the one in force"
+    elif chosen is before:
+        asked = f" with a margin of {margin:.0%}" if margin else ""
+        yield (
+            f"refused: the best plan ({best.moves} moves) would save {best.gain:.4g} "
+            f"request-seconds until the horizon, going there costs {best.cost:.4g}{asked}"
+        )
+    elif not forced:
+        yield (
+            f"{chosen.moves} moves save {chosen.gain:.4g} request-seconds until the horizon and "
+            f"cost {chosen.cost:.4g}"
+        )
+        if chosen is not best:
+            yield f"going on to {best.moves} moves costs more than it saves"
+    for gap in chosen.migration.dark:
+        yield (
+            f"{_named(gap.blocks)} dark for {gap.end_s - gap.begin_s:.1f} s: "
+            + (
+                "no schedule of these moves is dark for less"
+                if chosen.migration.proven
+                else "no better schedule was found"
+            )
+        )
+    if chosen.rate_per_s < problem.workload.rate_per_s:
+        yield (
+            f"overload: the plan sustains {chosen.rate_per_s:.4g} requests/s of "
+            f"{problem.workload.rate_per_s:.4g}"
+        )
+
+
+def _named(blocks: Sequence[int]) -> str:
+    """Blocks as ranges."""
+    parts: list[list[int]] = []
+    for b in blocks:
+        if parts and parts[-1][1] == b:
+            parts[-1][1] = b + 1
+        else:
+            parts.append([b, b + 1])
+    spans = ", ".join(f"[{a}, {e})" for a, e in parts)
+    return f"blocks {spans}"

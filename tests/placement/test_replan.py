@@ -1,0 +1,235 @@
+"""Re-planning: exact on tiny swarms, refusals, repairs, prices checked by hand."""
+
+import itertools
+import math
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from swarmplan.core.errors import HeuristicFailedError
+from swarmplan.core.plan import Placement
+from swarmplan.core.problem import Problem
+from swarmplan.perfmodel.memory import blocks_that_fit
+from swarmplan.placement import frontier as frontier_module
+from swarmplan.placement.chains import chain_plans
+from swarmplan.placement.load import draining_s, remembering, request_seconds
+from swarmplan.placement.loading import Loading
+from swarmplan.placement.replan import Terms, replan, standing
+
+#: Moves that take no time and cut nothing: the figures of plans alone decide.
+FREE = Loading(reload="new blocks", restart_s=0.0)
+
+
+def at_rate(problem: Problem, rate: float) -> Problem:
+    each = rate / len(problem.workload.classes)
+    classes = tuple(replace(c, rate_per_s=each) for c in problem.workload.classes)
+    return replace(problem, workload=replace(problem.workload, classes=classes))
+
+
+def quick(problem: Problem) -> Problem:
+    """The same swarm with links on which loading takes next to no time."""
+    servers = tuple(
+        replace(s, download_bytes_per_s=1e12, disk_bytes_per_s=1e12) for s in problem.servers
+    )
+    return replace(problem, servers=servers)
+
+
+def covering(problem: Problem, rng: np.random.Generator) -> Placement | None:
+    """Random spans that hold a session each and cover the model."""
+    length = problem.model.num_blocks
+    fit = blocks_that_fit(problem, 1)
+    for _ in range(200):
+        spans = []
+        for most in fit.tolist():
+            size = int(rng.integers(0, most + 1))
+            begin = int(rng.integers(0, length - size + 1))
+            spans.append((begin, begin + size))
+        made = Placement.of(problem, spans)
+        if made.coverage(length).all() and remembering(problem)(made).rate_per_s > 0:
+            return made
+    return None
+
+
+def every_plan(problem: Problem, current: Placement, budget: int) -> list[Placement]:
+    """Independent enumeration of all plans within the budget."""
+    length = problem.model.num_blocks
+    fit = blocks_that_fit(problem, 1)
+    now = list(zip(current.start.tolist(), current.end.tolist(), strict=True))
+    options = [
+        [(0, 0)] + [(s, s + m) for m in range(1, most + 1) for s in range(length - m + 1)]
+        for most in fit.tolist()
+    ]
+    found = []
+    for servers in itertools.combinations(range(len(now)), budget):
+        for chosen in itertools.product(*(options[j] for j in servers)):
+            spans = list(now)
+            for j, span in zip(servers, chosen, strict=True):
+                spans[j] = span
+            made = Placement.of(problem, spans)
+            keep = [spans[j] == now[j] for j in range(len(now))]
+            cache = np.where(keep, current.cache_bytes, made.cache_bytes)
+            found.append(replace(made, cache_bytes=cache))
+    return found
+
+
+def figure(problem: Problem, placement: Placement, horizon_s: float) -> float:
+    service = remembering(problem)(placement)
+    total, backlog = request_seconds([(horizon_s, service, problem.workload.rate_per_s)])
+    return total + draining_s(backlog, service)
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("budget", [1, 2])
+def test_the_best_plan_within_the_budget_is_that_of_exhaustive_search(
+    make_problem: Callable[..., Problem], seed: int, budget: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    problem = quick(make_problem(rng, servers=3, clients=1, length=4))
+    current = covering(problem, rng)
+    if current is None:
+        pytest.skip("this draw has no plan that covers the model")
+    found = replan(problem, current, terms=Terms(budget=budget, horizon_s=1e4, loading=FREE))
+    least = min(figure(problem, p, 1e4) for p in every_plan(problem, current, budget))
+    assert found.proven
+    assert found.best.settled == pytest.approx(least, rel=1e-12)
+    assert found.best.moves <= budget
+
+
+def test_the_beam_search_is_near_the_optimum_where_both_can_run(
+    make_problem: Callable[..., Problem], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gaps = []
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        problem = quick(make_problem(rng, servers=4, clients=1, length=3))
+        current = covering(problem, rng)
+        if current is None:
+            continue
+        terms = Terms(budget=2, horizon_s=1e4, loading=FREE)
+        with monkeypatch.context() as patch:
+            patch.setattr(frontier_module, "EXHAUSTIVE_PLANS", 10**9)
+            exact = replan(problem, current, terms=terms)
+            patch.setattr(frontier_module, "EXHAUSTIVE_PLANS", 0)
+            searched = replan(problem, current, terms=terms)
+        assert exact.proven
+        assert not searched.proven
+        gaps.append(searched.best.settled / exact.best.settled - 1)
+    assert len(gaps) >= 4
+    assert min(gaps) >= -1e-9
+    assert np.mean(gaps) < 0.02
+
+
+def test_a_gain_that_does_not_repay_its_cost_is_refused_and_a_longer_horizon_accepts_it(
+    tiny: Problem,
+) -> None:
+    links = tuple(replace(s, download_bytes_per_s=100.0) for s in tiny.servers)
+    slow_link = at_rate(replace(tiny, servers=links), 0.2)
+    current = Placement.of(slow_link, [(0, 0), (0, 3), (3, 6), (0, 0)])
+    short = replan(slow_link, current, terms=Terms(horizon_s=5.0))
+    long = replan(slow_link, current, terms=Terms(horizon_s=1e6))
+    assert not short.worth
+    assert short.chosen is short.before
+    assert any("refused" in r for r in short.reasons)
+    assert short.best.gain <= short.best.cost * (1 + 1e-9)
+    assert long.worth
+    assert long.chosen.gain > long.chosen.cost
+    assert long.break_even_s < 1e6
+
+
+def test_the_cost_of_a_lone_move_is_its_lost_service_and_the_generations_cut_off(
+    tiny: Problem,
+) -> None:
+    tiny = at_rate(tiny, 0.2)
+    current = Placement.of(tiny, [(0, 5), (0, 3), (3, 6), (3, 5)])
+    found = replan(tiny, current, terms=Terms(budget=1, horizon_s=1e4))
+    moved = found.best
+    assert moved.moves == 1
+    (step,) = moved.migration.steps
+    load = tiny.workload.rate_per_s
+    evaluate = remembering(tiny)
+    spans = list(zip(current.start.tolist(), current.end.tolist(), strict=True))
+    spans[step.server] = (0, 0)
+    away_s = step.end_s - step.begin_s
+    without = evaluate(Placement.of(tiny, spans)).requests(load)
+    lost = evaluate(current).sessions_at(load, 4)[step.server]
+    by_hand = away_s * (without - moved.requests)
+    by_hand += 0.5 * lost * evaluate(current).mean_service_s
+    assert moved.lost_sessions == pytest.approx(lost)
+    assert moved.cost == pytest.approx(by_hand)
+
+
+def test_replaying_the_inputs_is_cheaper_than_starting_again(tiny: Problem) -> None:
+    current = Placement.of(tiny, [(0, 5), (0, 3), (3, 6), (3, 6)])
+    restart = replan(tiny, current, terms=Terms(budget=1, horizon_s=1e4))
+    prefill = replan(tiny, current, terms=Terms(budget=1, horizon_s=1e4, replay="prefill"))
+    assert prefill.best.cost <= restart.best.cost
+
+
+def test_dark_blocks_are_repaired_whatever_it_costs(tiny: Problem) -> None:
+    dark = Placement.of(tiny, [(0, 0), (0, 3), (0, 3), (0, 0)])
+    found = replan(tiny, dark, terms=Terms(budget=1, horizon_s=1.0))
+    assert found.forced
+    assert found.worth
+    assert found.chosen.sound
+    assert found.chosen.moves == 1
+    assert found.chosen.placement.coverage(6).all()
+    assert found.chosen.migration.dark  # until the first server has loaded
+    assert "dark now" in found.reasons[0]
+
+
+def test_a_budget_too_small_to_repair_is_an_error(tiny: Problem) -> None:
+    none = Placement.of(tiny, [(0, 0)] * 4)
+    slow = replace(tiny, servers=tuple(replace(s, max_blocks=3) for s in tiny.servers))
+    with pytest.raises(HeuristicFailedError, match="and there is none: allow more moves"):
+        replan(slow, none, terms=Terms(budget=1))
+    assert replan(slow, none, terms=Terms(budget=2)).worth
+
+
+def test_a_span_beyond_the_memory_counts_as_not_served(tiny: Problem) -> None:
+    current = Placement.of(tiny, [(0, 5), (0, 3), (3, 6), (3, 6)])
+    servers = (replace(tiny.servers[0], memory_bytes=2_000), *tiny.servers[1:])
+    shrunk = replace(tiny, servers=servers)
+    left = standing(shrunk, current)
+    assert left.span(0) is None
+    assert left.span(1) == current.span(1)
+    found = replan(shrunk, current, terms=Terms(budget=0))
+    assert not found.forced
+    assert not found.worth
+
+
+def test_no_budget_means_no_move(tiny: Problem) -> None:
+    current = Placement.of(tiny, [(0, 0), (0, 3), (3, 6), (0, 0)])
+    found = replan(tiny, current, terms=Terms(budget=0))
+    assert not found.worth
+    assert found.reasons[:1] == ("no plan within the budget is better than the one in force",)
+
+
+def test_a_pinned_server_is_never_moved(tiny: Problem) -> None:
+    from swarmplan.core.constraints import Constraints, Span
+
+    pins = Constraints(pinned=(Span(server=1, start=0, end=3),))
+    problem = replace(tiny, planning=replace(tiny.planning, constraints=pins))
+    current = Placement.of(problem, [(0, 0), (0, 3), (3, 6), (0, 0)])
+    found = replan(problem, current, terms=Terms(horizon_s=1e6))
+    assert found.worth
+    assert all(1 not in [s.server for s in o.migration.steps] for o in found.options)
+
+
+def test_a_target_within_the_budget_is_never_beaten_by_a_worse_plan(tiny: Problem) -> None:
+    problem = at_rate(tiny, 2.0)
+    target = chain_plans(problem)[0].placement
+    current = Placement.of(problem, [(0, 0), (0, 3), (3, 6), (0, 0)])
+    found = replan(problem, current, targets=(target,), terms=Terms(horizon_s=1e5))
+    assert found.best.settled <= figure(problem, target, 1e5) * (1 + 1e-12)
+
+
+def test_overload_queues_as_a_fluid() -> None:
+    from swarmplan.placement.load import Service
+
+    nothing = Service(chains=(), rate_per_s=0.0)
+    total, backlog = request_seconds([(10.0, nothing, 2.0)])
+    assert (total, backlog) == (100.0, 20.0)
+    assert draining_s(backlog, nothing) == math.inf
+    assert draining_s(backlog, Service(chains=(), rate_per_s=4.0)) == 50.0
