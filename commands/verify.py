@@ -20,10 +20,13 @@ def command(plan_file: Path, scenario: Path, as_json: bool) -> None:
     """Re-check a plan, also one edited by hand, without a solver; list every violation."""
     from .. import views
     from ..perfmodel.predict import verify as verify_plan
-    from ..scenarios.planfile import read_plan
+    from ..scenarios.planfile import STALE, read_plan
 
     loaded = load(scenario)
     checked = read_plan(plan_file, loaded)
+    for told in checked.notes:
+        if told == STALE:
+            render.note(f"warning: {told}")
     violations = verify_plan(loaded.problem, checked)
     if as_json:
         render.print_json(views.violations_document(violations))

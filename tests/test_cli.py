@@ -109,3 +109,11 @@ def test_a_generated_scenario_is_valid_and_can_be_planned(tmp_path: Path, kind: 
 def test_the_schema_is_printed_as_json() -> None:
     assert "properties" in run("scenario", "schema").stdout
     assert json.loads(run("scenario", "schema", "--plan").stdout)["title"] == "swarmplan plan"
+
+
+def test_verify_says_when_a_plan_is_for_another_scenario(tmp_path: Path) -> None:
+    path, other = tmp_path / "plan.json", tmp_path / "other.toml"
+    run("plan", TINY, "--method", "cg-bp", "-o", path)
+    other.write_text(Path(TINY).read_text().replace("rate_per_s = 0.4", "rate_per_s = 0.3"))
+    result = run("verify", path, other)
+    assert "another version of this scenario" in result.stderr
