@@ -31,6 +31,8 @@ class Ask(NamedTuple):
     head : sessions of this class for which a free server leaves room (>= ``sessions``).
     width : cheapest free servers considered for every number of blocks.
     fixed : use only the spans that the state has, as they are.
+    cut : share of the servers that may run only a random part of what memory allows: other chains
+        than the cheapest come up, where the cheapest ones block each other.
     """
 
     row: int
@@ -38,6 +40,7 @@ class Ask(NamedTuple):
     head: int
     width: int
     fixed: bool = False
+    cut: float = 0.0
 
 
 def most_blocks(state: State, ask: Ask) -> IntArray:
@@ -55,20 +58,27 @@ def most_blocks(state: State, ask: Ask) -> IntArray:
     return np.clip(np.where(state.end > 0, used, free), 0, problem.max_blocks)
 
 
-def cheapest_chain(
-    state: State, ask: Ask, rng: np.random.Generator
-) -> tuple[tuple[Visit, ...], float] | None:
-    """Chain and step time of one session, None when nothing fits."""
-    most = most_blocks(state, ask)
+def cheapest_chain(state: State, ask: Ask, rng: np.random.Generator) -> tuple[Visit, ...] | None:
+    """The chain for the sessions asked for, None when nothing fits."""
+    most = shortened(most_blocks(state, ask), ask, rng)
+    instance = state.instance
     links = _Links(state, ask.row, most)
     if ask.fixed:
-        return _Layers(state.instance, ask.row, most, links, []).best()
+        return _Layers(instance, ask.row, most, links, []).best()
     chosen, complete = _candidates(state, ask, most)
-    found = _Layers(state.instance, ask.row, most, links, rng.permutation(chosen).tolist()).best()
+    found = _Layers(instance, ask.row, most, links, rng.permutation(chosen).tolist()).best()
     if found is None and not complete:
         every = np.flatnonzero((state.end == 0) & (most > 0))
-        found = _Layers(state.instance, ask.row, most, links, every.tolist()).best()
+        found = _Layers(instance, ask.row, most, links, every.tolist()).best()
     return found
+
+
+def shortened(most: IntArray, ask: Ask, rng: np.random.Generator) -> IntArray:
+    """``most`` with some entries cut to a random part, at least one block."""
+    if not ask.cut:
+        return most
+    part = np.ceil(most * rng.random(len(most))).astype(np.int64)
+    return np.where(rng.random(len(most)) < ask.cut, part, most)
 
 
 def _ranking(instance: Instance, row: int) -> IntArray:
@@ -102,7 +112,7 @@ class _Links:
 
     def __init__(self, state: State, row: int, most: IntArray) -> None:
         instance, length = state.instance, state.instance.length
-        self.servers = servers = np.flatnonzero((state.end > 0) & (most > 0))
+        servers = np.flatnonzero((state.end > 0) & (most > 0))
         servers = servers[np.argsort(state.end[servers], kind="stable")]
         self.servers, self.most = servers, most[servers]
         self.end = state.end[servers]
@@ -164,10 +174,9 @@ class _Layers:
                 reach = after
         self.reach = reach
 
-    def best(self) -> tuple[tuple[Visit, ...], float] | None:
-        """The chain that reaches the last block, and its cost."""
-        total = float(self.reach[self.length])
-        if total == np.inf:
+    def best(self) -> tuple[Visit, ...] | None:
+        """The cheapest chain to the last block."""
+        if self.reach[self.length] == np.inf:
             return None
         chain: list[Visit] = []
         at = self.length
@@ -181,4 +190,4 @@ class _Layers:
                 origin = begin + int((before[begin:at] + self.block[j] * runs).argmin())
                 chain.append((j, origin, at))
                 at = origin
-        return tuple(reversed(chain)), total
+        return tuple(reversed(chain))

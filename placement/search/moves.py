@@ -25,12 +25,14 @@ class Manner:
     head : sessions for which a free server leaves room, at least those to be inserted.
     width : cheapest free servers considered for every number of blocks.
     fixed : use only the spans that the state has.
+    cut : see ``Ask``.
     """
 
     whole: bool = True
     head: int = 1
     width: int = 4
     fixed: bool = False
+    cut: float = 0.0
 
 
 def repair(state: State, manner: Manner, rng: np.random.Generator) -> None:
@@ -46,18 +48,18 @@ def _insert(state: State, row: int, count: int, manner: Manner, rng: np.random.G
     search = cheapest_chain_relayed if relayed else cheapest_chain
     while count:
         together = count if manner.whole else 1
-        found = None
-        while found is None and together:
-            head = max(together, manner.head)
-            found = search(state, Ask(row, together, head, manner.width, manner.fixed), rng)
-            if found is None and head > together:
-                found = search(state, Ask(row, together, together, manner.width, manner.fixed), rng)
-            if found is None:
+        chain = None
+        while chain is None and together:
+            for head in sorted({together, max(together, manner.head)}, reverse=True):
+                ask = Ask(row, together, head, manner.width, manner.fixed, manner.cut)
+                chain = search(state, ask, rng)
+                if chain is not None:
+                    break
+            else:
                 together //= 2
-        if found is None:
+        if chain is None:
             state.pending.append((row, count))
             return
-        chain, _ = found
         taken = min(count, state.room(row, chain))
         state.add(state.instance.batch(row, taken, chain))
         count -= taken

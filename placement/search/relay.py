@@ -10,19 +10,19 @@ from __future__ import annotations
 import numpy as np
 
 from ...core.problem import FloatArray
-from .insert import Ask, most_blocks
+from .insert import Ask, most_blocks, shortened
 from .state import Instance, State, Visit
 
 
 def cheapest_chain_relayed(
     state: State, ask: Ask, rng: np.random.Generator
-) -> tuple[tuple[Visit, ...], float] | None:
-    """Chain and step time of one session, None when nothing is found.
+) -> tuple[Visit, ...] | None:
+    """The chain for the sessions asked for, None when nothing is found.
 
     A server of a cheapest chain is skipped with a small probability: the search sees other ones.
     """
     instance, length = state.instance, state.instance.length
-    most = most_blocks(state, ask)
+    most = shortened(most_blocks(state, ask), ask, rng)
     keep = most > 0
     if not ask.fixed:
         keep &= rng.random(len(most)) > 0.05
@@ -52,8 +52,7 @@ def cheapest_chain_relayed(
             at = origin + 1 + int(i)
             reach[at] = cost[best[i], i]
             label[at] = (*chain, (int(servers[best[i]]), origin, at))
-    found = label[length]
-    return None if found is None else (found, instance.chain_s(ask.row, found))
+    return label[length]
 
 
 def _hops(instance: Instance, row: int, chain: tuple[Visit, ...]) -> FloatArray:

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from ...core.errors import HeuristicFailedError, SwarmplanWarning
-from ...core.plan import Placement
+from ...core.plan import Placement, PlannedRoute
 from ..cg_bp import place_blocks
 from .moves import Manner, repair
 from .state import Instance, State
 
 
 def starts(
-    instance: Instance, given: Placement | None, rng: np.random.Generator
+    instance: Instance,
+    given: Placement | None,
+    routes: Sequence[PlannedRoute],
+    rng: np.random.Generator,
 ) -> Iterator[State]:
     """States in order of what they cost to make; sessions that find no chain stay pending."""
     total = sum(d.sessions for d in instance.demand)
+    if routes:
+        yield on_routes(instance, routes, rng)
     if given is not None:
         yield on_placement(instance, given, rng)
     rows = sorted(range(len(instance.demand)), key=lambda row: -float(instance.alone_s[row]))
@@ -38,6 +43,27 @@ def starts(
             except HeuristicFailedError:
                 continue
         yield on_placement(instance, placement, rng)
+
+
+def on_routes(
+    instance: Instance, routes: Sequence[PlannedRoute], rng: np.random.Generator
+) -> State:
+    """The plan of these routes; sessions that do not fit, or have no route, get chains anew."""
+    state = State(instance)
+    rows = {d.client: row for row, d in enumerate(instance.demand)}
+    left = {row: d.sessions for row, d in enumerate(instance.demand)}
+    for planned in routes:
+        row = rows.get(planned.client)
+        chain = tuple((h.server, h.start, h.end) for h in planned.route.hops)
+        if row is None or any(state.end[j] not in (0, e) for j, _, e in chain):
+            continue
+        count = min(planned.sessions, left[row], state.room(row, chain))
+        if count > 0:
+            state.add(instance.batch(row, count, chain))
+            left[row] -= count
+    state.pending = [(row, count) for row, count in left.items() if count]
+    repair(state, Manner(), rng)
+    return state
 
 
 def on_placement(instance: Instance, placement: Placement, rng: np.random.Generator) -> State:

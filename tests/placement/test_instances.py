@@ -1,0 +1,39 @@
+"""The instance generators: files that load to equal problems, figures of the design."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from swarmplan.benchmarks.instances import Instance, geographic, reference, tight_set
+from swarmplan.placement.demand import demand_of
+from swarmplan.placement.search.bounds import lower_bound_s
+from swarmplan.scenarios.load import load_scenario
+
+
+@pytest.mark.parametrize(
+    "instance", [reference(1, 5, 6), geographic(20, 4, 10, 3), geographic(20, 3, 7, 3, "H")]
+)
+def test_a_written_instance_loads_to_an_equal_problem(instance: Instance, tmp_path: Path) -> None:
+    made, loaded = instance.problem, load_scenario(instance.write(tmp_path)).problem
+    for name in ("client_rtt_s", "server_rtt_s"):
+        assert np.array_equal(getattr(made.network, name), getattr(loaded.network, name))
+    for name in ("model", "servers", "clients", "workload", "planning"):
+        assert getattr(made, name) == getattr(loaded, name)
+    assert demand_of(made) == demand_of(loaded)
+
+
+def test_every_client_has_the_same_number_of_sessions() -> None:
+    for instance in tight_set():
+        counts = {d.sessions for d in demand_of(instance.problem)}
+        assert len(counts) == 1
+
+
+def test_the_reference_instances_have_the_published_optima() -> None:
+    """3 requests, seeds 0 to 4: 433.0 to 521.1 ms per token."""
+    each = []
+    for seed in range(5):
+        problem = reference(seed, 3).problem
+        each.append(lower_bound_s(problem, demand_of(problem)) / 3 * 1e3)
+    assert min(each) == pytest.approx(433.0, abs=0.05)
+    assert max(each) == pytest.approx(521.1, abs=0.05)

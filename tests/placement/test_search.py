@@ -1,0 +1,346 @@
+"""The search against golden optima, the mixed-integer programme and its own bound."""
+
+import dataclasses
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from swarmplan.core.errors import HeuristicFailedError, InfeasibleError, SwarmplanWarning
+from swarmplan.core.plan import Certificate, Placement, Plan, PlannedRoute
+from swarmplan.core.problem import Client, ModelSpec, Network, Planning, Problem, Server, Timing
+from swarmplan.core.workload import Demand, Lengths, RequestClass, Workload
+from swarmplan.perfmodel.predict import predict, verify
+from swarmplan.placement.api import Solution
+from swarmplan.placement.cg_bp import place_blocks
+from swarmplan.placement.demand import demand_of
+from swarmplan.placement.milp.outcome import Progress
+from swarmplan.placement.milp.solve import solve_milp
+from swarmplan.placement.search.solve import Search, solve_search
+
+BYTES = 1_000_000
+MakeProblem = Callable[..., Problem]
+
+
+def offline(
+    *,
+    blocks: int,
+    tau_ms: list[float],
+    memory: list[float],
+    cache: float,
+    hop_ms: list[list[float]],
+    each: int,
+    relay: Any = "client",
+) -> Problem:
+    """An instance of the offline problem; a block weighs 1, the hop times are whole."""
+    n, lengths = len(tau_ms), Lengths(values=(20,))
+    return Problem(
+        model=ModelSpec(
+            name="toy",
+            num_blocks=blocks,
+            hidden_size=8,
+            block_bytes=BYTES,
+            cache_bytes_per_token=round(cache * BYTES),
+            activation_bytes_per_token=16,
+        ),
+        servers=tuple(
+            Server(
+                id=f"s{j}",
+                memory_bytes=round(memory[j] * BYTES),
+                block_bytes=BYTES,
+                timing=Timing(decode_base_s=tau_ms[j] / 1e3),
+            )
+            for j in range(n)
+        ),
+        clients=tuple(Client(id=f"c{c}") for c in range(len(hop_ms))),
+        network=Network(
+            client_rtt_s=np.array(hop_ms) / 1e3,
+            server_rtt_s=np.full((n, n), 0.01) - np.eye(n) / 100,
+            relay=relay,
+        ),
+        workload=Workload(
+            classes=tuple(
+                RequestClass(client=c, rate_per_s=1.0, prompt_tokens=lengths, output_tokens=lengths)
+                for c in range(len(hop_ms))
+            )
+        ),
+        planning=Planning(
+            prompt_tokens=20, output_tokens=20, session_tokens=1, sessions=each * len(hop_ms)
+        ),
+    )
+
+
+def golden(folder: Path) -> Iterator[tuple[str, Problem, dict[str, Any]]]:
+    for path in sorted((folder / "golden" / "bprr").glob("tiny_*.json")):
+        case = json.loads(path.read_text())
+        given = case["inputs"]
+        problem = offline(
+            blocks=given["L"],
+            tau_ms=given["tau"],
+            memory=given["M"],
+            cache=given["sc"],
+            hop_ms=given["RTT"],
+            each=given["n_request_client"],
+        )
+        yield case["name"], problem, case["expected"]["milp"]
+
+
+def quick(problem: Problem, **options: Any) -> Solution:
+    return solve_search(problem, time_limit_s=None, **{"max_steps": 200, **options})
+
+
+def violations(problem: Problem, solution: Solution) -> list[str]:
+    placement, routes, certificate = solution
+    plan = Plan(
+        method="search",
+        placement=placement,
+        routes=routes,
+        predicted=predict(problem, routes),
+        certificate=certificate,
+        sessions=sum(r.sessions for r in routes),
+    )
+    return [str(v) for v in verify(problem, plan)]
+
+
+def figures(certificate: Certificate) -> tuple[float, float]:
+    assert certificate.objective is not None
+    assert certificate.bound is not None
+    return certificate.objective, certificate.bound
+
+
+def test_the_golden_cases_agree_with_exhaustive_search(shared_data: Path) -> None:
+    seen = set()
+    for name, problem, expected in golden(shared_data):
+        if expected["status"] != "Optimal":
+            continue
+        seen.add(name)
+        solution = quick(problem, max_steps=1200)
+        reached, _ = figures(solution[2])
+        assert reached * 20 * 1e3 == pytest.approx(expected["objective_ms"], rel=1e-9), name
+        assert violations(problem, solution) == []
+    assert seen >= {"tiny_02", "tiny_05", "tiny_08", "tiny_19"}
+
+
+def test_cg_bp_finds_nothing_where_the_search_finds_the_optimum(shared_data: Path) -> None:
+    problem = {name: p for name, p, _ in golden(shared_data)}["tiny_19"]
+    with pytest.warns(SwarmplanWarning, match="too small"), pytest.raises(HeuristicFailedError):
+        place_blocks(problem, 3)
+    reached, _ = figures(quick(problem, max_steps=1200)[2])
+    assert reached * 20 * 1e3 == pytest.approx(31931.82, rel=1e-9)
+
+
+def test_a_client_without_any_chain_is_proven_infeasible(shared_data: Path) -> None:
+    problem = {name: p for name, p, _ in golden(shared_data)}["tiny_01"]
+    with pytest.raises(InfeasibleError, match="not one session of client 'c0' fits"):
+        quick(problem)
+
+
+def test_a_server_without_room_for_a_block_stays_idle(shared_data: Path) -> None:
+    problem = {name: p for name, p, _ in golden(shared_data)}["tiny_17"]
+    placement, _, certificate = quick(problem)
+    assert placement.num_blocks[0] == 0
+    assert figures(certificate)[0] * 20 * 1e3 == pytest.approx(6999.64, rel=1e-9)
+
+
+def small(seed: int, *, relay: str = "client") -> Problem:
+    """Three or four servers with different block sizes and caps, two clients."""
+    rng = np.random.default_rng(seed)
+    n = int(rng.integers(3, 5))
+    problem = offline(
+        blocks=4,
+        tau_ms=rng.uniform(1, 15, n).round(3).tolist(),
+        memory=rng.uniform(1.5, 6.5, n).round(3).tolist(),
+        cache=0.3,
+        hop_ms=rng.uniform(5, 200, (2, n)).round(3).tolist(),
+        each=2,
+        relay=relay,
+    )
+    servers = tuple(
+        dataclasses.replace(
+            s,
+            block_bytes=int(rng.choice([BYTES, BYTES // 2])),
+            max_blocks=int(rng.integers(1, 5)) if rng.random() < 0.5 else None,
+        )
+        for s in problem.servers
+    )
+    return dataclasses.replace(problem, servers=servers)
+
+
+@pytest.mark.parametrize("seed", [0, 1, 3, 4, 5, 6, 7, 9])
+def test_small_instances_reach_the_optimum_of_the_programme(seed: int) -> None:
+    problem = small(seed)
+    try:
+        *_, exact = solve_milp(problem, gap=0.0)
+    except InfeasibleError:
+        with pytest.raises((InfeasibleError, HeuristicFailedError)):
+            quick(problem)
+        return
+    optimum, _ = figures(exact)
+    solution = quick(problem, max_steps=600)
+    reached, bound = figures(solution[2])
+    assert violations(problem, solution) == []
+    assert bound <= optimum * (1 + 1e-9)
+    assert reached == pytest.approx(optimum, rel=1e-9)
+
+
+@settings(max_examples=25)
+@given(seed=st.integers(0, 10_000), relay=st.sampled_from(["client", "server"]))
+def test_every_result_is_sound_and_above_its_bound(
+    make_problem: MakeProblem, seed: int, relay: str
+) -> None:
+    rng = np.random.default_rng(seed)
+    problem = make_problem(rng, servers=6, clients=3, length=8, relay=relay)
+    try:
+        solution = quick(problem, sessions=int(rng.integers(1, 30)), max_steps=15)
+    except (HeuristicFailedError, InfeasibleError):
+        return
+    reached, bound = figures(solution[2])
+    assert violations(problem, solution) == []
+    assert 0 < bound <= reached
+    assert (solution[2].status == "optimal") == (reached - bound <= 1.01e-6 * reached)
+
+
+@pytest.mark.parametrize("seed", [4, 7])
+def test_under_server_relay_the_search_comes_near_the_programme(seed: int) -> None:
+    problem = small(seed, relay="server")
+    *_, exact = solve_milp(problem, gap=0.0)
+    optimum, lowest = figures(exact)
+    reached, bound = figures(quick(problem)[2])
+    assert bound <= optimum * (1 + 1e-9)
+    assert reached >= lowest * (1 - 1e-9)
+    assert reached <= optimum * 1.02
+
+
+def crowded() -> Problem:
+    rng = np.random.default_rng(7)
+    return offline(
+        blocks=40,
+        tau_ms=rng.uniform(2, 15, 12).tolist(),
+        memory=rng.uniform(9, 24, 12).tolist(),
+        cache=0.1,
+        hop_ms=rng.uniform(20, 200, (3, 12)).tolist(),
+        each=6,
+    )
+
+
+def same(a: tuple[Placement, tuple[PlannedRoute, ...], Certificate], b: Solution) -> bool:
+    spans = a[0].start.tolist() == b[0].start.tolist() and a[0].end.tolist() == b[0].end.tolist()
+    return spans and a[1:] == b[1:]
+
+
+def test_a_run_that_ends_by_steps_repeats_exactly() -> None:
+    first, again = quick(crowded(), seed=5), quick(crowded(), seed=5)
+    assert same(first, again)
+    assert not same(first, quick(crowded(), seed=6, max_steps=1))
+
+
+def test_more_steps_never_give_a_worse_plan() -> None:
+    reached = [figures(quick(crowded(), max_steps=n)[2])[0] for n in (0, 20, 200)]
+    assert reached == sorted(reached, reverse=True)
+    assert reached[0] > reached[-1]
+
+
+def test_a_plan_to_begin_with_is_never_lost() -> None:
+    problem = crowded()
+    placement, routes, certificate = quick(problem, max_steps=400)
+    *_, again = quick(problem, max_steps=0, warm_start=placement, warm_routes=routes, seed=9)
+    assert figures(again)[0] <= figures(certificate)[0] * (1 + 1e-9)
+
+
+def test_a_placement_to_begin_with_is_one_of_the_first_plans() -> None:
+    problem = small(3)
+    optimum, _, certificate = quick(problem, max_steps=600)
+    *_, again = quick(problem, max_steps=0, warm_start=optimum)
+    assert figures(again)[0] == pytest.approx(figures(certificate)[0], rel=1e-9)
+
+
+def test_progress_tells_falling_objectives_above_the_bound() -> None:
+    seen: list[Progress] = []
+    *_, certificate = quick(crowded(), on_progress=seen.append)
+    told = [p.objective for p in seen if p.objective is not None]
+    assert told == sorted(told, reverse=True)
+    assert told[-1] == certificate.objective
+    assert all(p.bound == certificate.bound for p in seen)
+
+
+def test_the_search_stops_at_once_when_the_plan_meets_the_bound() -> None:
+    problem = offline(
+        blocks=4, tau_ms=[1.0, 2.0], memory=[9.0, 9.0], cache=0.1, hop_ms=[[5.0, 50.0]], each=2
+    )
+    *_, certificate = solve_search(problem, time_limit_s=None, max_steps=10**9)
+    assert certificate.status == "optimal"
+    assert certificate.objective == pytest.approx(2 * (5.0 + 4 * 1.0) / 1e3)
+
+
+def test_weights_count_the_tokens_of_each_client() -> None:
+    problem = crowded()
+    demand = [
+        Demand(client=c, sessions=2, weight_tokens=20.0, cache_bytes=problem.session_bytes)
+        for c in range(3)
+    ]
+    plain = [dataclasses.replace(d, weight_tokens=1.0) for d in demand]
+    heavy, light = (figures(quick(problem, demand=d)[2])[0] for d in (demand, plain))
+    assert heavy == pytest.approx(20 * light, rel=1e-9)
+
+
+def test_sessions_without_room_are_a_failure_that_proves_nothing() -> None:
+    problem = offline(
+        blocks=4, tau_ms=[1.0, 1.0], memory=[5.0, 5.0], cache=0.5, hop_ms=[[1.0, 1.0]], each=9
+    )
+    with pytest.raises(HeuristicFailedError, match=r"\d of 9 sessions found no chain"):
+        quick(problem)
+
+
+def test_a_search_without_any_limit_is_refused() -> None:
+    with pytest.raises(ValueError, match="time_limit_s or max_steps"):
+        solve_search(crowded(), time_limit_s=None)
+
+
+def test_the_placer_returns_the_placement_of_the_best_plan() -> None:
+    placement = Search(time_limit_s=None, max_steps=20)(crowded(), seed=2)
+    expected, _, _ = quick(crowded(), max_steps=20, seed=2)
+    assert placement.start.tolist() == expected.start.tolist()
+    assert placement.end.tolist() == expected.end.tolist()
+
+
+def test_every_session_of_the_demand_gets_a_route() -> None:
+    problem = crowded()
+    _, routes, _ = quick(problem)
+    for d in demand_of(problem):
+        assert sum(r.sessions for r in routes if r.client == d.client) == d.sessions
+
+
+INTERRUPTED = """
+import os, signal
+from swarmplan.placement.search.solve import solve_search
+from test_search import crowded
+
+sent = []
+
+def stop(progress):
+    if progress.objective is not None and not sent:
+        sent.append(progress)
+        os.kill(os.getpid(), signal.SIGINT)
+
+_, _, certificate = solve_search(crowded(), time_limit_s=60, on_progress=stop)
+print(certificate.status, certificate.interrupted)
+"""
+
+
+def test_ctrl_c_keeps_the_best_plan() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED],
+        cwd=Path(__file__).parent,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.stdout.strip() == "feasible True", done.stderr

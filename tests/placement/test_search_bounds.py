@@ -1,0 +1,104 @@
+"""The order-free bound against exhaustive search and against the mixed-integer programme."""
+
+import itertools
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from swarmplan.core.plan import Hop, Route
+from swarmplan.core.problem import Problem
+from swarmplan.core.workload import Demand
+from swarmplan.perfmodel.latency import hop_cost, step_time_s
+from swarmplan.placement.search.bounds import (
+    blocks_alone,
+    cheapest_chains_s,
+    lower_bound_s,
+    window_min,
+)
+
+MakeProblem = Callable[..., Problem]
+
+
+def demand_for(problem: Problem, sessions: int = 1) -> list[Demand]:
+    return [
+        Demand(client=c, sessions=sessions, weight_tokens=1.0, cache_bytes=problem.session_bytes)
+        for c in range(len(problem.clients))
+    ]
+
+
+def cheapest_of_all(problem: Problem, client: int) -> float:
+    """The least step time over all orders of servers and all shares of the blocks."""
+    plan, length = problem.planning, problem.model.num_blocks
+    cost = hop_cost(problem, client, plan.prompt_tokens, plan.output_tokens)
+    most = blocks_alone(problem, problem.session_bytes)
+    best = np.inf
+    for count in range(1, problem.num_servers + 1):
+        for servers in itertools.permutations(range(problem.num_servers), count):
+            for runs in itertools.product(*(range(1, int(most[j]) + 1) for j in servers)):
+                if sum(runs) != length:
+                    continue
+                ends = np.cumsum(runs)
+                hops = (
+                    Hop(server=j, start=int(e - k), end=int(e))
+                    for j, k, e in zip(servers, runs, ends, strict=True)
+                )
+                best = min(best, step_time_s(problem, client, Route(hops=tuple(hops)), cost))
+    return best
+
+
+@given(seed=st.integers(0, 10_000))
+def test_under_client_relay_the_bound_is_the_cheapest_chain(
+    make_problem: MakeProblem, seed: int
+) -> None:
+    problem = make_problem(np.random.default_rng(seed), servers=4, clients=2, length=5)
+    each = cheapest_chains_s(problem, demand_for(problem))
+    expected = [cheapest_of_all(problem, c) for c in range(2)]
+    assert each == pytest.approx(expected, rel=1e-9)
+    assert (each <= expected).all()
+
+
+@given(seed=st.integers(0, 10_000))
+def test_under_server_relay_the_bound_is_not_above_the_cheapest_chain(
+    make_problem: MakeProblem, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    problem = make_problem(rng, servers=4, clients=2, length=5, relay="server")
+    each = cheapest_chains_s(problem, demand_for(problem))
+    for c in range(2):
+        least = cheapest_of_all(problem, c)
+        assert each[c] <= least
+        assert np.isfinite(each[c]) == np.isfinite(least)
+
+
+def test_the_bound_counts_sessions_and_weights(tiny: Problem) -> None:
+    single = cheapest_chains_s(tiny, demand_for(tiny))
+    demand = [
+        Demand(client=0, sessions=3, weight_tokens=2.0, cache_bytes=tiny.session_bytes),
+        Demand(client=1, sessions=1, weight_tokens=5.0, cache_bytes=tiny.session_bytes),
+    ]
+    assert lower_bound_s(tiny, demand) == pytest.approx(6 * single[0] + 5 * single[1])
+
+
+def test_longer_sessions_never_lower_the_bound(tiny: Problem) -> None:
+    def bound(cache: int) -> float:
+        return lower_bound_s(
+            tiny, [Demand(client=0, sessions=1, weight_tokens=1.0, cache_bytes=cache)]
+        )
+
+    reached = [bound(cache) for cache in (1, 200, 1_000, 2_000, 10_000)]
+    assert reached == sorted(reached)
+    assert reached[-1] == np.inf
+
+
+@given(
+    values=st.lists(st.floats(-10, 10), min_size=1, max_size=20),
+    width=st.integers(1, 25),
+)
+def test_window_min_is_the_least_of_the_entries_before(values: list[float], width: int) -> None:
+    row = np.array(values)
+    width = min(width, len(row))
+    expected = [row[max(0, q - width) : q].min(initial=np.inf) for q in range(len(row))]
+    assert window_min(row, width).tolist() == expected
