@@ -17,7 +17,7 @@ from ..scenarios.workload import draw_requests
 from .candidates import Entry, entries
 from .draft import Draft, Settings
 from .latency import least_latency
-from .race import Race, Runner
+from .race import INTERRUPTED, Race, Runner
 
 #: Offset of the seeds of auto's own requests, so that a plan is never chosen on the very draws on
 #: which a comparison with the same seed tests it.
@@ -25,6 +25,10 @@ SEED_OFFSET = 7_654_321
 #: Requests of the rounds in multiples of the requests that run at once, and their limits; the
 #: candidates that stay after each.
 ROUNDS = ((4.0, 150, 1_500, 8), (10.0, 400, 4_000, 3), (25.0, 1_000, 10_000, 1))
+#: Placements that lead after the first round run on with these routers too.
+LEADERS = 3
+OTHER_ROUTERS = ("jffc", "fastest-free", "ws-rr")
+TRACE_ROUNDS = (1_500, 4_000, 10_000)
 
 
 def auto(problem: Problem, settings: Settings, routers: dict[str, RouterFactory]) -> Draft:
@@ -48,27 +52,33 @@ def _least_response(
 ) -> Draft:
     """Race all candidates."""
     found = entries(problem, seed=settings.seed)
-    runners = [
-        Runner(
-            name=e.plan.name,
-            placement=e.plan.placement,
-            router=router,
-            bound_s=e.plan.lower_s + problem.session_setup_s,
-            alone_s=e.alone_s,
-        )
-        for e in found
-        for router in e.routers
-    ]
+    runners = [_runner(problem, e, router) for e in found for router in e.routers]
     busy = problem.workload.rate_per_s * min(e.alone_s for e in found)
+    rounds = [(int(min(max(scale * busy, low), high)), stay) for scale, low, high, stay in ROUNDS]
+    if problem.workload.trace:  # its beginning says little of the bursts to come
+        total = problem.workload.num_requests
+        rounds = [(min(total, n), stay) for n, (_, stay) in zip(TRACE_ROUNDS, rounds, strict=True)]
     limit = settings.time_limit_s
+
+    def more(leaders: Sequence[Runner]) -> list[Runner]:
+        """The placements that lead, with the routers that they have not run with."""
+        known = {(id(r.placement), r.router) for r in runners}
+        return [
+            _runner(problem, e, router)
+            for leader in leaders[:LEADERS]
+            for e in found
+            if e.plan.placement is leader.placement
+            for router in OTHER_ROUTERS
+            if (id(leader.placement), router) not in known
+        ]
+
     race = Race(
         problem=problem,
         routers=routers,
-        rounds=[
-            (int(min(max(scale * busy, low), high)), stay) for scale, low, high, stay in ROUNDS
-        ],
+        rounds=rounds,
         requests_of=lambda count: _requests(problem, settings.seed, count),
         admission=settings.admission,
+        more=more,
         tail=settings.metric == "p95",
         deadline_s=None if limit is None else began + 0.9 * limit,
         on_progress=settings.on_progress,
@@ -89,7 +99,17 @@ def _least_response(
         router=best.router,
         candidates=tuple(r.candidate() for r in ranked),
         notes=tuple(notes),
-        interrupted=stopped == "interrupted",
+        interrupted=stopped == INTERRUPTED,
+    )
+
+
+def _runner(problem: Problem, entry: Entry, router: str) -> Runner:
+    return Runner(
+        name=entry.plan.name,
+        placement=entry.plan.placement,
+        router=router,
+        bound_s=entry.plan.lower_s + problem.session_setup_s,
+        alone_s=entry.alone_s,
     )
 
 

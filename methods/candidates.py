@@ -12,7 +12,7 @@ import numpy as np
 from ..core.errors import HeuristicFailedError, SwarmplanWarning
 from ..core.plan import Placement
 from ..core.problem import Problem
-from ..perfmodel.chains import client_shares
+from ..perfmodel.chains import client_shares, response_bounds
 from ..placement.cg_bp import CgBp
 from ..placement.chains import ChainPlan, chain_plan, chain_plans
 from ..placement.petals import PetalsTuned, announced_throughput, blocks_by_rule
@@ -22,8 +22,9 @@ from ..placement.sessions import target_sessions, unloaded_response_s
 
 #: Plans of chain composition that are simulated, by the bound on the response.
 BEST_CHAIN_PLANS = 6
-#: Of these, as many are raced with both routers that take the fastest free chain.
-BOTH_ROUTERS = 2
+#: Bursts are short times of more load: the best plans for these multiples of it run too.
+SURGES = (1.4, 2.0, 3.0)
+BEST_IN_SURGES = 2
 #: Short searches for these multiples of R, on swarms that are not too large for them.
 SEARCHED_SESSIONS = (1.0, 1.5, 2.0)
 SEARCH_STEPS = 150
@@ -39,7 +40,7 @@ class Entry:
     Attributes
     ----------
     plan : the placement, its composed chains and their bounds at the workload's rate.
-    routers : names of the routers that suit it.
+    routers : names of the routers to try first.
     alone_s : time of the representative request when nothing else runs, each client on its own
         fastest chain, averaged over the clients. No router is faster.
     """
@@ -52,8 +53,8 @@ class Entry:
 def entries(problem: Problem, *, seed: int = 0) -> tuple[Entry, ...]:
     """Every placement worth simulating, most promising first.
 
-    The best plans of chain composition by the lower bound on the mean response (for Poisson
-    arrivals, but it ranks well in general), the one that sustains most load and the one with the
+    The best plans of chain composition by the lower bound on the mean response at the load
+    and, for bursts, at multiples of it, the one that sustains most load and the one with the
     least upper bound; CG-BP as published; short searches for R and more concurrent sessions, which
     serve every client by itself; PETALS' rule tuned, for servers that join at random,
     by memory and by speed.
@@ -65,21 +66,21 @@ def entries(problem: Problem, *, seed: int = 0) -> tuple[Entry, ...]:
     """
     plans = chain_plans(problem)
     chosen = [*plans[:BEST_CHAIN_PLANS]]
+    for surge in SURGES:
+        chosen += sorted(plans, key=partial(_lower_s, problem, surge))[:BEST_IN_SURGES]
+    chosen += [p for p in plans if is_published(p)][:1]
     chosen.append(max(plans, key=lambda p: p.rate_per_s))
     chosen.append(min(plans, key=lambda p: p.upper_s))
-    every = ("jffc", "fastest-free")
     suited = ("jffc",) if int((client_shares(problem) > 0).sum()) == 1 else ("fastest-free",)
-    found: list[Suited] = [(p, every if i < BOTH_ROUTERS else suited) for i, p in enumerate(chosen)]
+    found: list[Suited] = [(p, suited) for p in chosen]
     made: list[tuple[str, Callable[[], Placement], tuple[str, ...]]] = [
         ("cg-bp", lambda: CgBp()(problem), (*suited, "ws-rr"))
     ]
-    made += [
-        (f"petals-tuned, {how}", rule, (*suited, "petals")) for how, rule in _petals(problem, seed)
-    ]
+    made += [(f"petals-tuned, {how}", rule, suited) for how, rule in _petals(problem, seed)]
     if problem.num_servers <= MOST_SERVERS_TO_SEARCH:
         expected = target_sessions(problem)
         made += [
-            (f"search R={r}", partial(_searched, problem, r, seed), every)
+            (f"search R={r}", partial(_searched, problem, r, seed), suited)
             for r in dict.fromkeys(max(1, round(f * expected)) for f in SEARCHED_SESSIONS)
         ]
     for name, make, routers in made:
@@ -96,6 +97,20 @@ def entries(problem: Problem, *, seed: int = 0) -> tuple[Entry, ...]:
         for plan, routers in _distinct(found)
         if plan.chains
     )
+
+
+def is_published(plan: ChainPlan) -> bool:
+    """Whether a plan of ``chain_plans`` is GBP-CR as published, spare servers idle."""
+    return plan.name.startswith("gbp-cr") and "no spares" not in plan.name
+
+
+def _lower_s(problem: Problem, surge: float, plan: ChainPlan) -> float:
+    """The lower bound on the mean response at a multiple of the load, seconds."""
+    return response_bounds(
+        [1.0 / c.service_time_s for c in plan.chains],
+        [c.capacity for c in plan.chains],
+        surge * problem.workload.rate_per_s,
+    )[0]
 
 
 def _moved(problem: Problem, plan: ChainPlan, seed: int) -> ChainPlan:

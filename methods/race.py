@@ -22,6 +22,9 @@ from ..simulator.metrics import summarise
 
 #: Share of the first arrivals that is not counted.
 WARM_UP = 0.1
+#: Of the time that is left, how much each round may take; the last one all of it.
+ROUND_SHARES = (0.5, 0.6, 1.0)
+INTERRUPTED = "interrupted"
 #: A candidate is not simulated when even alone its requests take this much longer than the best.
 HOPELESS = 1.1
 
@@ -75,6 +78,7 @@ class Race:
     ----------
     rounds : (requests, runners that stay) of each round.
     requests_of : the requests of a round.
+    more : what joins the race after its first round, given those that stay.
     tail : compare the 95th percentile instead of the mean.
     deadline_s : instant of ``time.monotonic`` at which the race is called; None = never.
     """
@@ -84,73 +88,77 @@ class Race:
     rounds: Sequence[tuple[int, int]]
     requests_of: Callable[[int], Sequence[Request]]
     admission: Admission
+    more: Callable[[Sequence[Runner]], Sequence[Runner]] = lambda leaders: ()
     tail: bool = False
     deadline_s: float | None = None
     on_progress: OnProgress | None = None
     began_s: float = field(default_factory=time.monotonic)
 
     def run(self, runners: Sequence[Runner]) -> tuple[list[Runner], str]:
-        """The runners, best first, and why the race ended early ("" = it did not).
+        """The runners, best first, and what cut the race short ("" = nothing did).
 
         Those that ran in a later round come before those that dropped out earlier.
         """
         racing = list(runners)
         out: list[Runner] = []
-        stopped = ""
+        cut = ""
         for number, (count, stay) in enumerate(self.rounds):
-            stopped = self._round(racing, count, first=not number)
-            racing.sort(key=Runner.order)
-            if stopped:
+            found, stopped = self._round(racing, count, share=ROUND_SHARES[min(number, 2)])
+            cut = cut or stopped
+            if number and len(found) < 2:  # one alone has nobody to be compared with
                 break
-            lost = [r for i, r in enumerate(racing) if i >= stay or not r.served]
-            racing = [r for r in racing[:stay] if r.served]
-            for runner in lost:
-                runner.verdict = runner.verdict or _behind(runner, (racing or lost)[0])
-            out = lost + out
-            if len(racing) <= 1:
+            for runner, (figure, unserved) in zip(racing, found, strict=False):
+                runner.figure_s, runner.unserved = figure, unserved
+                runner.requests = 0 if runner.verdict else count
+            for runner in racing[len(found) :]:
+                runner.verdict = f"dropped: {stopped}"
+            ran = sorted((r for r in racing if not r.verdict), key=Runner.order)
+            out = ran[stay:] + [r for r in racing if r.verdict] + out
+            for runner in ran[stay:]:
+                runner.verdict = _behind(runner, ran[0])
+            racing = ran[:stay]
+            if stopped == INTERRUPTED or not racing:
                 break
-        for runner in racing[1:]:
-            runner.verdict = runner.verdict or _behind(runner, racing[0])
-        return racing + out, stopped
+            racing += self.more(racing) if not number else ()
+            if len(racing) == 1:
+                break
+        unseen = [r for r in racing if not r.served]
+        ran = [r for r in racing if r.served]
+        for runner in ran[1:]:
+            runner.verdict = _behind(runner, ran[0])
+        for runner in unseen:
+            runner.verdict = f"not simulated: {cut}"
+        return ran + unseen + out, cut
 
-    def _round(self, runners: list[Runner], count: int, *, first: bool) -> str:
-        """Simulate all runners on the same requests; why it stopped early, or "".
+    def _round(
+        self, runners: Sequence[Runner], count: int, *, share: float
+    ) -> tuple[list[tuple[float, int]], str]:
+        """(figure, requests not served) of the first runners, and why not of all of them.
 
-        A later round counts as a whole or not at all; of the first, what was reached counts.
+        The round may take a ``share`` of the time that is left; the very first runner always runs.
         """
         best, pace_s = math.inf, 0.0
         found: list[tuple[float, int]] = []
-        stopped = ""
+        now = time.monotonic()
+        end = math.inf if self.deadline_s is None else now + share * (self.deadline_s - now)
         try:
             requests = self.requests_of(count)
             for runner in runners:
-                if self._late(pace_s * count) and (found or not first):
-                    stopped = "time limit"
-                    break
+                if (runner.served or found) and time.monotonic() + pace_s > end:
+                    return found, "time limit"
                 if not self.tail and runner.alone_s > HOPELESS * best:
                     runner.verdict = f"not simulated: {runner.alone_s:.4g} s even without any load"
                     found.append((math.inf, 0))
                     continue
                 begun = time.monotonic()
                 found.append(self._measure(runner, requests))
-                pace_s = max(pace_s, (time.monotonic() - begun) / count)
+                pace_s = max(pace_s, time.monotonic() - begun)
                 if not found[-1][1]:
                     best = min(best, found[-1][0])
                 self._tell(best)
         except KeyboardInterrupt:
-            stopped = "interrupted"
-        if stopped and not first:
-            return stopped
-        for runner, (figure, unserved) in zip(runners, found, strict=False):
-            runner.figure_s, runner.unserved = figure, unserved
-            runner.requests = 0 if runner.verdict else count
-        for runner in runners[len(found) :]:
-            runner.verdict = f"not simulated: {stopped}"
-        return stopped
-
-    def _late(self, expected_s: float) -> bool:
-        """Whether work that takes this long would end after the deadline."""
-        return self.deadline_s is not None and time.monotonic() + expected_s > self.deadline_s
+            return found, INTERRUPTED
+        return found, ""
 
     def _tell(self, best: float) -> None:
         if self.on_progress is not None:

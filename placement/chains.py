@@ -104,7 +104,7 @@ def chain_plans(problem: Problem) -> tuple[ChainPlan, ...]:
     else:
         grid = sorted({round(c) for c in np.geomspace(1, most, steps)})
         # Large swarms take long: one way tells which capacities are worth trying in all.
-        ways = search.ways if problem.num_servers <= MANY_SERVERS else search.ways[:1]
+        ways = search.ways if problem.num_servers <= MANY_SERVERS else search.ways[1:2]
         best = grid.index(min(grid, key=lambda c: search.badness(c, ways)))
         low, high = grid[max(best - 1, 0)], grid[min(best + 1, len(grid) - 1)]
         near = 8 if problem.num_servers <= MANY_SERVERS else 5
@@ -155,8 +155,8 @@ class _Search:
         return min((_badness(plan) for plan in made if plan is not None), default=(np.inf, 0.0))
 
     ways: tuple[Way, ...] = (
-        ("gbp-cr c={}, no spares", lambda p, sessions: gbp_cr(p, sessions, load=None)),
         ("gbp-cr c={}", lambda p, sessions: gbp_cr(p, sessions)),
+        ("gbp-cr c={}, no spares", lambda p, sessions: gbp_cr(p, sessions, load=None)),
         ("cg-bp R={}", lambda p, sessions: place_blocks(p, sessions)),
     )
 
