@@ -12,11 +12,13 @@ from . import __version__
 #: repeated here so that ``--help`` loads none of them.
 COMMANDS = {
     "plan": "Decide which server hosts which blocks and which chains requests take.",
+    "replan": "Find the best plan within a move budget and whether going there pays.",
     "simulate": "Simulate the scenario's requests through one placement and router.",
     "compare": "Run methods side by side on the same requests with equal constants.",
     "verify": "Re-check a plan, also one edited by hand, without a solver.",
     "explain": "Show where the time of a route goes, and why not the alternatives.",
     "whatif": "Show what happens if servers join, leave or fail, if load or network change.",
+    "sweep": "Run many configurations: lists, variants, seeds; resumable, also on a cluster.",
     "calibrate": "Fit a device profile to measured block times.",
     "scenario": "Validate, generate and show scenario files.",
     "swarm": "Read, serve and route a live PETALS swarm by a plan.",

@@ -299,15 +299,16 @@ class PlanFile(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
 def json_schema() -> dict[str, Any]:
     """The JSON Schema of scenario files."""
-    return _schema_of(Scenario, "swarmplan scenario")
+    return schema_of(Scenario, "swarmplan scenario")
 
 
 def plan_json_schema() -> dict[str, Any]:
     """The JSON Schema of plan files."""
-    return _schema_of(PlanFile, "swarmplan plan")
+    return schema_of(PlanFile, "swarmplan plan")
 
 
-def _schema_of(kind: type[Any], title: str) -> dict[str, Any]:
+def schema_of(kind: type[Any], title: str) -> dict[str, Any]:
+    """The JSON Schema of a kind of file, with the docstrings as descriptions."""
     document = msgspec.json.schema(kind)
     for part in document["$defs"].values():
         part["description"] = inspect.cleandoc(part["description"])

@@ -1,0 +1,199 @@
+"""``swarmplan replan``: whether and how to move from one plan to a better one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .. import render
+from .shared import FILE, common_options, handle_errors, load, scenario_argument
+
+if TYPE_CHECKING:
+    from ..placement.loading import Reload
+    from ..placement.replan import Replay
+
+OPTIONS = (
+    click.option("--budget", type=click.IntRange(0), help="Most servers that may move [all]."),
+    click.option(
+        "--horizon",
+        "horizon_h",
+        type=click.FloatRange(0, min_open=True),
+        default=24.0,
+        show_default=True,
+        help="Hours over which a better plan must repay the migration.",
+    ),
+    click.option(
+        "--margin",
+        type=click.FloatRange(0),
+        default=0.0,
+        show_default=True,
+        help="Move only when the gain exceeds the cost by this share: hysteresis.",
+    ),
+    click.option(
+        "--parallel", type=click.IntRange(1), help="Most servers that load at a time [any]."
+    ),
+    click.option(
+        "--reload",
+        type=click.Choice(["span", "new blocks"]),
+        default="span",
+        show_default=True,
+        help="What a moving server loads: its whole span, as PETALS does, or new blocks only.",
+    ),
+    click.option(
+        "--restart",
+        "restart_s",
+        type=click.FloatRange(0),
+        default=1.7,
+        show_default=True,
+        help="Seconds out of service beside reading weights.",
+    ),
+    click.option(
+        "--replay",
+        type=click.Choice(["restart", "prefill"]),
+        default="restart",
+        show_default=True,
+        help="What a generation does whose server moves: start again, as with PETALS, or replay.",
+    ),
+    click.option(
+        "--method", default="auto", show_default=True, help="Method whose plans are aimed at."
+    ),
+    click.option(
+        "--time-limit",
+        type=click.FloatRange(0, min_open=True),
+        default=30.0,
+        show_default=True,
+        help="Seconds that the method may search.",
+    ),
+    click.option("-o", "--output", type=FILE, help="Write the plan file to have in force."),
+    click.option("--migration", type=FILE, help="Write the migration file [beside the plan file]."),
+)
+
+
+def replan_options(command: Any) -> Any:
+    """All options above."""
+    for option in reversed(OPTIONS):
+        command = option(command)
+    return command
+
+
+@click.command()
+@click.argument("plan_file", metavar="PLAN", type=FILE)
+@scenario_argument
+@replan_options
+@common_options
+@handle_errors
+def command(
+    plan_file: Path,
+    scenario: Path,
+    budget: int | None,
+    horizon_h: float,
+    margin: float,
+    parallel: int | None,
+    reload: Reload,
+    restart_s: float,
+    replay: Replay,
+    method: str,
+    time_limit: float,
+    output: Path | None,
+    migration: Path | None,
+    seed: int,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Find the best plan within a move budget and say whether going there pays.
+
+    PLAN is in force; SCENARIO is the swarm as it is now. The gain until the horizon is weighed
+    against servers missing while they load and generations cut off; the steps keep every block
+    served wherever an order allows it. Nothing is moved when nothing pays: the plan stays.
+    """
+    from .. import api
+    from ..methods.draft import Settings
+    from ..methods.replanning import kept, migration_document, replanned
+    from ..placement.loading import Loading
+    from ..placement.replan import Terms
+    from ..scenarios.migrationfile import read_current, write_migration
+    from ..scenarios.planfile import plan_document, write_plan
+
+    loaded = load(scenario)
+    current, router, gone, new = read_current(plan_file, loaded)
+    terms = Terms(
+        horizon_s=horizon_h * 3600.0,
+        budget=budget,
+        margin=margin,
+        loading=Loading(reload=reload, restart_s=restart_s),
+        replay=replay,
+        parallel=parallel,
+    )
+    settings = Settings(seed=seed, time_limit_s=time_limit)
+    decision = replanned(loaded.problem, current, method, settings=settings, terms=terms)
+    document = migration_document(decision, loaded, terms, gone=gone, new=new)
+    made = api.plan(loaded.problem, kept(decision.chosen.placement, router), settings=settings)
+    if output is not None:
+        write_plan(output, made, loaded)
+        render.note(f"wrote {output}")
+        migration = migration or output.with_name(f"{output.stem}.migration.json")
+    if migration is not None:
+        write_migration(migration, document)
+        render.note(f"wrote {migration}")
+    if as_json:
+        render.print_json({"migration": document, "plan": plan_document(made, loaded)})
+    else:
+        print_migration(document)
+
+
+def print_migration(document: dict[str, Any]) -> None:
+    """The decision, the options and the steps."""
+    number = render.number
+    for label, names in (("gone", document["gone_servers"]), ("new", document["new_servers"])):
+        if names:
+            render.note(f"{label} since the plan was made: {', '.join(names)}")
+    hours = number(document["horizon_s"] / 3600.0)
+    render.print_table(
+        f"Best plan by number of moves; request-seconds over {hours} h",
+        [
+            "moves",
+            "response s",
+            "sustains 1/s",
+            "gain",
+            "cost",
+            "net",
+            "cut off",
+            "takes s",
+            "dark s",
+            "verdict",
+        ],
+        [
+            [o["moves"], number(o["response_s"]), number(o["sustained_per_s"])]
+            + [_endless(o[f"{name}_request_s"]) for name in ("gain", "cost", "net")]
+            + [number(o["lost_sessions"]), number(o["duration_s"]), number(o["dark_s"])]
+            + [o["verdict"]]
+            for o in document["options"]
+        ],
+    )
+    if document["steps"]:
+        render.print_table(
+            "Migration",
+            ["begins s", "serves again s", "server", "from", "to"],
+            [
+                [
+                    number(s["begin_s"]),
+                    number(s["end_s"]),
+                    s["server"],
+                    _span(s["old_start"], s["old_end"]),
+                    _span(s["new_start"], s["new_end"]),
+                ]
+                for s in document["steps"]
+            ],
+        )
+    verdict = "move" if document["move"] else "stay"
+    render.print_lines([f"{verdict}: {reason}" for reason in document["reasons"]])
+
+
+def _endless(value: float | None) -> str:
+    return "without end" if value is None else render.number(value)
+
+
+def _span(start: int, end: int) -> str:
+    return f"{start}:{end}" if end > start else "idle"
