@@ -57,6 +57,11 @@ OPTIONS = (
         help="What a generation does whose server moves: start again, as with PETALS, or replay.",
     ),
     click.option(
+        "--allow-dark",
+        is_flag=True,
+        help="Consider plans that no order of moves reaches with every block served.",
+    ),
+    click.option(
         "--method", default="auto", show_default=True, help="Method whose plans are aimed at."
     ),
     click.option(
@@ -94,6 +99,7 @@ def command(
     reload: Reload,
     restart_s: float,
     replay: Replay,
+    allow_dark: bool,
     method: str,
     time_limit: float,
     output: Path | None,
@@ -125,6 +131,7 @@ def command(
         loading=Loading(reload=reload, restart_s=restart_s),
         replay=replay,
         parallel=parallel,
+        allow_dark=allow_dark,
     )
     settings = Settings(seed=seed, time_limit_s=time_limit)
     decision = replanned(loaded.problem, current, method, settings=settings, terms=terms)
@@ -145,48 +152,15 @@ def command(
 
 def print_migration(document: dict[str, Any]) -> None:
     """The decision, the options and the steps."""
-    number = render.number
     for label, names in (("gone", document["gone_servers"]), ("new", document["new_servers"])):
         if names:
             render.note(f"{label} since the plan was made: {', '.join(names)}")
-    hours = number(document["horizon_s"] / 3600.0)
+    hours = render.number(document["horizon_s"] / 3600.0)
     render.print_table(
-        f"Best plan by number of moves; request-seconds over {hours} h",
-        [
-            "moves",
-            "response s",
-            "sustains 1/s",
-            "gain",
-            "cost",
-            "net",
-            "cut off",
-            "takes s",
-            "dark s",
-            "verdict",
-        ],
-        [
-            [o["moves"], number(o["response_s"]), number(o["sustained_per_s"])]
-            + [_endless(o[f"{name}_request_s"]) for name in ("gain", "cost", "net")]
-            + [number(o["lost_sessions"]), number(o["duration_s"]), number(o["dark_s"])]
-            + [o["verdict"]]
-            for o in document["options"]
-        ],
+        f"Best plan by number of moves; request-seconds over {hours} h", *_options(document)
     )
     if document["steps"]:
-        render.print_table(
-            "Migration",
-            ["begins s", "serves again s", "server", "from", "to"],
-            [
-                [
-                    number(s["begin_s"]),
-                    number(s["end_s"]),
-                    s["server"],
-                    _span(s["old_start"], s["old_end"]),
-                    _span(s["new_start"], s["new_end"]),
-                ]
-                for s in document["steps"]
-            ],
-        )
+        render.print_table("Migration", *_steps(document))
     verdict = "move" if document["move"] else "stay"
     render.print_lines([f"{verdict}: {reason}" for reason in document["reasons"]])
 
@@ -197,3 +171,36 @@ def _endless(value: float | None) -> str:
 
 def _span(start: int, end: int) -> str:
     return f"{start}:{end}" if end > start else "idle"
+
+
+def _options(document: dict[str, Any]) -> tuple[list[str], list[list[object]]]:
+    """Columns and rows of the options."""
+    number = render.number
+    columns = ["moves", "response s", "sustains 1/s", "gain", "cost", "net"]
+    rows = [
+        [
+            o["moves"],
+            number(o["response_s"]),
+            number(o["sustained_per_s"]),
+            *(_endless(o[f"{name}_request_s"]) for name in ("gain", "cost", "net")),
+            *(number(o[name]) for name in ("lost_sessions", "duration_s", "dark_s")),
+            o["verdict"],
+        ]
+        for o in document["options"]
+    ]
+    return [*columns, "cut off", "takes s", "dark s", "verdict"], rows
+
+
+def _steps(document: dict[str, Any]) -> tuple[list[str], list[list[object]]]:
+    """Columns and rows of the migration."""
+    rows: list[list[object]] = [
+        [
+            render.number(s["begin_s"]),
+            render.number(s["end_s"]),
+            s["server"],
+            _span(s["old_start"], s["old_end"]),
+            _span(s["new_start"], s["new_end"]),
+        ]
+        for s in document["steps"]
+    ]
+    return ["begins s", "serves again s", "server", "from", "to"], rows

@@ -28,6 +28,9 @@ MANY_SPANS = 1_200
 #: A target is approached by the best next move up to this many moves, else in migration order.
 GREEDY_MOVES = 24
 
+#: Dead ends after which a plan counts as one that no safe order reaches.
+DEAD_ENDS = 500
+
 #: What is wrong with a plan first, then its price; smaller is better.
 Key = tuple[int, int, float]
 Span = tuple[int, int]
@@ -49,6 +52,7 @@ class Search:
     current: Placement
     key: Callable[[Placement], Key]
     left: int
+    safe: bool
     spans: Spans = field(init=False)
     movable: list[int] = field(init=False)
 
@@ -93,6 +97,33 @@ class Search:
         size = span[1] - span[0]
         return size <= int(spans.width[server]) and bool(spans.allowed[server, slice(*span)].all())
 
+    def may_leave(self, placement: Placement, server: int) -> bool:
+        """Whether a server can be missed: none of its blocks is hosted by it alone."""
+        if not self.safe:
+            return True
+        counts = placement.coverage(self.problem.model.num_blocks)
+        return bool((counts[placement.start[server] : placement.end[server]] > 1).all())
+
+    def reachable(self, placement: Placement) -> bool:
+        """Whether some order of single moves leaves no further block in the dark."""
+        if not self.safe:
+            return True
+        spans = {j: (int(placement.start[j]), int(placement.end[j])) for j in self.moved(placement)}
+        dead: set[frozenset[int]] = set()
+
+        def from_here(here: Placement, left: frozenset[int]) -> bool:
+            if not left:
+                return True
+            if left in dead or len(dead) > DEAD_ENDS:
+                return False
+            for j in sorted(left):
+                if self.may_leave(here, j) and from_here(self.put(here, j, spans[j]), left - {j}):
+                    return True
+            dead.add(left)
+            return False
+
+        return from_here(self.current, frozenset(spans))
+
     def all_spans(self, server: int) -> list[Span]:
         """Every other span that a server could host, none included."""
         length = self.problem.model.num_blocks
@@ -110,6 +141,7 @@ def frontier(
     budget: int,
     sessions: int = 1,
     evaluations: int = 3_000,
+    safe: bool = False,
 ) -> Frontier:
     """The best plans with 0, 1 ... ``budget`` moves.
 
@@ -119,8 +151,9 @@ def frontier(
     targets : plans to approach; one within the budget is tried as a whole.
     sessions : concurrent sessions for which spans of the search leave memory.
     evaluations : most plans to evaluate where not all are tried.
+    safe : only plans that single moves reach without a block going dark on the way.
     """
-    search = Search(problem, current, key, evaluations)
+    search = Search(problem, current, key, evaluations, safe)
     budget = min(budget, len(search.movable))
     everything = _all_plans(search, budget)
     if everything is not None:
@@ -169,7 +202,8 @@ def _exhaustive(search: Search, spans: dict[int, list[Span]], budget: int) -> Fr
                 placement = search.current
                 for j, span in zip(servers, chosen, strict=True):
                     placement = search.put(placement, j, span)
-                found.append((search.score(placement), placement))
+                if search.reachable(placement):
+                    found.append((search.score(placement), placement))
         best.append(min(found, key=lambda f: f[0]))
     return Frontier(best=tuple(p for _, p in best), proven=True)
 
@@ -199,7 +233,7 @@ def _grown(
     for _, placement in beam:
         done = set(search.moved(placement))
         for j, spans in windows.items():
-            if j in done:
+            if j in done or not search.may_leave(placement, j):
                 continue
             for span in spans:
                 if search.left <= 0:
@@ -217,9 +251,11 @@ def _prefixes(search: Search, target: Placement, budget: int) -> dict[int, tuple
     if len(rows) <= GREEDY_MOVES:
         left = list(rows)
         while left and len(found) < budget:
-            tried = [
-                (search.score(p), j, p) for j in left for p in [search.put(placement, j, spans[j])]
-            ]
+            free = [j for j in left if search.may_leave(placement, j)]
+            if not free:
+                break
+            plans = [search.put(placement, j, spans[j]) for j in free]
+            tried = [(search.score(p), j, p) for j, p in zip(free, plans, strict=True)]
             key, chosen, placement = min(tried, key=lambda t: (t[0], t[1]))
             left.remove(chosen)
             found[len(found) + 1] = (key, placement)
@@ -227,7 +263,7 @@ def _prefixes(search: Search, target: Placement, budget: int) -> dict[int, tuple
     order = order_moves(search.problem, search.current, target, np.ones(search.problem.num_servers))
     wanted = {round(m) for m in np.geomspace(1, min(len(rows), budget), 24)}
     for count, move in enumerate((m for m in order.moves if m.server in spans), start=1):
-        if count > budget:
+        if count > budget or not search.may_leave(placement, move.server):
             break
         placement = search.put(placement, move.server, spans[move.server])
         if count in wanted:
@@ -249,6 +285,7 @@ def _polished(
                     break
                 tried = search.put(best[1], j, span)
                 found = (search.score(tried), tried)
-                if found[0] < best[0] and math.isfinite(found[0][2]):
+                better = found[0] < best[0] and math.isfinite(found[0][2])
+                if better and search.reachable(tried):
                     best, improved = found, True
     return best

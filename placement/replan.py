@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -44,6 +44,8 @@ class Terms:
     margin : a gain must exceed its cost by this share: hysteresis beside the cost itself.
     parallel : most servers that move at a time; None = as many as it pays to.
     forecast : expected load; None = the workload's rate over the horizon. Overrides it if given.
+    allow_dark : also plans that no order reaches with every block served, the dark time priced
+        like any other. Repairs fall back on them where nothing else mends the plan.
     evaluations : most plans that the search evaluates.
     """
 
@@ -54,6 +56,7 @@ class Terms:
     replay: Replay = "restart"
     parallel: int | None = None
     forecast: Forecast | None = None
+    allow_dark: bool = False
     evaluations: int = 3_000
 
     def stages(self, problem: Problem) -> tuple[tuple[float, float], ...]:
@@ -123,7 +126,8 @@ class Replan:
     ----------
     before : the plan in force as far as the swarm can hold it, ``moves`` = 0.
     chosen : the option to take; ``before`` itself when nothing pays.
-    best : the best plan within the budget, whether or not it pays.
+    best : the best plan within the budget (reached with every block served, unless darkness was
+        allowed), whether or not it pays.
     options : the best plan of every number of moves, distinct ones only.
     worth : whether to move.
     forced : the plan in force cannot stay (dark blocks, broken constraints).
@@ -177,17 +181,21 @@ def replan(
     sessions = target_sessions(problem)
     start, end = repaired(problem, weigh.current, sessions, seed=seed)
     repair = Placement.of(problem, list(zip(start.tolist(), end.tolist(), strict=True)))
-    found = frontier(
-        problem,
-        weigh.current,
-        weigh.key,
-        targets=(repair, *targets),
-        budget=budget,
-        sessions=sessions,
-        evaluations=asked.evaluations,
-    )
-    options = weigh.options(found)
-    return _decided(problem, options, found, asked, budget)
+    while True:
+        found = frontier(
+            problem,
+            weigh.current,
+            weigh.key,
+            targets=(repair, *targets),
+            budget=budget,
+            sessions=sessions,
+            evaluations=asked.evaluations,
+            safe=not asked.allow_dark,
+        )
+        options = weigh.options(found)
+        if asked.allow_dark or options[0].sound or any(o.sound for o in options):
+            return _decided(problem, options, found, asked, budget)
+        asked = replace(asked, allow_dark=True)
 
 
 def standing(problem: Problem, current: Placement) -> Placement:

@@ -90,11 +90,44 @@ def test_the_best_plan_within_the_budget_is_that_of_exhaustive_search(
     current = covering(problem, rng)
     if current is None:
         pytest.skip("this draw has no plan that covers the model")
-    found = replan(problem, current, terms=Terms(budget=budget, horizon_s=1e4, loading=FREE))
+    found = replan(
+        problem, current, terms=Terms(budget=budget, horizon_s=1e4, loading=FREE, allow_dark=True)
+    )
     least = min(figure(problem, p, 1e4) for p in every_plan(problem, current, budget))
     assert found.proven
     assert found.best.settled == pytest.approx(least, rel=1e-12)
     assert found.best.moves <= budget
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_without_leave_to_go_dark_it_is_the_best_plan_that_a_safe_order_reaches(
+    make_problem: Callable[..., Problem], seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    problem = quick(make_problem(rng, servers=3, clients=1, length=4))
+    current = covering(problem, rng)
+    if current is None:
+        pytest.skip("this draw has no plan that covers the model")
+    found = replan(problem, current, terms=Terms(budget=2, horizon_s=1e4, loading=FREE))
+    plans = [p for p in every_plan(problem, current, 2) if safely_reached(current, p, 4)]
+    least = min(figure(problem, p, 1e4) for p in [current, *plans])
+    assert found.best.settled == pytest.approx(least, rel=1e-12)
+    assert all(not o.migration.dark for o in found.options)
+
+
+def safely_reached(old: Placement, new: Placement, length: int) -> bool:
+    """Independent: some permutation of single moves keeps every block served."""
+    moving = np.flatnonzero((old.start != new.start) | (old.end != new.end)).tolist()
+    for order in itertools.permutations(moving):
+        now = [set(range(s, e)) for s, e in zip(old.start, old.end, strict=True)]
+        safe = True
+        for j in order:
+            now[j] = set()
+            safe &= len(set().union(*now)) == length
+            now[j] = set(range(int(new.start[j]), int(new.end[j])))
+        if safe and len(set().union(*now)) == length:
+            return True
+    return False
 
 
 def test_the_beam_search_is_near_the_optimum_where_both_can_run(
