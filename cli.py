@@ -19,6 +19,7 @@ COMMANDS = {
     "explain": "Show where the time of a route goes, and why not the alternatives.",
     "whatif": "Show what happens if servers join, leave or fail, if load or network change.",
     "sweep": "Run many configurations: lists, variants, seeds; resumable, also on a cluster.",
+    "length": "Train, judge and use predictors of the output length.",
     "calibrate": "Fit a device profile to measured block times.",
     "scenario": "Validate, generate and show scenario files.",
     "swarm": "Read, serve and route a live PETALS swarm by a plan.",

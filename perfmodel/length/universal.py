@@ -1,0 +1,198 @@
+"""Universal verbosity: one figure per prompt, and per model a monotone map from it to lengths.
+
+How long an answer gets is, up to a map of each model, a property of the prompt: averaged over
+models the label is nearly free of noise. A model that is served for the first time needs only
+the two figures of its map (where its lengths lie and how far they spread); with more observations
+its own table takes over.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ...core.problem import FloatArray, IntArray
+from .dataset import Observations
+from .distribution import LEVELS, LengthQuantiles, safe_quantiles
+
+#: Bins of the verbosity; fewer when observations are few.
+BINS = 8
+#: Observations in a bin at which a model's own quantiles count as much as the pooled ones.
+TRUST = 60.0
+#: Observations at which a model's own place and spread count as much as those of its peers.
+TRUST_MODEL = 4.0
+_MEDIAN = LEVELS.index(0.5)
+
+
+def standardise(given: Observations) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Log lengths per observation relative to their model, and each model's mean and spread.
+
+    Models with fewer than two observations take the mean spread of the others.
+    """
+    logs, model = given.log_lengths(), given.model
+    size = len(given.models)
+    count = np.bincount(model, minlength=size)
+    mean = np.bincount(model, logs, size) / np.maximum(count, 1)
+    variance = np.bincount(model, (logs - mean[model]) ** 2, size) / np.maximum(count - 1, 1)
+    spread = np.sqrt(variance)
+    usable = (count > 1) & (spread > 1e-6)
+    typical = float(spread[usable].mean()) if usable.any() else 1.0
+    spread = np.where(usable, spread, typical)
+    mean = np.where(count > 0, mean, float(logs.mean()) if len(logs) else 0.0)
+    return (logs - mean[model]) / spread[model], mean, spread
+
+
+def verbosity(given: Observations) -> tuple[FloatArray, FloatArray]:
+    """Label and number of observations of each prompt: the mean standardised log length."""
+    scores, _, _ = standardise(given)
+    scores = np.clip(scores, -4.0, 4.0)
+    size = len(given.prompts)
+    count = np.bincount(given.prompt, minlength=size).astype(np.float64)
+    label: FloatArray = np.bincount(given.prompt, scores, size) / np.maximum(count, 1.0)
+    return label, count
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Maps:
+    """From a verbosity to the quantiles of each model, as tables of log lengths.
+
+    Attributes
+    ----------
+    edges : (B - 1,) inner edges of the bins of the verbosity; centres : (B,) mean in each bin.
+        Between centres the tables are interpolated, beyond the outermost they are flat.
+    pooled : (B, K) standardised log lengths over all models, monotone both ways.
+    place, spread : (M,) of each model.
+    tables : (M, B, K) log lengths of each model.
+    constant : (M, K) log lengths of each model, whatever the prompt.
+    count : (M,) observations behind them.
+    """
+
+    models: tuple[str, ...]
+    edges: FloatArray
+    centres: FloatArray
+    pooled: FloatArray
+    place: FloatArray
+    spread: FloatArray
+    tables: FloatArray
+    constant: FloatArray
+    count: IntArray
+
+    def row(self, model: str) -> int:
+        """Row of a model; a model never seen takes the last row, the average of all."""
+        try:
+            return self.models.index(model)
+        except ValueError:
+            return len(self.models)
+
+    def __call__(self, verbosity: FloatArray, model: IntArray) -> LengthQuantiles:
+        """Quantiles for (N,) verbosities and (N,) rows of models."""
+        return LengthQuantiles(tokens=_tokens(self._between(verbosity, self.tables, model)))
+
+    def _between(self, verbosity: FloatArray, tables: FloatArray, model: IntArray) -> FloatArray:
+        right = np.clip(np.searchsorted(self.centres, verbosity), 1, max(1, len(self.centres) - 1))
+        if len(self.centres) == 1:
+            single: FloatArray = tables[model, 0]
+            return single
+        low, high = self.centres[right - 1], self.centres[right]
+        share = np.clip((verbosity - low) / (high - low), 0.0, 1.0)[:, None]
+        found: FloatArray = (1 - share) * tables[model, right - 1] + share * tables[model, right]
+        return found
+
+    def without_text(self, model: IntArray) -> LengthQuantiles:
+        """The same when the prompt is not known."""
+        return LengthQuantiles(tokens=_tokens(self.constant[model]))
+
+
+def fit_maps(given: Observations, verbosity: FloatArray) -> Maps:
+    """Maps of all models of ``given``, and one of an unknown model in the last row.
+
+    Parameters
+    ----------
+    verbosity : (N,) per observation, predicted without that observation's prompt.
+    """
+    scores, mean, spread = standardise(given)
+    bins_wanted = int(np.clip(len(np.unique(verbosity)) // 10, 1, BINS))
+    edges = np.unique(np.quantile(verbosity, np.linspace(0, 1, bins_wanted + 1)[1:-1]))
+    bins = np.searchsorted(edges, verbosity)
+    pooled = np.array([safe_quantiles(scores[bins == b]) for b in range(len(edges) + 1)])
+    pooled = _monotone(pooled)
+    logs = given.log_lengths()
+    size = len(given.models)
+    order = np.argsort(given.model, kind="stable")
+    starts = np.searchsorted(given.model[order], np.arange(size + 1))
+    tables, constants = [], []
+    for m in range(size):
+        own = order[starts[m] : starts[m + 1]]
+        peers = mean[m] + spread[m] * pooled
+        tables.append(_blend(peers, logs[own], bins[own]))
+        constants.append(safe_quantiles(logs[own]) if len(own) else peers.mean(axis=0))
+    typical, width = float(mean.mean()), float(spread.mean())
+    stranger = typical + np.hypot(width, float(mean.std())) * pooled
+    tables.append(stranger)
+    constants.append(stranger.mean(axis=0))
+    return Maps(
+        models=given.models,
+        edges=edges,
+        centres=np.array([verbosity[bins == b].mean() for b in range(len(edges) + 1)]),
+        pooled=pooled,
+        place=np.append(mean, typical),
+        spread=np.append(spread, width),
+        tables=np.array(tables),
+        constant=np.array(constants),
+        count=np.append(np.diff(starts), 0),
+    )
+
+
+def _blend(peers: FloatArray, logs: FloatArray, bins: IntArray) -> FloatArray:
+    """A model's own quantiles per bin, drawn to those of its peers where it has few."""
+    table = peers.copy()
+    for b in range(len(peers)):
+        own = logs[bins == b]
+        if len(own):
+            weight = len(own) / (len(own) + TRUST)
+            table[b] = weight * safe_quantiles(own) + (1 - weight) * peers[b]
+    return _monotone(table)
+
+
+def adapt(maps: Maps, verbosity: FloatArray, tokens: IntArray) -> FloatArray:
+    """(B, K) table of one model from few observations of it.
+
+    Place and spread come from its residuals against the pooled median, drawn to the average
+    model's; so a handful of finished requests is enough to begin with.
+    """
+    logs = np.log1p(tokens.astype(np.float64))
+    bins = np.searchsorted(maps.edges, verbosity)
+    typical, width = float(maps.place[-1]), float(maps.spread[-1])
+    n = len(logs)
+    if not n:
+        stranger: FloatArray = maps.tables[-1]
+        return stranger
+    middle = maps.pooled[bins, _MEDIAN]
+    weight = n / (n + TRUST_MODEL)
+    own_spread = float(np.std(logs - width * middle)) / _residual_spread(maps.pooled)
+    spread = weight * max(own_spread, 0.25 * width) + (1 - weight) * width
+    place = weight * float(np.median(logs - spread * middle)) + (1 - weight) * typical
+    # The place is itself uncertain: a wider table until enough is seen.
+    wider = float(np.sqrt(1.0 + 1.0 / (n + TRUST_MODEL)))
+    return _blend(place + spread * wider * maps.pooled, logs, bins)
+
+
+def _residual_spread(pooled: FloatArray) -> float:
+    """Half the distance from the 10 % to the 90 % quantile, in units of a normal deviation."""
+    low, high = LEVELS.index(0.1), LEVELS.index(0.9)
+    return max(float((pooled[:, high] - pooled[:, low]).mean()) / 2.563, 1e-3)
+
+
+def _monotone(table: FloatArray) -> FloatArray:
+    """Not decreasing along the bins nor along the levels.
+
+    The running maximum errs on the safe side.
+    """
+    found: FloatArray = np.maximum.accumulate(np.maximum.accumulate(table, axis=1), axis=0)
+    return found
+
+
+def _tokens(logs: FloatArray) -> FloatArray:
+    tokens: FloatArray = np.maximum(np.expm1(logs), 0.0)
+    return tokens
