@@ -77,7 +77,7 @@ class Option:
     stay, settled, total : request-seconds of the plan in force, of this one if it were in force at
         once, of going there (servers missing, lost generations) and then being there; infinite
         when a load is never served.
-    lost_sessions : expected number of generations cut off.
+    lost_sessions, lost_s : expected generations cut off, and the request-seconds to replay them.
     dark_blocks, violations : what stays wrong with it.
     """
 
@@ -89,6 +89,7 @@ class Option:
     settled: float
     total: float
     lost_sessions: float
+    lost_s: float
     dark_blocks: int = 0
     violations: int = 0
 
@@ -198,6 +199,21 @@ def replan(
         asked = replace(asked, allow_dark=True)
 
 
+def price(
+    problem: Problem,
+    current: Placement,
+    placement: Placement,
+    *,
+    terms: Terms | None = None,
+    evaluate: Evaluate | None = None,
+) -> Option:
+    """What going to a given plan saves and costs."""
+    asked = terms or Terms()
+    present = standing(problem, current)
+    weigh = _Weigh(problem, present, asked, evaluate or remembering(problem))
+    return weigh.option(placement)
+
+
 def standing(problem: Problem, current: Placement) -> Placement:
     """What of a plan the servers can hold: spans beyond the memory are gone, pools shrink."""
     left = problem.memory_bytes - problem.block_bytes * current.num_blocks
@@ -237,17 +253,17 @@ class _Weigh:
                 for a in ("start", "end")
             )
             if not same:
-                options.append(self._option(placement))
+                options.append(self.option(placement))
         return options
 
-    def _option(self, placement: Placement) -> Option:
+    def option(self, placement: Placement) -> Option:
         away = self._terms.loading.away_s(self._problem, self.current, placement)
         widths = [self._terms.parallel]
         if self._terms.parallel is None and np.count_nonzero(away) > 1:
             widths.append(1)
         tried = [schedule(self._problem, self.current, placement, away, parallel=w) for w in widths]
-        priced = [(self._total(placement, s), i) for i, s in enumerate(tried)]
-        (total, lost), which = min(priced)
+        priced = [(self.total(placement, s), i) for i, s in enumerate(tried)]
+        (total, lost, lost_s), which = min(priced)
         broken, dark, settled = self.key(placement)
         service = self._evaluate(placement)
         return Option(
@@ -259,6 +275,7 @@ class _Weigh:
             settled=settled,
             total=total,
             lost_sessions=lost,
+            lost_s=lost_s,
             dark_blocks=dark,
             violations=broken,
         )
@@ -269,8 +286,8 @@ class _Weigh:
         total, backlog = request_seconds((t, service, load) for t, load in self._loads)
         return total + draining_s(backlog, service)
 
-    def _total(self, placement: Placement, way: Schedule) -> tuple[float, float]:
-        """Request-seconds with the migration, and the sessions that it cuts off."""
+    def total(self, placement: Placement, way: Schedule) -> tuple[float, float, float]:
+        """Request-seconds with the migration, sessions cut off, request-seconds of their replay."""
         served = [
             (end - begin, self._evaluate(spans))
             for begin, end, spans in phases(way, self.current, placement)
@@ -281,7 +298,7 @@ class _Weigh:
         loads = [*self._loads, (over_s, 0.0)]
         total, backlog = request_seconds(_along([*served, (math.inf, after)], loads))
         lost, lost_s = self._lost(way)
-        return total + draining_s(backlog, after) + lost_s, lost
+        return total + draining_s(backlog, after) + lost_s, lost, lost_s
 
     def _lost(self, way: Schedule) -> tuple[float, float]:
         """Sessions cut off, and the request-seconds that their replay takes.
