@@ -19,7 +19,7 @@ import numpy as np
 
 from ...core.problem import FloatArray, IntArray
 from .instance import Data
-from .levels import Duals
+from .levels import Charge, Duals
 from .master import Hop, Master
 from .pricing import Chains, Price, Visits, prefix_tables
 
@@ -39,6 +39,9 @@ class Bag:
     target : (no arguments) -> the bound that is good enough, in the data's unit.
     deadline_s : monotonic clock at which to stop.
     iterations : pricing rounds so far; ``most_iterations`` ends the work like the clock.
+    on_bound : told every new bound on the whole problem.
+    best : the best bound without limits on levels, of ``best_prices``, under which the chains of
+        all classes cost ``cheapest`` each.
     """
 
     data: Data
@@ -48,8 +51,10 @@ class Bag:
     most_iterations: int | None = None
     iterations: int = 0
     on_bound: Callable[[float], None] = lambda _: None
+    best: float = -np.inf
+    best_prices: FloatArray = field(default_factory=lambda: np.zeros(0))
+    cheapest: FloatArray = field(default_factory=lambda: np.zeros(0))
     _prefix: tuple[IntArray, FloatArray] | None = None
-    _centre: FloatArray = field(default_factory=lambda: np.zeros(0))
 
     def stopped(self) -> bool:
         """Whether a limit has passed."""
@@ -81,7 +86,8 @@ class Bag:
             bound, added = self._price(point, limits)
             if bound > best:
                 best, centre = bound, point
-                self.on_bound(best)
+                if not limits:
+                    self.on_bound(best)
             if best >= self.target():
                 break
             if master.value - best <= CONVERGED * abs(master.value) and not cuts:
@@ -94,22 +100,25 @@ class Bag:
                 inner = 0.5
         return best, False
 
+    def charges(self, prices: FloatArray, limits: Limits) -> dict[int, Charge]:
+        """What the visits of every watched server pay under some prices."""
+        duals = self.master.duals(np.pad(prices, (0, self.master.num_rows - len(prices))))
+        return {
+            j: duals.get(j, Duals(levels)).charge(*limits.get(j, (0, self.data.length)))
+            for j, levels in self.master.levels.items()
+        }
+
     def _price(self, prices: FloatArray, limits: Limits) -> tuple[float, int]:
         """The bound of some prices, and how many new chains they gave."""
         self.iterations += 1
-        master = self.master
-        duals = master.duals(prices)
-        charges: dict[int, IntArray] = {}
-        priced, earned = [], 0.0
-        for j, levels in master.levels.items():
-            low, high = limits.get(j, (0, self.data.length))
-            least, level, most = duals.get(j, Duals(levels)).charge(low, high)
-            charges[j] = level
-            priced.append(Price(j, least))
-            earned += most
+        charges = self.charges(prices, limits)
+        priced = [Price(j, charge.least) for j, charge in charges.items()]
         chains = Chains(self.data, priced, self._start())
         paid = float(chains.cost.sum())
+        earned = sum(charge.most for charge in charges.values())
         bound = paid - earned - SAFETY * (abs(paid) + earned)
+        if not limits and bound > self.best:
+            self.best, self.best_prices, self.cheapest = bound, prices, chains.cost
         added = 0
         for c in np.flatnonzero(np.isfinite(chains.cost)).tolist():
             added += self._add(c, chains.chain(c), charges)
@@ -125,11 +134,11 @@ class Bag:
             self._prefix = prefix_tables(self.data, rest)
         return self._prefix
 
-    def _add(self, c: int, visits: Visits, charges: dict[int, IntArray]) -> bool:
+    def _add(self, c: int, visits: Visits, charges: dict[int, Charge]) -> bool:
         data = self.data
         hops: list[Hop] = []
         cost = float(data.base[c])
         for j, k in sorted(visits):
             cost += float(data.hop[c, j] + data.block[c, j] * k)
-            hops.append((j, k, int(charges[j][c, k - 1]) if j in charges else -1))
+            hops.append((j, k, int(charges[j].level[c, k - 1]) if j in charges else -1))
         return self.master.add_chain(c, tuple(hops), cost)

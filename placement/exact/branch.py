@@ -37,12 +37,10 @@ class Tree:
         self._split(self.bound, {})
         self._settle()
 
-    def grow(self, *, most_nodes: int) -> None:
+    def grow(self) -> None:
         """Solve nodes until the target, a limit or the end."""
         bag = self.bag
-        for _ in range(most_nodes):
-            if not self._open or self.bound >= bag.target() or bag.stopped():
-                return
+        while self._open and self.bound < bag.target() and not bag.stopped():
             above, number, limits = heapq.heappop(self._open)
             try:
                 found, converged = bag.solve(limits)
@@ -62,7 +60,7 @@ class Tree:
     def _split(self, bound: float, limits: Limits) -> None:
         """Two children at the server whose level is least settled; none: the node stays a bound."""
         spread = [
-            (self._worth(server, mean, wide), server, mean)
+            (wide, server, mean)
             for server, (mean, wide) in self.bag.master.mean_levels().items()
             if wide > 1e-6
         ]
@@ -74,9 +72,6 @@ class Tree:
         cut = min(max(int(mean), low), high - 1)
         for child in ((low, cut), (cut + 1, high)):
             heapq.heappush(self._open, (bound, next(self._count), {**limits, server: child}))
-
-    def _worth(self, server: int, mean: float, wide: float) -> float:
-        return wide
 
     def _settle(self) -> None:
         least = min([self._settled, *(b for b, _, _ in self._open)])

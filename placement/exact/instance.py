@@ -50,6 +50,13 @@ class Data:
     slot_bytes: int
     order_free: bool
 
+    @property
+    def dearest(self) -> float:
+        """No plan costs more: every class passes the dearest servers, at most one a block."""
+        hops = -np.sort(-np.where(self.most > 0, self.hop, 0.0), axis=1)[:, : self.length]
+        blocks = np.where(self.most > 0, self.block, 0.0).max(axis=1, initial=0.0)
+        return float((self.base + hops.sum(axis=1) + self.length * blocks).sum())
+
     def room(self, server: int, blocks: int) -> int:
         """Cache slots beside ``blocks`` hosted blocks."""
         problem = self.problem

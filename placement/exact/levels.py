@@ -22,12 +22,12 @@ from .instance import Data
 
 
 class Row(NamedTuple):
-    """A constraint of a level: ``kind`` memory (index 0), class (its row) or rounding (w)."""
+    """A constraint of a level: ``kind`` memory (which 0), class (its row) or rounding (w)."""
 
     server: int
     level: int
     kind: str
-    index: int
+    which: int
 
 
 class Levels:
@@ -64,6 +64,26 @@ class Levels:
         return np.where(self.weight >= weight, self.sessions[:, None] / max(most, 1), 0.0)
 
 
+class Charge(NamedTuple):
+    """What a server's visits pay under some prices.
+
+    Attributes
+    ----------
+    least : (C, K) charge of a visit: the least over the levels that allow it, inf where none does.
+    level : (C, K) index of that level.
+    earned : (q,) the most that each level can earn from these charges, whatever visits it gets.
+    """
+
+    least: FloatArray
+    level: IntArray
+    earned: FloatArray
+
+    @property
+    def most(self) -> float:
+        """The most that any level can earn."""
+        return float(self.earned.max(initial=0.0))
+
+
 class Duals:
     """Prices of one server's constraints: all >= 0, any values give a valid bound."""
 
@@ -74,30 +94,19 @@ class Duals:
         self.row = np.zeros((q, classes))
         self.cuts: list[tuple[int, int, float]] = []  # level, weight, price
 
-    def charge(self, low: int, high: int) -> tuple[FloatArray, IntArray, float]:
-        """Charges of visits when the server must be at a level of ``low`` to ``high`` blocks.
-
-        Returns
-        -------
-        (C, K) the least charge of a visit over the levels that allow it, inf where none does;
-        (C, K) that level; the most that any level can earn from these charges.
-        """
+    def charge(self, low: int, high: int) -> Charge:
+        """What visits pay when the server must be at a level of ``low`` to ``high`` blocks."""
         levels = self.levels
-        keep = np.flatnonzero((levels.blocks >= low) & (levels.blocks <= high))
-        if not len(keep):
-            classes, top = levels.weight.shape
-            return np.full((classes, top), np.inf), np.zeros((classes, top), np.int64), 0.0
-        base = self.memory[keep, None, None] * levels.memory[keep]
-        earned = self.memory[keep].copy()
-        at = {int(i): row for row, i in enumerate(keep)}
+        keep = (levels.blocks >= low) & (levels.blocks <= high)
+        base = self.memory[:, None, None] * levels.memory
+        earned = self.memory.copy()
         for level, weight, price in self.cuts:
-            if price > 0 and level in at:
-                base[at[level]] += price * levels.rounding(level, weight)
-                earned[at[level]] += price
-        allowed = levels.allowed[keep]
-        charges = np.where(allowed, base + self.row[keep, :, None], np.inf)
+            base[level] += price * levels.rounding(level, weight)
+            earned[level] += price
+        allowed = levels.allowed & keep[:, None, None]
+        charges = np.where(allowed, base + self.row[:, :, None], np.inf)
         level = charges.argmin(axis=0)
         least = np.take_along_axis(charges, level[None], axis=0)[0]
-        spare = np.where(allowed, np.where(np.isinf(least), 0.0, least) - base, 0.0)
-        earned = earned + spare.max(axis=2, initial=0.0).sum(axis=1)
-        return least, keep[level], float(earned.max())
+        finite = np.where(np.isfinite(least), least, 0.0)
+        spare = np.where(allowed, finite - base, 0.0).max(axis=2, initial=0.0).sum(axis=1)
+        return Charge(least, level, np.where(keep, earned + spare, 0.0))

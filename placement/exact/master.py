@@ -13,7 +13,6 @@ from ...core.errors import SolverError
 from ...core.problem import FloatArray
 from .instance import Data
 from .levels import Duals, Levels, Row
-from .pricing import Visits
 
 #: A hop of a column: server, blocks, level it counts at (-1 while the server is not watched).
 Hop = tuple[int, int, int]
@@ -57,10 +56,20 @@ class Master:
             self._lp.addRow(1.0, 1.0, 0, [], [])
             self._add_column(float(artificial[c]), {c: 1.0})
 
+    def charge_artificial(self, costs: FloatArray) -> None:
+        """Set what it costs not to carry a class."""
+        for c, cost in enumerate(costs.tolist()):
+            self._lp.changeColCost(c, cost)
+
     @property
     def infeasibility(self) -> float:
         """Share of the classes that no chain carries."""
         return float(self.shares[: len(self.data.sessions)].max(initial=0.0))
+
+    @property
+    def num_rows(self) -> int:
+        """Rows so far."""
+        return int(self._lp.getNumRow())
 
     def _add_column(self, cost: float, entries: dict[int, float]) -> int:
         self._lp.addCol(cost, 0.0, highspy.kHighsInf, len(entries), list(entries),
@@ -111,8 +120,8 @@ class Master:
         if row.kind == "memory":
             return float(levels.memory[row.level, c, k - 1])
         if row.kind == "class":
-            return 1.0 if row.index == c else 0.0
-        return float(levels.rounding(row.level, row.index)[c, k - 1])
+            return 1.0 if row.which == c else 0.0
+        return float(levels.rounding(row.level, row.which)[c, k - 1])
 
     def add_chain(self, c: int, hops: tuple[Hop, ...], cost: float) -> bool:
         """Add a column unless it is there."""
@@ -176,9 +185,9 @@ class Master:
             if row.kind == "memory":
                 duals.memory[row.level] = price
             elif row.kind == "class":
-                duals.row[row.level, row.index] = price
+                duals.row[row.level, row.which] = price
             else:
-                duals.cuts.append((row.level, row.index, price))
+                duals.cuts.append((row.level, row.which, price))
         return found
 
     def mean_levels(self) -> dict[int, tuple[float, float]]:
@@ -249,7 +258,7 @@ class Master:
 
 
 def _quiet_lp() -> Any:
-    lp = highspy.Highs()
+    lp: Any = highspy.Highs()  # type: ignore[no-untyped-call]
     for option, value in (
         ("output_flag", False),
         ("threads", 1),

@@ -100,3 +100,31 @@ def prefix_tables(data: Data, servers: IntArray) -> tuple[IntArray, FloatArray]:
             taken = window_min(reach[rows] - ramp[rows], blocks) + cost[rows]
             tables[i + 1, rows] = np.minimum(reach[rows], taken)
     return servers, tables
+
+
+def through_costs(data: Data, prices: list[Price]) -> list[FloatArray]:
+    """(C, K) for every priced server: the cheapest chain that runs just 1..K blocks there.
+
+    All servers must be among ``prices``.
+    """
+    length = data.length
+    forward, backward = _tables(data, prices), _tables(data, prices[::-1])
+    position = np.arange(length + 1)
+    other = length + position[:, None] - position
+    found = []
+    for i, price in enumerate(prices):
+        after = np.pad(backward[len(prices) - 1 - i], ((0, 0), (length, 0)), constant_values=np.inf)
+        joint = (forward[i][:, None, :] + after[:, other]).min(axis=2)
+        run = np.arange(1, price.extra.shape[1] + 1)
+        visit = data.hop[:, price.server, None] + data.block[:, price.server, None] * run
+        found.append(joint[:, length - run] + visit + price.extra + data.base[:, None])
+    return found
+
+
+def _tables(data: Data, prices: list[Price]) -> list[FloatArray]:
+    start = np.full((len(data.sessions), data.length + 1), np.inf)
+    start[:, 0] = 0.0
+    tables = [start]
+    for price in prices:
+        tables.append(np.minimum(tables[-1], _taken(data, price, tables[-1])))
+    return tables

@@ -1,0 +1,87 @@
+"""Reduced-cost fixing: what no plan better than the incumbent can use.
+
+At any prices, a plan in which even one session of class c runs k blocks at server j costs at least
+``bound + (cheapest chain with that visit - cheapest chain) / R_c + (most that any level of j earns
+- most that a level of k or more blocks earns)``, costs being those of the whole class.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ...core.problem import FloatArray
+from .bag import Bag
+from .instance import Data
+from .levels import Charge
+from .pricing import Price, through_costs
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Survivors:
+    """What may still be used.
+
+    Attributes
+    ----------
+    visits : (class, server) -> numbers of blocks, increasing.
+    levels : server -> blocks hosted, increasing, for servers with visits.
+    """
+
+    visits: dict[tuple[int, int], list[int]]
+    levels: dict[int, list[int]]
+
+    def size(self, length: int) -> int:
+        """Session variables of the interval-flow programme."""
+        return sum(length + 1 - k for runs in self.visits.values() for k in runs)
+
+
+def survivors(bag: Bag, cutoff: float) -> Survivors:
+    """What a plan no dearer than ``cutoff`` (the data's unit) may use, by the bag's best prices."""
+    data = bag.data
+    slack = max(cutoff - bag.best, 0.0) + 1e-7 * abs(cutoff)
+    charges = bag.charges(bag.best_prices, {})
+    servers = [int(j) for j in np.flatnonzero(data.top)]
+    prices = [Price(j, charges[j].least if j in charges else _free(data, j)) for j in servers]
+    visits: dict[tuple[int, int], list[int]] = {}
+    levels: dict[int, list[int]] = {}
+    for j, through in zip(servers, through_costs(data, prices), strict=True):
+        lost, hosted = _levels(data, j, charges.get(j), slack)
+        excess = np.maximum(through - bag.cheapest[:, None], 0.0) / data.sessions[:, None] + lost
+        used: set[int] = set()
+        for c in range(len(data.sessions)):
+            runs = [
+                int(k) + 1 for k in np.flatnonzero((excess[c] <= slack) & np.isfinite(through[c]))
+            ]
+            if runs:
+                visits[c, j] = runs
+                used.update(runs)
+        if used:
+            # Hosting more than the longest visit is of no use, except where memory cannot bind.
+            useful = [m for m in hosted if m in used or (m == data.free[j] and min(used) <= m)]
+            if useful:
+                levels[j] = useful
+            else:
+                for c in range(len(data.sessions)):
+                    visits.pop((c, j), None)
+    return Survivors(visits=visits, levels=levels)
+
+
+def _free(data: Data, j: int) -> FloatArray:
+    """(C, K) no charge for what one session can run."""
+    run = np.arange(1, int(data.top[j]) + 1)
+    return np.where(run <= data.most[:, j, None], 0.0, np.inf)
+
+
+def _levels(
+    data: Data, j: int, charge: Charge | None, slack: float
+) -> tuple[FloatArray, list[int]]:
+    """(K,) what hosting at least 1..K blocks gives away, and the levels worth it."""
+    low, top = int(data.free[j]), int(data.top[j])
+    blocks = np.array([*([low] if low else []), *range(low + 1, top + 1)])
+    if charge is None:
+        return np.zeros(top), blocks.tolist()
+    lost = charge.most - charge.earned
+    least = np.minimum.accumulate(lost[::-1])[::-1]
+    at = np.searchsorted(blocks, np.arange(1, top + 1))
+    return least[at], [int(m) for m, gone in zip(blocks, lost, strict=True) if gone <= slack]

@@ -1,0 +1,192 @@
+"""The closing mixed-integer programme: interval flow with positions (docs/exact.md).
+
+Variables, for what survives reduced-cost fixing: x[c, j, e, k] sessions of class c that server j
+takes from block e - k to e; end[j, e] and level[j, m] choose the server's span [e - m, e).
+
+1. flow of every class at every position: R_c leave 0, R_c reach L
+2. ``sum_e end[j, e] = sum_m level[j, m] <= 1``
+3. ``sum_k x[c, j, e, k] <= R_c end[j, e]``
+4. ``sum_{e, c, k} s_c k x <= sum_m room(j, m) level[j, m]``, where cache can bind
+5. ``sum_{e, k >= k0} x[c, j, e, k] <= R_c sum_{m >= k0} level[j, m]``
+
+Everything integral, so the optimum is that of the problem among what survived.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import highspy
+import numpy as np
+
+from ...core.plan import Hop, Placement, PlannedRoute, Route
+from ...core.problem import FloatArray
+from .fixing import Survivors
+from .incumbent import Plan
+from .instance import Data
+
+
+@dataclass(slots=True)
+class _Rows:
+    """Constraints as compressed rows."""
+
+    lower: list[float] = field(default_factory=list)
+    upper: list[float] = field(default_factory=list)
+    starts: list[int] = field(default_factory=list)
+    columns: list[int] = field(default_factory=list)
+    values: list[float] = field(default_factory=list)
+
+    def add(self, entries: dict[int, float], lower: float, upper: float) -> None:
+        self.lower.append(lower)
+        self.upper.append(upper)
+        self.starts.append(len(self.columns))
+        self.columns.extend(entries)
+        self.values.extend(entries.values())
+
+
+@dataclass(slots=True)
+class Flow:
+    """The programme; ``size`` counts its session variables."""
+
+    data: Data
+    survivors: Survivors
+    cost: list[float] = field(default_factory=list)
+    most: list[float] = field(default_factory=list)
+    x: dict[tuple[int, int, int, int], int] = field(default_factory=dict)
+    end: dict[tuple[int, int], int] = field(default_factory=dict)
+    level: dict[tuple[int, int], int] = field(default_factory=dict)
+    rows: _Rows = field(default_factory=_Rows)
+
+    def build(self) -> None:
+        """All variables and rows."""
+        data, length = self.data, self.data.length
+        for j, levels in self.survivors.levels.items():
+            for m in levels:
+                self.level[j, m] = self._variable(0.0, 1.0)
+            for e in range(1, length + 1):
+                self.end[j, e] = self._variable(0.0, 1.0)
+        for (c, j), runs in self.survivors.visits.items():
+            per = (data.hop[c, j] + data.block[c, j] * np.array(runs)) / data.sessions[c]
+            for k, cost in zip(runs, per.tolist(), strict=True):
+                for e in range(k, length + 1):
+                    self.x[c, j, e, k] = self._variable(cost, float(data.sessions[c]))
+        self._conserve()
+        for j in self.survivors.levels:
+            self._span(j)
+
+    def _variable(self, cost: float, most: float) -> int:
+        self.cost.append(cost)
+        self.most.append(most)
+        return len(self.cost) - 1
+
+    def _conserve(self) -> None:
+        """(1)"""
+        data, length = self.data, self.data.length
+        at: dict[tuple[int, int], dict[int, float]] = {
+            (c, q): {} for c in range(len(data.sessions)) for q in range(length + 1)
+        }
+        for (c, _, e, k), column in self.x.items():
+            at[c, e][column] = 1.0
+            at[c, e - k][column] = -1.0
+        for (c, q), entries in at.items():
+            net = float(data.sessions[c]) * (1 if q == length else -1 if q == 0 else 0)
+            self.rows.add(entries, net, net)
+
+    def _span(self, j: int) -> None:
+        """(2) to (5) of one server."""
+        data, length, inf = self.data, self.data.length, highspy.kHighsInf
+        levels = self.survivors.levels[j]
+        classes = [c for c in range(len(data.sessions)) if (c, j) in self.survivors.visits]
+        chosen = {self.level[j, m]: 1.0 for m in levels}
+        self.rows.add(chosen, -inf, 1.0)
+        ends = {self.end[j, e]: -1.0 for e in range(1, length + 1)}
+        self.rows.add({**chosen, **ends}, 0.0, 0.0)
+        memory: dict[int, float] = {}
+        for c in classes:
+            runs, each = self.survivors.visits[c, j], float(data.sessions[c])
+            for e in range(1, length + 1):
+                entries = {self.x[c, j, e, k]: 1.0 for k in runs if k <= e}
+                if entries:
+                    self.rows.add({**entries, self.end[j, e]: -each}, -inf, 0.0)
+            for least in runs:
+                if least > levels[0]:
+                    entries = {
+                        self.x[c, j, e, k]: 1.0
+                        for k in runs
+                        if k >= least
+                        for e in range(k, length + 1)
+                    }
+                    high = {self.level[j, m]: -each for m in levels if m >= least}
+                    self.rows.add({**entries, **high}, -inf, 0.0)
+            for k in runs:
+                for e in range(k, length + 1):
+                    memory[self.x[c, j, e, k]] = float(data.slots[c] * k)
+        if levels[-1] > data.free[j]:
+            room = {self.level[j, m]: -float(data.room(j, m)) for m in levels}
+            scale = max(abs(v) for v in room.values())
+            entries = {**memory, **room}
+            self.rows.add({i: v / scale for i, v in entries.items()}, -inf, 0.0)
+
+    def start(self, plan: Plan) -> FloatArray | None:
+        """Values of a plan, None if it uses what was fixed."""
+        placement, routes = plan
+        rows = {d.client: c for c, d in enumerate(self.data.demand)}
+        values = np.zeros(len(self.cost))
+        longest: dict[int, int] = {}
+        for planned in routes:
+            for hop in planned.route.hops:
+                column = self.x.get((rows[planned.client], hop.server, hop.end, len(hop)))
+                if column is None:
+                    return None
+                values[column] += planned.sessions
+                longest[hop.server] = max(longest.get(hop.server, 0), len(hop))
+        for j, used in longest.items():
+            fits = [m for m in self.survivors.levels[j] if m >= used]
+            if not fits:
+                return None
+            values[self.end[j, int(placement.end[j])]] = values[self.level[j, fits[0]]] = 1.0
+        return values
+
+    def plan(self, values: FloatArray) -> Plan:
+        """Placement and routes of a solution."""
+        data = self.data
+        left = {key: round(values[i]) for key, i in self.x.items() if values[i] > 0.5}
+        spans = [(0, 0)] * data.problem.num_servers
+        for _, j, e, k in left:
+            spans[j] = (min(e - k, spans[j][0]) if spans[j][1] else e - k, e)
+        routes = []
+        while left:
+            client = min(left)[0]
+            chain: list[tuple[int, int, int, int]] = []
+            at = 0
+            while at < data.length:
+                key = min(key for key in left if key[0] == client and key[2] - key[3] == at)
+                chain.append(key)
+                at = key[2]
+            taken = min(left[key] for key in chain)
+            for key in chain:
+                left[key] -= taken
+                if not left[key]:
+                    del left[key]
+            hops = tuple(Hop(server=j, start=e - k, end=e) for _, j, e, k in chain)
+            routes.append(
+                PlannedRoute(
+                    client=data.demand[client].client, sessions=taken, route=Route(hops=hops)
+                )
+            )
+        return Placement.of(data.problem, spans), tuple(routes)
+
+    def programme(self) -> Any:
+        """The programme as HiGHS takes it."""
+        lp = highspy.HighsLp()
+        lp.num_col_, lp.num_row_ = len(self.cost), len(self.rows.lower)
+        lp.col_cost_ = np.array(self.cost)
+        lp.col_lower_, lp.col_upper_ = np.zeros(len(self.cost)), np.array(self.most)
+        lp.row_lower_, lp.row_upper_ = np.array(self.rows.lower), np.array(self.rows.upper)
+        lp.a_matrix_.format_ = highspy.MatrixFormat.kRowwise
+        lp.a_matrix_.start_ = np.array([*self.rows.starts, len(self.rows.columns)])
+        lp.a_matrix_.index_ = np.array(self.rows.columns)
+        lp.a_matrix_.value_ = np.array(self.rows.values)
+        lp.integrality_ = [highspy.HighsVarType.kInteger] * len(self.cost)
+        return lp

@@ -1,0 +1,335 @@
+"""The exact method: a good plan, a bound that holds at any instant, and how far they are apart."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ...core.errors import InfeasibleError, NoSolutionInTimeError
+from ...core.plan import Certificate, Placement
+from ...core.problem import Problem
+from ...perfmodel.predict import STEP_OBJECTIVE
+from ..api import Solution
+from ..demand import Demand, demand_of
+from ..milp.outcome import OnProgress, Progress
+from ..search.bounds import cheapest_chains_s
+from ..sessions import target_sessions
+from .bag import Bag
+from .branch import Tree
+from .closing import close
+from .fixing import survivors
+from .flow import Flow
+from .incumbent import Incumbent
+from .instance import Data, data_of
+from .master import Master
+
+__all__ = ["Exact", "solve_exact"]
+
+#: LB0 in the unit of the programmes: keeps coefficients within what HiGHS' tolerances suit.
+SCALE = 1000.0
+#: Session variables beyond which the closing programme is not tried.
+MOST_VARIABLES = 120_000
+#: Sums in another order differ by this much, relative.
+SAME = 1e-9
+
+
+def solve_exact(
+    problem: Problem,
+    *,
+    demand: Sequence[Demand] | None = None,
+    sessions: int | None = None,
+    time_limit_s: float | None = 60.0,
+    gap: float = 1e-5,
+    seed: int = 0,
+    warm_start: Placement | None = None,
+    on_progress: OnProgress | None = None,
+    max_iterations: int | None = None,
+) -> Solution:
+    """Place blocks and route a set of concurrent sessions at proven least total step time.
+
+    In turn, until plan and bound meet within ``gap`` (docs/exact.md): the order-free knapsack
+    bound and a large-neighbourhood search; bag column generation; branching on how many blocks
+    servers host; the interval-flow programme on what reduced costs leave; search again.
+
+    Parameters
+    ----------
+    problem : the problem.
+    demand : the sessions, at most one entry a client; split from ``sessions`` when left out.
+    sessions : R; ``target_sessions(problem)`` when left out.
+    time_limit_s : wall-clock limit, None = none.
+    gap : stop when plan and bound are this near, relative.
+    seed : of all random choices.
+    warm_start : a placement to begin with.
+    on_progress : called with objective and bound while the method works.
+    max_iterations : limit of pricing rounds, for results that do not depend on the clock.
+
+    Returns
+    -------
+    (placement, routes, certificate). The objective is recomputed with the shared cost model; the
+    bound holds whenever the work stopped; the status is ``optimal`` only when they are within
+    ``gap``; the method says what gave the bound. Under server relay the bound prices the cheapest
+    leg into every server, and stays below the optimum in general. After Ctrl-C the best plan so
+    far comes back, with "interrupted" in the certificate's method.
+
+    Raises
+    ------
+    InfeasibleError
+        When it is proven that no plan exists.
+    NoSolutionInTimeError
+        When the limit passes without a plan; it carries the bound.
+    """
+    if demand is None:
+        demand = demand_of(problem, target_sessions(problem) if sessions is None else sessions)
+    alone = cheapest_chains_s(problem, demand)
+    _require_chains(problem, demand, alone)
+    work = _Work(
+        problem=problem,
+        demand=tuple(demand),
+        gap=gap,
+        seed=seed,
+        limit_s=float("inf") if time_limit_s is None else time_limit_s,
+        max_iterations=max_iterations,
+        on_progress=on_progress,
+    )
+    work.raise_bound(_total(demand, alone), "knapsack")
+    try:
+        work.run(warm_start)
+    except KeyboardInterrupt:
+        work.interrupted = True
+    return work.solution()
+
+
+def _total(demand: Sequence[Demand], each_s: np.ndarray) -> float:
+    each = zip(demand, each_s.tolist(), strict=True)
+    return float(sum(d.sessions * d.weight_tokens * t for d, t in each))
+
+
+def _require_chains(problem: Problem, demand: Sequence[Demand], alone: np.ndarray) -> None:
+    for d, bound in zip(demand, alone, strict=True):
+        if not np.isfinite(bound):
+            raise InfeasibleError(
+                f"not one session of client {problem.clients[d.client].id!r} fits: all servers "
+                f"together can run fewer than the {problem.model.num_blocks} blocks of "
+                f"{problem.model.name} beside its cache; add servers, use a smaller quantisation "
+                "or shorter sessions"
+            )
+
+
+@dataclass(slots=True, kw_only=True)
+class _Work:
+    """One run: the best plan, the best bound and where it came from."""
+
+    problem: Problem
+    demand: tuple[Demand, ...]
+    gap: float
+    seed: int
+    limit_s: float
+    max_iterations: int | None
+    on_progress: OnProgress | None
+    began: float = field(default_factory=time.monotonic)
+    bound_s: float = 0.0
+    floor_s: float = 0.0
+    source: str = ""
+    interrupted: bool = False
+    incumbent: Incumbent = field(init=False)
+    rounds: int = 0
+
+    def __post_init__(self) -> None:
+        self.incumbent = Incumbent(self.problem, self.demand)
+
+    def left_s(self, share: float = 1.0) -> float:
+        """Seconds until the limit, or a share of the whole limit if that is less."""
+        whole = self.limit_s if np.isfinite(self.limit_s) else 1e6
+        return min(share * whole, whole - (time.monotonic() - self.began))
+
+    def raise_bound(self, bound_s: float, source: str) -> None:
+        """Take a better bound."""
+        if bound_s > self.bound_s * (1.0 + 1e-12):
+            self.bound_s, self.source = bound_s, source
+            self.floor_s = self.floor_s or bound_s
+        if self.on_progress is not None:
+            reached = self.incumbent.objective_s
+            self.on_progress(
+                Progress(
+                    elapsed_s=time.monotonic() - self.began,
+                    objective=reached if np.isfinite(reached) else None,
+                    bound=min(self.bound_s, reached),
+                )
+            )
+
+    def done(self) -> bool:
+        """Whether plan and bound meet, or the time is over."""
+        return self.met() or self.interrupted or self.left_s() <= 0
+
+    def met(self) -> bool:
+        """Whether plan and bound meet within the gap."""
+        reached = self.incumbent.objective_s
+        return self.incumbent.plan is not None and (
+            reached - self.bound_s <= (self.gap + SAME) * reached
+        )
+
+    def search(self, limit_s: float, *, max_steps: int | None = None) -> None:
+        """One round of search."""
+        self.rounds += 1
+        self.interrupted |= self.incumbent.search(
+            limit_s=limit_s,
+            target_s=self.bound_s * (1.0 + self.gap),
+            floor_s=self.floor_s,
+            seed=self.seed + 7919 * (self.rounds - 1),
+            max_steps=max_steps,
+        )
+        self.raise_bound(self.bound_s, self.source)
+
+    def run(self, warm_start: Placement | None) -> None:
+        """All stages in turn."""
+        if warm_start is not None:
+            self.incumbent.start = warm_start
+        self.search(max(1.0, self.left_s(0.05)), max_steps=300)
+        if self.done():
+            return
+        data = data_of(self.problem, self.demand, self.bound_s / SCALE)
+        bag = self._bag(data)
+        found, converged = bag.solve({})
+        if converged and self.incumbent.plan is None and bag.master.infeasibility > SAME:
+            found, converged = self._prove_infeasible(bag, data)
+        self.raise_bound(found * data.unit_s, "bag column generation")
+        if self.done():
+            return
+        self.search(self.left_s(0.15), max_steps=1000)
+        if self.done() or not converged:
+            self.search(self.left_s())
+            return
+        tree = Tree(bag=bag, bound=found)
+        tree.plant()
+        self._branch(tree, data, self.left_s(0.2))
+        if not self.done() and data.order_free:
+            self._close(bag, data)
+        while not self.done():
+            self.search(self.left_s(0.1))
+            if not tree.exhausted:
+                self._branch(tree, data, self.left_s(0.05))
+
+    def _bag(self, data: Data) -> Bag:
+        """The relaxation, with the incumbent's chains."""
+        share = data.sessions / data.sessions.sum()
+        bag = Bag(
+            data=data,
+            master=Master(data, 10.0 * SCALE * share),
+            target=lambda: min(
+                self.incumbent.objective_s / data.unit_s * (1.0 - 0.5 * self.gap),
+                1.001 * data.dearest,
+            ),
+            deadline_s=time.monotonic() + self.left_s(0.6),
+            most_iterations=self.max_iterations,
+            on_bound=lambda b: self.raise_bound(b * data.unit_s, "bag column generation"),
+        )
+        rows = {d.client: c for c, d in enumerate(self.demand)}
+        _, routes = self.incumbent.plan or (None, ())
+        bag.seed(
+            [(rows[r.client], tuple((h.server, len(h)) for h in r.route.hops)) for r in routes]
+        )
+        return bag
+
+    def _branch(self, tree: Tree, data: Data, limit_s: float) -> None:
+        """Some time of branching on levels."""
+        tree.bag.deadline_s = time.monotonic() + limit_s
+        tree.grow()
+        if tree.bound > data.dearest:
+            self._refuse("branching on levels")
+        self.raise_bound(tree.bound * data.unit_s, "branching on levels")
+
+    def _close(self, bag: Bag, data: Data) -> None:
+        """The closing programme, if what survives is small enough."""
+        reached = self.incumbent.objective_s
+        left = survivors(bag, min(reached / data.unit_s, data.dearest))
+        if left.size(data.length) > MOST_VARIABLES:
+            return
+        flow = Flow(data=data, survivors=left)
+        flow.build()
+        closed = close(
+            flow,
+            self.incumbent.plan,
+            limit_s=max(self.left_s(0.5), 0.05),
+            gap=0.5 * self.gap,
+            seed=self.seed,
+        )
+        self.interrupted |= closed.interrupted
+        if closed.plan is not None:
+            self.incumbent.offer(closed.plan)
+        if closed.bound == np.inf and self.incumbent.plan is None:
+            self._refuse("interval-flow programme")
+        bound = min(closed.bound * data.unit_s, self.incumbent.objective_s, reached)
+        self.raise_bound(bound, "interval-flow programme")
+
+    def _prove_infeasible(self, bag: Bag, data: Data) -> tuple[float, bool]:
+        """Make the sessions that found no chain so dear that the bound passes any plan's cost."""
+        share = data.sessions / data.sessions.sum()
+        bag.master.charge_artificial(3.0 * data.dearest / bag.master.infeasibility * share)
+        found, converged = bag.solve({})
+        if found > data.dearest:
+            self._refuse("bag column generation")
+        return found, converged
+
+    def _refuse(self, source: str) -> None:
+        raise InfeasibleError(
+            f"exact: proven infeasible ({source}): no placement serves all "
+            f"{sum(d.sessions for d in self.demand)} sessions within the servers' memory; plan "
+            "for fewer or shorter sessions, or add servers"
+        )
+
+    def solution(self) -> Solution:
+        """The best plan and what is proven about it."""
+        ending = ", interrupted" if self.interrupted else ""
+        if self.incumbent.plan is None:
+            if self.interrupted:
+                raise KeyboardInterrupt
+            raise NoSolutionInTimeError(
+                f"exact: no plan within {self.limit_s:g} s; no plan is better than "
+                f"{self.bound_s:.6g} s ({self.source}); give more time or plan for fewer sessions",
+                bound=self.bound_s,
+            )
+        placement, routes = self.incumbent.plan
+        reached = self.incumbent.objective_s
+        bound = min(self.bound_s, reached)
+        met = self.met()
+        if not met and not self.interrupted:
+            ending = ", stopped by the limit"
+        weighted = any(d.weight_tokens != 1.0 for d in self.demand)
+        meaning = "step time weighted by tokens, summed over the planned sessions, seconds"
+        relay = "" if self.problem.network.relay == "client" else " on the cheapest legs"
+        return (
+            placement,
+            routes,
+            Certificate(
+                status="optimal" if met else "feasible",
+                objective=reached,
+                bound=bound,
+                method=f"exact (bound: {self.source}{relay}{ending})",
+                meaning=meaning if weighted else STEP_OBJECTIVE,
+            ),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exact:
+    """The exact method as a placer; ``solve_exact`` gives routes and certificate too."""
+
+    sessions: int | None = None
+    time_limit_s: float | None = 60.0
+    gap: float = 1e-5
+    warm_start: Placement | None = None
+
+    def __call__(self, problem: Problem, *, seed: int = 0) -> Placement:
+        """Placement of the best plan found; errors as ``solve_exact``."""
+        placement, _, _ = solve_exact(
+            problem,
+            sessions=self.sessions,
+            time_limit_s=self.time_limit_s,
+            gap=self.gap,
+            warm_start=self.warm_start,
+            seed=seed,
+        )
+        return placement
