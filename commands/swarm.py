@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from .. import render
-from .shared import FILE, handle_errors
+from .shared import FILE, handle_errors, load
 
 #: Name -> (module of this package, one line of help); loaded when called.
 _SUBCOMMANDS: dict[str, tuple[str, str]] = {}
@@ -92,3 +92,84 @@ def inspect(**options: Any) -> None:
 
     write_document(output, document)
     render.note(f"wrote {output}: {len(document['servers'])} servers online")
+
+
+@command.command("keygen")
+@click.argument("path", metavar="KEYFILE", type=FILE)
+@handle_errors
+def keygen(path: Path) -> None:
+    """Make the operator's key: KEYFILE (secret), KEYFILE.pub (for servers and clients)."""
+    from ..swarm.needs import prepare
+
+    prepare("client")
+    from ..swarm.signing import new_key, public_path
+
+    new_key(path)
+    render.note(f"wrote {path} (keep it secret) and {public_path(path)}")
+
+
+@command.command("publish")
+@click.argument("plan", type=FILE)
+@click.argument("scenario", type=FILE)
+@click.option("--key", required=True, type=FILE, help="The operator's secret key.")
+@click.option("--prefix", required=True, help="DHT prefix of the model.")
+@click.option("--initial-peers", multiple=True, required=True, metavar="MADDR")
+@click.option("--valid-hours", type=click.FloatRange(0.001, 720), default=24.0, show_default=True)
+@handle_errors
+def publish_command(
+    plan: Path,
+    scenario: Path,
+    key: Path,
+    prefix: str,
+    initial_peers: tuple[str, ...],
+    valid_hours: float,
+) -> None:
+    """Sign a plan and store it in the swarm's own table."""
+    from ..scenarios.planfile import read_plan
+    from ..swarm.needs import prepare
+
+    loaded = load(scenario)
+    made = read_plan(plan, loaded)
+    prepare("client")
+    from ..swarm.publishing import publish
+
+    done = publish(
+        made,
+        loaded,
+        key=key,
+        prefix=prefix,
+        initial_peers=initial_peers,
+        valid_s=valid_hours * 3600,
+    )
+    moves = ", ".join(step.peer for step in done.moves) or "none"
+    render.note(f"published version {done.version}, {done.size_bytes} bytes; moves: {moves}")
+
+
+@command.command("serve", context_settings={"ignore_unknown_options": True})
+@click.option("--operator-key", metavar="KEY", help="Public key (line or file) whose plans count.")
+@click.option("--state", type=FILE, help="File that remembers the highest plan version.")
+@click.option("--follow", type=click.FloatRange(0.2, 3600), default=5.0, show_default=True)
+@click.option("--drain", type=click.FloatRange(0, 86400), default=30.0, show_default=True)
+@click.option("--push", is_flag=True, help="Mend server-to-server push (see docs/swarm.md).")
+@click.argument("petals_flags", nargs=-1, type=click.UNPROCESSED)
+@handle_errors
+def serve_command(
+    operator_key: str | None,
+    state: Path | None,
+    follow: float,
+    drain: float,
+    push: bool,
+    petals_flags: tuple[str, ...],
+) -> None:
+    """Run PETALS' server under the operator's plan: serve --operator-key KEY -- PETALS FLAGS."""
+    from ..swarm.compat import apply_remedies
+    from ..swarm.needs import prepare
+
+    prepare("server")
+    if push:
+        apply_remedies("server", also=["server-push"])
+    from ..swarm.serve import ServeOptions, serve
+    from ..swarm.signing import read_public_key
+
+    key = None if operator_key is None else read_public_key(operator_key)
+    serve(ServeOptions(public_key=key, state=state, period_s=follow, drain_s=drain), petals_flags)

@@ -7,7 +7,8 @@ a process of its own. Every event is one JSON line on standard output:
 The job: ``initial_peers``, ``prefix``, ``model``; ``config`` (keywords of PETALS' ClientConfig);
 ``routing`` = ``petals``, ``fixed`` or a table with the arguments of ``client.plan_requests``;
 ``requests``: each with ``id``, ``prompt``, ``new_tokens``, perhaps ``route`` and ``generate``;
-``threads``; ``until``: a file at whose appearance the requests stop being repeated.
+``threads``; ``until``: a file at whose appearance the requests stop being repeated. A job with
+``observe_s`` makes no requests: it tells every so many seconds who announces what (``spans``).
 """
 
 from __future__ import annotations
@@ -53,10 +54,31 @@ def main() -> None:
 
 def _run(job: dict[str, Any]) -> None:
     apply_remedies("client", skip=job.get("without_remedies", ()))
+    if "observe_s" in job:
+        _observe(job)
+        return
     model = load_model(job)
+    if isinstance(job["routing"], dict):
+        from .client import plan_requests
+
+        routing = plan_requests(model, **job["routing"])
+        plan = routing.plan
+        tell("plan", version=None if plan is None else plan.version)
     tell("ready")
     with ThreadPoolExecutor(job.get("threads", 1)) as pool:
         list(pool.map(lambda request: _attempt(model, job, request), _requests(job)))
+
+
+def _observe(job: dict[str, Any]) -> None:
+    from .announce import Warnings
+    from .live_dht import connect, read_announcements
+
+    dht = connect(job["initial_peers"])
+    tell("ready")
+    while not Path(job["until"]).exists():
+        live = read_announcements(dht, job["prefix"], job["blocks"], Warnings())
+        tell("spans", live={e.peer: [e.state, e.start, e.end] for e in live})
+        time.sleep(job["observe_s"])
 
 
 def _requests(job: dict[str, Any]) -> Iterator[dict[str, Any]]:

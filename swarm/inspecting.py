@@ -118,10 +118,10 @@ def _from_dht(
 def reachable(
     entries: Sequence[Announcement], near: Mapping[str, float], warnings: Warnings
 ) -> list[Announcement]:
-    """Without servers that announce themselves but do not answer; relayed ones may be slow."""
+    """Without servers that announce themselves but do not answer."""
     kept = []
     for entry in entries:
-        if entry.peer in near or entry.using_relay or entry.state != "online":
+        if entry.peer in near or entry.state != "online":
             kept.append(entry)
         else:
             warnings.add(entry.peer, "does not answer; left out")

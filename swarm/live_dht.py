@@ -90,7 +90,7 @@ def ping(dht: hivemind.DHT, peers: Iterable[str], *, times: int = 3) -> dict[str
     best: dict[str, float] = {}
     wanted = list(peers)
     for _ in range(times):
-        for peer, rtt_s in _result(dht, partial(_ping_all, peers=wanted)).items():
+        for peer, rtt_s in result_of(dht, partial(_ping_all, peers=wanted)).items():
             if rtt_s < best.get(peer, PING_LIMIT_S):
                 best[peer] = rtt_s
     return best
@@ -98,7 +98,7 @@ def ping(dht: hivemind.DHT, peers: Iterable[str], *, times: int = 3) -> dict[str
 
 def _raw(dht: hivemind.DHT, uids: list[str]) -> list[tuple[int, object, object]]:
     """(block, peer, value) of every entry, oldest first."""
-    found = _result(dht, partial(_read_all, uids=uids))
+    found = result_of(dht, partial(_read_all, uids=uids))
     rows = [
         (expires, block, peer, value)
         for block, uid in enumerate(uids)
@@ -108,7 +108,8 @@ def _raw(dht: hivemind.DHT, uids: list[str]) -> list[tuple[int, object, object]]
     return [(block, peer, value) for _, block, peer, value in rows]
 
 
-def _result(dht: hivemind.DHT, coroutine: Any, limit_s: float = READ_LIMIT_S) -> Any:
+def result_of(dht: hivemind.DHT, coroutine: Any, limit_s: float = READ_LIMIT_S) -> Any:
+    """What a coroutine function of the DHT process returns; bounded in time."""
     future = dht.run_coroutine(coroutine, return_future=True)
     try:
         return future.result(timeout=limit_s)
@@ -138,8 +139,10 @@ async def _ping_all(_dht: Any, node: Any, peers: list[str]) -> dict[str, float]:
         try:
             stub = node.protocol.get_stub(PeerID.from_base58(peer))
             await stub.rpc_ping(request, timeout=PING_LIMIT_S)
-        except Exception:  # every kind of failure means: not reachable
-            return PING_LIMIT_S
+        except Exception as error:  # every kind of failure means: not reachable, but one
+            # A peer behind a relay runs no table of its own and says so.
+            if "protocol not supported" not in str(error):
+                return PING_LIMIT_S
         return time.perf_counter() - started
 
     return dict(zip(peers, await asyncio.gather(*map(one, peers)), strict=True))

@@ -83,6 +83,22 @@ class Child:
         tail = "\n".join(self.text().splitlines()[-15:])
         raise SwarmUnreachableError(f"{self.name} {state}; its last lines:\n{tail}")
 
+    def wait(self, limit_s: float) -> int:
+        """The exit code of a process that ends by itself.
+
+        Raises
+        ------
+        SwarmUnreachableError
+            When the limit passes first.
+        """
+        assert self._process is not None, f"{self.name} was not started"
+        try:
+            return self._process.wait(limit_s)
+        except subprocess.TimeoutExpired as error:
+            tail = "\n".join(self.text().splitlines()[-15:])
+            message = f"{self.name} did not end within {limit_s:.0f} s; its last lines:\n{tail}"
+            raise SwarmUnreachableError(message) from error
+
     def send(self, number: signal.Signals) -> None:
         """Signal the whole group; a group that is gone is fine."""
         try:
@@ -134,3 +150,30 @@ def free_ports(count: int) -> list[int]:
     finally:
         for one in sockets:
             one.close()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """A process that has ended: its exit code, and what it wrote."""
+
+    code: int
+    text: str
+
+
+def run_to_end(
+    command: Sequence[str], log: Path, *, limit_s: float, environment: Mapping[str, str]
+) -> Ended:
+    """Run a command with its output in a file, and leave none of its children behind.
+
+    Raises
+    ------
+    SwarmUnreachableError
+        If it takes longer than the limit.
+    """
+    child = Child(name=log.stem, command=command, log=log, environment=environment)
+    child.start()
+    try:
+        code = child.wait(limit_s)
+    finally:
+        child.stop()
+    return Ended(code=code, text=child.text())

@@ -3,37 +3,30 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
 from swarmplan.scenarios.load import load_scenario
-from swarmplan.swarm.loopback import LoopbackSwarm
+from swarmplan.swarm.loopback import QUIET, LoopbackSwarm
+from swarmplan.swarm.processes import Ended, run_to_end
 
 pytestmark = pytest.mark.live
 
 FLOOD = Path(__file__).with_name("flood.py")
 
 
-def run(command: list[str], limit_s: float = 100) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
-    return subprocess.run(
-        command, capture_output=True, text=True, timeout=limit_s, env=environment, check=False
-    )
-
-
-def inspect(swarm: LoopbackSwarm, out: Path) -> subprocess.CompletedProcess[str]:
+def inspect(swarm: LoopbackSwarm, out: Path) -> Ended:
     command = [sys.executable, "-m", "swarmplan.cli", "swarm", "inspect"]
     command += ["--initial-peers", swarm.initial_peer, "--model", str(swarm.model)]
-    return run([*command, "--prefix", swarm.prefix, "-o", str(out)])
+    command += ["--prefix", swarm.prefix, "-o", str(out)]
+    return run_to_end(command, out.with_suffix(".log"), limit_s=60, environment=QUIET)
 
 
 def test_a_live_swarm_is_read_into_a_scenario(three_servers: LoopbackSwarm, tmp_path: Path) -> None:
     done = inspect(three_servers, tmp_path / "live.toml")
-    assert done.returncode == 0, done.stderr
+    assert done.code == 0, done.text
     problem = load_scenario(tmp_path / "live.toml").problem
     spans = {s.id: (s.pinned.start, s.pinned.end) for s in problem.servers if s.pinned}
     wanted = {"A": (0, 4), "B": (3, 8), "C": (4, 8)}
@@ -46,19 +39,24 @@ def test_a_thousand_hostile_announcements_do_not_break_it(
     three_servers: LoopbackSwarm, tmp_path: Path
 ) -> None:
     arguments = json.dumps([[three_servers.initial_peer], three_servers.prefix, 1_000])
-    flooded = run([sys.executable, str(FLOOD), arguments])
-    assert int(flooded.stdout.split()[-1]) > 900, flooded.stderr
+    command = [sys.executable, str(FLOOD), arguments]
+    log = tmp_path / "flood.log"
+    flooded = run_to_end(command, log, limit_s=60, environment=QUIET)
+    assert int(flooded.text.split()[-1]) > 900, flooded.text
     done = inspect(three_servers, tmp_path / "flooded.toml")
-    assert done.returncode == 0, done.stderr
+    assert done.code == 0, done.text
     problem = load_scenario(tmp_path / "flooded.toml").problem
     # Only who answers counts, so nothing of the flood is left to steer a planner.
     assert {s.id for s in problem.servers} == set(three_servers.peers.values())
-    assert "warning:" in done.stderr
+    assert "warning:" in done.text
 
 
-def test_a_swarm_that_does_not_answer_ends_with_its_exit_code(tiny_model: Path) -> None:
+def test_a_swarm_that_does_not_answer_ends_with_its_exit_code(
+    tiny_model: Path, tmp_path: Path
+) -> None:
     command = [sys.executable, "-m", "swarmplan.cli", "swarm", "inspect"]
     command += ["--model", str(tiny_model)]
     nobody = "/ip4/127.0.0.1/tcp/9/p2p/QmPXWzjvAKN1CTSVYk3Pnmn8RfiFRF7Wu268uqS4qVfRSX"
-    done = run([*command, "--initial-peers", nobody])
-    assert done.returncode == 5, done.stderr
+    command += ["--initial-peers", nobody]
+    done = run_to_end(command, tmp_path / "nobody.log", limit_s=100, environment=QUIET)
+    assert done.code == 5, done.text

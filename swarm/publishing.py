@@ -1,0 +1,91 @@
+"""``swarmplan swarm publish``: sign a plan and store it in the swarm's own table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import hivemind
+
+from ..core.errors import ScenarioError
+from ..core.plan import Plan
+from ..core.verify import check_plan
+from ..scenarios.load import Scenario
+from ..scenarios.planfile import plan_document
+from .announce import Warnings
+from .follow import spans_of
+from .live_dht import connect, read_announcements
+from .record import RefusedPlanError, Step, moves_between, read_record, record_of
+from .signing import dht_now_s, fetch_plan, read_private_key, store_plan, trust
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Published:
+    """What was stored."""
+
+    version: int
+    expires_s: float
+    size_bytes: int
+    moves: tuple[Step, ...]
+
+
+def publish(
+    plan: Plan,
+    scenario: Scenario,
+    *,
+    key: Path,
+    prefix: str,
+    initial_peers: Sequence[str] = (),
+    valid_s: float = 86_400.0,
+    version: int | None = None,
+    dht: hivemind.DHT | None = None,
+) -> Published:
+    """Sign and store; the version follows the one that is published, if any.
+
+    Raises
+    ------
+    ScenarioError, SwarmUnreachableError
+        If the plan is unsound or not publishable, or the swarm does not take it.
+    """
+    wrong = check_plan(plan, scenario.problem)
+    if wrong:
+        raise ScenarioError.single("plan", "; ".join(str(v) for v in wrong[:5]))
+    private, public = read_private_key(key)
+    own = dht is None
+    dht = dht or connect(initial_peers)
+    try:
+        validator = trust(dht, public, private)
+        now_s = dht_now_s()
+        before = fetch_plan(dht, validator, prefix)
+        number = version or max(int(now_s), _version_of(before, prefix, now_s) + 1)
+        blocks = scenario.problem.model.num_blocks
+        live = spans_of(read_announcements(dht, prefix, blocks, Warnings()))
+        moves = moves_between(scenario.problem, live, plan.placement)
+        document: dict[str, Any] = plan_document(plan, scenario)
+        packed = record_of(
+            scenario,
+            document,
+            prefix=prefix,
+            version=number,
+            now_s=now_s,
+            valid_s=valid_s,
+            moves=moves,
+        )
+        store_plan(dht, validator, prefix, packed, now_s + valid_s)
+        return Published(
+            version=number, expires_s=now_s + valid_s, size_bytes=len(packed), moves=moves
+        )
+    finally:
+        if own:
+            dht.shutdown()
+
+
+def _version_of(packed: bytes | None, prefix: str, now_s: float) -> int:
+    if packed is None:
+        return 0
+    try:
+        return read_record(packed, prefix=prefix, now_s=now_s).version
+    except RefusedPlanError:
+        return 0

@@ -1,0 +1,292 @@
+"""A plan as it is published to a live swarm: content, checks, and who may replace whom.
+
+The record carries the scenario and the plan, so that whoever reads it can route by the same model
+that the planner used. It is signed by the DHT layer (``signing``); here its content is checked:
+format, size, swarm, version, expiry. Plain Python, no hivemind.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from ..core.errors import InputProblem, ScenarioError, SwarmplanError
+from ..core.plan import Placement
+from ..core.problem import Problem
+from ..placement.migration import order_moves
+from ..scenarios import schema
+from ..scenarios.build import build
+from ..scenarios.files import write_text
+from ..scenarios.load import Scenario
+
+logger = logging.getLogger(__name__)
+
+FORMAT = "swarmplan/live-plan/1"
+#: Of the compressed record; p2p messages end at 4 MiB.
+RECORD_LIMIT_BYTES = 1 << 20
+PLAIN_LIMIT_BYTES = 32 << 20
+#: Clocks of peers may differ by this much.
+CLOCK_SLACK_S = 60.0
+
+
+class RefusedPlanError(SwarmplanError):
+    """A published plan that is not followed, and why."""
+
+    exit_code = 5
+
+
+class Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One server moves; ``dark`` lists the blocks that no order could have kept served."""
+
+    peer: str
+    dark: list[int] = []
+
+
+class LiveRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The published document; spans and routes by peer id."""
+
+    format: str
+    prefix: str
+    version: int
+    issued_s: float
+    expires_s: float
+    scenario: schema.Scenario
+    plan: schema.PlanFile
+    #: The order in which servers may move from what was live to the plan.
+    moves: list[Step] = []
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LivePlan:
+    """A record that passed every check.
+
+    Attributes
+    ----------
+    spans : peer -> blocks ``[start, end)``; idle servers are not listed.
+    cache_tokens : peer -> tokens of attention cache to offer per block.
+    moves : who may move, in order, and which blocks cannot be helped meanwhile.
+    """
+
+    prefix: str
+    version: int
+    issued_s: float
+    expires_s: float
+    problem: Problem
+    placement: Placement
+    router: str
+    spans: Mapping[str, tuple[int, int]]
+    cache_tokens: Mapping[str, int]
+    quantisation: Mapping[str, str | None]
+    moves: tuple[Step, ...]
+
+
+def record_of(
+    scenario: Scenario,
+    plan: Mapping[str, Any],
+    *,
+    prefix: str,
+    version: int,
+    now_s: float,
+    valid_s: float,
+    moves: tuple[Step, ...] = (),
+) -> bytes:
+    """The record of a plan file's document, compressed.
+
+    Raises
+    ------
+    ScenarioError
+        If the scenario refers to files, which readers do not have, or the record is too large.
+    """
+    wrong = list(_outside(scenario.document))
+    if wrong:
+        raise ScenarioError(wrong, source=str(scenario.path))
+    # What planners compared on the way is for people, not for the swarm.
+    content = {**plan, "candidates": [], "notes": []}
+    record = LiveRecord(
+        format=FORMAT,
+        prefix=prefix,
+        version=version,
+        issued_s=now_s,
+        expires_s=now_s + valid_s,
+        scenario=scenario.document,
+        plan=msgspec.convert(content, schema.PlanFile),
+        moves=list(moves),
+    )
+    packed = zlib.compress(msgspec.json.encode(record), 9)
+    if len(packed) > RECORD_LIMIT_BYTES:
+        message = f"the record takes {len(packed)} bytes, a swarm carries {RECORD_LIMIT_BYTES}"
+        raise ScenarioError.single("plan", message)
+    return packed
+
+
+def read_record(packed: object, *, prefix: str, now_s: float) -> LivePlan:
+    """The plan of a record whose signature was checked.
+
+    Raises
+    ------
+    RefusedPlanError
+        Saying what is wrong: format, size, another swarm, expired, or an unsound plan.
+    """
+    record = _decoded(packed)
+    if record.format != FORMAT:
+        raise RefusedPlanError(f"the record has the unknown format {record.format[:40]!r}")
+    if record.prefix != prefix:
+        raise RefusedPlanError(f"the plan is for {record.prefix[:80]!r}, this is {prefix!r}")
+    if not record.issued_s <= now_s + CLOCK_SLACK_S:
+        raise RefusedPlanError(f"plan {record.version} was issued in the future")
+    if not record.expires_s > now_s:
+        raise RefusedPlanError(f"plan {record.version} has expired")
+    try:
+        problem = build(record.scenario, Path()).problem
+    except (ScenarioError, ValueError) as error:
+        raise RefusedPlanError(f"its scenario cannot be used: {error}") from error
+    return _live(record, problem)
+
+
+def moves_between(
+    problem: Problem, live: Mapping[str, tuple[int, int]], planned: Placement
+) -> tuple[Step, ...]:
+    """A safe order of moving from what is live to the plan; joins and leaves included."""
+    ids = [s.id for s in problem.servers]
+    now = Placement.of(problem, [live.get(name, (0, 0)) for name in ids])
+    migration = order_moves(problem, now, planned, [1.0] * len(ids))
+    # Before the first server joins, every block is dark, and waiting would not help.
+    return tuple(Step(peer=ids[m.server], dark=list(m.dark)) for m in migration.moves)
+
+
+class Acceptor:
+    """Remembers the highest version accepted, also over restarts, and refuses all that is older.
+
+    Parameters
+    ----------
+    state : file for the highest version and the digest of its record, or None.
+    """
+
+    def __init__(self, prefix: str, state: Path | None = None) -> None:
+        self._prefix = prefix
+        self._state = state
+        self._version, self._digest = _remembered(state, prefix)
+        self.plan: LivePlan | None = None
+
+    def offer(self, packed: object, now_s: float) -> bool:
+        """Whether this is a newer plan than the one followed; refusals are logged."""
+        try:
+            plan = read_record(packed, prefix=self._prefix, now_s=now_s)
+        except RefusedPlanError as error:
+            logger.warning("plan refused: %s", error)
+            return False
+        assert isinstance(packed, bytes)
+        digest = hashlib.sha256(packed).hexdigest()
+        if plan.version < self._version:
+            text = "plan refused: version %d is older than %d, which was accepted before"
+            logger.warning(text, plan.version, self._version)
+            return False
+        if plan.version == self._version and digest != self._digest:
+            logger.warning("plan refused: there are two plans of version %d", plan.version)
+            return False
+        if self.plan is not None and plan.version == self.plan.version:
+            return False
+        self.plan, self._version, self._digest = plan, plan.version, digest
+        if self._state is not None:
+            content = {"prefix": self._prefix, "version": plan.version, "digest": digest}
+            write_text(self._state, json.dumps(content) + "\n")
+        return True
+
+    def current(self, now_s: float) -> LivePlan | None:
+        """The plan to follow, None when there is none or it has expired."""
+        if self.plan is not None and self.plan.expires_s <= now_s:
+            logger.warning("plan %d has expired", self.plan.version)
+            self.plan = None
+        return self.plan
+
+
+def _decoded(packed: object) -> LiveRecord:
+    if not isinstance(packed, bytes) or len(packed) > RECORD_LIMIT_BYTES:
+        raise RefusedPlanError("the record is no bytes or too large")
+    unpacker = zlib.decompressobj()
+    try:
+        content = unpacker.decompress(packed, PLAIN_LIMIT_BYTES)
+        if unpacker.unconsumed_tail or not unpacker.eof:
+            raise RefusedPlanError("the record is cut off or too large")
+        return msgspec.json.decode(content, type=LiveRecord)
+    except (zlib.error, msgspec.MsgspecError, ValueError, RecursionError) as error:
+        raise RefusedPlanError(f"the record cannot be read: {error}") from error
+
+
+def _live(record: LiveRecord, problem: Problem) -> LivePlan:
+    rows = {s.id: j for j, s in enumerate(problem.servers)}
+    length = problem.model.num_blocks
+    spans: dict[str, tuple[int, int]] = {}
+    pools = {}
+    for placed in record.plan.placement:
+        span = (placed.start_block, placed.end_block)
+        if placed.server not in rows or not 0 <= span[0] <= span[1] <= length:
+            raise RefusedPlanError(f"places {placed.server[:64]!r} at {span}")
+        if span[1] > span[0]:
+            spans[placed.server], pools[placed.server] = span, placed.cache_bytes
+    hosted = {b for start, end in spans.values() for b in range(start, end)}
+    if len(hosted) < length:
+        raise RefusedPlanError(f"leaves {length - len(hosted)} of {length} blocks unserved")
+    token = problem.model.cache_bytes_per_token
+    names = [s.id for s in problem.servers]
+    return LivePlan(
+        prefix=record.prefix,
+        version=record.version,
+        issued_s=record.issued_s,
+        expires_s=record.expires_s,
+        problem=problem,
+        placement=Placement.of(
+            problem,
+            [spans.get(name, (0, 0)) for name in names],
+            cache_bytes=[pools.get(name, 0) for name in names],
+        ),
+        router=record.plan.router,
+        spans=spans,
+        cache_tokens={
+            name: max(1, pools[name] // (token * (end - start)))
+            for name, (start, end) in spans.items()
+        },
+        quantisation={s.id: s.quantisation for s in record.scenario.servers},
+        moves=tuple(record.moves),
+    )
+
+
+def _outside(document: schema.Scenario) -> list[InputProblem]:
+    """References to files."""
+    net, load = document.network, document.workload
+    found = []
+    if net.rtt_csv is not None:
+        found.append("network.rtt_csv")
+    if net.topology is not None and net.topology.endswith(".graph"):
+        found.append("network.topology")
+    if load.trace is not None:
+        found.append("workload.trace")
+    for i, stream in enumerate(load.streams):
+        if isinstance(stream.prompt_tokens, schema.TokenFile) or isinstance(
+            stream.output_tokens, schema.TokenFile
+        ):
+            found.append(f"workload.streams[{i}]")
+    text = "refers to a file that peers of the swarm do not have: give the figures themselves"
+    return [InputProblem(path, text) for path in found]
+
+
+def _remembered(state: Path | None, prefix: str) -> tuple[int, str]:
+    """Version and digest of the last accepted plan; a damaged file counts as none, loudly."""
+    if state is None or not state.exists():
+        return 0, ""
+    try:
+        content = json.loads(state.read_text(encoding="utf-8"))
+        if content["prefix"] != prefix:
+            return 0, ""
+        return int(content["version"]), str(content["digest"])
+    except (ValueError, KeyError, TypeError, OSError) as error:
+        logger.warning("%s cannot be read (%s): older plans may be accepted once", state, error)
+        return 0, ""

@@ -1,0 +1,171 @@
+"""PETALS' own server under a plan: ``swarmplan swarm serve``.
+
+PETALS asks now and then whether to load other blocks and rebuilds its container with those chosen;
+peer id, connections and table stay. Both questions are answered from the plan here. Without a
+plan in force PETALS' own rules answer, at PETALS' own pace.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from petals.cli import run_server
+from petals.data_structures import ServerState
+from petals.server.server import Server
+from petals.utils.convert_block import QuantType
+
+from ..core.errors import SwarmUnreachableError
+from .announce import Announcement, Warnings
+from .follow import Follower, Span, Verdict
+from .live_dht import read_announcements
+from .record import Acceptor, LivePlan
+from .signing import dht_now_s, fetch_plan, trust
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServeOptions:
+    """How to follow.
+
+    Attributes
+    ----------
+    public_key : the operator's; None = no plan is followed.
+    state : file that remembers the highest version accepted.
+    period_s : how often the plan is looked up.
+    drain_s : how long running sessions may delay a move; then their clients replay them elsewhere.
+    """
+
+    public_key: str | None
+    state: Path | None = None
+    period_s: float = 5.0
+    drain_s: float = 30.0
+
+
+class PlannedServer(Server):
+    """A PETALS server that follows the plan of one operator."""
+
+    options: ServeOptions
+    num_blocks: int
+    mean_balance_check_period: float
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._petals_period_s = float(self.mean_balance_check_period)
+        self._petals_next_s = time.monotonic() + self._petals_period_s
+        self._follower = Follower(peer=self.dht.peer_id.to_base58())
+        self._acceptor = Acceptor(self.dht_prefix, self.options.state)
+        self._said = ""
+        self._target: Span | None = None
+        self._validator = None
+        if self.options.public_key is not None:
+            self._validator = trust(self.dht, self.options.public_key)
+            # PETALS asks at random instants up to twice this apart.
+            self.mean_balance_check_period = self.options.period_s / 2
+
+    def _choose_blocks(self) -> list[int]:
+        """The planned span when there is one, PETALS' choice otherwise."""
+        target, self._target = self._target, None
+        if target is None:
+            verdict = self._look(None)
+            target = verdict.span if verdict.action == "move" else None
+        if target is None:
+            return list(super()._choose_blocks())
+        plan = self._acceptor.plan
+        if plan is not None:
+            self._take(plan, target)
+        return list(range(*target))
+
+    def _should_choose_other_blocks(self) -> bool:
+        info = self.server_info
+        verdict = self._look((info.start_block, info.end_block))
+        if verdict.action == "petals":
+            if time.monotonic() < self._petals_next_s:
+                return False
+            self._petals_next_s = time.monotonic() + self._petals_period_s
+            return bool(super()._should_choose_other_blocks())
+        if verdict.action != "move":
+            return False
+        self._target = verdict.span
+        self._drain()
+        return True
+
+    def _look(self, serving: Span | None) -> Verdict:
+        """Read plan and swarm, decide, and log what changed. A silent swarm changes nothing."""
+        try:
+            plan, live = self._read()
+        except SwarmUnreachableError as error:
+            verdict = Verdict(action="stay", reason=str(error))
+        else:
+            verdict = self._follower.decide(plan, serving, live, dht_now_s())
+        version = self._acceptor.plan.version if self._acceptor.plan else None
+        said = f"plan {version}: {verdict.action} ({verdict.reason})"
+        if said != self._said:
+            self._said = said
+            logger.info("%s", said)
+        return verdict
+
+    def _read(self) -> tuple[LivePlan | None, Sequence[Announcement]]:
+        if self._validator is None:
+            return None, ()
+        packed = fetch_plan(self.dht, self._validator, self.dht_prefix)
+        if packed is not None and self._acceptor.offer(packed, dht_now_s()):
+            logger.info("plan accepted")
+        plan = self._acceptor.current(dht_now_s())
+        if plan is None:
+            return None, ()
+        blocks = len(self.module_uids)
+        return plan, read_announcements(self.dht, self.dht_prefix, blocks, Warnings())
+
+    def _take(self, plan: LivePlan, span: Span) -> None:
+        """Sizes and announced figures of the new span."""
+        peer, before = self._follower.peer, self.num_blocks
+        config = self.block_config
+        per_token = (
+            2 * config.hidden_size // config.num_key_value_groups * self.torch_dtype.itemsize
+        )
+        self._cache_bytes_per_block = per_token * plan.cache_tokens[peer]
+        self.num_blocks = span[1] - span[0]
+        self.attn_cache_bytes = self._cache_bytes_per_block * self.num_blocks
+        quantisation = {"int8": QuantType.INT8, "nf4": QuantType.NF4}.get(
+            plan.quantisation.get(peer) or ""
+        )
+        if quantisation is not None and self.device.type == "cuda":
+            self.quant_type = quantisation
+            self.server_info.quant_type = quantisation.name.lower()
+        info = self.server_info
+        if info.forward_rps is not None:
+            # PETALS' own rule, which it applies once at the start.
+            info.throughput = info.forward_rps / ((self.num_blocks + 1) / 2)
+            if info.network_rps is not None:
+                info.throughput = min(info.throughput, info.network_rps)
+        elif before:
+            info.throughput *= (before + 1) / (self.num_blocks + 1)
+
+    def _drain(self) -> None:
+        """Tell clients to look elsewhere and let running sessions end, up to the limit."""
+        announcer = self.module_container.dht_announcer
+        announcer.announce(ServerState.JOINING)
+        until = time.monotonic() + self.options.drain_s
+        while announcer.memory_cache.bytes_left < self.attn_cache_bytes:
+            if time.monotonic() > until or self.stop.wait(0.1):
+                logger.warning(
+                    "sessions still run after %.0f s; they move on", self.options.drain_s
+                )
+                return
+        logger.info("no session is left")
+
+
+def serve(options: ServeOptions, petals_flags: Sequence[str]) -> None:
+    """Run PETALS' server program with its own flags, under the plan."""
+    PlannedServer.options = options
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s [swarmplan] %(message)s")
+    run_server.Server = PlannedServer
+    sys.argv = ["run_server", *petals_flags]
+    run_server.main()

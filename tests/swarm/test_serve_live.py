@@ -1,0 +1,187 @@
+"""Servers under a plan: re-placed under traffic without a gap; forged plans refused."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from swarmplan.api import plan
+from swarmplan.scenarios.files import parse_file
+from swarmplan.scenarios.generate import write_document
+from swarmplan.scenarios.load import load_scenario
+from swarmplan.scenarios.planfile import write_plan
+from swarmplan.swarm.loopback import QUIET, LoopbackSwarm, ServerSpec
+from swarmplan.swarm.processes import Ended, run_to_end
+from swarmplan.swarm.trial import ClientProcess, answers
+
+pytestmark = pytest.mark.live
+Spans = dict[str, tuple[int, int]]
+BLOCKS = 8
+PROMPT = [1, 2, 3, 4, 5]
+BEFORE = {"A": (0, 4), "B": (4, 8), "C": (2, 8)}
+AFTER = {"A": (0, 8), "B": (0, 4), "C": (4, 8)}
+
+
+def command(log: Path, *words: str) -> Ended:
+    """One of the plugin's commands, its output in a file."""
+    run = [sys.executable, "-m", "swarmplan.cli", "swarm", *words]
+    return run_to_end(run, log, limit_s=60, environment=QUIET)
+
+
+@pytest.fixture(scope="module")
+def keys(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("keys")
+    for name in ("operator", "stranger"):
+        done = command(folder / f"{name}.log", "keygen", str(folder / name))
+        assert done.code == 0, done.text
+    assert (folder / "operator").stat().st_mode & 0o777 == 0o600
+    return folder
+
+
+@pytest.fixture(scope="module")
+def planned(
+    tiny_model: Path, keys: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[LoopbackSwarm]:
+    """Three servers under a plan, A 0:4, B 4:8, C 2:8 as long as none is published."""
+    folder = tmp_path_factory.mktemp("planned")
+    follow = ("--operator-key", str(keys / "operator.pub"), "--follow", "1", "--drain", "3")
+    with LoopbackSwarm(folder=folder, model=tiny_model, update_period_s=2.0) as swarm:
+        swarm.start_servers(
+            [ServerSpec(name=n, blocks=span, planned=follow) for n, span in BEFORE.items()]
+        )
+        yield swarm
+
+
+def publish(
+    swarm: LoopbackSwarm, folder: Path, key: Path, spans: dict[str, tuple[int, int]]
+) -> str:
+    """Read the swarm, plan the given spans, publish; what the command said."""
+    read = command(
+        folder / "inspect.log",
+        "inspect",
+        *("--initial-peers", swarm.initial_peer, "--prefix", swarm.prefix),
+        *("--model", str(swarm.model), "--sessions", "1", "-o", str(folder / "live.json")),
+        *(word for name in spans for word in ("--memory-gb", f"{name}=0.1")),
+    )
+    assert read.code == 0, read.text
+    document: dict[str, Any] = parse_file(folder / "live.json")
+    names = {peer: name for name, peer in swarm.peers.items()}
+    for server in document["servers"]:
+        server["span"] = list(spans[names[server["id"]]])
+    write_document(folder / "wanted.json", document)
+    scenario = load_scenario(folder / "wanted.json")
+    write_plan(folder / "plan.json", plan(scenario.problem, "manual"), scenario)
+    done = command(
+        folder / "publish.log",
+        "publish",
+        *(str(folder / "plan.json"), str(folder / "wanted.json"), "--key", str(key)),
+        *("--prefix", swarm.prefix, "--initial-peers", swarm.initial_peer),
+    )
+    assert done.code == 0, done.text
+    return done.text
+
+
+def wait_for_spans(
+    watcher: ClientProcess, swarm: LoopbackSwarm, spans: Spans, limit_s: float
+) -> None:
+    wanted = {swarm.peers[name]: ["online", *span] for name, span in spans.items()}
+    watcher.wait_for(
+        lambda events: [e["live"] for e in events if e["event"] == "spans"][-1:] == [wanted],
+        limit_s=limit_s,
+    )
+
+
+def test_servers_move_under_traffic_without_a_failed_request_or_a_dark_block(
+    planned: LoopbackSwarm, keys: Path, tiny_model: Path, tmp_path: Path
+) -> None:
+    from swarmplan.swarm.tiny_model import local_tokens
+
+    publish(planned, tmp_path, keys / "operator", BEFORE)
+    stop = tmp_path / "stop"
+    watch = {"observe_s": 0.2, "blocks": BLOCKS, "until": str(stop)}
+    traffic = {
+        "until": str(stop),
+        "threads": 2,
+        "config": {"request_timeout": 20, "update_period": 2},
+        "routing": {"public_key": str(keys / "operator.pub"), "refresh_s": 1.0},
+        "requests": [
+            {"id": f"{i}", "prompt": PROMPT, "new_tokens": 30, "pause_s": 0.05} for i in range(2)
+        ],
+    }
+    with (
+        ClientProcess(swarm=planned, name="watch", job=watch) as watcher,
+        ClientProcess(swarm=planned, name="traffic", job=traffic) as client,
+    ):
+        client.wait_for(lambda events: any(e["event"] == "done" for e in events), limit_s=60)
+        said = publish(planned, tmp_path, keys / "operator", AFTER)
+        assert planned.peers["B"] in said.split("moves: ")[-1].split(",")[0]
+        wait_for_spans(watcher, planned, AFTER, limit_s=90)
+        served = len(answers(client.events()))
+        client.wait_for(lambda events: len(answers(events)) >= served + 3, limit_s=60)
+        stop.touch()
+        got = answers(client.finish(limit_s=60))
+        spans = [e["live"] for e in watcher.events() if e["event"] == "spans"]
+    wanted = local_tokens(tiny_model, [PROMPT], 30)[0]
+    assert {e["event"] for e in got.values()} == {"done"}
+    assert all(e["tokens"] == wanted for e in got.values())
+    for live in spans:
+        online = {b for state, a, z in live.values() if state == "online" for b in range(a, z)}
+        assert online == set(range(BLOCKS))
+
+
+def test_forged_plans_are_refused(planned: LoopbackSwarm, keys: Path, tmp_path: Path) -> None:
+    """Another key's plan is not looked at; a record under the operator's name with another
+    signature is refused and logged."""
+    before = planned.children["A"].text().count("plan accepted")
+    publish(planned, tmp_path, keys / "stranger", BEFORE)
+    script = tmp_path / "forge.py"
+    script.write_text(FORGERY)
+    arguments = [planned.initial_peer, planned.prefix, str(keys)]
+    run = [sys.executable, str(script), *arguments]
+    forged = run_to_end(run, tmp_path / "forge.log", limit_s=90, environment=QUIET)
+    assert "stored" in forged.text, forged.text
+    for _ in range(100):
+        log = planned.children["A"].text()
+        if "bears no valid signature" in log:
+            break
+        time.sleep(0.2)
+    assert "bears no valid signature" in log
+    assert log.count("plan accepted") == before
+
+
+#: Signs with the stranger's key what it stores under the operator's name, later than the real one.
+FORGERY = """
+import os, sys
+from pathlib import Path
+from swarmplan.swarm.needs import prepare
+prepare("client")
+from swarmplan.swarm import signing
+from swarmplan.swarm.live_dht import connect
+peer, prefix, keys = sys.argv[1], sys.argv[2], Path(sys.argv[3])
+dht = connect([peer])
+private, _ = signing.read_private_key(keys / "stranger")
+operator = signing.read_public_key(str(keys / "operator.pub"))
+
+
+class Forger(signing.PinnedValidator):
+    def validate(self, record):
+        return True
+
+
+forger = Forger(operator, private)
+dht.add_validators([forger])
+taken = []
+for number in range(4):
+    try:
+        signing.store_plan(dht, forger, prefix, b"forged", signing.dht_now_s() + 90_000 + number)
+        taken.append(number)
+    except Exception as error:
+        print("not taken:", error)
+print("stored", taken, flush=True)
+os._exit(0)
+"""
