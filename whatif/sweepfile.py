@@ -1,0 +1,171 @@
+"""The sweep file: lists per key in a cross product, named variants, seeds."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+from ..core.errors import ScenarioError
+from ..scenarios.defects import validate
+from ..scenarios.files import parse_file
+from ..scenarios.load import load_scenario
+from ..scenarios.schema import Label, Name, Positive, Requests
+from .document import Document
+from .edits import Edit, add, move, remove, rtt_scale, scale_load, set_value
+
+SWEEP_FORMAT = "swarmplan/sweep/1"
+#: Keys of a sweep that are no fields of the scenario.
+RUN_KEYS = ("method", "router", "admission", "requests")
+FACTOR_KEYS = ("load", "rtt_scale")
+Factor = Annotated[float, Meta(gt=0, le=1e6)]
+Scalar = str | int | float | bool | list[float]
+Seed = Annotated[int, Meta(ge=0, le=2**31)]
+
+
+class Variant(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, rename="kebab"):
+    """Edits under one name; the options of ``swarmplan whatif``."""
+
+    add_server: list[dict[str, Scalar]] = []
+    remove: list[Name] = []
+    move: dict[Name, Name] = {}
+    set: dict[Name, Scalar] = {}
+    load: Factor = 1.0
+    rtt_scale: Factor = 1.0
+    method: Name | None = None
+    router: Name | None = None
+
+
+class Sweep(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The whole file. ``grid`` keys are ``method``, ``router``, ``admission``, ``requests``,
+    ``load``, ``rtt_scale``, or paths of the scenario as in ``whatif --set``."""
+
+    format: Literal["swarmplan/sweep/1"]
+    scenario: Name
+    name: Label = ""
+    seeds: Annotated[int, Meta(ge=1, le=100_000)] | Annotated[list[Seed], Meta(min_length=1)] = 3
+    method: Name = "cg-bp"
+    router: Name | None = None
+    admission: Literal["retry", "queue", "notify", "reserve"] = "retry"
+    requests: Requests | None = None
+    time_limit_s: Positive | None = None
+    grid: dict[Name, Annotated[list[Scalar], Meta(min_length=1)]] = {}
+    variants: dict[Name, Variant] = {}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Point:
+    """One configuration: a variant, one value per key, one seed.
+
+    Attributes
+    ----------
+    index : position in the sweep; results are sorted by it.
+    values : key and value of the grid, in the order of the file.
+    """
+
+    index: int
+    variant: str
+    values: tuple[tuple[str, Any], ...]
+    seed: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """A sweep that is ready to run.
+
+    Attributes
+    ----------
+    raw : plain data of the scenario file, ``folder`` what its paths are relative to.
+    sha256 : of the sweep and of the scenario with all that it refers to.
+    """
+
+    sweep: Sweep
+    scenario: Path
+    raw: Document
+    sha256: str
+    points: tuple[Point, ...]
+
+
+def load_sweep(path: Path) -> Prepared:
+    """Read a sweep file and list its configurations.
+
+    Raises
+    ------
+    ScenarioError
+        For every defect of the sweep, and for those of its scenario.
+    """
+    sweep = validate(parse_file(path), Sweep, sweep_schema, source=str(path))
+    scenario = path.parent / sweep.scenario
+    base = load_scenario(scenario)
+    for name, variant in sweep.variants.items():
+        _checked(lambda v=variant: variant_edits(v), f"variants.{name}")
+    for key, values in sweep.grid.items():
+        for value in values:
+            _checked(lambda k=key, v=value: grid_edit(k, v), f"grid.{key}")
+    content = json.dumps(msgspec.to_builtins(sweep), sort_keys=True) + base.sha256
+    return Prepared(
+        sweep=sweep,
+        scenario=scenario.resolve(),
+        raw=parse_file(scenario),
+        sha256=hashlib.sha256(content.encode()).hexdigest(),
+        points=_points(sweep),
+    )
+
+
+def _checked(make: Any, where: str) -> None:
+    try:
+        make()
+    except ScenarioError as error:
+        raise ScenarioError.single(where, str(error)) from error
+
+
+def sweep_schema() -> dict[str, Any]:
+    """JSON Schema of sweep files."""
+    return msgspec.json.schema(Sweep)
+
+
+def _points(sweep: Sweep) -> tuple[Point, ...]:
+    seeds = range(sweep.seeds) if isinstance(sweep.seeds, int) else dict.fromkeys(sweep.seeds)
+    variants = list(sweep.variants) or [""]
+    combinations = list(itertools.product(*sweep.grid.values()))
+    return tuple(
+        Point(
+            index=index,
+            variant=variant,
+            values=tuple(zip(sweep.grid, values, strict=True)),
+            seed=seed,
+        )
+        for index, (variant, values, seed) in enumerate(
+            itertools.product(variants, combinations, seeds)
+        )
+    )
+
+
+def variant_edits(variant: Variant) -> list[Edit]:
+    """Edits of a variant, in the order in which ``whatif`` applies its options."""
+    edits = [add(dict(fields)) for fields in variant.add_server]
+    edits += [remove(name) for name in variant.remove]
+    edits += [move(f"{server}={place}") for server, place in variant.move.items()]
+    edits += [set_value(path, value) for path, value in variant.set.items()]
+    if variant.load != 1.0:
+        edits.append(scale_load(variant.load))
+    if variant.rtt_scale != 1.0:
+        edits.append(rtt_scale(variant.rtt_scale))
+    return edits
+
+
+def grid_edit(key: str, value: Any) -> Edit | None:
+    """The edit of one grid value, None for keys that say how to run."""
+    if key in RUN_KEYS:
+        return None
+    if key == "load":
+        return scale_load(value)
+    if key == "rtt_scale":
+        return rtt_scale(value)
+    return set_value(key, value)
