@@ -187,12 +187,14 @@ class _Work:
         """All stages in turn."""
         if warm_start is not None:
             self.incumbent.start = warm_start
-        self.search(max(1.0, self.left_s(0.05)), max_steps=300)
+        self.search(max(1.0, self.left_s(0.05)), max_steps=100)
         if self.done():
             return
         data = data_of(self.problem, self.demand, self.bound_s / SCALE)
         bag = self._bag(data)
         found, converged = bag.solve({})
+        if found > data.dearest:
+            self._refuse("bag column generation")
         if converged and self.incumbent.plan is None and bag.master.infeasibility > SAME:
             found, converged = self._prove_infeasible(bag, data)
         self.raise_bound(found * data.unit_s, "bag column generation")

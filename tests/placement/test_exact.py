@@ -1,0 +1,209 @@
+"""The exact method against exhaustive search and the mixed-integer programme."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from swarmplan.core.errors import InfeasibleError
+from swarmplan.core.problem import (
+    Client,
+    ModelSpec,
+    Network,
+    Planning,
+    Problem,
+    Relay,
+    Server,
+    Timing,
+)
+from swarmplan.core.workload import Demand, Lengths, RequestClass, Workload
+from swarmplan.placement.demand import step_costs
+from swarmplan.placement.exact.solve import solve_exact
+from swarmplan.placement.milp.solve import solve_milp
+from swarmplan.placement.milp.start import defects
+
+BYTES = 1_000_000
+
+
+def offline(
+    *,
+    blocks: int,
+    tau_ms: list[float],
+    memory: list[float],
+    cache: float,
+    hop_ms: list[list[float]],
+    block: list[float] | None = None,
+    relay: Relay = "client",
+    caps: list[int | None] | None = None,
+) -> Problem:
+    """A tiny instance; memory, cache and blocks in MB."""
+    n = len(tau_ms)
+    lengths = Lengths(values=(20,))
+    weights = block or [1.0] * n
+    return Problem(
+        model=ModelSpec(
+            name="toy",
+            num_blocks=blocks,
+            hidden_size=8,
+            block_bytes=BYTES,
+            cache_bytes_per_token=round(cache * BYTES),
+            activation_bytes_per_token=16,
+        ),
+        servers=tuple(
+            Server(
+                id=f"s{j}",
+                memory_bytes=round(memory[j] * BYTES),
+                block_bytes=round(weights[j] * BYTES),
+                max_blocks=caps[j] if caps else None,
+                timing=Timing(decode_base_s=tau_ms[j] / 1e3),
+            )
+            for j in range(n)
+        ),
+        clients=tuple(Client(id=f"c{c}") for c in range(len(hop_ms))),
+        network=Network(
+            client_rtt_s=np.array(hop_ms) / 1e3,
+            server_rtt_s=np.full((n, n), 0.01) - np.eye(n) / 100,
+            relay=relay,
+        ),
+        workload=Workload(
+            classes=tuple(
+                RequestClass(client=c, rate_per_s=1.0, prompt_tokens=lengths, output_tokens=lengths)
+                for c in range(len(hop_ms))
+            )
+        ),
+        planning=Planning(
+            prompt_tokens=20, output_tokens=20, session_tokens=1, sessions=len(hop_ms)
+        ),
+    )
+
+
+def drawn(seed: int, *, servers: int = 4, blocks: int = 5) -> tuple[Problem, tuple[Demand, ...]]:
+    """A random tiny instance: clients, memory, block and cache sizes, weights all differ."""
+    rng = np.random.default_rng(seed)
+    n = int(rng.integers(2, servers + 1))
+    clients = int(rng.integers(1, 4))
+    problem = offline(
+        blocks=int(rng.integers(2, blocks + 1)),
+        tau_ms=rng.uniform(1, 15, n).round(3).tolist(),
+        memory=rng.uniform(1.5, 7, n).round(3).tolist(),
+        cache=float(rng.choice([0.1, 0.3, 0.5])),
+        hop_ms=rng.uniform(5, 200, (clients, n)).round(3).tolist(),
+        block=rng.choice([0.5, 1.0, 1.2], n).tolist(),
+        caps=[None if rng.random() < 0.8 else int(rng.integers(1, 4)) for _ in range(n)],
+    )
+    demand = tuple(
+        Demand(
+            client=c,
+            sessions=int(rng.integers(1, 4)),
+            weight_tokens=float(rng.choice([1.0, 2.5])),
+            cache_bytes=problem.session_bytes * int(rng.integers(1, 3)),
+        )
+        for c in range(clients)
+    )
+    return problem, demand
+
+
+def chains(problem: Problem, spans: tuple[tuple[int, int], ...]) -> list[list[tuple[int, int]]]:
+    """Every chain of (server, blocks) through the spans by PETALS' rule."""
+    found: list[list[tuple[int, int]]] = []
+
+    def extend(at: int, chain: list[tuple[int, int]]) -> None:
+        if at == problem.model.num_blocks:
+            found.append(chain)
+            return
+        for j, (start, end) in enumerate(spans):
+            if start <= at < end:
+                extend(end, [*chain, (j, end - at)])
+
+    extend(0, [])
+    return found
+
+
+def brute_force_s(problem: Problem, demand: tuple[Demand, ...]) -> float:
+    """The optimum by trying all placements and all ways to route, inf when there is none."""
+    length = problem.model.num_blocks
+    options = [
+        [
+            (s, e)
+            for s, e in itertools.combinations(range(length + 1), 2)
+            if e - s <= problem.max_blocks[j] and (e - s) * problem.block_bytes[j] <= m
+        ]
+        + [(0, 0)]
+        for j, m in enumerate(problem.memory_bytes.tolist())
+    ]
+    hop, block = step_costs(problem).hop_s, step_costs(problem).block_s
+    sessions = [d for d in demand for _ in range(d.sessions)]
+    best = float("inf")
+    for spans in itertools.product(*options):
+        routes = chains(problem, spans)
+        if not routes:
+            continue
+        free = [
+            int(problem.memory_bytes[j]) - (e - s) * int(problem.block_bytes[j])
+            for j, (s, e) in enumerate(spans)
+        ]
+        cost = [
+            [d.weight_tokens * sum(hop[d.client, j] + block[j] * k for j, k in r) for r in routes]
+            for d in sessions
+        ]
+        best = min(best, cheapest_routing_s(sessions, routes, cost, free, best))
+    return best
+
+
+def cheapest_routing_s(
+    sessions: list[Demand],
+    routes: list[list[tuple[int, int]]],
+    cost: list[list[float]],
+    free: list[int],
+    best: float,
+) -> float:
+    """The cheapest way to put every session on a route within the memory; at most ``best``."""
+    least = [min(c) for c in cost]
+
+    def assign(i: int, paid: float, spare: list[int], first: int) -> None:
+        nonlocal best
+        if paid + sum(least[i:]) >= best * (1 - 1e-12):
+            return
+        if i == len(sessions):
+            best = paid
+            return
+        same = i > 0 and sessions[i - 1] is sessions[i]
+        for number in range(first if same else 0, len(routes)):
+            left = list(spare)
+            for j, k in routes[number]:
+                left[j] -= k * sessions[i].cache_bytes
+            if min(left) >= 0:
+                assign(i + 1, paid + cost[i][number], left, number)
+
+    assign(0, 0.0, free, 0)
+    return best
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_tiny_instances_are_solved_to_the_optimum_of_exhaustive_search(seed: int) -> None:
+    problem, demand = drawn(seed, servers=3, blocks=4)
+    best = brute_force_s(problem, demand)
+    if not np.isfinite(best):
+        with pytest.raises(InfeasibleError):
+            solve_exact(problem, demand=demand)
+        return
+    placement, routes, proof = solve_exact(problem, demand=demand)
+    assert proof.objective == pytest.approx(best, rel=1e-9)
+    assert proof.bound is not None
+    assert proof.bound <= best * (1 + 1e-12)
+    assert proof.status == "optimal"
+    assert defects(problem, demand, placement, routes) == []
+
+
+@pytest.mark.parametrize("seed", range(100, 112))
+def test_small_instances_agree_with_the_mixed_integer_programme(seed: int) -> None:
+    problem, demand = drawn(seed)
+    try:
+        _, _, other = solve_milp(problem, demand=demand, gap=0.0)
+    except InfeasibleError:
+        with pytest.raises(InfeasibleError):
+            solve_exact(problem, demand=demand)
+        return
+    placement, routes, proof = solve_exact(problem, demand=demand)
+    assert proof.objective == pytest.approx(other.objective, rel=2e-5)
+    assert defects(problem, demand, placement, routes) == []
