@@ -1,6 +1,6 @@
 """Re-planning over a day of varying load: never move, always move, move when it pays.
 
-Every half hour each policy may move. *never* keeps the plan that is best for the mean load,
+Every hour each policy may move. *never* keeps the plan that is best for the mean load,
 *always* goes to the plan that is best for the load of the hour, *replan* asks ``replan`` with the
 load it sees (assumed to last for its horizon) and the same plans as targets. All three begin with
 the same plan and pay by the cost model of docs/replan.md: request-seconds of service and waiting
@@ -31,7 +31,7 @@ from swarmplan.placement.load import Service, draining_s, remembering, request_s
 from swarmplan.placement.replan import Option, Terms, price, replan
 from swarmplan.placement.schedule import phases
 
-DAY_S, WINDOW_S = 86_400.0, 1_800.0
+DAY_S, WINDOW_S = 86_400.0, 3_600.0
 WINDOWS = int(DAY_S / WINDOW_S)
 TRACE = Path(__file__).resolve().parents[2] / "shared/data/traces/azure2023_conv.csv.gz"
 #: Load of the busiest window as a share of what the best plan for throughput sustains.
@@ -45,7 +45,7 @@ def diurnal() -> list[float]:
 
 def steps() -> list[float]:
     """Quiet nights, busy office hours, relative to the peak."""
-    return [1.0 if 16 <= w < 36 else 0.25 for w in range(WINDOWS)]
+    return [1.0 if 8 <= w < 18 else 0.25 for w in range(WINDOWS)]
 
 
 def traced() -> list[float]:
@@ -133,7 +133,7 @@ def run(name: str, shape: Sequence[float], shared: Swarm, peak: float, mbit: flo
     evaluate = remembering(problem)
     mean = sum(loads) / len(loads)
     start = shared.plans(mean)[0]
-    terms = Terms(horizon_s=2 * 3600.0, evaluations=300, budget=6, parallel=None)
+    terms = Terms(horizon_s=2 * 3600.0, evaluations=150, budget=4)
 
     def never(now: Placement, load: float) -> Option | None:
         return None
@@ -157,7 +157,7 @@ def run(name: str, shape: Sequence[float], shared: Swarm, peak: float, mbit: flo
 
 
 def main() -> None:
-    servers = int(sys.argv[1]) if len(sys.argv) > 1 else 12
+    servers = int(sys.argv[1]) if len(sys.argv) > 1 else 8
     print(f"# {servers} servers, BLOOM-176B; thousands of request-seconds, moves, generations lost")
     columns = [
         f"{p} {what}" for p in ("never", "always", "replan") for what in ("kreq-s", "moves", "lost")
