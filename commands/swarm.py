@@ -173,3 +173,35 @@ def serve_command(
 
     key = None if operator_key is None else read_public_key(operator_key)
     serve(ServeOptions(public_key=key, state=state, period_s=follow, drain_s=drain), petals_flags)
+
+
+@command.command("launch-files")
+@click.argument("plan", type=FILE)
+@click.argument("scenario", type=FILE)
+@click.option("--model", required=True, help="Checkpoint that every server is to load.")
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path, file_okay=False))
+@click.option("--prefix", help="DHT prefix [PETALS' own for this model].")
+@click.option("--initial-peers", multiple=True, metavar="MADDR", help="None = the public swarm.")
+@click.option("--port", type=click.IntRange(1, 65535), help="Port of every server.")
+@handle_errors
+def launch_files_command(
+    plan: Path,
+    scenario: Path,
+    model: str,
+    output: Path,
+    prefix: str | None,
+    initial_peers: tuple[str, ...],
+    port: int | None,
+) -> None:
+    """Write command, systemd unit and compose file of each server for plain PETALS."""
+    from ..scenarios.planfile import read_plan
+    from ..swarm.launch import LaunchOptions, launch_files, write_launch_files
+
+    loaded = load(scenario)
+    options = LaunchOptions(model=model, prefix=prefix, initial_peers=initial_peers, port=port)
+    files = launch_files(read_plan(plan, loaded), loaded, options)
+    written = write_launch_files(files, output)
+    render.print_table(
+        "launch files", ("server", "command"), [(f.server, " ".join(f.command)) for f in files]
+    )
+    render.note(f"wrote {len(written)} files to {output}")

@@ -143,6 +143,7 @@ class PlannedRouting:
         self._prefix = manager.config.dht_prefix
         self._acceptor = Acceptor(self._prefix, state)
         self._trips: dict[str, deque[float]] = defaultdict(lambda: deque(maxlen=_KEPT_PINGS))
+        self._silent: set[str] = set()
         self._suspects: dict[str, float] = {}
         self._reserved: dict[int, tuple[Chain, int]] = {}
         self._numbers = itertools.count()
@@ -165,8 +166,11 @@ class PlannedRouting:
             with self._lock:
                 if self._acceptor.offer(packed, dht_now_s()):
                     logger.info("routing by a new plan")
-        for peer, trip_s in ping(dht, self._spans(), times=2).items():
+        spans = self._spans()
+        reached = ping(dht, spans, times=2)
+        for peer, trip_s in reached.items():
             self._trips[peer].append(trip_s)
+        self._silent = set(spans) - set(reached)
 
     def view(self, manager: Any, max_length: int) -> SessionView:
         """The view of a new session."""
@@ -189,7 +193,7 @@ class PlannedRouting:
         if plan is None:
             return None
         now = time.monotonic()
-        suspects = {p for p, until in self._suspects.items() if until > now}
+        suspects = self._silent | {p for p, until in self._suspects.items() if until > now}
         wider = replace(request, exclude=request.exclude | suspects)
         live = self._live()
         try:

@@ -140,10 +140,21 @@ def _one(model: Any, job: dict[str, Any], request: dict[str, Any]) -> None:
             ids = model(ids).logits[:, -1:].argmax(-1)
             times.append(time.perf_counter() - before)
             tokens.append(int(ids))
+            if k == 0:
+                tell("route", id=request["id"], chain=_chains(session)[-1:])
             tell("token", id=request["id"], k=k, took_s=times[-1])
             time.sleep(request.get("pause_s", 0.0))
-        chains = getattr(session._sequence_manager, "chains", [])
+        chains = _chains(session)
     tell("done", id=request["id"], tokens=tokens, steps_s=times, chains=chains)
+
+
+def _chains(session: Any) -> list[Any]:
+    """The chains it took so far, also those that PETALS chose."""
+    known = getattr(session._sequence_manager, "chains", None)
+    if known is not None:
+        return list(known)
+    spans = [s.span for s in session._server_sessions]
+    return [[(s.peer_id.to_base58(), s.start, s.end) for s in spans]]
 
 
 def _session(model: Any, job: dict[str, Any], request: dict[str, Any]) -> Any:

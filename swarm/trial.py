@@ -7,11 +7,17 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Self
 
+from ..api import plan
 from ..core.errors import SwarmUnreachableError
+from ..scenarios.files import parse_file
+from ..scenarios.generate import write_document
+from ..scenarios.load import load_scenario
+from ..scenarios.planfile import write_plan
 from .loopback import QUIET, LoopbackSwarm
-from .processes import Child
+from .processes import Child, run_to_end
 
 Event = dict[str, Any]
 
@@ -92,3 +98,51 @@ def opened_spans(server: Child) -> list[str]:
     """The spans that sessions opened at a server, ``a:b`` in order, from its log."""
     mark = "rpc_inference.open(blocks="
     return [line.split(mark)[1].split(",")[0] for line in server.text().split("\n") if mark in line]
+
+
+def operate(log: Path, *words: str, limit_s: float = 90.0) -> str:
+    """Run ``swarmplan swarm ...`` as an operator would; what it wrote.
+
+    Raises
+    ------
+    SwarmUnreachableError
+        If it fails or takes longer than the limit.
+    """
+    command = [sys.executable, "-m", "swarmplan.cli", "swarm", *words]
+    done = run_to_end(command, log, limit_s=limit_s, environment=QUIET)
+    if done.code != 0:
+        raise SwarmUnreachableError(f"swarm {words[0]} ended with {done.code}:\n{done.text}")
+    return done.text
+
+
+def read_scenario(
+    swarm: LoopbackSwarm, folder: Path, *, memory_gb: float, more: Sequence[str] = ()
+) -> dict[str, Any]:
+    """The swarm as a scenario document, by ``swarm inspect``, each server with this memory."""
+    path = folder / f"{swarm.prefix}.live.json"
+    words = ["--initial-peers", swarm.initial_peer, "--prefix", swarm.prefix]
+    words += ["--model", str(swarm.model), "-o", str(path), *more]
+    for name in swarm.peers:
+        words += ["--memory-gb", f"{name}={memory_gb}"]
+    operate(folder / "inspect.log", "inspect", *words)
+    document: dict[str, Any] = parse_file(path)
+    return document
+
+
+def publish_spans(
+    swarm: LoopbackSwarm, folder: Path, key: Path, spans: Mapping[str, tuple[int, int]]
+) -> str:
+    """Read the swarm, plan the given spans by server name, publish; what the command said."""
+    document = read_scenario(swarm, folder, memory_gb=0.1, more=("--sessions", "1"))
+    names = {peer: name for name, peer in swarm.peers.items()}
+    for server in document["servers"]:
+        server["span"] = list(spans[names[server["id"]]])
+    path = folder / f"{swarm.prefix}.wanted.json"
+    write_document(path, document)
+    scenario = load_scenario(path)
+    write_plan(folder / "plan.json", plan(scenario.problem, "manual"), scenario)
+    return operate(
+        folder / "publish.log",
+        *("publish", str(folder / "plan.json"), str(path), "--key", str(key)),
+        *("--prefix", swarm.prefix, "--initial-peers", swarm.initial_peer),
+    )

@@ -6,18 +6,12 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from swarmplan.api import plan
-from swarmplan.scenarios.files import parse_file
-from swarmplan.scenarios.generate import write_document
-from swarmplan.scenarios.load import load_scenario
-from swarmplan.scenarios.planfile import write_plan
 from swarmplan.swarm.loopback import QUIET, LoopbackSwarm, ServerSpec
-from swarmplan.swarm.processes import Ended, run_to_end
-from swarmplan.swarm.trial import ClientProcess, answers
+from swarmplan.swarm.processes import run_to_end
+from swarmplan.swarm.trial import ClientProcess, answers, operate, publish_spans
 
 pytestmark = pytest.mark.live
 Spans = dict[str, tuple[int, int]]
@@ -27,18 +21,11 @@ BEFORE = {"A": (0, 4), "B": (4, 8), "C": (2, 8)}
 AFTER = {"A": (0, 8), "B": (0, 4), "C": (4, 8)}
 
 
-def command(log: Path, *words: str) -> Ended:
-    """One of the plugin's commands, its output in a file."""
-    run = [sys.executable, "-m", "swarmplan.cli", "swarm", *words]
-    return run_to_end(run, log, limit_s=60, environment=QUIET)
-
-
 @pytest.fixture(scope="module")
 def keys(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("keys")
     for name in ("operator", "stranger"):
-        done = command(folder / f"{name}.log", "keygen", str(folder / name))
-        assert done.code == 0, done.text
+        operate(folder / f"{name}.log", "keygen", str(folder / name))
     assert (folder / "operator").stat().st_mode & 0o777 == 0o600
     return folder
 
@@ -57,35 +44,6 @@ def planned(
         yield swarm
 
 
-def publish(
-    swarm: LoopbackSwarm, folder: Path, key: Path, spans: dict[str, tuple[int, int]]
-) -> str:
-    """Read the swarm, plan the given spans, publish; what the command said."""
-    read = command(
-        folder / "inspect.log",
-        "inspect",
-        *("--initial-peers", swarm.initial_peer, "--prefix", swarm.prefix),
-        *("--model", str(swarm.model), "--sessions", "1", "-o", str(folder / "live.json")),
-        *(word for name in spans for word in ("--memory-gb", f"{name}=0.1")),
-    )
-    assert read.code == 0, read.text
-    document: dict[str, Any] = parse_file(folder / "live.json")
-    names = {peer: name for name, peer in swarm.peers.items()}
-    for server in document["servers"]:
-        server["span"] = list(spans[names[server["id"]]])
-    write_document(folder / "wanted.json", document)
-    scenario = load_scenario(folder / "wanted.json")
-    write_plan(folder / "plan.json", plan(scenario.problem, "manual"), scenario)
-    done = command(
-        folder / "publish.log",
-        "publish",
-        *(str(folder / "plan.json"), str(folder / "wanted.json"), "--key", str(key)),
-        *("--prefix", swarm.prefix, "--initial-peers", swarm.initial_peer),
-    )
-    assert done.code == 0, done.text
-    return done.text
-
-
 def wait_for_spans(
     watcher: ClientProcess, swarm: LoopbackSwarm, spans: Spans, limit_s: float
 ) -> None:
@@ -101,7 +59,7 @@ def test_servers_move_under_traffic_without_a_failed_request_or_a_dark_block(
 ) -> None:
     from swarmplan.swarm.tiny_model import local_tokens
 
-    publish(planned, tmp_path, keys / "operator", BEFORE)
+    publish_spans(planned, tmp_path, keys / "operator", BEFORE)
     stop = tmp_path / "stop"
     watch = {"observe_s": 0.2, "blocks": BLOCKS, "until": str(stop)}
     traffic = {
@@ -118,7 +76,7 @@ def test_servers_move_under_traffic_without_a_failed_request_or_a_dark_block(
         ClientProcess(swarm=planned, name="traffic", job=traffic) as client,
     ):
         client.wait_for(lambda events: any(e["event"] == "done" for e in events), limit_s=60)
-        said = publish(planned, tmp_path, keys / "operator", AFTER)
+        said = publish_spans(planned, tmp_path, keys / "operator", AFTER)
         assert planned.peers["B"] in said.split("moves: ")[-1].split(",")[0]
         wait_for_spans(watcher, planned, AFTER, limit_s=90)
         served = len(answers(client.events()))
@@ -138,7 +96,7 @@ def test_forged_plans_are_refused(planned: LoopbackSwarm, keys: Path, tmp_path: 
     """Another key's plan is not looked at; a record under the operator's name with another
     signature is refused and logged."""
     before = planned.children["A"].text().count("plan accepted")
-    publish(planned, tmp_path, keys / "stranger", BEFORE)
+    publish_spans(planned, tmp_path, keys / "stranger", BEFORE)
     script = tmp_path / "forge.py"
     script.write_text(FORGERY)
     arguments = [planned.initial_peer, planned.prefix, str(keys)]

@@ -1,0 +1,200 @@
+"""A plan as files for operators of plain PETALS servers: command, systemd unit, compose service."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..core.errors import ScenarioError
+from ..core.plan import Plan
+from ..scenarios.files import write_text
+from ..scenarios.load import Scenario
+
+_UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
+#: Words that a systemd unit would expand.
+_SYSTEMD = str.maketrans({"%": "%%", "$": "$$"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LaunchOptions:
+    """What a plan does not say.
+
+    Attributes
+    ----------
+    model : name or path of the checkpoint, as every server is to be given it.
+    extra : further flags of PETALS' server, for all.
+    """
+
+    model: str
+    initial_peers: Sequence[str] = ()
+    prefix: str | None = None
+    port: int | None = None
+    image: str = "learningathome/petals:main"
+    extra: Sequence[str] = field(default_factory=tuple)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LaunchFiles:
+    """The files of one server."""
+
+    server: str
+    command: tuple[str, ...]
+    shell: str
+    unit: str
+    compose: str
+
+
+def launch_files(plan: Plan, scenario: Scenario, options: LaunchOptions) -> tuple[LaunchFiles, ...]:
+    """Files of every server that hosts blocks, in the scenario's order."""
+    problem = scenario.problem
+    quantisation = _quantisations(scenario)
+    made = []
+    for j, server in enumerate(problem.servers):
+        start, end = int(plan.placement.start[j]), int(plan.placement.end[j])
+        if end <= start:
+            continue
+        per_token = problem.model.cache_bytes_per_token * (end - start)
+        tokens = max(1, int(plan.placement.cache_bytes[j]) // per_token)
+        made.append(_files(server.id, (start, end), tokens, quantisation.get(server.id), options))
+    return tuple(made)
+
+
+def write_launch_files(files: Sequence[LaunchFiles], folder: Path) -> list[Path]:
+    """Write ``NAME.sh``, ``NAME.service`` and ``NAME.compose.yml`` for each server.
+
+    Raises
+    ------
+    ScenarioError
+        If two servers have one file name, or the folder cannot be written.
+    """
+    names = [file_name(f.server) for f in files]
+    twice = sorted({n for n in names if names.count(n) > 1})
+    if twice:
+        raise ScenarioError.single(
+            "servers", f"more than one server would be written as {twice[0]}"
+        )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ScenarioError.single("", f"cannot be made: {error}", source=str(folder)) from error
+    written = []
+    for name, one in zip(names, files, strict=True):
+        for suffix, text in (
+            (".sh", one.shell),
+            (".service", one.unit),
+            (".compose.yml", one.compose),
+        ):
+            path = folder / (name + suffix)
+            write_text(path, text)
+            written.append(path)
+        (folder / (name + ".sh")).chmod(0o755)
+    return written
+
+
+def file_name(server: str) -> str:
+    """A file name made of a server's id; never empty, hidden or a path."""
+    return _UNSAFE.sub("-", server).strip(".-") or "server"
+
+
+def _files(
+    server: str,
+    span: tuple[int, int],
+    tokens: int,
+    quantisation: str | None,
+    options: LaunchOptions,
+) -> LaunchFiles:
+    flags = [options.model, "--block_indices", f"{span[0]}:{span[1]}"]
+    flags += ["--attn_cache_tokens", str(tokens)]
+    if quantisation in ("int8", "nf4"):
+        flags += ["--quant_type", quantisation]
+    elif quantisation == "bf16":
+        flags += ["--quant_type", "none", "--torch_dtype", "bfloat16"]
+    if options.prefix:
+        flags += ["--dht_prefix", options.prefix]
+    if options.port is not None:
+        flags += ["--port", str(options.port)]
+    # A name, not an id: ids may be long peer ids.
+    flags += ["--public_name", file_name(server)[:40], *options.extra]
+    if options.initial_peers:
+        flags += ["--initial_peers", *options.initial_peers]
+    command = ("python", "-m", "petals.cli.run_server", *flags)
+    return LaunchFiles(
+        server=server,
+        command=command,
+        shell=f"#!/bin/sh\n# {_one_line(server)}: blocks {span[0]} to {span[1]}\nexec "
+        + shlex.join(command)
+        + "\n",
+        unit=_unit(server, command),
+        compose=_compose(server, command, options),
+    )
+
+
+def _unit(server: str, command: Sequence[str]) -> str:
+    words = " ".join(_systemd_word(word) for word in ("/usr/bin/env", *command))
+    return f"""[Unit]
+Description=PETALS server {_one_line(server).translate(_SYSTEMD)}
+After=network-online.target
+Wants=network-online.target
+
+[Service]
+ExecStart={words}
+KillSignal=SIGINT
+TimeoutStopSec=30
+Restart=on-failure
+RestartSec=10
+
+[Install]
+WantedBy=multi-user.target
+"""
+
+
+def _systemd_word(word: str) -> str:
+    """One argument of ExecStart: quoted, with systemd's own expansions switched off."""
+    plain = word.translate(_SYSTEMD)
+    if plain and not re.search(r"[\s\"'\\;]", plain):
+        return plain
+    escaped = plain.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+def _compose(server: str, command: Sequence[str], options: LaunchOptions) -> str:
+    """JSON strings are YAML strings; compose expands dollars unless they are doubled."""
+    words = ",\n      ".join(json.dumps(word.replace("$", "$$")) for word in command)
+    return f"""# {_one_line(server)}
+services:
+  {json.dumps(file_name(server).lower())}:
+    image: {json.dumps(options.image)}
+    network_mode: host
+    ipc: host
+    restart: on-failure
+    stop_signal: SIGINT
+    volumes: ["petals-cache:/cache"]
+    command: [
+      {words}
+    ]
+    deploy:
+      resources:
+        reservations:
+          devices: [{{driver: nvidia, count: 1, capabilities: [gpu]}}]
+volumes:
+  petals-cache: {{}}
+"""
+
+
+def _one_line(text: str) -> str:
+    return "".join(c if c.isprintable() else "?" for c in text)
+
+
+def _quantisations(scenario: Scenario) -> dict[str, str]:
+    """Id -> quantisation of every server, with the model's as default."""
+    document = scenario.document
+    found = {}
+    for given in document.servers:
+        own = given.quantisation or document.model.quantisation
+        names = [given.id] if given.count == 1 else [f"{given.id}-{i}" for i in range(given.count)]
+        found.update(dict.fromkeys(names, own))
+    return found

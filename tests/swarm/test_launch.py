@@ -1,0 +1,67 @@
+"""Launch files: exact flags, nothing in a name gets out of its quotes."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from pathlib import Path
+
+from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
+
+from swarmplan.api import plan
+from swarmplan.cli import main
+from swarmplan.scenarios.load import load_scenario
+from swarmplan.scenarios.planfile import write_plan
+from swarmplan.swarm.launch import LaunchOptions, _systemd_word, file_name, launch_files
+
+SCENARIOS = Path(__file__).resolve().parents[2] / "scenarios"
+
+
+def test_the_flags_are_those_of_the_plan() -> None:
+    scenario = load_scenario(SCENARIOS / "tiny.toml")
+    made = plan(scenario.problem, "cg-bp")
+    files = launch_files(made, scenario, LaunchOptions(model="toy", initial_peers=["/ip4/1"]))
+    by_id = {f.server: f for f in files}
+    for j, server in enumerate(scenario.problem.servers):
+        start, end = int(made.placement.start[j]), int(made.placement.end[j])
+        flags = by_id[server.id].command
+        assert flags[flags.index("--block_indices") + 1] == f"{start}:{end}"
+        tokens = int(flags[flags.index("--attn_cache_tokens") + 1])
+        assert tokens == int(made.placement.cache_bytes[j]) // (4096 * (end - start))
+        assert flags[-2:] == ("--initial_peers", "/ip4/1")
+
+
+def test_the_command_writes_three_files_for_each_server(tmp_path: Path) -> None:
+    scenario = load_scenario(SCENARIOS / "tiny.toml")
+    write_plan(tmp_path / "plan.json", plan(scenario.problem, "cg-bp"), scenario)
+    words = ["swarm", "launch-files", str(tmp_path / "plan.json"), str(SCENARIOS / "tiny.toml")]
+    result = CliRunner().invoke(main, [*words, "--model", "toy", "-o", str(tmp_path / "out")])
+    assert result.exit_code == 0, result.stderr
+    names = sorted(p.name for p in (tmp_path / "out").iterdir())
+    assert len(names) == 12
+    assert "fast-0.service" in names
+    assert (tmp_path / "out" / "fast-0.sh").stat().st_mode & 0o111
+
+
+@given(st.text(max_size=40))
+def test_any_name_makes_a_plain_file_name(name: str) -> None:
+    made = file_name(name)
+    assert made
+    assert "/" not in made
+    assert not made.startswith(".")
+
+
+@given(st.text(max_size=60).filter(lambda t: "\x00" not in t and t.isprintable()))
+def test_any_model_name_stays_one_word(name: str) -> None:
+    scenario = load_scenario(SCENARIOS / "tiny.toml")
+    made = PLAN
+    files = launch_files(made, scenario, LaunchOptions(model=name))[0]
+    assert shlex.split(files.shell.splitlines()[-1])[4] == name
+    words = files.compose.split("command: [")[1].split("\n    ]")[0]
+    assert json.loads(f"[{words}]")[3] == name.replace("$", "$$")
+    assert "\n" not in _systemd_word(name)
+
+
+PLAN = plan(load_scenario(SCENARIOS / "tiny.toml").problem, "cg-bp")
