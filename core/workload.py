@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,12 +11,16 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """One request. ``output_tokens`` is the truth; policies see only ``reserved_tokens``.
+    """One request. ``output_tokens`` is the truth; policies see only what follows it.
 
     Attributes
     ----------
     client : row of the client.
-    reserved_tokens : cache tokens to reserve (prompt + expected output), per block run.
+    reserved_tokens : cache tokens to reserve, per block run.
+    expected_tokens : output tokens to expect, for costs and finish times; None = what the
+        reservation leaves beside the prompt.
+    ladder_tokens : reservations to go on with, each time the output outgrows the last one,
+        increasing; they end with what the client allows. Empty = all that it turns out to need.
     """
 
     id: int
@@ -24,13 +29,49 @@ class Request:
     prompt_tokens: int
     output_tokens: int
     reserved_tokens: int
+    expected_tokens: int | None = None
+    ladder_tokens: tuple[int, ...] = ()
+
+    @property
+    def planned_tokens(self) -> int:
+        """Output tokens that a policy reckons with, at least 1."""
+        if self.expected_tokens is not None:
+            return self.expected_tokens if self.expected_tokens > 1 else 1
+        return max(1, self.reserved_tokens - self.prompt_tokens)
+
+
+LengthMode = Literal["oracle", "predictor", "model-constant", "maximum"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LengthUse:
+    """What policies know of output lengths.
+
+    Attributes
+    ----------
+    mode : ``oracle`` the true length; ``predictor`` its predicted distribution;
+        ``model-constant`` the distribution over all requests; ``maximum`` only the limit.
+    quantile : the quantile that is reserved in the two modes between.
+    limit_tokens : output tokens that a client allows; None = the longest of its workload.
+    """
+
+    mode: LengthMode = "oracle"
+    quantile: float = 0.95
+    limit_tokens: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lengths:
-    """Token counts drawn uniformly from ``values`` (one value = constant)."""
+    """Token counts drawn uniformly from ``values`` (one value = constant).
+
+    Attributes
+    ----------
+    predicted : (values, levels) quantiles of each that were predicted without knowing it, at the
+        levels of ``perfmodel.length``; None where there is no prediction.
+    """
 
     values: tuple[int, ...]
+    predicted: NDArray[np.float64] | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         if not self.values or min(self.values) < 1:
@@ -47,8 +88,12 @@ class Lengths:
 
     def draw(self, rng: np.random.Generator, size: int) -> NDArray[np.int64]:
         """(size,) token counts."""
-        pool = np.asarray(self.values, dtype=np.int64)
-        return pool[rng.integers(len(pool), size=size)] if len(pool) > 1 else np.repeat(pool, size)
+        return np.asarray(self.values, dtype=np.int64)[self.draw_rows(rng, size)]
+
+    def draw_rows(self, rng: np.random.Generator, size: int) -> NDArray[np.int64]:
+        """(size,) positions in ``values``; one value takes nothing from the generator."""
+        many = len(self.values) > 1
+        return rng.integers(len(self.values), size=size) if many else np.zeros(size, np.int64)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,11 +113,19 @@ class RequestClass:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workload:
-    """Either arrival ``classes`` (drawn by seed) or a fixed ``trace`` of requests."""
+    """Either arrival ``classes`` (drawn by seed) or a fixed ``trace`` of requests.
+
+    Attributes
+    ----------
+    trace_predicted : (trace, levels) predicted quantiles of the trace's output lengths, or None.
+    lengths : what policies know of output lengths.
+    """
 
     classes: tuple[RequestClass, ...] = ()
     trace: tuple[Request, ...] = ()
     num_requests: int = 1000
+    trace_predicted: NDArray[np.float64] | None = field(default=None, compare=False, repr=False)
+    lengths: LengthUse = field(default_factory=LengthUse)
 
     @property
     def rate_per_s(self) -> float:

@@ -53,7 +53,7 @@ class FastestFree:
 
     def _link_cost(self, request: Request) -> tuple[FloatArray, FloatArray | None]:
         """(E,) seconds of every link for a request, and of the way back; remembered by shape."""
-        expected = max(1, request.reserved_tokens - request.prompt_tokens)
+        expected = request.planned_tokens
         key = (request.client, request.prompt_tokens, expected)
         if key not in self._known:
             if len(self._known) > 256:

@@ -41,7 +41,7 @@ class Shortest:
         if start_block not in self._graphs:
             self._graphs[start_block] = build_graph(self._problem, self._placement, start_block)
         graph = self._graphs[start_block]
-        expected = max(1, request.reserved_tokens - request.prompt_tokens)
+        expected = request.planned_tokens
         cost = self._costs(request.client, request.prompt_tokens, expected)
         links_s = link_cost_s(self._problem, graph, request.client, cost)
         each = self._problem.cache_bytes(request.reserved_tokens)

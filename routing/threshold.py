@@ -39,7 +39,7 @@ class LeastResponse:
         exclude: frozenset[int] = frozenset(),
     ) -> Decision:
         graph, waits = self._graph(start_block)
-        expected = max(1, request.reserved_tokens - request.prompt_tokens)
+        expected = request.planned_tokens
         cost = self._costs(request.client, request.prompt_tokens, expected)
         links_s = link_cost_s(self._problem, graph, request.client, cost)
         leave = exit_cost_s(self._problem, request.client, cost)

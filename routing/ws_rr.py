@@ -25,20 +25,27 @@ class LinkWaits:
         self._graph = graph
         self._hosts = np.array(sorted(graph.by_server), dtype=np.int64)
         self._blocks: dict[int, tuple[list[int], IntArray]] = {}
+        self._most = np.zeros(servers, dtype=np.int64)
         for j, links in graph.by_server.items():
             unique, inverse = np.unique(graph.blocks[links], return_inverse=True)
             self._blocks[j] = (unique.tolist(), inverse)
+            self._most[j] = unique[-1] if len(unique) else 0
         self._ready_s = np.full(len(graph.server), -np.inf)
         self._seen = np.full(servers, -1, dtype=np.int64)
         self._each = -1
 
     def ready_s(self, state: SwarmState, each_bytes: int) -> FloatArray:
         """(E,) instant from which ``each_bytes`` per block are free; -inf = already."""
-        if each_bytes != self._each:
-            self._each = each_bytes
-            self._seen.fill(-1)
         hosts = self._hosts
-        for j in hosts[state.version[hosts] != self._seen[hosts]].tolist():
+        if each_bytes != self._each:
+            # Another size: most servers have room for it, only the others are looked at.
+            self._each = each_bytes
+            self._seen[hosts] = state.version[hosts]
+            self._ready_s.fill(-np.inf)
+            stale = hosts[self._most[hosts] * each_bytes > state.free_bytes[hosts]]
+        else:
+            stale = hosts[state.version[hosts] != self._seen[hosts]]
+        for j in stale.tolist():
             blocks, inverse = self._blocks[j]
             self._seen[j] = state.version[j]
             links = self._graph.by_server[j]
@@ -57,7 +64,8 @@ class WsRr:
     an upper bound of the completion time); with enough memory all waits are 0 and the route is
     optimal for the placement.
 
-    The request's length is taken from its reservation; the true one is not looked at.
+    The request's length is the expected one, its wait that of its reservation; the true length is
+    not looked at.
     """
 
     def __init__(self, problem: Problem, placement: Placement) -> None:
@@ -98,7 +106,7 @@ class WsRr:
         return self._graphs[start]
 
     def _link_cost(self, graph: Graph, request: Request) -> FloatArray:
-        expected = max(1, request.reserved_tokens - request.prompt_tokens)
+        expected = request.planned_tokens
         key = (graph.start, request.client, request.prompt_tokens, expected)
         plain = self._plain.get(key)
         if plain is None:
@@ -109,7 +117,7 @@ class WsRr:
         return plain
 
     def _leave(self, request: Request) -> FloatArray | None:
-        expected = max(1, request.reserved_tokens - request.prompt_tokens)
+        expected = request.planned_tokens
         cost = self._costs(request.client, request.prompt_tokens, expected)
         return exit_cost_s(self._problem, request.client, cost)
 

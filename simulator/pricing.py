@@ -64,9 +64,9 @@ class Pricing:
         return Segment(begin_s, self._opening_s + lead, time.tpot_s, output)
 
     def expected(self, session: Session, route: Route, begin_s: float) -> Segment:
-        """The same for the length that the reservation stands for: routers see no more."""
+        """The same for the length that is expected: routers see no more."""
         request = session.request
-        output = max(1, request.reserved_tokens - request.prompt_tokens)
+        output = request.planned_tokens
         if session.segment is not None and output == request.output_tokens:
             return session.segment
         cost = self._costs(request.client, request.prompt_tokens, output)

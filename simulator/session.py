@@ -107,9 +107,11 @@ class Session:
         self.segment = None
         self.epoch += 1
         if fresh:
+            expected = self.request.expected_tokens
             self.request = replace(
                 self.request,
                 prompt_tokens=self.request.prompt_tokens + fresh,
                 output_tokens=self.request.output_tokens - fresh,
+                expected_tokens=expected if expected is None else max(1, expected - fresh),
             )
         return fresh

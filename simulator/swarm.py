@@ -18,7 +18,7 @@ from .kernel import Kernel, Rank
 from .ledger import Ledger
 from .pricing import ChainTest, Pricing
 from .result import Reason, Table
-from .session import Session
+from .session import Segment, Session
 
 if TYPE_CHECKING:
     from .admission import Rule
@@ -190,6 +190,11 @@ class Swarm:
         session.segment = segment
         self.hold(session, route, self._pricing.expected(session, route, now).finish_s)
         self.running[session.row] = session
+        self._plan_end(session, segment)
+
+    def _plan_end(self, session: Session, segment: Segment) -> None:
+        """Schedule the last token, or the one with which the reservation is full."""
+        request = session.request
         # A reservation below the prompt is taken at its word until the first token.
         room = max(1, request.reserved_tokens - request.prompt_tokens)
         if room >= request.output_tokens:
@@ -225,21 +230,30 @@ class Swarm:
         self.rule.freed(self)
 
     def overflow(self, session: Session) -> None:
-        """The output outgrows its reservation: take more cache in place, or come back later."""
+        """The output outgrows its reservation: take more cache in place, or come back later.
+
+        How much more is the next step of the request's ladder; nobody knows where it will end.
+        """
         session.overflows += 1
-        origin, request, segment = session.origin, session.request, session.segment
+        request, segment = session.request, session.segment
         assert segment is not None
-        total = origin.prompt_tokens + origin.output_tokens
+        total = _next_reservation(session)
         extra = total - request.reserved_tokens
         route = Route(hops=session.hops)
         if not self.state.fits_now(route, extra):
             self.stop(session)
-            self.readmit(session, replace(session.request, reserved_tokens=total))
+            self.readmit(session, _widened(session.request, total))
             return
         self.ledger.grow(route.hops, extra, self.kernel.now_s)
-        session.request = replace(request, reserved_tokens=total)
-        self.hold(session, route, segment.finish_s)
-        self.plan(session, segment.finish_s, Rank.FINISH, _finish)
+        session.request = _widened(request, total)
+        if not request.ladder_tokens:
+            self.hold(session, route, segment.finish_s)
+            self.plan(session, segment.finish_s, Rank.FINISH, _finish)
+            return
+        # More was made than expected: by now about half of the new room is.
+        half = max(1, extra // 2)
+        self.hold(session, route, self.kernel.now_s + half * segment.step_s)
+        self._plan_end(session, segment)
 
     def readmit(self, session: Session, request: Request) -> None:
         """Give up all cache and come back under the waiting rule; tokens are sent again."""
@@ -257,6 +271,22 @@ class Swarm:
             if session.segment is not None:
                 self.stop(session)
             self._table.note(session)
+
+
+def _next_reservation(session: Session) -> int:
+    """Tokens to reserve after an overflow: the ladder's next step, or all that is needed."""
+    steps = session.request.ladder_tokens
+    whole = session.origin.prompt_tokens + session.origin.output_tokens
+    return steps[0] if steps else whole
+
+
+def _widened(request: Request, total: int) -> Request:
+    """The request with its next reservation; what was expected is exceeded by now."""
+    steps = tuple(t for t in request.ladder_tokens if t > total)
+    if not request.ladder_tokens:
+        return replace(request, reserved_tokens=total)
+    expected = max(1, (total - request.reserved_tokens) // 2)
+    return replace(request, reserved_tokens=total, ladder_tokens=steps, expected_tokens=expected)
 
 
 def _start_booked(swarm: Swarm, session: Session) -> None:
