@@ -190,6 +190,15 @@ class Master:
                 duals.cuts.append((row.level, row.which, price))
         return found
 
+    def servers_in_use(self) -> set[int]:
+        """Servers on the chains of the last solution."""
+        return {
+            j
+            for number, column in self.columns.items()
+            if number < len(self.shares) and self.shares[number] > _EPS
+            for j, _, _ in column.hops
+        }
+
     def mean_levels(self) -> dict[int, tuple[float, float]]:
         """Mean and spread of the blocks of every watched server that is in use."""
         found = {}

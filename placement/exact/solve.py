@@ -171,8 +171,16 @@ class _Work:
             reached - self.bound_s <= (self.gap + SAME) * reached
         )
 
-    def search(self, limit_s: float, *, max_steps: int | None = None) -> None:
-        """One round of search."""
+    def search(
+        self, limit_s: float, *, max_steps: int | None = None, bag: Bag | None = None
+    ) -> None:
+        """One round of search; with a bag, among the servers that it uses."""
+        servers = None
+        if bag is not None:
+            used = bag.master.servers_in_use()
+            if self.incumbent.plan is not None:
+                used |= {h.server for r in self.incumbent.plan[1] for h in r.route.hops}
+            servers = sorted(used)
         self.rounds += 1
         self.interrupted |= self.incumbent.search(
             limit_s=limit_s,
@@ -180,6 +188,7 @@ class _Work:
             floor_s=self.floor_s,
             seed=self.seed + 7919 * (self.rounds - 1),
             max_steps=max_steps,
+            servers=servers,
         )
         self.raise_bound(self.bound_s, self.source)
 
@@ -200,8 +209,11 @@ class _Work:
         self.raise_bound(found * data.unit_s, "bag column generation")
         if self.done():
             return
-        self.search(self.left_s(0.15), max_steps=1000)
-        if self.done() or not converged:
+        for _ in range(2):
+            self.search(self.left_s(0.1), max_steps=500, bag=bag)
+            if self.done():
+                return
+        if not converged:
             self.search(self.left_s())
             return
         tree = Tree(bag=bag, bound=found)
@@ -210,7 +222,7 @@ class _Work:
         if not self.done() and data.order_free:
             self._close(bag, data)
         while not self.done():
-            self.search(self.left_s(0.1))
+            self.search(self.left_s(0.1), bag=bag if self.rounds % 2 else None)
             if not tree.exhausted:
                 self._branch(tree, data, self.left_s(0.05))
 
