@@ -16,7 +16,6 @@ from ..routing.api import RouterFactory
 from ..scenarios.workload import draw_requests
 from .candidates import Entry, entries
 from .draft import Draft, Settings
-from .latency import least_latency
 from .race import INTERRUPTED, Race, Runner
 
 #: Offset of the seeds of auto's own requests, so that a plan is never chosen on the very draws on
@@ -41,6 +40,8 @@ def auto(problem: Problem, settings: Settings, routers: dict[str, RouterFactory]
     """
     began = time.monotonic()
     if settings.objective == "latency":
+        from .latency import least_latency  # HiGHS is slow to load
+
         return least_latency(problem, settings)
     if settings.objective == "throughput":
         return _most_throughput(problem, settings)

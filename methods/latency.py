@@ -1,7 +1,7 @@
 """``auto`` for the objective latency: least time per token of R concurrent sessions.
 
-Every placement of the portfolio gets its routes by successive shortest chains; the best is handed
-to the solvers, each of which has part of the time and hands on what it found.
+Every placement of the portfolio gets its routes by successive shortest chains; the best of them is
+where the exact method begins, which improves it and proves a bound in the time that is left.
 """
 
 from __future__ import annotations
@@ -19,15 +19,17 @@ from ..core.errors import (
 from ..core.plan import Candidate, Certificate, Placement, PlannedRoute
 from ..core.problem import Problem
 from ..perfmodel.predict import STEP_OBJECTIVE, step_objective_s
-from ..placement.api import Solver
 from ..placement.demand import Demand, demand_of
+from ..placement.exact.solve import solve_exact
 from ..placement.resilience import honoured
 from ..placement.search.bounds import lower_bound_s
-from ..placement.search.solve import solve_search
 from ..placement.sessions import target_sessions
 from ..routing.offline import best_routes
 from .candidates import entries
 from .draft import Draft, Settings
+
+#: Left of the time limit for checking and writing the plan.
+RESERVE_S = 0.5
 
 
 @dataclass(slots=True)
@@ -65,17 +67,13 @@ def least_latency(problem: Problem, settings: Settings) -> Draft:
     demand = demand_of(problem, target_sessions(problem))
     found = _constructed(problem, settings, demand)
     bound = lower_bound_s(problem, demand)
+    best = min(found, key=lambda f: f.objective_s, default=None)
     interrupted = False
-    for name, solver, share in _solvers():
-        best = min(found, key=lambda f: f.objective_s, default=None)
-        if interrupted or (best and best.objective_s - bound <= settings.gap * best.objective_s):
-            break
+    if best is None or best.objective_s - bound > settings.gap * best.objective_s:
         limit = settings.time_limit_s
-        left = None if limit is None else share * (limit - (time.monotonic() - began))
-        if left is not None and left <= 0:
-            break
+        left = None if limit is None else max(1.0, limit - (time.monotonic() - began) - RESERVE_S)
         try:
-            placement, routes, proof = solver(
+            placement, routes, proof = solve_exact(
                 problem,
                 time_limit_s=left,
                 gap=settings.gap,
@@ -83,25 +81,17 @@ def least_latency(problem: Problem, settings: Settings) -> Draft:
                 warm_start=None if best is None else best.placement,
                 on_progress=settings.on_progress,
             )
-        except (HeuristicFailedError, NoSolutionInTimeError):
-            continue
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, NoSolutionInTimeError) as reason:
             if best is None:
                 raise
-            interrupted = True
-            break
-        interrupted = proof.interrupted
-        if honoured(problem, placement, seed=settings.seed) is placement:
-            objective = step_objective_s(problem, routes)
-            found.append(Found(name, placement, routes, objective, proof.bound))
-        if proof.bound is not None:
-            bound = max(bound, proof.bound)
+            interrupted = isinstance(reason, KeyboardInterrupt)
+        else:
+            interrupted = proof.interrupted
+            bound = max(bound, proof.bound or 0.0)
+            if honoured(problem, placement, seed=settings.seed) is placement:
+                objective = step_objective_s(problem, routes)
+                found.append(Found("exact", placement, routes, objective, proof.bound))
     return _best(found, bound, settings, interrupted)
-
-
-def _solvers() -> Sequence[tuple[str, Solver, float]]:
-    """Name, solver, share of the time that is left when its turn comes."""
-    return (("search", solve_search, 1.0),)
 
 
 def _constructed(problem: Problem, settings: Settings, demand: Sequence[Demand]) -> list[Found]:

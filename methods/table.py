@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import partial
 
-from ..core.errors import HeuristicFailedError, ScenarioError
-from ..core.plan import Placement
+from ..core.errors import ScenarioError
 from ..core.problem import Problem
 from ..placement.cg_bp import CgBp
 from ..placement.chains import Chains
@@ -14,7 +12,6 @@ from ..placement.manual import manual
 from ..placement.petals import PetalsRule, PetalsTuned
 from ..placement.resilience import honoured
 from ..placement.search.solve import solve_search
-from ..placement.sessions import target_sessions
 from ..placement.whole_model import whole_model
 from ..routing.api import RouterFactory
 from ..routing.free import FastestFree
@@ -24,6 +21,7 @@ from ..routing.petals import PetalsRouting
 from ..routing.threshold import LeastResponse
 from ..routing.ws_rr import WsRr
 from .draft import Draft, Make, Settings, placed, solved
+from .programme import ROUTER, milp
 
 ROUTERS: dict[str, RouterFactory] = {
     "ws-rr": WsRr,
@@ -69,26 +67,16 @@ class Method:
         return draft if self.router is None else replace(draft, router=self.router)
 
 
-def _milp(problem: Problem, settings: Settings) -> Draft:
-    from ..placement.milp.solve import solve_milp  # PuLP is slow to load
+def _exact(problem: Problem, settings: Settings) -> Draft:
+    from ..placement.exact.solve import solve_exact  # HiGHS is slow to load
 
-    start = _start(problem)
-    solver = partial(solve_milp, solver=settings.solver, warm_start=start)
-    return solved(solver, "fastest-free")(problem, settings)
+    return solved(solve_exact, ROUTER)(problem, settings)
 
 
 def _auto(problem: Problem, settings: Settings) -> Draft:
     from .auto import auto  # needs scenarios, which load a validator
 
     return auto(problem, settings, ROUTERS)
-
-
-def _start(problem: Problem) -> Placement | None:
-    """A plan for a solver to begin with, None when the greedy rule finds none."""
-    try:
-        return CgBp(sessions=target_sessions(problem))(problem)
-    except HeuristicFailedError:
-        return None
 
 
 def _builtin() -> tuple[Method, ...]:
@@ -121,13 +109,18 @@ def _builtin() -> tuple[Method, ...]:
             note="GBP-CR, GCA and JFFC, chosen by the bound (arXiv 2604.14993)",
         ),
         Method(
+            name="exact",
+            make=_exact,
+            note="column generation with a bound that holds at any instant",
+        ),
+        Method(
             name="search",
-            make=solved(solve_search, "fastest-free"),
+            make=solved(solve_search, ROUTER),
             note="large-neighbourhood search over placement and routes, with a bound",
         ),
         Method(
             name="milp",
-            make=_milp,
+            make=milp,
             note="the mixed-integer programme of arXiv 2512.21884",
         ),
         Method(

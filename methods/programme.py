@@ -1,0 +1,72 @@
+"""The mixed-integer programme as a method: started from a good plan, never larger than it can be.
+
+PuLP needs about a millisecond per pair of servers and session to write the programme down, time
+in which neither the limit nor Ctrl-C reaches a solver. So large programmes let all sessions of a
+client share one route (a restriction: it proves nothing), and the largest are not tried at all.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+
+from ..core.errors import HeuristicFailedError, NoSolutionInTimeError
+from ..core.plan import Placement
+from ..core.problem import Problem
+from ..placement.demand import demand_of
+from ..placement.search.solve import solve_search
+from ..placement.sessions import target_sessions
+from .draft import Draft, Settings, solved
+
+#: Online router of plans that were made by a solver.
+ROUTER = "fastest-free"
+#: Steps of the search whose plan the programme begins with.
+START_STEPS = 100
+#: Pairs of servers times routes that are still written down.
+MOST_LINKS = 25_000
+
+
+def milp(problem: Problem, settings: Settings) -> Draft:
+    """The best plan of the programme, or the one that it began with when that is better.
+
+    Raises
+    ------
+    NoSolutionInTimeError
+        If there is no plan to begin with and the programme is too large or finds none.
+    InfeasibleError
+        If the programme proves that no plan exists.
+    """
+    start = _start(problem, settings)
+    pairs = problem.num_servers**2
+    sessions = target_sessions(problem)
+    aggregate = pairs * sessions > MOST_LINKS
+    if aggregate and pairs * len(demand_of(problem, sessions)) > MOST_LINKS:
+        if start is None:
+            raise NoSolutionInTimeError("the programme is too large to be written down in time")
+        note = "milp: too large to be written down; this is the plan it would begin with"
+        return Draft(placement=start, router=ROUTER, notes=(note,))
+    from ..placement.milp.solve import solve_milp  # PuLP is slow to load
+
+    solver = partial(solve_milp, solver=settings.solver, aggregate=aggregate, warm_start=start)
+    try:
+        draft = solved(solver, ROUTER)(problem, settings)
+    except (KeyboardInterrupt, NoSolutionInTimeError) as reason:
+        if start is None:
+            raise
+        note = "milp: no better plan than the one it began with"
+        interrupted = isinstance(reason, KeyboardInterrupt)
+        return Draft(placement=start, router=ROUTER, interrupted=interrupted, notes=(note,))
+    if aggregate:
+        note = "milp: all sessions of a client share one route, so the programme proves no bound"
+        draft = replace(draft, notes=(*draft.notes, note))
+    return draft
+
+
+def _start(problem: Problem, settings: Settings) -> Placement | None:
+    """The plan of a short search, None when it finds none."""
+    try:
+        return solve_search(
+            problem, time_limit_s=settings.time_limit_s, max_steps=START_STEPS, seed=settings.seed
+        )[0]
+    except HeuristicFailedError:
+        return None
