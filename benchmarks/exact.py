@@ -1,0 +1,115 @@
+"""The exact method beside search, CG-BP and PETALS on generated instances (docs/exact.md).
+
+``python benchmarks/exact.py [--sets reference b c40 c200 c1000 tight] [--limit 60] [--milp]
+[--only NAME ...]`` prints one row an instance: seconds per token of one session on average, the
+proven gap, how it was proven, and the CPU seconds. A method that cannot serve all sessions at once
+shows how many find no room.
+"""
+
+import argparse
+import time
+import warnings
+from collections.abc import Callable, Iterator
+
+from instances import Instance, geographic, reference, set_b, set_c, tight_set
+
+from swarmplan.core.errors import SwarmplanError, SwarmplanWarning
+from swarmplan.core.plan import Placement
+from swarmplan.core.problem import Problem
+from swarmplan.perfmodel.predict import step_objective_s
+from swarmplan.placement.api import Solution
+from swarmplan.placement.cg_bp import CgBp
+from swarmplan.placement.demand import demand_of
+from swarmplan.placement.exact.solve import solve_exact
+from swarmplan.placement.milp.solve import solve_milp
+from swarmplan.placement.petals import PetalsTuned
+from swarmplan.placement.search.solve import solve_search
+from swarmplan.routing.offline import best_routes
+
+#: Wall-clock limits in seconds where --limit is not given.
+LIMIT_S = {"reference": 20, "b": 60, "c40": 120, "c200": 120, "c1000": 120, "tight": 180}
+
+
+def instances(name: str, seed: int) -> Iterator[Instance]:
+    """The instances of a set; a seed other than 0 shifts those of set B to fresh ones."""
+    if name == "reference":
+        yield from (reference(seed + s, 3) for s in range(5))
+        yield from (reference(seed, r) for r in (20, 41, 60))
+        yield from (reference(seed, 3, clients) for clients in (6, 12))
+    elif name == "b" and seed:
+        for s in range(20):
+            sessions = (3, 5, 10, 20)[(s // 4) % 4]
+            yield geographic(
+                9 + s % 7, 1 + (s // 2) % 4, sessions, seed + s, "H" if s % 2 else "two"
+            )
+    elif name == "b":
+        yield from set_b()
+    elif name == "tight":
+        yield from tight_set()
+    else:
+        yield from set_c(int(name[1:]))
+
+
+def solved(solve: Callable[[], Solution], sessions: int) -> tuple[str, str, str]:
+    """Objective in ms per token and session, gap, and how it was proven."""
+    try:
+        _, _, proof = solve()
+    except SwarmplanError as error:
+        return type(error).__name__.removesuffix("Error"), "-", str(error).partition(":")[0]
+    assert proof.objective is not None
+    gap = "-" if proof.gap is None else f"{100 * proof.gap:.4f} %"
+    return f"{1e3 * proof.objective / sessions:.2f}", gap, proof.method
+
+
+def placed(problem: Problem, place: Callable[[], Placement], sessions: int) -> str:
+    """A placement's figure when its chains are planned one after another, shortest first."""
+    try:
+        routes, _ = best_routes(problem, place(), demand_of(problem))
+    except SwarmplanError as error:
+        return type(error).__name__.removesuffix("Error")
+    carried = sum(r.sessions for r in routes)
+    if carried < sessions:
+        return f"{sessions - carried} of {sessions} wait"
+    return f"{1e3 * step_objective_s(problem, routes) / sessions:.2f}"
+
+
+def row(instance: Instance, limit_s: float, *, milp: bool) -> list[str]:
+    """One row of the table."""
+    problem = instance.problem
+    sessions = problem.planning.sessions
+    assert sessions is not None
+    began, wall = time.process_time(), time.monotonic()
+    exact = solved(lambda: solve_exact(problem, time_limit_s=limit_s), sessions)
+    spent = f"{time.process_time() - began:.2f}", f"{time.monotonic() - wall:.1f}"
+    search = solved(lambda: solve_search(problem, time_limit_s=min(limit_s, 10.0)), sessions)
+    cells = [instance.name, *exact, *spent, search[0]]
+    cells.append(placed(problem, lambda: CgBp()(problem), sessions))
+    cells.append(placed(problem, lambda: PetalsTuned()(problem), sessions))
+    if milp:
+        paper = solved(lambda: solve_milp(problem, time_limit_s=limit_s), sessions)
+        cells += paper[:2]
+    return cells
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--sets", nargs="+", choices=LIMIT_S, default=["reference", "b", "c40"])
+    parser.add_argument("--limit", type=float, help="wall-clock seconds for each instance")
+    parser.add_argument("--seed", type=int, default=0, help="other instances of the same kind")
+    parser.add_argument("--only", nargs="+", help="names of instances")
+    parser.add_argument("--milp", action="store_true", help="the paper's programme on HiGHS too")
+    asked = parser.parse_args()
+    warnings.simplefilter("ignore", SwarmplanWarning)
+    head = ["instance", "exact, ms", "gap", "how", "CPU s", "wall s", "search", "CG-BP", "PETALS"]
+    head += ["MILP", "MILP gap"] if asked.milp else []
+    print("| " + " | ".join(head) + " |\n|" + "---|" * len(head))
+    for name in asked.sets:
+        for instance in instances(name, asked.seed):
+            if not asked.only or instance.name in asked.only:
+                cells = row(instance, asked.limit or LIMIT_S[name], milp=asked.milp)
+                print("| " + " | ".join(cells) + " |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
