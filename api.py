@@ -22,7 +22,7 @@ from .routing.offline import best_routes
 from .scenarios.load import Scenario
 from .scenarios.planfile import read_plan
 from .scenarios.workload import draw_requests
-from .simulator.compare import Comparison, Contestant
+from .simulator.compare import Comparison, Contestant, OnResult
 from .simulator.compare import compare as compare_methods
 from .simulator.engine import Admission
 from .simulator.engine import simulate as run
@@ -201,6 +201,7 @@ def compare(
     load_factor: float = 1.0,
     admission: Admission = "retry",
     on_progress: Callable[[int, int, str], None] | None = None,
+    on_result: OnResult | None = None,
 ) -> Comparison:
     """Methods side by side on the same requests; the first is the baseline."""
     loaded = _at_load(scenario.problem, load_factor)
@@ -213,6 +214,7 @@ def compare(
         admission=admission,
         events=_events(scenario),
         on_progress=on_progress,
+        on_result=on_result,
     )
 
 

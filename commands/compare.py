@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING
 import click
 
 from .. import render
-from .shared import common_options, handle_errors, load, scenario_argument, workload_options
+from .shared import (
+    FILE,
+    common_options,
+    handle_errors,
+    load,
+    scenario_argument,
+    workload_options,
+)
 
 if TYPE_CHECKING:
     from ..simulator.engine import Admission
@@ -31,6 +38,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="Random join orders of PETALS' servers per seed.",
 )
+@click.option("--report", "html", type=FILE, help="Write a self-contained HTML report.")
 @workload_options
 @common_options
 @handle_errors
@@ -39,6 +47,7 @@ def command(
     methods: tuple[str, ...],
     seeds: int,
     join_orders: int,
+    html: Path | None,
     requests: int | None,
     load_factor: float,
     admission: Admission,
@@ -48,8 +57,10 @@ def command(
 ) -> None:
     """Run methods side by side on the same requests with equal constants."""
     from .. import api, views
+    from ..report.write import Kept, report_comparison
 
     loaded = load(scenario)
+    kept = Kept()
     with render.progress("simulating", quiet=quiet) as report:
         comparison = api.compare(
             loaded,
@@ -60,7 +71,11 @@ def command(
             load_factor=load_factor,
             admission=admission,
             on_progress=report,
+            on_result=kept.add if html is not None else None,
         )
+    if html is not None:
+        report_comparison(html, loaded, comparison, kept, range(seed, seed + seeds))
+        render.note(f"wrote {html}")
     if as_json:
         render.print_json(views.comparison_document(comparison))
     else:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from .. import render
-from .shared import FILE, handle_errors
+from .shared import FILE, handle_errors, load
 
 if TYPE_CHECKING:
     from ..whatif.sweep import Backend
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     help="Where it runs: processes here, or a cluster.",
 )
 @click.option("--address", help="A running Ray or Dask cluster; without it one is started here.")
+@click.option("--report", "html", type=FILE, help="Write a self-contained HTML report.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress bar.")
 @handle_errors
@@ -38,6 +39,7 @@ def command(
     jobs: int | None,
     backend: Backend,
     address: str | None,
+    html: Path | None,
     as_json: bool,
     quiet: bool,
 ) -> None:
@@ -66,6 +68,11 @@ def command(
                 on_progress=report,
             )
     render.note(f"wrote {path}")
+    if html is not None:
+        from ..report.write import report_sweep
+
+        report_sweep(html, load(plan.scenario), records, plan.sha256)
+        render.note(f"wrote {html}")
     if as_json:
         render.print_json({"sweep_sha256": plan.sha256, "results": records})
     else:

@@ -61,6 +61,7 @@ def edits_of(given: dict[str, tuple[str, ...]]) -> list[Edit]:
 @click.option("--router", help="Router in place of the method's own.")
 @click.option("--seeds", type=click.IntRange(1), default=3, show_default=True)
 @click.option("-o", "--output", type=FILE, help="Write the edited scenario.")
+@click.option("--report", "html", type=FILE, help="Write a self-contained HTML report.")
 @click.option(
     "--requests", type=click.IntRange(1), help="Requests to simulate [scenario's own number]."
 )
@@ -76,6 +77,7 @@ def command(
     router: str | None,
     seeds: int,
     output: Path | None,
+    html: Path | None,
     requests: int | None,
     admission: Admission,
     seed: int,
@@ -88,6 +90,7 @@ def command(
     Edits compose; they are applied in the order of this list. The same requests are simulated
     before and after.
     """
+    from ..report import write
     from ..whatif import edits, tables
     from ..whatif.change import what_if
     from ..whatif.outcome import Study
@@ -108,6 +111,8 @@ def command(
         edited = edits.apply(loaded, chosen)
         with render.progress("without", quiet=quiet) as report:
             base, found = rank_servers(edited, study, on_progress=report)
+        if html is not None:
+            write.report_worth(html, edited, base, found, method)
         if as_json:
             render.print_json(tables.worth_document(base, found))
         else:
@@ -116,6 +121,8 @@ def command(
     if not chosen and not fail:
         raise click.UsageError("nothing to change: give an edit, --fail or --each-server")
     change = what_if(loaded, chosen, study, fail=fail, keep=keep)
+    if html is not None:
+        write.report_change(html, loaded, change, method)
     if as_json:
         render.print_json(tables.change_document(change))
     else:

@@ -17,8 +17,11 @@ from ..routing.api import RouterFactory
 from .engine import Admission, simulate
 from .events import ServerEvent
 from .metrics import Interval, Summary, summarise
+from .result import SimulationResult
 
 OnProgress = Callable[[int, int, str], None]
+#: Called with the method, the placement and the result of every run.
+OnResult = Callable[[str, Placement, SimulationResult], None]
 #: Share of the first arrivals that is not counted.
 WARM_UP = 0.1
 
@@ -99,6 +102,7 @@ def compare(
     admission: Admission = "retry",
     events: Sequence[ServerEvent] = (),
     on_progress: OnProgress | None = None,
+    on_result: OnResult | None = None,
 ) -> Comparison:
     """Run every method on the requests of every seed.
 
@@ -113,7 +117,7 @@ def compare(
     rows: list[Row] = []
     done = 0
 
-    def run(decision: tuple[Placement, RouterFactory], seed: int) -> Summary:
+    def run(name: str, decision: tuple[Placement, RouterFactory], seed: int) -> Summary:
         placement, router = decision
         result = simulate(
             problem,
@@ -123,6 +127,8 @@ def compare(
             admission=admission,
             events=events,
         )
+        if on_result:
+            on_result(name, placement, result)
         return summarise(result, warm_up=WARM_UP)
 
     for method in methods:
@@ -141,7 +147,7 @@ def compare(
                     warnings.simplefilter("once", SwarmplanWarning)
                     if decision is None or method.random_order:
                         decision = method.decide(seed * 1_000 + order)
-                runs.append(run(decision, seed))
+                runs.append(run(method.name, decision, seed))
             except SwarmplanError as failure:
                 error = str(failure)
         kept = tuple(runs) if not error else ()
