@@ -205,3 +205,102 @@ def launch_files_command(
         "launch files", ("server", "command"), [(f.server, " ".join(f.command)) for f in files]
     )
     render.note(f"wrote {len(written)} files to {output}")
+
+
+@command.command("demo")
+@click.option("--orders", type=click.IntRange(1, 3), default=1, show_default=True)
+@click.option("--folder", type=click.Path(path_type=Path, file_okay=False), help="Keep logs here.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@handle_errors
+def demo(orders: int, folder: Path | None, as_json: bool) -> None:
+    """PETALS' way and swarmplan's way on real servers on this machine; 3 minutes, 3 GB."""
+    import tempfile
+    from dataclasses import asdict
+
+    from ..swarm.needs import prepare
+
+    prepare("client")
+    from ..swarm.demo import JOIN_ORDERS, run_demo, timed
+
+    with tempfile.TemporaryDirectory(prefix="swarmplan-demo-") as own, timed(render.note):
+        base = folder or Path(own)
+        found = [
+            run_demo(base / str(i), render.note, order=order)
+            for i, order in enumerate(JOIN_ORDERS[:orders])
+        ]
+    if as_json:
+        render.print_json({"orders": [asdict(one) for one in found]})
+        return
+    speeds = ("PETALS ms/token", "swarmplan ms/token", "predicted", "ratio")
+    others = ("PETALS first ms", "swarmplan first ms", "failed", "dark s", "recovery s")
+    rows = [
+        (
+            " ".join(one.order),
+            *(render.milliseconds(t) for t in (one.petals.tpot_s, one.planned.tpot_s)),
+            render.milliseconds(one.predicted_s),
+            render.number(one.petals.tpot_s / one.planned.tpot_s, 3),
+            *(render.milliseconds(t) for t in (one.petals.ttft_s, one.planned.ttft_s)),
+            one.failed,
+            render.number(one.dark_s),
+            render.number(one.recovery_s),
+        )
+        for one in found
+    ]
+    title = "the same live servers, prompts and delays"
+    render.print_table(title, ("join order", *speeds, *others), rows)
+
+
+@command.command("watch")
+@click.option("--model", required=True, help="Name in the catalogue, repository or folder.")
+@click.option("--initial-peers", multiple=True, metavar="MADDR", help="Peers of the swarm's DHT.")
+@click.option("--health", metavar="FILE_OR_URL", help="The health monitor's /api/v1/state.")
+@click.option("--prefix", help="DHT prefix of the model [PETALS' own for this name].")
+@click.option("--memory-gb", multiple=True, metavar="SERVER=GB", help="Usable memory of a server.")
+@click.option("--rate", type=click.FloatRange(0, 1e4), default=0.1, show_default=True)
+@click.option("--folder", type=click.Path(path_type=Path, file_okay=False), required=True)
+@click.option("--every", type=click.FloatRange(1, 86400), default=300.0, show_default=True)
+@click.option("--confirm", type=click.IntRange(1, 100), default=3, show_default=True)
+@click.option("--horizon-hours", type=click.FloatRange(0.01, 720), default=24.0, show_default=True)
+@click.option("--margin", type=click.FloatRange(0, 10), default=0.2, show_default=True)
+@click.option("--valid-hours", type=click.FloatRange(0.01, 720), default=24.0, show_default=True)
+@click.option("--publish/--dry-run", "do_publish", default=False, show_default=True)
+@click.option("--key", type=FILE, help="The operator's secret key, for --publish.")
+@click.option("--metrics-port", type=click.IntRange(1, 65535), help="Serve /metrics here.")
+@click.option("--rounds", type=click.IntRange(1), help="Stop after so many reads [never].")
+@handle_errors
+def watch_command(
+    folder: Path,
+    every: float,
+    confirm: int,
+    horizon_hours: float,
+    margin: float,
+    valid_hours: float,
+    do_publish: bool,
+    key: Path | None,
+    metrics_port: int | None,
+    rounds: int | None,
+    **reading: Any,
+) -> None:
+    """Keep reading a swarm; publish (or only propose) a plan when moving repays its cost."""
+    import itertools
+    import time
+
+    from ..placement.replan import Terms
+    from ..swarm.inspecting import Wanted
+    from ..swarm.metrics import Metrics, serve_metrics
+    from ..swarm.watch import Watch, WatchOptions
+    from ..swarm.watching import reader, signer
+
+    wanted = Wanted(**reading)
+    terms = Terms(horizon_s=horizon_hours * 3600, margin=margin, replay="prefill")
+    publish = signer(wanted, key, valid_hours * 3600) if do_publish else None
+    metrics = Metrics()
+    options = WatchOptions(folder=folder, confirm=confirm, terms=terms)
+    watch = Watch(options, reader(wanted), publish, metrics)
+    if metrics_port is not None:
+        serve_metrics(metrics, metrics_port)
+    for number in itertools.count(1):
+        render.note(f"read {number}: {watch.turn()}")
+        if number == rounds:
+            return
+        time.sleep(every)

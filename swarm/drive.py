@@ -64,9 +64,43 @@ def _run(job: dict[str, Any]) -> None:
         routing = plan_requests(model, **job["routing"])
         plan = routing.plan
         tell("plan", version=None if plan is None else plan.version)
+    time.sleep(_warm_up_s(model, job))
     tell("ready")
-    with ThreadPoolExecutor(job.get("threads", 1)) as pool:
-        list(pool.map(lambda request: _attempt(model, job, request), _requests(job)))
+    threads = job.get("threads", 1)
+    # Not pool.map over the requests: it would draw all of an endless series at once.
+    waiting = _Shared(_requests(job))
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(lambda _: _work(model, job, waiting), range(threads)))
+
+
+def _work(model: Any, job: dict[str, Any], requests: Iterator[dict[str, Any]]) -> None:
+    for request in requests:
+        _attempt(model, job, request)
+
+
+class _Shared:
+    """An iterator that several threads may draw from."""
+
+    def __init__(self, items: Iterator[dict[str, Any]]) -> None:
+        self._items = items
+        self._drawing = threading.Lock()
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        return self
+
+    def __next__(self) -> dict[str, Any]:
+        with self._drawing:
+            return next(self._items)
+
+
+def _warm_up_s(model: Any, job: dict[str, Any]) -> float:
+    """Start the sequence manager, whose pings PETALS' routing needs, and give it time."""
+    if "warm_up_s" not in job:
+        return 0.0
+    from .routes import make_ready
+
+    make_ready(model.transformer.h.sequence_manager)
+    return float(job["warm_up_s"])
 
 
 def _observe(job: dict[str, Any]) -> None:

@@ -192,7 +192,7 @@ def _one_line(text: str) -> str:
 def _quantisations(scenario: Scenario) -> dict[str, str]:
     """Id -> quantisation of every server, with the model's as default."""
     document = scenario.document
-    found = {}
+    found: dict[str, str] = {}
     for given in document.servers:
         own = given.quantisation or document.model.quantisation
         names = [given.id] if given.count == 1 else [f"{given.id}-{i}" for i in range(given.count)]

@@ -1,0 +1,72 @@
+"""Figures for Prometheus over HTTP, in its text format; standard library only."""
+
+from __future__ import annotations
+
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Literal
+
+Kind = Literal["counter", "gauge"]
+
+#: Name -> (kind, help).
+FIGURES: dict[str, tuple[Kind, str]] = {
+    "swarmplan_reads_total": ("counter", "Reads of the swarm."),
+    "swarmplan_read_failures_total": ("counter", "Reads that failed."),
+    "swarmplan_warnings_total": ("counter", "Announcements that were clamped or dropped."),
+    "swarmplan_proposals_total": ("counter", "Plans found worth moving to."),
+    "swarmplan_publications_total": ("counter", "Plans published."),
+    "swarmplan_servers_online": ("gauge", "Servers that are online and answer."),
+    "swarmplan_blocks_uncovered": ("gauge", "Blocks that nobody serves."),
+    "swarmplan_plan_version": ("gauge", "Version of the plan published last, 0 = none."),
+    "swarmplan_plan_followed": ("gauge", "Share of the planned servers at their planned blocks."),
+    "swarmplan_gain_ratio": ("gauge", "Request-seconds saved by the best plan, share of staying."),
+    "swarmplan_last_read_timestamp_seconds": ("gauge", "When the swarm was last read."),
+}
+
+
+class Metrics:
+    """The figures; safe to write and read from several threads."""
+
+    def __init__(self) -> None:
+        self._values = dict.fromkeys(FIGURES, 0.0)
+        self._lock = threading.Lock()
+
+    def add(self, name: str, amount: float = 1.0) -> None:
+        """Count."""
+        with self._lock:
+            self._values[name] += amount
+
+    def set(self, name: str, value: float) -> None:
+        """Replace a gauge."""
+        with self._lock:
+            self._values[name] = value
+
+    def text(self) -> str:
+        """In the text format, version 0.0.4."""
+        with self._lock:
+            values = dict(self._values)
+        lines = []
+        for name, (kind, words) in FIGURES.items():
+            lines += [f"# HELP {name} {words}", f"# TYPE {name} {kind}", f"{name} {values[name]:g}"]
+        return "\n".join(lines) + "\n"
+
+
+def serve_metrics(metrics: Metrics, port: int, host: str = "127.0.0.1") -> ThreadingHTTPServer:
+    """Answer ``GET /metrics`` in a thread; ``shutdown()`` ends it. Port 0 takes a free one."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            found = self.path.split("?")[0] == "/metrics"
+            body = metrics.text().encode() if found else b"see /metrics\n"
+            self.send_response(200 if found else 404)
+            self.send_header("Content-Type", "text/plain; version=0.0.4")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:
+            return None
+
+    server = ThreadingHTTPServer((host, port), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True, name="metrics").start()
+    return server

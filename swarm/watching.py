@@ -1,0 +1,51 @@
+"""What ``swarm watch`` reads from and publishes to."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+from ..core.errors import ScenarioError
+from ..core.plan import Plan
+from ..scenarios.load import Scenario
+from .inspecting import Wanted, inspect_swarm
+from .model_figures import model_figures
+from .watch import Publish, Read
+
+
+def reader(wanted: Wanted) -> Read:
+    """Reads the swarm or its monitor anew every time."""
+    return partial(inspect_swarm, wanted)
+
+
+def signer(wanted: Wanted, key: Path | None, valid_s: float) -> Publish:
+    """Publishes with the operator's key.
+
+    Raises
+    ------
+    ScenarioError
+        Without a key or without peers to give the plan to.
+    """
+    if key is None:
+        raise ScenarioError.single("--key", "is needed to publish")
+    if not wanted.initial_peers:
+        raise ScenarioError.single("--initial-peers", "are needed to publish")
+    from .needs import prepare
+
+    prepare("client")
+    from .publishing import publish
+
+    prefix = model_figures(wanted.model, wanted.prefix).prefix
+
+    def store(plan: Plan, scenario: Scenario) -> tuple[int, float]:
+        done = publish(
+            plan,
+            scenario,
+            key=key,
+            prefix=prefix,
+            initial_peers=wanted.initial_peers,
+            valid_s=valid_s,
+        )
+        return done.version, done.expires_s
+
+    return store

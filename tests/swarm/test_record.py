@@ -1,0 +1,200 @@
+"""Published plans: what is accepted, what is refused; what a server does about one."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from swarmplan.api import plan
+from swarmplan.core.errors import ScenarioError
+from swarmplan.core.plan import Placement
+from swarmplan.scenarios.load import Scenario, load_scenario
+from swarmplan.scenarios.planfile import plan_document
+from swarmplan.swarm.announce import Announcement, State
+from swarmplan.swarm.follow import Follower
+from swarmplan.swarm.record import (
+    Acceptor,
+    LivePlan,
+    RefusedPlanError,
+    Step,
+    moves_between,
+    read_record,
+    record_of,
+)
+
+SCENARIO = load_scenario(Path(__file__).resolve().parents[2] / "scenarios" / "tiny.toml")
+MADE = plan(SCENARIO.problem, "cg-bp")
+NOW = 1_000_000.0
+
+
+def packed(version: int = 1, *, valid_s: float = 100.0, prefix: str = "p", **more: Any) -> bytes:
+    document = {**plan_document(MADE, SCENARIO), **more}
+    return record_of(SCENARIO, document, prefix=prefix, version=version, now_s=NOW, valid_s=valid_s)
+
+
+def test_a_record_carries_plan_and_scenario() -> None:
+    live = read_record(packed(), prefix="p", now_s=NOW + 1)
+    names = [s.id for s in SCENARIO.problem.servers]
+    for j, name in enumerate(names):
+        span = (int(MADE.placement.start[j]), int(MADE.placement.end[j]))
+        assert live.spans.get(name, (0, 0)) == span
+    assert live.problem.network.client_rtt_s == pytest.approx(SCENARIO.problem.network.client_rtt_s)
+    assert live.router == MADE.router
+
+
+def test_expired_foreign_and_future_records_are_refused() -> None:
+    for prefix, now_s, words in (
+        ("p", NOW + 101, "expired"),
+        ("q", NOW, "is for 'p', this is 'q'"),
+        ("p", NOW - 3600, "future"),
+    ):
+        with pytest.raises(RefusedPlanError, match=words):
+            read_record(packed(), prefix=prefix, now_s=now_s)
+
+
+def test_a_plan_that_leaves_blocks_unserved_is_refused() -> None:
+    placement = plan_document(MADE, SCENARIO)["placement"]
+    bare = [{**entry, "start_block": 0, "end_block": 0} for entry in placement]
+    with pytest.raises(RefusedPlanError, match="unserved"):
+        read_record(packed(placement=bare), prefix="p", now_s=NOW)
+
+
+@given(st.binary(max_size=300) | st.text() | st.none() | st.integers())
+def test_any_bytes_are_refused_and_nothing_else_happens(value: object) -> None:
+    for content in (value, zlib.compress(value) if isinstance(value, bytes) else value):
+        with pytest.raises(RefusedPlanError):
+            read_record(content, prefix="p", now_s=NOW)
+
+
+def test_a_bomb_is_refused_before_it_grows() -> None:
+    with pytest.raises(RefusedPlanError, match="too large"):
+        read_record(zlib.compress(b"0" * (40 << 20), 9), prefix="p", now_s=NOW)
+
+
+@given(st.dictionaries(st.sampled_from(["version", "issued_s", "plan", "moves"]), st.integers()))
+def test_a_changed_field_makes_another_record_or_a_refusal(changes: dict[str, int]) -> None:
+    document = json.loads(zlib.decompress(packed()))
+    changed = zlib.compress(json.dumps({**document, **changes}).encode())
+    try:
+        live = read_record(changed, prefix="p", now_s=NOW)
+    except RefusedPlanError:
+        return
+    assert live.version == changes.get("version", 1)
+
+
+def test_older_and_doubled_versions_are_refused_also_after_a_restart(tmp_path: Path) -> None:
+    state = tmp_path / "state.json"
+    first = Acceptor("p", state)
+    assert first.offer(packed(5), NOW)
+    assert not first.offer(packed(5), NOW)
+    assert not first.offer(packed(4), NOW)
+    assert not first.offer(packed(5, valid_s=200.0), NOW)
+    again = Acceptor("p", state)
+    assert not again.offer(packed(4), NOW)
+    assert again.offer(packed(5), NOW)
+    assert again.offer(packed(6), NOW)
+    assert again.current(NOW) is not None
+    assert again.current(NOW + 1_000) is None
+
+
+def test_a_scenario_that_refers_to_files_is_not_published(tmp_path: Path) -> None:
+    names = ["me", "fast-0", "fast-1", "slow-0", "slow-1"]
+    rows = [f"{one}," + ",".join("0" if one == x else "9" for x in names) for one in names]
+    (tmp_path / "rtt.csv").write_text("\n".join(["," + ",".join(names), *rows]) + "\n")
+    head, _, tail = SCENARIO.path.read_text().partition("# Rows and columns")
+    path = tmp_path / "other.toml"
+    path.write_text(head + 'rtt_csv = "rtt.csv"\n' + tail.partition("\n]\n")[2])
+    scenario = load_scenario(path)
+    document = plan_document(plan(scenario.problem, "cg-bp"), scenario)
+    with pytest.raises(ScenarioError, match="refers to a file"):
+        record_of(scenario, document, prefix="p", version=1, now_s=NOW, valid_s=9.0)
+
+
+def live_plan(spans: dict[str, tuple[int, int]], moves: list[str]) -> LivePlan:
+    base = read_record(packed(), prefix="p", now_s=NOW)
+    return replace(base, spans=spans, moves=tuple(Step(peer=p) for p in moves))
+
+
+def announced(peer: str, start: int, end: int, state: State = "online") -> Announcement:
+    return Announcement(peer=peer, state=state, start=start, end=end)
+
+
+def test_a_server_waits_for_those_ahead_and_for_its_blocks_to_be_served_elsewhere() -> None:
+    target = {"fast-0": (6, 12), "fast-1": (0, 6)}
+    chosen = live_plan(target, ["fast-1", "fast-0"])
+    follower = Follower(peer="fast-0")
+    one, other = announced("fast-0", 0, 6), announced("fast-1", 6, 12)
+    waits = follower.decide(chosen, (0, 6), [one, other], NOW)
+    assert (waits.action, waits.reason) == ("wait", "fast-1 moves first")
+    first = Follower(peer="fast-1").decide(chosen, (6, 12), [one, other], NOW)
+    assert first.action == "wait"
+    assert "nobody else serves blocks [6" in first.reason
+    spare = announced("slow-0", 6, 12)
+    assert (
+        Follower(peer="fast-1").decide(chosen, (6, 12), [one, other, spare], NOW).action == "move"
+    )
+    loading = announced("fast-1", 0, 6, "joining")
+    assert follower.decide(chosen, (0, 6), [one, loading, spare], NOW).action == "wait"
+    arrived = announced("fast-1", 0, 6)
+    assert follower.decide(chosen, (0, 6), [one, arrived], NOW).action == "move"
+
+
+def test_a_lost_server_ahead_is_waited_for_only_so_long() -> None:
+    chosen = live_plan({"fast-0": (6, 12), "fast-1": (0, 6)}, ["fast-1", "fast-0"])
+    follower = Follower(peer="fast-0", patience_s=60)
+    others = [announced("slow-0", 0, 6)]
+    assert follower.decide(chosen, (0, 6), others, NOW).action == "wait"
+    assert follower.decide(chosen, (0, 6), others, NOW + 59).action == "wait"
+    assert follower.decide(chosen, (0, 6), others, NOW + 61).action == "move"
+
+
+def test_without_a_plan_petals_decides_and_strangers_stay() -> None:
+    assert Follower(peer="x").decide(None, (0, 4), [], NOW).action == "petals"
+    chosen = live_plan({"fast-0": (0, 12)}, [])
+    assert Follower(peer="x").decide(chosen, (0, 4), [], NOW).action == "stay"
+    assert Follower(peer="fast-0").decide(chosen, None, [], NOW).span == (0, 12)
+
+
+spans_of_eight = st.tuples(st.integers(0, 11), st.integers(1, 12)).filter(lambda s: s[0] < s[1])
+
+
+@given(
+    st.lists(spans_of_eight, min_size=4, max_size=4),
+    st.lists(spans_of_eight, min_size=4, max_size=4),
+)
+def test_followers_never_darken_a_block_that_the_order_keeps(
+    before: list[tuple[int, int]], after: list[tuple[int, int]]
+) -> None:
+    """All servers follow at once, in any interleaving that announcements allow."""
+    problem = SCENARIO.problem
+    names = [s.id for s in problem.servers]
+    covered = set(range(12))
+    live = dict(zip(names, before, strict=True))
+    wanted = dict(zip(names, after, strict=True))
+    steps = moves_between(problem, live, Placement.of(problem, after))
+    allowed = {b for step in steps for b in step.dark}
+    chosen = replace(live_plan(wanted, []), moves=steps)
+    for _ in range(2 * len(names)):
+        entries = [announced(n, *live[n]) for n in names]
+        acting = [
+            n
+            for n in names
+            if Follower(peer=n).decide(chosen, live[n], entries, NOW).action == "move"
+        ]
+        assert len(acting) <= 1
+        for name in acting:
+            online = {b for n in names if n != name for b in range(*live[n])}
+            assert covered - online <= allowed
+            live[name] = wanted[name]
+    assert live == wanted
+
+
+def test_the_scenario_of_these_tests_is_the_shipped_one() -> None:
+    assert isinstance(SCENARIO, Scenario)
