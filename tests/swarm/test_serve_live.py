@@ -14,6 +14,7 @@ from swarmplan.swarm.processes import run_to_end
 from swarmplan.swarm.trial import ClientProcess, answers, operate, publish_spans
 
 pytestmark = pytest.mark.live
+FORGE = Path(__file__).with_name("forge.py")
 Spans = dict[str, tuple[int, int]]
 BLOCKS = 8
 PROMPT = [1, 2, 3, 4, 5]
@@ -97,10 +98,8 @@ def test_forged_plans_are_refused(planned: LoopbackSwarm, keys: Path, tmp_path: 
     signature is refused and logged."""
     before = planned.children["A"].text().count("plan accepted")
     publish_spans(planned, tmp_path, keys / "stranger", BEFORE)
-    script = tmp_path / "forge.py"
-    script.write_text(FORGERY)
     arguments = [planned.initial_peer, planned.prefix, str(keys)]
-    run = [sys.executable, str(script), *arguments]
+    run = [sys.executable, str(FORGE), *arguments]
     forged = run_to_end(run, tmp_path / "forge.log", limit_s=90, environment=QUIET)
     assert "stored" in forged.text, forged.text
     for _ in range(100):
@@ -110,36 +109,3 @@ def test_forged_plans_are_refused(planned: LoopbackSwarm, keys: Path, tmp_path: 
         time.sleep(0.2)
     assert "bears no valid signature" in log
     assert log.count("plan accepted") == before
-
-
-#: Signs with the stranger's key what it stores under the operator's name, later than the real one.
-FORGERY = """
-import os, sys
-from pathlib import Path
-from swarmplan.swarm.needs import prepare
-prepare("client")
-from swarmplan.swarm import signing
-from swarmplan.swarm.live_dht import connect
-peer, prefix, keys = sys.argv[1], sys.argv[2], Path(sys.argv[3])
-dht = connect([peer])
-private, _ = signing.read_private_key(keys / "stranger")
-operator = signing.read_public_key(str(keys / "operator.pub"))
-
-
-class Forger(signing.PinnedValidator):
-    def validate(self, record):
-        return True
-
-
-forger = Forger(operator, private)
-dht.add_validators([forger])
-taken = []
-for number in range(4):
-    try:
-        signing.store_plan(dht, forger, prefix, b"forged", signing.dht_now_s() + 90_000 + number)
-        taken.append(number)
-    except Exception as error:
-        print("not taken:", error)
-print("stored", taken, flush=True)
-os._exit(0)
-"""
