@@ -7,8 +7,9 @@ a process of its own. Every event is one JSON line on standard output:
 The job: ``initial_peers``, ``prefix``, ``model``; ``config`` (keywords of PETALS' ClientConfig);
 ``routing`` = ``petals``, ``fixed`` or a table with the arguments of ``client.plan_requests``;
 ``requests``: each with ``id``, ``prompt``, ``new_tokens``, perhaps ``route`` and ``generate``;
-``threads``; ``until``: a file at whose appearance the requests stop being repeated. A job with
-``observe_s`` makes no requests: it tells every so many seconds who announces what (``spans``).
+``threads``; a request with ``steps`` in place of a prompt runs random hidden states; ``until``: a
+file at whose appearance the requests stop being repeated. A job with ``observe_s`` makes no
+requests: it tells every so many seconds who announces what (``spans``).
 """
 
 from __future__ import annotations
@@ -155,9 +156,43 @@ def _attempt(model: Any, job: dict[str, Any], request: dict[str, Any]) -> None:
             raise
 
 
+def _step_only(model: Any, job: dict[str, Any], request: dict[str, Any]) -> None:
+    """Steps of one random hidden state along a chain, which may end before the last block."""
+    import torch
+    from petals.client.inference_session import InferenceSession
+
+    from .routes import fixed_chain
+
+    manager = model.transformer.h.sequence_manager
+    chain = request["route"]
+    end = chain[-1][2]
+    piece = manager if end == len(manager) else _piece(manager, end)
+    hidden = torch.randn(1, 1, job["hidden"])
+    times = []
+    with torch.inference_mode(), InferenceSession(fixed_chain(piece, chain), 128) as session:
+        for _ in range(request["steps"]):
+            before = time.perf_counter()
+            session.step(hidden)
+            times.append(time.perf_counter() - before)
+    tell("done", id=request["id"], steps_s=times)
+
+
+_pieces: dict[int, Any] = {}
+
+
+def _piece(manager: Any, end: int) -> Any:
+    """The manager of the first blocks, made once: each has a thread of its own."""
+    if end not in _pieces:
+        _pieces[end] = manager[0:end]
+    return _pieces[end]
+
+
 def _one(model: Any, job: dict[str, Any], request: dict[str, Any]) -> None:
     import torch
 
+    if "steps" in request:
+        _step_only(model, job, request)
+        return
     prompt = torch.tensor([request["prompt"]])
     started = time.perf_counter()
     if request.get("generate"):

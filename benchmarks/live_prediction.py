@@ -1,0 +1,124 @@
+"""Predicted against measured time per token on live PETALS servers with emulated delays.
+
+Four servers that each hold all blocks, at different round trips; a client steps one token at a
+time along given chains. Overhead per hop and time per block are fitted on one-hop chains only and
+then predict chains of two to four hops, each of which stands for the placement in which its
+servers host just those blocks. Needs the environment of ``make swarm-env``:
+
+    .swarm-env/bin/python benchmarks/live_prediction.py [--hidden 64] [--steps 40]
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from swarmplan.swarm.loopback import LoopbackSwarm, ServerSpec
+from swarmplan.swarm.trial import ClientProcess, answers
+
+BLOCKS = 8
+RTT_MS = {"A": 10.0, "B": 20.0, "C": 35.0, "D": 60.0}
+#: (server, blocks) of one-hop chains; shorter ones run the first blocks only.
+ONE_HOP = [(name, k) for name in RTT_MS for k in (2, 5, 8)]
+#: Chains of two to four hops, blocks per hop.
+CHAINS = [
+    [("A", 4), ("B", 4)],
+    [("B", 4), ("A", 4)],
+    [("A", 6), ("C", 2)],
+    [("C", 4), ("D", 4)],
+    [("D", 2), ("A", 6)],
+    [("B", 5), ("C", 3)],
+    [("A", 3), ("B", 3), ("C", 2)],
+    [("B", 2), ("D", 3), ("A", 3)],
+    [("D", 4), ("C", 2), ("B", 2)],
+    [("C", 1), ("A", 6), ("B", 1)],
+    [("A", 2), ("B", 2), ("C", 2), ("D", 2)],
+    [("D", 1), ("C", 3), ("B", 1), ("A", 3)],
+    [("B", 2), ("A", 3), ("D", 2), ("C", 1)],
+    [("C", 2), ("D", 2), ("A", 1), ("B", 3)],
+]
+Chain = Sequence[tuple[str, int]]
+
+
+def main() -> None:
+    """Start, measure, fit, print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--hidden", type=int, default=64)
+    parser.add_argument("--steps", type=int, default=40)
+    parser.add_argument("--rounds", type=int, default=3)
+    options = parser.parse_args()
+    chains: list[Chain] = [[one] for one in ONE_HOP] + CHAINS
+    with tempfile.TemporaryDirectory(prefix="swarmplan-live-") as folder:
+        steps = measured(Path(folder), chains, options)
+    for label, pick in (("minimum", np.min), ("median", np.median)):
+        report(label, chains, np.array([float(pick(s)) for s in steps]) * 1e3)
+
+
+def measured(
+    folder: Path, chains: Sequence[Chain], options: argparse.Namespace
+) -> list[list[float]]:
+    """Seconds of every step after the third, by chain, all rounds together."""
+    from swarmplan.swarm.tiny_model import save_tiny_llama
+
+    model = save_tiny_llama(folder / "model", blocks=BLOCKS, hidden=options.hidden)
+    with LoopbackSwarm(folder=folder / "swarm", model=model, handlers=1) as swarm:
+        specs = [
+            ServerSpec(name=name, blocks=(0, BLOCKS), rtt_s=rtt / 1e3)
+            for name, rtt in RTT_MS.items()
+        ]
+        swarm.start_servers(specs)
+        requests = [
+            {"id": f"{r}/{i}", "steps": options.steps, "route": spans(swarm, chain)}
+            for r in range(options.rounds)
+            for i, chain in enumerate(chains)
+        ]
+        job = {"routing": "fixed", "requests": requests, "hidden": options.hidden}
+        with ClientProcess(swarm=swarm, name="stepper", job=job) as client:
+            done = answers(client.finish(limit_s=900))
+    return [
+        [t for r in range(options.rounds) for t in done[f"{r}/{i}"]["steps_s"][3:]]
+        for i in range(len(chains))
+    ]
+
+
+def spans(swarm: LoopbackSwarm, chain: Chain) -> list[tuple[str, int, int]]:
+    """The chain by peers and blocks."""
+    found, at = [], 0
+    for name, blocks in chain:
+        found.append((swarm.peers[name], at, at + blocks))
+        at += blocks
+    return found
+
+
+def report(label: str, chains: Sequence[Chain], times_ms: np.ndarray) -> None:
+    """Fit on one hop, predict the rest, print the table."""
+    rtt = np.array([sum(RTT_MS[name] for name, _ in chain) for chain in chains])
+    hops = np.array([len(chain) for chain in chains])
+    blocks = np.array([sum(k for _, k in chain) for chain in chains])
+    design = np.stack([hops, blocks], axis=1).astype(float)
+    one = hops == 1
+    fit, *_ = np.linalg.lstsq(design[one], (times_ms - rtt)[one], rcond=None)
+    predicted = rtt + design @ fit
+    error = np.abs(predicted - times_ms) / times_ms
+    load = os.getloadavg()[0]
+    print(f"# {label} of the steps; load {load:.1f}; o = {fit[0]:.2f} ms/hop,", end=" ")
+    print(f"tau = {fit[1]:.3f} ms/block; fit on {one.sum()} one-hop chains")
+    print("chain\tRTTs ms\tpredicted ms\tmeasured ms\terror %")
+    for i, chain in enumerate(chains):
+        name = " > ".join(f"{s}{k}" for s, k in chain)
+        figures = f"{rtt[i]:.0f}\t{predicted[i]:.1f}\t{times_ms[i]:.1f}\t{100 * error[i]:.1f}"
+        print(f"{name}\t{figures}")
+    many = error[~one]
+    print(
+        f"2 to 4 hops, {len(many)} placements: median error {100 * np.median(many):.1f} %,", end=""
+    )
+    print(f" worst {100 * many.max():.1f} %\n")
+
+
+if __name__ == "__main__":
+    main()
