@@ -14,6 +14,7 @@ from .methods.table import DEFAULT_COMPARISON, Method, method_named, require_rou
 from .perfmodel.latency import HopCost, hop_cost, route_time
 from .perfmodel.predict import STEP_OBJECTIVE, predict, shape, step_objective_s
 from .placement.demand import Demand, demand_of
+from .placement.resilience import demands_in_words
 from .placement.search.bounds import lower_bound_s
 from .placement.sessions import target_sessions
 from .routing.alternatives import Alternative, cheapest_chains_through
@@ -113,7 +114,7 @@ def plan(
         certificate=_certificate(problem, routes, demand, draft, chosen.name),
         sessions=sessions,
         seed=settings.seed,
-        notes=notes,
+        notes=(*notes, *_demands(problem)),
         router=draft.router,
         candidates=draft.candidates,
     )
@@ -149,6 +150,12 @@ def _certificate(
         bound=known,
         method=f"{proof.method}; bound: knapsack over servers",
     )
+
+
+def _demands(problem: Problem) -> tuple[str, ...]:
+    """What the placement was asked to meet, for the plan's notes."""
+    asked = demands_in_words(problem)
+    return (f"meets: {', '.join(asked)}",) if asked else ()
 
 
 def plan_or_read(scenario: Scenario, path: Path | None, method: str, *, seed: int = 0) -> Plan:
@@ -195,6 +202,7 @@ def compare(
     scenario: Scenario,
     *,
     methods: Sequence[str] = (),
+    plans: Sequence[Path] = (),
     seeds: Iterable[int] = range(5),
     join_orders: int = 3,
     num_requests: int | None = None,
@@ -203,11 +211,17 @@ def compare(
     on_progress: Callable[[int, int, str], None] | None = None,
     on_result: OnResult | None = None,
 ) -> Comparison:
-    """Methods side by side on the same requests; the first is the baseline."""
+    """Methods and plan files side by side on the same requests; the first is the baseline."""
     loaded = _at_load(scenario.problem, load_factor)
     return compare_methods(
         loaded,
-        [_contestant(loaded, method_named(m), admission) for m in methods or DEFAULT_COMPARISON],
+        [
+            *(
+                _contestant(loaded, method_named(m), admission)
+                for m in methods or DEFAULT_COMPARISON
+            ),
+            *(_planned(scenario, path) for path in plans),
+        ],
         lambda seed: draw_requests(loaded, seed, num_requests=num_requests),
         seeds=seeds,
         join_orders=join_orders,
@@ -216,6 +230,13 @@ def compare(
         on_progress=on_progress,
         on_result=on_result,
     )
+
+
+def _planned(scenario: Scenario, path: Path) -> Contestant:
+    """A plan file, with the router that it brings."""
+    made = read_plan(path, scenario)
+    decision = made.placement, require_router(made.router)
+    return Contestant(name=path.name, note=f"by {made.method}", decide=lambda _: decision)
 
 
 def _contestant(problem: Problem, method: Method, admission: Admission) -> Contestant:

@@ -12,12 +12,14 @@ from .shared import (
     FILE,
     common_options,
     handle_errors,
+    length_options,
     load,
     scenario_argument,
     workload_options,
 )
 
 if TYPE_CHECKING:
+    from ..core.workload import LengthMode
     from ..simulator.engine import Admission
 
 
@@ -30,6 +32,9 @@ if TYPE_CHECKING:
     multiple=True,
     help="Method to compare (repeat); the first is the baseline.",
 )
+@click.option(
+    "--plan", "plans", type=FILE, multiple=True, help="Plan file to compare as well (repeat)."
+)
 @click.option("--seeds", type=click.IntRange(1), default=5, show_default=True)
 @click.option(
     "--join-orders",
@@ -40,17 +45,21 @@ if TYPE_CHECKING:
 )
 @click.option("--report", "html", type=FILE, help="Write a self-contained HTML report.")
 @workload_options
+@length_options
 @common_options
 @handle_errors
 def command(
     scenario: Path,
     methods: tuple[str, ...],
+    plans: tuple[Path, ...],
     seeds: int,
     join_orders: int,
     html: Path | None,
     requests: int | None,
     load_factor: float,
     admission: Admission,
+    lengths: LengthMode | None,
+    quantile: float | None,
     seed: int,
     as_json: bool,
     quiet: bool,
@@ -58,13 +67,15 @@ def command(
     """Run methods side by side on the same requests with equal constants."""
     from .. import api, views
     from ..report.write import Kept, report_comparison
+    from ..scenarios.lengths import with_lengths
 
-    loaded = load(scenario)
+    loaded = with_lengths(load(scenario), lengths, quantile)
     kept = Kept()
     with render.progress("simulating", quiet=quiet) as report:
         comparison = api.compare(
             loaded,
             methods=methods,
+            plans=plans,
             seeds=range(seed, seed + seeds),
             join_orders=join_orders,
             num_requests=requests,

@@ -126,6 +126,11 @@ def _shortage(problem: Problem) -> str:
     return ""
 
 
+def demands_in_words(problem: Problem) -> tuple[str, ...]:
+    """Every demand on the placement, () when there is none."""
+    return tuple(_parts(problem))
+
+
 def explain(problem: Problem) -> str:
     """Why no placement meets the constraints: a set of them of which none can be left out."""
     asked = problem.planning.constraints

@@ -117,3 +117,21 @@ def test_verify_says_when_a_plan_is_for_another_scenario(tmp_path: Path) -> None
     other.write_text(Path(TINY).read_text().replace("rate_per_s = 0.4", "rate_per_s = 0.3"))
     result = run("verify", path, other)
     assert "another version of this scenario" in result.stderr
+
+
+def test_a_plan_is_compared_and_simulated_with_the_router_it_was_made_for(tmp_path: Path) -> None:
+    path = tmp_path / "mine.json"
+    assert run("plan", TINY, "--method", "chains", "--headroom", "5", "-o", path).exit_code == 0
+    plan = json.loads(path.read_text())
+    assert plan["router"] == "jffc"
+    assert any("5 % of the memory kept free" in note for note in plan["notes"])
+    options = ("--seeds", "1", "--requests", "50", "--json")
+    result = run("compare", TINY, "-m", "cg-bp", "--plan", path, *options)
+    rows = json.loads(result.stdout)["methods"]
+    assert [r["method"] for r in rows] == ["cg-bp", "mine.json"]
+    assert not rows[1]["error"]
+    plan["router"] = "none-such"
+    path.write_text(json.dumps(plan))
+    refused = run("simulate", TINY, "--plan", path)
+    assert refused.exit_code == 2
+    assert "least-response" in refused.stderr
