@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..core.plan import Placement
-from ..core.problem import FloatArray, Problem
+from ..core.problem import FloatArray, IntArray, Problem
 from .svg import CHARACTER, DASHES, SERIES, Axes, drawing, marker, points, tag, text
 
 #: Rows of the coverage chart that get a name of their own; more are put together by span.
@@ -54,7 +54,7 @@ def coverage(name: str, problem: Problem, placement: Placement, kinds: Mapping[s
     """Which server holds which blocks, under how often each block is held."""
     length = problem.model.num_blocks
     rows, together = _rows(problem, placement, kinds)
-    step = 17.0 if len(rows) <= 2 * MOST_ROWS else max(2.0, 1600.0 / len(rows))
+    step = 17.0 if len(rows) <= 2 * MOST_ROWS else max(1.2, 560.0 / len(rows))
     shown = [r.name for r in rows] if step >= 12 else []
     wide = min(230.0, max((CHARACTER * len(n) + 12 for n in shown), default=60.0))
     axes = Axes((0, length), (0, 1), width=960.0, height=200.0, left=max(58.0, wide))
@@ -96,13 +96,11 @@ def coverage(name: str, problem: Problem, placement: Placement, kinds: Mapping[s
     return drawing(axes.width, height, "Blocks and who holds them", told, parts, name)
 
 
-def _redundancy(
-    axes: Axes, counts: Sequence[int] | np.ndarray[tuple[int], np.dtype[np.int64]]
-) -> list[str]:
-    most = int(max(counts)) if len(counts) else 1
+def _redundancy(axes: Axes, counts: IntArray) -> list[str]:
+    most = int(counts.max())
     axes.y_range = (0.0, float(max(1, most)))
     parts = axes.frame("block", "servers holding it")
-    for b, count in enumerate(counts):
+    for b, count in enumerate(counts.tolist()):
         if count:
             parts.append(
                 tag(
@@ -252,6 +250,7 @@ def bands(
     axes = Axes(
         (xs[0], xs[-1]),
         (max(0.0, low - 0.08 * (top - low)), top),
+        width=480.0,
         log_x=len(xs) > 2 and xs[0] > 0 and xs[-1] / xs[0] >= 8,
     )
     parts = axes.frame(x_name, y_name, xs if len(xs) <= 8 else None)

@@ -18,7 +18,7 @@ from ..views import chain, percent
 from . import charts
 from .page import Section
 from .svg import SERIES, drawing, folded, legend, table, tag, text
-from .worldmap import MOST_ARCS, WIDTH, Arc, Mark, world
+from .worldmap import MOST_ARCS, MOST_SINGLE, WIDTH, Arc, Mark, world
 
 #: Rows of tables that are shown at once; the rest is one click away.
 MOST_ROWS = 40
@@ -89,6 +89,9 @@ def map_section(
     told = (
         f"{seen} of {len(marks)} servers and clients have a known place. Larger marks carry more "
         "requests, hollow ones none; numbers count machines that stand together."
+        if len(marks) <= MOST_SINGLE
+        else f"{seen} of {len(marks)} servers and clients have a known place. Each ring stands for "
+        "the servers around it: the number counts them, the ring shows their devices."
     )
     name = _anchor(title)
     body = drawing(WIDTH, height, title, told, parts, f"{name}-map") if seen else ""

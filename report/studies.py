@@ -9,6 +9,7 @@ import numpy as np
 
 from ..render import number
 from ..simulator.compare import Comparison
+from ..simulator.metrics import Interval
 from ..views import FIGURES
 from ..whatif.change import METRICS, Change, difference, reason
 from ..whatif.outcome import PARTS
@@ -30,13 +31,7 @@ def comparison_section(comparison: Comparison) -> Section:
             rows.append([row.method, row.error])
             continue
         size = comparison.per_seed(row)
-        cells = []
-        for _, figure in FIGURES:
-            v = row.interval(figure, size)
-            cells.append(
-                number(v.mean)
-                + ("" if v.half_width != v.half_width else f" ± {number(v.half_width, 2)}")
-            )
+        cells = [_spread(row.interval(figure, size)) for _, figure in FIGURES]
         gain = comparison.gain(row, lambda s: s.response_s.mean)
         rows.append([row.method, *cells, "" if row.method == base else f"{gain.mean * 100:+.1f} %"])
     columns = ["method", *(n for n, _ in FIGURES), f"gain over {base}"]
@@ -171,14 +166,25 @@ def sweep_section(records: Sequence[dict[str, Any]]) -> Section:
     )
     body += legend(names[:SERIES], marks=True)
     keys = list(dict.fromkeys(k for g in groups for k, _ in g.values))
-    columns = ["variant", *keys, "response s", "p95 s", "TTFT s", "tokens/s", "Pareto"]
+    named = any(g.variant for g in groups)
+    columns = [
+        *(["variant"] if named else []),
+        *keys,
+        "response s",
+        "p95 s",
+        "TTFT s",
+        "tokens/s",
+        "Pareto",
+    ]
     rows = []
     for g in groups:
         values = dict(g.values)
-        cells = [_cell(g, f) for f in ("response s", "response p95 s", "TTFT s", "tokens/s")]
+        cells = [
+            _spread(g.figures[f]) for f in ("response s", "response p95 s", "TTFT s", "tokens/s")
+        ]
         rows.append(
             [
-                g.variant or "-",
+                *([g.variant] if named else []),
                 *(values.get(k, "") for k in keys),
                 *cells,
                 "yes" if g.pareto else "no",
@@ -188,11 +194,11 @@ def sweep_section(records: Sequence[dict[str, Any]]) -> Section:
     return Section(name="sweep", title="Sweep", body=body)
 
 
-def _cell(group: Group, name: str) -> str:
-    v = group.figures[name]
-    return number(v.mean) + (
-        "" if v.half_width != v.half_width else f" ± {number(v.half_width, 2)}"
-    )
+def _spread(value: Interval) -> str:
+    """A mean with its 95 % interval, unless all seeds agree."""
+    half = value.half_width
+    certain = half != half or half <= 1e-9 * abs(value.mean)
+    return number(value.mean) + ("" if certain else f" ± {number(half, 2)}")
 
 
 def _axis(groups: Sequence[Group]) -> str | None:
@@ -223,8 +229,6 @@ def _lines(groups: Sequence[Group], axis: str, names: Sequence[str]) -> str:
                     (float(dict(g.values)[axis]), v.mean, v.half_width)
                 )
         title = f"{figure} by {axis}"
-        body += tag("h3", text(title)) + charts.bands(
-            f"sweep-chart-{i}", title, axis, figure, series
-        )
-        body += legend(names)
-    return body
+        chart = charts.bands(f"sweep-chart-{i}", title, axis, figure, series)
+        body += tag("div", tag("h3", text(title)) + chart + legend(names))
+    return tag("div", body, class_="pair")

@@ -47,7 +47,7 @@ def drawing(
         viewBox=f"0 0 {width:g} {height:g}",
         role="img",
         aria_labelledby=f"{name}-t {name}-d",
-        style=f"max-width:{width:g}px;min-width:{min(width, 560):g}px",
+        style=f"max-width:{width:g}px;min-width:{0.82 * width:.0f}px",
     )
     return tag("div", image, class_="scroll", tabindex="0", role="group", aria_label=title)
 
@@ -221,7 +221,7 @@ def table(caption: str, columns: Sequence[str], rows: Iterable[Sequence[object]]
                 "td" if i else "th",
                 text("" if cell is None else cell) or "&#160;",
                 scope=None if i else "row",
-                class_="n" if i and right[i] else None,
+                class_="n" if 0 < i < len(right) and right[i] else None,
             )
             for i, cell in enumerate(row)
         ]

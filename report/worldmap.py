@@ -7,19 +7,24 @@ drawn as one mark with their number; whatever has no known place is listed besid
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
 
-from .svg import CHARACTER, marker, points, tag, text
+from .svg import CHARACTER, SERIES, marker, points, tag, text
 
 WIDTH, MARGIN = 960.0, 34.0
 #: The land outline is in tenths of a degree from 180 W, 90 N.
 _UNITS = 10.0
 #: Arcs beyond this many are left out, the least used first.
 MOST_ARCS = 80
+#: Beyond this many machines marks stand for all of a neighbourhood; their size is their number.
+MOST_SINGLE = 150
 Place = tuple[float, float]
+#: Left, top, right, bottom in pixels.
+Box = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,9 +114,16 @@ def world(marks: Sequence[Mark], arcs: Sequence[Arc]) -> tuple[float, list[str]]
     ]
     shown = sorted(arcs, key=lambda a: -a.use)[:MOST_ARCS]
     parts += [_arc(view, a) for a in reversed(shown)]
-    groups = _grouped(view, known)
+    if len(known) > MOST_SINGLE:
+        rings = _clusters(view, [m for m in known if m.kind >= 0])
+        most = max(len(members) for *_, members in rings)
+        parts += [_ring(x, y, members, most) for x, y, members in rings]
+        groups = _aside(_grouped(view, [m for m in known if m.kind < 0]), rings)
+        blocked = [(x - 15, y - 15, x + 15, y + 15) for x, y, _ in rings]
+    else:
+        groups, blocked = _grouped(view, known), []
     parts += [_mark(g) for g in groups]
-    parts += _labels(groups, view.height)
+    parts += _labels(groups, blocked, view.height)
     return view.height, parts
 
 
@@ -192,8 +204,7 @@ def _grouped(view: View, marks: Sequence[Mark]) -> list[_Group]:
     groups = []
     for kinds in found.values():
         for step, (kind, members) in enumerate(sorted(kinds.items(), key=lambda k: -len(k[1]))):
-            turn = 2.4 * step
-            away = 0.0 if not step else 11.0 + 3.0 * step
+            turn, away = 1.26 * step, 17.0 if step else 0.0
             load = max(m.load for *_, m in members)
             lines = [m.detail for *_, m in members[:12]]
             if len(members) > 12:
@@ -203,7 +214,7 @@ def _grouped(view: View, marks: Sequence[Mark]) -> list[_Group]:
                     x=sum(x for x, _, _ in members) / len(members) + away * math.cos(turn),
                     y=sum(y for _, y, _ in members) / len(members) + away * math.sin(turn),
                     kind=kind,
-                    size=5.0 + 5.0 * math.sqrt(load) + min(5.0, 1.2 * math.log2(len(members))),
+                    size=5.0 + 5.0 * math.sqrt(load) + min(4.0, math.log2(len(members))),
                     names=tuple(m.name for *_, m in members),
                     detail="\n".join(lines),
                     idle=load <= 0,
@@ -219,7 +230,7 @@ def _mark(group: _Group) -> str:
             "circle", tag("title", text(group.detail)), cx=group.x, cy=group.y, r=3.0, class_="dot"
         )
         return ring + dot
-    style = f"mark f{group.kind % 8}" + (" idle" if group.idle else "")
+    style = f"mark f{group.kind % SERIES}" + (" idle" if group.idle else "")
     drawn = marker(group.kind, group.x, group.y, group.size, class_=style, title=group.detail)
     if len(group.names) > 1:
         drawn += tag(
@@ -228,14 +239,76 @@ def _mark(group: _Group) -> str:
             x=group.x,
             y=group.y + 4,
             text_anchor="middle",
-            class_="count",
+            class_="many" if group.idle else "count",
         )
     return drawn
 
 
-def _labels(groups: Sequence[_Group], height: float) -> list[str]:
+def _clusters(view: View, marks: Sequence[Mark]) -> list[tuple[float, float, list[Mark]]]:
+    """Machines gathered around the first of each neighbourhood; rings then never meet."""
+    found: list[tuple[float, float, list[Mark]]] = []
+    for mark in marks:
+        assert mark.place is not None
+        x, y = view.at(mark.place)
+        near = next((c for c in found if math.hypot(c[0] - x, c[1] - y) < 31.0), None)
+        if near is None:
+            found.append((x, y, [mark]))
+        else:
+            near[2].append(mark)
+    return found
+
+
+def _aside(
+    groups: Sequence[_Group], rings: Sequence[tuple[float, float, list[Mark]]]
+) -> list[_Group]:
+    """Clients pushed off the rings and off each other, so that no number is covered."""
+    placed: list[_Group] = []
+    for i, group in enumerate(groups):
+        x, y = group.x, group.y
+        for _ in range(6):
+            near = [(a, b, 27.0) for a, b, _ in rings] + [(p.x, p.y, 19.0) for p in placed]
+            worst = min(near, key=lambda n: math.hypot(x - n[0], y - n[1]) - n[2], default=None)
+            if worst is None or math.hypot(x - worst[0], y - worst[1]) >= worst[2]:
+                break
+            turn = math.atan2(y - worst[1], x - worst[0]) if (x, y) != worst[:2] else float(i)
+            x = worst[0] + (worst[2] + 0.5) * math.cos(turn + 0.2)
+            y = worst[1] + (worst[2] + 0.5) * math.sin(turn + 0.2)
+        placed.append(replace(group, x=x, y=y))
+    return placed
+
+
+def _ring(x: float, y: float, members: Sequence[Mark], most: int) -> str:
+    """How many machines, and in the ring around the number of which devices."""
+    count = Counter(m.kind for m in members)
+    r = 9.0 + 4.0 * math.sqrt(len(members) / most)
+    used = sum(m.load > 0 for m in members)
+    lines = [f"{len(members)} servers, {used} in use", *(m.detail for m in members[:8])]
+    parts = [tag("title", text("\n".join([*lines, *(["..."] if len(members) > 8 else [])])))]
+    parts.append(tag("circle", cx=x, cy=y, r=r, class_="hole"))
+    around, at = 2 * math.pi * r, 0.0
+    for kind, number in sorted(count.items()):
+        share = number / len(members) * around
+        parts.append(
+            tag(
+                "circle",
+                cx=x,
+                cy=y,
+                r=r,
+                class_=f"l{kind % SERIES}",
+                stroke_width=4.5,
+                stroke_dasharray=f"{share:.2f} {around - share:.2f}",
+                stroke_dashoffset=f"{-at:.2f}",
+            )
+        )
+        at += share
+    parts.append(tag("text", str(len(members)), x=x, y=y + 4, text_anchor="middle", class_="many"))
+    return tag("g", "".join(parts))
+
+
+def _labels(groups: Sequence[_Group], blocked: Sequence[Box], height: float) -> list[str]:
     """Names where they fit without covering a mark or another name; clients first."""
-    taken = [(g.x - g.size, g.y - g.size, g.x + g.size, g.y + g.size) for g in groups]
+    taken = [*blocked]
+    taken += [(g.x - g.size, g.y - g.size, g.x + g.size, g.y + g.size) for g in groups]
     parts = []
     for group in sorted(groups, key=lambda g: (g.kind >= 0, len(g.names), -g.size)):
         name = group.names[0] if len(group.names) == 1 else ""
@@ -268,5 +341,5 @@ def _beside(group: _Group) -> Iterator[tuple[float, float, str]]:
         yield group.x - gap * 0.8, group.y + gap * 0.8 + 8, "end"
 
 
-def _meet(a: tuple[float, float, float, float], b: tuple[float, float, float, float]) -> bool:
+def _meet(a: Box, b: Box) -> bool:
     return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
