@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 @scenario_argument
 @click.option("--method", default="auto", show_default=True, help="Placement method.")
 @click.option("-o", "--output", type=FILE, help="Write the plan file.")
+@click.option("--report", "html", type=FILE, help="Write a self-contained HTML report.")
 @click.option("--sessions", type=click.IntRange(1), help="Concurrent sessions R to plan for.")
 @click.option(
     "--require-gap",
@@ -52,6 +53,7 @@ def command(
     scenario: Path,
     method: str,
     output: Path | None,
+    html: Path | None,
     sessions: int | None,
     require_gap: float | None,
     admission: Admission,
@@ -92,6 +94,11 @@ def command(
     if output is not None:
         write_plan(output, made, loaded)
         render.note(f"wrote {output}")
+    if html is not None:
+        from ..report.write import report_plan
+
+        report_plan(html, loaded, made)
+        render.note(f"wrote {html}")
     if as_json:
         render.print_json(plan_document(made, loaded))
     else:

@@ -230,6 +230,7 @@ def test_every_command_with_a_report_writes_one(tmp_path: Path) -> None:
     )
     quick = ["--method", "cg-bp", "--requests", "30", "--seeds", "2"]
     for name, args in (
+        ("plan", ["plan", DEMO, "--method", "cg-bp"]),
         ("change", ["whatif", DEMO, "--fail", "europe", *quick]),
         ("sweep", ["sweep", sweep, "-j", "1", "-o", tmp_path / "out.jsonl"]),
     ):
