@@ -22,6 +22,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 FILE = click.Path(path_type=Path, dir_okay=False)
 OBJECTIVES = ("response", "latency", "throughput")
 METRICS = ("mean", "p95")
+LENGTHS = ("oracle", "predictor", "model-constant", "maximum")
 ADMISSIONS = ("retry", "queue", "notify", "reserve")
 
 
@@ -79,6 +80,20 @@ def workload_options(command: Command) -> Command:
     )(command)
     return click.option(
         "--requests", type=click.IntRange(1), help="Requests to simulate [scenario's own number]."
+    )(command)
+
+
+def length_options(command: Command) -> Command:
+    """What policies know of output lengths."""
+    command = click.option(
+        "--quantile",
+        type=click.FloatRange(0, 1, min_open=True, max_open=True),
+        help="Quantile of the output length that is reserved [scenario's, 0.95].",
+    )(command)
+    return click.option(
+        "--lengths",
+        type=click.Choice(LENGTHS),
+        help="What policies know of output lengths [scenario's, oracle].",
     )(command)
 
 

@@ -8,9 +8,18 @@ from typing import TYPE_CHECKING
 import click
 
 from .. import render
-from .shared import FILE, common_options, handle_errors, load, scenario_argument, workload_options
+from .shared import (
+    FILE,
+    common_options,
+    handle_errors,
+    length_options,
+    load,
+    scenario_argument,
+    workload_options,
+)
 
 if TYPE_CHECKING:
+    from ..core.workload import LengthMode
     from ..simulator.engine import Admission
 
 
@@ -21,6 +30,7 @@ if TYPE_CHECKING:
 @click.option("--router", help="Use another method's router.")
 @click.option("--table", type=FILE, help="Write one row per request (.csv or .jsonl).")
 @workload_options
+@length_options
 @common_options
 @handle_errors
 def command(
@@ -32,14 +42,17 @@ def command(
     requests: int | None,
     load_factor: float,
     admission: Admission,
+    lengths: LengthMode | None,
+    quantile: float | None,
     seed: int,
     as_json: bool,
     quiet: bool,
 ) -> None:
     """Simulate the scenario's requests through one placement and router."""
     from .. import api, views
+    from ..scenarios.lengths import with_lengths
 
-    loaded = load(scenario)
+    loaded = with_lengths(load(scenario), lengths, quantile)
     result = api.simulate(
         loaded,
         method=method,

@@ -126,10 +126,16 @@ class Network(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
 
 class TokenFile(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Token counts from a file: one per line, or a column of a CSV with a header."""
+    """Token counts from a file: one per line, a column of a CSV with a header, or the answers of
+    ``model`` in JSON Lines of prompt, model and output_tokens. Output lengths may come with
+    predictions: a CSV column ``predicted_class``, or a length ``predictor`` that reads the
+    prompts (a file of ``swarmplan length train``, or ``shipped``)."""
 
     file: Name
     column: Name | None = None
+    predicted_class: Name | None = None
+    model: Name | None = None
+    predictor: Name | None = None
 
 
 TokenList = Annotated[list[Tokens], Meta(min_length=1, max_length=1_000_000)]
@@ -146,7 +152,8 @@ class Stream(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
 
 class Trace(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A CSV of arrival, prompt tokens and output tokens, and how to use it.
+    """A CSV of arrival, prompt tokens and output tokens, and how to use it. The column
+    ``predicted_class``, if named, says what a predictor took each output length for.
 
     Requests without a ``client`` column go to ``client``, or are dealt out by ``shares``
     (weights), or to all clients in turn.
@@ -157,6 +164,15 @@ class Trace(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     client: Name | None = None
     shares: dict[Name, Positive] | None = None
     max_requests: Requests | None = None
+    predicted_class: Name | None = None
+
+
+class LengthKnowledge(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What policies know of output lengths, and the quantile of them that they reserve."""
+
+    mode: Literal["oracle", "predictor", "model-constant", "maximum"] = "oracle"
+    quantile: Annotated[float, Meta(gt=0, lt=1)] = 0.95
+    limit_tokens: Tokens | None = None
 
 
 class Workload(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -165,6 +181,7 @@ class Workload(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     streams: Annotated[list[Stream], Meta(max_length=10_000)] = []
     trace: Trace | None = None
     requests: Requests = 1_000
+    lengths: LengthKnowledge = LengthKnowledge()
 
 
 class Planning(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

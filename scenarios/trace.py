@@ -12,10 +12,14 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
+import numpy as np
+
 from ..core.errors import InputProblem, ScenarioError
+from ..core.problem import FloatArray
 from ..core.workload import Request
 from . import schema
 from .files import decode, read_referenced
+from .lengths import predicted_by_class
 
 #: Column names that are understood, first match wins.
 ARRIVAL = ("arrival_s", "TIMESTAMP")
@@ -30,8 +34,10 @@ _FIELD = "workload.trace.csv"
 
 def read_trace(
     given: schema.Trace, clients: dict[str, int], base_dir: Path
-) -> tuple[tuple[Request, ...], bytes]:
-    """Requests of a trace, arrivals from 0 and sorted, and the bytes of its file.
+) -> tuple[tuple[Request, ...], bytes, FloatArray | None]:
+    """Requests of a trace, arrivals from 0 and sorted, the bytes of its file, predictions.
+
+    Predictions are (requests, levels) quantiles, None when no ``predicted_class`` is named.
 
     Parameters
     ----------
@@ -45,16 +51,18 @@ def read_trace(
     deal = _dealer(given, clients)
     path = base_dir / given.csv
     content = read_referenced(path, _FIELD)
-    plain = _unzipped(content) if path.suffix == ".gz" else content
+    plain = unzipped(content, _FIELD) if path.suffix == ".gz" else content
     header, rows = read_columns(decode(plain, path, _FIELD), _FIELD)
     columns = [_find(header, group) for group in (ARRIVAL, PROMPT, OUTPUT)]
     own = header.index("client") if "client" in header else None
+    said = None if given.predicted_class is None else _find(header, [given.predicted_class])
     wrong: list[InputProblem] = []
     found: list[_Row] = []
     for number, row in enumerate(itertools.islice(rows, given.max_requests), start=2):
         try:
             name = row[own] if own is not None else ""
-            found.append(_parse(row, columns, clients[name] if name else next(deal)))
+            label = row[said] if said is not None else ""
+            found.append(_parse(row, columns, clients[name] if name else next(deal), label))
         except (ValueError, KeyError, IndexError, OverflowError) as error:
             text = f"unknown client {error}" if isinstance(error, KeyError) else str(error)
             wrong.append(InputProblem(_FIELD, f"{path.name} line {number}: {text[:200]}"))
@@ -67,7 +75,12 @@ def read_trace(
         raise ScenarioError(wrong)
     if len(found) < 2:
         raise ScenarioError.single(_FIELD, f"{path.name} has fewer than two requests")
-    return _scaled(_as_requests(found), given.rate_per_s), content
+    found = sorted(found, key=lambda row: row.arrival_s)
+    predicted = None
+    if said is not None:
+        tokens = np.array([row.output_tokens for row in found], dtype=np.int64)
+        predicted = predicted_by_class(tokens, [row.label for row in found])
+    return _scaled(_as_requests(found), given.rate_per_s), content, predicted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +89,7 @@ class _Row:
     client: int
     prompt_tokens: int
     output_tokens: int
+    label: str
 
 
 def read_columns(text: str, field: str) -> tuple[list[str], Iterator[list[str]]]:
@@ -101,7 +115,7 @@ def _find(header: Sequence[str], names: Sequence[str]) -> int:
     raise ScenarioError.single(_FIELD, f"has no column {' or '.join(names)}, only: {shown}")
 
 
-def _parse(row: Sequence[str], columns: Sequence[int], client: int) -> _Row:
+def _parse(row: Sequence[str], columns: Sequence[int], client: int, label: str) -> _Row:
     if max(columns) >= len(row):
         raise ValueError("has too few columns")
     at, prompt, output = (row[c].strip() for c in columns)
@@ -115,6 +129,7 @@ def _parse(row: Sequence[str], columns: Sequence[int], client: int) -> _Row:
         client=client,
         prompt_tokens=prompt_tokens,
         output_tokens=max(1, output_tokens),
+        label=label,
     )
 
 
@@ -159,7 +174,6 @@ def _by_share(weights: dict[int, float]) -> Iterator[int]:
 
 
 def _as_requests(found: list[_Row]) -> tuple[Request, ...]:
-    found = sorted(found, key=lambda row: row.arrival_s)
     first = found[0].arrival_s
     return tuple(
         Request(
@@ -186,14 +200,14 @@ def _scaled(requests: tuple[Request, ...], rate_per_s: float | None) -> tuple[Re
     return tuple(replace(r, arrival_s=r.arrival_s * stretch) for r in requests)
 
 
-def _unzipped(content: bytes) -> bytes:
+def unzipped(content: bytes, field: str) -> bytes:
     """The content of a gzip file, refused when it grows beyond any trace's size."""
     try:
         with gzip.GzipFile(fileobj=io.BytesIO(content)) as file:
             plain = file.read(MAX_TRACE_BYTES + 1)
     except (OSError, EOFError, zlib.error) as error:
-        raise ScenarioError.single(_FIELD, f"is not a gzip file: {error}") from error
+        raise ScenarioError.single(field, f"is not a gzip file: {error}") from error
     if len(plain) > MAX_TRACE_BYTES:
         message = f"unpacks to more than {MAX_TRACE_BYTES / 2**20:g} MiB"
-        raise ScenarioError.single(_FIELD, message)
+        raise ScenarioError.single(field, message)
     return plain

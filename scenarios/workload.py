@@ -7,12 +7,14 @@ from pathlib import Path
 
 import numpy as np
 
-from ..core.errors import InputProblem, ScenarioError
-from ..core.problem import FloatArray, Problem
-from ..core.workload import Lengths, Request, RequestClass, Workload
+from ..core.errors import CalibrationError, InputProblem, ScenarioError
+from ..core.problem import FloatArray, IntArray, Problem
+from ..core.workload import Lengths, LengthUse, Request, RequestClass, Workload
+from ..perfmodel.length.distribution import LEVELS
 from . import schema
 from .files import decode, read_referenced
-from .trace import read_columns, read_trace
+from .lengths import Knowledge, crossed, known_of, predicted_by_class, provided
+from .trace import read_columns, read_trace, unzipped
 
 _MAX_TOKENS = 10_000_000
 
@@ -38,8 +40,13 @@ def build_workload(document: schema.Scenario, base_dir: Path) -> BuiltWorkload:
     if bool(given.streams) == (given.trace is not None):
         raise ScenarioError.single("workload.streams", "give either streams or a trace")
     if given.trace is not None:
-        requests, content = read_trace(given.trace, rows, base_dir)
-        workload = Workload(trace=requests, num_requests=min(given.requests, len(requests)))
+        requests, content, predicted = read_trace(given.trace, rows, base_dir)
+        workload = Workload(
+            trace=requests,
+            num_requests=min(given.requests, len(requests)),
+            trace_predicted=predicted,
+            lengths=_use(given.lengths),
+        )
         return BuiltWorkload(workload=workload, referenced=(content,))
     referenced: list[bytes] = []
     wrong: list[InputProblem] = []
@@ -72,8 +79,14 @@ def build_workload(document: schema.Scenario, base_dir: Path) -> BuiltWorkload:
         wrong.append(InputProblem("workload.streams[0].rate_per_s", message))
     if wrong:
         raise ScenarioError(wrong)
-    workload = Workload(classes=tuple(classes), num_requests=given.requests)
+    workload = Workload(
+        classes=tuple(classes), num_requests=given.requests, lengths=_use(given.lengths)
+    )
     return BuiltWorkload(workload=workload, referenced=tuple(referenced))
+
+
+def _use(given: schema.LengthKnowledge) -> LengthUse:
+    return LengthUse(mode=given.mode, quantile=given.quantile, limit_tokens=given.limit_tokens)
 
 
 def _lengths(
@@ -88,7 +101,10 @@ def _lengths(
     path = base_dir / given.file
     content = read_referenced(path, field)
     referenced.append(content)
-    text = decode(content, path, field)
+    if given.model is not None or given.predictor is not None:
+        return _answers(given, path, field, base_dir)
+    plain = unzipped(content, field) if path.suffix == ".gz" else content
+    text = decode(plain, path, field)
     lines = text.split() if given.column is None else _column(text, given.column, where)
     values = []
     for number, line in enumerate(lines, start=1):
@@ -100,14 +116,49 @@ def _lengths(
     if not values or not 1 <= min(values) <= max(values) <= _MAX_TOKENS:
         message = f"needs token counts between 1 and {_MAX_TOKENS}"
         raise ScenarioError.single(field, message)
-    return Lengths(values=tuple(values))
+    if given.predicted_class is None:
+        return Lengths(values=tuple(values))
+    if given.column is None:
+        raise ScenarioError.single(f"{where}.predicted_class", "needs column: a CSV with a header")
+    classes = _column(text, given.predicted_class, where, "predicted_class")
+    return Lengths(
+        values=tuple(values), predicted=predicted_by_class(np.array(values, np.int64), classes)
+    )
 
 
-def _column(text: str, column: str, where: str) -> list[str]:
+def _answers(given: schema.TokenFile, path: Path, field: str, base_dir: Path) -> Lengths:
+    """Lengths of one model's answers in a file of observations, predicted from the prompts."""
+    from ..perfmodel.length.dataset import read_observations
+    from ..perfmodel.length.predictor import load
+    from ..perfmodel.length.universal import adapt
+
+    try:
+        found = read_observations(path)
+        if given.model not in found.models:
+            known = ", ".join(found.models)[:200]
+            raise ScenarioError.single(field, f"has no model {given.model!r}, only {known}")
+        found = found.of_models(np.array([found.models.index(given.model)]))
+        tokens = np.maximum(found.tokens, 1)
+        if given.predictor is None:
+            return Lengths(values=tuple(tokens.tolist()))
+        shipped = given.predictor == "shipped"
+        predictor = load(None if shipped else base_dir / given.predictor)
+    except CalibrationError as error:
+        raise ScenarioError.single(field, str(error)) from error
+    said = predictor.verbosity(found.prompts)[found.prompt]
+    maps = predictor.maps
+
+    def predict(fit: IntArray, use: IntArray) -> FloatArray:
+        return maps.of_table(said[use], adapt(maps, said[fit], tokens[fit])).tokens
+
+    return Lengths(values=tuple(tokens.tolist()), predicted=crossed(len(tokens), predict))
+
+
+def _column(text: str, column: str, where: str, field: str = "column") -> list[str]:
     header, rows = read_columns(text, f"{where}.file")
     if column not in header:
         message = f"the file has the columns {', '.join(header)[:200]}"
-        raise ScenarioError.single(f"{where}.column", message)
+        raise ScenarioError.single(f"{where}.{field}", message)
     at = header.index(column)
     return [row[at] if at < len(row) else "" for row in rows]
 
@@ -121,22 +172,24 @@ def draw_requests(
     ----------
     num_requests : how many; the workload's own number when left out; a trace ends where it ends.
     load_factor : multiplies every rate. The same seed draws the same lengths and the same gaps,
-        scaled: runs at different loads see common random numbers.
+        scaled: runs at different loads see common random numbers. What policies know of the
+        lengths (``workload.lengths``) does not change what is drawn.
     """
     load = problem.workload
     if load.trace:
         first = load.trace[0].arrival_s
         chosen = load.trace[: num_requests or load.num_requests]
-        return tuple(replace(r, arrival_s=(r.arrival_s - first) / load_factor) for r in chosen)
+        moved = [replace(r, arrival_s=(r.arrival_s - first) / load_factor) for r in chosen]
+        return provided(moved, load.lengths, _known_of_trace(load, len(moved)))
     total = num_requests or load.num_requests
     parts = []
     streams = np.random.SeedSequence(seed).spawn(len(load.classes))
-    for stream, sequence in zip(load.classes, streams, strict=True):
+    for i, (stream, sequence) in enumerate(zip(load.classes, streams, strict=True)):
         if stream.rate_per_s > 0:
-            parts.append(_draw(stream, np.random.default_rng(sequence), total, load_factor))
+            parts.append(_draw(i, stream, np.random.default_rng(sequence), total, load_factor))
     rows = np.concatenate(parts)
     rows = rows[np.argsort(rows[:, 0], kind="stable")][:total]
-    return tuple(
+    requests = tuple(
         Request(
             id=i,
             client=int(client),
@@ -145,19 +198,58 @@ def draw_requests(
             output_tokens=int(output),
             reserved_tokens=int(prompt + output),
         )
-        for i, (at, client, prompt, output) in enumerate(rows)
+        for i, (at, client, prompt, output) in enumerate(rows[:, :4])
     )
+    if load.lengths == LengthUse():
+        return requests
+    return provided(requests, load.lengths, _known_of_streams(load, rows[:, 4:].astype(np.int64)))
+
+
+def _known_of_trace(load: Workload, count: int) -> Knowledge:
+    lengths = Lengths(
+        values=tuple(r.output_tokens for r in load.trace), predicted=load.trace_predicted
+    )
+    return known_of(lengths, np.arange(count))
+
+
+def _known_of_streams(load: Workload, drawn: IntArray) -> Knowledge:
+    """The knowledge of requests given as (stream, row of its output lengths)."""
+    width = len(LEVELS)
+    constant = np.zeros((len(drawn), width))
+    longest = np.zeros(len(drawn), dtype=np.int64)
+    predicted = np.zeros((len(drawn), width))
+    complete = True
+    for i, stream in enumerate(load.classes):
+        own = np.flatnonzero(drawn[:, 0] == i)
+        known = known_of(stream.output_tokens, drawn[own, 1])
+        constant[own], longest[own] = known.constant, known.longest
+        if known.predicted is not None:
+            predicted[own] = known.predicted
+        elif len(stream.output_tokens.values) == 1:
+            predicted[own] = known.constant  # a constant needs no prediction
+        elif len(own):
+            complete = False
+    return Knowledge(predicted=predicted if complete else None, constant=constant, longest=longest)
 
 
 def _draw(
-    stream: RequestClass, rng: np.random.Generator, count: int, load_factor: float
+    number: int,
+    stream: RequestClass,
+    rng: np.random.Generator,
+    count: int,
+    load_factor: float,
 ) -> FloatArray:
-    """(count, 4) arrival, client, prompt, output of one stream."""
+    """(count, 6) arrival, client, prompt, output, stream, row of the output of one stream."""
     if stream.gap_cv == 0:
         gaps = np.ones(count)
     else:
         shape = 1.0 / stream.gap_cv**2
         gaps = rng.gamma(shape, 1.0 / shape, count)
     arrivals = np.cumsum(gaps) / (stream.rate_per_s * load_factor)
-    prompts, outputs = stream.prompt_tokens.draw(rng, count), stream.output_tokens.draw(rng, count)
-    return np.column_stack([arrivals, np.full(count, stream.client), prompts, outputs])
+    prompts, rows = (
+        stream.prompt_tokens.draw(rng, count),
+        stream.output_tokens.draw_rows(rng, count),
+    )
+    outputs = np.asarray(stream.output_tokens.values, dtype=np.int64)[rows]
+    client, own = np.full(count, stream.client), np.full(count, number)
+    return np.column_stack([arrivals, client, prompts, outputs, own, rows])

@@ -29,6 +29,7 @@ TABLES = {
     "`clients`": schema.Client,
     "`network`": schema.Network,
     "`workload`": schema.Workload,
+    "`workload.lengths`": schema.LengthKnowledge,
     "`workload.streams`": schema.Stream,
     "`workload.trace`": schema.Trace,
     "`planning`": schema.Planning,

@@ -99,6 +99,11 @@ class Maps:
         found: FloatArray = (1 - share) * tables[model, right - 1] + share * tables[model, right]
         return found
 
+    def of_table(self, verbosity: FloatArray, table: FloatArray) -> LengthQuantiles:
+        """Quantiles for (N,) verbosities by one model's (B, K) table of log lengths."""
+        rows = np.zeros(len(verbosity), dtype=np.int64)
+        return LengthQuantiles(tokens=_tokens(self._between(verbosity, table[None], rows)))
+
     def without_text(self, model: IntArray) -> LengthQuantiles:
         """The same when the prompt is not known."""
         return LengthQuantiles(tokens=_tokens(self.constant[model]))
