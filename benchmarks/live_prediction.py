@@ -26,7 +26,7 @@ RTT_MS = {"A": 10.0, "B": 20.0, "C": 35.0, "D": 60.0}
 #: (server, blocks) of one-hop chains; shorter ones run the first blocks only.
 ONE_HOP = [(name, k) for name in RTT_MS for k in (2, 5, 8)]
 #: Chains of two to four hops, blocks per hop.
-CHAINS = [
+CHAINS: list[Sequence[tuple[str, int]]] = [
     [("A", 4), ("B", 4)],
     [("B", 4), ("A", 4)],
     [("A", 6), ("C", 2)],
@@ -52,7 +52,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=40)
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
-    chains: list[Chain] = [[one] for one in ONE_HOP] + CHAINS
+    chains: list[Chain] = [*([one] for one in ONE_HOP), *CHAINS]
     with tempfile.TemporaryDirectory(prefix="swarmplan-live-") as folder:
         steps = measured(Path(folder), chains, options)
     for label, pick in (("minimum", np.min), ("median", np.median)):

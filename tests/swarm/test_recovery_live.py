@@ -25,7 +25,7 @@ def many(
     folder = tmp_path_factory.mktemp("many")
     operate(folder / "keygen.log", "keygen", str(folder / "key"))
     spans = {"A": (0, 4), **{f"B{i}": (4, 8) for i in range(KILLS + 2)}}
-    with LoopbackSwarm(folder=folder, model=tiny_model, handlers=1) as swarm:
+    with LoopbackSwarm(folder=folder, model=tiny_model, handlers=1, update_period_s=20.0) as swarm:
         names = list(spans)
         for at in range(0, len(names), 4):
             batch = names[at : at + 4]
