@@ -6,6 +6,7 @@ plan wins and brings the table of all candidates. docs/auto.md.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 
@@ -27,6 +28,8 @@ ROUNDS = ((4.0, 150, 1_500, 8), (10.0, 400, 4_000, 3), (25.0, 1_000, 10_000, 1))
 #: Placements that lead after the first round run on with these routers too.
 LEADERS = 3
 OTHER_ROUTERS = ("jffc", "fastest-free", "ws-rr")
+#: Of the time limit: after this share no further placement is made, after that no run begun.
+CANDIDATES_SHARE, RACE_SHARE = 0.35, 0.9
 TRACE_ROUNDS = (1_500, 4_000, 10_000)
 
 
@@ -52,14 +55,15 @@ def _least_response(
     problem: Problem, settings: Settings, routers: dict[str, RouterFactory], began: float
 ) -> Draft:
     """Race all candidates."""
-    found = entries(problem, seed=settings.seed)
+    limit = settings.time_limit_s
+    until = math.inf if limit is None else began + CANDIDATES_SHARE * limit
+    found = entries(problem, seed=settings.seed, until_s=until)
     runners = [_runner(problem, e, router) for e in found for router in e.routers]
     busy = problem.workload.rate_per_s * min(e.alone_s for e in found)
     rounds = [(int(min(max(scale * busy, low), high)), stay) for scale, low, high, stay in ROUNDS]
     if problem.workload.trace:  # its beginning says little of the bursts to come
         total = problem.workload.num_requests
         rounds = [(min(total, n), stay) for n, (_, stay) in zip(TRACE_ROUNDS, rounds, strict=True)]
-    limit = settings.time_limit_s
 
     def more(leaders: Sequence[Runner]) -> list[Runner]:
         """The placements that lead, with the routers that they have not run with."""
@@ -81,7 +85,7 @@ def _least_response(
         admission=settings.admission,
         more=more,
         tail=settings.metric == "p95",
-        deadline_s=None if limit is None else began + 0.9 * limit,
+        deadline_s=None if limit is None else began + RACE_SHARE * limit,
         on_progress=settings.on_progress,
         began_s=began,
     )

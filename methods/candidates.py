@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -50,7 +52,7 @@ class Entry:
     alone_s: float
 
 
-def entries(problem: Problem, *, seed: int = 0) -> tuple[Entry, ...]:
+def entries(problem: Problem, *, seed: int = 0, until_s: float = math.inf) -> tuple[Entry, ...]:
     """Every placement worth simulating, most promising first.
 
     The best plans of chain composition by the lower bound on the mean response at the load
@@ -59,12 +61,16 @@ def entries(problem: Problem, *, seed: int = 0) -> tuple[Entry, ...]:
     serve every client by itself; PETALS' rule tuned, for servers that join at random,
     by memory and by speed.
 
+    Parameters
+    ----------
+    until_s : instant of ``time.monotonic`` after which only the most promising are made.
+
     Raises
     ------
     InfeasibleError, HeuristicFailedError
         If no placement can be made.
     """
-    plans = chain_plans(problem)
+    plans = chain_plans(problem, until_s=until_s)
     chosen = [*plans[:BEST_CHAIN_PLANS]]
     for surge in SURGES:
         chosen += sorted(plans, key=partial(_lower_s, problem, surge))[:BEST_IN_SURGES]
@@ -84,6 +90,8 @@ def entries(problem: Problem, *, seed: int = 0) -> tuple[Entry, ...]:
             for r in dict.fromkeys(max(1, round(f * expected)) for f in SEARCHED_SESSIONS)
         ]
     for name, make, routers in made:
+        if time.monotonic() > until_s:
+            break
         placement = _quietly(make)
         if placement is None:
             continue

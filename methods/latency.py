@@ -6,6 +6,7 @@ where the exact method begins, which improves it and proves a bound in the time 
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -30,6 +31,8 @@ from .draft import Draft, Settings
 
 #: Left of the time limit for checking and writing the plan.
 RESERVE_S = 0.5
+#: Of the time limit: after this share no further placement is made.
+CONSTRUCTION_SHARE = 0.2
 
 
 @dataclass(slots=True)
@@ -65,12 +68,13 @@ def least_latency(problem: Problem, settings: Settings) -> Draft:
     """
     began = time.monotonic()
     demand = demand_of(problem, target_sessions(problem))
-    found = _constructed(problem, settings, demand)
+    limit = settings.time_limit_s
+    until = math.inf if limit is None else began + CONSTRUCTION_SHARE * limit
+    found = _constructed(problem, settings, demand, until)
     bound = lower_bound_s(problem, demand)
     best = min(found, key=lambda f: f.objective_s, default=None)
     interrupted = False
     if best is None or best.objective_s - bound > settings.gap * best.objective_s:
-        limit = settings.time_limit_s
         left = None if limit is None else max(1.0, limit - (time.monotonic() - began) - RESERVE_S)
         try:
             placement, routes, proof = solve_exact(
@@ -94,11 +98,13 @@ def least_latency(problem: Problem, settings: Settings) -> Draft:
     return _best(found, bound, settings, interrupted)
 
 
-def _constructed(problem: Problem, settings: Settings, demand: Sequence[Demand]) -> list[Found]:
+def _constructed(
+    problem: Problem, settings: Settings, demand: Sequence[Demand], until_s: float
+) -> list[Found]:
     """Plans on the placements of the portfolio that hold all sessions."""
     total = sum(d.sessions for d in demand)
     found = []
-    for entry in entries(problem, seed=settings.seed):
+    for entry in entries(problem, seed=settings.seed, until_s=until_s):
         placement = entry.plan.placement
         try:
             routes, _ = best_routes(problem, placement, demand)

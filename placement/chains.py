@@ -7,6 +7,8 @@ chooses among GBP-CR's c only; putting the other placements beside it is swarmpl
 
 from __future__ import annotations
 
+import math
+import time
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -79,12 +81,16 @@ def chain_plan(problem: Problem, placement: Placement, name: str) -> ChainPlan:
     )
 
 
-def chain_plans(problem: Problem) -> tuple[ChainPlan, ...]:
+def chain_plans(problem: Problem, *, until_s: float = math.inf) -> tuple[ChainPlan, ...]:
     """Plans of GBP-CR over c, CG-BP over R and whole-model hosting, each with GCA, best first.
 
     Ordered by the lower bound on the mean response, then by the load sustained. GBP-CR is taken
     twice, as published (spare servers idle) and with all servers placed. All values of c are
     tried on small swarms, a geometric grid and the neighbourhood of its best on large ones.
+
+    Parameters
+    ----------
+    until_s : instant of ``time.monotonic`` after which the plans found so far must do.
 
     Raises
     ------
@@ -94,7 +100,7 @@ def chain_plans(problem: Problem) -> tuple[ChainPlan, ...]:
         If no placement tried has a chain.
     """
     require_memory(problem)
-    search = _Search(problem)
+    search = _Search(problem, until_s)
     search.evaluate("whole-model", whole_model)
     most = max_capacity(problem)
     steps = min(most, 48, max(12, 9600 // problem.num_servers))
@@ -105,7 +111,9 @@ def chain_plans(problem: Problem) -> tuple[ChainPlan, ...]:
         grid = sorted({round(c) for c in np.geomspace(1, most, steps)})
         # Large swarms take long: one way tells which capacities are worth trying in all.
         ways = search.ways if problem.num_servers <= MANY_SERVERS else search.ways[1:2]
-        best = grid.index(min(grid, key=lambda c: search.badness(c, ways)))
+        # Every other value first, so that a search cut short has still seen the whole range.
+        seen = {c: search.badness(c, ways) for c in (*grid[1::2], *grid[::2])}
+        best = grid.index(min(grid, key=seen.__getitem__))
         low, high = grid[max(best - 1, 0)], grid[min(best + 1, len(grid) - 1)]
         near = 8 if problem.num_servers <= MANY_SERVERS else 5
         for c in np.unique(np.linspace(low, high, near).round().astype(int)).tolist():
@@ -125,8 +133,9 @@ def _badness(plan: ChainPlan) -> tuple[float, float]:
 class _Search:
     """The plans evaluated so far, by spans: many values of c give the same placement."""
 
-    def __init__(self, problem: Problem) -> None:
+    def __init__(self, problem: Problem, until_s: float) -> None:
         self._problem = problem
+        self._until_s = until_s
         self.plans: dict[bytes, ChainPlan] = {}
 
     def evaluate(self, name: str, make: Callable[[Problem], Placement]) -> ChainPlan | None:
@@ -147,7 +156,9 @@ class _Search:
         return self.plans[key]
 
     def badness(self, sessions: int, ways: Sequence[Way]) -> tuple[float, float]:
-        """Of the best plan that these ways find for this many sessions."""
+        """Of the best plan that these ways find for this many sessions; infinite when late."""
+        if self.plans and time.monotonic() > self._until_s:
+            return (np.inf, 0.0)
         made = (
             self.evaluate(name.format(sessions), partial(place, sessions=sessions))
             for name, place in ways
