@@ -48,6 +48,12 @@ class DelayForwarder:
         while True:
             self.turn()
 
+    def close(self) -> None:
+        """Close every socket."""
+        for one in [*self._listeners, *self._pipes]:
+            with contextlib.suppress(OSError):
+                one.close()
+
     def turn(self) -> None:
         """Wait for what comes next, read it, and write what is due."""
         now = time.monotonic()

@@ -6,9 +6,12 @@ import importlib.util
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from swarmplan.cli import main
 from swarmplan.core.errors import ScenarioError
 from swarmplan.swarm.compat import REMEDIES, apply_remedies
 
@@ -41,6 +44,26 @@ def test_every_remedy_says_what_is_wrong_and_what_it_does() -> None:
 def test_an_unknown_name_is_refused_with_the_known_ones() -> None:
     with pytest.raises(ScenarioError, match="no remedy 'nonsense'; there are hivemind-exports"):
         apply_remedies("client", skip=["nonsense"])
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("petals") is not None, reason="PETALS is installed here"
+)
+@pytest.mark.parametrize("words", [["keygen", "k"], ["serve", "m"], ["demo"]])
+def test_without_petals_one_message_says_how_to_get_it(words: list[str], tmp_path: Path) -> None:
+    result = CliRunner().invoke(
+        main, ["swarm", *words[:1], *(str(tmp_path / w) for w in words[1:])]
+    )
+    assert result.exit_code == 6
+    assert "make swarm-env" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_the_doctor_says_what_is_missing_and_how_to_mend_it() -> None:
+    result = CliRunner().invoke(main, ["swarm", "doctor", "--json"])
+    found = json.loads(result.stdout)
+    assert (result.exit_code == 0) == found["usable"]
+    assert all(f["advice"] for f in found["findings"] if f["verdict"] in ("missing", "broken"))
 
 
 @LIVE
