@@ -31,9 +31,12 @@ class Closed:
     interrupted: bool = False
 
 
-def close(flow: Flow, start: Plan | None, *, limit_s: float, gap: float, seed: int) -> Closed:
-    """Solve the programme within the limit."""
+def close(
+    flow: Flow, start: Plan | None, *, limit_s: float, gap: float, seed: int, enough: float
+) -> Closed:
+    """Solve the programme within the limit, or until a plan costs at most ``enough``."""
     highs = _solver(limit_s, gap, seed)
+    highs.setOptionValue("objective_target", enough)
     highs.passModel(flow.programme())
     values = None if start is None else flow.start(start)
     if values is not None:

@@ -7,6 +7,7 @@ At any prices, a plan in which even one session of class c runs k blocks at serv
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +16,7 @@ from ...core.problem import FloatArray
 from .bag import Bag
 from .instance import Data
 from .levels import Charge
-from .pricing import Price, through_costs
+from .pricing import Price, Visits, through_costs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +66,20 @@ def survivors(bag: Bag, cutoff: float) -> Survivors:
                 for c in range(len(data.sessions)):
                     visits.pop((c, j), None)
     return Survivors(visits=visits, levels=levels)
+
+
+def among(data: Data, chains: Sequence[tuple[int, Visits]]) -> Survivors:
+    """What some chains (class, visits) use: nothing is proven about the rest."""
+    visits: dict[tuple[int, int], set[int]] = {}
+    used: dict[int, set[int]] = {}
+    for c, hops in chains:
+        for j, k in hops:
+            visits.setdefault((c, j), set()).add(k)
+            used.setdefault(j, set()).add(max(k, int(data.free[j])))
+    return Survivors(
+        visits={key: sorted(runs) for key, runs in visits.items()},
+        levels={j: sorted(levels) for j, levels in used.items()},
+    )
 
 
 def _free(data: Data, j: int) -> FloatArray:

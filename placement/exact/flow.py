@@ -64,16 +64,29 @@ class Flow:
         for j, levels in self.survivors.levels.items():
             for m in levels:
                 self.level[j, m] = self._variable(0.0, 1.0)
-            for e in range(1, length + 1):
-                self.end[j, e] = self._variable(0.0, 1.0)
+        ways = [self._reachable(c) for c in range(len(data.sessions))]
         for (c, j), runs in self.survivors.visits.items():
             per = (data.hop[c, j] + data.block[c, j] * np.array(runs)) / data.sessions[c]
             for k, cost in zip(runs, per.tolist(), strict=True):
                 for e in range(k, length + 1):
-                    self.x[c, j, e, k] = self._variable(cost, float(data.sessions[c]))
+                    if ways[c][e - k] and ways[c][e]:
+                        self.x[c, j, e, k] = self._variable(cost, float(data.sessions[c]))
+                        if (j, e) not in self.end:
+                            self.end[j, e] = self._variable(0.0, 1.0)
         self._conserve()
         for j in self.survivors.levels:
             self._span(j)
+
+    def _reachable(self, c: int) -> list[bool]:
+        """(L + 1,) whether a chain of the class can pass each position."""
+        length = self.data.length
+        runs = {k for (row, _), ks in self.survivors.visits.items() if row == c for k in ks}
+        ahead, back = [False] * (length + 1), [False] * (length + 1)
+        ahead[0] = back[length] = True
+        for q in range(1, length + 1):
+            ahead[q] = any(k <= q and ahead[q - k] for k in runs)
+            back[length - q] = any(k <= q and back[length - q + k] for k in runs)
+        return [a and b for a, b in zip(ahead, back, strict=True)]
 
     def _variable(self, cost: float, most: float) -> int:
         self.cost.append(cost)
@@ -95,33 +108,30 @@ class Flow:
 
     def _span(self, j: int) -> None:
         """(2) to (5) of one server."""
-        data, length, inf = self.data, self.data.length, highspy.kHighsInf
+        data, inf = self.data, highspy.kHighsInf
         levels = self.survivors.levels[j]
         classes = [c for c in range(len(data.sessions)) if (c, j) in self.survivors.visits]
         chosen = {self.level[j, m]: 1.0 for m in levels}
         self.rows.add(chosen, -inf, 1.0)
-        ends = {self.end[j, e]: -1.0 for e in range(1, length + 1)}
-        self.rows.add({**chosen, **ends}, 0.0, 0.0)
+        ends = [e for e in range(1, data.length + 1) if (j, e) in self.end]
+        self.rows.add({**chosen, **{self.end[j, e]: -1.0 for e in ends}}, 0.0, 0.0)
         memory: dict[int, float] = {}
         for c in classes:
-            runs, each = self.survivors.visits[c, j], float(data.sessions[c])
-            for e in range(1, length + 1):
-                entries = {self.x[c, j, e, k]: 1.0 for k in runs if k <= e}
+            each = float(data.sessions[c])
+            runs = self.survivors.visits[c, j]
+            column = {
+                (e, k): self.x[c, j, e, k] for e in ends for k in runs if (c, j, e, k) in self.x
+            }
+            for e in ends:
+                entries = {column[e, k]: 1.0 for k in runs if (e, k) in column}
                 if entries:
                     self.rows.add({**entries, self.end[j, e]: -each}, -inf, 0.0)
             for least in runs:
                 if least > levels[0]:
-                    entries = {
-                        self.x[c, j, e, k]: 1.0
-                        for k in runs
-                        if k >= least
-                        for e in range(k, length + 1)
-                    }
+                    entries = {i: 1.0 for (_, k), i in column.items() if k >= least}
                     high = {self.level[j, m]: -each for m in levels if m >= least}
                     self.rows.add({**entries, **high}, -inf, 0.0)
-            for k in runs:
-                for e in range(k, length + 1):
-                    memory[self.x[c, j, e, k]] = float(data.slots[c] * k)
+            memory |= {i: float(data.slots[c] * k) for (_, k), i in column.items()}
         if levels[-1] > data.free[j]:
             room = {self.level[j, m]: -float(data.room(j, m)) for m in levels}
             scale = max(abs(v) for v in room.values())

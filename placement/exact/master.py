@@ -13,6 +13,7 @@ from ...core.errors import SolverError
 from ...core.problem import FloatArray
 from .instance import Data
 from .levels import Duals, Levels, Row
+from .pricing import Visits
 
 #: A hop of a column: server, blocks, level it counts at (-1 while the server is not watched).
 Hop = tuple[int, int, int]
@@ -33,7 +34,8 @@ class Master:
 
     Attributes
     ----------
-    columns : by LP column; ``levels`` : watched servers; ``shares`` : values of the last solution.
+    columns : by LP column; ``levels`` : watched servers.
+    shares, reduced : values and reduced costs of the last solution.
     value : of the last solution, artificial columns included.
     """
 
@@ -42,6 +44,7 @@ class Master:
         self.levels: dict[int, Levels] = {}
         self.columns: dict[int, Column] = {}
         self.shares: FloatArray = np.zeros(0)
+        self.reduced: FloatArray = np.zeros(0)
         self.value = np.inf
         self._known: set[tuple[int, tuple[Hop, ...]]] = set()
         self._rows: dict[Row, int] = {}
@@ -163,6 +166,7 @@ class Master:
         found = self._lp.getSolution()
         self.shares = np.array(found.col_value)
         self._row_dual = np.array(found.row_dual)
+        self.reduced = np.array(found.col_dual)
         self.value = float(self._lp.getInfo().objective_function_value)
         return True
 
@@ -198,6 +202,18 @@ class Master:
             if number < len(self.shares) and self.shares[number] > _EPS
             for j, _, _ in column.hops
         }
+
+    def best_chains(self, most: int) -> list[tuple[int, Visits]]:
+        """The chains of least reduced cost of every class, ``most`` for each."""
+        ranked: dict[int, list[tuple[float, int]]] = defaultdict(list)
+        for number, column in self.columns.items():
+            if number < len(self.reduced):
+                ranked[column.row].append((float(self.reduced[number]), number))
+        return [
+            (c, tuple((j, k) for j, k, _ in self.columns[number].hops))
+            for c, found in ranked.items()
+            for _, number in sorted(found)[:most]
+        ]
 
     def mean_levels(self) -> dict[int, tuple[float, float]]:
         """Mean and spread of the blocks of every watched server that is in use."""

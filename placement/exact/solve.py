@@ -19,12 +19,13 @@ from ..search.bounds import cheapest_chains_s
 from ..sessions import target_sessions
 from .bag import Bag
 from .branch import Tree
-from .closing import close
-from .fixing import survivors
+from .closing import Closed, close
+from .fixing import among, survivors
 from .flow import Flow
 from .incumbent import Incumbent
 from .instance import Data, data_of
 from .master import Master
+from .pricing import Visits
 
 __all__ = ["Exact", "solve_exact"]
 
@@ -209,22 +210,30 @@ class _Work:
         self.raise_bound(found * data.unit_s, "bag column generation")
         if self.done():
             return
-        for _ in range(2):
-            self.search(self.left_s(0.1), max_steps=500, bag=bag)
+        for chains in (3, 8):
+            self.search(self.left_s(0.1), max_steps=300, bag=bag)
+            self._compose(bag, data, chains, self.left_s(0.1))
             if self.done():
                 return
         if not converged:
-            self.search(self.left_s())
+            self._improve(bag, data, None)
             return
         tree = Tree(bag=bag, bound=found)
         tree.plant()
         self._branch(tree, data, self.left_s(0.2))
         if not self.done() and data.order_free:
             self._close(bag, data)
+        self._improve(bag, data, tree)
+
+    def _improve(self, bag: Bag, data: Data, tree: Tree | None) -> None:
+        """Search, composition of chains and branching by turns until the end."""
+        chains = 8
         while not self.done():
-            self.search(self.left_s(0.1), bag=bag if self.rounds % 2 else None)
-            if not tree.exhausted:
-                self._branch(tree, data, self.left_s(0.05))
+            chains = min(chains + 4, 40)
+            self.search(self.left_s(0.08), bag=bag if self.rounds % 2 else None)
+            self._compose(bag, data, chains, self.left_s(0.1))
+            if tree is not None and not tree.exhausted and not self.done():
+                self._branch(tree, data, self.left_s(0.08))
 
     def _bag(self, data: Data) -> Bag:
         """The relaxation, with the incumbent's chains."""
@@ -240,11 +249,7 @@ class _Work:
             most_iterations=self.max_iterations,
             on_bound=lambda b: self.raise_bound(b * data.unit_s, "bag column generation"),
         )
-        rows = {d.client: c for c, d in enumerate(self.demand)}
-        _, routes = self.incumbent.plan or (None, ())
-        bag.seed(
-            [(rows[r.client], tuple((h.server, len(h)) for h in r.route.hops)) for r in routes]
-        )
+        bag.seed(self._chains())
         return bag
 
     def _branch(self, tree: Tree, data: Data, limit_s: float) -> None:
@@ -255,24 +260,45 @@ class _Work:
             self._refuse("branching on levels")
         self.raise_bound(tree.bound * data.unit_s, "branching on levels")
 
+    def _compose(self, bag: Bag, data: Data, most: int, limit_s: float) -> None:
+        """The best plan made of the relaxation's best chains and the incumbent's."""
+        if self.done() or not data.order_free or limit_s <= 0:
+            return
+        chains = [*bag.master.best_chains(most), *self._chains()]
+        flow = Flow(data=data, survivors=among(data, chains))
+        if flow.survivors.size(data.length) <= MOST_VARIABLES:
+            self._run(flow, limit_s)
+
+    def _run(self, flow: Flow, limit_s: float) -> Closed:
+        """Solve an interval-flow programme and take its plan."""
+        flow.build()
+        closed = close(
+            flow,
+            self.incumbent.plan,
+            limit_s=max(limit_s, 0.05),
+            gap=0.5 * self.gap,
+            seed=self.seed,
+            enough=self.bound_s / flow.data.unit_s * (1.0 + 0.5 * self.gap),
+        )
+        self.interrupted |= closed.interrupted
+        if closed.plan is not None:
+            self.incumbent.offer(closed.plan)
+        self.raise_bound(self.bound_s, self.source)
+        return closed
+
+    def _chains(self) -> list[tuple[int, Visits]]:
+        """The incumbent's chains."""
+        rows = {d.client: c for c, d in enumerate(self.demand)}
+        _, routes = self.incumbent.plan or (None, ())
+        return [(rows[r.client], tuple((h.server, len(h)) for h in r.route.hops)) for r in routes]
+
     def _close(self, bag: Bag, data: Data) -> None:
         """The closing programme, if what survives is small enough."""
         reached = self.incumbent.objective_s
         left = survivors(bag, min(reached / data.unit_s, data.dearest))
         if left.size(data.length) > MOST_VARIABLES:
             return
-        flow = Flow(data=data, survivors=left)
-        flow.build()
-        closed = close(
-            flow,
-            self.incumbent.plan,
-            limit_s=max(self.left_s(0.5), 0.05),
-            gap=0.5 * self.gap,
-            seed=self.seed,
-        )
-        self.interrupted |= closed.interrupted
-        if closed.plan is not None:
-            self.incumbent.offer(closed.plan)
+        closed = self._run(Flow(data=data, survivors=left), self.left_s(0.4))
         if closed.bound == np.inf and self.incumbent.plan is None:
             self._refuse("interval-flow programme")
         bound = min(closed.bound * data.unit_s, self.incumbent.objective_s, reached)
