@@ -76,12 +76,17 @@ def train_command(
     OBSERVATIONS is JSON Lines or CSV of prompt, model and output_tokens.
     """
     from ..perfmodel.length.dataset import read_observations
-    from ..perfmodel.length.predictor import save, train
+    from ..perfmodel.length.evaluate import unseen
+    from ..perfmodel.length.predictor import save, shipped, shipped_line, train
 
     given = read_observations(observations)
     reader = _reader(encoder, wanted=kind in ("minilm", "las"), allowed=kind != "lexical")
     chosen: Kind = kind or ("lexical" if reader is None else "las")
-    fitted = train(given, chosen, reader=reader, seed=seed, card={"name": name or output.stem})
+    # Prompts that the shipped predictor saw would look easier than they are.
+    fresh = len(unseen(given, shipped(reader)).prompts) == len(given.prompts)
+    prior = shipped_line(chosen, reader) if fresh else None
+    card = {"name": name or output.stem}
+    fitted = train(given, chosen, reader=reader, prior=prior, seed=seed, card=card)
     save(fitted.predictor, output)
     render.note(f"wrote {output}")
     figures = {"kind": chosen, "bytes": output.stat().st_size, **fitted.predictor.card}
@@ -123,16 +128,21 @@ def evaluate_command(
     text: a prompt is on one side for all models, and equal prompts are one.
     """
     from ..perfmodel.length.dataset import read_observations, sampled
-    from ..perfmodel.length.evaluate import NOTES, evaluate
-    from ..perfmodel.length.predictor import shipped
+    from ..perfmodel.length.evaluate import NOTES, evaluate, unseen
+    from ..perfmodel.length.predictor import shipped, shipped_line
 
-    given = sampled(read_observations(observations), max_prompts, seed)
+    whole = read_observations(observations)
     reader = _reader(encoder, wanted=encoder is not None, allowed=not no_encoder)
+    known = shipped(reader)
+    given = sampled(unseen(whole, known), max_prompts, seed)
+    if left := len(whole.prompts) - len(given.prompts):
+        render.note(f"{left} prompts are left out: the shipped predictor saw them, or too many")
     with render.progress("evaluating", quiet=quiet) as report:
         rows = evaluate(
             given,
             reader=reader,
-            shipped=shipped(),
+            shipped=known,
+            priors=(shipped_line("lexical"), shipped_line("las", reader)),
             splits=splits,
             seed=seed,
             on_progress=report,

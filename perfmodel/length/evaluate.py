@@ -14,7 +14,7 @@ from .dataset import Observations, grouped_splits
 from .distribution import LEVELS, LengthQuantiles
 from .las import train_las
 from .metrics import Score, score
-from .predictor import Reader, TextPredictor, features, las_view, train
+from .predictor import Line, Reader, TextPredictor, features, fingerprints, las_view, train
 from .ridge import fit_ridge, fit_scaling
 from .universal import Maps, adapt, fit_maps, standardise, verbosity
 
@@ -79,6 +79,7 @@ def evaluate(
     *,
     reader: Reader | None = None,
     shipped: TextPredictor | None = None,
+    priors: tuple[Line | None, Line | None] = (None, None),
     splits: int = 5,
     seed: int = 0,
     on_progress: Callable[[int, int, str], None] | None = None,
@@ -92,6 +93,8 @@ def evaluate(
     ----------
     reader : the encoder; without one only the numpy-only rows are made.
     shipped : a predictor trained elsewhere; it sees a few observations of each model.
+    priors : lines learnt elsewhere, for the rows without and with encoder (``shipped_line``).
+        Neither may have seen a prompt of ``given``: see ``unseen``.
 
     Raises
     ------
@@ -101,7 +104,6 @@ def evaluate(
     if len(given.prompts) < 25:
         raise CalibrationError(f"{len(given.prompts)} distinct prompts are too few: at least 25")
     table = features(given.prompts, reader)
-    encoded = 0 if reader is None else 2 * reader.width
     names = [n for n in NOTES if n in PLAIN or (reader is not None and n != "shipped")]
     if shipped is not None:
         names.insert(1, "shipped")
@@ -116,12 +118,18 @@ def evaluate(
             seed=seed + number,
         )
         constant = _constant(part)
-        for name, said in _rows(part, constant, reader, shipped, encoded):
+        for name, said in _rows(part, constant, reader, shipped, priors):
             found[name].append(_judge(part, said, constant))
             done += 1
             if on_progress:
                 on_progress(done, len(names) * splits, name)
     return tuple(Row(method=name, scores=tuple(found[name])) for name in names)
+
+
+def unseen(given: Observations, predictor: TextPredictor) -> Observations:
+    """The observations of prompts that a predictor was not trained on."""
+    known = [bool(np.isin(fingerprints([p]), predictor.seen)[0]) for p in given.prompts]
+    return given.of_prompts(np.flatnonzero(~np.array(known)))
 
 
 def _constant(part: _Split) -> LengthQuantiles:
@@ -145,26 +153,30 @@ def _rows(
     constant: LengthQuantiles,
     reader: Reader | None,
     shipped: TextPredictor | None,
-    encoded: int,
+    priors: tuple[Line | None, Line | None],
 ) -> Iterator[tuple[Name, LengthQuantiles]]:
     """What each method says of the test observations."""
     model, prompt = part.test.model, part.test.prompt
+    encoded = 0 if reader is None else 2 * reader.width
     yield "constant", constant
     if shipped is not None:
         yield "shipped", _few_shot(part, shipped)
-    plain = train(part.train, "lexical", table=part.train_table[:, encoded:]).predictor
+    few = part.train_table[:, encoded:]
+    plain = train(part.train, "lexical", table=few, prior=priors[0]).predictor
     said = plain.verbosity_of(part.test_table[:, encoded:])
     yield "lexical", plain.maps(said[prompt], model)
     if reader is None:
         return
     yield "ridge-models", _ridge_models(part, encoded)
-    ridge = train(part.train, "minilm", reader=reader, table=part.train_table)
+    prior = priors[1]
+    ridge = train(part.train, "minilm", reader=reader, table=part.train_table, prior=prior)
     said = ridge.predictor.verbosity_of(part.test_table)
     yield "universal", ridge.predictor.maps(said[prompt], model)
-    yield "las-models", _las_models(part, reader.width)
-    view = las_view(part.train_table, reader.width)
+    view = las_view(part.train_table, reader.width, prior)
+    other = las_view(part.test_table, reader.width, prior)
+    yield "las-models", _las_models(part, reader.width, view, other)
     trained = train_las(part.train, view, reader.width, seed=part.seed)
-    alone = trained.head(las_view(part.test_table, reader.width))
+    alone = trained.head(other)
     maps = fit_maps(part.train, trained.left_out[part.train.prompt])
     yield "las-universal", maps(alone[prompt], model)
     both = 0.5 * (ridge.left_out + trained.left_out)
@@ -186,13 +198,12 @@ def _ridge_models(part: _Split, encoded: int) -> LengthQuantiles:
     return maps(said[part.test.prompt, part.test.model], part.test.model)
 
 
-def _las_models(part: _Split, width: int) -> LengthQuantiles:
+def _las_models(part: _Split, width: int, view: FloatArray, other: FloatArray) -> LengthQuantiles:
     """LAS with a quantile head per model; each level is shifted to its coverage (conformal)."""
     given, test = part.train, part.test
-    view = las_view(part.train_table, width)
     trained = train_las(given, view, width, form="models", seed=part.seed)
     own = trained.left_out[given.prompt, given.model]
-    said = trained.head(las_view(part.test_table, width))[test.prompt, test.model]
+    said = trained.head(other)[test.prompt, test.model]
     scores, mean, spread = standardise(given)
     shift = np.array([np.quantile(scores - own[:, k], q) for k, q in enumerate(LEVELS)])
     logs = mean[test.model][:, None] + spread[test.model][:, None] * (said + shift)

@@ -28,6 +28,8 @@ KEY_WORDS = (
     *("brief", "short", "word", "sentence", "paragraph", "classify", "correct", "give", "name"),
     *("recipe", "plan"),
 )
+#: Columns of the lexical block.
+LEXICAL = 13 + len(KEY_WORDS)
 _WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)?")
 _NUMBER = re.compile(r"\d{1,9}")
 _COUNTED = re.compile(r"\b(\d{1,5})\s*-?\s*(?:words?|sentences?|paragraphs?|pages?|tokens?)\b")
@@ -40,8 +42,9 @@ def normalised(prompt: str) -> str:
 
 
 def lexical(prompts: Sequence[str]) -> FloatArray:
-    """(N, 48) lexical figures of each prompt."""
-    return np.array([_lexical(p) for p in prompts], dtype=np.float64).reshape(len(prompts), -1)
+    """(N, LEXICAL) lexical figures of each prompt."""
+    rows = [_lexical(p) for p in prompts]
+    return np.array(rows, dtype=np.float64).reshape(len(prompts), LEXICAL)
 
 
 def hashed(prompts: Sequence[str], columns: int = HASHED) -> FloatArray:

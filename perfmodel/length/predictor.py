@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -15,7 +16,7 @@ from ...core.errors import CalibrationError, MissingExtraError
 from ...core.problem import FloatArray, IntArray
 from .dataset import Observations
 from .distribution import LEVELS, LengthQuantiles
-from .features import hashed, lexical
+from .features import HASHED, LEXICAL, hashed, lexical, normalised
 from .las import LasHead, train_las
 from .ridge import fit_ridge, fit_scaling
 from .store import read_arrays, write_arrays
@@ -27,10 +28,12 @@ if TYPE_CHECKING:
 Kind = Literal["lexical", "minilm", "las"]
 KINDS: tuple[Kind, ...] = ("lexical", "minilm", "las")
 #: Share of the total variance that each block of features gets: encoder, lexical, hashed.
-WEIGHTS = {"encoder": 1.0, "lexical": 0.3, "hashed": 0.5}
+WEIGHTS = {"encoder": 1.0, "lexical": 0.3, "hashed": 0.5, "prior": 0.5}
 #: More prompts than this add time but little knowledge: a sample is drawn.
 MAX_PROMPTS = 12_000
+#: Shipped predictors: for words alone, and for the encoder of the extra.
 _SHIPPED = Path(__file__).with_name("default.safetensors")
+_SHIPPED_MINILM = Path(__file__).with_name("minilm.safetensors")
 
 
 class Reader(Protocol):
@@ -65,7 +68,9 @@ class TextPredictor:
     ----------
     kind : ``lexical`` (numpy only), ``minilm`` (a line on encoder features) or ``las``.
     line : the linear head; las : the modulated network, whose answer is averaged with it.
+    prior : a line learnt on other data, whose answer is one more figure for ``las``.
     reader : the encoder, None for ``lexical``; reader_identity names the one trained with.
+    seen : fingerprints of the training prompts, sorted.
     card : what it was trained on and how well it does.
     """
 
@@ -73,8 +78,10 @@ class TextPredictor:
     maps: Maps
     line: Line
     las: LasHead | None = None
+    prior: Line | None = None
     reader: Reader | None = None
     reader_identity: str = ""
+    seen: IntArray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     card: dict[str, Any]
 
     @cached_property
@@ -95,7 +102,7 @@ class TextPredictor:
         said = self.line(table)
         if self.las is None:
             return said
-        mixed: FloatArray = 0.5 * (said + self.las(las_view(table, self.las.width)))
+        mixed: FloatArray = 0.5 * (said + self.las(las_view(table, self.las.width, self.prior)))
         return mixed
 
     def __call__(self, prompts: Sequence[str], models: Sequence[str]) -> LengthQuantiles:
@@ -126,9 +133,19 @@ def features(prompts: Sequence[str], reader: Reader | None) -> FloatArray:
     return np.concatenate(blocks, axis=1)
 
 
-def las_view(table: FloatArray, width: int) -> FloatArray:
-    """Encoder features and lexical figures, without the hashed words."""
-    return table[:, : 2 * width + len(lexical([""])[0])]
+def las_view(table: FloatArray, width: int, prior: Line | None) -> FloatArray:
+    """Encoder features and lexical figures, without the hashed words; what the prior says."""
+    view = table[:, : 2 * width + LEXICAL]
+    return view if prior is None else np.column_stack([view, prior(table)])
+
+
+def fingerprints(prompts: Sequence[str]) -> IntArray:
+    """Short hashes of normalised prompts, sorted: to find out whether a prompt was seen."""
+    found = [
+        int.from_bytes(hashlib.blake2b(normalised(p).encode(), digest_size=6).digest(), "little")
+        for p in prompts
+    ]
+    return np.unique(np.array(found, dtype=np.int64))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,6 +167,7 @@ def train(
     *,
     reader: Reader | None = None,
     table: FloatArray | None = None,
+    prior: Line | None = None,
     seed: int = 0,
     card: dict[str, Any] | None = None,
 ) -> Fitted:
@@ -159,6 +177,7 @@ def train(
     ----------
     reader : the encoder, needed for ``minilm`` and ``las``.
     table : ``features`` of the prompts when they are known already.
+    prior : a line learnt on other data (``shipped_line``), one more figure to learn from.
 
     Raises
     ------
@@ -178,11 +197,12 @@ def train(
         given, table = given.of_prompts(chosen), None if table is None else table[chosen]
     if table is None:
         table = features(given.prompts, reader)
-    line, left_out = _fit_line(given, table, 0 if reader is None else 2 * reader.width)
+    line, left_out = _fit_line(given, table, 0 if reader is None else 2 * reader.width, prior)
     las = None
     if kind == "las":
         assert reader is not None
-        trained = train_las(given, las_view(table, reader.width), reader.width, seed=seed)
+        view = las_view(table, reader.width, prior)
+        trained = train_las(given, view, reader.width, seed=seed)
         las, left_out = trained.head, 0.5 * (left_out + trained.left_out)
     predictor = TextPredictor(
         kind=kind,
@@ -190,7 +210,9 @@ def train(
         line=line,
         las=las,
         reader=reader,
+        prior=prior if kind == "las" else None,
         reader_identity="" if reader is None else reader.identity,
+        seen=fingerprints(given.prompts),
         card={
             **(card or {}),
             "prompts": len(given.prompts),
@@ -201,16 +223,25 @@ def train(
     return Fitted(predictor=predictor, left_out=left_out)
 
 
-def _fit_line(given: Observations, table: FloatArray, encoded: int) -> tuple[Line, FloatArray]:
+def _fit_line(
+    given: Observations, table: FloatArray, encoded: int, prior: Line | None
+) -> tuple[Line, FloatArray]:
     label, count = verbosity(given)
-    ends = [encoded, encoded + len(lexical([""])[0]), table.shape[1]]
+    ends = [encoded, encoded + LEXICAL, table.shape[1]]
     blocks = [table[:, a:b] for a, b in zip([0, *ends[:-1]], ends, strict=True)]
-    scaling = fit_scaling(blocks, [WEIGHTS[n] for n in ("encoder", "lexical", "hashed")])
+    if prior is not None:
+        blocks.append(prior(table)[:, None])
+    scaling = fit_scaling(blocks, list(WEIGHTS.values())[: len(blocks)])
     # A label that averages many models is hardly better than one of a few: the prompt's share.
-    found = fit_ridge(scaling(table), label, np.minimum(count, 8.0))
+    found = fit_ridge(scaling(np.concatenate(blocks, axis=1)), label, np.minimum(count, 8.0))
     weights = found.weights * scaling.scale
     bias = float(found.bias - scaling.mean @ weights)
-    return Line(weights=weights, bias=bias), found.left_out
+    if prior is None:
+        return Line(weights=weights, bias=bias), found.left_out
+    # The prior is a line too: its share folds into the weights.
+    share = float(weights[-1])
+    folded = weights[:-1] + share * prior.weights
+    return Line(weights=folded, bias=bias + share * prior.bias), found.left_out
 
 
 def save(predictor: TextPredictor, path: Path) -> None:
@@ -229,7 +260,10 @@ def save(predictor: TextPredictor, path: Path) -> None:
             for name in ("edges", "centres", "pooled", "place", "spread", "tables", "constant")
         },
         "maps.count": maps.count,
+        "seen": predictor.seen,
     }
+    if predictor.prior is not None:
+        arrays["prior.weights"] = predictor.prior.weights.astype(np.float32)
     if predictor.las is not None:
         arrays |= {f"las.{n}": v.astype(np.float16) for n, v in predictor.las.arrays.items()}
     write_arrays(
@@ -239,6 +273,7 @@ def save(predictor: TextPredictor, path: Path) -> None:
             "about": predictor.card,
             "kind": predictor.kind,
             "bias": predictor.line.bias,
+            "prior_bias": 0.0 if predictor.prior is None else predictor.prior.bias,
             "models": list(maps.models),
             "levels": list(LEVELS),
             "encoder": predictor.reader_identity,
@@ -248,7 +283,7 @@ def save(predictor: TextPredictor, path: Path) -> None:
 
 
 def load(path: Path | None = None, *, reader: Reader | None = None) -> TextPredictor:
-    """Read a predictor; the one that ships with the package when no path is given.
+    """Read a predictor; without a path the shipped one that fits what is installed.
 
     Parameters
     ----------
@@ -261,20 +296,38 @@ def load(path: Path | None = None, *, reader: Reader | None = None) -> TextPredi
     MissingExtraError
         If it needs an encoder and the extra is not installed.
     """
-    source = path or _SHIPPED
-    arrays, card = read_arrays(source)
-    try:
-        predictor = _rebuilt(arrays, card)
-    except (KeyError, TypeError, ValueError) as error:
-        raise CalibrationError(f"{source}: lacks parts of a length predictor: {error}") from error
+    if path is None:
+        return shipped(reader or (default_reader() if encoder_available() else None))
+    predictor = _read(path)
     if predictor.kind == "lexical":
         return predictor
     return predictor.with_reader(reader or default_reader())
 
 
-def shipped() -> TextPredictor | None:
-    """The predictor that ships with the package, None where it cannot be used."""
-    return load() if _SHIPPED.exists() else None
+def _read(path: Path) -> TextPredictor:
+    arrays, card = read_arrays(path)
+    try:
+        return _rebuilt(arrays, card)
+    except (KeyError, TypeError, ValueError) as error:
+        raise CalibrationError(f"{path}: lacks parts of a length predictor: {error}") from error
+
+
+def shipped(reader: Reader | None = None) -> TextPredictor:
+    """The predictor that ships with the package: for this encoder, or for words alone.
+
+    Another encoder than the one it was trained with gets the one for words alone.
+    """
+    if reader is not None:
+        predictor = _read(_SHIPPED_MINILM)
+        if predictor.reader_identity == reader.identity:
+            return predictor.with_reader(reader)
+    return _read(_SHIPPED)
+
+
+def shipped_line(kind: Kind, reader: Reader | None = None) -> Line | None:
+    """What shipped weights know of prompts, as a prior for training; None if nothing fits."""
+    predictor = shipped(None if kind == "lexical" else reader)
+    return predictor.line if (predictor.kind == "lexical") == (kind == "lexical") else None
 
 
 def encoder_available() -> bool:
@@ -315,8 +368,8 @@ def _rebuilt(arrays: dict[str, Any], card: dict[str, Any]) -> TextPredictor:
         raise ValueError(f"unknown kind {kind!r}")
     inner = {n.removeprefix("las."): v for n, v in wide.items() if n.startswith("las.")}
     las = LasHead(form="universal", width=int(card["width"]), arrays=inner) if inner else None
-    own = len(lexical([""])[0]) + hashed([""]).shape[1]
-    weights = wide["line.weights"]
+    own = LEXICAL + HASHED
+    weights, prior = wide["line.weights"], wide.get("prior.weights")
     if (len(weights) == own) != (kind == "lexical"):
         raise ValueError(f"it has {len(weights)} weights, made for other features")
     return TextPredictor(
@@ -324,6 +377,8 @@ def _rebuilt(arrays: dict[str, Any], card: dict[str, Any]) -> TextPredictor:
         maps=maps,
         line=Line(weights=weights, bias=float(card["bias"])),
         las=las,
+        prior=None if prior is None else Line(weights=prior, bias=float(card["prior_bias"])),
         reader_identity=str(card["encoder"]),
+        seen=np.asarray(arrays["seen"], dtype=np.int64),
         card=dict(card["about"]),
     )
