@@ -74,6 +74,16 @@ class DemoResult:
     recovered_right: bool | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moved:
+    """What happened while servers moved."""
+
+    requests: int
+    failed: int
+    dark_s: float
+    predicted_s: float
+
+
 def run_demo(
     folder: Path, say: Say, *, order: Sequence[str] = JOIN_ORDERS[0], kill: bool = True
 ) -> DemoResult:
@@ -96,13 +106,17 @@ def run_demo(
         say(f"PETALS placed: {_shown(before)}")
         petals = measure(swarm, "petals", "petals", wanted)
         say(f"PETALS' way: {_speed(petals)}")
-        promised = _publish(swarm, folder, key)
-        moved = _move(swarm, folder, key, wanted, promised[0], say)
+        moved = _move(swarm, folder, key, wanted, say)
         after = _spans(swarm, folder)
-        say(f"swarmplan placed: {_shown(after)}; {moved[0]} requests meanwhile, {moved[1]} failed")
+        say(
+            f"swarmplan placed: {_shown(after)}; {moved.requests} requests meanwhile, "
+            f"{moved.failed} failed, {moved.dark_s:.1f} s of a dark block"
+        )
         routing = {"public_key": f"{key}.pub", "refresh_s": 2.0}
         planned = measure(swarm, "planned", routing, wanted)
-        say(f"swarmplan's way: {_speed(planned)}, predicted {promised[1] * 1e3:.0f} ms per token")
+        say(
+            f"swarmplan's way: {_speed(planned)}, predicted {moved.predicted_s * 1e3:.0f} ms per token"
+        )
         killed = _kill(swarm, routing, wanted[0], say) if kill else (None, None)
     return DemoResult(
         order=tuple(order),
@@ -110,10 +124,10 @@ def run_demo(
         after_spans=after,
         petals=petals,
         planned=planned,
-        predicted_s=promised[1],
-        moved_requests=moved[0],
-        failed=moved[1],
-        dark_s=moved[2],
+        predicted_s=moved.predicted_s,
+        moved_requests=moved.requests,
+        failed=moved.failed,
+        dark_s=moved.dark_s,
         recovery_s=killed[0],
         recovered_right=killed[1],
     )
@@ -191,10 +205,9 @@ def _move(
     folder: Path,
     key: Path,
     wanted: Sequence[Sequence[int]],
-    target: dict[str, list[Any]],
     say: Say,
-) -> tuple[int, int, float]:
-    """Watch the servers take their planned places under traffic: requests, failures, dark time."""
+) -> Moved:
+    """Publish under traffic and watch the servers take their places."""
     stop = folder / "stop"
     stop.unlink(missing_ok=True)
     traffic = {
@@ -210,6 +223,9 @@ def _move(
         ClientProcess(swarm=swarm, name="watch", job=watch) as watcher,
         ClientProcess(swarm=swarm, name="traffic", job=traffic) as client,
     ):
+        client.wait_for(lambda events: len(answers(events)) >= 1, limit_s=90)
+        watcher.wait_for(lambda events: any(e["event"] == "spans" for e in events), limit_s=60)
+        target, predicted_s = _publish(swarm, folder, key)
         say("plan published; servers re-place themselves under traffic")
         watcher.wait_for(lambda events: _arrived(events, target), limit_s=120)
         served = len(answers(client.events()))
@@ -222,7 +238,9 @@ def _move(
         for e in done.values()
         if e["event"] == "failed" or e["tokens"] != wanted[int(e["id"].split("/")[0])]
     ]
-    return len(done), len(wrong), sum(_dark(events))
+    return Moved(
+        requests=len(done), failed=len(wrong), dark_s=sum(_dark(events)), predicted_s=predicted_s
+    )
 
 
 def _arrived(events: Sequence[Event], target: dict[str, list[Any]]) -> bool:

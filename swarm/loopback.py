@@ -42,7 +42,7 @@ class ServerSpec:
     blocks: tuple[int, int] | int
     rtt_s: float = 0.0
     cache_tokens: int = 4096
-    inference_rps: float = 300.0
+    inference_rps: float = 2000.0
     forward_rps: float = 3000.0
     network_rps: float = 5000.0
     planned: tuple[str, ...] | None = None

@@ -31,7 +31,7 @@ def test_a_live_swarm_is_read_into_a_scenario(three_servers: LoopbackSwarm, tmp_
     spans = {s.id: (s.pinned.start, s.pinned.end) for s in problem.servers if s.pinned}
     wanted = {"A": (0, 4), "B": (3, 8), "C": (4, 8)}
     assert spans == {three_servers.peers[name]: span for name, span in wanted.items()}
-    assert problem.servers[0].inference_rps == pytest.approx(300.0)
+    assert problem.servers[0].inference_rps == pytest.approx(2_000.0)
     assert 0 < problem.network.client_rtt_s.max() < 0.5
 
 
