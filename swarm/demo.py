@@ -114,9 +114,8 @@ def run_demo(
         )
         routing = {"public_key": f"{key}.pub", "refresh_s": 2.0}
         planned = measure(swarm, "planned", routing, wanted)
-        say(
-            f"swarmplan's way: {_speed(planned)}, predicted {moved.predicted_s * 1e3:.0f} ms per token"
-        )
+        promise = f"predicted {moved.predicted_s * 1e3:.0f} ms per token"
+        say(f"swarmplan's way: {_speed(planned)}, {promise}")
         killed = _kill(swarm, routing, wanted[0], say) if kill else (None, None)
     return DemoResult(
         order=tuple(order),
