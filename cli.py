@@ -18,6 +18,7 @@ COMMANDS = {
     "verify": "Re-check a plan, also one edited by hand, without a solver.",
     "explain": "Show where the time of a route goes, and why not the alternatives.",
     "whatif": "Show what happens if servers join, leave or fail, if load or network change.",
+    "size": "Find the smallest or cheapest set of servers that meets a target.",
     "sweep": "Run many configurations: lists, variants, seeds; resumable, also on a cluster.",
     "length": "Train, judge and use predictors of the output length.",
     "calibrate": "Fit a device profile to measured block times.",

@@ -1,0 +1,107 @@
+"""``swarmplan size``: how many servers, which and where, for a target."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from .. import render
+from .shared import (
+    ADMISSIONS,
+    FILE,
+    common_options,
+    handle_errors,
+    load,
+    scenario_argument,
+)
+
+if TYPE_CHECKING:
+    from ..simulator.engine import Admission
+    from ..whatif.size import Minimise
+
+
+@click.command()
+@scenario_argument
+@click.option("--catalogue", type=FILE, required=True, help="What can be had, and its price.")
+@click.option(
+    "--target",
+    "wanted",
+    multiple=True,
+    required=True,
+    metavar="FIGURE=LIMIT",
+    help="[p95_]response_s, [p95_]ttft_s, [p95_]tpot_s or wait_s at most, tokens_per_s or "
+    "requests_per_s at least (repeat).",
+)
+@click.option(
+    "--minimise",
+    type=click.Choice(["count", "price"]),
+    default="count",
+    show_default=True,
+)
+@click.option("--scratch", is_flag=True, help="Leave out the scenario's own servers.")
+@click.option("--method", default="cg-bp", show_default=True, help="Placement method.")
+@click.option("--router", help="Router in place of the method's own.")
+@click.option("--seeds", type=click.IntRange(1), default=2, show_default=True)
+@click.option(
+    "--most", type=click.IntRange(1), default=80, show_default=True, help="Sets to simulate."
+)
+@click.option(
+    "--requests", type=click.IntRange(1), help="Requests to simulate [scenario's own number]."
+)
+@click.option("--admission", type=click.Choice(ADMISSIONS), default="retry", show_default=True)
+@click.option("-o", "--output", type=FILE, help="Write the scenario with the set that was found.")
+@common_options
+@handle_errors
+def command(
+    scenario: Path,
+    catalogue: Path,
+    wanted: tuple[str, ...],
+    minimise: Minimise,
+    scratch: bool,
+    method: str,
+    router: str | None,
+    seeds: int,
+    most: int,
+    requests: int | None,
+    admission: Admission,
+    output: Path | None,
+    seed: int,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Find the smallest or cheapest set from a catalogue that meets targets in simulation.
+
+    The scenario's own servers are there already and cost nothing. A lower bound says below what
+    number or price no plan at all can meet the targets. Exit code 3 when it proves that nothing
+    fits, 4 when nothing was found.
+    """
+    from ..scenarios.generate import write_document
+    from ..whatif import tables
+    from ..whatif.catalogue import load_market
+    from ..whatif.outcome import Study
+    from ..whatif.size import size
+    from ..whatif.target import parse_target
+
+    market = load_market(load(scenario), catalogue, scratch=scratch)
+    study = Study(
+        method=method,
+        router=router,
+        seeds=tuple(range(seed, seed + seeds)),
+        requests=requests,
+        admission=admission,
+    )
+    targets = [parse_target(text) for text in wanted]
+    with render.progress("simulating sets", quiet=quiet) as report:
+        found = size(market, targets, study, minimise=minimise, most=most, on_progress=report)
+    if as_json:
+        render.print_json(tables.sizing_document(market, found))
+    else:
+        tables.print_sizing(market, found)
+    if found.best is None:
+        sys.exit(3 if found.proven else 4)
+    if output is not None:
+        write_document(output, market.document(found.best.counts))
+        render.note(f"wrote {output}")
