@@ -1,0 +1,159 @@
+"""What policies know of output lengths, and what becomes of reservations that are too small."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from swarmplan.core.errors import ScenarioError
+from swarmplan.core.problem import Problem
+from swarmplan.core.workload import Lengths, LengthUse, Request
+from swarmplan.placement.cg_bp import place_blocks
+from swarmplan.routing.ws_rr import WsRr
+from swarmplan.scenarios import schema
+from swarmplan.scenarios.lengths import crossed, known_of, predicted_by_class, provided
+from swarmplan.scenarios.workload import _lengths, draw_requests
+from swarmplan.simulator.engine import simulate
+
+MODES = ("oracle", "predictor", "model-constant", "maximum")
+
+
+def known(problem: Problem, **use: object) -> Problem:
+    """The problem with lengths that a classifier predicts, under one mode."""
+    rng = np.random.default_rng(0)
+    label = rng.integers(0, 3, 400)
+    tokens = np.exp(3.0 + label + 0.4 * rng.normal(size=400)).astype(np.int64) + 1
+    values = Lengths(
+        values=tuple(tokens.tolist()), predicted=predicted_by_class(tokens, [*map(str, label)])
+    )
+    load = problem.workload
+    classes = tuple(replace(c, output_tokens=values) for c in load.classes)
+    lengths = LengthUse(**use)  # type: ignore[arg-type]
+    return replace(problem, workload=replace(load, classes=classes, lengths=lengths))
+
+
+def test_the_mode_changes_what_is_known_and_nothing_else(tiny: Problem) -> None:
+    drawn = {m: draw_requests(known(tiny, mode=m), 3, num_requests=200) for m in MODES}
+    for mode in MODES:
+        for one, other in zip(drawn[mode], drawn["oracle"], strict=True):
+            for field in ("id", "client", "arrival_s", "prompt_tokens", "output_tokens"):
+                assert getattr(one, field) == getattr(other, field)
+    longest = max(known(tiny).workload.classes[0].output_tokens.values)
+    assert {r.reserved_tokens - r.prompt_tokens for r in drawn["maximum"]} == {longest}
+    assert len({r.reserved_tokens - r.prompt_tokens for r in drawn["model-constant"]}) == 1
+    mean = {m: np.mean([r.reserved_tokens for r in drawn[m]]) for m in MODES}
+    assert mean["oracle"] < mean["predictor"] < mean["model-constant"] < mean["maximum"]
+    for mode in ("predictor", "model-constant"):
+        over = np.mean([r.output_tokens > r.reserved_tokens - r.prompt_tokens for r in drawn[mode]])
+        assert over < 0.1
+        for r in drawn[mode]:
+            assert r.planned_tokens <= r.reserved_tokens - r.prompt_tokens
+            steps = [r.reserved_tokens, *r.ladder_tokens]
+            assert steps == sorted(set(steps))
+            assert steps[-1] == r.prompt_tokens + longest
+
+
+def test_a_row_is_predicted_by_the_other_half_only() -> None:
+    seen: list[set[int]] = []
+
+    def predict(fit: np.ndarray, use: np.ndarray) -> np.ndarray:
+        assert not set(fit.tolist()) & set(use.tolist())
+        seen.append(set(use.tolist()))
+        return np.zeros((len(use), 8))
+
+    crossed(11, predict)
+    assert seen[0] | seen[1] == set(range(11))
+
+
+def test_a_limit_cuts_answers_and_bounds_every_reservation(tiny: Problem) -> None:
+    for mode in MODES:
+        drawn = draw_requests(known(tiny, mode=mode, limit_tokens=60), 1, num_requests=100)
+        for r in drawn:
+            assert r.output_tokens <= 60
+            assert max([r.reserved_tokens, *r.ladder_tokens]) <= r.prompt_tokens + 60
+
+
+def test_the_predictor_mode_needs_predictions() -> None:
+    request = Request(
+        id=0, client=0, arrival_s=0.0, prompt_tokens=5, output_tokens=9, reserved_tokens=14
+    )
+    knowledge = known_of(Lengths(values=(9, 12)), np.array([0]))
+    with pytest.raises(ScenarioError, match="predicted_class"):
+        provided([request], LengthUse(mode="predictor"), knowledge)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_every_request_ends_and_overflows_are_counted(tiny: Problem, mode: str) -> None:
+    problem = known(tiny, mode=mode, quantile=0.5, limit_tokens=40)
+    requests = draw_requests(problem, 0, num_requests=150, load_factor=3.0)
+    placement = place_blocks(problem, 4)
+    result = simulate(problem, placement, WsRr(problem, placement), requests)
+    assert set(result.status) == {"completed"}
+    short = sum(r.output_tokens > r.reserved_tokens - r.prompt_tokens for r in requests)
+    assert (int((result.overflows > 0).sum()) > 0) == (short > 0)
+    assert int((result.overflows > 0).sum()) <= short
+    if mode in ("oracle", "maximum"):
+        assert not result.overflows.any()
+
+
+def test_an_overflow_grows_by_the_ladder_not_by_the_truth(tiny: Problem) -> None:
+    request = Request(
+        id=0,
+        client=0,
+        arrival_s=0.0,
+        prompt_tokens=4,
+        output_tokens=30,
+        reserved_tokens=14,
+        expected_tokens=8,
+        ladder_tokens=(20, 28, 44),
+    )
+    placement = place_blocks(tiny, 1)
+    result = simulate(tiny, placement, WsRr(tiny, placement), [request])
+    plain = replace(request, ladder_tokens=(), reserved_tokens=34, expected_tokens=None)
+    whole = simulate(tiny, placement, WsRr(tiny, placement), [plain])
+    assert result.overflows.tolist() == [3]
+    assert result.finish_s == pytest.approx(whole.finish_s)
+    token = tiny.model.cache_bytes_per_token
+    blocks = max(len(h) for h in result.routes[0].hops) if result.routes[0] else 0
+    assert result.peak_cache_bytes.max() == 44 * token * blocks
+
+
+def test_lengths_and_classes_come_from_a_packed_csv(tmp_path: Path) -> None:
+    rows = "\n".join(f"{10 + i % 3 * 100},{i % 3}" for i in range(90))
+    (tmp_path / "l.csv.gz").write_bytes(gzip.compress(f"tokens,said\n{rows}\n".encode()))
+    given = schema.TokenFile(file="l.csv.gz", column="tokens", predicted_class="said")
+    found = _lengths(given, "x", tmp_path, [])
+    assert found.predicted is not None
+    assert (found.predicted == np.array(found.values)[:, None]).all()
+    with pytest.raises(ScenarioError, match="has the columns"):
+        _lengths(
+            schema.TokenFile(file="l.csv.gz", column="tokens", predicted_class="other"),
+            "x",
+            tmp_path,
+            [],
+        )
+
+
+def test_answers_of_one_model_are_predicted_from_their_prompts(tmp_path: Path) -> None:
+    lines = [
+        {
+            "prompt": f"{'write an essay' if i % 2 else 'say yes'} {i}",
+            "model": m,
+            "output_tokens": t,
+        }
+        for i in range(40)
+        for m, t in (("a", 300 if i % 2 else 3), ("b", 7))
+    ]
+    (tmp_path / "o.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    given = schema.TokenFile(file="o.jsonl", model="a", predictor="shipped")
+    found = _lengths(given, "x", tmp_path, [])
+    assert set(found.values) == {3, 300}
+    assert found.predicted is not None
+    assert found.predicted.shape == (40, 8)
+    with pytest.raises(ScenarioError, match="no model"):
+        _lengths(schema.TokenFile(file="o.jsonl", model="c"), "x", tmp_path, [])
