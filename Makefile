@@ -55,8 +55,8 @@ $(SWARM)/.ready: swarm/constraints.txt setup.cfg
 swarm-env: $(SWARM)/.ready  ## the environment of the live plugin (PETALS, hivemind, torch)
 	$(SWARM)/bin/swarmplan swarm doctor
 
-swarm-test: $(SWARM)/.ready  ## live tests: real PETALS servers on loopback, 15 minutes at most
-	timeout --kill-after=30 900 $(SWARM)/bin/python -m pytest tests/swarm --durations=10
+swarm-test: $(SWARM)/.ready  ## live tests: real PETALS servers on loopback, 11 minutes at most
+	timeout --kill-after=30 660 $(SWARM)/bin/python -m pytest tests/swarm --durations=10
 
 fuzz: $(VENV)/.dev  ## 20,000 mutated scenarios, plans and referenced files
 	$(BIN)/python benchmarks/fuzz_scenarios.py --count 20000

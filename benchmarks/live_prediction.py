@@ -5,7 +5,7 @@ time along given chains. Overhead per hop and time per block are fitted on one-h
 then predict chains of two to four hops, each of which stands for the placement in which its
 servers host just those blocks. Needs the environment of ``make swarm-env``:
 
-    .swarm-env/bin/python benchmarks/live_prediction.py [--hidden 64] [--steps 40]
+    .swarm-env/bin/python benchmarks/live_prediction.py [--push]
 """
 
 from __future__ import annotations
@@ -51,12 +51,14 @@ def main() -> None:
     parser.add_argument("--hidden", type=int, default=64)
     parser.add_argument("--steps", type=int, default=40)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--push", action="store_true", help="servers with the push remedy")
     options = parser.parse_args()
     chains: list[Chain] = [*([one] for one in ONE_HOP), *CHAINS]
     with tempfile.TemporaryDirectory(prefix="swarmplan-live-") as folder:
         steps = measured(Path(folder), chains, options)
     for label, pick in (("minimum", np.min), ("median", np.median)):
-        report(label, chains, np.array([float(pick(s)) for s in steps]) * 1e3)
+        times_ms = np.array([float(pick(s)) for s in steps]) * 1e3
+        report(label, chains, times_ms, push=options.push)
 
 
 def measured(
@@ -65,10 +67,11 @@ def measured(
     """Seconds of every step after the third, by chain, all rounds together."""
     from swarmplan.swarm.tiny_model import save_tiny_llama
 
+    remedies = ("server-push",) if options.push else ()
     model = save_tiny_llama(folder / "model", blocks=BLOCKS, hidden=options.hidden)
     with LoopbackSwarm(folder=folder / "swarm", model=model, handlers=1) as swarm:
         specs = [
-            ServerSpec(name=name, blocks=(0, BLOCKS), rtt_s=rtt / 1e3)
+            ServerSpec(name=name, blocks=(0, BLOCKS), rtt_s=rtt / 1e3, remedies=remedies)
             for name, rtt in RTT_MS.items()
         ]
         swarm.start_servers(specs)
@@ -95,9 +98,16 @@ def spans(swarm: LoopbackSwarm, chain: Chain) -> list[tuple[str, int, int]]:
     return found
 
 
-def report(label: str, chains: Sequence[Chain], times_ms: np.ndarray) -> None:
+def network_ms(chain: Chain, *, push: bool) -> float:
+    """Emulated delay of one step. Who pushes to a server passes its delay one way, as who calls
+    it; the last answer goes to the client."""
+    trips = [RTT_MS[name] for name, _ in chain]
+    return sum(trips) / 2 + trips[-1] / 2 if push else sum(trips)
+
+
+def report(label: str, chains: Sequence[Chain], times_ms: np.ndarray, *, push: bool) -> None:
     """Fit on one hop, predict the rest, print the table."""
-    rtt = np.array([sum(RTT_MS[name] for name, _ in chain) for chain in chains])
+    rtt = np.array([network_ms(chain, push=push) for chain in chains])
     hops = np.array([len(chain) for chain in chains])
     blocks = np.array([sum(k for _, k in chain) for chain in chains])
     design = np.stack([hops, blocks], axis=1).astype(float)
@@ -108,7 +118,7 @@ def report(label: str, chains: Sequence[Chain], times_ms: np.ndarray) -> None:
     load = os.getloadavg()[0]
     print(f"# {label} of the steps; load {load:.1f}; o = {fit[0]:.2f} ms/hop,", end=" ")
     print(f"tau = {fit[1]:.3f} ms/block; fit on {one.sum()} one-hop chains")
-    print("chain\tRTTs ms\tpredicted ms\tmeasured ms\terror %")
+    print("chain\tnetwork ms\tpredicted ms\tmeasured ms\terror %")
     for i, chain in enumerate(chains):
         name = " > ".join(f"{s}{k}" for s, k in chain)
         figures = f"{rtt[i]:.0f}\t{predicted[i]:.1f}\t{times_ms[i]:.1f}\t{100 * error[i]:.1f}"
