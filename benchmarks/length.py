@@ -1,0 +1,152 @@
+"""How well output lengths are predicted on AlpacaEval's matrix, and what training and use cost.
+
+Prompts and lengths lie in ../shared/data (805 instructions, 226 models; the model whose answer is
+always the same is dropped). Splits are by prompt: 644 to learn from, 161 to judge on, for all
+models alike. The shipped predictors and the prior that training starts from have seen none of
+these prompts. With ``--no-prior`` nothing but the matrix is used.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import gzip
+import json
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+from swarmplan.perfmodel.length.dataset import Observations, gather
+from swarmplan.perfmodel.length.evaluate import NOTES, Row, evaluate, unseen
+from swarmplan.perfmodel.length.predictor import (
+    default_reader,
+    encoder_available,
+    load,
+    shipped,
+    shipped_line,
+    train,
+)
+
+DATA = Path(__file__).resolve().parents[2] / "shared" / "data" / "lengths"
+CONSTANT_MODEL = "NullModel"
+FIGURES = (
+    ("MAE / constant", "mae_ratio", 3),
+    ("tau", "tau", 3),
+    ("models with tau >= 0.30", "tau_share", 3),
+    ("pairs in order", "pairwise", 3),
+    ("q95 overflow", "overflow_95", 4),
+    ("q95 tokens", "reserved_tokens", 0),
+    ("q95 / constant q95", "reserved_ratio", 3),
+)
+#: Goal: figure, least, most.
+GOALS = (("mae_ratio", 0.0, 0.85), ("tau_share", 0.85, 1.0), ("overflow_95", 0.03, 0.07))
+TIMED = 100
+T = TypeVar("T")
+
+
+def alpaca_eval() -> Observations:
+    """Every (instruction, model, word pieces of the answer) of the matrix."""
+    with gzip.open(DATA / "alpaca_eval_prompts.json.gz", "rt", encoding="utf-8") as file:
+        prompts: list[str] = json.load(file)
+    return gather(_cells(prompts))
+
+
+def _cells(prompts: list[str]) -> Iterator[tuple[str, str, int]]:
+    with gzip.open(DATA / "alpaca_eval_lengths.csv.gz", "rt", encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            prompt = prompts[int(row.pop("prompt_index"))]
+            for model, tokens in row.items():
+                if tokens and model != CONSTANT_MODEL:
+                    yield prompt, model, int(tokens)
+
+
+def main() -> None:
+    """Print the table, the verdict on the goals, or the times."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--splits", type=int, default=5)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--no-prior", action="store_true")
+    parser.add_argument("--no-encoder", action="store_true")
+    parser.add_argument("--times", action="store_true", help="measure times instead")
+    chosen = parser.parse_args()
+    if chosen.times:
+        times()
+        return
+    reader = None if chosen.no_encoder or not encoder_available() else default_reader()
+    known = shipped(reader)
+    given = unseen(alpaca_eval(), known)
+    begin = time.perf_counter()
+    rows = evaluate(
+        given,
+        reader=reader,
+        shipped=None if chosen.no_prior else known,
+        priors=(None, None)
+        if chosen.no_prior
+        else (shipped_line("lexical"), shipped_line("las", reader)),
+        splits=chosen.splits,
+        seed=chosen.seed,
+    )
+    print(
+        f"{len(given.prompts)} prompts, {len(given.models)} models, {len(given)} answers; "
+        f"{chosen.splits} splits by prompt, seed {chosen.seed}, "
+        f"{'no prior' if chosen.no_prior else 'shipped prior'}; "
+        f"mean ± standard deviation over splits; {time.perf_counter() - begin:.0f} s"
+    )
+    table(rows)
+
+
+def table(rows: tuple[Row, ...]) -> None:
+    """One line per method, and whether it meets the goals."""
+    print("| method | " + " | ".join(name for name, _, _ in FIGURES) + " | goals met |")
+    print("|---" * (len(FIGURES) + 2) + "|")
+    for row in rows:
+        cells = [f"{row.mean(f):.{d}f} ± {row.spread(f):.{d}f}" for _, f, d in FIGURES]
+        met = sum(low <= row.mean(figure) <= high for figure, low, high in GOALS)
+        print(f"| {row.method} | " + " | ".join(cells) + f" | {met} of {len(GOALS)} |")
+    for row in rows:
+        print(f"* {row.method}: {NOTES[row.method]}")
+
+
+def times() -> None:
+    """Training with embedding from nothing, one prediction, a batch of 256; one torch thread."""
+    given = alpaca_eval()
+    prompts = list(given.prompts)
+    model = given.models[0]
+    kinds = ("lexical", "minilm", "las") if encoder_available() else ("lexical",)
+    print("| kind | load s | train s | one ms (median) | one ms (p95) | one ms (longest) | 256 s |")
+    print("|---" * 7 + "|")
+    for kind in kinds:
+        reader, loading = None, 0.0
+        if kind != "lexical":
+            import torch
+
+            torch.set_num_threads(1)
+            reader, loading = _timed(default_reader)
+        fitted, training = _timed(lambda k=kind, r=reader: train(given, k, reader=r))
+        said = fitted.predictor
+        said(prompts[:3], [model] * 3)
+        ones = [_timed(lambda p=p, s=said: s([p], [model]))[1] * 1e3 for p in prompts[:TIMED]]
+        longest = max(prompts, key=len) * 8
+        long = statistics.median(
+            _timed(lambda s=said, p=longest: s([p], [model]))[1] * 1e3 for _ in range(20)
+        )
+        batch = _timed(lambda s=said: s(prompts[-256:], [model] * 256))[1]
+        p95 = sorted(ones)[int(0.95 * len(ones))]
+        print(
+            f"| {kind} | {loading:.1f} | {training:.1f} | {statistics.median(ones):.1f} | "
+            f"{p95:.1f} | {long:.1f} | {batch:.2f} |",
+            flush=True,
+        )
+    print(f"one = one prompt of AlpacaEval, {TIMED} of them; longest = {len(longest)} characters")
+    print(f"shipped: loaded in {_timed(load)[1]:.2f} s")
+
+
+def _timed(work: Callable[[], T]) -> tuple[T, float]:
+    begin = time.perf_counter()
+    return work(), time.perf_counter() - begin
+
+
+if __name__ == "__main__":
+    main()
