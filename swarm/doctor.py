@@ -11,7 +11,7 @@ from typing import Literal
 
 from ..core.errors import SwarmplanError
 from .compat import REMEDIES, Remedy
-from .needs import HOW, missing_packages
+from .needs import HOW, missing_packages, quiet_imports
 
 Verdict = Literal["ok", "remedied", "optional", "differs", "missing", "broken"]
 #: Packages whose version matters; the rest of the constraints file follows from them.
@@ -46,6 +46,7 @@ def examine() -> tuple[Finding, ...]:
     found = [_python(), *sorted(packages, key=lambda f: f.what)]
     if missing_packages():
         return tuple(found)
+    quiet_imports()
     return (*found, *(_remedy(r) for r in REMEDIES))
 
 

@@ -7,9 +7,10 @@ a process of its own. Every event is one JSON line on standard output:
 The job: ``initial_peers``, ``prefix``, ``model``; ``config`` (keywords of PETALS' ClientConfig);
 ``routing`` = ``petals``, ``fixed`` or a table with the arguments of ``client.plan_requests``;
 ``requests``: each with ``id``, ``prompt``, ``new_tokens``, perhaps ``route`` and ``generate``;
-``threads``; a request with ``steps`` in place of a prompt runs random hidden states; ``until``: a
-file at whose appearance the requests stop being repeated. A job with ``observe_s`` makes no
-requests: it tells every so many seconds who announces what (``spans``).
+``threads``; a request with ``steps`` in place of a prompt runs random hidden states; one with
+``routing`` = ``petals`` is routed by PETALS whatever the job says; ``until``: a file at whose
+appearance the requests stop being repeated. A job with ``observe_s`` makes no requests: it tells
+every so many seconds who announces what (``spans``).
 """
 
 from __future__ import annotations
@@ -228,6 +229,9 @@ def _chains(session: Any) -> list[Any]:
 
 def _session(model: Any, job: dict[str, Any], request: dict[str, Any]) -> Any:
     length = len(request["prompt"]) + request["new_tokens"]
+    if request.get("routing") == "petals":
+        blocks = model.transformer.h
+        return type(blocks).inference_session(blocks, max_length=length)
     if job["routing"] != "fixed":
         return model.inference_session(max_length=length)
     from petals.client.inference_session import InferenceSession

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import warnings
 
 from ..core.errors import MissingExtraError
 from .compat import Applied, apply_remedies
@@ -30,6 +31,11 @@ def missing_packages() -> list[str]:
     return [name for name in _PACKAGES if importlib.util.find_spec(name) is None]
 
 
+def quiet_imports() -> None:
+    """transformers 4.34 warns at import of names that torch renamed; no user can act on it."""
+    warnings.filterwarnings("ignore", message=r".*_register_pytree_node")
+
+
 def prepare(side: Side) -> tuple[Applied, ...]:
     """Check that PETALS is installed and mend it for this process.
 
@@ -41,4 +47,5 @@ def prepare(side: Side) -> tuple[Applied, ...]:
     missing = missing_packages()
     if missing:
         raise MissingPetalsError(missing)
+    quiet_imports()
     return apply_remedies(side)
