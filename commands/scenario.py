@@ -67,7 +67,7 @@ def schema(plan_schema: bool) -> None:
 @click.argument("output", type=FILE)
 @click.option(
     "--kind",
-    type=click.Choice(["geographic", "reference", "topology"]),
+    type=click.Choice(["geographic", "reference", "topology", "data-centres", "volunteers"]),
     default="geographic",
     show_default=True,
 )

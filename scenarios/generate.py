@@ -8,11 +8,15 @@ from typing import Any, Literal
 
 import numpy as np
 
+from . import samples
 from .files import write_text
 from .schema import SCENARIO_FORMAT
 from .topologies import load_topology
 
-Kind = Literal["geographic", "reference", "topology"]
+Kind = Literal["geographic", "reference", "topology", "data-centres", "volunteers"]
+REQUESTS = 400
+#: Requests per second and server; volunteers are slow and come and go, so they get fewer.
+LOAD = {"volunteers": 0.004}
 #: Device types of the mixed swarm: memory GB, decode ms per block, share.
 MIXED = (
     (9.1, 16.25, 0.3),
@@ -47,7 +51,8 @@ def generate(
     ----------
     kind : ``geographic`` scatters five kinds of servers around twelve cities; ``reference`` is
         the clustered setting of arXiv 2512.21884 (one fifth fast but far servers); ``topology``
-        draws nodes of a graph, one fifth A100, the rest MIG slices.
+        draws nodes of a graph, one fifth A100, the rest MIG slices; ``data-centres`` deals rented
+        servers to thirty cities; ``volunteers`` are home machines that come and go.
     """
     rng = np.random.default_rng(seed)
     name = f"{kind}-{servers}-{seed}"
@@ -56,15 +61,23 @@ def generate(
         "name": name,
         "model": {"name": "BLOOM-176B"},
     }
-    make = {"geographic": _geographic, "reference": _reference, "topology": _topology}[kind]
-    base.update(make(rng, servers, clients, topology))
+    rate = round(LOAD.get(kind, 0.03) * servers / clients, 6)
+    if kind == "data-centres":
+        base["description"] = f"{servers} rented servers in data centres of thirty cities"
+        base.update(samples.data_centres(rng, servers, clients))
+    elif kind == "volunteers":
+        base["description"] = f"{servers} machines at home that come and go"
+        base.update(samples.volunteers(rng, servers, clients, REQUESTS / (rate * clients)))
+    else:
+        make = {"geographic": _geographic, "reference": _reference, "topology": _topology}[kind]
+        base.update(make(rng, servers, clients, topology))
     names = [c["id"] for c in base["clients"]]
     base["workload"] = {
-        "requests": 400,
+        "requests": REQUESTS,
         "streams": [
             {
                 "client": c,
-                "rate_per_s": round(0.03 * servers / len(names), 6),
+                "rate_per_s": rate,
                 "prompt_tokens": 20,
                 "output_tokens": 128,
             }

@@ -1,0 +1,58 @@
+"""Every shipped scenario runs, reduced, and gives what was recorded."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from swarmplan import api
+from swarmplan.scenarios.generate import generate, to_toml
+from swarmplan.scenarios.load import load_scenario
+from swarmplan.simulator.metrics import summarise
+
+FOLDER = Path(__file__).resolve().parents[2] / "scenarios"
+#: Written by ``python benchmarks/recorded.py``.
+RECORDED = json.loads((Path(__file__).parent / "recorded.json").read_text())
+#: Sums may be rounded differently by another numpy; decisions are the same.
+TOLERANCE = 1e-6
+
+
+def test_every_shipped_scenario_has_recorded_figures() -> None:
+    assert {r["scenario"] for r in RECORDED} == {p.stem for p in FOLDER.glob("*.toml")}
+
+
+@pytest.mark.parametrize("record", RECORDED, ids=lambda r: f"{r['scenario']}-{r['method']}")
+def test_a_shipped_scenario_gives_the_recorded_figures(record: dict[str, Any]) -> None:
+    scenario = load_scenario(FOLDER / f"{record['scenario']}.toml")
+    found = summarise(
+        api.simulate(scenario, method=record["method"], num_requests=record["requests"], seed=0)
+    )
+    figures = {
+        "completed": found.completed,
+        "hops": found.mean_hops,
+        "response_s": found.response_s.mean,
+        "p95_response_s": found.response_s.p95,
+        "ttft_s": found.ttft_s.mean,
+        "wait_s": found.wait_s.mean,
+    }
+    assert figures == pytest.approx(record["figures"], rel=TOLERANCE)
+
+
+@pytest.mark.parametrize(
+    ("name", "servers", "clients"), [("volunteers", 26, 3), ("data-centres", 1000, 8)]
+)
+def test_generated_files_are_what_the_command_writes(name: Any, servers: int, clients: int) -> None:
+    document = generate(name, servers=servers, clients=clients, seed=1)
+    content = (FOLDER / f"{name}.toml").read_text()
+    assert content == to_toml(document)
+    assert len(content) < 20_000
+
+
+def test_volunteers_come_and_go_and_some_are_relayed() -> None:
+    scenario = load_scenario(FOLDER / "volunteers.toml")
+    assert {up for _, _, up in scenario.events} == {True, False}
+    assert any(s.relayed for s in scenario.problem.servers)
+    assert scenario.problem.network.client_bandwidth_bytes_per_s is not None
