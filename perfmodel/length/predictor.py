@@ -140,12 +140,12 @@ def las_view(table: FloatArray, width: int, prior: Line | None) -> FloatArray:
 
 
 def fingerprints(prompts: Sequence[str]) -> IntArray:
-    """Short hashes of normalised prompts, sorted: to find out whether a prompt was seen."""
+    """(N,) short hashes of normalised prompts: to find out whether a prompt was seen."""
     found = [
-        int.from_bytes(hashlib.blake2b(normalised(p).encode(), digest_size=6).digest(), "little")
-        for p in prompts
+        int.from_bytes(hashlib.blake2b(text, digest_size=6).digest(), "little")
+        for text in (normalised(p).encode("utf-8", "surrogatepass") for p in prompts)
     ]
-    return np.unique(np.array(found, dtype=np.int64))
+    return np.array(found, dtype=np.int64)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -212,7 +212,7 @@ def train(
         reader=reader,
         prior=prior if kind == "las" else None,
         reader_identity="" if reader is None else reader.identity,
-        seen=fingerprints(given.prompts),
+        seen=np.unique(fingerprints(given.prompts)),
         card={
             **(card or {}),
             "prompts": len(given.prompts),

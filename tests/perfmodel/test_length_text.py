@@ -19,7 +19,6 @@ from swarmplan.perfmodel.length.dataset import (
     Observations,
     gather,
     grouped_splits,
-    read_observations,
     sampled,
 )
 from swarmplan.perfmodel.length.distribution import LEVELS, LengthQuantiles, safe_quantiles
@@ -27,6 +26,7 @@ from swarmplan.perfmodel.length.evaluate import evaluate, unseen
 from swarmplan.perfmodel.length.features import HASHED, LEXICAL, hashed, lexical, normalised
 from swarmplan.perfmodel.length.metrics import kendall, score
 from swarmplan.perfmodel.length.predictor import load, save, shipped, shipped_line, train
+from swarmplan.perfmodel.length.reading import read_observations
 from swarmplan.perfmodel.length.ridge import fit_ridge, fit_scaling
 from swarmplan.perfmodel.length.store import read_arrays, write_arrays
 from swarmplan.perfmodel.length.universal import adapt, fit_maps, verbosity
