@@ -16,6 +16,10 @@ from .shared import FILE, handle_errors, load
 _SUBCOMMANDS: dict[str, tuple[str, str]] = {}
 
 
+#: Exit codes of a watch of so many rounds, by how the last one ended.
+_ENDINGS = {"unreachable": 5, "failed": 4}
+
+
 class _SwarmGroup(click.Group):
     """A group whose larger subcommands live in modules of their own."""
 
@@ -46,8 +50,10 @@ def command() -> None:
 def doctor(as_json: bool) -> None:
     """Say what is installed for the live side, what is wrong, and how to mend it."""
     from ..swarm.doctor import examine, is_usable
+    from ..swarm.needs import HOW
 
     findings = examine()
+    missing = [f.what for f in findings if f.verdict == "missing"]
     rows = [(f.what, f.found, f.verdict, f.advice) for f in findings]
     columns = ("what", "found", "verdict", "advice")
     if as_json:
@@ -55,6 +61,9 @@ def doctor(as_json: bool) -> None:
         render.print_json({"usable": is_usable(findings), "findings": found})
     else:
         render.print_table("live side", columns, rows)
+    if missing:
+        render.note(f"missing: {', '.join(missing)}")
+        render.note(HOW)
     sys.exit(0 if is_usable(findings) else 6)
 
 
@@ -300,7 +309,8 @@ def watch_command(
     if metrics_port is not None:
         serve_metrics(metrics, metrics_port)
     for number in itertools.count(1):
-        render.note(f"read {number}: {watch.turn()}")
+        action = watch.turn()
+        render.note(f"read {number}: {action}" + (f" ({watch.reason})" if watch.reason else ""))
         if number == rounds:
-            return
+            sys.exit(_ENDINGS.get(action, 0))
         time.sleep(every)

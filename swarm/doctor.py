@@ -75,7 +75,7 @@ def _package(name: str, wanted: str) -> Finding:
     try:
         found = importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
-        return Finding(what=name, found="-", verdict="missing", advice=HOW)
+        return Finding(what=name, found="-", verdict="missing", advice="make swarm-env")
     if found.split("+")[0] == wanted:
         return Finding(what=name, found=found, verdict="ok")
     advice = f"tested with {wanted}: pip install -c swarm/constraints.txt {name}=={wanted}"

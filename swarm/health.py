@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import http.client
 import json
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
@@ -16,6 +18,7 @@ from .announce import Announcement, Warnings, merge, read_entry
 LIMIT_BYTES = 32 * 2**20
 LIMIT_S = 20.0
 MOST_SERVERS = 10_000
+_PART_BYTES = 1 << 16
 
 
 def read_state(source: str) -> Any:
@@ -37,15 +40,23 @@ def read_state(source: str) -> Any:
 
 
 def _fetched(address: str) -> bytes:
-    request = urllib.request.Request(address, headers={"Accept": "application/json"})
+    """What an address answers, within limits of size and of time in all."""
+    content = bytearray()
+    until = time.monotonic() + LIMIT_S
     try:
+        request = urllib.request.Request(address, headers={"Accept": "application/json"})
         with urllib.request.urlopen(request, timeout=LIMIT_S) as answer:
-            content: bytes = answer.read(LIMIT_BYTES + 1)
-    except (OSError, ValueError, urllib.error.URLError) as error:
-        raise SwarmUnreachableError(f"{address} does not answer: {error}") from error
+            # read1 returns what is there, so that a monitor that drips does not outlast the limit.
+            while len(content) <= LIMIT_BYTES and (part := answer.read1(_PART_BYTES)):
+                content += part
+                if time.monotonic() > until:
+                    raise TimeoutError(f"the answer took more than {LIMIT_S:.0f} s")
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        reason = error.reason if isinstance(error, urllib.error.URLError) else error
+        raise SwarmUnreachableError(f"{address} does not answer: {reason}") from error
     if len(content) > LIMIT_BYTES:
         raise ScenarioError.single("", f"is larger than {LIMIT_BYTES >> 20} MiB", source=address)
-    return content
+    return bytes(content)
 
 
 def announcements_of(

@@ -50,9 +50,7 @@ def inspect_swarm(wanted: Wanted) -> tuple[dict[str, Any], Notes]:
     ScenarioError, SwarmUnreachableError, MissingExtraError
         For a wrong option, a silent swarm, or when the DHT is to be read without hivemind.
     """
-    if bool(wanted.initial_peers) == bool(wanted.health):
-        raise ScenarioError.single("--initial-peers", "give either this or --health")
-    figures = model_figures(wanted.model, wanted.prefix)
+    figures = checked_options(wanted)
     warnings = Warnings()
     if wanted.health:
         names = [wanted.prefix] if wanted.prefix else [wanted.model, figures.name]
@@ -60,8 +58,26 @@ def inspect_swarm(wanted: Wanted) -> tuple[dict[str, Any], Notes]:
         place = ClientPlace(name=wanted.client)
     else:
         entries, place = _from_dht(wanted, figures, warnings)
-    document, estimated = scenario_document(figures, entries, [place], assumptions(wanted))
+    assume = assumptions(wanted)
+    known = {name for e in entries for name in (e.peer, e.public_name)}
+    for name in sorted(set(assume.memory_bytes) - known):
+        warnings.add(name, "is no server that was read; its --memory-gb is not used")
+    document, estimated = scenario_document(figures, entries, [place], assume)
     return checked(document), Notes(warnings=warnings.lines(), estimated=estimated)
+
+
+def checked_options(wanted: Wanted) -> ModelFigures:
+    """What can be said of the options before anybody is asked; the model's figures.
+
+    Raises
+    ------
+    ScenarioError
+        For an unknown model, no source or two, or a memory that is none.
+    """
+    if bool(wanted.initial_peers) == bool(wanted.health):
+        raise ScenarioError.single("--initial-peers", "give either this or --health")
+    _memory(wanted.memory_gb)
+    return model_figures(wanted.model, wanted.prefix)
 
 
 def assumptions(wanted: Wanted) -> Assumptions:

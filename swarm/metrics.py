@@ -6,6 +6,8 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Literal
 
+from ..core.errors import ScenarioError
+
 Kind = Literal["counter", "gauge"]
 
 #: Name -> (kind, help).
@@ -52,7 +54,13 @@ class Metrics:
 
 
 def serve_metrics(metrics: Metrics, port: int, host: str = "127.0.0.1") -> ThreadingHTTPServer:
-    """Answer ``GET /metrics`` in a thread; ``shutdown()`` ends it. Port 0 takes a free one."""
+    """Answer ``GET /metrics`` in a thread; ``shutdown()`` ends it. Port 0 takes a free one.
+
+    Raises
+    ------
+    ScenarioError
+        If the port cannot be used.
+    """
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -67,6 +75,10 @@ def serve_metrics(metrics: Metrics, port: int, host: str = "127.0.0.1") -> Threa
         def log_message(self, format: str, *args: object) -> None:
             return None
 
-    server = ThreadingHTTPServer((host, port), Handler)
+    try:
+        server = ThreadingHTTPServer((host, port), Handler)
+    except OSError as error:
+        message = f"port {port} cannot be used: {error.strerror}"
+        raise ScenarioError.single("--metrics-port", message) from error
     threading.Thread(target=server.serve_forever, daemon=True, name="metrics").start()
     return server

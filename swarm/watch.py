@@ -13,8 +13,15 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+import msgspec
+
 from ..api import plan
-from ..core.errors import HeuristicFailedError, InfeasibleError, SwarmplanError
+from ..core.errors import (
+    HeuristicFailedError,
+    InfeasibleError,
+    ScenarioError,
+    SwarmplanError,
+)
 from ..core.plan import Placement, Plan
 from ..core.problem import Problem
 from ..methods.draft import Settings
@@ -75,7 +82,12 @@ class Watch:
         self._read = read
         self._publish = publish
         self._metrics = metrics
-        options.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            options.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise _unwritable(options.folder, error) from error
+        #: Why the last turn ended as it did.
+        self.reason = ""
         self.state = _restored(options.folder / "state.json")
         metrics.set("swarmplan_plan_version", self.state.version)
 
@@ -170,9 +182,14 @@ class Watch:
 
     def _note(self, now: float, action: Action, **facts: Any) -> Action:
         """A line in the journal, then the state: after a crash the line may repeat, not be lost."""
+        self.reason = str(facts.get("reason") or "; ".join(facts.get("reasons", ())))
         line = json.dumps({"at_s": round(now, 3), "action": action, **_finite(facts)})
-        with (self._options.folder / "journal.jsonl").open("a", encoding="utf-8") as journal:
-            journal.write(line + "\n")
+        path = self._options.folder / "journal.jsonl"
+        try:
+            with path.open("a", encoding="utf-8") as journal:
+                journal.write(line + "\n")
+        except OSError as error:
+            raise _unwritable(path, error) from error
         write_text(self._options.folder / "state.json", json.dumps(asdict(self.state)) + "\n")
         return action
 
@@ -204,6 +221,10 @@ def _restored(path: Path) -> State:
     """The state of the last run; a damaged file is as good as none, for versions come from the
     swarm itself when publishing."""
     try:
-        return State(**json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
+        return msgspec.json.decode(path.read_bytes(), type=State)
+    except (OSError, ValueError, msgspec.MsgspecError):
         return State()
+
+
+def _unwritable(path: Path, error: OSError) -> ScenarioError:
+    return ScenarioError.single("", f"cannot be written: {error.strerror}", source=str(path))

@@ -8,13 +8,20 @@ from pathlib import Path
 from ..core.errors import ScenarioError
 from ..core.plan import Plan
 from ..scenarios.load import Scenario
-from .inspecting import Wanted, inspect_swarm
+from .inspecting import Wanted, checked_options, inspect_swarm
 from .model_figures import model_figures
 from .watch import Publish, Read
 
 
 def reader(wanted: Wanted) -> Read:
-    """Reads the swarm or its monitor anew every time."""
+    """Reads the swarm or its monitor anew every time.
+
+    Raises
+    ------
+    ScenarioError
+        For options with which no read could ever succeed.
+    """
+    checked_options(wanted)
     return partial(inspect_swarm, wanted)
 
 
