@@ -124,11 +124,11 @@ def evaluate_command(
 ) -> None:
     """Train and judge every method on prompts that it has not seen.
 
-    OBSERVATIONS is JSON Lines or CSV of prompt, model and output_tokens. Splits are by prompt
-    text: a prompt is on one side for all models, and equal prompts are one.
+    OBSERVATIONS is JSON Lines or CSV of prompt, model and output_tokens: any data set, any models.
+    Splits are by prompt text: a prompt is on one side for all models, and equal prompts are one.
     """
     from ..perfmodel.length.dataset import sampled
-    from ..perfmodel.length.evaluate import NOTES, evaluate, unseen
+    from ..perfmodel.length.evaluate import DEFAULT, NOTES, PROTOCOL, evaluate, unseen
     from ..perfmodel.length.predictor import shipped, shipped_line
     from ..perfmodel.length.reading import read_observations
 
@@ -149,13 +149,17 @@ def evaluate_command(
             on_progress=report,
         )
     size = {"prompts": len(given.prompts), "models": len(given.models), "observations": len(given)}
+    protocol = PROTOCOL.format(splits=splits, seed=seed)
+    default = DEFAULT[reader is not None]
     if as_json:
         methods = {r.method: {"note": NOTES[r.method], **_figures(r)} for r in rows}
-        render.print_json({**size, "splits": splits, "seed": seed, "methods": methods})
+        about = {**size, "splits": splits, "seed": seed, "protocol": protocol, "default": default}
+        render.print_json({**about, "methods": methods})
         return
     title = ", ".join(f"{n} {what}" for what, n in size.items()) + f", {splits} splits"
     render.print_table(title, ["method", *(n for n, _, _ in FIGURES), "models"], _cells(rows))
     render.print_table("", ["method", "what it is"], [[r.method, NOTES[r.method]] for r in rows])
+    render.note(f"{protocol} `swarmplan length train` makes {default}.")
 
 
 @command.command("predict")

@@ -10,6 +10,9 @@ import numpy as np
 from ...core.problem import FloatArray, IntArray
 from .features import normalised
 
+#: Share of the prompts that is judged on.
+TEST_FRAC = 0.2
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observations:
@@ -94,7 +97,7 @@ def sampled(given: Observations, prompts: int, seed: int) -> Observations:
 
 
 def grouped_splits(
-    prompts: int, splits: int, seed: int, test_frac: float = 0.2
+    prompts: int, splits: int, seed: int, test_frac: float = TEST_FRAC
 ) -> Sequence[tuple[IntArray, IntArray]]:
     """Random (training, test) prompts, ``splits`` times; a prompt is on one side only."""
     size = max(1, round(prompts * test_frac))

@@ -24,6 +24,7 @@ Name = Literal[
     "lexical",
     "ridge-models",
     "universal",
+    "universal-new",
     "las-models",
     "las-universal",
     "las",
@@ -31,16 +32,31 @@ Name = Literal[
 #: What each row of the table is.
 NOTES: dict[Name, str] = {
     "constant": "running quantiles of each model, no prompt",
-    "shipped": "the shipped predictor with 30 finished requests of each model",
+    "shipped": "the shipped predictor, each model's map from 30 of its answers",
     "lexical": "numpy only: lexical figures and hashed words, universal verbosity",
     "ridge-models": "ridge on encoder features, one per model",
     "universal": "ridge on encoder, lexical and hashed features, universal verbosity",
+    "universal-new": "the same trained on the other half of the models: map from 30 answers",
     "las-models": "LAS, quantile head per model (pinball), calibrated",
     "las-universal": "LAS, universal verbosity",
     "las": "LAS and ridge averaged, universal verbosity: kind las of train",
 }
+#: What ``train`` makes with and without an encoder.
+DEFAULT: dict[bool, Name] = {True: "las", False: "lexical"}
 #: Methods that need no encoder.
 PLAIN: tuple[Name, ...] = ("constant", "lexical")
+#: How the figures come about, in words.
+PROTOCOL = (
+    "Prompts are split at random {splits} times (seed {seed}), a fifth to judge on; a prompt "
+    "(equal ones are one) is on one side for all models. Everything is fitted on the others: "
+    "standardising, penalty, network, maps and quantiles, these calibrated on predictions for "
+    "prompts left out. Figures are per model (those with fewer than 5 answers to judge on as one), "
+    "then averaged over models, then over splits."
+)
+NOTHING = (
+    "nothing can be judged: no model has answers of different lengths with a median of at least "
+    "5 tokens, or there are fewer than 5 answers to judge on: give more answers"
+)
 _MEDIAN = LEVELS.index(0.5)
 #: Observations of each model that the shipped predictor is given.
 FEW = 30
@@ -102,9 +118,13 @@ def evaluate(
         With too few prompts to split.
     """
     if len(given.prompts) < 25:
-        raise CalibrationError(f"{len(given.prompts)} distinct prompts are too few: at least 25")
+        raise CalibrationError(
+            f"{len(given.prompts)} distinct prompts are too few to split: give at least 25"
+        )
     table = features(given.prompts, reader)
     names = [n for n in NOTES if n in PLAIN or (reader is not None and n != "shipped")]
+    if len(given.models) == 1:
+        names = [n for n in names if n != "universal-new"]
     if shipped is not None:
         names.insert(1, "shipped")
     found: dict[Name, list[Score]] = {name: [] for name in names}
@@ -119,7 +139,9 @@ def evaluate(
         )
         constant = _constant(part)
         for name, said in _rows(part, constant, reader, shipped, priors):
-            found[name].append(_judge(part, said, constant))
+            found[name].append(score(said, constant, part.test.model, part.test.tokens))
+            if not found[name][-1].answers:
+                raise CalibrationError(NOTHING)
             done += 1
             if on_progress:
                 on_progress(done, len(names) * splits, name)
@@ -137,17 +159,6 @@ def _constant(part: _Split) -> LengthQuantiles:
     return maps.without_text(part.test.model)
 
 
-def _judge(part: _Split, said: LengthQuantiles, constant: LengthQuantiles) -> Score:
-    """The score over models that the training side has seen."""
-    known = np.isin(part.test.model, part.train.model)
-    return score(
-        LengthQuantiles(tokens=said.tokens[known]),
-        LengthQuantiles(tokens=constant.tokens[known]),
-        part.test.model[known],
-        part.test.tokens[known],
-    )
-
-
 def _rows(
     part: _Split,
     constant: LengthQuantiles,
@@ -160,7 +171,11 @@ def _rows(
     encoded = 0 if reader is None else 2 * reader.width
     yield "constant", constant
     if shipped is not None:
-        yield "shipped", _few_shot(part, shipped)
+        first = encoded if shipped.reader is None else 0
+        inner = shipped.verbosity_of(part.train_table[:, first:])
+        outer = shipped.verbosity_of(part.test_table[:, first:])
+        every = np.arange(len(part.train.models))
+        yield "shipped", _few_shot(part, shipped.maps, inner, outer, every)
     few = part.train_table[:, encoded:]
     plain = train(part.train, "lexical", table=few, prior=priors[0]).predictor
     said = plain.verbosity_of(part.test_table[:, encoded:])
@@ -172,6 +187,8 @@ def _rows(
     ridge = train(part.train, "minilm", reader=reader, table=part.train_table, prior=prior)
     said = ridge.predictor.verbosity_of(part.test_table)
     yield "universal", ridge.predictor.maps(said[prompt], model)
+    if len(part.train.models) > 1:
+        yield "universal-new", _new_models(part, reader, prior)
     view = las_view(part.train_table, reader.width, prior)
     other = las_view(part.test_table, reader.width, prior)
     yield "las-models", _las_models(part, reader.width, view, other)
@@ -211,19 +228,36 @@ def _las_models(part: _Split, width: int, view: FloatArray, other: FloatArray) -
     return LengthQuantiles(tokens=np.maximum(np.expm1(logs), 0.0))
 
 
-def _few_shot(part: _Split, shipped: TextPredictor) -> LengthQuantiles:
-    """The shipped predictor, its map adapted to the first few training observations."""
+def _few_shot(
+    part: _Split, maps: Maps, inner: FloatArray, outer: FloatArray, models: IntArray
+) -> LengthQuantiles:
+    """Maps of ``models`` adapted to the first few training observations of each.
+
+    Parameters
+    ----------
+    inner, outer : verbosity of the training and of the test prompts.
+    """
     given, test = part.train, part.test
-    inner = shipped.verbosity(given.prompts)
-    outer = shipped.verbosity(test.prompts)
     rng = np.random.default_rng(part.seed)
-    tables = np.repeat(shipped.maps.tables[-1:], len(given.models), axis=0)
-    for m in range(len(given.models)):
-        own = np.flatnonzero(given.model == m)
-        own = rng.permutation(own)[:FEW]
-        tables[m] = adapt(shipped.maps, inner[given.prompt[own]], given.tokens[own])
-    maps = _with_tables(shipped.maps, given.models, tables)
-    return maps(outer[test.prompt], test.model)
+    tables = np.repeat(maps.tables[-1:], len(given.models), axis=0)
+    for m in models.tolist():
+        own = rng.permutation(np.flatnonzero(given.model == m))[:FEW]
+        tables[m] = adapt(maps, inner[given.prompt[own]], given.tokens[own])
+    return _with_tables(maps, given.models, tables)(outer[test.prompt], test.model)
+
+
+def _new_models(part: _Split, reader: Reader, prior: Line | None) -> LengthQuantiles:
+    """Each half of the models by a predictor trained on the other half alone."""
+    models = np.random.default_rng(part.seed).permutation(len(part.train.models))
+    said = np.zeros((len(part.test), len(LEVELS)))
+    for new in (models[::2], models[1::2]):
+        seen = part.train.of_models(np.setdiff1d(models, new))
+        fitted = train(seen, "minilm", reader=reader, table=part.train_table, prior=prior)
+        outer = fitted.predictor.verbosity_of(part.test_table)
+        rows = np.isin(part.test.model, new)
+        maps = fitted.predictor.maps
+        said[rows] = _few_shot(part, maps, fitted.left_out, outer, new).tokens[rows]
+    return LengthQuantiles(tokens=said)
 
 
 def _with_tables(maps: Maps, models: Sequence[str], tables: FloatArray) -> Maps:

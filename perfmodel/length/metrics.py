@@ -11,9 +11,12 @@ from .distribution import LengthQuantiles
 
 #: Pairs of requests beyond this many are sampled.
 MAX_PAIRED = 2_000
-#: Models with fewer test observations, or a median below this many tokens, are not judged.
+#: Models with fewer test observations are judged together, as one.
 MIN_TEST = 5
+#: Models with a median below this many tokens are not judged.
 MIN_MEDIAN = 5.0
+#: Nor are those whose answers are all of one length: mean error in tokens of the constant.
+LEAST_ERROR = 1e-6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +32,8 @@ class Score:
     overflow_90, overflow_95, overflow_99 : share of requests longer than the quantile.
     reserved_tokens : mean of the 95 % quantile.
     reserved_ratio : that over the constant 95 % quantile.
-    models : judged ones.
+    models : those judged on their own.
+    answers : test observations judged.
     """
 
     mae_ratio: float
@@ -42,6 +46,7 @@ class Score:
     reserved_tokens: float
     reserved_ratio: float
     models: int
+    answers: int
 
 
 def score(
@@ -56,19 +61,22 @@ def score(
     ----------
     constant : what the training observations of each model say without looking at the prompt.
     """
-    rows: list[tuple[float, ...]] = []
     point, base = predicted.at(0.5), constant.at(0.5)
     high = [predicted.at(q) for q in (0.9, 0.95, 0.99)]
     base_high = constant.at(0.95)
     truth = tokens.astype(np.float64)
-    for m in np.unique(model).tolist():
-        own = np.flatnonzero(model == m)
-        reference = float(np.abs(truth[own] - base[own]).mean())
-        if len(own) < MIN_TEST or base[own[0]] < MIN_MEDIAN or reference == 0.0:
+    alone, together = _units(model, base)
+    rows: list[tuple[float, ...]] = []
+    judged = answers = 0
+    for own in [*alone, together]:
+        reference = float(np.abs(truth[own] - base[own]).mean()) if len(own) >= MIN_TEST else 0.0
+        if reference < LEAST_ERROR:
             continue
-        # Within a bin all medians are equal: the mean of the distribution orders no better, so
-        # ties count as ties.
-        tau, pairwise = kendall(point[own], truth[own])
+        judged += own is not together
+        answers += len(own)
+        # Relative to its model's median, so that a group of models is not ordered by its models.
+        # Within a bin all medians are equal and stay ties: the mean orders no better.
+        tau, pairwise = kendall(point[own] / base[own], truth[own] / base[own])
         rows.append(
             (
                 float(np.abs(truth[own] - point[own]).mean()) / reference,
@@ -81,8 +89,18 @@ def score(
             )
         )
     found = np.array(rows).mean(axis=0).tolist() if rows else [float("nan")] * 9
-    names = [n for n in Score.__slots__ if n != "models"]
-    return Score(models=len(rows), **dict(zip(names, found, strict=True)))
+    names = [n for n in Score.__slots__ if n not in ("models", "answers")]
+    return Score(models=judged, answers=answers, **dict(zip(names, found, strict=True)))
+
+
+def _units(model: IntArray, base: FloatArray) -> tuple[list[IntArray], IntArray]:
+    """Test rows of each model that has enough, and those of all the others as one group."""
+    alone: list[IntArray] = []
+    rest = [np.zeros(0, dtype=np.int64)]
+    for m in np.unique(model).tolist():
+        own = np.flatnonzero((model == m) & (base >= MIN_MEDIAN))
+        (alone if len(own) >= MIN_TEST else rest).append(own)
+    return alone, np.concatenate(rest)
 
 
 def kendall(predicted: FloatArray, truth: FloatArray, seed: int = 0) -> tuple[float, float]:

@@ -156,7 +156,7 @@ def _whole(tokens: object) -> int:
 
 def _shown(value: object) -> str:
     try:
-        text = repr(value)
+        text = json.dumps(value, ensure_ascii=False)
     except ValueError:  # An integer of thousands of digits has no text.
         return "a huge number"
     return text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "..."

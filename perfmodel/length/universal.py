@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ...core.problem import FloatArray, IntArray
 from .dataset import Observations
@@ -22,25 +23,71 @@ BINS = 8
 TRUST = 60.0
 #: Observations at which a model's own place and spread count as much as those of its peers.
 TRUST_MODEL = 4.0
+#: Observations from which on a model's own quantiles stand for themselves.
+ENOUGH = 20
+#: Log length beyond which nothing is predicted: ten million tokens.
+LONGEST = float(np.log1p(1e7))
 _MEDIAN = LEVELS.index(0.5)
 
 
 def standardise(given: Observations) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Log lengths per observation relative to their model, and each model's mean and spread.
 
-    Models with fewer than two observations take the mean spread of the others.
+    Both are drawn to the average model's where a model has few observations.
     """
+    mean, spread, _, _ = _places(given)
+    return (given.log_lengths() - mean[given.model]) / spread[given.model], mean, spread
+
+
+def _places(given: Observations) -> tuple[FloatArray, FloatArray, float, float]:
+    """Mean and spread of each model's log lengths, and those of the average model."""
     logs, model = given.log_lengths(), given.model
     size = len(given.models)
-    count = np.bincount(model, minlength=size)
-    mean = np.bincount(model, logs, size) / np.maximum(count, 1)
-    variance = np.bincount(model, (logs - mean[model]) ** 2, size) / np.maximum(count - 1, 1)
-    spread = np.sqrt(variance)
-    usable = (count > 1) & (spread > 1e-6)
-    typical = float(spread[usable].mean()) if usable.any() else 1.0
-    spread = np.where(usable, spread, typical)
-    mean = np.where(count > 0, mean, float(logs.mean()) if len(logs) else 0.0)
-    return (logs - mean[model]) / spread[model], mean, spread
+    count = np.bincount(model, minlength=size).astype(np.float64)
+    total = np.bincount(model, logs, size)
+    own = total / np.maximum(count, 1)
+    squares = np.bincount(model, (logs - own[model]) ** 2, size)
+    usable = (count > 1) & (squares > 1e-9)
+    variance = squares[usable] / (count[usable] - 1)
+    width = float(np.average(np.sqrt(variance), weights=count[usable])) if usable.any() else 1.0
+    typical = float(own[count > 0].mean()) if len(logs) else 0.0
+    mean, spread = _drawn(count, own, squares, typical, width)
+    return mean, spread, typical, width
+
+
+def _drawn(
+    count: FloatArray, mean: FloatArray, squares: FloatArray, typical: float, width: float
+) -> tuple[FloatArray, FloatArray]:
+    """Mean and spread from ``count`` observations, drawn to the average model's.
+
+    Parameters
+    ----------
+    squares : sum of the squared distances from the mean.
+    """
+    weight = count / (count + TRUST_MODEL)
+    usable = (count > 1) & (squares > 1e-9)
+    own = np.sqrt(np.where(usable, squares, 1.0) / np.maximum(count - 1, 1))
+    spread: FloatArray = np.where(usable, weight * own + (1.0 - weight) * width, width)
+    return weight * mean + (1.0 - weight) * typical, spread
+
+
+def _left_out_scores(given: Observations) -> FloatArray:
+    """(N,) standardised log lengths, each by its model's other observations alone.
+
+    So that quantiles of them hold for the next answer of a model, be it seen often or rarely.
+    """
+    _, _, typical, width = _places(given)
+    logs, model = given.log_lengths(), given.model
+    size = len(given.models)
+    count = np.bincount(model, minlength=size)[model].astype(np.float64)
+    whole = np.bincount(model, logs, size)[model] / count
+    squares = np.bincount(model, (logs - whole) ** 2, size)[model]
+    rest = np.maximum(count - 1, 1)
+    mean = whole - (logs - whole) / rest
+    squares = np.maximum(squares - (logs - whole) ** 2 * count / rest, 0.0)
+    mean, spread = _drawn(count - 1, mean, squares, typical, width)
+    scores: FloatArray = (logs - mean) / (spread * _wider(count - 1))
+    return scores
 
 
 def verbosity(given: Observations) -> tuple[FloatArray, FloatArray]:
@@ -116,23 +163,24 @@ def fit_maps(given: Observations, verbosity: FloatArray) -> Maps:
     ----------
     verbosity : (N,) per observation, predicted without that observation's prompt.
     """
-    scores, mean, spread = standardise(given)
+    mean, spread, typical, width = _places(given)
+    scores = _left_out_scores(given)
     bins_wanted = int(np.clip(len(np.unique(verbosity)) // 10, 1, BINS))
     edges = np.unique(np.quantile(verbosity, np.linspace(0, 1, bins_wanted + 1)[1:-1]))
     bins = np.searchsorted(edges, verbosity)
     pooled = np.array([safe_quantiles(scores[bins == b]) for b in range(len(edges) + 1)])
     pooled = _monotone(pooled)
     logs = given.log_lengths()
+    longest = float(logs.max()) if len(logs) else np.inf
     size = len(given.models)
     order = np.argsort(given.model, kind="stable")
     starts = np.searchsorted(given.model[order], np.arange(size + 1))
     tables, constants = [], []
     for m in range(size):
         own = order[starts[m] : starts[m + 1]]
-        peers = mean[m] + spread[m] * pooled
+        peers = np.minimum(mean[m] + spread[m] * _wider(len(own)) * pooled, longest)
         tables.append(_blend(peers, logs[own], bins[own]))
-        constants.append(safe_quantiles(logs[own]) if len(own) else peers.mean(axis=0))
-    typical, width = float(mean.mean()), float(spread.mean())
+        constants.append(_constant(peers.mean(axis=0), logs[own]))
     stranger = typical + np.hypot(width, float(mean.std())) * pooled
     tables.append(stranger)
     constants.append(stranger.mean(axis=0))
@@ -147,6 +195,14 @@ def fit_maps(given: Observations, verbosity: FloatArray) -> Maps:
         constant=np.array(constants),
         count=np.append(np.diff(starts), 0),
     )
+
+
+def _constant(peers: FloatArray, logs: FloatArray) -> FloatArray:
+    """Quantiles whatever the prompt: a model's own, mixed with its peers' where it has few."""
+    if not len(logs):
+        return peers
+    weight = min(1.0, len(logs) / ENOUGH)
+    return weight * safe_quantiles(logs) + (1.0 - weight) * peers
 
 
 def _blend(peers: FloatArray, logs: FloatArray, bins: IntArray) -> FloatArray:
@@ -178,9 +234,13 @@ def adapt(maps: Maps, verbosity: FloatArray, tokens: IntArray) -> FloatArray:
     own_spread = float(np.std(logs - width * middle)) / _residual_spread(maps.pooled)
     spread = weight * max(own_spread, 0.25 * width) + (1 - weight) * width
     place = weight * float(np.median(logs - spread * middle)) + (1 - weight) * typical
-    # The place is itself uncertain: a wider table until enough is seen.
-    wider = float(np.sqrt(1.0 + 1.0 / (n + TRUST_MODEL)))
-    return _blend(place + spread * wider * maps.pooled, logs, bins)
+    return _blend(place + spread * _wider(n) * maps.pooled, logs, bins)
+
+
+def _wider(count: ArrayLike) -> FloatArray:
+    """The place of a model is itself uncertain: a wider table until enough is seen."""
+    found: FloatArray = np.sqrt(1.0 + 1.0 / (np.asarray(count, dtype=np.float64) + TRUST_MODEL))
+    return found
 
 
 def _residual_spread(pooled: FloatArray) -> float:
@@ -199,5 +259,6 @@ def _monotone(table: FloatArray) -> FloatArray:
 
 
 def _tokens(logs: FloatArray) -> FloatArray:
-    tokens: FloatArray = np.maximum(np.expm1(logs), 0.0)
+    # Rounded, or a length that was observed could exceed itself by the last bit.
+    tokens: FloatArray = np.round(np.expm1(np.clip(logs, 0.0, LONGEST)), 6)
     return tokens
