@@ -20,6 +20,7 @@ COMMANDS = {
     "whatif": "Show what happens if servers join, leave or fail, if load or network change.",
     "size": "Find the smallest or cheapest set of servers that meets a target.",
     "sweep": "Run many configurations: lists, variants, seeds; resumable, also on a cluster.",
+    "regions": "Read a large swarm by regions or data centres, and what that loses.",
     "length": "Train, judge and use predictors of the output length.",
     "calibrate": "Fit a device profile to measured block times.",
     "scenario": "Validate, generate and show scenario files.",
