@@ -139,8 +139,8 @@ class PlannedRouting:
         self._manager = manager
         self._client = client
         self._refresh_s = refresh_s
-        self._validator = trust(manager.dht, read_public_key(public_key))
         self._prefix = manager.config.dht_prefix
+        self._validator = trust(manager.dht, read_public_key(public_key), self._prefix)
         self._acceptor = Acceptor(self._prefix, state)
         self._trips: dict[str, deque[float]] = defaultdict(lambda: deque(maxlen=_KEPT_PINGS))
         self._silent: set[str] = set()

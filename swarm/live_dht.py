@@ -29,7 +29,7 @@ class BoundedSerializer(MSGPackSerializer):
 
     @classmethod
     def loads(cls, buf: bytes) -> object:
-        if len(buf) > ANSWER_LIMIT_BYTES:
+        if not isinstance(buf, bytes) or len(buf) > ANSWER_LIMIT_BYTES:
             return None
         try:
             return super().loads(buf)

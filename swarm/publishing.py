@@ -56,7 +56,7 @@ def publish(
     own = dht is None
     dht = dht or connect(initial_peers)
     try:
-        validator = trust(dht, public, private)
+        validator = trust(dht, public, prefix, private)
         now_s = dht_now_s()
         before = fetch_plan(dht, validator, prefix)
         number = version or max(int(now_s), _version_of(before, prefix, now_s) + 1)

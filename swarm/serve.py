@@ -65,7 +65,7 @@ class PlannedServer(Server):
         self._target: Span | None = None
         self._validator = None
         if self.options.public_key is not None:
-            self._validator = trust(self.dht, self.options.public_key)
+            self._validator = trust(self.dht, self.options.public_key, self.dht_prefix)
             # PETALS asks at random instants up to twice this apart.
             self.mean_balance_check_period = self.options.period_s / 2
 

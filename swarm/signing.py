@@ -16,8 +16,9 @@ from typing import Any
 
 from cryptography.hazmat.primitives import serialization
 from hivemind.dht.crypto import RSASignatureValidator
+from hivemind.dht.routing import DHTID
 from hivemind.dht.validation import DHTRecord
-from hivemind.utils import get_dht_time
+from hivemind.utils import MSGPackSerializer, get_dht_time
 from hivemind.utils.crypto import RSAPrivateKey, RSAPublicKey
 
 from ..core.errors import ScenarioError, SwarmUnreachableError
@@ -32,15 +33,20 @@ _KEY = "_swarmplan.{prefix}"
 class PinnedValidator(RSASignatureValidator):
     """Checks records that name the pinned key, and lets everything else pass.
 
-    hivemind drops a whole table when one entry of it fails, so records of other keys, which
-    nobody here reads, must not count. Picklable: it travels to the process of the DHT.
+    hivemind drops a whole table when one entry of it fails, so nothing may fail but the record
+    of the plan itself: anybody can put the key's name on entries of other tables. Picklable: it
+    travels to the process of the DHT.
     """
 
-    def __init__(self, public_key: str, private_key: RSAPrivateKey | None = None) -> None:
+    def __init__(
+        self, public_key: str, prefix: str, private_key: RSAPrivateKey | None = None
+    ) -> None:
+        self._table = DHTID.generate(_KEY.format(prefix=prefix)).to_bytes()
         self._mark = self.PUBLIC_KEY_FORMAT.replace(b"_key_", public_key.encode())
         self._local_public_key = self._mark
         self._private_key = private_key
         self._key = public_key.encode()
+        self._entry = MSGPackSerializer.dumps(self.subkey)
 
     @property
     def subkey(self) -> bytes:
@@ -49,7 +55,7 @@ class PinnedValidator(RSASignatureValidator):
 
     def validate(self, record: DHTRecord) -> bool:
         """False for a record under the pinned key that its owner did not sign."""
-        if record.subkey is None or self._mark not in record.subkey:
+        if record.key != self._table or record.subkey != self._entry:
             return True
         signatures = self._SIGNATURE_RE.findall(record.value)
         stripped = DHTRecord(
@@ -74,6 +80,7 @@ class PinnedValidator(RSASignatureValidator):
         return (
             isinstance(other, PinnedValidator)
             and other._mark == self._mark
+            and other._table == self._table
             and (other._private_key is None)
         )
 
@@ -158,9 +165,11 @@ def _line_of(path: Path) -> str:
         raise ScenarioError.single("", f"cannot be read: {error}", source=str(path)) from error
 
 
-def trust(dht: Any, public_key: str, private_key: RSAPrivateKey | None = None) -> PinnedValidator:
-    """Let a running DHT check (and sign, with the private key) records of one operator."""
-    validator = PinnedValidator(public_key, private_key)
+def trust(
+    dht: Any, public_key: str, prefix: str, private_key: RSAPrivateKey | None = None
+) -> PinnedValidator:
+    """Let a running DHT check (and sign, with the private key) one operator's plans for a swarm."""
+    validator = PinnedValidator(public_key, prefix, private_key)
     dht.add_validators([validator])
     return validator
 

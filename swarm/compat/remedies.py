@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ...core.errors import ScenarioError
-from . import before, client, server
+from . import before, client, server, table
 
 Side = Literal["both", "client", "server"]
 
@@ -64,6 +64,15 @@ REMEDIES: tuple[Remedy, ...] = (
         needed_by="both",
         is_needed=before.lora_packages_are_missing,
         apply=before.stub_lora,
+    ),
+    Remedy(
+        name="hostile-table",
+        defect="one undecodable or oddly named entry makes a whole record of the table unreadable: "
+        "clients wait for ever, servers fail",
+        cure="bad entries count as None or are left out",
+        needed_by="both",
+        is_needed=table.table_is_fragile,
+        apply=table.harden_table,
     ),
     Remedy(
         name="session-close",

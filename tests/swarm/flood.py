@@ -1,6 +1,6 @@
 """Stores hostile announcements: absurd figures, wrong shapes, bytes that no serializer made."""
 
-# Runs by itself beside a loopback swarm: flood.py [[peers], prefix, count]
+# Runs by itself beside a loopback swarm: flood.py [[peers], prefix, count, operator's public key]
 import json
 import math
 import os
@@ -12,7 +12,7 @@ from typing import Any
 import hivemind
 from hivemind.utils import MSGPackSerializer, get_dht_time
 
-peers, prefix, count = json.loads(sys.argv[1])
+peers, prefix, count, public_key = json.loads(sys.argv[1])
 rng = random.Random(0)
 alphabet = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 
@@ -62,6 +62,29 @@ async def flood(_dht: Any, node: Any, prefix: str, count: int) -> int:
         until = get_dht_time() + 120
         done = await node.store_many(keys[part], values[part], until, subkeys=subkeys[part])
         stored += sum(map(bool, done.values()))
+    return stored + await store_odd(node, prefix)
+
+
+async def store_odd(node: Any, prefix: str) -> int:
+    # Subkeys that are no text, at instants of their own: a peer refuses two types at one instant.
+    mark = b"[owner:" + public_key.encode() + b"]"
+    odd = [
+        7,
+        -1.5,
+        True,
+        b"bytes",
+        b"\xff\xfe",
+        ("a", 1),
+        "",
+        "\u0000",
+        "x" * 5_000,
+        mark,
+        mark + b"x",
+    ]
+    stored = 0
+    for i, subkey in enumerate(odd * 4):
+        until = get_dht_time() + 130 + i
+        stored += bool(await node.store(f"{prefix}.{i % 8}", value(), until, subkey=subkey))
     return stored
 
 

@@ -28,7 +28,7 @@ if __name__ == "__main__":
     peer, prefix, keys = sys.argv[1], sys.argv[2], Path(sys.argv[3])
     dht = connect([peer])
     private, _ = signing.read_private_key(keys / "stranger")
-    forger = Forger(signing.read_public_key(str(keys / "operator.pub")), private)
+    forger = Forger(signing.read_public_key(str(keys / "operator.pub")), prefix, private)
     dht.add_validators([forger])
     taken = 0
     for number in range(4):

@@ -6,12 +6,14 @@ import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from swarmplan.scenarios.load import load_scenario
 from swarmplan.swarm.loopback import QUIET, LoopbackSwarm, ServerSpec
 from swarmplan.swarm.processes import Ended, run_to_end
+from swarmplan.swarm.trial import ClientProcess, answers, operate, publish_spans
 
 pytestmark = pytest.mark.live
 
@@ -36,28 +38,56 @@ def test_a_live_swarm_is_read_into_a_scenario(three_servers: LoopbackSwarm, tmp_
     assert 0 < problem.network.client_rtt_s.max() < 0.5
 
 
-@pytest.fixture
-def one_server(tiny_model: Path, tmp_path: Path) -> Iterator[LoopbackSwarm]:
-    """A swarm to be spoilt: PETALS' own clients find no servers in a flooded one."""
-    with LoopbackSwarm(folder=tmp_path / "one", model=tiny_model) as swarm:
-        swarm.start_servers([ServerSpec(name="A", blocks=(0, 8))])
-        yield swarm
+@pytest.fixture(scope="module")
+def flooded(
+    tiny_model: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[LoopbackSwarm, Path]]:
+    """One server under a plan; then a thousand hostile announcements, some with subkeys that are
+    no text or that bear the operator's name."""
+    folder = tmp_path_factory.mktemp("one")
+    operate(folder / "keygen.log", "keygen", str(folder / "key"))
+    follow = ("--operator-key", str(folder / "key.pub"), "--follow", "1")
+    with LoopbackSwarm(folder=folder / "swarm", model=tiny_model) as swarm:
+        swarm.start_servers([ServerSpec(name="A", blocks=(0, 8), planned=follow)])
+        publish_spans(swarm, folder, folder / "key", {"A": (0, 8)})
+        public = (folder / "key.pub").read_text().strip()
+        arguments = json.dumps([[swarm.initial_peer], swarm.prefix, 1_000, public])
+        command = [sys.executable, str(FLOOD), arguments]
+        done = run_to_end(command, folder / "flood.log", limit_s=60, environment=QUIET)
+        assert int(done.text.split()[-1]) > 940, done.text
+        yield swarm, folder
 
 
-def test_a_thousand_hostile_announcements_do_not_break_it(
-    one_server: LoopbackSwarm, tmp_path: Path
+def test_a_thousand_hostile_announcements_do_not_break_inspect(
+    flooded: tuple[LoopbackSwarm, Path], tmp_path: Path
 ) -> None:
-    arguments = json.dumps([[one_server.initial_peer], one_server.prefix, 1_000])
-    command = [sys.executable, str(FLOOD), arguments]
-    log = tmp_path / "flood.log"
-    flooded = run_to_end(command, log, limit_s=60, environment=QUIET)
-    assert int(flooded.text.split()[-1]) > 900, flooded.text
-    done = inspect(one_server, tmp_path / "flooded.toml")
+    swarm, _ = flooded
+    done = inspect(swarm, tmp_path / "flooded.toml")
     assert done.code == 0, done.text
     problem = load_scenario(tmp_path / "flooded.toml").problem
     # Only who answers counts, so nothing of the flood is left to steer a planner.
-    assert {s.id for s in problem.servers} == set(one_server.peers.values())
+    assert {s.id for s in problem.servers} == set(swarm.peers.values())
     assert "warning:" in done.text
+
+
+def test_clients_keep_working_in_a_flooded_swarm(
+    flooded: tuple[LoopbackSwarm, Path], tiny_model: Path
+) -> None:
+    """Without the remedy PETALS' client waits for ever for its first look at the table."""
+    from swarmplan.swarm.tiny_model import local_tokens
+
+    swarm, folder = flooded
+    request: dict[str, Any] = {"id": "0", "prompt": [1, 2, 3], "new_tokens": 8}
+    job = {
+        "routing": {"public_key": str(folder / "key.pub"), "refresh_s": 2.0},
+        "requests": [request, {**request, "id": "1", "routing": "petals"}],
+        "config": {"update_period": 3, "request_timeout": 20},
+    }
+    with ClientProcess(swarm=swarm, name="flooded", job=job) as client:
+        events = client.finish(limit_s=60)
+    assert next(e["version"] for e in events if e["event"] == "plan") is not None
+    wanted = local_tokens(tiny_model, [request["prompt"]], 8)[0]
+    assert [e.get("tokens") for e in answers(events).values()] == [wanted, wanted]
 
 
 def test_a_swarm_that_does_not_answer_ends_with_its_exit_code(
