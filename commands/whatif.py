@@ -110,7 +110,7 @@ def command(
     if each_server:
         edited = edits.apply(loaded, chosen)
         with render.progress("without", quiet=quiet) as report:
-            base, found = rank_servers(edited, study, on_progress=report)
+            base, found = rank_servers(loaded, study, edits=chosen, on_progress=report)
         if html is not None:
             write.report_worth(html, edited, base, found, method)
         if as_json:

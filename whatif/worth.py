@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
+import numpy as np
+
+from ..methods.table import method_named
 from ..scenarios.files import parse_file
 from ..scenarios.load import Scenario
 from ..simulator.metrics import Interval
 from .change import NOTABLE, difference
-from .edits import applied, remove
-from .outcome import Outcome, Study, outcome
+from .edits import Edit, applied, remove
+from .outcome import HopFigures, Outcome, Study, outcome
 
 Verdict = Literal["needed", "helps", "no worth", "useless", "harms"]
 
@@ -44,28 +47,53 @@ def rank_servers(
     scenario: Scenario,
     study: Study,
     *,
+    edits: Sequence[Edit] = (),
     on_progress: Callable[[int, int, str], None] | None = None,
 ) -> tuple[Outcome, tuple[Worth, ...]]:
     """Plan and simulate without each server in turn; the most valuable first.
 
     A server harms when responses get shorter without it by more than the seeds differ, which a
-    planner that may leave servers idle avoids; it is useless when the plan gives it no block or
-    no request passes through it.
+    planner that may leave servers idle avoids. It is useless when the plan gives it no block, or
+    when no request passes through it and nothing changes without it.
+
+    Parameters
+    ----------
+    edits : applied to the scenario first.
     """
     raw = parse_file(scenario.path)
-    base = outcome(scenario, study, "all servers")
-    names = [s.id for s in scenario.problem.servers]
+    edited = applied(raw, scenario, edits)
+    base = _orders(edited, study, "all servers")
+    names = [s.id for s in edited.problem.servers]
     found = []
     for j, name in enumerate(names):
         if on_progress:
             on_progress(j, len(names), name)
-        without = (
-            outcome(applied(raw, scenario, [remove(name)]), study, f"without {name}")
-            if len(names) > 1
-            else None
-        )
+        without: list[Outcome] = []
+        if len(names) > 1:
+            left = applied(raw, scenario, [*edits, remove(name)])
+            without = _orders(left, study, f"without {name}")
         found.append(_worth(base, without, j, name))
-    return base, tuple(sorted(found, key=_rank))
+    return _merged(base), tuple(sorted(found, key=_rank))
+
+
+def _orders(scenario: Scenario, study: Study, label: str) -> list[Outcome]:
+    """One plan; of a method that depends on the join order one per seed, so that the interval of
+    a difference covers what the order alone changes."""
+    if not method_named(study.method).random_order:
+        return [outcome(scenario, study, label)]
+    return [outcome(scenario, replace(study, seeds=(s,)), label) for s in study.seeds]
+
+
+def _merged(orders: Sequence[Outcome]) -> Outcome:
+    """All orders as one; placement and chains are those of the first."""
+    hops = tuple(_mean(same) for same in zip(*(o.hops for o in orders if o.hops), strict=True))
+    return replace(orders[0], runs=tuple(r for o in orders for r in o.runs), hops=hops)
+
+
+def _mean(same: Sequence[HopFigures]) -> HopFigures:
+    """One server over several plans: the first blocks that it gets, its mean share."""
+    shown = next((h for h in same if h.end > h.start), same[0])
+    return replace(shown, share=float(np.mean([h.share for h in same])))
 
 
 def _rank(worth: Worth) -> tuple[int, float, str]:
@@ -74,49 +102,53 @@ def _rank(worth: Worth) -> tuple[int, float, str]:
     return order[worth.verdict], -(value if not math.isnan(value) else 0.0), worth.server
 
 
-def _worth(base: Outcome, without: Outcome | None, row: int, name: str) -> Worth:
-    blocks, share, critical = (0, 0), 0.0, False
-    if base.placement is not None:
-        start, end = int(base.placement.start[row]), int(base.placement.end[row])
-        blocks = (start, end)
-        coverage = base.placement.coverage(base.problem.model.num_blocks)
-        critical = bool(end > start and (coverage[start:end] == 1).any())
-    if base.hops:
-        share = base.hops[row].share
+def _worth(base: list[Outcome], without: list[Outcome], row: int, name: str) -> Worth:
+    both = [(a, b) for a, b in zip(base, without, strict=False) if a.served and b.served]
+    lost = sum(a.served for a in base) - len(both)
     value = Interval.of([])
     completed = 0
-    if without is not None and without.served and base.served:
-        value = difference(base, without, lambda s: s.response_s.mean)
-        completed = sum(r.completed for r in without.runs) - sum(r.completed for r in base.runs)
-    verdict, why = _verdict(base, without, value, completed, blocks, share)
+    if both:
+        a, b = (_merged(orders) for orders in zip(*both, strict=True))
+        value = difference(a, b, lambda s: s.response_s.mean)
+        completed = sum(r.completed for r in b.runs) - sum(r.completed for r in a.runs)
+    whole = _merged(base)
+    hop = whole.hops[row] if whole.hops else None
+    verdict: Verdict
+    if lost or not without or not any(o.served for o in (*base, *without)):
+        more = f" in {lost} of {len(base)} join orders" if lost < len(base) > 1 else ""
+        verdict, why = "needed", "nothing is served without it" + more
+    elif not both:
+        verdict, why = "harms", f"requests are served only without it: {base[0].error}"
+    else:
+        verdict, why = _verdict(whole.response_s, value, completed, hop)
     return Worth(
         server=name,
         verdict=verdict,
         response_s=value,
         completed=completed,
-        share=share,
-        blocks=blocks,
-        critical=critical,
+        share=hop.share if hop else 0.0,
+        blocks=(hop.start, hop.end) if hop else (0, 0),
+        critical=_critical(base[0], row),
         why=why,
     )
 
 
+def _critical(base: Outcome, row: int) -> bool:
+    """Whether some block is nowhere else in the placement."""
+    if base.placement is None:
+        return False
+    start, end = int(base.placement.start[row]), int(base.placement.end[row])
+    coverage = base.placement.coverage(base.problem.model.num_blocks)
+    return bool((coverage[start:end] == 1).any())
+
+
 def _verdict(
-    base: Outcome,
-    without: Outcome | None,
-    value: Interval,
-    completed: int,
-    blocks: tuple[int, int],
-    share: float,
+    response_s: float, value: Interval, completed: int, hop: HopFigures | None
 ) -> tuple[Verdict, str]:
-    if without is None or not without.served:
-        return "needed", "nothing is served without it"
-    if not base.served:
-        return "harms", f"requests are served only without it: {base.error}"
-    noise = max(
-        0.0 if math.isnan(value.half_width) else value.half_width, NOTABLE * base.response_s
-    )
-    percent = 100 * value.mean / base.response_s
+    if hop is None or hop.end == hop.start:  # what else changes is the planner's luck
+        return "useless", "the plan leaves it idle"
+    noise = max(0.0 if math.isnan(value.half_width) else value.half_width, NOTABLE * response_s)
+    percent = 100 * value.mean / response_s
     if completed < 0:
         return "helps", f"{-completed} requests less complete without it"
     if value.mean > noise:
@@ -126,8 +158,6 @@ def _verdict(
             f"makes things worse: responses are {-value.mean:.3g} s ({-percent:.1f} %) shorter "
             f"without it" + (f", {completed} more complete" if completed else "")
         )
-    if blocks[1] == blocks[0]:
-        return "useless", "the plan leaves it idle"
-    if share == 0:
+    if hop.share == 0:
         return "useless", "no request passes through it"
-    return "no worth", "responses are the same without it, within what the seeds differ"
+    return "no worth", "what changes without it is within what the seeds differ"

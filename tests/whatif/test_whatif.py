@@ -89,6 +89,70 @@ def test_a_planted_harmful_server_is_said_to_make_things_worse(tmp_path: Path) -
     assert worst.response_s.mean < -0.5 * base.response_s
 
 
+def measured(tmp_path: Path) -> Path:
+    """Four servers that just hold the model, a decoy behind a satellite, one nobody needs."""
+    near, satellite = 20.0, 700.0
+    rtt = np.full((7, 7), near)
+    rtt[5, :] = rtt[:, 5] = satellite
+    np.fill_diagonal(rtt, 0.0)
+    rack = {"decode_ms": 3, "forward_rps": 4000, "inference_rps": 300}
+    document = {
+        "format": "swarmplan/scenario/1",
+        "name": "measured",
+        "model": {
+            "name": "toy",
+            "num_blocks": 24,
+            "hidden_size": 1024,
+            "block_mb": 100,
+            "cache_bytes_per_token": 4096,
+        },
+        "devices": {"rack": {"memory_gb": 0.85, **rack}, "decoy": {"memory_gb": 1.1, **rack}},
+        "network": {"delay": "measured", "rtt_ms": rtt.tolist(), "step_overhead_ms": 5},
+        "workload": {
+            "requests": 100,
+            "streams": [
+                {"client": "me", "rate_per_s": 0.1, "prompt_tokens": 50, "output_tokens": 40}
+            ],
+        },
+        "clients": [{"id": "me"}],
+        "servers": [
+            {"id": "rack", "device": "rack", "count": 4},
+            {"id": "satellite", "device": "decoy"},
+            {"id": "spare", "device": "rack", "memory_gb": 0.09},
+        ],
+    }
+    path = tmp_path / "measured.toml"
+    write_document(path, document)
+    return path
+
+
+def test_the_useless_and_the_harmful_are_found_among_measured_times(tmp_path: Path) -> None:
+    scenario = load_scenario(measured(tmp_path))
+    for method, of_satellite in (("cg-bp", "useless"), ("petals-tuned", "harms")):
+        study = Study(method=method, seeds=tuple(range(16)), requests=40)
+        verdicts = {w.server: w.verdict for w in rank_servers(scenario, study)[1]}
+        assert verdicts["satellite"] == of_satellite
+        assert verdicts["spare"] == "useless"
+        assert "harms" not in [v for name, v in verdicts.items() if name != "satellite"]
+
+
+def test_edits_come_before_the_servers_are_ranked(tmp_path: Path) -> None:
+    done = run(
+        *("whatif", planted(tmp_path), "--add-server", "id=c,like=a", "--scale-load", "2"),
+        *("--remove", "far", "--each-server", "--method", "cg-bp", "--seeds", "1"),
+    )
+    assert done.exit_code == 0
+    assert "\nc\t" in done.stdout
+    assert "\nfar\t" not in done.stdout
+
+
+def test_a_random_join_order_is_no_worth_of_an_idle_server() -> None:
+    study = Study(method="petals-tuned", seeds=(0, 1, 2), requests=40)
+    attic = edits.add("id=attic,device=mig,memory_gb=0.6,lat=40.7,lon=-74")
+    _, found = rank_servers(load_scenario(DEMO), study, edits=[attic])
+    assert next(w for w in found if w.server == "attic").verdict == "useless"
+
+
 def test_each_server_prints_what_is_better_left_out(tmp_path: Path) -> None:
     done = run("whatif", planted(tmp_path), "--each-server", "--method", "petals-tuned")
     assert done.exit_code == 0
