@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from .admission import Rule
 
 Handler = Callable[["Swarm", Session], None]
+#: Expectations that end this near to the reservation are taken to be the reservation.
+CLOSE_TOKENS = 8
 
 
 class Swarm:
@@ -201,6 +203,24 @@ class Swarm:
             self.plan(session, segment.finish_s, Rank.FINISH, _finish)
         else:
             self.plan(session, segment.token_at_s(room), Rank.OVERFLOW, _overflow)
+        if request.expected_tokens is not None and request.planned_tokens < room:
+            self.plan(
+                session, segment.token_at_s(request.planned_tokens), Rank.OVERFLOW, _outlasted
+            )
+
+    def outlast(self, session: Session) -> None:
+        """A session is not done by its expected end: expect half of the room that is left.
+
+        Otherwise it would look to routers as if it freed its cache at any moment.
+        """
+        request, segment = session.request, session.segment
+        assert segment is not None
+        room, made = request.reserved_tokens - request.prompt_tokens, request.planned_tokens
+        expected = room if room - made < CLOSE_TOKENS else made + (room - made) // 2
+        session.request = replace(request, expected_tokens=expected)
+        self.state.retime(session.row, segment.token_at_s(expected))
+        if expected < room:
+            self.plan(session, segment.token_at_s(expected), Rank.OVERFLOW, _outlasted)
 
     def stop(self, session: Session) -> None:
         """End the present segment; the compute time of the tokens it made is accounted."""
@@ -251,8 +271,9 @@ class Swarm:
             self.plan(session, segment.finish_s, Rank.FINISH, _finish)
             return
         # More was made than expected: by now about half of the new room is.
-        half = max(1, extra // 2)
-        self.hold(session, route, self.kernel.now_s + half * segment.step_s)
+        room = request.reserved_tokens - request.prompt_tokens
+        session.request = replace(session.request, expected_tokens=room + max(1, extra // 2))
+        self.hold(session, route, segment.token_at_s(session.request.planned_tokens))
         self._plan_end(session, segment)
 
     def readmit(self, session: Session, request: Request) -> None:
@@ -296,6 +317,10 @@ def _start_booked(swarm: Swarm, session: Session) -> None:
 
 def _finish(swarm: Swarm, session: Session) -> None:
     swarm.finish(session)
+
+
+def _outlasted(swarm: Swarm, session: Session) -> None:
+    swarm.outlast(session)
 
 
 def _overflow(swarm: Swarm, session: Session) -> None:

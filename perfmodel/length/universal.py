@@ -46,7 +46,7 @@ def _places(given: Observations) -> tuple[FloatArray, FloatArray, float, float]:
     count = np.bincount(model, minlength=size).astype(np.float64)
     total = np.bincount(model, logs, size)
     own = total / np.maximum(count, 1)
-    squares = np.bincount(model, (logs - own[model]) ** 2, size)
+    squares: FloatArray = np.bincount(model, (logs - own[model]) ** 2, size).astype(np.float64)
     usable = (count > 1) & (squares > 1e-9)
     variance = squares[usable] / (count[usable] - 1)
     width = float(np.average(np.sqrt(variance), weights=count[usable])) if usable.any() else 1.0
@@ -79,13 +79,13 @@ def _left_out_scores(given: Observations) -> FloatArray:
     _, _, typical, width = _places(given)
     logs, model = given.log_lengths(), given.model
     size = len(given.models)
-    count = np.bincount(model, minlength=size)[model].astype(np.float64)
+    count: FloatArray = np.bincount(model, minlength=size)[model].astype(np.float64)
     whole = np.bincount(model, logs, size)[model] / count
     squares = np.bincount(model, (logs - whole) ** 2, size)[model]
     rest = np.maximum(count - 1, 1)
     mean = whole - (logs - whole) / rest
-    squares = np.maximum(squares - (logs - whole) ** 2 * count / rest, 0.0)
-    mean, spread = _drawn(count - 1, mean, squares, typical, width)
+    others: FloatArray = np.maximum(squares - (logs - whole) ** 2 * count / rest, 0.0)
+    mean, spread = _drawn(count - 1, mean, others, typical, width)
     scores: FloatArray = (logs - mean) / (spread * _wider(count - 1))
     return scores
 
@@ -260,5 +260,5 @@ def _monotone(table: FloatArray) -> FloatArray:
 
 def _tokens(logs: FloatArray) -> FloatArray:
     # Rounded, or a length that was observed could exceed itself by the last bit.
-    tokens: FloatArray = np.round(np.expm1(np.clip(logs, 0.0, LONGEST)), 6)
-    return tokens
+    tokens: FloatArray = np.expm1(np.clip(logs, 0.0, LONGEST))
+    return tokens.round(6)

@@ -14,6 +14,8 @@ from swarmplan.core.errors import ScenarioError
 from swarmplan.core.problem import Problem
 from swarmplan.core.workload import Lengths, LengthUse, Request
 from swarmplan.placement.cg_bp import place_blocks
+from swarmplan.routing.api import Decision
+from swarmplan.routing.state import SwarmState
 from swarmplan.routing.ws_rr import WsRr
 from swarmplan.scenarios import schema
 from swarmplan.scenarios.lengths import crossed, known_of, predicted_by_class, provided
@@ -157,3 +159,35 @@ def test_answers_of_one_model_are_predicted_from_their_prompts(tmp_path: Path) -
     assert found.predicted.shape == (40, 8)
     with pytest.raises(ScenarioError, match="no model"):
         _lengths(schema.TokenFile(file="o.jsonl", model="c"), "x", tmp_path, [])
+
+
+def test_a_session_that_outlasts_its_expected_end_does_not_look_free(tiny: Problem) -> None:
+    first = Request(
+        id=0,
+        client=0,
+        arrival_s=0.0,
+        prompt_tokens=4,
+        output_tokens=34,
+        reserved_tokens=30,
+        expected_tokens=2,
+        ladder_tokens=(44,),
+    )
+    placement = place_blocks(tiny, 1)
+    router = WsRr(tiny, placement)
+    end_s = float(simulate(tiny, placement, router, [first]).finish_s[0])
+    waits: list[float] = []
+
+    def watching(request: Request, state: SwarmState, now_s: float, **more: object) -> Decision:
+        if request.id:
+            waits.extend(
+                state.ready_s(j, int(state.pool_bytes[j]), now_s) - now_s
+                for j in range(tiny.num_servers)
+                if state.count_at(j)
+            )
+        return router(request, state, now_s)
+
+    late = [replace(first, id=i, arrival_s=end_s * i / 20) for i in range(1, 19)]
+    small = [replace(r, output_tokens=1, reserved_tokens=5, ladder_tokens=()) for r in late]
+    simulate(tiny, placement, watching, [first, *small])
+    assert len(waits) >= 18
+    assert min(waits) > 0.0
