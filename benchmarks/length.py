@@ -19,8 +19,12 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
+import numpy as np
+
 from swarmplan.perfmodel.length.dataset import Observations, gather
+from swarmplan.perfmodel.length.distribution import LEVELS, safe_quantiles
 from swarmplan.perfmodel.length.evaluate import NOTES, Row, evaluate, unseen
+from swarmplan.perfmodel.length.online import OnlineQuantiles
 from swarmplan.perfmodel.length.predictor import (
     KINDS,
     default_reader,
@@ -45,6 +49,9 @@ FIGURES = (
 #: Goal: figure, least, most.
 GOALS = (("mae_ratio", 0.0, 0.85), ("tau_share", 0.85, 1.0), ("overflow_95", 0.03, 0.07))
 TIMED = 100
+#: Streams of lengths, and the request at which theirs change.
+STREAMS, CHANGE = 5, 1_500
+Q95 = LEVELS.index(0.95)
 T = TypeVar("T")
 
 
@@ -72,7 +79,11 @@ def main() -> None:
     parser.add_argument("--no-prior", action="store_true")
     parser.add_argument("--no-encoder", action="store_true")
     parser.add_argument("--times", action="store_true", help="measure times instead")
+    parser.add_argument("--drift", action="store_true", help="lengths that change at once instead")
     chosen = parser.parse_args()
+    if chosen.drift:
+        drift(chosen.seed)
+        return
     if chosen.times:
         times()
         return
@@ -109,6 +120,44 @@ def table(rows: tuple[Row, ...]) -> None:
         print(f"| {row.method} | " + " | ".join(cells) + f" | {met} of {len(GOALS)} |")
     for row in rows:
         print(f"* {row.method}: {NOTES[row.method]}")
+
+
+def drift(seed: int) -> None:
+    """Answers of a stream get 1.8 times as long at once: how often q95 is exceeded."""
+    with gzip.open(DATA / "lmsys_vicuna13b_lengths_ssjf.csv.gz", "rt", encoding="utf-8") as file:
+        pool = np.array([int(row["output_tokens"]) for row in csv.DictReader(file)])
+    rng = np.random.default_rng(seed)
+    over: dict[str, list[list[bool]]] = {"learnt once": [], "last 1,000": [], "online": []}
+    found: list[int] = []
+    for _ in range(STREAMS):
+        lengths = rng.choice(pool, 2 * CHANGE).astype(np.float64)
+        lengths[CHANGE:] *= 1.8
+        online = OnlineQuantiles()
+        rows: dict[str, list[bool]] = {name: [] for name in over}
+        alarms: list[int] = []
+        for i, tokens in enumerate(lengths.tolist()):
+            first = safe_quantiles(lengths[: min(max(i, 1), CHANGE)])
+            last = safe_quantiles(lengths[max(0, i - 1_000) : max(i, 1)])
+            said = (first[Q95], last[Q95], float(online.predict("m").at(0.95)[0]))
+            for name, value in zip(rows, said, strict=True):
+                rows[name].append(tokens > value)
+            if online.observe("m", int(tokens)):
+                alarms.append(i)
+        for name, row in rows.items():
+            over[name].append(row)
+        found.append(next((i - CHANGE for i in alarms if i >= CHANGE), -1))
+        found.append(-sum(i < CHANGE for i in alarms))
+    spans = ((500, CHANGE), *((CHANGE + a, CHANGE + b) for a, b in ((0, 100), (100, 300))))
+    spans = (*spans, (CHANGE + 300, 2 * CHANGE))
+    print("| above q95 | " + " | ".join(f"requests {a} to {b}" for a, b in spans) + " |")
+    print("|---" * (len(spans) + 1) + "|")
+    for name, streams in over.items():
+        table = np.array(streams)
+        print(f"| {name} | " + " | ".join(f"{table[:, a:b].mean():.1%}" for a, b in spans) + " |")
+    print(
+        f"{STREAMS} streams that change at request {CHANGE}; found after {found[::2]} requests, "
+        f"false alarms before {-sum(found[1::2])}"
+    )
 
 
 def times() -> None:
