@@ -223,16 +223,16 @@ def launch_files_command(
 @handle_errors
 def demo(orders: int, folder: Path | None, as_json: bool) -> None:
     """PETALS' way and swarmplan's way on real servers on this machine; 3 minutes, 3 GB."""
-    import tempfile
     from dataclasses import asdict
 
     from ..swarm.needs import prepare
 
     prepare("client")
     from ..swarm.demo import JOIN_ORDERS, run_demo, timed
+    from ..swarm.processes import passing_folder
 
-    with tempfile.TemporaryDirectory(prefix="swarmplan-demo-") as own, timed(render.note):
-        base = folder or Path(own)
+    with passing_folder("swarmplan-demo-") as own, timed(render.note):
+        base = folder or own
         found = [
             run_demo(base / str(i), render.note, order=order)
             for i, order in enumerate(JOIN_ORDERS[:orders])

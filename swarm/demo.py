@@ -94,7 +94,8 @@ def run_demo(
     model = save_tiny_llama(folder / "model", blocks=BLOCKS)
     wanted = local_tokens(model, PROMPTS, TOKENS)
     key = folder / "key"
-    operate(folder / "keygen.log", "keygen", str(key))
+    if not key.exists():
+        operate(folder / "keygen.log", "keygen", str(key))
     follow = ("--operator-key", f"{key}.pub", "--follow", "1", "--drain", "5")
     with LoopbackSwarm(folder=folder / "swarm", model=model, update_period_s=3.0) as swarm:
         say(f"bootstrap peer up; servers join in the order {', '.join(order)}")

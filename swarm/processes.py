@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
 import signal
 import socket
 import subprocess
+import sys
+import tempfile
+import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,13 +24,53 @@ STOP_S = 8.0
 _POLL_S = 0.05
 
 
+class _Guard:
+    """The helper that cleans up after this process should it be killed; started when needed."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+        self._lock = threading.Lock()
+
+    def tell(self, line: str) -> None:
+        """Let it know of a group or a folder."""
+        with self._lock:
+            if self._process is None or self._process.poll() is not None:
+                script = Path(__file__).with_name("guard.py")
+                self._process = subprocess.Popen(
+                    [sys.executable, "-I", str(script)],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,
+                    start_new_session=True,
+                )
+                atexit.register(self._process.communicate)
+            assert self._process.stdin is not None
+            self._process.stdin.write(f"{line}\n".encode())
+            self._process.stdin.flush()
+
+
+_guard = _Guard()
+
+
+@contextmanager
+def passing_folder(prefix: str) -> Iterator[Path]:
+    """A temporary folder that goes with this process, even when it is killed."""
+    with tempfile.TemporaryDirectory(prefix=prefix, ignore_cleanup_errors=True) as name:
+        _guard.tell(f"folder {name}")
+        yield Path(name)
+
+
 @dataclass(kw_only=True)
 class Child:
-    """A process in a session of its own, writing to a log file.
+    """A process in a session of its own, writing to a log file; it ends with this process.
+
+    Its temporary files go to a folder of its own, removed when it is stopped: hivemind leaves
+    sockets and multiprocessing folders behind.
 
     Attributes
     ----------
     log : standard output and error; a file, because a forked grandchild would keep a pipe open.
+        A log of an earlier process is replaced.
     """
 
     name: str
@@ -32,20 +78,24 @@ class Child:
     log: Path
     environment: Mapping[str, str] = field(default_factory=dict)
     _process: subprocess.Popen[bytes] | None = None
+    _scratch: str = ""
 
     def start(self) -> None:
         """Start it; its children share its process group."""
+        self._scratch = tempfile.mkdtemp(prefix="sp-")
+        self.log.unlink(missing_ok=True)
         with self.log.open("ab") as out:
             self._process = subprocess.Popen(
                 self.command,
                 stdout=out,
                 stderr=out,
                 stdin=subprocess.DEVNULL,
-                env={**os.environ, **self.environment},
+                env={**os.environ, "TMPDIR": self._scratch, **self.environment},
                 start_new_session=True,
                 # A background job starts with SIGINT ignored; PETALS stops cleanly on it.
                 preexec_fn=_default_interrupt,
             )
+        _guard.tell(f"start {self.pid} {self._scratch}")
 
     @property
     def pid(self) -> int:
@@ -115,6 +165,7 @@ class Child:
         """End the group at once, as a crash or a power cut would."""
         self.send(signal.SIGKILL)
         self._reap(STOP_S)
+        self._forget()
 
     def stop(self, *, limit_s: float = STOP_S) -> None:
         """Clean stop, then SIGTERM, then SIGKILL to the whole group."""
@@ -126,6 +177,11 @@ class Child:
             self._reap(1.0)
         self.send(signal.SIGKILL)
         self._reap(1.0)
+        self._forget()
+
+    def _forget(self) -> None:
+        _guard.tell(f"stop {self.pid}")
+        shutil.rmtree(self._scratch, ignore_errors=True)
 
     def _reap(self, limit_s: float) -> bool:
         assert self._process is not None

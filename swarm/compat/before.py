@@ -6,6 +6,7 @@ import contextlib
 import importlib
 import importlib.util
 import sys
+import tempfile
 import types
 from collections.abc import Iterator
 from typing import Any, NoReturn
@@ -32,6 +33,8 @@ _EXPORTS = {
     "hivemind.utils.nested": ("nested_compare",),
     "hivemind.utils.tensor_descr": ("BatchTensorDescriptor",),
 }
+#: A socket's whole path has 107 characters at most, its name some 35.
+_LONGEST_FOLDER = 70
 
 
 def _missing() -> list[tuple[str, str]]:
@@ -84,3 +87,19 @@ def stub_lora() -> None:
         estimate_adapter_memory_per_block=refuse,
     )
     sys.modules[stub.__name__] = stub
+
+
+def sockets_ignore_tmpdir() -> bool:
+    """Whether hivemind's sockets go elsewhere than other temporary files, and could go there."""
+    from hivemind.p2p.p2p_daemon import P2P
+
+    folder = tempfile.gettempdir()
+    wanted = f"/unix{folder}/hivemind-"
+    return len(folder) <= _LONGEST_FOLDER and wanted != P2P._UNIX_SOCKET_PREFIX
+
+
+def move_sockets() -> None:
+    """Put the sockets into the folder of temporary files."""
+    from hivemind.p2p.p2p_daemon import P2P
+
+    P2P._UNIX_SOCKET_PREFIX = f"/unix{tempfile.gettempdir()}/hivemind-"

@@ -66,6 +66,14 @@ REMEDIES: tuple[Remedy, ...] = (
         apply=before.stub_lora,
     ),
     Remedy(
+        name="socket-folder",
+        defect="hivemind makes its sockets in /tmp whatever TMPDIR says, and leaves them when killed",
+        cure="makes them in the folder of temporary files",
+        needed_by="both",
+        is_needed=before.sockets_ignore_tmpdir,
+        apply=before.move_sockets,
+    ),
+    Remedy(
         name="hostile-table",
         defect="one undecodable or oddly named entry makes a whole record of the table unreadable: "
         "clients wait for ever, servers fail",

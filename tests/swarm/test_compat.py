@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -31,7 +33,11 @@ print(json.dumps([once, twice]))
 def outcomes(**options: list[str]) -> tuple[dict[str, str], dict[str, str]]:
     """What became of each remedy, in a process of its own, applied twice."""
     command = [sys.executable, "-W", "ignore", "-c", SCRIPT, json.dumps(options)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    with tempfile.TemporaryDirectory() as folder:
+        environment = {**os.environ, "TMPDIR": folder}
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=120, check=True, env=environment
+        )
     once, twice = json.loads(done.stdout.splitlines()[-1])
     return once, twice
 

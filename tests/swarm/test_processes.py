@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -20,6 +22,20 @@ import subprocess, sys, time
 child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(3600)"])
 print("child", child.pid, flush=True)
 time.sleep(3600)
+"""
+
+#: Starts a child as the demo does, makes a folder that is to go with it, and waits.
+STARTER = """
+import signal, sys, time
+from pathlib import Path
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from swarmplan.swarm.processes import Child, passing_folder
+with passing_folder("swarmplan-test-") as folder:
+    sleeper = [sys.executable, "-c", "import time; time.sleep(3600)"]
+    child = Child(name="sleeper", command=sleeper, log=Path(sys.argv[1]))
+    child.start()
+    print("started", child.pid, folder, child._scratch, flush=True)
+    time.sleep(3600)
 """
 
 
@@ -50,6 +66,36 @@ def test_the_children_of_a_child_end_with_it(tmp_path: Path, end: str) -> None:
     getattr(child, end)()
     assert gone(child.pid)
     assert gone(grandchild)
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_nothing_outlives_a_process_however_it_ends(tmp_path: Path, how: signal.Signals) -> None:
+    command = [sys.executable, "-c", STARTER, str(tmp_path / "sleeper.log")]
+    starter = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    )
+    assert starter.stdout is not None
+    _, pid, *folders = starter.stdout.readline().split()
+    assert is_alive(int(pid))
+    assert all(Path(folder).is_dir() for folder in folders)
+    starter.send_signal(how)
+    starter.communicate(timeout=20)
+    assert gone(int(pid))
+    for _ in range(100):
+        if not any(Path(folder).exists() for folder in folders):
+            break
+        time.sleep(0.05)
+    assert not any(Path(folder).exists() for folder in folders)
+
+
+def test_temporary_files_of_a_child_go_with_it(tmp_path: Path) -> None:
+    script = "import tempfile; print('made', tempfile.mkdtemp(), flush=True)"
+    child = Child(name="maker", command=[sys.executable, "-c", script], log=tmp_path / "log")
+    child.start()
+    made = Path(child.wait_for("made", limit_s=20).split()[1])
+    assert made.is_dir()
+    child.stop()
+    assert not made.exists()
 
 
 def test_a_process_that_ends_early_is_reported_with_its_last_words(tmp_path: Path) -> None:
