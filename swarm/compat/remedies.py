@@ -67,7 +67,7 @@ REMEDIES: tuple[Remedy, ...] = (
     ),
     Remedy(
         name="socket-folder",
-        defect="hivemind makes its sockets in /tmp whatever TMPDIR says, and leaves them when killed",
+        defect="hivemind makes its sockets in /tmp whatever TMPDIR says, and may leave them there",
         cure="makes them in the folder of temporary files",
         needed_by="both",
         is_needed=before.sockets_ignore_tmpdir,
