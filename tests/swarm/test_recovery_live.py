@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
@@ -49,7 +50,7 @@ def kill_during(client: ClientProcess, swarm: LoopbackSwarm, request: str) -> st
 
 
 def test_ten_of_ten_killed_servers_are_survived_with_the_right_tokens(
-    many: tuple[LoopbackSwarm, Path], tiny_model: Path
+    many: tuple[LoopbackSwarm, Path], tiny_model: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from swarmplan.swarm.tiny_model import local_tokens
 
@@ -70,11 +71,16 @@ def test_ten_of_ten_killed_servers_are_survived_with_the_right_tokens(
     wanted = local_tokens(tiny_model, [PROMPT], TOKENS)[0]
     assert [got[str(i)].get("tokens") for i in range(KILLS)] == [wanted] * KILLS
     recoveries = [max(got[str(i)]["steps_s"][1:]) for i in range(KILLS)]
-    print("recovery, s:", sorted(round(r, 2) for r in recoveries))
+    shown = " ".join(f"{r:.2f}" for r in sorted(recoveries))
+    with capsys.disabled():
+        print(f"\n{KILLS} of {KILLS} kills survived; longest step of each, s: {shown};", end=" ")
+        print(f"median {median(recoveries):.2f} s")
     assert median(recoveries) < 2.0
 
 
-def test_unmended_petals_never_finishes(many: tuple[LoopbackSwarm, Path]) -> None:
+def test_unmended_petals_never_finishes(
+    many: tuple[LoopbackSwarm, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
     """What the remedies mend: the retry fails by an assertion, however often it is made."""
     swarm, _ = many
     job = {
@@ -84,6 +90,10 @@ def test_unmended_petals_never_finishes(many: tuple[LoopbackSwarm, Path]) -> Non
     }
     with ClientProcess(swarm=swarm, name="unmended", job=job) as client:
         kill_during(client, swarm, "x")
+        killed_s = time.time()
         got = answers(client.finish(limit_s=120))
     assert got["x"]["event"] == "failed"
+    with capsys.disabled():
+        lasted = got["x"]["at_s"] - killed_s
+        print(f"\nunmended PETALS: failed {lasted:.1f} s after the kill, at its last of 4 retries")
     assert "Broken input cache" in got["x"]["error"]
