@@ -34,6 +34,10 @@ BATCH = 64
 RATE = 2e-3
 DECAY = 0.05
 DROPOUT = 0.5
+#: Figures are cut this many standard deviations from their mean; columns that vary less than
+#: ``STILL`` are taken to be constant.
+FAR = 5.0
+STILL = 1e-4
 #: Parts of the training prompts; each is predicted by a network that has not seen it.
 FOLDS = 5
 _TYPICAL = np.array([-1.8, -1.35, -0.65, 0.0, 0.6, 1.15, 1.5, 2.2])
@@ -76,7 +80,7 @@ class LasHead:
 
 
 def _forward(a: dict[str, FloatArray], table: FloatArray, width: int) -> FloatArray:
-    x = (table - a["mean"]) * a["scale"]
+    x = np.clip((table - a["mean"]) * a["scale"], -FAR, FAR)
     pooled, other = x[:, : 2 * width], x[:, 2 * width :]
     inner = np.maximum(pooled @ a["squeeze"].T + a["bias_squeeze"], 0.0)
     gate = 1.0 / (1.0 + np.exp(-(inner @ a["excite"].T + a["bias_excite"])))
@@ -175,8 +179,8 @@ def _train(
 ) -> dict[str, FloatArray]:
     mean = table[inside].mean(axis=0)
     spread = table[inside].std(axis=0)
-    scale = np.where(spread > 1e-9, 1.0 / np.maximum(spread, 1e-9), 0.0)
-    x = torch.tensor(np.clip((table[inside] - mean) * scale, -5, 5), dtype=torch.float32)
+    scale = np.where(spread > STILL, 1.0 / np.maximum(spread, STILL), 0.0)
+    x = torch.tensor(np.clip((table[inside] - mean) * scale, -FAR, FAR), dtype=torch.float32)
     y = torch.tensor(target[inside], dtype=torch.float32)
     w = torch.tensor(weight[inside] / weight[inside].mean(), dtype=torch.float32)
     generator = torch.Generator().manual_seed(seed)

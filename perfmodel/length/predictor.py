@@ -265,7 +265,9 @@ def save(predictor: TextPredictor, path: Path) -> None:
     if predictor.prior is not None:
         arrays["prior.weights"] = predictor.prior.weights.astype(np.float32)
     if predictor.las is not None:
-        arrays |= {f"las.{n}": v.astype(np.float16) for n, v in predictor.las.arrays.items()}
+        exact = ("mean", "scale")
+        for name, value in predictor.las.arrays.items():
+            arrays[f"las.{name}"] = value.astype(np.float32 if name in exact else np.float16)
     write_arrays(
         path,
         arrays,

@@ -30,7 +30,7 @@ class Scaling:
     scale: FloatArray
 
     def __call__(self, table: FloatArray) -> FloatArray:
-        """Scaled rows, clipped far outside what was seen."""
+        """Scaled rows."""
         scaled: FloatArray = (table - self.mean) * self.scale
         return scaled
 
