@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import csv
 import gzip
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +24,7 @@ from swarmplan.core.problem import Problem
 from swarmplan.core.workload import LengthMode, Lengths, LengthUse, Request
 from swarmplan.perfmodel.latency import route_time
 from swarmplan.placement.cg_bp import place_blocks
+from swarmplan.routing.state import SwarmState
 from swarmplan.routing.ws_rr import WsRr
 from swarmplan.scenarios.lengths import known_of, predicted_by_class, provided
 from swarmplan.simulator.admission import Admission
@@ -31,6 +33,8 @@ from swarmplan.simulator.engine import simulate
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 #: Output tokens that every client allows: the cap of the LMSYS file.
 LIMIT = 512
+#: Timed decisions of a router.
+DECISIONS = 300
 #: Longer prompts are left out: they would need servers of their own.
 LONGEST_PROMPT = 1_024
 MODES: tuple[tuple[str, LengthMode, float], ...] = (
@@ -116,13 +120,61 @@ def main() -> None:
     parser.add_argument("--sessions", type=int, default=10)
     parser.add_argument("--loads", type=float, nargs="+", default=[0.6, 0.9, 1.0, 1.1])
     parser.add_argument("--admission", nargs="+", default=["retry", "queue"])
+    parser.add_argument("--routing", action="store_true", help="time of one decision instead")
     given = parser.parse_args()
+    if given.routing:
+        routing(given.servers, given.sessions)
+        return
     problem = swarm(given.servers)
     tokens = LONGEST_PROMPT + LIMIT
     problem = replace(problem, planning=replace(problem.planning, session_tokens=tokens))
     placement = place_blocks(problem, given.sessions)
     for admission in given.admission:
         table(problem, placement, admission, given)
+
+
+def routing(servers: int, sessions: int) -> None:
+    """Milliseconds of one WS-RR decision while sessions come and go, by what is known."""
+    problem = swarm(servers)
+    tokens = LONGEST_PROMPT + LIMIT
+    problem = replace(problem, planning=replace(problem.planning, session_tokens=tokens))
+    placement = place_blocks(problem, sessions)
+    live = 10 * servers
+    drawn, lengths, rows = workload(live + DECISIONS, 0, len(problem.clients))
+    typical = replace(drawn[0], prompt_tokens=LONGEST_PROMPT, reserved_tokens=tokens)
+    shapes = {"all alike, maximum": [replace(typical, id=r.id, client=r.client) for r in drawn]}
+    for name, mode, quantile in MODES:
+        use = LengthUse(mode=mode, quantile=quantile, limit_tokens=LIMIT)
+        begin = time.perf_counter()
+        shapes[name] = list(provided(drawn, use, known_of(lengths, rows)))
+        spent = (time.perf_counter() - begin) / len(drawn)
+        print(f"{name}: {spent * 1e6:.1f} us per request to attach what is known")
+    print(f"\n{servers} servers, {live} live sessions, {DECISIONS} decisions")
+    print("| what is known | servers full | median ms | p95 ms |")
+    print("|---|---|---|---|")
+    for name, requests in shapes.items():
+        full, times = decisions(problem, placement, requests, live)
+        median, p95 = np.median(times) * 1e3, np.quantile(times, 0.95) * 1e3
+        print(f"| {name} | {full:.0%} | {median:.3f} | {p95:.3f} |", flush=True)
+
+
+def decisions(
+    problem: Problem, placement: Placement, requests: Sequence[Request], live: int
+) -> tuple[float, list[float]]:
+    """Share of servers too full for the representative session, and seconds per decision."""
+    state, router = SwarmState(problem, placement), WsRr(problem, placement)
+    rng = np.random.default_rng(0)
+    times, full = [], 0.0
+    for number, one in enumerate(requests):
+        begin = time.perf_counter()
+        route = router(one, state, 0.0).route
+        times.append(time.perf_counter() - begin)
+        if number >= live:
+            state.release(number - live)
+        state.reserve(number, route, one.reserved_tokens, float(rng.uniform(1, 60)))
+        if number == live:
+            full = float((state.free_bytes < problem.session_bytes).mean())
+    return full, times[live:]
 
 
 def table(
