@@ -56,7 +56,7 @@ def coverage(name: str, problem: Problem, placement: Placement, kinds: Mapping[s
     rows, together = _rows(problem, placement, kinds)
     step = 17.0 if len(rows) <= 2 * MOST_ROWS else max(1.2, 560.0 / len(rows))
     shown = [r.name for r in rows] if step >= 12 else []
-    wide = min(230.0, max((CHARACTER * len(n) + 12 for n in shown), default=60.0))
+    wide = min(230.0, max((CHARACTER * len(n) + 20 for n in shown), default=60.0))
     axes = Axes((0, length), (0, 1), width=960.0, height=200.0, left=max(58.0, wide))
     counts = placement.coverage(length)
     top = _redundancy(axes, counts)

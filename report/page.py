@@ -55,9 +55,11 @@ _STYLE = (
     ".mark{stroke:var(--bg);stroke-width:1.4}.mark.idle{fill:var(--bg);stroke-width:2}"
     + "".join(f".mark.idle.f{i}{{stroke:var(--s{i})}}" for i in range(len(_LIGHT)))
     + ".client{fill:none;stroke:var(--fg);stroke-width:2}.dot{fill:var(--fg)}"
+    ".lead{stroke:var(--fg);stroke-width:1}"
     "svg .count{fill:var(--bg);font-weight:700;font-size:11px;stroke:none}"
     "svg .label{paint-order:stroke;stroke:var(--sea);stroke-width:3px;stroke-linejoin:round}"
-    "svg .many{font-size:11px;font-weight:700}.hole{fill:var(--bg);stroke:none}"
+    "svg .many{font-size:11px;font-weight:700;paint-order:stroke;stroke:var(--bg);stroke-width:2px}"
+    ".hole{fill:var(--bg);stroke:none}"
     "svg .who{font-weight:700}svg .inside{fill:var(--bg);font-size:11px}"
     ".line{fill:none;stroke-width:2.2}.band{stroke:none;opacity:.2}"
     ".front{fill:none;stroke:var(--fg);stroke-width:1.6;stroke-dasharray:5 3}"

@@ -9,12 +9,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from .. import __version__
-from ..core.plan import Placement, Plan, Route
+from ..core.plan import Placement, Plan, PlannedRoute, Route
 from ..core.problem import FloatArray, Problem
 from ..render import milliseconds, number
 from ..scenarios.load import Scenario
 from ..simulator.result import SimulationResult
 from ..views import chain, percent
+from ..whatif.regions import labels_of, read_by_groups, times_on_groups
 from . import charts
 from .page import Section
 from .svg import SERIES, drawing, folded, legend, table, tag, text
@@ -205,6 +206,12 @@ def coverage_section(problem: Problem, placement: Placement) -> Section:
     body = "".join(tag("p", text(line)) for line in lines)
     body += charts.coverage("coverage-chart", problem, placement, kinds)
     body += tag("ul", boxes, class_="legend")
+    rows = [
+        [s.id, s.device, s.region or "-", _span(placement, j), int(placement.num_blocks[j])]
+        for j, s in enumerate(problem.servers)
+    ]
+    columns = ["server", "device", "region", "holds", "blocks"]
+    body += folded("Blocks as a table", long_table("Who holds which blocks", columns, rows))
     return Section(name="coverage", title="Blocks and who holds them", body=body)
 
 
@@ -237,6 +244,40 @@ def occupancy_section(
     columns = ["server", "cache in use, mean", "memory, peak", "compute busy"]
     body += folded("Servers as a table", long_table("Servers over the run", columns, rows))
     return Section(name="occupancy", title="Caches over time", body=body)
+
+
+def regions_section(problem: Problem, chains: Sequence[Chain]) -> list[Section]:
+    """A large swarm by regions and devices, with what that hides; nothing for small swarms."""
+    routes = [
+        PlannedRoute(client=c.client, sessions=max(1, round(c.weight)), route=c.route)
+        for c in chains
+    ]
+    labels = labels_of(problem, "region")
+    if not routes or problem.num_servers <= MOST_SINGLE or len(set(labels)) < 2:
+        return []
+    reading = read_by_groups(problem, labels, routes)
+    bound = max(times_on_groups(problem, labels, routes), key=lambda t: t.bound_s)
+    rows = [
+        [
+            g.name,
+            len(g.rows),
+            f"{g.memory_bytes / 1e9:,.0f}",
+            percent(g.share),
+            f"{g.lost_bits:.3f}",
+            milliseconds(g.hop_spread_s),
+        ]
+        for g in reading.groups
+    ]
+    columns = ["region and device", "servers", "memory GB", "traffic", "bits lost", "hop spread ms"]
+    told = (
+        f"Traffic has {reading.total_bits:.2f} bits over servers and {reading.between_bits:.2f} "
+        f"over these {len(rows)} groups: {reading.lost_bits:.2f} bits are lost to the reader. "
+        "Taking any server of a group for another errs by at most "
+        f"{milliseconds(bound.bound_s)} ms per token on these chains "
+        f"(client {problem.clients[bound.client].id})."
+    )
+    body = tag("p", text(told)) + long_table("Groups by traffic", columns, rows)
+    return [Section(name="regions", title="Regions", body=body)]
 
 
 def distribution_section(results: Mapping[str, Sequence[SimulationResult]]) -> Section:

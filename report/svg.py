@@ -46,8 +46,9 @@ def drawing(
         head + "".join(parts),
         viewBox=f"0 0 {width:g} {height:g}",
         role="img",
-        aria_labelledby=f"{name}-t {name}-d",
-        style=f"max-width:{width:g}px;min-width:{0.82 * width:.0f}px",
+        aria_labelledby=f"{name}-t",
+        aria_describedby=f"{name}-d",
+        style=f"max-width:{width:g}px;min-width:{0.95 * width:.0f}px",
     )
     return tag("div", image, class_="scroll", tabindex="0", role="group", aria_label=title)
 

@@ -114,14 +114,21 @@ def world(marks: Sequence[Mark], arcs: Sequence[Arc]) -> tuple[float, list[str]]
     ]
     shown = sorted(arcs, key=lambda a: -a.use)[:MOST_ARCS]
     parts += [_arc(view, a) for a in reversed(shown)]
+    blocked: list[Box] = []
+    rings = []
     if len(known) > MOST_SINGLE:
         rings = _clusters(view, [m for m in known if m.kind >= 0])
-        most = max(len(members) for *_, members in rings)
-        parts += [_ring(x, y, members, most) for x, y, members in rings]
-        groups = _aside(_grouped(view, [m for m in known if m.kind < 0]), rings)
-        blocked = [(x - 15, y - 15, x + 15, y + 15) for x, y, _ in rings]
-    else:
-        groups, blocked = _grouped(view, known), []
+        blocked = [_box(x, y, 18.0) for x, y, _ in rings]
+        known = [m for m in known if m.kind < 0]
+    at = _grouped(view, known)
+    groups = _aside(at, blocked, view.height)
+    parts += [
+        tag("line", x1=a.x, y1=a.y, x2=b.x, y2=b.y, class_="lead")
+        for a, b in zip(at, groups, strict=True)
+        if (a.x, a.y) != (b.x, b.y)
+    ]
+    most = max((len(members) for *_, members in rings), default=1)
+    parts += [_ring(x, y, members, most) for x, y, members in rings]
     parts += [_mark(g) for g in groups]
     parts += _labels(groups, blocked, view.height)
     return view.height, parts
@@ -214,13 +221,16 @@ def _grouped(view: View, marks: Sequence[Mark]) -> list[_Group]:
                     x=sum(x for x, _, _ in members) / len(members) + away * math.cos(turn),
                     y=sum(y for _, y, _ in members) / len(members) + away * math.sin(turn),
                     kind=kind,
-                    size=5.0 + 5.0 * math.sqrt(load) + min(4.0, math.log2(len(members))),
+                    size=max(
+                        5.0 + 5.0 * math.sqrt(load) + min(4.0, math.log2(len(members))),
+                        8.5 if len(members) > 1 else 0.0,  # room for the number
+                    ),
                     names=tuple(m.name for *_, m in members),
                     detail="\n".join(lines),
                     idle=load <= 0,
                 )
             )
-    return sorted(groups, key=lambda g: (g.kind < 0, -g.size))
+    return sorted(groups, key=lambda g: (g.kind < 0, -g.size))  # clients last
 
 
 def _mark(group: _Group) -> str:
@@ -250,7 +260,7 @@ def _clusters(view: View, marks: Sequence[Mark]) -> list[tuple[float, float, lis
     for mark in marks:
         assert mark.place is not None
         x, y = view.at(mark.place)
-        near = next((c for c in found if math.hypot(c[0] - x, c[1] - y) < 31.0), None)
+        near = next((c for c in found if math.hypot(c[0] - x, c[1] - y) < 34.0), None)
         if near is None:
             found.append((x, y, [mark]))
         else:
@@ -258,29 +268,51 @@ def _clusters(view: View, marks: Sequence[Mark]) -> list[tuple[float, float, lis
     return found
 
 
-def _aside(
-    groups: Sequence[_Group], rings: Sequence[tuple[float, float, list[Mark]]]
-) -> list[_Group]:
-    """Clients pushed off the rings and off each other, so that no number is covered."""
+def _aside(groups: Sequence[_Group], blocked: Sequence[Box], height: float) -> list[_Group]:
+    """Marks moved off each other, the large ones least; clients to where their names fit too."""
     placed: list[_Group] = []
-    for i, group in enumerate(groups):
-        x, y = group.x, group.y
-        for _ in range(6):
-            near = [(a, b, 27.0) for a, b, _ in rings] + [(p.x, p.y, 19.0) for p in placed]
-            worst = min(near, key=lambda n: math.hypot(x - n[0], y - n[1]) - n[2], default=None)
-            if worst is None or math.hypot(x - worst[0], y - worst[1]) >= worst[2]:
-                break
-            turn = math.atan2(y - worst[1], x - worst[0]) if (x, y) != worst[:2] else float(i)
-            x = worst[0] + (worst[2] + 0.5) * math.cos(turn + 0.2)
-            y = worst[1] + (worst[2] + 0.5) * math.sin(turn + 0.2)
-        placed.append(replace(group, x=x, y=y))
+    taken = list(blocked)
+    for group in groups:
+        half = 9.0 if group.kind < 0 else group.size
+        free = [
+            moved
+            for moved in _around(group)
+            if not any(_meet(_box(moved.x, moved.y, half), other) for other in taken)
+            and (moved == group or _inside(_box(moved.x, moved.y, half), height))
+        ]
+        chosen, label = free[0] if free else group, None
+        if group.kind < 0:
+            named = ((g, next(_name_boxes(g, taken, height), None)) for g in free)
+            chosen, label = next(((g, n) for g, n in named if n), (chosen, None))
+        taken.append(_box(chosen.x, chosen.y, half))
+        if label is not None:
+            taken.append(label[0])
+        placed.append(chosen)
     return placed
+
+
+def _around(group: _Group) -> Iterator[_Group]:
+    """The group where it is, then ever farther from there."""
+    yield group
+    for away in (14.0, 20.0, 26.0, 32.0, 40.0, 50.0, 62.0):
+        for step in range(16):
+            turn = math.pi * step / 8
+            x, y = group.x + away * math.cos(turn), group.y + away * math.sin(turn)
+            yield replace(group, x=x, y=y)
+
+
+def _box(x: float, y: float, half: float) -> Box:
+    return (x - half, y - half, x + half, y + half)
+
+
+def _inside(box: Box, height: float) -> bool:
+    return box[0] > 2 and box[2] < WIDTH - 2 and box[1] > 2 and box[3] < height - 2
 
 
 def _ring(x: float, y: float, members: Sequence[Mark], most: int) -> str:
     """How many machines, and in the ring around the number of which devices."""
     count = Counter(m.kind for m in members)
-    r = 9.0 + 4.0 * math.sqrt(len(members) / most)
+    r = max(9.0 + 5.0 * math.sqrt(len(members) / most), 4.0 + 3.4 * len(str(len(members))))
     used = sum(m.load > 0 for m in members)
     lines = [f"{len(members)} servers, {used} in use", *(m.detail for m in members[:8])]
     parts = [tag("title", text("\n".join([*lines, *(["..."] if len(members) > 8 else [])])))]
@@ -307,24 +339,32 @@ def _ring(x: float, y: float, members: Sequence[Mark], most: int) -> str:
 
 def _labels(groups: Sequence[_Group], blocked: Sequence[Box], height: float) -> list[str]:
     """Names where they fit without covering a mark or another name; clients first."""
-    taken = [*blocked]
-    taken += [(g.x - g.size, g.y - g.size, g.x + g.size, g.y + g.size) for g in groups]
+    taken = [*blocked, *(_box(g.x, g.y, g.size) for g in groups)]
     parts = []
     for group in sorted(groups, key=lambda g: (g.kind >= 0, len(g.names), -g.size)):
-        name = group.names[0] if len(group.names) == 1 else ""
-        if not name or len(name) > 28:
-            continue
-        wide = CHARACTER * len(name) + 2
-        for x, y, anchor in _beside(group):
-            left = {"start": x, "end": x - wide, "middle": x - wide / 2}[anchor]
-            box = (left, y - 11, left + wide, y + 3)
-            inside = box[0] > 2 and box[2] < WIDTH - 2 and box[1] > 2 and box[3] < height - 2
-            if inside and not any(_meet(box, other) for other in taken):
-                taken.append(box)
-                style = "label who" if group.kind < 0 else "label"
-                parts.append(tag("text", text(name), x=x, y=y, text_anchor=anchor, class_=style))
-                break
+        found = next(_name_boxes(group, taken, height), None)
+        if found is not None:
+            box, x, y, anchor = found
+            taken.append(box)
+            style = "label who" if group.kind < 0 else "label"
+            name = text(group.names[0])
+            parts.append(tag("text", name, x=x, y=y, text_anchor=anchor, class_=style))
     return parts
+
+
+def _name_boxes(
+    group: _Group, taken: Sequence[Box], height: float
+) -> Iterator[tuple[Box, float, float, str]]:
+    """Free places for the name of a single machine: its box, and where the text is anchored."""
+    name = group.names[0] if len(group.names) == 1 else ""
+    if not name or len(name) > 28:
+        return
+    wide = CHARACTER * len(name) * (1.06 if group.kind < 0 else 1.0) + 2
+    for x, y, anchor in _beside(group):
+        left = {"start": x, "end": x - wide, "middle": x - wide / 2}[anchor]
+        box = (left, y - 11, left + wide, y + 3)
+        if _inside(box, height) and not any(_meet(box, other) for other in taken):
+            yield box, x, y, anchor
 
 
 def _beside(group: _Group) -> Iterator[tuple[float, float, str]]:

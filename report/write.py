@@ -29,6 +29,7 @@ from .sections import (
     plan_section,
     planned_chains,
     provenance_section,
+    regions_section,
     used_chains,
 )
 from .studies import change_section, comparison_section, sweep_section, worth_section
@@ -57,6 +58,7 @@ def report_comparison(
         placement, runs = kept.placements[best], kept.runs[best]
         sections += [
             map_section(scenario.problem, placement, used_chains(runs[:1]), title=f"Map of {best}"),
+            *regions_section(scenario.problem, used_chains(runs[:1])),
             coverage_section(scenario.problem, placement),
             occupancy_section(scenario.problem, placement, runs[0], best),
         ]
@@ -93,6 +95,7 @@ def report_plan(path: Path, scenario: Scenario, plan: Plan) -> None:
     sections = [
         plan_section(problem, plan),
         map_section(problem, plan.placement, planned_chains(plan)),
+        *regions_section(problem, planned_chains(plan)),
         coverage_section(problem, plan.placement),
         distribution_section({plan.method: [result]}),
         occupancy_section(problem, plan.placement, result, plan.method),

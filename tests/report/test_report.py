@@ -17,7 +17,17 @@ from swarmplan.cli import main
 from swarmplan.report import charts
 from swarmplan.report.page import _DARK, _LIGHT
 from swarmplan.report.svg import Axes, legend, table, ticks
-from swarmplan.report.worldmap import WIDTH, Arc, Mark, great_circle, land, view_of, world
+from swarmplan.report.worldmap import (
+    WIDTH,
+    Arc,
+    Mark,
+    _aside,
+    _grouped,
+    great_circle,
+    land,
+    view_of,
+    world,
+)
 from swarmplan.scenarios.load import load_scenario
 
 FOLDER = Path(__file__).resolve().parents[2] / "scenarios"
@@ -105,7 +115,7 @@ def test_images_have_names_and_boxes_that_scroll_can_be_reached_by_keyboard(comp
     for tag, has in page.tags:
         if tag == "svg" and has.get("aria-hidden") != "true":
             assert has["role"] == "img"
-            assert set(str(has["aria-labelledby"]).split()) <= set(page.ids)
+            assert {str(has["aria-labelledby"]), str(has["aria-describedby"])} <= set(page.ids)
         if has.get("class") == "scroll":
             assert has["tabindex"] == "0"
             assert has["aria-label"]
@@ -195,6 +205,31 @@ def test_a_thousand_servers_stay_small(tmp_path: Path) -> None:
     content = path.read_text()
     assert len(content.encode()) < 2_000_000
     Page(content)
+
+
+def test_a_large_swarm_is_told_by_regions_too(tmp_path: Path) -> None:
+    path = tmp_path / "out.html"
+    options = ["-m", "cg-bp", "--seeds", "1", "--requests", "50", "--report", path]
+    assert run("compare", FOLDER / "data-centres.toml", *options).exit_code == 0
+    words = " ".join(Page(path.read_text()).words)
+    for part in ("Regions", "bits are lost to the reader", "europe h100"):
+        assert part in words
+
+
+@given(st.lists(places, min_size=1, max_size=40), st.integers(1, 6))
+def test_marks_never_cover_each_other(found: list[tuple[float, float]], clients: int) -> None:
+    marks = [
+        Mark(name=f"s{i}", place=p, kind=-1 if i < clients else i % 3, load=(i % 5) / 4, detail="")
+        for i, p in enumerate((max(-58.0, min(82.0, lat)), lon) for lat, lon in found)
+    ]
+    view = view_of([m.place for m in marks if m.place is not None])
+    at = _grouped(view, marks)
+    drawn = _aside(at, [], view.height)
+    if len(at) > 12:
+        return  # where all is full a mark stays where it is
+    boxes = [(g.x, g.y, 9.0 if g.kind < 0 else g.size) for g in drawn]
+    for (x, y, r), (u, v, q) in itertools.combinations(boxes, 2):
+        assert max(abs(x - u), abs(y - v)) >= r + q - 1e-6
 
 
 def test_names_from_files_are_escaped() -> None:
