@@ -16,7 +16,6 @@ import itertools
 import math
 import os
 import random
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -30,6 +29,7 @@ from swarmplan.scenarios.generate import write_document
 from swarmplan.scenarios.load import load_scenario
 from swarmplan.scenarios.planfile import write_plan
 from swarmplan.swarm.loopback import LoopbackSwarm, ServerSpec
+from swarmplan.swarm.processes import passing_folder
 from swarmplan.swarm.trial import ClientProcess, Event, answers, operate, read_scenario
 
 BLOCKS = 8
@@ -73,9 +73,9 @@ def main() -> None:
     found = []
     for order in chosen:
         started = time.monotonic()
-        with tempfile.TemporaryDirectory(prefix="swarmplan-live-") as folder:
+        with passing_folder("swarmplan-live-") as folder:
             try:
-                one = run_order(Path(folder), order)
+                one = run_order(folder, order)
             except SwarmUnreachableError as error:
                 print(f"{' '.join(order)}\tdid not finish: {error}", flush=True)
                 continue

@@ -11,14 +11,17 @@ servers host just those blocks. Needs the environment of ``make swarm-env``:
 from __future__ import annotations
 
 import argparse
+import contextlib
+import itertools
+import math
 import os
-import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from swarmplan.swarm.loopback import LoopbackSwarm, ServerSpec
+from swarmplan.swarm.processes import passing_folder
 from swarmplan.swarm.trial import ClientProcess, answers
 
 BLOCKS = 8
@@ -43,6 +46,9 @@ CHAINS: list[Sequence[tuple[str, int]]] = [
     [("C", 2), ("D", 2), ("A", 1), ("B", 3)],
 ]
 Chain = Sequence[tuple[str, int]]
+#: Round trips between two servers in name order, ms.
+Between = dict[tuple[str, str], float]
+ESTABLISHED = "01"
 
 
 def main() -> None:
@@ -54,17 +60,21 @@ def main() -> None:
     parser.add_argument("--push", action="store_true", help="servers with the push remedy")
     options = parser.parse_args()
     chains: list[Chain] = [*([one] for one in ONE_HOP), *CHAINS]
-    with tempfile.TemporaryDirectory(prefix="swarmplan-live-") as folder:
-        steps = measured(Path(folder), chains, options)
+    with passing_folder("swarmplan-live-") as folder:
+        steps, between_ms = measured(folder, chains, options)
+    if options.push:
+        pairs = ", ".join(f"{a}-{b} {ms:.0f}" for (a, b), ms in sorted(between_ms.items()))
+        print(f"# round trips between servers, ms: {pairs}\n")
     for label, pick in (("minimum", np.min), ("median", np.median)):
         times_ms = np.array([float(pick(s)) for s in steps]) * 1e3
-        report(label, chains, times_ms, push=options.push)
+        report(label, chains, times_ms, between_ms if options.push else None)
 
 
 def measured(
     folder: Path, chains: Sequence[Chain], options: argparse.Namespace
-) -> list[list[float]]:
-    """Seconds of every step after the third, by chain, all rounds together."""
+) -> tuple[list[list[float]], Between]:
+    """Seconds of every step after the third, by chain, all rounds together; and the emulated
+    round trips between servers."""
     from swarmplan.swarm.tiny_model import save_tiny_llama
 
     remedies = ("server-push",) if options.push else ()
@@ -74,7 +84,7 @@ def measured(
             ServerSpec(name=name, blocks=(0, BLOCKS), rtt_s=rtt / 1e3, remedies=remedies)
             for name, rtt in RTT_MS.items()
         ]
-        swarm.start_servers(specs)
+        swarm.start_servers(specs, one_by_one=True)
         requests = [
             {"id": f"{r}/{i}", "steps": options.steps, "route": spans(swarm, chain)}
             for r in range(options.rounds)
@@ -83,10 +93,12 @@ def measured(
         job = {"routing": "fixed", "requests": requests, "hidden": options.hidden}
         with ClientProcess(swarm=swarm, name="stepper", job=job) as client:
             done = answers(client.finish(limit_s=900))
-    return [
+        between_ms = emulated_between(swarm)
+    steps = [
         [t for r in range(options.rounds) for t in done[f"{r}/{i}"]["steps_s"][3:]]
         for i in range(len(chains))
     ]
+    return steps, between_ms
 
 
 def spans(swarm: LoopbackSwarm, chain: Chain) -> list[tuple[str, int, int]]:
@@ -98,30 +110,76 @@ def spans(swarm: LoopbackSwarm, chain: Chain) -> list[tuple[str, int, int]]:
     return found
 
 
-def network_ms(chain: Chain, *, push: bool) -> float:
-    """Emulated delay of one step. Who pushes to a server passes its delay one way, as who calls
-    it; the last answer goes to the client."""
+def emulated_between(swarm: LoopbackSwarm) -> Between:
+    """Round trip between every two servers. The emulation delays the way to whom was called, and
+    two peers use one connection for both directions; who called whom is in the kernel's table."""
+    port_of = {port: name for name, port in swarm.ports.items()}
+    owner = {
+        inode: name
+        for name in RTT_MS
+        for pid in group_members(swarm.children[name].pid)
+        for inode in socket_inodes(pid)
+    }
+    found: Between = {}
+    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        fields = line.split()
+        called = port_of.get(int(fields[2].split(":")[1], 16))
+        caller = owner.get(fields[9])
+        if fields[3] == ESTABLISHED and called and caller and called != caller:
+            pair = (min(called, caller), max(called, caller))
+            found[pair] = min(RTT_MS[called], found.get(pair, math.inf))
+    return found
+
+
+def group_members(group: int) -> Iterator[int]:
+    """Process ids of a group."""
+    for entry in Path("/proc").iterdir():
+        with contextlib.suppress(OSError, ValueError):
+            if os.getpgid(int(entry.name)) == group:
+                yield int(entry.name)
+
+
+def socket_inodes(pid: int) -> Iterator[str]:
+    """Inodes of a process' sockets."""
+    for entry in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(OSError):
+            target = os.readlink(entry)
+            if target.startswith("socket:["):
+                yield target[8:-1]
+
+
+def predicted_ms(chain: Chain, fit: Sequence[float], between_ms: Between | None) -> float:
+    """Time of one step. Without push every hop is a round trip of the client. With push the
+    client still takes the answers of all hops, in order, so the slowest prefix counts."""
+    overhead_ms, block_ms = fit
+    worked = list(itertools.accumulate(overhead_ms + block_ms * blocks for _, blocks in chain))
     trips = [RTT_MS[name] for name, _ in chain]
-    return sum(trips) / 2 + trips[-1] / 2 if push else sum(trips)
+    if between_ms is None:
+        return sum(trips) + worked[-1]
+    hops = [between_ms[min(a, b), max(a, b)] / 2 for (a, _), (b, _) in itertools.pairwise(chain)]
+    there = itertools.accumulate([trips[0] / 2, *hops])
+    return max(way + trip / 2 + done for way, trip, done in zip(there, trips, worked, strict=True))
 
 
-def report(label: str, chains: Sequence[Chain], times_ms: np.ndarray, *, push: bool) -> None:
+def report(
+    label: str, chains: Sequence[Chain], times_ms: np.ndarray, between_ms: Between | None
+) -> None:
     """Fit on one hop, predict the rest, print the table."""
-    rtt = np.array([network_ms(chain, push=push) for chain in chains])
     hops = np.array([len(chain) for chain in chains])
     blocks = np.array([sum(k for _, k in chain) for chain in chains])
-    design = np.stack([hops, blocks], axis=1).astype(float)
     one = hops == 1
+    rtt = np.array([RTT_MS[chain[0][0]] for chain in chains])
+    design = np.stack([hops, blocks], axis=1).astype(float)
     fit, *_ = np.linalg.lstsq(design[one], (times_ms - rtt)[one], rcond=None)
-    predicted = rtt + design @ fit
+    predicted = np.array([predicted_ms(chain, fit, between_ms) for chain in chains])
     error = np.abs(predicted - times_ms) / times_ms
     load = os.getloadavg()[0]
     print(f"# {label} of the steps; load {load:.1f}; o = {fit[0]:.2f} ms/hop,", end=" ")
     print(f"tau = {fit[1]:.3f} ms/block; fit on {one.sum()} one-hop chains")
-    print("chain\tnetwork ms\tpredicted ms\tmeasured ms\terror %")
+    print("chain\tpredicted ms\tmeasured ms\terror %")
     for i, chain in enumerate(chains):
         name = " > ".join(f"{s}{k}" for s, k in chain)
-        figures = f"{rtt[i]:.0f}\t{predicted[i]:.1f}\t{times_ms[i]:.1f}\t{100 * error[i]:.1f}"
+        figures = f"{predicted[i]:.1f}\t{times_ms[i]:.1f}\t{100 * error[i]:.1f}"
         print(f"{name}\t{figures}")
     many = error[~one]
     print(

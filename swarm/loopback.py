@@ -57,6 +57,7 @@ class LoopbackSwarm:
     ----------
     folder : for logs, identities and caches; one per swarm.
     update_period_s : how often servers announce themselves.
+    ports : the port at which each server is called, that of its delay if it has one.
     """
 
     folder: Path
@@ -66,6 +67,7 @@ class LoopbackSwarm:
     handlers: int = 2
     children: dict[str, Child] = field(default_factory=dict)
     peers: dict[str, str] = field(default_factory=dict)
+    ports: dict[str, int] = field(default_factory=dict)
     initial_peer: str = ""
 
     def __enter__(self) -> Self:
@@ -132,6 +134,7 @@ class LoopbackSwarm:
             self._child(f"{spec.name}.delay", command).wait_for("forwarding", limit_s=20)
         else:
             announced = listen
+        self.ports[spec.name] = announced
         cache = self.folder / f"{spec.name}.cache"
         _write_throughput(cache, self.model, spec)
         flags = [str(self.model), "--initial_peers", self.initial_peer]
