@@ -113,6 +113,7 @@ def command(
             base, found = rank_servers(loaded, study, edits=chosen, on_progress=report)
         if html is not None:
             write.report_worth(html, edited, base, found, method)
+            render.note(f"wrote {html}")
         if as_json:
             render.print_json(tables.worth_document(base, found))
         else:
@@ -123,6 +124,7 @@ def command(
     change = what_if(loaded, chosen, study, fail=fail, keep=keep)
     if html is not None:
         write.report_change(html, loaded, change, method)
+        render.note(f"wrote {html}")
     if as_json:
         render.print_json(tables.change_document(change))
     else:

@@ -167,7 +167,7 @@ def occupancy(name: str, times_s: FloatArray, share: FloatArray) -> str:
 def shares(name: str, title: str, unit: str, parts_of: Mapping[str, Mapping[str, float]]) -> str:
     """Stacked bars: what a total is made of, one bar per row."""
     totals = {row: sum(max(0.0, v) for v in values.values()) for row, values in parts_of.items()}
-    left = min(260.0, max(CHARACTER * len(r) + 14 for r in parts_of))
+    left = min(260.0, max(CHARACTER * len(r) + 22 for r in parts_of))
     axes = Axes(
         (0.0, max([*totals.values(), 1e-9])),
         (0, 1),
@@ -175,9 +175,7 @@ def shares(name: str, title: str, unit: str, parts_of: Mapping[str, Mapping[str,
         left=left,
         right=60.0,
     )
-    axes.y_range = (0.0, 1e-12)  # no rows of ticks
-    parts = [p for p in axes.frame(unit, "") if "rotate" not in p]
-    parts = [p for p in parts if 'text-anchor="end"' not in p]
+    parts = axes.frame(unit, "")
     for i, (row, values) in enumerate(parts_of.items()):
         y, at = axes.top + 6 + 34.0 * i, 0.0
         parts.append(tag("text", text(row), x=left - 8, y=y + 16, text_anchor="end"))
@@ -208,15 +206,14 @@ def bars(
     if len(rows) > most:
         rows = [*rows[: most // 2], *rows[-most // 2 :]]
     reach = [v + d * (0 if math.isnan(h) else h) for _, v, h in rows for d in (-1, 1)]
-    left = min(260.0, max(CHARACTER * len(r[0]) + 14 for r in rows))
+    left = min(260.0, max(CHARACTER * len(r[0]) + 22 for r in rows))
     axes = Axes(
         (min([0.0, *reach]), max([0.0, *reach, 1e-9])),
         (0, 1),
         height=58.0 + 20.0 * len(rows),
         left=left,
     )
-    axes.y_range = (0.0, 1e-12)
-    parts = [p for p in axes.frame(unit, "") if "rotate" not in p and 'anchor="end"' not in p]
+    parts = axes.frame(unit, "")
     for i, (row, value, half) in enumerate(rows):
         y = axes.top + 4 + 20.0 * i
         a, b = sorted((axes.x(0.0), axes.x(value)))

@@ -143,13 +143,13 @@ class Axes:
         return self.bottom - (value - low) / (high - low) * (self.bottom - self.top)
 
     def frame(self, x_name: str, y_name: str, x_ticks: Sequence[float] | None = None) -> list[str]:
-        """Grid lines, tick labels and axis names."""
+        """Grid lines, tick labels and axis names; without a name of y only those of x."""
         parts = []
         for value in x_ticks or (self._log_ticks() if self.log_x else ticks(*self.x_range, 6)):
             at = self.x(value)
             parts.append(tag("line", x1=at, x2=at, y1=self.top, y2=self.bottom, class_="grid"))
             parts.append(tag("text", figure(value), x=at, y=self.bottom + 16, text_anchor="middle"))
-        for value in ticks(*self.y_range, 5):
+        for value in ticks(*self.y_range, 5) if y_name else ():
             at = self.y(value)
             parts.append(tag("line", x1=self.left, x2=self.right, y1=at, y2=at, class_="grid"))
             parts.append(tag("text", figure(value), x=self.left - 7, y=at + 4, text_anchor="end"))
@@ -164,6 +164,8 @@ class Axes:
                 class_="axis",
             )
         )
+        if not y_name:
+            return parts
         parts.append(
             tag(
                 "text",
