@@ -1,10 +1,9 @@
 """PETALS' default placement and routing against swarmplan's on the same live PETALS servers.
 
 Four servers with emulated round trips join one after another, in orders drawn at random, and
-place themselves as PETALS does. The same prompts then run four ways, taking turns in one client
-process per placement: PETALS' or swarmplan's routing over PETALS' or swarmplan's placement. To
-route over PETALS' placement by plan, a plan that keeps every server where it is gets published;
-after that the planned one, which the servers take up by themselves. Needs ``make swarm-env``:
+place themselves as PETALS does. The same prompts run by PETALS' placement and routing; then a plan
+is published, the servers take it up by themselves, and the prompts run over the planned placement,
+by PETALS' routing and by swarmplan's in turn. Needs ``make swarm-env``:
 
     .swarm-env/bin/python benchmarks/live_comparison.py [--orders 4] [--seed 0] [--skip 0]
 """
@@ -52,7 +51,7 @@ class Cell:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """One join order: both placements, four cells by (placement, routing)."""
+    """One join order: both placements, cells by (placement, routing)."""
 
     spans: tuple[Spans, Spans]
     cells: dict[tuple[str, str], Cell]
@@ -105,37 +104,38 @@ def run_order(folder: Path, order: Sequence[str]) -> Order:
             for name in order
         ]
         swarm.start_servers(specs, one_by_one=True)
-        before, _ = publish(swarm, folder, key, "manual")
-        cells = {("petals", way): c for way, c in measure(swarm, key, "before", wanted).items()}
-        after, predicted_s = publish(swarm, folder, key, "cg-bp")
+        cells = {("petals", "petals"): measure(swarm, key, ["petals"], wanted)["petals"]}
+        before, after, predicted_s = publish(swarm, folder, key)
         arrive(swarm, folder, after)
-        cells |= {("plan", way): c for way, c in measure(swarm, key, "after", wanted).items()}
+        ways = measure(swarm, key, ["petals", "plan"], wanted)
+        cells |= {("plan", way): cell for way, cell in ways.items()}
     return Order(spans=(before, after), cells=cells, predicted_ms=predicted_s * 1e3)
 
 
-def publish(swarm: LoopbackSwarm, folder: Path, key: Path, method: str) -> tuple[Spans, float]:
-    """Read the swarm, plan (``manual``: every server stays), publish; spans, time per token."""
+def publish(swarm: LoopbackSwarm, folder: Path, key: Path) -> tuple[Spans, Spans, float]:
+    """Read the swarm, plan, publish; spans before and after, predicted time per token."""
     more = ("--prompt-tokens", "5", "--output-tokens", str(TOKENS), "--sessions", "1")
     document = read_scenario(swarm, folder, memory_gb=0.1, more=more)
     names = {peer: name for name, peer in swarm.peers.items()}
+    before = {names[s["id"]]: tuple(s["span"]) for s in document["servers"]}
     for server in document["servers"]:
         server["max_blocks"] = SERVERS[names[server["id"]]][1]
-    path = folder / f"{method}.json"
+    path = folder / "scenario.json"
     write_document(path, document)
     scenario = load_scenario(path)
-    made = plan(scenario.problem, method)
-    write_plan(folder / f"{method}.plan.json", made, scenario)
+    made = plan(scenario.problem, "cg-bp")
+    write_plan(folder / "plan.json", made, scenario)
     operate(
-        folder / f"{method}.log",
-        *("publish", str(folder / f"{method}.plan.json"), str(path), "--key", str(key)),
+        folder / "publish.log",
+        *("publish", str(folder / "plan.json"), str(path), "--key", str(key)),
         *("--prefix", swarm.prefix, "--initial-peers", swarm.initial_peer),
     )
-    spans = {
+    after = {
         names[s.id]: (int(made.placement.start[j]), int(made.placement.end[j]))
         for j, s in enumerate(scenario.problem.servers)
         if made.placement.num_blocks[j]
     }
-    return spans, made.predicted[0].tpot_s
+    return before, after, made.predicted[0].tpot_s
 
 
 def arrive(swarm: LoopbackSwarm, folder: Path, spans: Spans) -> None:
@@ -153,27 +153,28 @@ def arrive(swarm: LoopbackSwarm, folder: Path, spans: Spans) -> None:
 
 
 def measure(
-    swarm: LoopbackSwarm, key: Path, name: str, wanted: Sequence[Sequence[int]]
+    swarm: LoopbackSwarm, key: Path, ways: Sequence[str], wanted: Sequence[Sequence[int]]
 ) -> dict[str, Cell]:
-    """The prompts by both ways of routing in turn, in one client process."""
+    """The prompts by each way of routing in turn, in one client process."""
     requests: list[dict[str, Any]] = [
         {"id": f"{way}.{r}.{i}", "prompt": prompt, "new_tokens": TOKENS, "routing": way}
         for r in range(ROUNDS)
         for i, prompt in enumerate(PROMPTS)
-        for way in ("petals", "plan")
+        for way in ways
     ]
+    planned = {"public_key": f"{key}.pub", "refresh_s": 2.0}
     job = {
-        "routing": {"public_key": f"{key}.pub", "refresh_s": 2.0},
+        "routing": planned if "plan" in ways else "petals",
         "requests": requests,
         # PETALS' client looks and pings once a minute; here every three seconds, and it starts
         # only after it has looked a few times: kinder to PETALS' routing than its default.
         "config": {"update_period": 3, "request_timeout": 20},
         "warm_up_s": 10,
     }
-    with ClientProcess(swarm=swarm, name=name, job=job) as client:
+    with ClientProcess(swarm=swarm, name="-".join(["client", *ways]), job=job) as client:
         done = answers(client.finish(limit_s=120))
     names = {peer: name for name, peer in swarm.peers.items()}
-    return {way: _cell(way, requests, done, names, wanted) for way in ("petals", "plan")}
+    return {way: _cell(way, requests, done, names, wanted) for way in ways}
 
 
 def _cell(
@@ -197,7 +198,7 @@ def _cell(
 
 
 def report(order: Sequence[str], one: Order) -> None:
-    """The four ways of one order."""
+    """The ways of one order."""
     for (placed, routed), cell in one.cells.items():
         own = (placed, routed) == ("plan", "plan")
         spans = one.spans[placed == "plan"]
@@ -217,7 +218,7 @@ def report(order: Sequence[str], one: Order) -> None:
 def summary(found: Sequence[Order]) -> None:
     """Ratios of PETALS' time to the others', median and range over the orders."""
     print("\nPETALS' time / this way's\tms/token: mean\tleast\tmost\tTTFT: mean\tleast\tmost")
-    for way in (("petals", "plan"), ("plan", "petals"), ("plan", "plan")):
+    for way in (("plan", "petals"), ("plan", "plan")):
         row = [f"{way[0]} placement, {way[1]} routing"]
         for name in ("tpot_ms", "ttft_ms"):
             ratios = [

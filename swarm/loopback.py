@@ -91,11 +91,12 @@ class LoopbackSwarm:
             child.stop()
 
     def start_servers(self, specs: Sequence[ServerSpec], *, one_by_one: bool = False) -> None:
-        """Start servers and wait until all serve; one after another where the order matters."""
+        """Start servers and wait until all serve; where the order matters, each after the one
+        before it has chosen its blocks and announced that it joins."""
         for spec in specs:
             self._launch(spec)
             if one_by_one:
-                self._await(spec)
+                self.children[spec.name].wait_for("are joining", limit_s=START_LIMIT_S)
         for spec in specs:
             self._await(spec)
 
