@@ -1,21 +1,25 @@
-"""The best plan so far: from the search, from the closing programme, always verified."""
+"""The best plan so far: from searches and programmes, always verified."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
-from ...core.constraints import Constraints
 from ...core.errors import HeuristicFailedError, InfeasibleError
-from ...core.plan import Placement, PlannedRoute, Route
+from ...core.plan import Placement, PlannedRoute
 from ...core.problem import Problem
 from ..demand import Demand
 from ..milp.start import defects, objective
 from ..search.solve import solve_search
+from .bag import Bag
+from .part import Part
 
 Plan = tuple[Placement, tuple[PlannedRoute, ...]]
+#: Steps of search with and then without the relaxation's limits, in one guided restart.
+GUIDED_STEPS = 150
 
 
 @dataclass(slots=True)
@@ -57,63 +61,58 @@ class Incumbent:
         """
         if limit_s <= 0:
             return False
-        rows = range(self.problem.num_servers) if servers is None else servers
-        problem = self.problem if servers is None else _among(self.problem, rows)
+        part = Part(self.problem, range(self.problem.num_servers) if servers is None else servers)
         start = self.plan[0] if self.plan else self.start
         try:
             placement, routes, proof = solve_search(
-                problem,
+                part.problem(),
                 demand=self.demand,
                 time_limit_s=limit_s,
                 max_steps=max_steps,
                 gap=max(0.0, 1.0 - floor_s / target_s),
                 seed=seed,
-                warm_start=start if servers is None or start is None else _part(start, rows),
+                warm_start=None if start is None else part.of(start),
             )
         except (HeuristicFailedError, InfeasibleError):
             return False
-        self.offer((placement, routes) if servers is None else self._whole(placement, routes, rows))
+        self.offer(part.whole(placement, routes))
         return proof.interrupted
 
-    def _whole(
-        self, placement: Placement, routes: Sequence[PlannedRoute], rows: Sequence[int]
-    ) -> Plan:
-        """A plan among some servers as one for all."""
-        spans = [(0, 0)] * self.problem.num_servers
-        for i, j in enumerate(rows):
-            spans[j] = int(placement.start[i]), int(placement.end[i])
-        named = tuple(
-            replace(
-                r, route=Route(hops=tuple(replace(h, server=rows[h.server]) for h in r.route.hops))
-            )
-            for r in routes
-        )
-        return Placement.of(self.problem, spans), named
+    def guided(
+        self, bag: Bag, *, limit_s: float, target_s: float, seed: int, servers: Sequence[int]
+    ) -> bool:
+        """Restarts near the relaxation until ``target_s`` or the limit; True if interrupted.
 
-
-def _part(placement: Placement, rows: Sequence[int]) -> Placement:
-    """What some servers host."""
-    at = list(rows)
-    return Placement(
-        start=placement.start[at], end=placement.end[at], cache_bytes=placement.cache_bytes[at]
-    )
-
-
-def _among(problem: Problem, rows: Sequence[int]) -> Problem:
-    """The problem with some of the servers only; demands on the placement do not carry over."""
-    at, network = list(rows), problem.network
-    bandwidth = network.client_bandwidth_bytes_per_s
-    return replace(
-        problem,
-        servers=tuple(problem.servers[j] for j in at),
-        network=replace(
-            network,
-            client_rtt_s=network.client_rtt_s[:, at],
-            server_rtt_s=network.server_rtt_s[np.ix_(at, at)],
-            client_bandwidth_bytes_per_s=None if bandwidth is None else bandwidth[:, at],
-        ),
-        planning=replace(
-            problem.planning,
-            constraints=Constraints(headroom_frac=problem.planning.constraints.headroom_frac),
-        ),
-    )
+        Each draws how many blocks every server may host from the shares of its levels, searches
+        from nothing under these limits, then from what it found without them. Walks alone rarely
+        leave a plan whose levels are wrong where memory is tight.
+        """
+        rng = np.random.default_rng(seed)
+        part, until = Part(self.problem, servers), time.monotonic() + limit_s
+        while self.objective_s > target_s and (left := until - time.monotonic()) > 0:
+            drawn = part.problem(bag.master.drawn_levels(rng))
+            number = int(rng.integers(2**31))
+            try:
+                placement, routes, proof = solve_search(
+                    drawn,
+                    demand=self.demand,
+                    time_limit_s=left,
+                    max_steps=GUIDED_STEPS,
+                    seed=number,
+                )
+                if not proof.interrupted:
+                    placement, routes, proof = solve_search(
+                        part.problem(),
+                        demand=self.demand,
+                        time_limit_s=max(until - time.monotonic(), 0.01),
+                        max_steps=GUIDED_STEPS,
+                        seed=number,
+                        warm_start=placement,
+                        warm_routes=routes,
+                    )
+            except (HeuristicFailedError, InfeasibleError):
+                continue
+            self.offer(part.whole(placement, routes))
+            if proof.interrupted:
+                return True
+        return False

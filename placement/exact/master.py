@@ -226,6 +226,19 @@ class Master:
                 found[server] = mean, float(z @ np.abs(levels.blocks - mean)) / total
         return found
 
+    def drawn_levels(self, rng: np.random.Generator) -> dict[int, int]:
+        """Most blocks for every watched server in use, drawn by the shares of its levels; now and
+        then one more."""
+        drawn = {}
+        for server, levels in self.levels.items():
+            z = [
+                max(float(self.shares[self._z[server, i]]), 0.0) for i in range(len(levels.blocks))
+            ]
+            if sum(z) > _EPS:
+                level = rng.choice(levels.blocks, p=np.array(z) / sum(z))
+                drawn[server] = int(level) + int(rng.integers(2))
+        return drawn
+
     def separate(self) -> int:
         """Add violated rows, watch servers whose load does not fit; how many of either."""
         visits: dict[tuple[int, int], list[tuple[int, int, float]]] = defaultdict(list)

@@ -176,12 +176,6 @@ class _Work:
         self, limit_s: float, *, max_steps: int | None = None, bag: Bag | None = None
     ) -> None:
         """One round of search; with a bag, among the servers that it uses."""
-        servers = None
-        if bag is not None:
-            used = bag.master.servers_in_use()
-            if self.incumbent.plan is not None:
-                used |= {h.server for r in self.incumbent.plan[1] for h in r.route.hops}
-            servers = sorted(used)
         self.rounds += 1
         self.interrupted |= self.incumbent.search(
             limit_s=limit_s,
@@ -189,9 +183,29 @@ class _Work:
             floor_s=self.floor_s,
             seed=self.seed + 7919 * (self.rounds - 1),
             max_steps=max_steps,
-            servers=servers,
+            servers=None if bag is None else self._used(bag),
         )
         self.raise_bound(self.bound_s, self.source)
+
+    def guided(self, bag: Bag, limit_s: float) -> None:
+        """Restarts near the relaxation's levels."""
+        if self.done() or not bag.master.levels:
+            return
+        self.rounds += 1
+        self.interrupted |= self.incumbent.guided(
+            bag,
+            limit_s=limit_s,
+            target_s=self.bound_s * (1.0 + self.gap),
+            seed=self.seed + 7919 * (self.rounds - 1),
+            servers=self._used(bag),
+        )
+        self.raise_bound(self.bound_s, self.source)
+
+    def _used(self, bag: Bag) -> list[int]:
+        """Servers on chains of the relaxation or of the incumbent."""
+        plan = self.incumbent.plan
+        own = () if plan is None else (h.server for r in plan[1] for h in r.route.hops)
+        return sorted(bag.master.servers_in_use().union(own))
 
     def run(self, warm_start: Placement | None) -> None:
         """All stages in turn."""
@@ -215,6 +229,7 @@ class _Work:
             self._compose(bag, data, chains, self.left_s(0.1))
             if self.done():
                 return
+        self.guided(bag, self.left_s(0.1))
         if not converged:
             self._improve(bag, data, None)
             return
@@ -232,6 +247,7 @@ class _Work:
             chains = min(chains + 4, 40)
             self.search(self.left_s(0.08), bag=bag if self.rounds % 2 else None)
             self._compose(bag, data, chains, self.left_s(0.1))
+            self.guided(bag, self.left_s(0.08))
             if tree is not None and not tree.exhausted and not self.done():
                 self._branch(tree, data, self.left_s(0.08))
 

@@ -1,0 +1,64 @@
+"""The problem with some of its servers only, and plans for it as plans for all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ...core.constraints import Constraints
+from ...core.plan import Placement, PlannedRoute, Route
+from ...core.problem import Problem
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Some servers (rows) of a problem."""
+
+    full: Problem
+    rows: Sequence[int]
+
+    def problem(self, most: Mapping[int, int] | None = None) -> Problem:
+        """The problem among the servers; row ``j`` hosts at most ``most[j]`` blocks.
+
+        Demands on the placement do not carry over.
+        """
+        at, network = list(self.rows), self.full.network
+        bandwidth = network.client_bandwidth_bytes_per_s
+        limits = dict(enumerate(self.full.max_blocks.tolist())) | dict(most or {})
+        return replace(
+            self.full,
+            servers=tuple(replace(self.full.servers[j], max_blocks=limits[j]) for j in at),
+            network=replace(
+                network,
+                client_rtt_s=network.client_rtt_s[:, at],
+                server_rtt_s=network.server_rtt_s[np.ix_(at, at)],
+                client_bandwidth_bytes_per_s=None if bandwidth is None else bandwidth[:, at],
+            ),
+            planning=replace(
+                self.full.planning,
+                constraints=Constraints(headroom_frac=self.full.planning.constraints.headroom_frac),
+            ),
+        )
+
+    def of(self, placement: Placement) -> Placement:
+        """What the servers host of a placement of all."""
+        at = list(self.rows)
+        return Placement(
+            start=placement.start[at], end=placement.end[at], cache_bytes=placement.cache_bytes[at]
+        )
+
+    def whole(
+        self, placement: Placement, routes: Sequence[PlannedRoute]
+    ) -> tuple[Placement, tuple[PlannedRoute, ...]]:
+        """A plan among the servers as one for all."""
+        spans = [(0, 0)] * self.full.num_servers
+        for i, j in enumerate(self.rows):
+            spans[j] = int(placement.start[i]), int(placement.end[i])
+        named = tuple(
+            replace(r, route=Route(hops=tuple(replace(h, server=self.rows[h.server])
+                                              for h in r.route.hops)))
+            for r in routes
+        )  # fmt: skip
+        return Placement.of(self.full, spans), named
