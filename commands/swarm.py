@@ -110,7 +110,7 @@ def keygen(path: Path) -> None:
     """Make the operator's key: KEYFILE (secret), KEYFILE.pub (for servers and clients)."""
     from ..swarm.needs import prepare
 
-    prepare("client")
+    prepare("table")
     from ..swarm.signing import new_key, public_path
 
     new_key(path)
@@ -139,7 +139,7 @@ def publish_command(
 
     loaded = load(scenario)
     made = read_plan(plan, loaded)
-    prepare("client")
+    prepare("table")
     from ..swarm.publishing import publish
 
     done = publish(

@@ -119,7 +119,7 @@ def _from_dht(
 ) -> tuple[list[Announcement], ClientPlace]:
     from .needs import prepare
 
-    prepare("client")
+    prepare("table")
     from .live_dht import connect, ping, read_announcements
 
     dht = connect(wanted.initial_peers)

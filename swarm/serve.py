@@ -15,12 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hivemind.p2p import P2PDaemonError
 from petals.cli import run_server
 from petals.data_structures import ServerState
 from petals.server.server import Server
 from petals.utils.convert_block import QuantType
 
-from ..core.errors import SwarmUnreachableError
+from ..core.errors import ScenarioError, SwarmUnreachableError
 from .announce import Announcement, Warnings
 from .follow import Follower, Span, Verdict
 from .live_dht import read_announcements
@@ -52,6 +53,7 @@ class PlannedServer(Server):
     """A PETALS server that follows the plan of one operator."""
 
     options: ServeOptions
+    has_started = False
     num_blocks: int
     mean_balance_check_period: float
 
@@ -83,6 +85,8 @@ class PlannedServer(Server):
         return list(range(*target))
 
     def _should_choose_other_blocks(self) -> bool:
+        # Asked once blocks are served: what fails from here on is no wrong use.
+        PlannedServer.has_started = True
         info = self.server_info
         verdict = self._look((info.start_block, info.end_block))
         if verdict.action == "petals":
@@ -163,9 +167,25 @@ class PlannedServer(Server):
 
 
 def serve(options: ServeOptions, petals_flags: Sequence[str]) -> None:
-    """Run PETALS' server program with its own flags, under the plan."""
+    """Run PETALS' server program with its own flags, under the plan.
+
+    Raises
+    ------
+    ScenarioError, SwarmUnreachableError
+        If PETALS refuses its flags, or finds no model or no peer.
+    """
     PlannedServer.options = options
     logging.basicConfig(level=logging.INFO, format="%(asctime)s [swarmplan] %(message)s")
     run_server.Server = PlannedServer
     sys.argv = ["run_server", *petals_flags]
-    run_server.main()
+    try:
+        run_server.main()
+    # PETALS checks its flags by assertions, too.
+    except (OSError, ValueError, AssertionError, P2PDaemonError) as error:
+        if PlannedServer.has_started:
+            raise
+        logger.debug("PETALS did not start", exc_info=True)
+        said = (str(error).strip() or type(error).__name__).splitlines()[0]
+        if isinstance(error, OSError | P2PDaemonError):
+            raise SwarmUnreachableError(f"PETALS did not start: {said}") from error
+        raise ScenarioError.single("", f"PETALS did not start: {said}") from error

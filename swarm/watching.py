@@ -39,7 +39,7 @@ def signer(wanted: Wanted, key: Path | None, valid_s: float) -> Publish:
         raise ScenarioError.single("--initial-peers", "are needed to publish")
     from .needs import prepare
 
-    prepare("client")
+    prepare("table")
     from .publishing import publish
 
     prefix = model_figures(wanted.model, wanted.prefix).prefix

@@ -10,7 +10,8 @@ from typing import Literal
 from ...core.errors import ScenarioError
 from . import before, client, server, table
 
-Side = Literal["both", "client", "server"]
+#: ``table``: reads and writes the swarm's table only, and never imports petals.
+Side = Literal["both", "client", "server", "table"]
 
 #: Names that are not to be applied, and optional ones that are, separated by commas.
 SKIP_VARIABLE = "SWARMPLAN_WITHOUT_REMEDIES"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import socket
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -17,6 +19,8 @@ from click.testing import CliRunner, Result
 from swarmplan.commands.swarm import command
 from swarmplan.core.errors import SwarmUnreachableError
 from swarmplan.swarm import health
+from swarmplan.swarm.loopback import QUIET
+from swarmplan.swarm.processes import run_to_end
 
 INSPECT = ("inspect", "--model", "Llama-3.1-8B")
 WATCH = ("watch", "--model", "Llama-3.1-8B", "--rounds", "1")
@@ -68,6 +72,25 @@ def test_wrong_use_is_told_with_its_exit_code(
     done = run(*words)
     assert (done.exit_code, said in done.stderr) == (code, True), done.stderr
     assert done.stdout == ""
+
+
+@pytest.mark.live
+@pytest.mark.parametrize(
+    ("flags", "code", "said"),
+    [
+        (("none", "--new_swarm"), 5, "PETALS did not start: We couldn't connect"),
+        ((".", "--port", "1", "--host_maddrs", "x"), 2, "PETALS did not start: You can't use"),
+    ],
+)
+def test_a_server_that_cannot_start_says_so(
+    flags: tuple[str, ...], code: int, said: str, tmp_path: Path
+) -> None:
+    if importlib.util.find_spec("petals") is None:
+        pytest.skip("PETALS is not installed here: make swarm-test builds its environment")
+    command = [sys.executable, "-m", "swarmplan.cli", "swarm", "serve", "--", *flags]
+    done = run_to_end(command, tmp_path / "log", limit_s=60, environment=QUIET)
+    assert (done.code, said in done.text) == (code, True), done.text
+    assert "Traceback" not in done.text
 
 
 def test_a_port_in_use_is_told(state: Path, tmp_path: Path) -> None:
