@@ -31,8 +31,10 @@ __all__ = ["Exact", "solve_exact"]
 
 #: LB0 in the unit of the programmes: keeps coefficients within what HiGHS' tolerances suit.
 SCALE = 1000.0
-#: Session variables beyond which the closing programme is not tried.
-MOST_VARIABLES = 120_000
+#: Session variables beyond which a programme is not tried: to close (larger ones did not end
+#: within minutes), to compose.
+MOST_CLOSING = 40_000
+MOST_COMPOSED = 120_000
 #: Sums in another order differ by this much, relative.
 SAME = 1e-9
 
@@ -52,8 +54,9 @@ def solve_exact(
     """Place blocks and route a set of concurrent sessions at proven least total step time.
 
     In turn, until plan and bound meet within ``gap`` (docs/exact.md): the order-free knapsack
-    bound and a large-neighbourhood search; bag column generation; branching on how many blocks
-    servers host; the interval-flow programme on what reduced costs leave; search again.
+    bound and a large-neighbourhood search; bag column generation; restarts near its levels;
+    branching on how many blocks servers host; the interval-flow programme on what reduced costs
+    leave; search again.
 
     Parameters
     ----------
@@ -241,13 +244,13 @@ class _Work:
         self._improve(bag, data, tree)
 
     def _improve(self, bag: Bag, data: Data, tree: Tree | None) -> None:
-        """Search, composition of chains and branching by turns until the end."""
+        """Search, composition of chains, restarts and branching by turns until the end."""
         chains = 8
         while not self.done():
             chains = min(chains + 4, 40)
-            self.search(self.left_s(0.08), bag=bag if self.rounds % 2 else None)
-            self._compose(bag, data, chains, self.left_s(0.1))
-            self.guided(bag, self.left_s(0.08))
+            self.search(self.left_s(0.06), bag=bag if self.rounds % 2 else None)
+            self._compose(bag, data, chains, self.left_s(0.05))
+            self.guided(bag, self.left_s(0.12))
             if tree is not None and not tree.exhausted and not self.done():
                 self._branch(tree, data, self.left_s(0.08))
 
@@ -282,7 +285,7 @@ class _Work:
             return
         chains = [*bag.master.best_chains(most), *self._chains()]
         flow = Flow(data=data, survivors=among(data, chains))
-        if flow.survivors.size(data.length) <= MOST_VARIABLES:
+        if flow.survivors.size(data.length) <= MOST_COMPOSED:
             self._run(flow, limit_s)
 
     def _run(self, flow: Flow, limit_s: float) -> Closed:
@@ -312,9 +315,9 @@ class _Work:
         """The closing programme, if what survives is small enough."""
         reached = self.incumbent.objective_s
         left = survivors(bag, min(reached / data.unit_s, data.dearest))
-        if left.size(data.length) > MOST_VARIABLES:
+        if left.size(data.length) > MOST_CLOSING:
             return
-        closed = self._run(Flow(data=data, survivors=left), self.left_s(0.4))
+        closed = self._run(Flow(data=data, survivors=left), self.left_s(0.3))
         if closed.bound == np.inf and self.incumbent.plan is None:
             self._refuse("interval-flow programme")
         bound = min(closed.bound * data.unit_s, self.incumbent.objective_s, reached)
