@@ -231,10 +231,10 @@ def demo(orders: int, folder: Path | None, as_json: bool) -> None:
     from ..swarm.demo import JOIN_ORDERS, run_demo, timed
     from ..swarm.processes import passing_folder
 
-    with passing_folder("swarmplan-demo-") as own, timed(render.note):
+    with passing_folder("swarmplan-demo-") as own, timed(render.note) as say:
         base = folder or own
         found = [
-            run_demo(base / str(i), render.note, order=order)
+            run_demo(base / str(i), say, order=order)
             for i, order in enumerate(JOIN_ORDERS[:orders])
         ]
     if as_json:

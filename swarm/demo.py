@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 from ..api import plan
-from ..core.errors import SwarmUnreachableError
 from ..scenarios.generate import write_document
 from ..scenarios.load import load_scenario
 from ..scenarios.planfile import write_plan
@@ -98,7 +97,9 @@ def run_demo(
         operate(folder / "keygen.log", "keygen", str(key))
     follow = ("--operator-key", f"{key}.pub", "--follow", "1", "--drain", "5")
     with LoopbackSwarm(folder=folder / "swarm", model=model, update_period_s=3.0) as swarm:
-        say(f"bootstrap peer up; servers join in the order {', '.join(order)}")
+        trips = ", ".join(f"{name} {RTT_S[name] * 1e3:.0f} ms" for name in order)
+        say(f"a Llama of {BLOCKS} blocks, random weights; every server has room for {HALF}")
+        say(f"bootstrap peer up; servers join one after another (round trips: {trips})")
         specs = [
             ServerSpec(name=name, blocks=HALF, rtt_s=RTT_S[name], planned=follow) for name in order
         ]
@@ -110,8 +111,8 @@ def run_demo(
         moved = _move(swarm, folder, key, wanted, say)
         after = _spans(swarm, folder)
         say(
-            f"swarmplan placed: {_shown(after)}; {moved.requests} requests meanwhile, "
-            f"{moved.failed} failed, {moved.dark_s:.1f} s of a dark block"
+            f"servers arrived: {_shown(after)}; {moved.requests} requests meanwhile, "
+            f"{moved.failed} failed; {moved.dark_s:.1f} s in which some block was online nowhere"
         )
         routing = {"public_key": f"{key}.pub", "refresh_s": 2.0}
         planned = measure(swarm, "planned", routing, wanted)
@@ -226,7 +227,9 @@ def _move(
         client.wait_for(lambda events: len(answers(events)) >= 1, limit_s=90)
         watcher.wait_for(lambda events: any(e["event"] == "spans" for e in events), limit_s=60)
         target, predicted_s = _publish(swarm, folder, key)
-        say("plan published; servers re-place themselves under traffic")
+        names = {peer: name for name, peer in swarm.peers.items()}
+        spans = {names[peer]: (a, b) for peer, (_, a, b) in target.items()}
+        say(f"plan published: {_shown(spans)}; servers move while requests run")
         watcher.wait_for(lambda events: _arrived(events, target), limit_s=120)
         served = len(answers(client.events()))
         client.wait_for(lambda events: len(answers(events)) >= served + 2, limit_s=90)
@@ -271,14 +274,15 @@ def _kill(
         chain = next(e["chain"] for e in events if e["event"] == "route")[-1]
         victim = names[chain[-1][0]]
         swarm.children[victim].kill()
-        say(f"killed {victim} in mid-generation")
+        say(f"killed {victim} (SIGKILL) in mid-generation")
         done = answers(client.finish(limit_s=120))["0"]
     if done["event"] == "failed":
         say(f"the generation failed: {done['error']}")
         return None, False
     right = done["tokens"] == list(wanted)
     longest = max(done["steps_s"][1:])
-    say(f"it went on after {longest:.2f} s, tokens {'right' if right else 'WRONG'}")
+    verdict = "equal the local model's" if right else "DIFFER"
+    say(f"the generation went on after {longest:.2f} s, tokens {verdict}")
     return longest, right
 
 
@@ -293,13 +297,16 @@ def _speed(speed: Speed) -> str:
 
 
 @contextmanager
-def timed(say: Say) -> Iterator[None]:
-    """Say how long it took."""
+def timed(note: Say) -> Iterator[Say]:
+    """Say everything with the seconds since the start in front."""
     started = time.monotonic()
+
+    def say(text: str) -> None:
+        note(f"{time.monotonic() - started:4.0f} s  {text}")
+
     try:
-        yield
-    except SwarmUnreachableError:
-        say("the demo did not finish; all its processes were stopped")
+        yield say
+    except BaseException:
+        say("the demo did not finish; its processes are stopped")
         raise
-    finally:
-        say(f"{time.monotonic() - started:.0f} s")
+    say("done; all processes are stopped")
