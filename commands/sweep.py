@@ -68,12 +68,12 @@ def command(
                 on_progress=report,
             )
     render.note(f"wrote {path}")
+    if as_json:
+        render.print_json({"sweep_sha256": plan.sha256, "results": records})
+    else:
+        print_groups(records)
     if html is not None:
         from ..report.write import report_sweep
 
         report_sweep(html, load(plan.scenario), records, plan.sha256)
         render.note(f"wrote {html}")
-    if as_json:
-        render.print_json({"sweep_sha256": plan.sha256, "results": records})
-    else:
-        print_groups(records)

@@ -11,6 +11,8 @@ from .. import render
 from .shared import ADMISSIONS, FILE, common_options, handle_errors, load, scenario_argument
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ..simulator.engine import Admission
     from ..whatif.edits import Edit
 
@@ -38,7 +40,7 @@ def edits_of(given: dict[str, tuple[str, ...]]) -> list[Edit]:
     """Edits of the options, in the order of the table above."""
     from ..whatif import edits
 
-    make = {
+    make: dict[str, Callable[[str], Edit]] = {
         "add_server": edits.add,
         "remove": edits.remove,
         "move": edits.move,
@@ -96,6 +98,8 @@ def command(
     from ..whatif.outcome import Study
     from ..whatif.worth import rank_servers
 
+    if each_server and (fail or keep):
+        raise click.UsageError("--each-server ranks by leaving out: it takes no --fail, no --keep")
     loaded = load(scenario)
     chosen = edits_of(edit_texts)
     study = Study(
@@ -111,24 +115,24 @@ def command(
         edited = edits.apply(loaded, chosen)
         with render.progress("without", quiet=quiet) as report:
             base, found = rank_servers(loaded, study, edits=chosen, on_progress=report)
-        if html is not None:
-            write.report_worth(html, edited, base, found, method)
-            render.note(f"wrote {html}")
         if as_json:
             render.print_json(tables.worth_document(base, found))
         else:
             tables.print_worth(base, found)
+        if html is not None:
+            write.report_worth(html, edited, base, found, method)
+            render.note(f"wrote {html}")
         return
     if not chosen and not fail:
         raise click.UsageError("nothing to change: give an edit, --fail or --each-server")
     change = what_if(loaded, chosen, study, fail=fail, keep=keep)
-    if html is not None:
-        write.report_change(html, loaded, change, method)
-        render.note(f"wrote {html}")
     if as_json:
         render.print_json(tables.change_document(change))
     else:
         tables.print_change(change)
+    if html is not None:
+        write.report_change(html, loaded, change, method)
+        render.note(f"wrote {html}")
 
 
 def _write(output: Path, scenario: Path, chosen: list[Edit]) -> None:

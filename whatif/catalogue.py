@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -108,13 +109,31 @@ def load_market(scenario: Scenario, path: Path, *, scratch: bool) -> Market:
         )
     if wrong:
         raise ScenarioError(wrong, source=str(path))
-    return Market(
+    market = Market(
         scenario=scenario,
         base=base,
         offers=tuple(catalogue.offers),
         currency=catalogue.currency,
         scratch=scratch,
     )
+    try:
+        market.scenario_with(tuple(o.available for o in market.offers))
+    except ScenarioError as error:
+        first = 0 if scratch else len(servers_of(base))
+        raise ScenarioError(_of_offers(error, first), source=str(path)) from error
+    return market
+
+
+def _of_offers(error: ScenarioError, first: int) -> list[InputProblem]:
+    """Defects of the servers that offers became, as defects of the offers."""
+    found = []
+    for problem in error.problems:
+        server = re.match(r"servers\[(\d+)\]", problem.path)
+        where = problem.path
+        if server and int(server[1]) >= first:
+            where = f"offers[{int(server[1]) - first}]" + where[server.end() :]
+        found.append(InputProblem(where, problem.message))
+    return found
 
 
 def catalogue_schema() -> dict[str, Any]:

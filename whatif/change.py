@@ -81,7 +81,11 @@ def what_if(
 
     before = outcome(scenario, study, "before")
     edited = apply(scenario, edits)
-    left = apply(scenario, [*edits, *(remove(name) for name in fail)]) if fail else edited
+    left = (
+        apply(scenario, [*edits, *(remove(name, option="--fail") for name in fail)])
+        if fail
+        else edited
+    )
     after: list[Outcome] = []
     if fail or keep:
         base, source = before, scenario

@@ -128,11 +128,11 @@ def _merged(base: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
     return {**kept, **given}
 
 
-def remove(name: str) -> Edit:
+def remove(name: str, *, option: str = "--remove") -> Edit:
     """Servers that leave: one, a ``count`` group or a region."""
 
     def change(document: Document) -> None:
-        remove_servers(document, members(document, name, "--remove"), "--remove")
+        remove_servers(document, members(document, name, option), option)
 
     return Edit(text=f"remove {name}", document=change)
 

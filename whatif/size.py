@@ -166,6 +166,8 @@ def lower_bound(
 ) -> Bound:
     """The least over the seeds: a mean over seeds within the limit needs one seed within it."""
     available = tuple(o.available for o in market.offers)
+    if any(offered(market, t, study) < t.limit for t in targets if t.least):
+        return Bound(value=math.inf, counts=())
     problem = market.scenario_with(available).problem
     offer_of = [-1] * market.own
     offer_of += [i for i, n in enumerate(available) for _ in range(n)]
@@ -181,6 +183,18 @@ def lower_bound(
         for seed in study.seeds
     ]
     return min(found, key=lambda b: b.value)
+
+
+def offered(market: Market, target: Target, study: Study) -> float:
+    """The most that a rate can be, whatever serves it: all requests done at the last arrival."""
+    rates = []
+    for seed in study.seeds:
+        requests = draw_requests(market.scenario.problem, seed, num_requests=study.requests)
+        arrivals = [r.arrival_s for r in requests]
+        work = sum(r.output_tokens for r in requests) if "tokens" in target.name else len(requests)
+        span = max(arrivals) - min(arrivals)
+        rates.append(work / span if span > 0 else math.inf)
+    return float(np.mean(rates))
 
 
 def _grow(run: _Search, start: Counts, available: Counts, cost: Sequence[float]) -> Tried | None:
@@ -256,6 +270,8 @@ def _missing(
     for target, figure in zip(targets, closest.figures, strict=True):
         if target.excess(figure) > 0:
             lines.append(f"closest set: {target.name} {figure:.4g}, wanted {target.limit:g}")
+    if all(t.least for t, f in zip(targets, closest.figures, strict=True) if t.excess(f) > 0):
+        return tuple(lines)  # a rate follows from how many requests are served, not from a part
     part = int(np.nanargmax(closest.outcome.parts_s))
     remedy = {
         "waiting": "more memory for caches",
@@ -274,6 +290,12 @@ def _proofs(
 ) -> Iterator[str]:
     """Which demands fail alone, and where each would begin to be possible."""
     for target in targets:
+        if target.least and (most := offered(market, target, study)) < target.limit:
+            yield (
+                f"the requests arrive too slowly: {target.name} cannot exceed {most:.4g}, "
+                f"wanted {target.limit:g}"
+            )
+            continue
         alone = lower_bound(market, [target], study, "count")
         if math.isfinite(alone.value) or target.alone is None:
             continue

@@ -44,8 +44,12 @@ class Store:
             "tool": f"swarmplan {__version__}",
         }
         self.records: dict[int, dict[str, Any]] = {}
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = path.open("ab")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = path.open("ab")
+        except OSError as error:
+            message = f"cannot be written: {error.strerror}"
+            raise ScenarioError.single("", message, source=str(path)) from error
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:

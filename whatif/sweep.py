@@ -23,7 +23,8 @@ from ..simulator.events import ServerEvent
 from ..simulator.metrics import summarise
 from .edits import applied
 from .store import Store
-from .sweepfile import Point, Prepared, grid_edit, variant_edits
+from .sweepedits import grid_edit, variant_edits
+from .sweepfile import Point, Prepared
 
 Backend = Literal["loky", "ray", "dask"]
 Record = dict[str, Any]

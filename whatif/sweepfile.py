@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -13,17 +14,16 @@ import msgspec
 from msgspec import Meta, Struct
 
 from ..core.errors import ScenarioError
-from ..scenarios.defects import validate
+from ..scenarios.defects import MAX_LISTED, validate
 from ..scenarios.files import parse_file
 from ..scenarios.load import load_scenario
 from ..scenarios.schema import Label, Name, Positive, Requests
 from .document import Document
-from .edits import Edit, add, move, remove, rtt_scale, scale_load, set_value
+from .sweepedits import defects
 
 SWEEP_FORMAT = "swarmplan/sweep/1"
-#: Keys of a sweep that are no fields of the scenario.
-RUN_KEYS = ("method", "router", "admission", "requests")
-FACTOR_KEYS = ("load", "rtt_scale")
+#: All configurations are listed in memory.
+MAX_CONFIGURATIONS = 1_000_000
 Factor = Annotated[float, Meta(gt=0, le=1e6)]
 Scalar = str | int | float | bool | list[float]
 Seed = Annotated[int, Meta(ge=0, le=2**31)]
@@ -103,26 +103,18 @@ def load_sweep(path: Path) -> Prepared:
     sweep = validate(parse_file(path), Sweep, sweep_schema, source=str(path))
     scenario = path.parent / sweep.scenario
     base = load_scenario(scenario)
-    for name, variant in sweep.variants.items():
-        _checked(lambda v=variant: variant_edits(v), f"variants.{name}")
-    for key, values in sweep.grid.items():
-        for value in values:
-            _checked(lambda k=key, v=value: grid_edit(k, v), f"grid.{key}")
+    raw = parse_file(scenario)
+    wrong = defects(sweep, raw)
+    if wrong:
+        raise ScenarioError(wrong[:MAX_LISTED], source=str(path))
     content = json.dumps(msgspec.to_builtins(sweep), sort_keys=True) + base.sha256
     return Prepared(
         sweep=sweep,
         scenario=scenario.resolve(),
-        raw=parse_file(scenario),
+        raw=raw,
         sha256=hashlib.sha256(content.encode()).hexdigest(),
-        points=_points(sweep),
+        points=_points(sweep, path),
     )
-
-
-def _checked(make: Any, where: str) -> None:
-    try:
-        make()
-    except ScenarioError as error:
-        raise ScenarioError.single(where, str(error)) from error
 
 
 def sweep_schema() -> dict[str, Any]:
@@ -130,9 +122,13 @@ def sweep_schema() -> dict[str, Any]:
     return msgspec.json.schema(Sweep)
 
 
-def _points(sweep: Sweep) -> tuple[Point, ...]:
+def _points(sweep: Sweep, path: Path) -> tuple[Point, ...]:
     seeds = range(sweep.seeds) if isinstance(sweep.seeds, int) else dict.fromkeys(sweep.seeds)
     variants = list(sweep.variants) or [""]
+    total = len(variants) * len(seeds) * math.prod(len(v) for v in sweep.grid.values())
+    if total > MAX_CONFIGURATIONS:
+        message = f"has {total:,} configurations; at most {MAX_CONFIGURATIONS:,} are supported"
+        raise ScenarioError.single("", message, source=str(path))
     combinations = list(itertools.product(*sweep.grid.values()))
     return tuple(
         Point(
@@ -145,27 +141,3 @@ def _points(sweep: Sweep) -> tuple[Point, ...]:
             itertools.product(variants, combinations, seeds)
         )
     )
-
-
-def variant_edits(variant: Variant) -> list[Edit]:
-    """Edits of a variant, in the order in which ``whatif`` applies its options."""
-    edits = [add(dict(fields)) for fields in variant.add_server]
-    edits += [remove(name) for name in variant.remove]
-    edits += [move(f"{server}={place}") for server, place in variant.move.items()]
-    edits += [set_value(path, value) for path, value in variant.set.items()]
-    if variant.load != 1.0:
-        edits.append(scale_load(variant.load))
-    if variant.rtt_scale != 1.0:
-        edits.append(rtt_scale(variant.rtt_scale))
-    return edits
-
-
-def grid_edit(key: str, value: Any) -> Edit | None:
-    """The edit of one grid value, None for keys that say how to run."""
-    if key in RUN_KEYS:
-        return None
-    if key == "load":
-        return scale_load(value)
-    if key == "rtt_scale":
-        return rtt_scale(value)
-    return set_value(key, value)

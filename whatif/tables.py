@@ -261,9 +261,9 @@ def print_sizing(market: Market, found: Sizing) -> None:
         return
     value = sum(shown.counts) if found.minimise == "count" else market.price(shown.counts)
     lines = [
-        f"{sum(shown.counts)} servers, {market.price(shown.counts):g} {market.currency}/h; "
+        f"{sum(shown.counts)} server(s), {market.price(shown.counts):g} {market.currency}/h; "
         f"{len(found.tried)} sets simulated",
-        f"no plan at all meets this below {found.minimise} {number(found.bound)}"
+        f"no plan at all meets this below {found.minimise} {found.bound:g}"
         + (": this set is proven least" if found.proven else f" (found: {number(value)})"),
     ]
     print_lines(lines)

@@ -18,7 +18,7 @@ from swarmplan.scenarios.generate import write_document
 from swarmplan.scenarios.load import load_scenario
 from swarmplan.whatif.catalogue import Market, load_market
 from swarmplan.whatif.outcome import Study, outcome
-from swarmplan.whatif.size import lower_bound, size
+from swarmplan.whatif.size import lower_bound, offered, size
 from swarmplan.whatif.target import parse_target
 
 DEMO = Path(__file__).resolve().parents[2] / "scenarios" / "demo.toml"
@@ -169,6 +169,23 @@ def test_offers_that_do_not_fit_the_scenario_are_refused(tmp_path: Path) -> None
     twice = [{"id": "a", "device": "small", "lat": 1.0, "lon": 1.0}] * 2
     with pytest.raises(ScenarioError, match="is taken"):
         market(tmp_path, offers=[dict(o) for o in twice])
+
+
+def test_defects_that_an_offer_brings_are_those_of_the_catalogue(tmp_path: Path) -> None:
+    offers = [{"id": "one", "device": "nope", "lat": 50.0, "lon": 8.0}]
+    with pytest.raises(ScenarioError, match=r"catalogue.toml: offers\[0\].device: unknown"):
+        market(tmp_path, offers=offers)
+
+
+def test_a_rate_above_what_arrives_is_proven_impossible(tmp_path: Path) -> None:
+    shop = market(tmp_path)
+    target = parse_target("tokens_per_s=1e6")
+    found = size(shop, [target], STUDY)
+    assert found.best is None
+    assert found.proven
+    assert any("arrive too slowly" in line for line in found.missing)
+    most = offered(shop, target, STUDY)
+    assert all(t.figures[0] <= most for t in found.tried if t.outcome.runs)
 
 
 def test_the_command_tells_the_set_the_bound_and_writes_the_scenario(tmp_path: Path) -> None:

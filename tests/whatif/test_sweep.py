@@ -175,12 +175,58 @@ def test_what_cannot_be_planned_is_a_result_with_its_reason(sweep: Path) -> None
         ("requests = 40", "request = 40", "unknown"),
         ('remove = ["slow-1"]', 'removed = ["slow-1"]', "unknown"),
         (str(TINY), "nowhere.toml", "cannot be read"),
+        ('"petals"]', '"magic"]', "grid.method: no method 'magic'"),
+        ("[grid]", 'admission = "first"\n[grid]', "admission"),
+        ("load = [1, 3]", 'admission = ["first"]', "grid.admission: 'first' is no waiting rule"),
+        ("load = [1, 3]", 'router = ["magic"]', "grid.router: no router 'magic'"),
+        ("load = [1, 3]", "requests = [10, 0]", "grid.requests: 0 is not a whole number"),
+        ("load = [1, 3]", "requests = [2.5]", "grid.requests: 2.5 is not a whole number"),
+        ("servers.slow.memory_gb", "servers.nobody.memory_gb", "names nothing"),
+        ("servers.slow.memory_gb", "servers.slow.memory", "unknown"),
+        ("seeds = 2", 'method = "magic"', "method: no method 'magic'"),
+        ('["slow-1"]', '["nobody"]', "variants.one-less: no server, group or region"),
+        ('["slow-1"]', '["slow-1"]\nmethod = "magic"', "variants.one-less: no method"),
+        ("seeds = 2", "seeds = 100000", "has 1,600,000 configurations"),
     ],
 )
 def test_defects_of_a_sweep_are_named(sweep: Path, old: str, new: str, message: str) -> None:
     sweep.write_text(SWEEP.replace(old, new))
     with pytest.raises(ScenarioError, match=message):
         load_sweep(sweep)
+
+
+def test_a_grid_value_needs_to_do_with_one_variant_only(sweep: Path) -> None:
+    text = SWEEP.replace('remove = ["slow-1"]', 'remove = ["slow"]')
+    sweep.write_text(text.replace("load = [1, 3]", "load = [1]"))
+    assert len(load_sweep(sweep).points) == 16  # slow has no memory where it is gone: a result
+
+
+def test_a_place_that_cannot_be_written_is_said_before_anything_runs(
+    sweep: Path, tmp_path: Path
+) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    done = run("sweep", sweep, "-j", "1", "-o", blocked / "out.jsonl")
+    assert done.exit_code == 2
+    assert "cannot be written" in done.stderr
+
+
+def test_ctrl_c_leaves_what_is_done_and_exits_130(sweep: Path, expected: bytes) -> None:
+    out = sweep.with_name("out.jsonl")
+    command = [sys.executable, "-m", "swarmplan.cli", "sweep", str(sweep), "-j", "1"]
+    process = subprocess.Popen(
+        [*command, "-o", str(out)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    )
+    for _ in range(2_000):
+        if process.poll() is not None or (out.exists() and out.read_bytes().count(b"\n") > 4):
+            break
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, told = process.communicate()
+    assert process.returncode == 130
+    assert told.decode().strip().endswith("interrupted")
+    run("sweep", sweep, "-j", "1", "-o", out)
+    assert out.read_bytes() == expected
 
 
 def record(index: int, response: float, rate: float) -> dict[str, Any]:

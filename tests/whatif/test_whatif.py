@@ -332,6 +332,15 @@ def test_the_command_prints_a_table_a_reason_and_json() -> None:
     assert told["after"][0]["differences"]["response_s"]["mean"] > 0
 
 
+def test_fail_is_named_where_it_names_nothing_and_does_not_go_with_each_server() -> None:
+    nobody = run("whatif", TINY, "--fail", "nobody", "--method", "cg-bp")
+    assert nobody.exit_code == 2
+    assert "--fail: no server, group or region 'nobody'" in nobody.stderr
+    both = run("whatif", TINY, "--each-server", "--fail", "slow")
+    assert both.exit_code == 2
+    assert "--each-server" in both.stderr
+
+
 def test_without_an_edit_the_command_asks_for_one() -> None:
     assert run("whatif", TINY).exit_code == 2
 
