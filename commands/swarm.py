@@ -150,6 +150,10 @@ def publish_command(
         initial_peers=initial_peers,
         valid_s=valid_hours * 3600,
     )
+    if done.absent:
+        render.note(
+            f"warning: not online: {', '.join(done.absent[:10])} ({len(done.absent)} in all)"
+        )
     moves = ", ".join(step.peer for step in done.moves) or "none"
     render.note(f"published version {done.version}, {done.size_bytes} bytes; moves: {moves}")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from ..core.verify import check_plan
 from ..scenarios.load import Scenario
 from ..scenarios.planfile import plan_document
 from .announce import Warnings
-from .follow import spans_of
+from .follow import Span, spans_of
 from .live_dht import connect, read_announcements
 from .record import RefusedPlanError, Step, moves_between, read_record, record_of
 from .signing import dht_now_s, fetch_plan, read_private_key, store_plan, trust
@@ -23,12 +23,18 @@ from .signing import dht_now_s, fetch_plan, read_private_key, store_plan, trust
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Published:
-    """What was stored."""
+    """What was stored.
+
+    Attributes
+    ----------
+    absent : servers of the plan that are not online under the prefix.
+    """
 
     version: int
     expires_s: float
     size_bytes: int
     moves: tuple[Step, ...]
+    absent: tuple[str, ...] = ()
 
 
 def publish(
@@ -62,6 +68,7 @@ def publish(
         number = version or max(int(now_s), _version_of(before, prefix, now_s) + 1)
         blocks = scenario.problem.model.num_blocks
         live = spans_of(read_announcements(dht, prefix, blocks, Warnings()))
+        absent = _absent(plan, scenario, live, prefix)
         moves = moves_between(scenario.problem, live, plan.placement)
         document: dict[str, Any] = plan_document(plan, scenario)
         packed = record_of(
@@ -75,11 +82,29 @@ def publish(
         )
         store_plan(dht, validator, prefix, packed, now_s + valid_s)
         return Published(
-            version=number, expires_s=now_s + valid_s, size_bytes=len(packed), moves=moves
+            version=number,
+            expires_s=now_s + valid_s,
+            size_bytes=len(packed),
+            moves=moves,
+            absent=absent,
         )
     finally:
         if own:
             dht.shutdown()
+
+
+def _absent(
+    plan: Plan, scenario: Scenario, live: Mapping[str, Span], prefix: str
+) -> tuple[str, ...]:
+    """Servers of the plan that are not online; a plan of which nobody is online, though others
+    are, is a plan for another swarm."""
+    placed = plan.placement.num_blocks
+    used = [s.id for j, s in enumerate(scenario.problem.servers) if placed[j]]
+    absent = tuple(peer for peer in used if peer not in live)
+    if live and len(absent) == len(used):
+        message = f"none of its servers is online under {prefix!r}: a plan for another swarm?"
+        raise ScenarioError.single("plan", message)
+    return absent
 
 
 def _version_of(packed: bytes | None, prefix: str, now_s: float) -> int:
