@@ -124,7 +124,7 @@ def search_options(command: Command) -> Command:
         click.option(
             "--gap",
             type=click.FloatRange(0, 1),
-            default=1e-4,
+            default=5e-6,
             show_default=True,
             help="Stop when the proven gap is this small.",
         ),

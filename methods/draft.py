@@ -35,7 +35,7 @@ class Settings:
 
     seed: int = 0
     time_limit_s: float | None = 30.0
-    gap: float = 1e-4
+    gap: float = 5e-6
     solver: str = "highs"
     objective: Objective = "response"
     metric: Metric = "mean"
