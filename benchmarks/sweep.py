@@ -4,7 +4,8 @@
     python benchmarks/sweep.py --backend ray   # Ray in place of Dask
 
 Each run is the command ``swarmplan sweep`` in a process of its own; the sha256 of the results
-tells whether they are identical. A backend that is not installed is left out, and said so.
+tells whether they are identical. A backend that is not installed is left out, and said so. CPU
+seconds are those of all processes of the run; they hardly change on a machine that others use.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import hashlib
 import importlib.util
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -60,13 +62,21 @@ def finish(process: subprocess.Popen[bytes]) -> None:
         sys.exit(told.decode())
 
 
-def tell(folder: Path, name: str, seconds: float) -> str:
-    """One line: wall time and what the results are."""
+def clock() -> tuple[float, float]:
+    """Wall seconds, and CPU seconds of the runs that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.monotonic(), used.ru_utime + used.ru_stime
+
+
+def tell(folder: Path, name: str, begun: tuple[float, float]) -> str:
+    """One line: what it took and what the results are."""
+    wall, cpu = (now - then for now, then in zip(clock(), begun, strict=True))
     content = (folder / f"{name}.jsonl").read_bytes()
     records = content.count(b"\n") - 1
     failed = sum(bool(json.loads(line)["error"]) for line in content.splitlines()[1:])
     digest = hashlib.sha256(content).hexdigest()
-    print(f"{name:<24} {seconds:7.1f} s  {records} results, {failed} failed  {digest[:16]}")
+    took = f"{wall:6.1f} s wall {cpu:6.1f} s CPU"
+    print(f"{name:<14} {took}  {records} results, {failed} failed  {digest[:16]}")
     sys.stdout.flush()
     return digest
 
@@ -75,7 +85,7 @@ def killed(folder: Path, backend: str, jobs: int, total: int) -> str:
     """SIGKILL the sweep when half of its results are there, then run it again."""
     name = f"{backend}, killed"
     path = folder / f"{name}.jsonl"
-    begun = time.monotonic()
+    begun = clock()
     process = start(folder, name, backend, jobs)
     while process.poll() is None and (
         not path.exists() or path.read_bytes().count(b"\n") <= total // 2
@@ -84,9 +94,9 @@ def killed(folder: Path, backend: str, jobs: int, total: int) -> str:
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
     kept = path.read_bytes().count(b"\n") - 1
-    print(f"{'':<24} killed after {kept} results ({time.monotonic() - begun:.1f} s)")
+    print(f"{'':<14} {clock()[0] - begun[0]:6.1f} s wall: killed after {kept} results")
     finish(start(folder, name, backend, jobs))
-    return tell(folder, name, time.monotonic() - begun)
+    return tell(folder, name, begun)
 
 
 def main() -> None:
@@ -108,9 +118,9 @@ def main() -> None:
             if importlib.util.find_spec(PACKAGES[backend]) is None:
                 print(f"{backend}: not installed (pip install 'swarmplan[{backend}]')")
                 continue
-            begun = time.monotonic()
+            begun = clock()
             finish(start(folder, backend, backend, given.jobs))
-            found[backend] = tell(folder, backend, time.monotonic() - begun)
+            found[backend] = tell(folder, backend, begun)
         if "killed" in parts:
             found["killed"] = killed(folder, "loky", given.jobs, 1_000)
     print("identical" if len(set(found.values())) == 1 else "THE RESULTS DIFFER")

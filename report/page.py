@@ -75,7 +75,8 @@ _STYLE = (
     "summary{cursor:pointer}.note{color:var(--soft);font-size:.92rem}"
     "ul.plain{padding-left:1.2rem;margin:.3rem 0}footer{margin:2.5rem auto;color:var(--soft)}"
     "@media(max-width:600px){h1{font-size:1.3rem}body{font-size:15px}}"
-    "@media print{nav,.skip{display:none}details>*{display:block}}"
+    "@media print{nav,.skip{display:none}"
+    "details::details-content{content-visibility:visible;display:block}}"
 )
 
 

@@ -78,6 +78,8 @@ def change_section(change: Change) -> Section:
                     interval(difference(change.before, after, metric.figure)),
                 ]
             )
+        for part, a, b in zip(PARTS, change.before.parts_s, after.parts_s, strict=True):
+            rows.append([f"of the response: {part} s", number(a), number(b), signed(b - a)])
         body += table(
             f"Before and {after.label}", ["metric", "before", after.label, "difference"], rows
         )

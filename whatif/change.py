@@ -138,7 +138,7 @@ def reason(before: Outcome, after: Outcome) -> str:
         return kept + (f"; {parts}" if _large(before, after) else "")
     way = "longer" if delta > 0 else "shorter"
     return (
-        f"{after.label}: responses take {abs(delta):.3g} s {way} "
+        f"{after.label}: responses are {abs(delta):.3g} s {way} "
         f"({delta / base * +100:+.1f} %): {parts}"
     )
 

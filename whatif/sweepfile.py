@@ -29,8 +29,8 @@ Scalar = str | int | float | bool | list[float]
 Seed = Annotated[int, Meta(ge=0, le=2**31)]
 
 
-class Variant(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, rename="kebab"):
-    """Edits under one name; the options of ``swarmplan whatif``."""
+class Variant(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Edits under one name: the options of ``swarmplan whatif``, with ``_`` for ``-``."""
 
     add_server: list[dict[str, Scalar]] = []
     remove: list[Name] = []

@@ -264,7 +264,9 @@ def print_sizing(market: Market, found: Sizing) -> None:
         f"{sum(shown.counts)} server(s), {market.price(shown.counts):g} {market.currency}/h; "
         f"{len(found.tried)} sets simulated",
         f"no plan at all meets this below {found.minimise} {found.bound:g}"
-        + (": this set is proven least" if found.proven else f" (found: {number(value)})"),
+        + (": this set is proven least" if found.proven else f" (found: {number(value)})")
+        if found.bound > 0
+        else f"lower bound 0: nothing is proven about a {found.minimise} below {number(value)}",
     ]
     print_lines(lines)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,8 @@ from swarmplan import api
 from swarmplan.scenarios.generate import generate, to_toml
 from swarmplan.scenarios.load import load_scenario
 from swarmplan.simulator.metrics import summarise
+from swarmplan.whatif.catalogue import load_market
+from swarmplan.whatif.sweepfile import load_sweep
 
 FOLDER = Path(__file__).resolve().parents[2] / "scenarios"
 #: Written by ``python benchmarks/recorded.py``.
@@ -49,6 +53,20 @@ def test_generated_files_are_what_the_command_writes(name: Any, servers: int, cl
     content = (FOLDER / f"{name}.toml").read_text()
     assert content == to_toml(document)
     assert len(content) < 20_000
+
+
+def test_the_files_of_the_manual_load(tmp_path: Path) -> None:
+    text = (FOLDER.parent / "docs" / "whatif.md").read_text()
+    files = re.findall(r"```toml (\S+)\n(.*?)```", text, re.DOTALL)
+    for name, content in files:
+        (tmp_path / name).write_text(content)
+    shutil.copy(FOLDER / "volunteers.toml", tmp_path)
+    assert [name for name, _ in files] == ["offers.toml", "sweep.toml"]
+    market = load_market(
+        load_scenario(FOLDER / "cloud.toml"), tmp_path / "offers.toml", scratch=True
+    )
+    assert market.offers[0].available == 4
+    assert len(load_sweep(tmp_path / "sweep.toml").points) == 90
 
 
 def test_volunteers_come_and_go_and_some_are_relayed() -> None:

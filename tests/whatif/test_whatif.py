@@ -325,7 +325,7 @@ def test_an_impossible_swarm_is_an_outcome_with_its_reason() -> None:
 def test_the_command_prints_a_table_a_reason_and_json() -> None:
     shown = run("whatif", DEMO, "--scale-load", "2", "--fail", "europe", "--method", "cg-bp")
     assert shown.exit_code == 0
-    for part in ("Per client", "Per hop", "of it network s", "planned anew: responses take"):
+    for part in ("Per client", "Per hop", "of it network s", "planned anew: responses are"):
         assert part in shown.stdout
     told = json.loads(run("whatif", DEMO, "--rtt-scale", "2", "--method", "cg-bp", "--json").stdout)
     assert told["edits"] == ["round-trip times x 2"]
