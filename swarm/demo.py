@@ -114,7 +114,7 @@ def run_demo(
             f"servers arrived: {_shown(after)}; {moved.requests} requests meanwhile, "
             f"{moved.failed} failed; {moved.dark_s:.1f} s in which some block was online nowhere"
         )
-        routing = {"public_key": f"{key}.pub", "refresh_s": 2.0}
+        routing = {"public_key": f"{key}.pub"}
         planned = measure(swarm, "planned", routing, wanted)
         promise = f"predicted {moved.predicted_s * 1e3:.0f} ms per token"
         say(f"swarmplan's way: {_speed(planned)}, {promise}")
