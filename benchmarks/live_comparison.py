@@ -1,9 +1,10 @@
 """PETALS' default placement and routing against swarmplan's on the same live PETALS servers.
 
 Four servers with emulated round trips join one after another, in orders in which every server has
-every position once, and place themselves as PETALS does. The same prompts run by PETALS' placement and routing; then a plan
-is published, the servers take it up by themselves, and the prompts run over the planned placement,
-by PETALS' routing and by swarmplan's in turn. Needs ``make swarm-env``:
+every position once, and place themselves as PETALS does. The same prompts run by PETALS' placement
+and routing; then a plan is published, the servers take it up by themselves, and the prompts run
+over the planned placement, by PETALS' routing and by swarmplan's in turn. Needs
+``make swarm-env``:
 
     .swarm-env/bin/python benchmarks/live_comparison.py [--orders 4] [--skip 0]
 """
