@@ -159,4 +159,4 @@ def report_sweep(
         provenance_section(scenario, [("sha256 of the sweep", sha256)]),
     ]
     title = f"Sweep: {scenario.document.name}"
-    write_report(path, title, f"{len(records)} configurations.", sections)
+    write_report(path, title, f"{len(records)} configuration{'s' * (len(records) != 1)}.", sections)

@@ -216,7 +216,7 @@ def print_worth(base: Outcome, found: Sequence[Worth]) -> None:
                 w.verdict,
                 f"{w.blocks[0]}:{w.blocks[1]}" if w.blocks[1] > w.blocks[0] else "idle",
                 f"{w.share * 100:.0f} %",
-                "blocks are lost" if w.critical else "others cover",
+                "blocks are lost" if w.critical else "others cover" if base.served else "-",
                 w.why,
             ]
             for w in found
@@ -229,6 +229,8 @@ def print_worth(base: Outcome, found: Sequence[Worth]) -> None:
         lines.append(f"better without: {', '.join(harmful)}")
     if useless:
         lines.append(f"not used: {', '.join(useless)}")
+    if not base.served:
+        lines.append(f"nothing is served with all of them: {base.error}")
     print_lines(lines or ["every server is used and none makes things worse"])
 
 

@@ -114,7 +114,9 @@ def _worth(base: list[Outcome], without: list[Outcome], row: int, name: str) -> 
     whole = _merged(base)
     hop = whole.hops[row] if whole.hops else None
     verdict: Verdict
-    if lost or not without or not any(o.served for o in (*base, *without)):
+    if not any(o.served for o in (*base, *without)):
+        verdict, why = "no worth", f"nothing is served, with it or without: {base[0].error}"
+    elif lost or not without:
         more = f" in {lost} of {len(base)} join orders" if lost < len(base) > 1 else ""
         verdict, why = "needed", "nothing is served without it" + more
     elif not both:

@@ -171,6 +171,16 @@ def test_the_last_server_is_needed() -> None:
     assert [w.verdict for w in found] == ["needed"]
 
 
+def test_of_a_swarm_that_serves_nobody_no_server_is_said_to_be_needed(tmp_path: Path) -> None:
+    path = tmp_path / "poor.toml"
+    changes = [edits.remove("slow"), edits.remove("fast-1")]
+    write_document(path, edits.edited_document(tomllib.loads(TINY.read_text()), changes))
+    done = run("whatif", path, "--each-server", "--method", "cg-bp", "--seeds", "1")
+    assert done.exit_code == 0
+    assert "needed" not in done.stdout
+    assert "nothing is served with all of them" in done.stdout
+
+
 def test_servers_of_a_group_leave_alone_together_and_by_region() -> None:
     assert ids(after(TINY, edits.remove("fast-0"))) == ["fast-1", "slow-0", "slow-1"]
     assert ids(after(TINY, edits.remove("slow"))) == ["fast-0", "fast-1"]
