@@ -137,6 +137,10 @@ def worth_section(found: Sequence[Worth]) -> Section:
     return Section(name="worth", title="Worth of each server", body=body)
 
 
+#: Reasons of failures that are listed.
+MOST_REASONS = 30
+
+
 def sweep_section(records: Sequence[dict[str, Any]]) -> Section:
     """Figures along the longest numeric list of the sweep, and the Pareto front."""
     groups = groups_of(records)
@@ -176,6 +180,7 @@ def sweep_section(records: Sequence[dict[str, Any]]) -> Section:
         "p95 s",
         "TTFT s",
         "tokens/s",
+        "completed",
         "Pareto",
     ]
     rows = []
@@ -189,10 +194,17 @@ def sweep_section(records: Sequence[dict[str, Any]]) -> Section:
                 *([g.variant] if named else []),
                 *(values.get(k, "") for k in keys),
                 *cells,
+                f"{g.completed * 100:.1f} %",
                 "yes" if g.pareto else "no",
             ]
         )
     body += long_table("All configurations, mean over seeds", columns, rows)
+    failed = list(dict.fromkeys(e for g in groups for e in g.errors))
+    if failed:
+        body += tag("h3", "What failed")
+        body += tag(
+            "ul", "".join(tag("li", text(e)) for e in failed[:MOST_REASONS]), class_="plain"
+        )
     return Section(name="sweep", title="Sweep", body=body)
 
 

@@ -274,3 +274,16 @@ def test_every_command_with_a_report_writes_one(tmp_path: Path) -> None:
         page = Page(path.read_text())
         assert len(page.ids) == len(set(page.ids))
         assert "sha256" in path.read_text()
+
+
+def test_what_a_sweep_could_not_serve_is_told_with_its_reason(tmp_path: Path) -> None:
+    sweep, path = tmp_path / "sweep.toml", tmp_path / "out.html"
+    sweep.write_text(
+        f'format = "swarmplan/sweep/1"\nscenario = "{FOLDER / "tiny.toml"}"\nrequests = 20\n'
+        '[variants.all]\n[variants.one]\nremove = ["slow", "fast-1"]\n'
+    )
+    options = ["-j", "1", "-o", tmp_path / "out.jsonl", "--report", path]
+    assert run("sweep", sweep, *options).exit_code == 0
+    words = " ".join(Page(path.read_text()).words)
+    assert "What failed" in words
+    assert "blocks are missing" in words
