@@ -49,6 +49,38 @@ class RouteTime:
     total_s: float
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlockTimes:
+    """Columns of the servers' timings, so that a request shape needs no loop over servers."""
+
+    decode_base_s: FloatArray
+    decode_per_context_token_s: FloatArray
+    prefill_floor_s: FloatArray
+    prefill_base_s: FloatArray
+    prefill_per_token_s: FloatArray
+
+    def decode_s(self, context_tokens: float) -> FloatArray:
+        """(n,) ``Timing.decode_s`` of every server, one sequence at a time."""
+        found: FloatArray = self.decode_base_s + self.decode_per_context_token_s * context_tokens
+        return found
+
+    def prefill_s(self, tokens: float) -> FloatArray:
+        """(n,) ``Timing.prefill_s`` of every server."""
+        sloped = self.prefill_base_s + self.prefill_per_token_s * tokens
+        found: FloatArray = np.maximum(self.prefill_floor_s, sloped)
+        return found
+
+
+def block_times(problem: Problem) -> BlockTimes:
+    """The timings of a problem's servers, column by column."""
+    return BlockTimes(
+        **{
+            name: frozen_array([getattr(s.timing, name) for s in problem.servers], np.float64)
+            for name in BlockTimes.__slots__
+        }
+    )
+
+
 def step_block_s(problem: Problem, context_tokens: float) -> FloatArray:
     """(n,) seconds of one decode step per block after ``context_tokens``."""
     return frozen_array([s.timing.decode_s(context_tokens) for s in problem.servers], np.float64)
@@ -81,8 +113,19 @@ def _hop_s(problem: Problem, overhead_s: float, *, tokens: int) -> FloatArray:
     return hop
 
 
-def hop_cost(problem: Problem, client: int, prompt_tokens: int, output_tokens: int) -> HopCost:
+def hop_cost(
+    problem: Problem,
+    client: int,
+    prompt_tokens: int,
+    output_tokens: int,
+    *,
+    times: BlockTimes | None = None,
+) -> HopCost:
     """Cost of a request shape at every server under client relay.
+
+    Parameters
+    ----------
+    times : ``block_times`` of the problem, when it is known already.
 
     Notes
     -----
@@ -92,9 +135,10 @@ def hop_cost(problem: Problem, client: int, prompt_tokens: int, output_tokens: i
     # Step i (1..steps) attends to prompt + i tokens: the mean context of the generation.
     context = prompt_tokens + 0.5 * (steps + 1)
     first_hop = prefill_hop_s(problem, prompt_tokens)[client]
-    first_block = prefill_block_s(problem, prompt_tokens)
+    times = block_times(problem) if times is None else times
+    first_block = frozen_array(times.prefill_s(prompt_tokens), np.float64)
     later_hop = step_hop_s(problem)[client]
-    later_block = step_block_s(problem, context)
+    later_block = frozen_array(times.decode_s(context), np.float64)
     return HopCost(
         prefill_hop_s=frozen_array(first_hop, np.float64),
         prefill_block_s=first_block,
@@ -112,6 +156,7 @@ class HopCosts:
     def __init__(self, problem: Problem, *, limit: int = 200_000) -> None:
         self._problem = problem
         self._limit = limit
+        self._times = block_times(problem)
         self._known: dict[tuple[int, int, int], HopCost] = {}
 
     def __call__(self, client: int, prompt_tokens: int, output_tokens: int) -> HopCost:
@@ -120,7 +165,7 @@ class HopCosts:
         if cost is None:
             if len(self._known) >= self._limit:
                 self._known.clear()
-            cost = self._known[key] = hop_cost(self._problem, *key)
+            cost = self._known[key] = hop_cost(self._problem, *key, times=self._times)
         return cost
 
 

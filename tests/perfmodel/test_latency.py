@@ -4,10 +4,12 @@ import dataclasses
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from swarmplan.core.plan import Hop, Route
 from swarmplan.core.problem import Problem, Relay, Timing
-from swarmplan.perfmodel.latency import hop_cost, route_time
+from swarmplan.perfmodel.latency import BlockTimes, hop_cost, route_time
 
 
 def two_servers(tiny: Problem, relay: Relay) -> Problem:
@@ -60,3 +62,16 @@ def test_bandwidth_adds_the_transfer_both_ways(tiny: Problem) -> None:
     plain = hop_cost(tiny, 0, 10, 2)
     np.testing.assert_allclose(slow.prefill_hop_s - plain.prefill_hop_s, 2 * 10 * 128 / 1_000)
     np.testing.assert_allclose(slow.step_hop_s - plain.step_hop_s, 2 * 128 / 1_000)
+
+
+@given(st.integers(0, 5_000), st.integers(1, 3_000))
+def test_times_by_columns_are_those_of_every_server_alone(prompt: int, output: int) -> None:
+    rng = np.random.default_rng(prompt)
+    names = Timing.__slots__
+    timings = [
+        Timing(**dict(zip(names, rng.uniform(0, 0.1, len(names)), strict=True))) for _ in range(6)
+    ]
+    columns = {name: np.array([getattr(t, name) for t in timings]) for name in BlockTimes.__slots__}
+    times = BlockTimes(**columns)
+    assert times.prefill_s(prompt).tolist() == [t.prefill_s(prompt) for t in timings]
+    assert times.decode_s(output + 0.5).tolist() == [t.decode_s(output + 0.5) for t in timings]
