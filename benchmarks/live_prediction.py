@@ -149,8 +149,8 @@ def socket_inodes(pid: int) -> Iterator[str]:
 
 
 def predicted_ms(chain: Chain, fit: Sequence[float], between_ms: Between | None) -> float:
-    """Time of one step. Without push every hop is a round trip of the client. With push the
-    client still takes the answers of all hops, in order, so the slowest prefix counts."""
+    """Time of one step, docs/model.md 3.1. Without push every hop is a round trip of the client.
+    With push the client still takes the answers of all hops, in order: the slowest one counts."""
     overhead_ms, block_ms = fit
     worked = list(itertools.accumulate(overhead_ms + block_ms * blocks for _, blocks in chain))
     trips = [RTT_MS[name] for name, _ in chain]
