@@ -140,7 +140,7 @@ def routing(servers: int, sessions: int) -> None:
     tokens = LONGEST_PROMPT + LIMIT
     problem = replace(problem, planning=replace(problem.planning, session_tokens=tokens))
     placement = place_blocks(problem, sessions)
-    live = 5 * servers
+    live = servers
     drawn, lengths, rows = workload(live + DECISIONS, 0, len(problem.clients))
     typical = replace(drawn[0], prompt_tokens=LONGEST_PROMPT, reserved_tokens=tokens)
     shapes = {"all alike, maximum": [replace(typical, id=r.id, client=r.client) for r in drawn]}
