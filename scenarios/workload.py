@@ -128,8 +128,8 @@ def _lengths(
 
 def _answers(given: schema.TokenFile, path: Path, field: str, base_dir: Path) -> Lengths:
     """Lengths of one model's answers in a file of observations, predicted from the prompts."""
-    from ..perfmodel.length.reading import read_observations
     from ..perfmodel.length.predictor import load
+    from ..perfmodel.length.reading import read_observations
     from ..perfmodel.length.universal import adapt
 
     try:
