@@ -118,6 +118,7 @@ def main() -> None:
     parser.add_argument("--servers", type=int, default=30)
     parser.add_argument("--requests", type=int, default=3_000)
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--sessions", type=int, default=10)
     parser.add_argument("--loads", type=float, nargs="+", default=[0.6, 0.9, 1.0, 1.1])
     parser.add_argument("--admission", nargs="+", default=["retry", "queue"])
@@ -182,7 +183,8 @@ def table(
     problem: Problem, placement: Placement, admission: Admission, given: argparse.Namespace
 ) -> None:
     """Mean over the seeds, at every share of the load that reserving the maximum sustains."""
-    drawn = [workload(given.requests, seed, len(problem.clients)) for seed in range(given.seeds)]
+    seeds = range(given.first_seed, given.first_seed + given.seeds)
+    drawn = [workload(given.requests, seed, len(problem.clients)) for seed in seeds]
     full = LengthUse(mode="maximum", limit_tokens=LIMIT)
     rates = []
     for requests, lengths, rows in drawn:
