@@ -226,7 +226,7 @@ def launch_files_command(
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @handle_errors
 def demo(orders: int, folder: Path | None, as_json: bool) -> None:
-    """PETALS' way and swarmplan's way on real servers on this machine; 3 minutes, 3 GB."""
+    """PETALS' way and swarmplan's way on real servers on this machine; 4 minutes, 3 GB."""
     from dataclasses import asdict
 
     from ..swarm.needs import prepare
