@@ -3,7 +3,8 @@
 Prompts and lengths lie in ../shared/data (805 instructions, 226 models; the model whose answer is
 always the same is dropped). Splits are by prompt: 644 to learn from, 161 to judge on, for all
 models alike. The shipped predictors and the prior that training starts from have seen none of
-these prompts. With ``--no-prior`` nothing but the matrix is used.
+these prompts. With ``--no-prior`` nothing but the matrix is used; so ask with ``--layers`` or
+``--window``, as the shipped predictor and the prior are those of the encoder as it is read.
 """
 
 from __future__ import annotations
@@ -80,6 +81,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--no-prior", action="store_true")
     parser.add_argument("--no-encoder", action="store_true")
+    parser.add_argument("--layers", type=int, help="layers of the encoder that are run")
+    parser.add_argument("--window", type=int, help="word pieces of a prompt that are read")
     parser.add_argument("--times", action="store_true", help="measure times instead")
     parser.add_argument("--drift", action="store_true", help="lengths that change at once instead")
     chosen = parser.parse_args()
@@ -89,7 +92,11 @@ def main() -> None:
     if chosen.times:
         times()
         return
-    reader = None if chosen.no_encoder or not encoder_available() else default_reader()
+    reader = None
+    if encoder_available() and not chosen.no_encoder:
+        from swarmplan.perfmodel.length.encoder import WINDOW, Encoder
+
+        reader = Encoder(layers=chosen.layers, window=chosen.window or WINDOW)
     known = shipped(reader)
     given = unseen(alpaca_eval(), known)
     begin = time.perf_counter()
