@@ -196,10 +196,11 @@ class Encoder:
         )
         state = self._norm(state, "embeddings.LayerNorm", w)
         for layer in range(self.layers):
-            state = self._layer(state, mask, layer, w)
+            state = self.layer(state, mask, layer, w)
         return state
 
-    def _layer(self, state: Any, mask: Any, layer: int, w: Any) -> Any:
+    def layer(self, state: Any, mask: Any, layer: int, w: Any) -> Any:
+        """(B, T, width) features after one layer, with given weights (fine-tuning has its own)."""
         functional = self._torch.nn.functional
         at = f"encoder.layer.{layer}"
 

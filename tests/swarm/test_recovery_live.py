@@ -81,10 +81,11 @@ def test_ten_of_ten_killed_servers_are_survived_with_the_right_tokens(
 def test_unmended_petals_never_finishes(
     many: tuple[LoopbackSwarm, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """What the remedies mend: the retry fails by an assertion, however often it is made."""
+    """What the remedies mend: a retry that reaches a living server fails by an assertion, however
+    often it is made; those before it may still dial the dead one."""
     swarm, _ = many
     job = {
-        "config": {"request_timeout": 5, "update_period": 5, "max_retries": 4},
+        "config": {"request_timeout": 5, "update_period": 5, "max_retries": 6},
         "without_remedies": ["session-recovery", "lost-stream"],
         "requests": [{"id": "x", "prompt": PROMPT, "new_tokens": TOKENS, "pause_s": 0.05}],
     }
@@ -95,5 +96,6 @@ def test_unmended_petals_never_finishes(
     assert got["x"]["event"] == "failed"
     with capsys.disabled():
         lasted = got["x"]["at_s"] - killed_s
-        print(f"\nunmended PETALS: failed {lasted:.1f} s after the kill, at its last of 4 retries")
-    assert "Broken input cache" in got["x"]["error"]
+        print(f"\nunmended PETALS: failed {lasted:.1f} s after the kill, at its last of 6 retries")
+        print(f"its last error: {got['x']['error'][:80]}")
+    assert any(e in got["x"]["error"] for e in ("Broken input cache", "failed to dial"))
