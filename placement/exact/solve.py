@@ -2,41 +2,22 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
-from ...core.errors import InfeasibleError, NoSolutionInTimeError
-from ...core.plan import Certificate, Placement
+from ...core.errors import InfeasibleError
+from ...core.plan import Placement
 from ...core.problem import Problem
-from ...perfmodel.predict import STEP_OBJECTIVE
 from ..api import Solution
 from ..demand import Demand, demand_of
-from ..milp.outcome import OnProgress, Progress
+from ..milp.outcome import OnProgress
 from ..search.bounds import cheapest_chains_s
 from ..sessions import target_sessions
-from .bag import Bag
-from .branch import Tree
-from .closing import Closed, close
-from .fixing import among, survivors
-from .flow import Flow
-from .incumbent import Incumbent
-from .instance import Data, data_of
-from .master import Master
-from .pricing import Visits
+from .work import Work
 
 __all__ = ["Exact", "solve_exact"]
-
-#: LB0 in the unit of the programmes: keeps coefficients within what HiGHS' tolerances suit.
-SCALE = 1000.0
-#: Session variables beyond which a programme is not tried: to close (larger ones did not end
-#: within minutes), to compose.
-MOST_CLOSING = 40_000
-MOST_COMPOSED = 120_000
-#: Sums in another order differ by this much, relative.
-SAME = 1e-9
 
 
 def solve_exact(
@@ -89,7 +70,7 @@ def solve_exact(
         demand = demand_of(problem, target_sessions(problem) if sessions is None else sessions)
     alone = cheapest_chains_s(problem, demand)
     _require_chains(problem, demand, alone)
-    work = _Work(
+    work = Work(
         problem=problem,
         demand=tuple(demand),
         gap=gap,
@@ -120,256 +101,6 @@ def _require_chains(problem: Problem, demand: Sequence[Demand], alone: np.ndarra
                 f"{problem.model.name} beside its cache; add servers, use a smaller quantisation "
                 "or shorter sessions"
             )
-
-
-@dataclass(slots=True, kw_only=True)
-class _Work:
-    """One run: the best plan, the best bound and where it came from."""
-
-    problem: Problem
-    demand: tuple[Demand, ...]
-    gap: float
-    seed: int
-    limit_s: float
-    max_iterations: int | None
-    on_progress: OnProgress | None
-    began: float = field(default_factory=time.monotonic)
-    bound_s: float = 0.0
-    floor_s: float = 0.0
-    source: str = ""
-    interrupted: bool = False
-    incumbent: Incumbent = field(init=False)
-    rounds: int = 0
-
-    def __post_init__(self) -> None:
-        self.incumbent = Incumbent(self.problem, self.demand)
-
-    def left_s(self, share: float = 1.0) -> float:
-        """Seconds until the limit, or a share of the whole limit if that is less."""
-        whole = self.limit_s if np.isfinite(self.limit_s) else 1e6
-        return min(share * whole, whole - (time.monotonic() - self.began))
-
-    def raise_bound(self, bound_s: float, source: str) -> None:
-        """Take a better bound."""
-        if bound_s > self.bound_s * (1.0 + 1e-12):
-            self.bound_s, self.source = bound_s, source
-            self.floor_s = self.floor_s or bound_s
-        if self.on_progress is not None:
-            reached = self.incumbent.objective_s
-            self.on_progress(
-                Progress(
-                    elapsed_s=time.monotonic() - self.began,
-                    objective=reached if np.isfinite(reached) else None,
-                    bound=min(self.bound_s, reached),
-                )
-            )
-
-    def done(self) -> bool:
-        """Whether plan and bound meet, or the time is over."""
-        return self.met() or self.interrupted or self.left_s() <= 0
-
-    def met(self) -> bool:
-        """Whether plan and bound meet within the gap."""
-        reached = self.incumbent.objective_s
-        return self.incumbent.plan is not None and (
-            reached - self.bound_s <= (self.gap + SAME) * reached
-        )
-
-    def search(
-        self, limit_s: float, *, max_steps: int | None = None, bag: Bag | None = None
-    ) -> None:
-        """One round of search; with a bag, among the servers that it uses."""
-        self.rounds += 1
-        self.interrupted |= self.incumbent.search(
-            limit_s=limit_s,
-            target_s=self.bound_s * (1.0 + self.gap),
-            floor_s=self.floor_s,
-            seed=self.seed + 7919 * (self.rounds - 1),
-            max_steps=max_steps,
-            servers=None if bag is None else self._used(bag),
-        )
-        self.raise_bound(self.bound_s, self.source)
-
-    def guided(self, bag: Bag, limit_s: float) -> None:
-        """Restarts near the relaxation's levels."""
-        if self.done() or not bag.master.levels:
-            return
-        self.rounds += 1
-        self.interrupted |= self.incumbent.guided(
-            bag,
-            limit_s=limit_s,
-            target_s=self.bound_s * (1.0 + self.gap),
-            seed=self.seed + 7919 * (self.rounds - 1),
-            servers=self._used(bag),
-        )
-        self.raise_bound(self.bound_s, self.source)
-
-    def _used(self, bag: Bag) -> list[int]:
-        """Servers on chains of the relaxation or of the incumbent."""
-        plan = self.incumbent.plan
-        own = () if plan is None else (h.server for r in plan[1] for h in r.route.hops)
-        return sorted(bag.master.servers_in_use().union(own))
-
-    def run(self, warm_start: Placement | None) -> None:
-        """All stages in turn."""
-        if warm_start is not None:
-            self.incumbent.start = warm_start
-        self.search(max(1.0, self.left_s(0.05)), max_steps=100)
-        if self.done():
-            return
-        data = data_of(self.problem, self.demand, self.bound_s / SCALE)
-        bag = self._bag(data)
-        found, converged = bag.solve({})
-        if found > data.dearest:
-            self._refuse("bag column generation")
-        if converged and self.incumbent.plan is None and bag.master.infeasibility > SAME:
-            found, converged = self._prove_infeasible(bag, data)
-        self.raise_bound(found * data.unit_s, "bag column generation")
-        if self.done():
-            return
-        for chains in (3, 8):
-            self.search(self.left_s(0.1), max_steps=300, bag=bag)
-            self._compose(bag, data, chains, self.left_s(0.1))
-            if self.done():
-                return
-        self.guided(bag, self.left_s(0.1))
-        if not converged:
-            self._improve(bag, data, None)
-            return
-        tree = Tree(bag=bag, bound=found)
-        tree.plant()
-        self._branch(tree, data, self.left_s(0.2))
-        if not self.done() and data.order_free:
-            self._close(bag, data)
-        self._improve(bag, data, tree)
-
-    def _improve(self, bag: Bag, data: Data, tree: Tree | None) -> None:
-        """Search, composition of chains, restarts and branching by turns until the end."""
-        chains = 8
-        while not self.done():
-            chains = min(chains + 4, 40)
-            self.search(self.left_s(0.06), bag=bag if self.rounds % 2 else None)
-            self._compose(bag, data, chains, self.left_s(0.05))
-            self.guided(bag, self.left_s(0.12))
-            if tree is not None and not tree.exhausted and not self.done():
-                self._branch(tree, data, self.left_s(0.08))
-
-    def _bag(self, data: Data) -> Bag:
-        """The relaxation, with the incumbent's chains."""
-        share = data.sessions / data.sessions.sum()
-        bag = Bag(
-            data=data,
-            master=Master(data, 10.0 * SCALE * share),
-            target=lambda: min(
-                self.incumbent.objective_s / data.unit_s * (1.0 - 0.5 * self.gap),
-                1.001 * data.dearest,
-            ),
-            deadline_s=time.monotonic() + self.left_s(0.6),
-            most_iterations=self.max_iterations,
-            on_bound=lambda b: self.raise_bound(b * data.unit_s, "bag column generation"),
-        )
-        bag.seed(self._chains())
-        return bag
-
-    def _branch(self, tree: Tree, data: Data, limit_s: float) -> None:
-        """Some time of branching on levels."""
-        tree.bag.deadline_s = time.monotonic() + limit_s
-        tree.grow()
-        if tree.bound > data.dearest:
-            self._refuse("branching on levels")
-        self.raise_bound(tree.bound * data.unit_s, "branching on levels")
-
-    def _compose(self, bag: Bag, data: Data, most: int, limit_s: float) -> None:
-        """The best plan made of the relaxation's best chains and the incumbent's."""
-        if self.done() or not data.order_free or limit_s <= 0:
-            return
-        chains = [*bag.master.best_chains(most), *self._chains()]
-        flow = Flow(data=data, survivors=among(data, chains))
-        if flow.survivors.size(data.length) <= MOST_COMPOSED:
-            self._run(flow, limit_s)
-
-    def _run(self, flow: Flow, limit_s: float) -> Closed:
-        """Solve an interval-flow programme and take its plan."""
-        flow.build()
-        closed = close(
-            flow,
-            self.incumbent.plan,
-            limit_s=max(limit_s, 0.05),
-            gap=0.5 * self.gap,
-            seed=self.seed,
-            enough=self.bound_s / flow.data.unit_s * (1.0 + 0.5 * self.gap),
-        )
-        self.interrupted |= closed.interrupted
-        if closed.plan is not None:
-            self.incumbent.offer(closed.plan)
-        self.raise_bound(self.bound_s, self.source)
-        return closed
-
-    def _chains(self) -> list[tuple[int, Visits]]:
-        """The incumbent's chains."""
-        rows = {d.client: c for c, d in enumerate(self.demand)}
-        _, routes = self.incumbent.plan or (None, ())
-        return [(rows[r.client], tuple((h.server, len(h)) for h in r.route.hops)) for r in routes]
-
-    def _close(self, bag: Bag, data: Data) -> None:
-        """The closing programme, if what survives is small enough."""
-        reached = self.incumbent.objective_s
-        left = survivors(bag, min(reached / data.unit_s, data.dearest))
-        if left.size(data.length) > MOST_CLOSING:
-            return
-        closed = self._run(Flow(data=data, survivors=left), self.left_s(0.3))
-        if closed.bound == np.inf and self.incumbent.plan is None:
-            self._refuse("interval-flow programme")
-        bound = min(closed.bound * data.unit_s, self.incumbent.objective_s, reached)
-        self.raise_bound(bound, "interval-flow programme")
-
-    def _prove_infeasible(self, bag: Bag, data: Data) -> tuple[float, bool]:
-        """Make the sessions that found no chain so dear that the bound passes any plan's cost."""
-        share = data.sessions / data.sessions.sum()
-        bag.master.charge_artificial(3.0 * data.dearest / bag.master.infeasibility * share)
-        found, converged = bag.solve({})
-        if found > data.dearest:
-            self._refuse("bag column generation")
-        return found, converged
-
-    def _refuse(self, source: str) -> None:
-        raise InfeasibleError(
-            f"exact: proven infeasible ({source}): no placement serves all "
-            f"{sum(d.sessions for d in self.demand)} sessions within the servers' memory; plan "
-            "for fewer or shorter sessions, or add servers"
-        )
-
-    def solution(self) -> Solution:
-        """The best plan and what is proven about it."""
-        ending = ", interrupted" if self.interrupted else ""
-        if self.incumbent.plan is None:
-            if self.interrupted:
-                raise KeyboardInterrupt
-            raise NoSolutionInTimeError(
-                f"exact: no plan within {self.limit_s:g} s; no plan is better than "
-                f"{self.bound_s:.6g} s ({self.source}); give more time or plan for fewer sessions",
-                bound=self.bound_s,
-            )
-        placement, routes = self.incumbent.plan
-        reached = self.incumbent.objective_s
-        bound = min(self.bound_s, reached)
-        met = self.met()
-        if not met and not self.interrupted:
-            ending = ", stopped by the limit"
-        weighted = any(d.weight_tokens != 1.0 for d in self.demand)
-        meaning = "step time weighted by tokens, summed over the planned sessions, seconds"
-        relay = "" if self.problem.network.relay == "client" else " on the cheapest legs"
-        return (
-            placement,
-            routes,
-            Certificate(
-                status="optimal" if met else "feasible",
-                objective=reached,
-                bound=bound,
-                method=f"exact (bound: {self.source}{relay}{ending})",
-                meaning=meaning if weighted else STEP_OBJECTIVE,
-            ),
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
