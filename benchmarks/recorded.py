@@ -18,10 +18,10 @@ METHODS = {"data-centres": ("cg-bp",)}
 REQUESTS = 60
 
 
-def run(name: str, method: str) -> dict[str, float]:
+def run(name: str, method: str, requests: int = REQUESTS) -> dict[str, float]:
     """Figures of one scenario under one method, seed 0."""
     scenario = load_scenario(ROOT / "scenarios" / f"{name}.toml")
-    found = summarise(api.simulate(scenario, method=method, num_requests=REQUESTS, seed=0))
+    found = summarise(api.simulate(scenario, method=method, num_requests=requests, seed=0))
     return {
         "completed": found.completed,
         "hops": found.mean_hops,

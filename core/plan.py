@@ -53,6 +53,12 @@ class Placement:
         covered: IntArray = np.cumsum(delta[:num_blocks])
         return covered
 
+    def hosts(self, num_blocks: int) -> IntArray:
+        """(n, num_blocks) 1 where a server hosts a block."""
+        blocks = np.arange(num_blocks)
+        held = (self.start[:, None] <= blocks) & (blocks < self.end[:, None])
+        return held.astype(np.int64)
+
     @classmethod
     def of(
         cls,

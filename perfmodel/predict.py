@@ -11,6 +11,7 @@ from ..core.verify import Violation, check_plan
 from .latency import route_time
 
 STEP_OBJECTIVE = "seconds per output token, summed over the planned sessions"
+WEIGHTED_OBJECTIVE = "step time weighted by tokens, summed over the planned sessions, seconds"
 
 
 def shape(problem: Problem) -> tuple[int, int]:

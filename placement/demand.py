@@ -15,8 +15,9 @@ from ..core.problem import FloatArray, Problem, frozen_array
 from ..core.workload import Demand
 from ..perfmodel.chains import client_shares
 from ..perfmodel.latency import step_block_s, step_hop_s
+from ..perfmodel.predict import STEP_OBJECTIVE, WEIGHTED_OBJECTIVE
 
-__all__ = ["Demand", "StepCosts", "demand_of", "step_costs"]
+__all__ = ["Demand", "StepCosts", "demand_of", "meaning_of", "step_costs"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +45,12 @@ def step_costs(problem: Problem) -> StepCosts:
         hop_s=frozen_array(step_hop_s(problem), np.float64),
         block_s=step_block_s(problem, context),
     )
+
+
+def meaning_of(demand: Sequence[Demand]) -> str:
+    """What a plan's objective stands for, in the words of a certificate."""
+    weighted = any(d.weight_tokens != 1.0 for d in demand)
+    return WEIGHTED_OBJECTIVE if weighted else STEP_OBJECTIVE
 
 
 def demand_of(problem: Problem, sessions: int | None = None) -> tuple[Demand, ...]:

@@ -76,7 +76,7 @@ def order_moves(
     """
     length = problem.model.num_blocks
     rows = np.flatnonzero((old.start != new.start) | (old.end != new.end))
-    before, after = _masks(old, length), _masks(new, length)
+    before, after = old.hosts(length), new.hosts(length)
     away_s = np.where(new.num_blocks > 0, np.asarray(load_s, dtype=np.float64), 0.0)
     order, proven = _order(old.coverage(length), old, new, rows.tolist(), before, after, away_s)
     coverage, moves = old.coverage(length), []
@@ -94,13 +94,6 @@ def order_moves(
         )
         coverage = without + after[j]
     return Migration(moves=tuple(moves), proven=proven)
-
-
-def _masks(placement: Placement, length: int) -> IntArray:
-    """(n, L) 1 where a server hosts a block."""
-    blocks = np.arange(length)
-    hosts = (placement.start[:, None] <= blocks) & (blocks < placement.end[:, None])
-    return hosts.astype(np.int64)
 
 
 def _order(

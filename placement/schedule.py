@@ -147,13 +147,6 @@ def dark_intervals(steps: Iterable[Phase], num_blocks: int) -> tuple[Dark, ...]:
     return tuple(found)
 
 
-def _masks(placement: Placement, length: int) -> IntArray:
-    """(n, L) 1 where a server hosts a block."""
-    blocks = np.arange(length)
-    hosts = (placement.start[:, None] <= blocks) & (blocks < placement.end[:, None])
-    return hosts.astype(np.int64)
-
-
 def _batches(
     problem: Problem,
     old: Placement,
@@ -164,7 +157,7 @@ def _batches(
 ) -> dict[int, float]:
     """Least (dark seconds, dark block-seconds, duration, batches) over sequences of batches."""
     length = problem.model.num_blocks
-    before, after = _masks(old, length), _masks(new, length)
+    before, after = old.hosts(length), new.hosts(length)
     base, full = old.coverage(length), (1 << len(rows)) - 1
     start = (0.0, 0.0, 0.0, 0)
     best = {0: start}
@@ -226,7 +219,7 @@ def _pipeline(
 ) -> dict[int, float]:
     """Moves in the order of least darkness, overlapping while every block stays served."""
     length = problem.model.num_blocks
-    before, after = _masks(old, length), _masks(new, length)
+    before, after = old.hosts(length), new.hosts(length)
     serving = old.coverage(length).copy()
     order = [m.server for m in order_moves(problem, old, new, away).moves]
     order.sort(key=lambda j: bool(old.num_blocks[j]))  # who serves nothing yet may always begin

@@ -89,6 +89,7 @@ class Incumbent:
         """
         rng = np.random.default_rng(seed)
         part, until = Part(self.problem, servers), time.monotonic() + limit_s
+        unlimited = part.problem()
         while self.objective_s > target_s and (left := until - time.monotonic()) > 0:
             drawn = part.problem(bag.master.drawn_levels(rng))
             number = int(rng.integers(2**31))
@@ -102,7 +103,7 @@ class Incumbent:
                 )
                 if not proof.interrupted:
                     placement, routes, proof = solve_search(
-                        part.problem(),
+                        unlimited,
                         demand=self.demand,
                         time_limit_s=max(until - time.monotonic(), 0.01),
                         max_steps=GUIDED_STEPS,

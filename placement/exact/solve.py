@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
-from ...core.errors import InfeasibleError
 from ...core.plan import Placement
 from ...core.problem import Problem
 from ..api import Solution
 from ..demand import Demand, demand_of
 from ..milp.outcome import OnProgress
-from ..search.bounds import cheapest_chains_s
+from ..search.bounds import cheapest_chains_s, require_chains, summed_s
 from ..sessions import target_sessions
 from .work import Work
 
@@ -69,7 +66,7 @@ def solve_exact(
     if demand is None:
         demand = demand_of(problem, target_sessions(problem) if sessions is None else sessions)
     alone = cheapest_chains_s(problem, demand)
-    _require_chains(problem, demand, alone)
+    require_chains(problem, demand, alone)
     work = Work(
         problem=problem,
         demand=tuple(demand),
@@ -79,28 +76,12 @@ def solve_exact(
         max_iterations=max_iterations,
         on_progress=on_progress,
     )
-    work.raise_bound(_total(demand, alone), "knapsack")
+    work.raise_bound(summed_s(demand, alone), "knapsack")
     try:
         work.run(warm_start)
     except KeyboardInterrupt:
         work.interrupted = True
     return work.solution()
-
-
-def _total(demand: Sequence[Demand], each_s: np.ndarray) -> float:
-    each = zip(demand, each_s.tolist(), strict=True)
-    return float(sum(d.sessions * d.weight_tokens * t for d, t in each))
-
-
-def _require_chains(problem: Problem, demand: Sequence[Demand], alone: np.ndarray) -> None:
-    for d, bound in zip(demand, alone, strict=True):
-        if not np.isfinite(bound):
-            raise InfeasibleError(
-                f"not one session of client {problem.clients[d.client].id!r} fits: all servers "
-                f"together can run fewer than the {problem.model.num_blocks} blocks of "
-                f"{problem.model.name} beside its cache; add servers, use a smaller quantisation "
-                "or shorter sessions"
-            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,9 +10,8 @@ import numpy as np
 from ...core.errors import InfeasibleError, NoSolutionInTimeError
 from ...core.plan import Certificate, Placement
 from ...core.problem import Problem
-from ...perfmodel.predict import STEP_OBJECTIVE
 from ..api import Solution
-from ..demand import Demand
+from ..demand import Demand, meaning_of
 from ..milp.outcome import OnProgress, Progress
 from .bag import Bag
 from .branch import Tree
@@ -66,6 +65,10 @@ class Work:
         if bound_s > self.bound_s * (1.0 + 1e-12):
             self.bound_s, self.source = bound_s, source
             self.floor_s = self.floor_s or bound_s
+        self.tell()
+
+    def tell(self) -> None:
+        """Report where plan and bound stand."""
         if self.on_progress is not None:
             reached = self.incumbent.objective_s
             self.on_progress(
@@ -100,7 +103,7 @@ class Work:
             max_steps=max_steps,
             servers=None if bag is None else self._used(bag),
         )
-        self.raise_bound(self.bound_s, self.source)
+        self.tell()
 
     def guided(self, bag: Bag, limit_s: float) -> None:
         """Restarts near the relaxation's levels."""
@@ -114,7 +117,7 @@ class Work:
             seed=self.seed + 7919 * (self.rounds - 1),
             servers=self._used(bag),
         )
-        self.raise_bound(self.bound_s, self.source)
+        self.tell()
 
     def _used(self, bag: Bag) -> list[int]:
         """Servers on chains of the relaxation or of the incumbent."""
@@ -214,7 +217,7 @@ class Work:
         self.interrupted |= closed.interrupted
         if closed.plan is not None:
             self.incumbent.offer(closed.plan)
-        self.raise_bound(self.bound_s, self.source)
+        self.tell()
         return closed
 
     def _chains(self) -> list[tuple[int, Visits]]:
@@ -268,8 +271,6 @@ class Work:
         met = self.met()
         if not met and not self.interrupted:
             ending = ", stopped by the limit"
-        weighted = any(d.weight_tokens != 1.0 for d in self.demand)
-        meaning = "step time weighted by tokens, summed over the planned sessions, seconds"
         relay = "" if self.problem.network.relay == "client" else " on the cheapest legs"
         return (
             placement,
@@ -279,6 +280,6 @@ class Work:
                 objective=reached,
                 bound=bound,
                 method=f"exact (bound: {self.source}{relay}{ending})",
-                meaning=meaning if weighted else STEP_OBJECTIVE,
+                meaning=meaning_of(self.demand),
             ),
         )

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from ...core.errors import InfeasibleError, NoSolutionInTimeError, SolverError
 from ...core.plan import Certificate, Placement, PlannedRoute
 from ...core.problem import Problem
+from ...perfmodel.predict import WEIGHTED_OBJECTIVE
 from ..demand import Demand, demand_of
 from ..sessions import target_sessions
 from .formulation import Form, Model, build, bundles_of, full_start
@@ -180,7 +181,7 @@ def _certificate(
         objective=reached,
         bound=bound,
         method=label,
-        meaning="step time weighted by tokens, summed over the planned sessions, seconds",
+        meaning=WEIGHTED_OBJECTIVE,
     )
 
 

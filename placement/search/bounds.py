@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ...core.errors import InfeasibleError
 from ...core.problem import FloatArray, IntArray, Problem
 from ..demand import Demand, step_costs
 
@@ -45,10 +46,33 @@ def cheapest_chains_s(problem: Problem, demand: Sequence[Demand]) -> FloatArray:
     return found * (1.0 - ROUNDING)
 
 
+def summed_s(demand: Sequence[Demand], each_s: FloatArray) -> float:
+    """Objective of a plan in which one session of each entry takes ``each_s`` per step, seconds."""
+    each = zip(demand, each_s.tolist(), strict=True)
+    return float(sum(d.sessions * d.weight_tokens * t for d, t in each))
+
+
 def lower_bound_s(problem: Problem, demand: Sequence[Demand]) -> float:
     """LB0: no plan for this demand has a smaller objective; inf = no plan exists."""
-    each = cheapest_chains_s(problem, demand)
-    return float(sum(d.sessions * d.weight_tokens * t for d, t in zip(demand, each, strict=True)))
+    return summed_s(demand, cheapest_chains_s(problem, demand))
+
+
+def require_chains(problem: Problem, demand: Sequence[Demand], alone_s: FloatArray) -> None:
+    """Refuse a demand of which some client's session, alone in the swarm, has no chain.
+
+    Raises
+    ------
+    InfeasibleError
+        Naming the client; ``alone_s`` is what ``cheapest_chains_s`` gives.
+    """
+    for d, bound in zip(demand, alone_s, strict=True):
+        if not np.isfinite(bound):
+            raise InfeasibleError(
+                f"not one session of client {problem.clients[d.client].id!r} fits: all servers "
+                f"together can run fewer than the {problem.model.num_blocks} blocks of "
+                f"{problem.model.name} beside its cache; add servers, use a smaller quantisation "
+                "or shorter sessions"
+            )
 
 
 def window_min(values: FloatArray, width: int) -> FloatArray:

@@ -8,15 +8,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ...core.errors import HeuristicFailedError, InfeasibleError
+from ...core.errors import HeuristicFailedError
 from ...core.plan import Certificate, Placement, PlannedRoute
 from ...core.problem import Problem
-from ...perfmodel.predict import STEP_OBJECTIVE
 from ..api import Solution
-from ..demand import Demand, demand_of
+from ..demand import Demand, demand_of, meaning_of
 from ..milp.outcome import OnProgress
 from ..sessions import target_sessions
-from .bounds import cheapest_chains_s
+from .bounds import cheapest_chains_s, require_chains
 from .state import Instance
 from .walk import Run
 
@@ -74,7 +73,7 @@ def solve_search(
     if demand is None:
         demand = demand_of(problem, target_sessions(problem) if sessions is None else sessions)
     alone = cheapest_chains_s(problem, demand)
-    _require_chains(problem, demand, alone)
+    require_chains(problem, demand, alone)
     run = Run(
         instance=Instance.of(problem, demand, alone),
         rng=np.random.default_rng(seed),
@@ -92,17 +91,6 @@ def solve_search(
     return _solution(run, interrupted)
 
 
-def _require_chains(problem: Problem, demand: Sequence[Demand], alone: np.ndarray) -> None:
-    for d, bound in zip(demand, alone, strict=True):
-        if not np.isfinite(bound):
-            raise InfeasibleError(
-                f"not one session of client {problem.clients[d.client].id!r} fits: all servers "
-                f"together can run fewer than the {problem.model.num_blocks} blocks of "
-                f"{problem.model.name} beside its cache; add servers, use a smaller quantisation "
-                "or shorter sessions"
-            )
-
-
 def _solution(run: Run, interrupted: bool) -> Solution:
     """The best state as plan and certificate."""
     best = run.best
@@ -117,8 +105,6 @@ def _solution(run: Run, interrupted: bool) -> Solution:
             "shorter sessions, or try --method exact"
         )
     placement, routes = best.plan()
-    weighted = any(d.weight_tokens != 1.0 for d in run.instance.demand)
-    meaning = "step time weighted by tokens, summed over the planned sessions, seconds"
     reached = best.cost_s
     bound = min(run.bound, reached)
     label = f"search (order-free bound{', interrupted' if interrupted else ''})"
@@ -130,7 +116,7 @@ def _solution(run: Run, interrupted: bool) -> Solution:
             objective=reached,
             bound=bound,
             method=label,
-            meaning=meaning if weighted else STEP_OBJECTIVE,
+            meaning=meaning_of(run.instance.demand),
         ),
     )
 

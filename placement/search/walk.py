@@ -10,6 +10,7 @@ import numpy as np
 
 from ...core.plan import Placement, PlannedRoute
 from ..milp.outcome import OnProgress, Progress
+from .bounds import summed_s
 from .moves import DESTROY, Manner, reorder, repair
 from .starts import starts
 from .state import Instance, State
@@ -29,7 +30,7 @@ REPORT_EVERY_S = 1.0
 
 @dataclass(slots=True, kw_only=True)
 class Run:
-    """One search: limits, the best plan, and when it last told about it."""
+    """One search: limits, the best plan, and when it last told about it; ``bound`` is LB0."""
 
     instance: Instance
     rng: np.random.Generator
@@ -42,13 +43,10 @@ class Run:
     best: State | None = None
     best_s: float = np.inf
     told_s: float = field(default=-np.inf)
+    bound: float = field(init=False)
 
-    @property
-    def bound(self) -> float:
-        """LB0."""
-        instance = self.instance
-        each = zip(instance.demand, instance.alone_s, strict=True)
-        return float(sum(d.sessions * d.weight_tokens * t for d, t in each))
+    def __post_init__(self) -> None:
+        self.bound = summed_s(self.instance.demand, self.instance.alone_s)
 
     def proven(self, reached: float) -> bool:
         """Whether an objective is within the gap of the bound."""

@@ -2,26 +2,14 @@
 
 import dataclasses
 import itertools
-import json
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
 from swarmplan.core.errors import InfeasibleError
-from swarmplan.core.problem import (
-    Client,
-    ModelSpec,
-    Network,
-    Planning,
-    Problem,
-    Relay,
-    Server,
-    Timing,
-)
-from swarmplan.core.workload import Demand, Lengths, RequestClass, Workload
+from swarmplan.core.problem import Problem
+from swarmplan.core.workload import Demand
 from swarmplan.placement.demand import step_costs
 from swarmplan.placement.exact.bag import Bag
 from swarmplan.placement.exact.branch import Tree
@@ -33,60 +21,7 @@ from swarmplan.placement.milp.outcome import Progress
 from swarmplan.placement.milp.solve import solve_milp
 from swarmplan.placement.milp.start import defects
 from swarmplan.placement.search.bounds import cheapest_chains_s
-
-BYTES = 1_000_000
-
-
-def offline(
-    *,
-    blocks: int,
-    tau_ms: list[float],
-    memory: list[float],
-    cache: float,
-    hop_ms: list[list[float]],
-    block: list[float] | None = None,
-    relay: Relay = "client",
-    caps: list[int | None] | None = None,
-) -> Problem:
-    """A tiny instance; memory, cache and blocks in MB."""
-    n = len(tau_ms)
-    lengths = Lengths(values=(20,))
-    weights = block or [1.0] * n
-    return Problem(
-        model=ModelSpec(
-            name="toy",
-            num_blocks=blocks,
-            hidden_size=8,
-            block_bytes=BYTES,
-            cache_bytes_per_token=round(cache * BYTES),
-            activation_bytes_per_token=16,
-        ),
-        servers=tuple(
-            Server(
-                id=f"s{j}",
-                memory_bytes=round(memory[j] * BYTES),
-                block_bytes=round(weights[j] * BYTES),
-                max_blocks=caps[j] if caps else None,
-                timing=Timing(decode_base_s=tau_ms[j] / 1e3),
-            )
-            for j in range(n)
-        ),
-        clients=tuple(Client(id=f"c{c}") for c in range(len(hop_ms))),
-        network=Network(
-            client_rtt_s=np.array(hop_ms) / 1e3,
-            server_rtt_s=np.full((n, n), 0.01) - np.eye(n) / 100,
-            relay=relay,
-        ),
-        workload=Workload(
-            classes=tuple(
-                RequestClass(client=c, rate_per_s=1.0, prompt_tokens=lengths, output_tokens=lengths)
-                for c in range(len(hop_ms))
-            )
-        ),
-        planning=Planning(
-            prompt_tokens=20, output_tokens=20, session_tokens=1, sessions=len(hop_ms)
-        ),
-    )
+from swarmplan.tests.placement.offline import golden, offline
 
 
 def drawn(seed: int, *, servers: int = 4, blocks: int = 5) -> tuple[Problem, tuple[Demand, ...]]:
@@ -255,36 +190,28 @@ def stopped_after(problem: Problem, demand: tuple[Demand, ...], rounds: int) -> 
     return bounds
 
 
-def golden(folder: Path) -> Iterator[tuple[str, Problem, dict[str, Any], tuple[Demand, ...]]]:
-    for path in sorted((folder / "golden" / "bprr").glob("tiny_*.json")):
-        case = json.loads(path.read_text())
-        given = case["inputs"]
-        problem = offline(
-            blocks=given["L"],
-            tau_ms=given["tau"],
-            memory=given["M"],
-            cache=given["sc"],
-            hop_ms=given["RTT"],
+def demanded(problem: Problem) -> tuple[Demand, ...]:
+    """The sessions of a golden case, each of weight 1."""
+    assert problem.planning.sessions is not None
+    clients = range(len(problem.clients))
+    return tuple(
+        Demand(
+            client=c,
+            sessions=problem.planning.sessions // len(clients),
+            weight_tokens=1.0,
+            cache_bytes=problem.session_bytes,
         )
-        demand = tuple(
-            Demand(
-                client=c,
-                sessions=given["n_request_client"],
-                weight_tokens=1.0,
-                cache_bytes=problem.session_bytes,
-            )
-            for c in range(len(given["RTT"]))
-        )
-        yield case["name"], problem, case["expected"]["milp"], demand
+        for c in clients
+    )
 
 
 def test_golden_cases_are_solved_also_where_cg_bp_finds_nothing(shared_data: Path) -> None:
     seen = set()
-    for name, problem, expected, demand in golden(shared_data):
+    for name, problem, expected in golden(shared_data):
         if expected["status"] != "Optimal":
             continue
         seen.add(name)
-        _, _, proof = solve_exact(problem, demand=demand)
+        _, _, proof = solve_exact(problem, demand=demanded(problem))
         assert proof.objective is not None
         assert proof.objective * 20 * 1e3 == pytest.approx(expected["objective_ms"], rel=1e-9), name
         assert proof.status == "optimal", name
@@ -292,10 +219,9 @@ def test_golden_cases_are_solved_also_where_cg_bp_finds_nothing(shared_data: Pat
 
 
 def test_the_golden_case_without_a_plan_is_proven_infeasible(shared_data: Path) -> None:
-    case = {name: (problem, demand) for name, problem, _, demand in golden(shared_data)}
-    problem, demand = case["tiny_01"]
+    problem = {name: problem for name, problem, _ in golden(shared_data)}["tiny_01"]
     with pytest.raises(InfeasibleError, match="not one session of client 'c0' fits"):
-        solve_exact(problem, demand=demand)
+        solve_exact(problem, demand=demanded(problem))
 
 
 @pytest.mark.parametrize("seed", [2, 6, 11, 18])

@@ -2,10 +2,8 @@
 
 import dataclasses
 import itertools
-import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,24 +12,14 @@ import pytest
 
 from swarmplan.core.errors import InfeasibleError, NoSolutionInTimeError, SolverUnavailableError
 from swarmplan.core.plan import Placement, PlannedRoute
-from swarmplan.core.problem import (
-    Client,
-    ModelSpec,
-    Network,
-    Planning,
-    Problem,
-    Server,
-    Timing,
-)
-from swarmplan.core.workload import Lengths, RequestClass, Workload
+from swarmplan.core.problem import Problem
 from swarmplan.perfmodel.latency import hop_cost, step_time_s
 from swarmplan.placement.demand import Demand, demand_of
 from swarmplan.placement.milp.generic import solver_name
 from swarmplan.placement.milp.outcome import Progress
 from swarmplan.placement.milp.solve import Milp, solve_milp
 from swarmplan.placement.milp.start import defects
-
-BYTES = 1_000_000
+from swarmplan.tests.placement.offline import BYTES, golden, offline
 
 
 def have_cbc() -> bool:
@@ -43,54 +31,6 @@ def have_cbc() -> bool:
 
 
 needs_cbc = pytest.mark.skipif(not have_cbc(), reason="no CBC is installed")
-
-
-def offline(
-    *,
-    blocks: int,
-    tau_ms: list[float],
-    memory: list[float],
-    cache: float,
-    hop_ms: list[list[float]],
-    each: int,
-) -> Problem:
-    """An instance of the paper's offline problem; a block weighs 1, 20 output tokens."""
-    n = len(tau_ms)
-    lengths = Lengths(values=(20,))
-    clients = range(len(hop_ms))
-    return Problem(
-        model=ModelSpec(
-            name="toy",
-            num_blocks=blocks,
-            hidden_size=8,
-            block_bytes=BYTES,
-            cache_bytes_per_token=round(cache * BYTES),
-            activation_bytes_per_token=16,
-        ),
-        servers=tuple(
-            Server(
-                id=f"s{j}",
-                memory_bytes=round(memory[j] * BYTES),
-                block_bytes=BYTES,
-                timing=Timing(decode_base_s=tau_ms[j] / 1e3),
-            )
-            for j in range(n)
-        ),
-        clients=tuple(Client(id=f"c{c}") for c in clients),
-        network=Network(
-            client_rtt_s=np.array(hop_ms) / 1e3,
-            server_rtt_s=np.full((n, n), 0.01) - np.eye(n) / 100,
-        ),
-        workload=Workload(
-            classes=tuple(
-                RequestClass(client=c, rate_per_s=1.0, prompt_tokens=lengths, output_tokens=lengths)
-                for c in clients
-            )
-        ),
-        planning=Planning(
-            prompt_tokens=20, output_tokens=20, session_tokens=1, sessions=each * len(hop_ms)
-        ),
-    )
 
 
 # docs: instances of the offline problem with optima found by exhaustive search (ms, 20 tokens).
@@ -161,21 +101,6 @@ def test_the_published_form_has_the_same_optimum(name: str, solver: str) -> None
     _, _, certificate = solve_milp(problem, solver=solver, form="paper", gap=0.0)
     assert total_ms(problem, certificate.objective) == pytest.approx(C[name][1], rel=1e-9)
     assert certificate.status == "optimal"
-
-
-def golden(folder: Path) -> Iterator[tuple[str, Problem, dict[str, Any]]]:
-    for path in sorted((folder / "golden" / "bprr").glob("tiny_*.json")):
-        case = json.loads(path.read_text())
-        given = case["inputs"]
-        problem = offline(
-            blocks=given["L"],
-            tau_ms=given["tau"],
-            memory=given["M"],
-            cache=given["sc"],
-            hop_ms=given["RTT"],
-            each=given["n_request_client"],
-        )
-        yield case["name"], problem, case["expected"]["milp"]
 
 
 def test_the_golden_cases_agree_with_exhaustive_search(shared_data: Path) -> None:
@@ -374,6 +299,7 @@ def test_the_placer_returns_the_placement_of_the_best_plan() -> None:
 INTERRUPTED = """
 import os, signal
 from swarmplan.placement.milp.solve import solve_milp
+from swarmplan.tests.placement.offline import BYTES, golden, offline
 from test_milp import chained, large
 
 problem = large()

@@ -1,10 +1,9 @@
 """The search against golden optima, the mixed-integer programme and its own bound."""
 
 import dataclasses
-import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +14,8 @@ from hypothesis import strategies as st
 
 from swarmplan.core.errors import HeuristicFailedError, InfeasibleError, SwarmplanWarning
 from swarmplan.core.plan import Certificate, Placement, Plan, PlannedRoute
-from swarmplan.core.problem import Client, ModelSpec, Network, Planning, Problem, Server, Timing
-from swarmplan.core.workload import Demand, Lengths, RequestClass, Workload
+from swarmplan.core.problem import Problem, Relay
+from swarmplan.core.workload import Demand
 from swarmplan.perfmodel.predict import predict, verify
 from swarmplan.placement.api import Solution
 from swarmplan.placement.cg_bp import place_blocks
@@ -24,72 +23,9 @@ from swarmplan.placement.demand import demand_of
 from swarmplan.placement.milp.outcome import Progress
 from swarmplan.placement.milp.solve import solve_milp
 from swarmplan.placement.search.solve import Search, solve_search
+from swarmplan.tests.placement.offline import BYTES, golden, offline
 
-BYTES = 1_000_000
 MakeProblem = Callable[..., Problem]
-
-
-def offline(
-    *,
-    blocks: int,
-    tau_ms: list[float],
-    memory: list[float],
-    cache: float,
-    hop_ms: list[list[float]],
-    each: int,
-    relay: Any = "client",
-) -> Problem:
-    """An instance of the offline problem; a block weighs 1, the hop times are whole."""
-    n, lengths = len(tau_ms), Lengths(values=(20,))
-    return Problem(
-        model=ModelSpec(
-            name="toy",
-            num_blocks=blocks,
-            hidden_size=8,
-            block_bytes=BYTES,
-            cache_bytes_per_token=round(cache * BYTES),
-            activation_bytes_per_token=16,
-        ),
-        servers=tuple(
-            Server(
-                id=f"s{j}",
-                memory_bytes=round(memory[j] * BYTES),
-                block_bytes=BYTES,
-                timing=Timing(decode_base_s=tau_ms[j] / 1e3),
-            )
-            for j in range(n)
-        ),
-        clients=tuple(Client(id=f"c{c}") for c in range(len(hop_ms))),
-        network=Network(
-            client_rtt_s=np.array(hop_ms) / 1e3,
-            server_rtt_s=np.full((n, n), 0.01) - np.eye(n) / 100,
-            relay=relay,
-        ),
-        workload=Workload(
-            classes=tuple(
-                RequestClass(client=c, rate_per_s=1.0, prompt_tokens=lengths, output_tokens=lengths)
-                for c in range(len(hop_ms))
-            )
-        ),
-        planning=Planning(
-            prompt_tokens=20, output_tokens=20, session_tokens=1, sessions=each * len(hop_ms)
-        ),
-    )
-
-
-def golden(folder: Path) -> Iterator[tuple[str, Problem, dict[str, Any]]]:
-    for path in sorted((folder / "golden" / "bprr").glob("tiny_*.json")):
-        case = json.loads(path.read_text())
-        given = case["inputs"]
-        problem = offline(
-            blocks=given["L"],
-            tau_ms=given["tau"],
-            memory=given["M"],
-            cache=given["sc"],
-            hop_ms=given["RTT"],
-            each=given["n_request_client"],
-        )
-        yield case["name"], problem, case["expected"]["milp"]
 
 
 def quick(problem: Problem, **options: Any) -> Solution:
@@ -149,7 +85,7 @@ def test_a_server_without_room_for_a_block_stays_idle(shared_data: Path) -> None
     assert figures(certificate)[0] * 20 * 1e3 == pytest.approx(6999.64, rel=1e-9)
 
 
-def small(seed: int, *, relay: str = "client") -> Problem:
+def small(seed: int, *, relay: Relay = "client") -> Problem:
     """Three or four servers with different block sizes and caps, two clients."""
     rng = np.random.default_rng(seed)
     n = int(rng.integers(3, 5))
@@ -320,6 +256,7 @@ def test_every_session_of_the_demand_gets_a_route() -> None:
 INTERRUPTED = """
 import os, signal
 from swarmplan.placement.search.solve import solve_search
+from swarmplan.tests.placement.offline import BYTES, golden, offline
 from test_search import crowded
 
 sent = []

@@ -10,10 +10,9 @@ from typing import Any
 
 import pytest
 
-from swarmplan import api
+from swarmplan.benchmarks.recorded import run
 from swarmplan.scenarios.generate import generate, to_toml
 from swarmplan.scenarios.load import load_scenario
-from swarmplan.simulator.metrics import summarise
 from swarmplan.whatif.catalogue import load_market
 from swarmplan.whatif.sweepfile import load_sweep
 
@@ -30,18 +29,7 @@ def test_every_shipped_scenario_has_recorded_figures() -> None:
 
 @pytest.mark.parametrize("record", RECORDED, ids=lambda r: f"{r['scenario']}-{r['method']}")
 def test_a_shipped_scenario_gives_the_recorded_figures(record: dict[str, Any]) -> None:
-    scenario = load_scenario(FOLDER / f"{record['scenario']}.toml")
-    found = summarise(
-        api.simulate(scenario, method=record["method"], num_requests=record["requests"], seed=0)
-    )
-    figures = {
-        "completed": found.completed,
-        "hops": found.mean_hops,
-        "response_s": found.response_s.mean,
-        "p95_response_s": found.response_s.p95,
-        "ttft_s": found.ttft_s.mean,
-        "wait_s": found.wait_s.mean,
-    }
+    figures = run(record["scenario"], record["method"], record["requests"])
     assert figures == pytest.approx(record["figures"], rel=TOLERANCE)
 
 
