@@ -13,11 +13,13 @@ from collections.abc import Sequence
 from ..core.plan import Candidate
 from ..core.problem import Problem
 from ..core.workload import Request
+from ..placement.alone import least_responses_s
 from ..routing.api import RouterFactory
 from ..scenarios.workload import draw_requests
+from ..simulator.metrics import Distribution
 from .candidates import Entry, entries
 from .draft import Draft, Settings
-from .race import INTERRUPTED, Race, Runner
+from .race import INTERRUPTED, WARM_UP, Race, Runner
 
 #: Offset of the seeds of auto's own requests, so that a plan is never chosen on the very draws on
 #: which a comparison with the same seed tests it.
@@ -97,6 +99,13 @@ def _least_response(
         f"auto: {best.name} with {best.router}: {what} response {best.figure_s:.4g} s over "
         f"{best.requests} simulated requests, the least of {len(ranked)} candidates"
     ]
+    if best.served and not best.unserved:
+        floor_s = _floor_s(problem, _requests(problem, settings.seed, best.requests), race.tail)
+        left = max(0.0, 1.0 - floor_s / best.figure_s)
+        notes.append(
+            f"auto: no plan brings this {what} below {floor_s:.4g} s (proven for these requests): "
+            f"at most {left * 100:.1f} % is left to gain"
+        )
     if stopped:
         notes.append(f"auto: {stopped}: not every candidate had its full run")
     return Draft(
@@ -116,6 +125,13 @@ def _runner(problem: Problem, entry: Entry, router: str) -> Runner:
         bound_s=entry.plan.lower_s + problem.session_setup_s,
         alone_s=entry.alone_s,
     )
+
+
+def _floor_s(problem: Problem, requests: Sequence[Request], tail: bool) -> float:
+    """What no plan can beat: the figure of the race if every request had the swarm for itself."""
+    counted = sorted(requests, key=lambda r: r.arrival_s)[int(len(requests) * WARM_UP) :]
+    least = Distribution.of(least_responses_s(problem, counted))
+    return least.p95 if tail else least.mean
 
 
 def _requests(problem: Problem, seed: int, count: int) -> Sequence[Request]:

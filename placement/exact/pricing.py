@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ...core.problem import FloatArray, IntArray
-from ..search.bounds import window_min
+from ..alone import window_min
 from .instance import Data
 
 #: (server, blocks) of every visit of a chain, in no particular order.

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ...core.problem import FloatArray, IntArray
-from .bounds import window_min
+from ..alone import window_min
 from .state import Instance, State, Visit
 
 #: Free servers ranked for each number of blocks; beyond these all free ones are tried.

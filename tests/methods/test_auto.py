@@ -1,5 +1,6 @@
 """The portfolio: what it picks, what it tells, when it stops."""
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from swarmplan import api
 from swarmplan.core.problem import Problem
 from swarmplan.core.verify import check_plan
-from swarmplan.methods.draft import Settings
+from swarmplan.methods.draft import Metric, Settings
 from swarmplan.methods.race import Race, Runner
 from swarmplan.methods.table import METHODS, ROUTERS, method_named
 from swarmplan.placement.whole_model import whole_model
@@ -49,6 +50,20 @@ def test_the_plan_brings_its_router_and_the_table_of_candidates(tiny: Problem) -
     assert all(c.verdict for c in plan.candidates)
     simulated = [c.figure for c in plan.candidates if c.requests == chosen[0].requests]
     assert chosen[0].figure == min(f for f in simulated if f is not None)
+
+
+@pytest.mark.parametrize("metric", ["mean", "p95"])
+def test_the_plan_tells_what_no_plan_can_beat(tiny: Problem, metric: Metric) -> None:
+    light = at_rate(tiny, 0.01)
+    draft = method_named("auto")(light, Settings(metric=metric))
+    told = next(note for note in draft.notes if "no plan brings" in note)
+    found = re.search(r"below ([0-9.]+) s .* at most ([0-9.]+) %", told)
+    assert found is not None
+    floor_s, left = float(found[1]), float(found[2])
+    best = draft.candidates[0].figure
+    assert best is not None
+    assert floor_s <= best * 1.001
+    assert left == pytest.approx(100 * (1 - floor_s / best), abs=0.1)
 
 
 def test_equal_settings_give_equal_plans(tiny: Problem) -> None:

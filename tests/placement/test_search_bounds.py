@@ -12,12 +12,8 @@ from swarmplan.core.plan import Hop, Route
 from swarmplan.core.problem import Problem
 from swarmplan.core.workload import Demand
 from swarmplan.perfmodel.latency import hop_cost, step_time_s
-from swarmplan.placement.search.bounds import (
-    blocks_alone,
-    cheapest_chains_s,
-    lower_bound_s,
-    window_min,
-)
+from swarmplan.placement.alone import blocks_alone
+from swarmplan.placement.search.bounds import cheapest_chains_s, lower_bound_s
 
 MakeProblem = Callable[..., Problem]
 
@@ -91,14 +87,3 @@ def test_longer_sessions_never_lower_the_bound(tiny: Problem) -> None:
     reached = [bound(cache) for cache in (1, 200, 1_000, 2_000, 10_000)]
     assert reached == sorted(reached)
     assert reached[-1] == np.inf
-
-
-@given(
-    values=st.lists(st.floats(-10, 10), min_size=1, max_size=20),
-    width=st.integers(1, 25),
-)
-def test_window_min_is_the_least_of_the_entries_before(values: list[float], width: int) -> None:
-    row = np.array(values)
-    width = min(width, len(row))
-    expected = [row[max(0, q - width) : q].min(initial=np.inf) for q in range(len(row))]
-    assert window_min(row, width).tolist() == expected

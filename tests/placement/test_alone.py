@@ -1,0 +1,124 @@
+"""Times of a session alone: no plan beats them, and under client relay some plan attains them."""
+
+import itertools
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from swarmplan.core.plan import Hop, Placement, Route
+from swarmplan.core.problem import Problem
+from swarmplan.core.workload import Request
+from swarmplan.methods.table import ROUTERS
+from swarmplan.perfmodel.latency import route_time
+from swarmplan.placement import alone
+from swarmplan.placement.alone import blocks_alone, least_responses_s, window_min
+from swarmplan.simulator.engine import simulate
+
+MakeProblem = Callable[..., Problem]
+
+
+def request(rng: np.random.Generator, row: int, clients: int) -> Request:
+    prompt, output = int(rng.integers(1, 40)), int(rng.integers(1, 20))
+    return Request(
+        id=row,
+        client=int(rng.integers(clients)),
+        arrival_s=float(rng.uniform(0, 5)),
+        prompt_tokens=prompt,
+        output_tokens=output,
+        reserved_tokens=prompt + output,
+    )
+
+
+def fastest_of_all(problem: Problem, asked: Request) -> float:
+    """The least response over all orders of servers and all shares of the blocks."""
+    most = blocks_alone(problem, problem.cache_bytes(asked.reserved_tokens))
+    best, length = np.inf, problem.model.num_blocks
+    for count in range(1, problem.num_servers + 1):
+        for servers in itertools.permutations(range(problem.num_servers), count):
+            for runs in itertools.product(*(range(1, int(most[j]) + 1) for j in servers)):
+                if sum(runs) != length:
+                    continue
+                ends = np.cumsum(runs)
+                hops = tuple(
+                    Hop(server=j, start=int(e - k), end=int(e))
+                    for j, k, e in zip(servers, runs, ends, strict=True)
+                )
+                time = route_time(
+                    problem,
+                    asked.client,
+                    Route(hops=hops),
+                    asked.prompt_tokens,
+                    asked.output_tokens,
+                )
+                best = min(best, time.total_s)
+    return best + problem.session_setup_s + problem.alloc_delay_s
+
+
+@given(seed=st.integers(0, 10_000), relay=st.sampled_from(["client", "server"]))
+def test_the_least_response_is_that_of_the_fastest_chain_of_all(
+    make_problem: MakeProblem, seed: int, relay: str
+) -> None:
+    rng = np.random.default_rng(seed)
+    problem = make_problem(rng, servers=4, clients=2, length=5, relay=relay)
+    asked = [request(rng, i, 2) for i in range(3)]
+    for found, one in zip(least_responses_s(problem, asked), asked, strict=True):
+        expected = fastest_of_all(problem, one)
+        assert found <= expected
+        if relay == "client":
+            assert found == pytest.approx(expected, rel=1e-9)
+
+
+@given(seed=st.integers(0, 10_000), router=st.sampled_from(["ws-rr", "jffc", "fastest-free"]))
+def test_no_simulated_request_is_answered_sooner(
+    make_problem: MakeProblem, seed: int, router: str
+) -> None:
+    rng = np.random.default_rng(seed)
+    problem = make_problem(rng, servers=4, clients=2, length=5)
+    asked = [request(rng, i, 2) for i in range(20)]
+    cuts = np.sort(rng.integers(0, 6, size=(4, 2)))
+    room = problem.memory_bytes // problem.block_bytes
+    spans = [(int(s), int(min(e, s + m))) for (s, e), m in zip(cuts, room, strict=True)]
+    placement = Placement.of(problem, spans)
+    result = simulate(problem, placement, ROUTERS[router](problem, placement), asked)
+    done = np.array(result.status) == "completed"
+    assert (result.response_s[done] >= least_responses_s(problem, asked)[done] - 1e-9).all()
+
+
+def test_too_many_shapes_are_rounded_down_and_stay_bounds(
+    tiny: Problem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(0)
+    asked = [request(rng, i, 2) for i in range(200)]
+    sharp = least_responses_s(tiny, asked)
+    monkeypatch.setattr(alone, "MOST_CELLS", 0)
+    monkeypatch.setattr(alone, "FEWEST_SHAPES", 40)
+    coarse = least_responses_s(tiny, asked)
+    assert (coarse <= sharp).all()
+    assert coarse.sum() < sharp.sum()
+    assert coarse.sum() > 0.5 * sharp.sum()
+
+
+def test_a_request_that_fits_nowhere_has_no_least_response(tiny: Problem) -> None:
+    asked = request(np.random.default_rng(0), 0, 2)
+    huge = replace(asked, reserved_tokens=10**6)
+    found = least_responses_s(tiny, [asked, huge])
+    assert np.isfinite(found).tolist() == [True, False]
+
+
+def test_no_requests_have_no_times(tiny: Problem) -> None:
+    assert least_responses_s(tiny, []).shape == (0,)
+
+
+@given(
+    values=st.lists(st.floats(-10, 10), min_size=1, max_size=20),
+    width=st.integers(1, 25),
+)
+def test_window_min_is_the_least_of_the_entries_before(values: list[float], width: int) -> None:
+    row = np.array(values)
+    width = min(width, len(row))
+    expected = [row[max(0, q - width) : q].min(initial=np.inf) for q in range(len(row))]
+    assert window_min(row, width).tolist() == expected
