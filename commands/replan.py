@@ -69,7 +69,7 @@ OPTIONS = (
         type=click.FloatRange(0, min_open=True),
         default=30.0,
         show_default=True,
-        help="Seconds that the method may search.",
+        help="Seconds to search, pricing included; another method's own search comes on top.",
     ),
     click.option("-o", "--output", type=FILE, help="Write the plan file to have in force."),
     click.option("--migration", type=FILE, help="Write the migration file [beside the plan file]."),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,6 +20,8 @@ from .table import Method, method_named
 
 #: So many of auto's candidates, by their bounds, are directions for the search.
 TARGETS = 4
+#: Of the time limit, how much they may take; other methods take what they take.
+TARGETS_SHARE = 0.35
 
 
 def replanned(
@@ -36,15 +39,22 @@ def replanned(
         If the plan in force cannot stay and no plan within the budget mends it.
     """
     chosen = method_named(method)
-    targets = _targets(problem, chosen, settings)
-    return replan(problem, current, targets=targets, terms=terms, seed=settings.seed)
+    limit = math.inf if settings.time_limit_s is None else settings.time_limit_s
+    began = time.monotonic()
+    targets = _targets(problem, chosen, settings, began + TARGETS_SHARE * limit)
+    return replan(
+        problem, current, targets=targets, terms=terms, seed=settings.seed, until_s=began + limit
+    )
 
 
-def _targets(problem: Problem, method: Method, settings: Settings) -> Sequence[Placement]:
+def _targets(
+    problem: Problem, method: Method, settings: Settings, until_s: float
+) -> Sequence[Placement]:
     """Plans made today; none when the method finds none: the search goes on without."""
     try:
         if method.name == "auto":
-            return [e.plan.placement for e in entries(problem, seed=settings.seed)[:TARGETS]]
+            found = entries(problem, seed=settings.seed, until_s=until_s)
+            return [e.plan.placement for e in found[:TARGETS]]
         return [method(problem, settings).placement]
     except (HeuristicFailedError, NoSolutionInTimeError):
         return []

@@ -7,6 +7,7 @@ moves towards other plans among them, and re-optimisation of the servers that mo
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations, product
@@ -25,8 +26,14 @@ EXHAUSTIVE_PLANS = 4_000
 BEAM = 3
 #: Above this many spans in all, servers are tried at edges of present and wanted spans only.
 MANY_SPANS = 1_200
-#: A target is approached by the best next move up to this many moves, else in migration order.
-GREEDY_MOVES = 24
+#: On the way to a target so many plans are tried in migration order, where there are no evaluations
+#: left for the best next move at every step.
+STOPS = 24
+#: Levels of the search (1 move, 2 moves ...) that share the evaluations equally; the rest is for
+#: plans on the way to targets.
+LEVELS = 8
+#: Plans of more moves are not polished: whether each is reached safely takes too long to tell.
+MOST_POLISHED = 24
 
 #: Dead ends after which a plan counts as one that no safe order reaches.
 DEAD_ENDS = 500
@@ -38,21 +45,35 @@ Span = tuple[int, int]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Frontier:
-    """``best[k]`` = the best plan found with at most k moves; ``proven``: none is better."""
+    """``best[k]`` = the best plan found with at most k moves.
+
+    Attributes
+    ----------
+    proven : none is better.
+    cut : the time limit ended the search.
+    """
 
     best: tuple[Placement, ...]
     proven: bool
+    cut: bool = False
 
 
 @dataclass(slots=True)
 class Search:
-    """One search: what is tried and remembered (mutable: counts its evaluations)."""
+    """One search: what is tried and remembered (mutable: counts its evaluations).
+
+    Attributes
+    ----------
+    left : evaluations that are left.
+    until_s : instant of ``time.monotonic`` at which it ends.
+    """
 
     problem: Problem
     current: Placement
     key: Callable[[Placement], Key]
     left: int
     safe: bool
+    until_s: float = math.inf
     spans: Spans = field(init=False)
     movable: list[int] = field(init=False)
 
@@ -60,6 +81,15 @@ class Search:
         self.spans = spans_of(self.problem)
         can = (self.spans.width > 0) | self.spans.pinned
         self.movable = np.flatnonzero(can).tolist()
+
+    @property
+    def late(self) -> bool:
+        """Whether the time limit has come."""
+        return time.monotonic() > self.until_s
+
+    def ended(self, reserve: int = 0) -> bool:
+        """Whether all but ``reserve`` evaluations are spent, or all of the time."""
+        return self.left <= reserve or self.late
 
     def score(self, placement: Placement) -> Key:
         """The key of a plan, counted."""
@@ -142,6 +172,8 @@ def frontier(
     sessions: int = 1,
     evaluations: int = 3_000,
     safe: bool = False,
+    seed: int = 0,
+    until_s: float = math.inf,
 ) -> Frontier:
     """The best plans with 0, 1 ... ``budget`` moves.
 
@@ -152,19 +184,25 @@ def frontier(
     sessions : concurrent sessions for which spans of the search leave memory.
     evaluations : most plans to evaluate where not all are tried.
     safe : only plans that single moves reach without a block going dark on the way.
+    seed : of the choice among single moves where not all can be tried.
+    until_s : instant of ``time.monotonic`` at which the search ends with what it has.
     """
-    search = Search(problem, current, key, evaluations, safe)
+    search = Search(problem, current, key, evaluations, safe, until_s)
     budget = min(budget, len(search.movable))
     everything = _all_plans(search, budget)
     if everything is not None:
         return _exhaustive(search, everything, budget)
     windows = _windows(search, targets, sessions)
-    prefixes = [_prefixes(search, t, budget) for t in targets]
+    rng = np.random.default_rng(seed)
     best = [(key(current), current)]
+    prefixes = [_prefixes(search, t, budget, evaluations // (2 * len(targets))) for t in targets]
+    share = max(search.left, 0) // min(max(budget, 1), LEVELS)
     beam = [best[0]]
     for moves in range(1, budget + 1):
+        stop = search.left - share
         grown = {
-            p.start.tobytes() + p.end.tobytes(): (k, p) for k, p in _grown(search, beam, windows)
+            p.start.tobytes() + p.end.tobytes(): (k, p)
+            for k, p in _grown(search, beam, windows, (share + 1) // 2, rng)
         }
         for prefix in prefixes:
             if moves in prefix:
@@ -174,10 +212,10 @@ def frontier(
             best += [best[-1]] * (budget + 1 - len(best))
             break
         beam = sorted(grown.values(), key=lambda f: f[0])[:BEAM]
-        if beam:
-            beam[0] = _polished(search, beam[0], windows)
+        if beam and moves <= MOST_POLISHED:
+            beam[0] = _polished(search, beam[0], windows, max(stop, 0))
         best.append(min([best[-1], *beam], key=lambda f: f[0]))
-    return Frontier(best=tuple(p for _, p in best), proven=False)
+    return Frontier(best=tuple(p for _, p in best), proven=False, cut=search.late)
 
 
 def _all_plans(search: Search, budget: int) -> dict[int, list[Span]] | None:
@@ -227,61 +265,88 @@ def _windows(search: Search, targets: Sequence[Placement], sessions: int) -> dic
 
 
 def _grown(
-    search: Search, beam: Sequence[tuple[Key, Placement]], windows: dict[int, list[Span]]
+    search: Search,
+    beam: Sequence[tuple[Key, Placement]],
+    windows: dict[int, list[Span]],
+    most: int,
+    rng: np.random.Generator,
 ) -> Iterator[tuple[Key, Placement]]:
-    """Every plan of one move more."""
-    for _, placement in beam:
+    """Plans of one move more: all of them, or ``most`` drawn at random."""
+    free: list[tuple[Placement, int]] = []
+    for _, placement in beam if not search.ended() else ():
         done = set(search.moved(placement))
-        for j, spans in windows.items():
-            if j in done or not search.may_leave(placement, j):
-                continue
-            for span in spans:
-                if search.left <= 0:
-                    return
-                tried = search.put(placement, j, span)
-                yield search.score(tried), tried
+        free += [(placement, j) for j in windows if j not in done]
+    ends = np.cumsum([len(windows[j]) for _, j in free])
+    total = int(ends[-1]) if free else 0
+    drawn = range(total) if total <= most else rng.choice(total, most, replace=False).tolist()
+    for number in drawn:
+        if search.ended():
+            return
+        row = int(np.searchsorted(ends, number, side="right"))
+        placement, j = free[row]
+        if search.may_leave(placement, j):
+            tried = search.put(placement, j, windows[j][number - int(ends[row])])
+            yield search.score(tried), tried
 
 
-def _prefixes(search: Search, target: Placement, budget: int) -> dict[int, tuple[Key, Placement]]:
-    """Plans on the way to a target by their number of moves."""
+def _prefixes(
+    search: Search, target: Placement, budget: int, most: int
+) -> dict[int, tuple[Key, Placement]]:
+    """Plans on the way to a target by their number of moves, after ``most`` evaluations at most."""
     rows = [j for j in search.moved(target) if j in search.movable]
     spans = {j: (int(target.start[j]), int(target.end[j])) for j in rows}
-    placement = search.current
-    found: dict[int, tuple[Key, Placement]] = {}
-    if len(rows) <= GREEDY_MOVES:
-        left = list(rows)
-        while left and len(found) < budget:
-            free = [j for j in left if search.may_leave(placement, j)]
-            if not free:
-                break
-            plans = [search.put(placement, j, spans[j]) for j in free]
-            tried = [(search.score(p), j, p) for j, p in zip(free, plans, strict=True)]
-            key, chosen, placement = min(tried, key=lambda t: (t[0], t[1]))
-            left.remove(chosen)
-            found[len(found) + 1] = (key, placement)
-        return found
-    order = order_moves(search.problem, search.current, target, np.ones(search.problem.num_servers))
-    wanted = {round(m) for m in np.geomspace(1, min(len(rows), budget), 24)}
-    for count, move in enumerate((m for m in order.moves if m.server in spans), start=1):
-        if count > budget or not search.may_leave(placement, move.server):
-            break
-        placement = search.put(placement, move.server, spans[move.server])
-        if count in wanted:
-            found[count] = (search.score(placement), placement)
-    return found
+    steps = min(len(rows), budget)
+    greedy = sum(len(rows) - k for k in range(steps)) <= most
+    way = _best_next(search, spans, steps) if greedy else _in_order(search, target, spans, steps)
+    return {count: found for count, found in way}
+
+
+def _best_next(
+    search: Search, spans: dict[int, Span], steps: int
+) -> Iterator[tuple[int, tuple[Key, Placement]]]:
+    """(moves, plan) by the best next move at every step."""
+    placement, left = search.current, list(spans)
+    for count in range(1, steps + 1):
+        free = [j for j in left if search.may_leave(placement, j)]
+        if not free or search.late:
+            return
+        plans = [search.put(placement, j, spans[j]) for j in free]
+        tried = [(search.score(p), j, p) for j, p in zip(free, plans, strict=True)]
+        key, chosen, placement = min(tried, key=lambda t: (t[0], t[1]))
+        left.remove(chosen)
+        yield count, (key, placement)
+
+
+def _in_order(
+    search: Search, target: Placement, spans: dict[int, Span], steps: int
+) -> Iterator[tuple[int, tuple[Key, Placement]]]:
+    """(moves, plan) in an order in which nothing goes dark, at some stops and at the last step."""
+    placement, count = search.current, search.problem.num_servers
+    order = order_moves(search.problem, placement, target, np.ones(count))
+    wanted = {round(m) for m in np.geomspace(1, max(steps, 1), STOPS)}
+    moving = (m.server for m in order.moves if m.server in spans)
+    for done, j in zip(range(1, steps + 1), moving, strict=False):
+        if not search.may_leave(placement, j) or search.late:
+            return
+        placement = search.put(placement, j, spans[j])
+        if done in wanted:
+            yield done, (search.score(placement), placement)
 
 
 def _polished(
-    search: Search, start: tuple[Key, Placement], windows: dict[int, list[Span]]
+    search: Search,
+    start: tuple[Key, Placement],
+    windows: dict[int, list[Span]],
+    reserve: int,
 ) -> tuple[Key, Placement]:
-    """Move the servers that move anyway to better spans, until none is."""
+    """Move the servers that move anyway to better spans, until none is or evaluations end."""
     best = start
     improved = True
-    while improved and search.left > 0:
+    while improved and not search.ended(reserve):
         improved = False
         for j in search.moved(best[1]):
             for span in windows.get(j, ()):
-                if search.left <= 0:
+                if search.ended(reserve):
                     break
                 tried = search.put(best[1], j, span)
                 found = (search.score(tried), tried)

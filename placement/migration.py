@@ -181,8 +181,8 @@ def _depth_first(
         reached = without[safe] + come[safe]
         most = min(THINNEST, reached.shape[1])
         thinnest = np.sort(np.partition(reached, most - 1, axis=1)[:, :most], axis=1)
-        ranked = safe[np.lexsort((safe, *-thinnest.T[::-1]))]
-        return ranked[::-1].tolist()
+        ranked: list[int] = safe[np.lexsort((safe, *-thinnest.T[::-1]))].tolist()
+        return ranked[::-1]
 
     moved = 0
     stack = [(base, candidates(base))]

@@ -8,6 +8,7 @@ Staying is one of the options, so a gain that does not repay its cost is refused
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
@@ -23,12 +24,16 @@ from .frontier import Frontier, Key, frontier
 from .load import Evaluate, Service, Stage, draining_s, remembering, request_seconds
 from .loading import Loading
 from .repair import repaired
-from .schedule import Schedule, phases, schedule
+from .schedule import Phase, Schedule, phases, schedule
 from .sessions import target_sessions
 
 #: What a session does whose server moves: PETALS as published never recovers it, so the client
 #: starts again; a repaired client sends its inputs again to the server that takes over.
 Replay = Literal["restart", "prefill"]
+#: Phases of a migration, and plans of a frontier, that are priced; the rest goes by its neighbours.
+MOST_PHASES, MOST_PRICED = 24, 16
+#: Of the time limit, how much the search may take; the rest is for pricing.
+SEARCH_SHARE = 0.6
 #: (seconds, requests per second) one after the other.
 Forecast = Sequence[tuple[float, float]]
 
@@ -162,6 +167,7 @@ def replan(
     terms: Terms | None = None,
     evaluate: Evaluate | None = None,
     seed: int = 0,
+    until_s: float = math.inf,
 ) -> Replan:
     """Whether, where and how to move.
 
@@ -170,6 +176,7 @@ def replan(
     current : the plan in force; spans that no longer fit their server count as not served.
     targets : plans made for the present problem, as directions for the search.
     evaluate : remembers how placements serve; give the same one to several calls.
+    until_s : instant of ``time.monotonic`` at which to decide with what has been found.
 
     Raises
     ------
@@ -183,6 +190,7 @@ def replan(
     start, end = repaired(problem, weigh.current, sessions, seed=seed)
     repair = Placement.of(problem, list(zip(start.tolist(), end.tolist(), strict=True)))
     while True:
+        now_s = time.monotonic()
         found = frontier(
             problem,
             weigh.current,
@@ -192,8 +200,10 @@ def replan(
             sessions=sessions,
             evaluations=asked.evaluations,
             safe=not asked.allow_dark,
+            seed=seed,
+            until_s=now_s + SEARCH_SHARE * max(0.0, until_s - now_s),
         )
-        options = weigh.options(found)
+        options = weigh.options(found, until_s)
         if asked.allow_dark or options[0].sound or any(o.sound for o in options):
             return _decided(problem, options, found, asked, budget)
         asked = replace(asked, allow_dark=True)
@@ -244,17 +254,27 @@ class _Weigh:
         dark = int((placement.coverage(self._problem.model.num_blocks) == 0).sum())
         return broken, dark, self._settled(placement)
 
-    def options(self, found: Frontier) -> list[Option]:
-        """The distinct plans of a frontier, priced; the first is to stay."""
-        options: list[Option] = []
+    def options(self, found: Frontier, until_s: float) -> list[Option]:
+        """The distinct plans of a frontier, priced: to stay first, the best last.
+
+        Of very many, some are left out; when the time is up, all but those two.
+        """
+        plans: list[Placement] = []
         for placement in found.best:
-            same = options and all(
-                np.array_equal(getattr(options[-1].placement, a), getattr(placement, a))
+            same = plans and all(
+                np.array_equal(getattr(plans[-1], a), getattr(placement, a))
                 for a in ("start", "end")
             )
             if not same:
-                options.append(self.option(placement))
-        return options
+                plans.append(placement)
+        picked = np.unique(np.linspace(0, len(plans) - 1, MOST_PRICED).round().astype(int))
+        first, *between = [plans[i] for i in picked]
+        ends = [self.option(p) for p in (first, *between[-1:])]
+        for placement in between[:-1]:
+            if time.monotonic() > until_s:
+                break
+            ends.insert(-1, self.option(placement))
+        return ends
 
     def option(self, placement: Placement) -> Option:
         away = self._terms.loading.away_s(self._problem, self.current, placement)
@@ -288,10 +308,7 @@ class _Weigh:
 
     def total(self, placement: Placement, way: Schedule) -> tuple[float, float, float]:
         """Request-seconds with the migration, sessions cut off, request-seconds of their replay."""
-        served = [
-            (end - begin, self._evaluate(spans))
-            for begin, end, spans in phases(way, self.current, placement)
-        ]
+        served = list(self._services(phases(way, self.current, placement)))
         after = self._evaluate(placement)
         # A migration that outlasts the forecast still has to end before its backlog can drain.
         over_s = max(0.0, way.duration_s - sum(seconds for seconds, _ in self._loads))
@@ -299,6 +316,19 @@ class _Weigh:
         total, backlog = request_seconds(_along([*served, (math.inf, after)], loads))
         lost, lost_s = self._lost(way)
         return total + draining_s(backlog, after) + lost_s, lost, lost_s
+
+    def _services(self, stages: Sequence[Phase]) -> Iterable[tuple[float, Service]]:
+        """(seconds, service) of phases; of many, neighbours are served as the thinnest of them."""
+        length = self._problem.model.num_blocks
+        size = max(1, math.ceil(len(stages) / MOST_PHASES))
+        for first in range(0, len(stages), size):
+            group = stages[first : first + size]
+            dark = {i for i, (_, _, p) in enumerate(group) if not p.coverage(length).all()}
+            lit = [p for i, (_, _, p) in enumerate(group) if i not in dark]
+            thinnest = min(lit, key=lambda p: int(p.num_blocks.sum()), default=None)
+            for i, (begin, end, placement) in enumerate(group):
+                served = placement if i in dark or thinnest is None else thinnest
+                yield end - begin, self._evaluate(served)
 
     def _lost(self, way: Schedule) -> tuple[float, float]:
         """Sessions cut off, and the request-seconds that their replay takes.
@@ -368,7 +398,17 @@ def _decided(
         forced=forced,
         proven=found.proven,
         horizon_s=horizon,
-        reasons=tuple(_reasons(problem, before, chosen, best, forced=forced, margin=terms.margin)),
+        reasons=tuple(
+            _reasons(
+                problem,
+                before,
+                chosen,
+                best,
+                forced=forced,
+                margin=terms.margin,
+                cut=found.cut,
+            )
+        ),
     )
 
 
@@ -381,7 +421,14 @@ def _pays(option: Option, margin: float) -> bool:
 
 
 def _reasons(
-    problem: Problem, before: Option, chosen: Option, best: Option, *, forced: bool, margin: float
+    problem: Problem,
+    before: Option,
+    chosen: Option,
+    best: Option,
+    *,
+    forced: bool,
+    margin: float,
+    cut: bool,
 ) -> Iterable[str]:
     """Why it was decided so."""
     if before.dark_blocks:
@@ -403,6 +450,8 @@ def _reasons(
         )
         if chosen is not best:
             yield f"going on to {best.moves} moves costs more than it saves"
+    if cut:
+        yield "the time limit ended the search: a better plan may have been missed"
     for gap in chosen.migration.dark:
         yield (
             f"{_named(gap.blocks)} dark for {gap.end_s - gap.begin_s:.1f} s: "

@@ -119,17 +119,23 @@ def schedule(
 
 def phases(plan: Schedule, old: Placement, new: Placement) -> tuple[Phase, ...]:
     """(begin_s, end_s, spans in service) from the first step to the last, without empty phases."""
-    edges = sorted({0.0, *(t for s in plan.steps for t in (s.begin_s, s.end_s))})
-    found = []
+    start, stop, cache = old.start.copy(), old.end.copy(), old.cache_bytes.copy()
+    # At the same instant servers leave before others, or the same one, arrive.
+    events = sorted(
+        [(s.begin_s, 0, s.server) for s in plan.steps]
+        + [(s.end_s, 1, s.server) for s in plan.steps]
+    )
+    edges = sorted({0.0, *(at for at, _, _ in events)})
+    found, done = [], 0
     for begin, end in pairwise(edges):
-        start, stop, cache = old.start.copy(), old.end.copy(), old.cache_bytes.copy()
-        for step in plan.steps:
-            j = step.server
-            if step.end_s <= begin:
-                start[j], stop[j], cache[j] = new.start[j], new.end[j], new.cache_bytes[j]
-            elif step.begin_s <= begin:
-                start[j] = stop[j] = cache[j] = 0
-        found.append((begin, end, Placement(start=start, end=stop, cache_bytes=cache)))
+        while done < len(events) and events[done][0] <= begin:
+            _, arrives, j = events[done]
+            done += 1
+            start[j], stop[j], cache[j] = (
+                (new.start[j], new.end[j], new.cache_bytes[j]) if arrives else (0, 0, 0)
+            )
+        spans = Placement(start=start.copy(), end=stop.copy(), cache_bytes=cache.copy())
+        found.append((begin, end, spans))
     return tuple(found)
 
 
