@@ -36,6 +36,9 @@ WINDOWS = int(DAY_S / WINDOW_S)
 TRACE = Path(__file__).resolve().parents[2] / "shared/data/traces/azure2023_conv.csv.gz"
 #: Load of the busiest window as a share of what the best plan for throughput sustains.
 PEAK = 0.8
+#: What ``replan`` expects: the load that it sees for so long, then the mean load, which ``never``
+#: was planned for, for so long.
+LASTS_S, REVERTS_S = 2 * 3600.0, 6 * 3600.0
 
 
 def diurnal() -> list[float]:
@@ -133,7 +136,7 @@ def run(name: str, shape: Sequence[float], shared: Swarm, peak: float, mbit: flo
     evaluate = remembering(problem)
     mean = sum(loads) / len(loads)
     start = shared.plans(mean)[0]
-    terms = Terms(horizon_s=2 * 3600.0, evaluations=150, budget=4)
+    terms = Terms(horizon_s=2 * 3600.0, evaluations=300)
 
     def never(now: Placement, load: float) -> Option | None:
         return None
@@ -143,7 +146,8 @@ def run(name: str, shape: Sequence[float], shared: Swarm, peak: float, mbit: flo
 
     def pays(now: Placement, load: float) -> Option | None:
         plans = [*shared.plans(load), start]
-        decision = replan(shared.at(load), now, targets=plans, terms=terms, evaluate=evaluate)
+        ahead = replace(terms, forecast=((LASTS_S, load), (REVERTS_S, mean)))
+        decision = replan(shared.at(load), now, targets=plans, terms=ahead, evaluate=evaluate)
         return decision.chosen if decision.worth else None
 
     begun = time.process_time()

@@ -32,6 +32,14 @@ OPTIONS = (
         help="Move only when the gain exceeds the cost by this share: hysteresis.",
     ),
     click.option(
+        "--surge",
+        type=click.FloatRange(1),
+        default=1.5,
+        show_default=True,
+        help="The load may come as this multiple of the scenario's, one time in ten: plans with "
+        "reserve are worth more. 1 = the load is sure.",
+    ),
+    click.option(
         "--parallel", type=click.IntRange(1), help="Most servers that load at a time [any]."
     ),
     click.option(
@@ -95,6 +103,7 @@ def command(
     budget: int | None,
     horizon_h: float,
     margin: float,
+    surge: float,
     parallel: int | None,
     reload: Reload,
     restart_s: float,
@@ -128,6 +137,7 @@ def command(
         horizon_s=horizon_h * 3600.0,
         budget=budget,
         margin=margin,
+        surge=surge,
         loading=Loading(reload=reload, restart_s=restart_s),
         replay=replay,
         parallel=parallel,

@@ -32,6 +32,11 @@ from .sessions import target_sessions
 Replay = Literal["restart", "prefill"]
 #: Phases of a migration, and plans of a frontier, that are priced; the rest goes by its neighbours.
 MOST_PHASES, MOST_PRICED = 24, 16
+#: How often a load comes that was not expected.
+SURGE_ODDS = 0.1
+#: A net gain below this share of what the plan in force costs is no reason to move: the models are
+#: not that precise.
+LEAST_GAIN = 1e-3
 #: Of the time limit, how much the search may take; the rest is for pricing.
 SEARCH_SHARE = 0.6
 #: (seconds, requests per second) one after the other.
@@ -47,6 +52,8 @@ class Terms:
     horizon_s : for how long the new plan is expected to serve this load.
     budget : most servers that may move; None = all.
     margin : a gain must exceed its cost by this share: hysteresis beside the cost itself.
+    surge : no forecast is sure: with odds of ``SURGE_ODDS`` the load is this multiple of it. What
+        a plan costs is expected over both, so a plan without reserve is dear.
     parallel : most servers that move at a time; None = as many as it pays to.
     forecast : expected load; None = the workload's rate over the horizon. Overrides it if given.
     allow_dark : also plans that no order reaches with every block served, the dark time priced
@@ -57,6 +64,7 @@ class Terms:
     horizon_s: float = 24 * 3600.0
     budget: int | None = None
     margin: float = 0.0
+    surge: float = 1.5
     loading: Loading = field(default_factory=Loading)
     replay: Replay = "restart"
     parallel: int | None = None
@@ -247,6 +255,10 @@ class _Weigh:
         self._terms = terms
         self._evaluate = evaluate
         self._loads = terms.stages(problem)
+        self._cases = [(1.0, self._loads)]
+        if terms.surge != 1.0:
+            surged = tuple((seconds, terms.surge * load) for seconds, load in self._loads)
+            self._cases = [(1.0 - SURGE_ODDS, self._loads), (SURGE_ODDS, surged)]
 
     def key(self, placement: Placement) -> Key:
         """Broken demands, dark blocks, request-seconds if the plan were in force now."""
@@ -303,8 +315,11 @@ class _Weigh:
     def _settled(self, placement: Placement) -> float:
         """Request-seconds over the forecast when the plan is in force all the time."""
         service = self._evaluate(placement)
-        total, backlog = request_seconds((t, service, load) for t, load in self._loads)
-        return total + draining_s(backlog, service)
+        expected = 0.0
+        for odds, loads in self._cases:
+            total, backlog = request_seconds((t, service, load) for t, load in loads)
+            expected += odds * (total + draining_s(backlog, service))
+        return expected
 
     def total(self, placement: Placement, way: Schedule) -> tuple[float, float, float]:
         """Request-seconds with the migration, sessions cut off, request-seconds of their replay."""
@@ -312,10 +327,13 @@ class _Weigh:
         after = self._evaluate(placement)
         # A migration that outlasts the forecast still has to end before its backlog can drain.
         over_s = max(0.0, way.duration_s - sum(seconds for seconds, _ in self._loads))
-        loads = [*self._loads, (over_s, 0.0)]
-        total, backlog = request_seconds(_along([*served, (math.inf, after)], loads))
         lost, lost_s = self._lost(way)
-        return total + draining_s(backlog, after) + lost_s, lost, lost_s
+        expected = lost_s
+        for odds, case in self._cases:
+            stages = _along([*served, (math.inf, after)], [*case, (over_s, 0.0)])
+            total, backlog = request_seconds(stages)
+            expected += odds * (total + draining_s(backlog, after))
+        return expected, lost, lost_s
 
     def _services(self, stages: Sequence[Phase]) -> Iterable[tuple[float, Service]]:
         """(seconds, service) of phases; of many, neighbours are served as the thinnest of them."""
@@ -413,11 +431,10 @@ def _decided(
 
 
 def _pays(option: Option, margin: float) -> bool:
-    """Whether the gain repays the cost with the margin, rounding aside."""
+    """Whether the gain repays the cost with the margin, by more than the models' error."""
     if math.isinf(option.gain):
         return option.gain > 0 and option.total < math.inf
-    slack = 1e-9 * max(abs(option.stay), 1e-12)
-    return option.gain - (1.0 + margin) * option.cost > slack
+    return option.gain - (1.0 + margin) * option.cost > LEAST_GAIN * option.stay
 
 
 def _reasons(
@@ -439,9 +456,11 @@ def _reasons(
         yield "no plan within the budget is better than the one in force"
     elif chosen is before:
         asked = f" with a margin of {margin:.0%}" if margin else ""
+        small = f"; less than {LEAST_GAIN:.1%} of {best.stay:.4g} is no reason to move"
         yield (
             f"refused: the best plan ({best.moves} moves) would save {best.gain:.4g} "
             f"request-seconds until the horizon, going there costs {best.cost:.4g}{asked}"
+            f"{small if best.net > 0 else ''}"
         )
     elif not forced:
         yield (

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import time
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -13,10 +14,11 @@ from swarmplan.core.plan import Placement
 from swarmplan.core.problem import Problem
 from swarmplan.perfmodel.memory import blocks_that_fit
 from swarmplan.placement import frontier as frontier_module
+from swarmplan.placement import replan as replan_module
 from swarmplan.placement.chains import chain_plans
 from swarmplan.placement.load import draining_s, remembering, request_seconds
 from swarmplan.placement.loading import Loading
-from swarmplan.placement.replan import Terms, replan, standing
+from swarmplan.placement.replan import SURGE_ODDS, Terms, price, replan, standing
 
 #: Moves that take no time and cut nothing: the figures of plans alone decide.
 FREE = Loading(reload="new blocks", restart_s=0.0)
@@ -91,7 +93,9 @@ def test_the_best_plan_within_the_budget_is_that_of_exhaustive_search(
     if current is None:
         pytest.skip("this draw has no plan that covers the model")
     found = replan(
-        problem, current, terms=Terms(budget=budget, horizon_s=1e4, loading=FREE, allow_dark=True)
+        problem,
+        current,
+        terms=Terms(budget=budget, horizon_s=1e4, loading=FREE, allow_dark=True, surge=1.0),
     )
     least = min(figure(problem, p, 1e4) for p in every_plan(problem, current, budget))
     assert found.proven
@@ -108,7 +112,8 @@ def test_without_leave_to_go_dark_it_is_the_best_plan_that_a_safe_order_reaches(
     current = covering(problem, rng)
     if current is None:
         pytest.skip("this draw has no plan that covers the model")
-    found = replan(problem, current, terms=Terms(budget=2, horizon_s=1e4, loading=FREE))
+    terms = Terms(budget=2, horizon_s=1e4, loading=FREE, surge=1.0)
+    found = replan(problem, current, terms=terms)
     plans = [p for p in every_plan(problem, current, 2) if safely_reached(current, p, 4)]
     least = min(figure(problem, p, 1e4) for p in [current, *plans])
     assert found.best.settled == pytest.approx(least, rel=1e-12)
@@ -176,7 +181,7 @@ def test_the_cost_of_a_lone_move_is_its_lost_service_and_the_generations_cut_off
 ) -> None:
     tiny = at_rate(tiny, 0.2)
     current = Placement.of(tiny, [(0, 5), (0, 3), (3, 6), (3, 5)])
-    found = replan(tiny, current, terms=Terms(budget=1, horizon_s=1e4))
+    found = replan(tiny, current, terms=Terms(budget=1, horizon_s=1e4, surge=1.0))
     moved = found.best
     assert moved.moves == 1
     (step,) = moved.migration.steps
@@ -254,8 +259,92 @@ def test_a_target_within_the_budget_is_never_beaten_by_a_worse_plan(tiny: Proble
     problem = at_rate(tiny, 2.0)
     target = chain_plans(problem)[0].placement
     current = Placement.of(problem, [(0, 0), (0, 3), (3, 6), (0, 0)])
-    found = replan(problem, current, targets=(target,), terms=Terms(horizon_s=1e5))
+    terms = Terms(horizon_s=1e5, surge=1.0)
+    found = replan(problem, current, targets=(target,), terms=terms)
     assert found.best.settled <= figure(problem, target, 1e5) * (1 + 1e-12)
+
+
+def test_what_a_plan_costs_is_expected_over_the_load_and_its_surge(tiny: Problem) -> None:
+    problem = at_rate(tiny, 0.5)
+    current = Placement.of(problem, [(0, 5), (0, 3), (3, 6), (3, 6)])
+
+    def stay(load: float, surge: float) -> float:
+        terms = Terms(forecast=((1e4, load),), surge=surge, budget=0)
+        return replan(problem, current, terms=terms).before.settled
+
+    expected = (1 - SURGE_ODDS) * stay(0.5, 1.0) + SURGE_ODDS * stay(1.0, 1.0)
+    assert stay(0.5, 2.0) == pytest.approx(expected)
+
+
+def test_a_plan_that_just_bears_the_load_is_worth_less_than_one_with_reserve(
+    tiny: Problem,
+) -> None:
+    roomy = (replace(tiny.servers[0], memory_bytes=8_000), *tiny.servers[1:])
+    problem = replace(tiny, servers=roomy)
+    evaluate = remembering(problem)
+    wide = Placement.of(problem, [(0, 3), (0, 3), (3, 6), (3, 5)])
+    narrow = Placement.of(problem, [(0, 6), (0, 0), (0, 0), (0, 0)])
+    narrow_per_s, wide_per_s = (evaluate(p).rate_per_s for p in (narrow, wide))
+    problem = at_rate(problem, 0.9 * min(narrow_per_s, wide_per_s))
+    thin, thick = (narrow, wide) if narrow_per_s < wide_per_s else (wide, narrow)
+    sure, unsure = (
+        price(problem, thick, thin, terms=Terms(loading=FREE, surge=surge)) for surge in (1.0, 1.5)
+    )
+    assert unsure.gain < sure.gain
+
+
+def test_a_gain_within_the_error_of_the_models_is_no_reason_to_move(
+    tiny: Problem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    links = quick(at_rate(tiny, 0.2))
+    current = Placement.of(links, [(0, 5), (0, 3), (3, 6), (3, 6)])
+    terms = Terms(horizon_s=1e6, loading=FREE)
+    moved = replan(links, current, terms=terms)
+    assert moved.worth
+    share = moved.best.net / moved.best.stay
+    monkeypatch.setattr(replan_module, "LEAST_GAIN", 1.01 * share)
+    kept = replan(links, current, terms=terms)
+    assert not kept.worth
+    assert any("no reason to move" in r for r in kept.reasons)
+
+
+def test_with_few_evaluations_servers_of_all_ranks_are_tried(
+    make_problem: Callable[..., Problem], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    problem = quick(make_problem(np.random.default_rng(3), servers=12, clients=1, length=6))
+    current = chain_plans(problem)[0].placement
+    tried: set[int] = set()
+
+    def key(placement: Placement) -> tuple[int, int, float]:
+        tried.update(np.flatnonzero(placement.start != current.start).tolist())
+        tried.update(np.flatnonzero(placement.end != current.end).tolist())
+        return 0, 0, 0.0
+
+    frontier_module.frontier(problem, current, key, budget=1, evaluations=120)
+    assert len(tried) >= 10
+
+
+def test_a_search_out_of_time_says_so_and_still_decides(tiny: Problem) -> None:
+    current = Placement.of(tiny, [(0, 0), (0, 3), (3, 6), (0, 0)])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(frontier_module, "EXHAUSTIVE_PLANS", 0)
+        found = replan(tiny, current, until_s=time.monotonic())
+    assert not found.worth
+    assert any("the time limit ended the search" in r for r in found.reasons)
+
+
+def test_many_phases_are_priced_in_groups_and_never_too_low(
+    make_problem: Callable[..., Problem], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(5)
+    problem = make_problem(rng, servers=12, clients=1, length=4)
+    plans = [p.placement for p in chain_plans(problem)]
+    prices = []
+    for most in (10**6, 3):
+        monkeypatch.setattr(replan_module, "MOST_PHASES", most)
+        terms = Terms(horizon_s=1e4, parallel=1, surge=1.0)
+        prices.append(price(problem, plans[0], plans[-1], terms=terms).total)
+    assert prices[1] >= 0.999 * prices[0]
 
 
 def test_overload_queues_as_a_fluid() -> None:
