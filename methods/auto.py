@@ -60,7 +60,9 @@ def _least_response(
     limit = settings.time_limit_s
     until = math.inf if limit is None else began + CANDIDATES_SHARE * limit
     found = entries(problem, seed=settings.seed, until_s=until)
-    runners = [_runner(problem, e, router) for e in found for router in e.routers]
+    # The race may be cut short: rivals run right after the leader, so that auto never loses to one.
+    order = (*found[:1], *sorted(found[1:], key=lambda e: not e.rival))
+    runners = [_runner(problem, e, router) for e in order for router in e.routers]
     busy = problem.workload.rate_per_s * min(e.alone_s for e in found)
     rounds = [(int(min(max(scale * busy, low), high)), stay) for scale, low, high, stay in ROUNDS]
     if problem.workload.trace:  # its beginning says little of the bursts to come

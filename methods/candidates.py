@@ -32,7 +32,8 @@ SEARCHED_SESSIONS = (1.0, 1.5, 2.0)
 SEARCH_STEPS = 150
 MOST_SERVERS_TO_SEARCH = 300
 
-Suited = tuple[ChainPlan, tuple[str, ...]]
+#: A plan, its routers and whether it is a published rival.
+Suited = tuple[ChainPlan, tuple[str, ...], bool]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,11 +46,13 @@ class Entry:
     routers : names of the routers to try first.
     alone_s : time of the representative request when nothing else runs, each client on its own
         fastest chain, averaged over the clients. No router is faster.
+    rival : a published method's own choice: simulated even when there is time for few.
     """
 
     plan: ChainPlan
     routers: tuple[str, ...]
     alone_s: float
+    rival: bool = False
 
 
 def entries(problem: Problem, *, seed: int = 0, until_s: float = math.inf) -> tuple[Entry, ...]:
@@ -74,11 +77,11 @@ def entries(problem: Problem, *, seed: int = 0, until_s: float = math.inf) -> tu
     chosen = [*plans[:BEST_CHAIN_PLANS]]
     for surge in SURGES:
         chosen += sorted(plans, key=partial(_lower_s, problem, surge))[:BEST_IN_SURGES]
-    chosen += [p for p in plans if is_published(p)][:1]
     chosen.append(max(plans, key=lambda p: p.rate_per_s))
     chosen.append(min(plans, key=lambda p: p.upper_s))
     suited = ("jffc",) if int((client_shares(problem) > 0).sum()) == 1 else ("fastest-free",)
-    found: list[Suited] = [(p, suited) for p in chosen]
+    found: list[Suited] = [(p, suited, False) for p in chosen]
+    found += [(p, suited, True) for p in plans if is_published(p)][:1]
     made: list[tuple[str, Callable[[], Placement], tuple[str, ...]]] = [
         ("cg-bp", lambda: CgBp()(problem), (*suited, "ws-rr"))
     ]
@@ -90,20 +93,20 @@ def entries(problem: Problem, *, seed: int = 0, until_s: float = math.inf) -> tu
             for r in dict.fromkeys(max(1, round(f * expected)) for f in SEARCHED_SESSIONS)
         ]
     for name, make, routers in made:
-        if time.monotonic() > until_s:
+        if name != "cg-bp" and time.monotonic() > until_s:
             break
         placement = _quietly(make)
         if placement is None:
             continue
         plan = chain_plan(problem, placement, name)
         if plan.chains:
-            found.append((plan, routers))
+            found.append((plan, routers, name == "cg-bp"))
     if problem.planning.constraints.shapes_placement:
-        found = [(_moved(problem, plan, seed), routers) for plan, routers in found]
+        found = [(_moved(problem, p, seed), routers, rival) for p, routers, rival in found]
     return tuple(
-        Entry(plan=plan, routers=routers, alone_s=_alone_s(problem, plan.placement))
-        for plan, routers in _distinct(found)
-        if plan.chains
+        Entry(plan=p, routers=routers, alone_s=_alone_s(problem, p.placement), rival=rival)
+        for p, routers, rival in _distinct(found)
+        if p.chains
     )
 
 
@@ -170,14 +173,14 @@ def _quietly(make: Callable[[], Placement]) -> Placement | None:
 def _distinct(found: Sequence[Suited]) -> list[Suited]:
     """Each placement once, with all its names and routers, by the lower bound."""
     kept: dict[bytes, Suited] = {}
-    for plan, routers in found:
+    for plan, routers, rival in found:
         spans = plan.placement
         key = b"".join(a.tobytes() for a in (spans.start, spans.end, spans.cache_bytes))
         if key in kept:
-            first, others = kept[key]
+            first, others, known = kept[key]
             routers = tuple(dict.fromkeys((*others, *routers)))
             if plan.name not in first.name:
                 first = replace(first, name=f"{first.name} = {plan.name}")
-            plan = first
-        kept[key] = plan, routers
+            plan, rival = first, rival or known
+        kept[key] = plan, routers, rival
     return sorted(kept.values(), key=lambda k: (k[0].lower_s, -k[0].rate_per_s))

@@ -8,6 +8,7 @@ import pytest
 from swarmplan import api
 from swarmplan.core.problem import Problem
 from swarmplan.core.verify import check_plan
+from swarmplan.methods.candidates import entries
 from swarmplan.methods.draft import Metric, Settings
 from swarmplan.methods.race import Race, Runner
 from swarmplan.methods.table import METHODS, ROUTERS, method_named
@@ -64,6 +65,18 @@ def test_the_plan_tells_what_no_plan_can_beat(tiny: Problem, metric: Metric) -> 
     assert best is not None
     assert floor_s <= best * 1.001
     assert left == pytest.approx(100 * (1 - floor_s / best), abs=0.1)
+
+
+def test_the_published_rivals_are_simulated_however_little_time_there_is(tiny: Problem) -> None:
+    loaded = at_rate(tiny, 1.0)
+    hurried = entries(loaded, until_s=0.0)
+    assert {"cg-bp", "gbp-cr"} <= {
+        name.split(" ")[0] for e in hurried if e.rival for name in e.plan.name.split(" = ")
+    }
+    draft = method_named("auto")(loaded, Settings())
+    ran = [c for c in draft.candidates if c.requests]
+    rivals = {e.plan.name for e in entries(loaded) if e.rival}
+    assert rivals <= {c.placement for c in ran}
 
 
 def test_equal_settings_give_equal_plans(tiny: Problem) -> None:
