@@ -112,8 +112,11 @@ def problem_of(setting: str, arrivals: str) -> Problem:
 
 
 def capacity_per_s(problem: Problem) -> float:
-    """The highest rate that the chains of any placement tried sustain."""
-    return max(plan.rate_per_s for plan in chain_plans(problem))
+    """The highest rate that chains of GBP-CR, CG-BP or whole models sustain.
+
+    Tiers, which no rival has, are left out: they would only move the loads.
+    """
+    return max(p.rate_per_s for p in chain_plans(problem) if not p.name.startswith("tiers"))
 
 
 def parts(

@@ -23,6 +23,7 @@ from ..perfmodel.chains import Chain, gca, response_bounds, total_service_rate
 from .cg_bp import place_blocks
 from .gbp_cr import DisjointChains, disjoint_chains, gbp_cr, max_capacity
 from .sessions import require_memory
+from .tiers import best_tiers
 from .whole_model import whole_model
 
 __all__ = [
@@ -41,6 +42,8 @@ __all__ = [
 Way = tuple[str, Callable[..., Placement]]
 #: Above this many servers the search over capacities is thinned out.
 MANY_SERVERS = 300
+#: So many of the best capacities are tried in tiers too, beside a grid.
+ALSO_IN_TIERS = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,6 +121,8 @@ def chain_plans(problem: Problem, *, until_s: float = math.inf) -> tuple[ChainPl
         near = 8 if problem.num_servers <= MANY_SERVERS else 5
         for c in np.unique(np.linspace(low, high, near).round().astype(int)).tolist():
             search.badness(c, search.ways)
+    for tiers in best_tiers(problem, also=search.best_capacities(), until_s=until_s):
+        search.evaluate(tiers.name, tiers.placement)
     if not search.plans:
         raise HeuristicFailedError(
             "no placement tried (GBP-CR, CG-BP, whole-model) has a chain with room for a session; "
@@ -137,6 +142,7 @@ class _Search:
         self._problem = problem
         self._until_s = until_s
         self.plans: dict[bytes, ChainPlan] = {}
+        self._seen: dict[int, tuple[float, float]] = {}
 
     def evaluate(self, name: str, make: Callable[[Problem], Placement]) -> ChainPlan | None:
         """The plan of one placement; None when it cannot be made or has no chain."""
@@ -163,7 +169,13 @@ class _Search:
             self.evaluate(name.format(sessions), partial(place, sessions=sessions))
             for name, place in ways
         )
-        return min((_badness(plan) for plan in made if plan is not None), default=(np.inf, 0.0))
+        least = min((_badness(plan) for plan in made if plan is not None), default=(np.inf, 0.0))
+        self._seen[sessions] = least
+        return least
+
+    def best_capacities(self) -> list[int]:
+        """The numbers of sessions that gave the best plans so far, best first."""
+        return sorted(self._seen, key=self._seen.__getitem__)[:ALSO_IN_TIERS]
 
     ways: tuple[Way, ...] = (
         ("gbp-cr c={}", lambda p, sessions: gbp_cr(p, sessions)),

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from ..core.errors import HeuristicFailedError
 from ..core.plan import Placement
-from ..core.problem import Problem
-from ..perfmodel.chains import job_costs
+from ..core.problem import FloatArray, IntArray, Problem
+from ..perfmodel.chains import JobCosts, job_costs
 from ..perfmodel.memory import blocks_that_fit
 
 TARGET_LOAD = 0.7
@@ -30,6 +31,67 @@ class DisjointChains:
     rate_per_s: float
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Queue:
+    """Servers in the order in which chains take them.
+
+    Attributes
+    ----------
+    order : rows by increasing time per block; servers without room for a block are left out.
+    blocks, seconds : (n,) blocks of each server at this capacity, m_j, and its time for them.
+    """
+
+    order: tuple[int, ...]
+    blocks: IntArray
+    seconds: FloatArray
+
+    @classmethod
+    def of(cls, problem: Problem, costs: JobCosts, capacity: int) -> Queue:
+        """The order of GBP-CR(c); ties by row."""
+        blocks = blocks_that_fit(problem, capacity)
+        seconds = costs.hop_s + costs.block_s * blocks
+        per_block = np.where(blocks > 0, seconds / np.maximum(blocks, 1), np.inf)
+        order = np.argsort(per_block, kind="stable")
+        return cls(order=tuple(order[blocks[order] > 0].tolist()), blocks=blocks, seconds=seconds)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filled:
+    """One chain: its servers and their spans; ``time_s`` counts all blocks of every server."""
+
+    servers: tuple[int, ...]
+    spans: tuple[tuple[int, int], ...]
+    time_s: float
+    complete: bool
+
+
+def filled(queue: Queue, length: int, *, among: Sequence[int] | None = None) -> Iterator[Filled]:
+    """Chains filled one after the other; the last one may be incomplete.
+
+    Parameters
+    ----------
+    among : the rows that may be used; None = all.
+    """
+    chain: list[int] = []
+    spans: list[tuple[int, int]] = []
+    reached, total_s = 0, 0.0
+    allowed = None if among is None else frozenset(among)
+    for j in queue.order:
+        if allowed is not None and j not in allowed:
+            continue
+        size = int(queue.blocks[j])
+        first = min(reached, length - size)
+        chain.append(j)
+        spans.append((first, first + size))
+        total_s += float(queue.seconds[j])
+        reached = min(reached + size, length)
+        if reached == length:
+            yield Filled(servers=tuple(chain), spans=tuple(spans), time_s=total_s, complete=True)
+            chain, spans, reached, total_s = [], [], 0, 0.0
+    if chain:
+        yield Filled(servers=tuple(chain), spans=tuple(spans), time_s=total_s, complete=False)
+
+
 def disjoint_chains(
     problem: Problem, capacity: int, *, load: float | None = TARGET_LOAD
 ) -> DisjointChains:
@@ -48,35 +110,26 @@ def disjoint_chains(
         If the servers together hold less than one model at this capacity.
     """
     length = problem.model.num_blocks
-    blocks = blocks_that_fit(problem, capacity)
-    costs = job_costs(problem)
-    seconds = costs.hop_s + costs.block_s * blocks
-    per_block = np.where(blocks > 0, seconds / np.maximum(blocks, 1), np.inf)
-    order = [int(j) for j in np.argsort(per_block, kind="stable") if blocks[j] > 0]
+    queue = Queue.of(problem, job_costs(problem), capacity)
     enough = np.inf if load is None else problem.workload.rate_per_s / (load * capacity)
     spans = [(0, 0)] * problem.num_servers
     done: list[tuple[int, ...]] = []
-    chain: list[int] = []
-    reached, total_s, rate = 0, 0.0, 0.0
-    for j in order:
-        first = min(reached, length - int(blocks[j]))
-        spans[j] = (first, first + int(blocks[j]))
-        chain.append(j)
-        total_s += float(seconds[j])
-        reached = min(reached + int(blocks[j]), length)
-        if reached < length:
-            continue
-        rate += 1.0 / total_s
-        done.append(tuple(chain))
-        chain, reached, total_s = [], 0, 0.0
+    rate = 0.0
+    for chain in filled(queue, length):
+        for j, span in zip(chain.servers, chain.spans, strict=True):
+            spans[j] = span
+        if not chain.complete:
+            break
+        rate += 1.0 / chain.time_s
+        done.append(chain.servers)
         if rate >= enough:
             break
     if not done:
         raise HeuristicFailedError(
-            f"GBP-CR with room for {capacity} sessions fits {int(blocks.sum())} blocks in all, "
-            f"the model has {length}; reserve fewer sessions or shorter ones"
+            f"GBP-CR with room for {capacity} sessions fits {int(queue.blocks.sum())} blocks in "
+            f"all, the model has {length}; reserve fewer sessions or shorter ones"
         )
-    used = [j for j in order if spans[j] != (0, 0)]
+    used = [j for j in queue.order if spans[j] != (0, 0)]
     placement = Placement.of(problem, spans, order=used)
     return DisjointChains(placement=placement, chains=tuple(done), rate_per_s=rate)
 

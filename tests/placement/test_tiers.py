@@ -1,0 +1,82 @@
+"""Chains of two capacities: sound placements, and better where servers differ much."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from swarmplan.core.problem import Problem
+from swarmplan.placement.chains import chain_plan, chain_plans
+from swarmplan.placement.tiers import best_tiers
+from swarmplan.scenarios.load import load_scenario
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def at_rate(problem: Problem, rate: float) -> Problem:
+    factor = rate / problem.workload.rate_per_s
+    classes = tuple(replace(c, rate_per_s=c.rate_per_s * factor) for c in problem.workload.classes)
+    return replace(problem, workload=replace(problem.workload, classes=classes))
+
+
+@given(seed=st.integers(0, 5_000))
+def test_tiers_are_disjoint_complete_chains_within_the_memory(
+    make_problem: Callable[..., Problem], seed: int
+) -> None:
+    problem = make_problem(np.random.default_rng(seed), servers=8, clients=1, length=4)
+    for tiers in best_tiers(problem):
+        rows = [j for chain in tiers.chains for j in chain.servers]
+        assert len(rows) == len(set(rows))
+        complete = [chain for chain in tiers.chains if chain.complete]
+        assert len(complete) == len(tiers.capacities)
+        assert sorted(tiers.capacities, reverse=True) == list(tiers.capacities)
+        for chain, capacity in zip(complete, tiers.capacities, strict=True):
+            hosted = {b for start, end in chain.spans for b in range(start, end)}
+            assert hosted == set(range(4))
+            for j, (start, end) in zip(chain.servers, chain.spans, strict=True):
+                need = problem.block_bytes[j] + capacity * problem.session_bytes
+                assert (end - start) * need <= problem.memory_bytes[j]
+        made = chain_plan(problem, tiers.placement(problem), tiers.name)
+        # Spare cache can only add chains to the disjoint ones.
+        assert made.rate_per_s >= tiers.rate_per_s * (1 - 1e-9)
+
+
+def two_kinds(tiny: Problem) -> Problem:
+    """One server holds the model and many sessions, three hold a third of it and one session."""
+    session = tiny.session_bytes
+    memory = (6 * (1_000 + 20 * session), *[2 * (1_000 + session) + 10] * 3)
+    servers = tuple(replace(s, memory_bytes=m) for s, m in zip(tiny.servers, memory, strict=True))
+    return replace(tiny, servers=servers)
+
+
+def test_small_servers_make_a_chain_of_their_own(tiny: Problem) -> None:
+    found = best_tiers(two_kinds(tiny))
+    assert any(tiers.capacities == (20, 1) for tiers in found)
+
+
+def test_in_the_cloud_near_its_capacity_tiers_are_the_best_plan_by_the_bound() -> None:
+    problem = load_scenario(ROOT / "scenarios" / "cloud.toml").problem
+    busy = at_rate(problem, 3.19)
+    plans = chain_plans(busy)
+    assert plans[0].name.startswith("tiers")
+    others = min(p.lower_s for p in plans if not p.name.startswith("tiers"))
+    assert plans[0].lower_s < 0.9 * others
+
+
+def test_a_swarm_for_one_session_has_no_tiers(tiny: Problem) -> None:
+    small = tuple(replace(s, memory_bytes=3 * (1_000 + tiny.session_bytes)) for s in tiny.servers)
+    assert best_tiers(replace(tiny, servers=small)) == ()
+
+
+def test_capacities_from_outside_are_tried_too(
+    tiny: Problem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("swarmplan.placement.tiers._grid", lambda problem: [])
+    problem = two_kinds(tiny)
+    assert best_tiers(problem) == ()
+    (tiers,) = best_tiers(problem, also=(20, 1))
+    assert tiers.name == "tiers c=20 x1, c=1"
