@@ -36,6 +36,8 @@ WINDOWS = int(DAY_S / WINDOW_S)
 TRACE = Path(__file__).resolve().parents[2] / "shared/data/traces/azure2023_conv.csv.gz"
 #: Load of the busiest window as a share of what the best plan for throughput sustains.
 PEAK = 0.8
+#: The hysteresis of ``swarmplan swarm watch``, which decides again and again too.
+MARGIN = 0.2
 #: What ``replan`` expects: the load that it sees for so long, then the mean load, which ``never``
 #: was planned for, for so long.
 LASTS_S, REVERTS_S = 2 * 3600.0, 6 * 3600.0
@@ -136,7 +138,7 @@ def run(name: str, shape: Sequence[float], shared: Swarm, peak: float, mbit: flo
     evaluate = remembering(problem)
     mean = sum(loads) / len(loads)
     start = shared.plans(mean)[0]
-    terms = Terms(horizon_s=2 * 3600.0, evaluations=300)
+    terms = Terms(horizon_s=2 * 3600.0, evaluations=300, margin=MARGIN)
 
     def never(now: Placement, load: float) -> Option | None:
         return None

@@ -123,6 +123,23 @@ def test_a_lost_server_is_repaired_and_a_new_one_used(swarm: Path, tmp_path: Pat
     assert "allow more moves" in none.stderr
 
 
+def test_a_surge_below_the_load_is_refused_and_a_larger_one_is_worth_more_reserve(
+    swarm: Path, tmp_path: Path
+) -> None:
+    spans = {"a": (0, 2), "b": (2, 4), "c": (4, 6)}
+    old = plan_file(tmp_path / "old.json", json.loads(swarm.read_text()), spans)
+    wrong = run("replan", old, swarm, "--surge", 0.5)
+    assert wrong.exit_code == 2
+    assert "0.5 is not in the range x>=1" in wrong.stderr
+
+    def gain(surge: float) -> float:
+        done = run("replan", old, swarm, "--surge", surge, "--budget", 1, "--json")
+        assert done.exit_code == 0, done.stderr
+        return float(json.loads(done.stdout)["migration"]["options"][-1]["gain_request_s"])
+
+    assert gain(4) > gain(1)
+
+
 def test_a_file_that_is_no_plan_is_an_error(swarm: Path) -> None:
     assert run("replan", swarm, swarm).exit_code == 2
 
