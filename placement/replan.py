@@ -41,6 +41,8 @@ LEAST_GAIN = 1e-3
 SEARCH_SHARE = 0.6
 #: (seconds, requests per second) one after the other.
 Forecast = Sequence[tuple[float, float]]
+#: (odds, forecast)
+Case = tuple[float, Forecast]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +92,7 @@ class Option:
     stay, settled, total : request-seconds of the plan in force, of this one if it were in force at
         once, of going there (servers missing, lost generations) and then being there; infinite
         when a load is never served.
+    sure_gain, sure_cost : the same at the load that is forecast, without a surge.
     lost_sessions, lost_s : expected generations cut off, and the request-seconds to replay them.
     dark_blocks, violations : what stays wrong with it.
     """
@@ -101,6 +104,8 @@ class Option:
     stay: float
     settled: float
     total: float
+    sure_gain: float
+    sure_cost: float
     lost_sessions: float
     lost_s: float
     dark_blocks: int = 0
@@ -255,7 +260,7 @@ class _Weigh:
         self._terms = terms
         self._evaluate = evaluate
         self._loads = terms.stages(problem)
-        self._cases = [(1.0, self._loads)]
+        self._cases: list[Case] = [(1.0, self._loads)]
         if terms.surge != 1.0:
             surged = tuple((seconds, terms.surge * load) for seconds, load in self._loads)
             self._cases = [(1.0 - SURGE_ODDS, self._loads), (SURGE_ODDS, surged)]
@@ -297,6 +302,9 @@ class _Weigh:
         priced = [(self.total(placement, s), i) for i, s in enumerate(tried)]
         (total, lost, lost_s), which = min(priced)
         broken, dark, settled = self.key(placement)
+        sure = self._cases[:1]
+        stay0, settled0 = (self._settled(p, sure) for p in (self.current, placement))
+        total0 = self.total(placement, tried[which], sure)[0]
         service = self._evaluate(placement)
         return Option(
             placement=placement,
@@ -306,22 +314,26 @@ class _Weigh:
             stay=self._settled(self.current),
             settled=settled,
             total=total,
+            sure_gain=_less(stay0, settled0),
+            sure_cost=_less(total0, settled0),
             lost_sessions=lost,
             lost_s=lost_s,
             dark_blocks=dark,
             violations=broken,
         )
 
-    def _settled(self, placement: Placement) -> float:
+    def _settled(self, placement: Placement, cases: Sequence[Case] = ()) -> float:
         """Request-seconds over the forecast when the plan is in force all the time."""
         service = self._evaluate(placement)
         expected = 0.0
-        for odds, loads in self._cases:
+        for odds, loads in _certain(cases) or self._cases:
             total, backlog = request_seconds((t, service, load) for t, load in loads)
             expected += odds * (total + draining_s(backlog, service))
         return expected
 
-    def total(self, placement: Placement, way: Schedule) -> tuple[float, float, float]:
+    def total(
+        self, placement: Placement, way: Schedule, cases: Sequence[Case] = ()
+    ) -> tuple[float, float, float]:
         """Request-seconds with the migration, sessions cut off, request-seconds of their replay."""
         served = list(self._services(phases(way, self.current, placement)))
         after = self._evaluate(placement)
@@ -329,7 +341,7 @@ class _Weigh:
         over_s = max(0.0, way.duration_s - sum(seconds for seconds, _ in self._loads))
         lost, lost_s = self._lost(way)
         expected = lost_s
-        for odds, case in self._cases:
+        for odds, case in _certain(cases) or self._cases:
             stages = _along([*served, (math.inf, after)], [*case, (over_s, 0.0)])
             total, backlog = request_seconds(stages)
             expected += odds * (total + draining_s(backlog, after))
@@ -368,6 +380,11 @@ class _Weigh:
         costs = [hop_cost(self._problem, c, tokens, 1) for c in range(len(self._problem.clients))]
         hop = float(np.mean([c.prefill_hop_s[server] for c in costs]))
         return hop + float(costs[0].prefill_block_s[server]) * int(self.current.num_blocks[server])
+
+
+def _certain(cases: Sequence[Case]) -> list[Case]:
+    """The same loads, one of which is sure to come."""
+    return [(odds / sum(o for o, _ in cases), loads) for odds, loads in cases]
 
 
 def _less(a: float, b: float) -> float:
@@ -431,10 +448,30 @@ def _decided(
 
 
 def _pays(option: Option, margin: float) -> bool:
-    """Whether the gain repays the cost with the margin, by more than the models' error."""
+    """Whether the gain repays the cost with the margin, by more than the models' error.
+
+    It has to at the load that is forecast, lest reserve be bought on suspicion, and on average over
+    its surge, lest reserve be sold for little.
+    """
     if math.isinf(option.gain):
         return option.gain > 0 and option.total < math.inf
-    return option.gain - (1.0 + margin) * option.cost > LEAST_GAIN * option.stay
+    least = LEAST_GAIN * option.stay
+    return (
+        option.gain - (1.0 + margin) * option.cost > least
+        and option.sure_gain - (1.0 + margin) * option.sure_cost > 0.0
+    )
+
+
+def _beside(best: Option, margin: float) -> str:
+    """What else speaks against a plan that saves more than it costs."""
+    if best.gain - (1.0 + margin) * best.cost <= 0:
+        return ""
+    if best.sure_gain <= (1.0 + margin) * best.sure_cost:
+        return (
+            f"; without a surge {best.sure_gain:.4g} and {best.sure_cost:.4g}: reserve alone is no "
+            "reason to move"
+        )
+    return f"; less than {LEAST_GAIN:.1%} of {best.stay:.4g} is no reason to move"
 
 
 def _reasons(
@@ -456,11 +493,10 @@ def _reasons(
         yield "no plan within the budget is better than the one in force"
     elif chosen is before:
         asked = f" with a margin of {margin:.0%}" if margin else ""
-        small = f"; less than {LEAST_GAIN:.1%} of {best.stay:.4g} is no reason to move"
         yield (
             f"refused: the best plan ({best.moves} moves) would save {best.gain:.4g} "
             f"request-seconds until the horizon, going there costs {best.cost:.4g}{asked}"
-            f"{small if best.net > 0 else ''}"
+            f"{_beside(best, margin)}"
         )
     elif not forced:
         yield (
