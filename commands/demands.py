@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import click
 
-from .shared import FILE
+from .shared import FILE, FiniteRange
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -72,7 +72,7 @@ OPTIONS = (
     ),
     click.option(
         "--headroom",
-        type=click.FloatRange(0, 100, max_open=True),
+        type=FiniteRange(0, 100, max_open=True),
         metavar="PERCENT",
         help="Share of every server's memory to leave free.",
     ),

@@ -14,6 +14,7 @@ from .demands import Demands, demand_options
 from .shared import (
     ADMISSIONS,
     FILE,
+    FiniteRange,
     common_options,
     handle_errors,
     load,
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 @click.option("--sessions", type=click.IntRange(1), help="Concurrent sessions R to plan for.")
 @click.option(
     "--require-gap",
-    type=click.FloatRange(0, 1),
+    type=FiniteRange(0, 1),
     help="Exit with 4 when the proven gap is larger or unknown.",
 )
 @click.option(

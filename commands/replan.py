@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .. import render
-from .shared import FILE, common_options, handle_errors, load, scenario_argument
+from .shared import FILE, FiniteRange, common_options, handle_errors, load, scenario_argument
 
 if TYPE_CHECKING:
     from ..placement.loading import Reload
@@ -19,21 +19,21 @@ OPTIONS = (
     click.option(
         "--horizon",
         "horizon_h",
-        type=click.FloatRange(0, min_open=True),
+        type=FiniteRange(0, min_open=True),
         default=24.0,
         show_default=True,
         help="Hours over which a better plan must repay the migration.",
     ),
     click.option(
         "--margin",
-        type=click.FloatRange(0),
+        type=FiniteRange(0),
         default=0.0,
         show_default=True,
         help="Move only when the gain exceeds the cost by this share: hysteresis.",
     ),
     click.option(
         "--surge",
-        type=click.FloatRange(1),
+        type=FiniteRange(1),
         default=1.5,
         show_default=True,
         help="The load may come as this multiple of the scenario's, one time in ten: plans with "
@@ -52,7 +52,7 @@ OPTIONS = (
     click.option(
         "--restart",
         "restart_s",
-        type=click.FloatRange(0),
+        type=FiniteRange(0),
         default=1.7,
         show_default=True,
         help="Seconds out of service beside reading weights.",
@@ -74,7 +74,7 @@ OPTIONS = (
     ),
     click.option(
         "--time-limit",
-        type=click.FloatRange(0, min_open=True),
+        type=FiniteRange(0, min_open=True),
         default=30.0,
         show_default=True,
         help="Seconds to search, pricing included; another method's own search comes on top.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import sys
 import warnings
 from collections.abc import Callable
@@ -24,6 +25,19 @@ OBJECTIVES = ("response", "latency", "throughput")
 METRICS = ("mean", "p95")
 LENGTHS = ("oracle", "predictor", "model-constant", "maximum")
 ADMISSIONS = ("retry", "queue", "notify", "reserve")
+
+
+class FiniteRange(click.FloatRange):
+    """A range of numbers, of which nan and inf are none."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """The number, or a usage error."""
+        found = float(super().convert(value, param, ctx))
+        if not math.isfinite(found):
+            self.fail(f"{value} is not a finite number.", param, ctx)
+        return found
 
 
 def handle_errors(command: Command) -> Command:
@@ -73,7 +87,7 @@ def workload_options(command: Command) -> Command:
     command = click.option(
         "--load",
         "load_factor",
-        type=click.FloatRange(0, min_open=True),
+        type=FiniteRange(0, min_open=True),
         default=1.0,
         show_default=True,
         help="Multiply the arrival rate.",
@@ -87,7 +101,7 @@ def length_options(command: Command) -> Command:
     """What policies know of output lengths."""
     command = click.option(
         "--quantile",
-        type=click.FloatRange(0, 1, min_open=True, max_open=True),
+        type=FiniteRange(0, 1, min_open=True, max_open=True),
         help="Quantile of the output length that is reserved [scenario's, 0.95].",
     )(command)
     return click.option(
@@ -123,14 +137,14 @@ def search_options(command: Command) -> Command:
         ),
         click.option(
             "--gap",
-            type=click.FloatRange(0, 1),
+            type=FiniteRange(0, 1),
             default=5e-6,
             show_default=True,
             help="Stop when the proven gap is this small.",
         ),
         click.option(
             "--time-limit",
-            type=click.FloatRange(0, min_open=True),
+            type=FiniteRange(0, min_open=True),
             default=30.0,
             show_default=True,
             help="Seconds to search.",

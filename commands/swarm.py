@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from .. import render
-from .shared import FILE, handle_errors, load
+from .shared import FILE, FiniteRange, handle_errors, load
 
 #: Name -> (module of this package, one line of help); loaded when called.
 _SUBCOMMANDS: dict[str, tuple[str, str]] = {}
@@ -76,9 +76,9 @@ def doctor(as_json: bool) -> None:
 @click.option(
     "--relay", type=click.Choice(["client", "server"]), default="client", show_default=True
 )
-@click.option("--step-overhead-ms", type=click.FloatRange(0, 1e4), default=10.0, show_default=True)
+@click.option("--step-overhead-ms", type=FiniteRange(0, 1e4), default=10.0, show_default=True)
 @click.option("--memory-gb", multiple=True, metavar="SERVER=GB", help="Usable memory of a server.")
-@click.option("--rate", type=click.FloatRange(0, 1e4), default=0.1, show_default=True)
+@click.option("--rate", type=FiniteRange(0, 1e4), default=0.1, show_default=True)
 @click.option("--prompt-tokens", type=click.IntRange(1, 10**6), default=128, show_default=True)
 @click.option("--output-tokens", type=click.IntRange(1, 10**6), default=128, show_default=True)
 @click.option("--sessions", type=click.IntRange(1, 10**5), help="Concurrent sessions to plan for.")
@@ -123,7 +123,7 @@ def keygen(path: Path) -> None:
 @click.option("--key", required=True, type=FILE, help="The operator's secret key.")
 @click.option("--prefix", required=True, help="DHT prefix of the model.")
 @click.option("--initial-peers", multiple=True, required=True, metavar="MADDR")
-@click.option("--valid-hours", type=click.FloatRange(0.001, 720), default=24.0, show_default=True)
+@click.option("--valid-hours", type=FiniteRange(0.001, 720), default=24.0, show_default=True)
 @handle_errors
 def publish_command(
     plan: Path,
@@ -161,8 +161,8 @@ def publish_command(
 @command.command("serve", context_settings={"ignore_unknown_options": True})
 @click.option("--operator-key", metavar="KEY", help="Public key (line or file) whose plans count.")
 @click.option("--state", type=FILE, help="File that remembers the highest plan version.")
-@click.option("--follow", type=click.FloatRange(0.2, 3600), default=5.0, show_default=True)
-@click.option("--drain", type=click.FloatRange(0, 86400), default=30.0, show_default=True)
+@click.option("--follow", type=FiniteRange(0.2, 3600), default=5.0, show_default=True)
+@click.option("--drain", type=FiniteRange(0, 86400), default=30.0, show_default=True)
 @click.option("--push", is_flag=True, help="Mend server-to-server push (see docs/swarm.md).")
 @click.argument("petals_flags", nargs=-1, type=click.UNPROCESSED)
 @handle_errors
@@ -269,13 +269,13 @@ def demo(orders: int, folder: Path | None, as_json: bool) -> None:
 @click.option("--health", metavar="FILE_OR_URL", help="The health monitor's /api/v1/state.")
 @click.option("--prefix", help="DHT prefix of the model [PETALS' own for this name].")
 @click.option("--memory-gb", multiple=True, metavar="SERVER=GB", help="Usable memory of a server.")
-@click.option("--rate", type=click.FloatRange(0, 1e4), default=0.1, show_default=True)
+@click.option("--rate", type=FiniteRange(0, 1e4), default=0.1, show_default=True)
 @click.option("--folder", type=click.Path(path_type=Path, file_okay=False), required=True)
-@click.option("--every", type=click.FloatRange(1, 86400), default=300.0, show_default=True)
+@click.option("--every", type=FiniteRange(1, 86400), default=300.0, show_default=True)
 @click.option("--confirm", type=click.IntRange(1, 100), default=3, show_default=True)
-@click.option("--horizon-hours", type=click.FloatRange(0.01, 720), default=24.0, show_default=True)
-@click.option("--margin", type=click.FloatRange(0, 10), default=0.2, show_default=True)
-@click.option("--valid-hours", type=click.FloatRange(0.01, 720), default=24.0, show_default=True)
+@click.option("--horizon-hours", type=FiniteRange(0.01, 720), default=24.0, show_default=True)
+@click.option("--margin", type=FiniteRange(0, 10), default=0.2, show_default=True)
+@click.option("--valid-hours", type=FiniteRange(0.01, 720), default=24.0, show_default=True)
 @click.option("--publish/--dry-run", "do_publish", default=False, show_default=True)
 @click.option("--key", type=FILE, help="The operator's secret key, for --publish.")
 @click.option("--metrics-port", type=click.IntRange(1, 65535), help="Serve /metrics here.")

@@ -131,6 +131,10 @@ def test_a_surge_below_the_load_is_refused_and_a_larger_one_is_worth_more_reserv
     wrong = run("replan", old, swarm, "--surge", 0.5)
     assert wrong.exit_code == 2
     assert "0.5 is not in the range x>=1" in wrong.stderr
+    for nothing in ("nan", "inf"):
+        refused = run("replan", old, swarm, "--surge", nothing)
+        assert refused.exit_code == 2
+        assert f"{nothing} is not a finite number" in refused.stderr
 
     def gain(surge: float) -> float:
         done = run("replan", old, swarm, "--surge", surge, "--budget", 1, "--json")
