@@ -29,9 +29,9 @@ from swarmplan.core.errors import HeuristicFailedError, SwarmplanError, Swarmpla
 from swarmplan.core.plan import Placement
 from swarmplan.core.problem import Problem
 from swarmplan.core.workload import Request
+from swarmplan.methods.auto import floor_s
 from swarmplan.methods.draft import Settings
 from swarmplan.methods.table import ROUTERS, method_named
-from swarmplan.placement.alone import least_responses_s
 from swarmplan.placement.chains import chain_plan, chain_plans
 from swarmplan.placement.gbp_cr import gbp_cr, max_capacity
 from swarmplan.scenarios import schema
@@ -217,7 +217,7 @@ def cell(args: argparse.Namespace, base: Problem, capacity: float, load: float) 
     auto = figure.pop("auto")
     best = float(np.nanmin(list(figure.values())))
     gain = 1.0 - auto / figure["CG-BP + WS-RR"]
-    floor = float(np.mean([_floor_s(tested, requests, args.metric) for requests in draws]))
+    floor = float(np.mean([floor_s(tested, r, args.metric == "p95") for r in draws]))
     return [
         f"{load:.2f}",
         f"{rate:.2f}",
@@ -227,13 +227,6 @@ def cell(args: argparse.Namespace, base: Problem, capacity: float, load: float) 
         f"{gain * 100:+.0f} %",
         f"{1 - floor / figure['CG-BP + WS-RR']:.0%}",
     ]
-
-
-def _floor_s(problem: Problem, requests: Sequence[Request], metric: str) -> float:
-    """The figure that no plan can beat: every request alone in the swarm, on its fastest chain."""
-    counted = sorted(requests, key=lambda r: r.arrival_s)[int(len(requests) * WARM_UP) :]
-    least = least_responses_s(problem, counted)
-    return float(np.quantile(least, 0.95) if metric == "p95" else least.mean())
 
 
 def main() -> None:

@@ -102,10 +102,10 @@ def _least_response(
         f"{best.requests} simulated requests, the least of {len(ranked)} candidates"
     ]
     if best.served and not best.unserved:
-        floor_s = _floor_s(problem, _requests(problem, settings.seed, best.requests), race.tail)
-        left = max(0.0, 1.0 - floor_s / best.figure_s)
+        least_s = floor_s(problem, _requests(problem, settings.seed, best.requests), race.tail)
+        left = max(0.0, 1.0 - least_s / best.figure_s)
         notes.append(
-            f"auto: no plan brings this {what} below {floor_s:.4g} s (proven for these requests): "
+            f"auto: no plan brings this {what} below {least_s:.4g} s (proven for these requests): "
             f"at most {left * 100:.1f} % is left to gain"
         )
     if stopped:
@@ -129,7 +129,7 @@ def _runner(problem: Problem, entry: Entry, router: str) -> Runner:
     )
 
 
-def _floor_s(problem: Problem, requests: Sequence[Request], tail: bool) -> float:
+def floor_s(problem: Problem, requests: Sequence[Request], tail: bool) -> float:
     """What no plan can beat: the figure of the race if every request had the swarm for itself."""
     counted = sorted(requests, key=lambda r: r.arrival_s)[int(len(requests) * WARM_UP) :]
     least = Distribution.of(least_responses_s(problem, counted))

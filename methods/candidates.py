@@ -21,11 +21,11 @@ from ..placement.petals import PetalsTuned, announced_throughput, blocks_by_rule
 from ..placement.resilience import honoured
 from ..placement.search.solve import solve_search
 from ..placement.sessions import target_sessions, unloaded_response_s
+from ..placement.tiers import SURGES
 
 #: Plans of chain composition that are simulated, by the bound on the response.
 BEST_CHAIN_PLANS = 6
-#: Bursts are short times of more load: the best plans for these multiples of it run too.
-SURGES = (1.4, 2.0, 3.0)
+#: Of the best plans for each burst.
 BEST_IN_SURGES = 2
 #: Short searches for these multiples of R, on swarms that are not too large for them.
 SEARCHED_SESSIONS = (1.0, 1.5, 2.0)
@@ -82,25 +82,25 @@ def entries(problem: Problem, *, seed: int = 0, until_s: float = math.inf) -> tu
     suited = ("jffc",) if int((client_shares(problem) > 0).sum()) == 1 else ("fastest-free",)
     found: list[Suited] = [(p, suited, False) for p in chosen]
     found += [(p, suited, True) for p in plans if is_published(p)][:1]
-    made: list[tuple[str, Callable[[], Placement], tuple[str, ...]]] = [
-        ("cg-bp", lambda: CgBp()(problem), (*suited, "ws-rr"))
+    made: list[tuple[str, Callable[[], Placement], tuple[str, ...], bool]] = [
+        ("cg-bp", lambda: CgBp()(problem), (*suited, "ws-rr"), True)
     ]
-    made += [(f"petals-tuned, {how}", rule, suited) for how, rule in _petals(problem, seed)]
+    made += [(f"petals-tuned, {how}", rule, suited, False) for how, rule in _petals(problem, seed)]
     if problem.num_servers <= MOST_SERVERS_TO_SEARCH:
         expected = target_sessions(problem)
         made += [
-            (f"search R={r}", partial(_searched, problem, r, seed), suited)
+            (f"search R={r}", partial(_searched, problem, r, seed), suited, False)
             for r in dict.fromkeys(max(1, round(f * expected)) for f in SEARCHED_SESSIONS)
         ]
-    for name, make, routers in made:
-        if name != "cg-bp" and time.monotonic() > until_s:
+    for name, make, routers, rival in made:
+        if not rival and time.monotonic() > until_s:
             break
         placement = _quietly(make)
         if placement is None:
             continue
         plan = chain_plan(problem, placement, name)
         if plan.chains:
-            found.append((plan, routers, name == "cg-bp"))
+            found.append((plan, routers, rival))
     if problem.planning.constraints.shapes_placement:
         found = [(_moved(problem, p, seed), routers, rival) for p, routers, rival in found]
     return tuple(

@@ -298,7 +298,7 @@ def _prefixes(
     steps = min(len(rows), budget)
     greedy = sum(len(rows) - k for k in range(steps)) <= most
     way = _best_next(search, spans, steps) if greedy else _in_order(search, target, spans, steps)
-    return {count: found for count, found in way}
+    return dict(way)
 
 
 def _best_next(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -65,19 +65,18 @@ class Filled:
     complete: bool
 
 
-def filled(queue: Queue, length: int, *, among: Sequence[int] | None = None) -> Iterator[Filled]:
+def filled(queue: Queue, length: int, *, without: frozenset[int] = frozenset()) -> Iterator[Filled]:
     """Chains filled one after the other; the last one may be incomplete.
 
     Parameters
     ----------
-    among : the rows that may be used; None = all.
+    without : rows that are taken already.
     """
     chain: list[int] = []
     spans: list[tuple[int, int]] = []
     reached, total_s = 0, 0.0
-    allowed = None if among is None else frozenset(among)
     for j in queue.order:
-        if allowed is not None and j not in allowed:
+        if j in without:
             continue
         size = int(queue.blocks[j])
         first = min(reached, length - size)

@@ -269,7 +269,7 @@ class _Weigh:
         """Broken demands, dark blocks, request-seconds if the plan were in force now."""
         broken = sum(1 for _ in unmet(self._problem, placement))
         dark = int((placement.coverage(self._problem.model.num_blocks) == 0).sum())
-        return broken, dark, self._settled(placement)
+        return broken, dark, self._settled(placement)[0]
 
     def options(self, found: Frontier, until_s: float) -> list[Option]:
         """The distinct plans of a frontier, priced: to stay first, the best last.
@@ -300,52 +300,56 @@ class _Weigh:
             widths.append(1)
         tried = [schedule(self._problem, self.current, placement, away, parallel=w) for w in widths]
         priced = [(self.total(placement, s), i) for i, s in enumerate(tried)]
-        (total, lost, lost_s), which = min(priced)
-        broken, dark, settled = self.key(placement)
-        sure = self._cases[:1]
-        stay0, settled0 = (self._settled(p, sure) for p in (self.current, placement))
-        total0 = self.total(placement, tried[which], sure)[0]
+        (total, lost, lost_s, sure_total), which = min(priced)
+        broken, dark, _ = self.key(placement)
+        stay, sure_stay = self._settled(self.current)
+        settled, sure_settled = self._settled(placement)
         service = self._evaluate(placement)
         return Option(
             placement=placement,
             migration=tried[which],
             requests=service.requests(self._loads[0][1]),
             rate_per_s=service.rate_per_s,
-            stay=self._settled(self.current),
+            stay=stay,
             settled=settled,
             total=total,
-            sure_gain=_less(stay0, settled0),
-            sure_cost=_less(total0, settled0),
+            sure_gain=_less(sure_stay, sure_settled),
+            sure_cost=_less(sure_total, sure_settled),
             lost_sessions=lost,
             lost_s=lost_s,
             dark_blocks=dark,
             violations=broken,
         )
 
-    def _settled(self, placement: Placement, cases: Sequence[Case] = ()) -> float:
-        """Request-seconds over the forecast when the plan is in force all the time."""
+    def _settled(self, placement: Placement) -> tuple[float, float]:
+        """Request-seconds when the plan is in force all the time: expected, and as forecast."""
         service = self._evaluate(placement)
-        expected = 0.0
-        for odds, loads in _certain(cases) or self._cases:
+        each = []
+        for _, loads in self._cases:
             total, backlog = request_seconds((t, service, load) for t, load in loads)
-            expected += odds * (total + draining_s(backlog, service))
-        return expected
+            each.append(total + draining_s(backlog, service))
+        return self._expected(each), each[0]
 
-    def total(
-        self, placement: Placement, way: Schedule, cases: Sequence[Case] = ()
-    ) -> tuple[float, float, float]:
-        """Request-seconds with the migration, sessions cut off, request-seconds of their replay."""
+    def _expected(self, each: Sequence[float]) -> float:
+        """The mean over the cases."""
+        return sum(odds * price for (odds, _), price in zip(self._cases, each, strict=True))
+
+    def total(self, placement: Placement, way: Schedule) -> tuple[float, float, float, float]:
+        """Request-seconds with the migration, sessions cut off, those of their replay.
+
+        The last figure is the first one at the load as it is forecast, without its surge.
+        """
         served = list(self._services(phases(way, self.current, placement)))
         after = self._evaluate(placement)
         # A migration that outlasts the forecast still has to end before its backlog can drain.
         over_s = max(0.0, way.duration_s - sum(seconds for seconds, _ in self._loads))
         lost, lost_s = self._lost(way)
-        expected = lost_s
-        for odds, case in _certain(cases) or self._cases:
+        each = []
+        for _, case in self._cases:
             stages = _along([*served, (math.inf, after)], [*case, (over_s, 0.0)])
             total, backlog = request_seconds(stages)
-            expected += odds * (total + draining_s(backlog, after))
-        return expected, lost, lost_s
+            each.append(total + draining_s(backlog, after))
+        return lost_s + self._expected(each), lost, lost_s, lost_s + each[0]
 
     def _services(self, stages: Sequence[Phase]) -> Iterable[tuple[float, Service]]:
         """(seconds, service) of phases; of many, neighbours are served as the thinnest of them."""
@@ -380,11 +384,6 @@ class _Weigh:
         costs = [hop_cost(self._problem, c, tokens, 1) for c in range(len(self._problem.clients))]
         hop = float(np.mean([c.prefill_hop_s[server] for c in costs]))
         return hop + float(costs[0].prefill_block_s[server]) * int(self.current.num_blocks[server])
-
-
-def _certain(cases: Sequence[Case]) -> list[Case]:
-    """The same loads, one of which is sure to come."""
-    return [(odds / sum(o for o, _ in cases), loads) for odds, loads in cases]
 
 
 def _less(a: float, b: float) -> float:

@@ -25,8 +25,8 @@ from .gbp_cr import Filled, Queue, filled, max_capacity
 CAPACITIES, FIRST_CHAINS = 24, 12
 #: Servers x combinations that are looked at: above, fewer capacities are tried.
 MOST_WORK = 400_000
-#: Multiples of the load at which the best ones are kept: the load itself, and bursts.
-SURGES = (1.0, 1.4, 2.0, 3.0)
+#: Bursts are short times of more load: the best plans for these multiples of it are kept too.
+SURGES = (1.4, 2.0, 3.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +80,7 @@ def best_tiers(
     load = problem.workload.rate_per_s
     # What sustains little is never best; the bound takes longer than composing the chains.
     found = sorted(found, key=lambda t: -t.rate_per_s)[:200]
-    chosen = [min(found, key=lambda t: t.badness(surge * load)) for surge in SURGES]
+    chosen = [min(found, key=lambda t: t.badness(surge * load)) for surge in (1.0, *SURGES)]
     return tuple({t.name: t for t in (*chosen, found[0])}.values())
 
 
@@ -92,14 +92,13 @@ def _every(problem: Problem, capacities: Sequence[int], until_s: float) -> Itera
         head = list(islice(filled(first, length), FIRST_CHAINS))
         head = [chain for chain in head if chain.complete]
         for count in range(1, len(head) + 1):
-            taken = {j for chain in head[:count] for j in chain.servers}
-            rest = [j for j in range(problem.num_servers) if j not in taken]
+            taken = frozenset(j for chain in head[:count] for j in chain.servers)
             for few, second in queues.items():
                 if few >= many:
                     continue
                 if time.monotonic() > until_s:
                     return
-                tail = list(filled(second, length, among=rest))
+                tail = list(filled(second, length, without=taken))
                 if tail and tail[0].complete:
                     yield _tiers(head[:count], many, tail, few)
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from swarmplan.core.plan import Hop, Route
 from swarmplan.core.problem import (
     Client,
     ModelSpec,
@@ -75,6 +77,22 @@ def offline(
             prompt_tokens=20, output_tokens=20, session_tokens=1, sessions=each * len(hop_ms)
         ),
     )
+
+
+def every_route(problem: Problem, most: Iterable[int]) -> Iterator[Route]:
+    """All orders of servers and all shares of the blocks, at most ``most[j]`` of them at each."""
+    limits = [int(m) for m in most]
+    for count in range(1, problem.num_servers + 1):
+        for servers in itertools.permutations(range(problem.num_servers), count):
+            for runs in itertools.product(*(range(1, limits[j] + 1) for j in servers)):
+                if sum(runs) != problem.model.num_blocks:
+                    continue
+                ends = np.cumsum(runs)
+                hops = (
+                    Hop(server=j, start=int(e - k), end=int(e))
+                    for j, k, e in zip(servers, runs, ends, strict=True)
+                )
+                yield Route(hops=tuple(hops))
 
 
 def golden(folder: Path) -> Iterator[tuple[str, Problem, dict[str, Any]]]:

@@ -1,6 +1,5 @@
 """Times of a session alone: no plan beats them, and under client relay some plan attains them."""
 
-import itertools
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -9,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from swarmplan.core.plan import Hop, Placement, Route
+from swarmplan.core.plan import Placement
 from swarmplan.core.problem import Problem
 from swarmplan.core.workload import Request
 from swarmplan.methods.table import ROUTERS
@@ -17,6 +16,7 @@ from swarmplan.perfmodel.latency import route_time
 from swarmplan.placement import alone
 from swarmplan.placement.alone import blocks_alone, least_responses_s, window_min
 from swarmplan.simulator.engine import simulate
+from swarmplan.tests.placement.offline import every_route
 
 MakeProblem = Callable[..., Problem]
 
@@ -36,26 +36,12 @@ def request(rng: np.random.Generator, row: int, clients: int) -> Request:
 def fastest_of_all(problem: Problem, asked: Request) -> float:
     """The least response over all orders of servers and all shares of the blocks."""
     most = blocks_alone(problem, problem.cache_bytes(asked.reserved_tokens))
-    best, length = np.inf, problem.model.num_blocks
-    for count in range(1, problem.num_servers + 1):
-        for servers in itertools.permutations(range(problem.num_servers), count):
-            for runs in itertools.product(*(range(1, int(most[j]) + 1) for j in servers)):
-                if sum(runs) != length:
-                    continue
-                ends = np.cumsum(runs)
-                hops = tuple(
-                    Hop(server=j, start=int(e - k), end=int(e))
-                    for j, k, e in zip(servers, runs, ends, strict=True)
-                )
-                time = route_time(
-                    problem,
-                    asked.client,
-                    Route(hops=hops),
-                    asked.prompt_tokens,
-                    asked.output_tokens,
-                )
-                best = min(best, time.total_s)
-    return best + problem.session_setup_s + problem.alloc_delay_s
+    lengths = (asked.prompt_tokens, asked.output_tokens)
+    times = (
+        route_time(problem, asked.client, route, *lengths).total_s
+        for route in every_route(problem, most)
+    )
+    return min(times, default=np.inf) + problem.session_setup_s + problem.alloc_delay_s
 
 
 @given(seed=st.integers(0, 10_000), relay=st.sampled_from(["client", "server"]))

@@ -299,7 +299,6 @@ def test_the_placer_returns_the_placement_of_the_best_plan() -> None:
 INTERRUPTED = """
 import os, signal
 from swarmplan.placement.milp.solve import solve_milp
-from swarmplan.tests.placement.offline import BYTES, golden, offline
 from test_milp import chained, large
 
 problem = large()

@@ -256,7 +256,6 @@ def test_every_session_of_the_demand_gets_a_route() -> None:
 INTERRUPTED = """
 import os, signal
 from swarmplan.placement.search.solve import solve_search
-from swarmplan.tests.placement.offline import BYTES, golden, offline
 from test_search import crowded
 
 sent = []

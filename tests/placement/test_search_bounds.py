@@ -1,6 +1,5 @@
 """The order-free bound against exhaustive search and against the mixed-integer programme."""
 
-import itertools
 from collections.abc import Callable
 
 import numpy as np
@@ -8,12 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from swarmplan.core.plan import Hop, Route
 from swarmplan.core.problem import Problem
 from swarmplan.core.workload import Demand
 from swarmplan.perfmodel.latency import hop_cost, step_time_s
 from swarmplan.placement.alone import blocks_alone
 from swarmplan.placement.search.bounds import cheapest_chains_s, lower_bound_s
+from swarmplan.tests.placement.offline import every_route
 
 MakeProblem = Callable[..., Problem]
 
@@ -27,22 +26,11 @@ def demand_for(problem: Problem, sessions: int = 1) -> list[Demand]:
 
 def cheapest_of_all(problem: Problem, client: int) -> float:
     """The least step time over all orders of servers and all shares of the blocks."""
-    plan, length = problem.planning, problem.model.num_blocks
+    plan = problem.planning
     cost = hop_cost(problem, client, plan.prompt_tokens, plan.output_tokens)
     most = blocks_alone(problem, problem.session_bytes)
-    best = np.inf
-    for count in range(1, problem.num_servers + 1):
-        for servers in itertools.permutations(range(problem.num_servers), count):
-            for runs in itertools.product(*(range(1, int(most[j]) + 1) for j in servers)):
-                if sum(runs) != length:
-                    continue
-                ends = np.cumsum(runs)
-                hops = (
-                    Hop(server=j, start=int(e - k), end=int(e))
-                    for j, k, e in zip(servers, runs, ends, strict=True)
-                )
-                best = min(best, step_time_s(problem, client, Route(hops=tuple(hops)), cost))
-    return best
+    steps = (step_time_s(problem, client, route, cost) for route in every_route(problem, most))
+    return min(steps, default=np.inf)
 
 
 @given(seed=st.integers(0, 10_000))
