@@ -9,7 +9,10 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Any
+
+from .solve.progress import OnProgress
+from .solve.progress import Progress as SearchState
 
 Progress = Callable[[int, int, str], None]
 
@@ -101,21 +104,8 @@ def progress(label: str, *, quiet: bool = False) -> Iterator[Progress]:
         yield update
 
 
-class Searching(Protocol):
-    """What is shown of a running search."""
-
-    @property
-    def elapsed_s(self) -> float: ...
-    @property
-    def objective(self) -> float | None: ...
-    @property
-    def bound(self) -> float | None: ...
-    @property
-    def gap(self) -> float | None: ...
-
-
 @contextmanager
-def solving(*, quiet: bool = False) -> Iterator[Callable[[Searching], None]]:
+def solving(*, quiet: bool = False) -> Iterator[OnProgress]:
     """A line on stderr with incumbent, bound and gap, silent when stderr is not a terminal."""
     if quiet or not sys.stderr.isatty():
         yield lambda state: None
@@ -124,9 +114,10 @@ def solving(*, quiet: bool = False) -> Iterator[Callable[[Searching], None]]:
 
     with Console(stderr=True).status("searching") as line:
 
-        def update(state: Searching) -> None:
-            gap = "" if state.gap is None else f", gap {state.gap * 100:.3f} %"
-            best, bound = number(state.objective), number(state.bound)
+        def update(state: SearchState) -> None:
+            reached = state.objective
+            gap = "" if reached.gap is None else f", gap {reached.gap * 100:.3f} %"
+            best, bound = number(reached.value), number(reached.bound)
             line.update(f"{state.elapsed_s:.0f} s: best {best}, bound {bound}{gap}")
 
         yield update

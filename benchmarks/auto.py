@@ -32,13 +32,15 @@ from swarmplan.core.workload import Request
 from swarmplan.methods.auto import floor_s
 from swarmplan.methods.draft import Settings
 from swarmplan.methods.table import ROUTERS, method_named
-from swarmplan.placement.chains import chain_plan, chain_plans
-from swarmplan.placement.gbp_cr import gbp_cr, max_capacity
+from swarmplan.perfmodel.cost import CostModel
+from swarmplan.placement.rules.composed import chain_plan, chain_plans
+from swarmplan.placement.rules.gbp_cr import gbp_cr, max_capacity
+from swarmplan.placement.sessions import task_of
 from swarmplan.scenarios import schema
 from swarmplan.scenarios.build import build
-from swarmplan.scenarios.workload import draw_requests
 from swarmplan.simulator.engine import Admission, simulate
 from swarmplan.simulator.metrics import summarise
+from swarmplan.workload.draw import draw_requests
 
 ROOT = Path(__file__).resolve().parents[1]
 TRACE = ROOT.parent / "shared" / "data" / "traces" / "azure2023_code.csv.gz"
@@ -116,7 +118,9 @@ def capacity_per_s(problem: Problem) -> float:
 
     Tiers, which no rival has, are left out: they would only move the loads.
     """
-    return max(p.rate_per_s for p in chain_plans(problem) if not p.name.startswith("tiers"))
+    return max(
+        p.rate_per_s for p in chain_plans(task_of(problem)) if not p.name.startswith("tiers")
+    )
 
 
 def parts(
@@ -175,9 +179,11 @@ def responses(
 def published(problem: Problem) -> Placement:
     """GBP-CR for every c, chosen by the lower bound."""
     plans = []
-    for c in range(1, max_capacity(problem) + 1):
+    for c in range(1, max_capacity(CostModel.of(problem)) + 1):
         with suppress(HeuristicFailedError):
-            plans.append(chain_plan(problem, gbp_cr(problem, c), f"c={c}"))
+            plans.append(
+                chain_plan(CostModel.of(problem), gbp_cr(CostModel.of(problem), c), f"c={c}")
+            )
     return min(plans, key=lambda p: (p.lower_s, -p.rate_per_s)).placement
 
 
@@ -202,7 +208,7 @@ def decisions(problem: Problem, admission: Admission) -> Iterator[tuple[str, Any
 def cell(args: argparse.Namespace, base: Problem, capacity: float, load: float) -> list[str]:
     """One row of the table."""
     rate = load * capacity
-    alone = min(c.service_time_s for p in chain_plans(base)[:1] for c in p.chains)
+    alone = min(c.service_time_s for p in chain_plans(task_of(base))[:1] for c in p.chains)
     count = int(min(max(2_000, 20 * rate * alone), args.requests))
     planned, tested = parts(base, rate, count, args.holdout)
     seeds = range(1) if base.workload.trace else range(args.seeds)

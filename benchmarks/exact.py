@@ -18,14 +18,16 @@ from instances import Instance, geographic, reference, set_b, set_c, tight_set
 from swarmplan.core.errors import SwarmplanError, SwarmplanWarning
 from swarmplan.core.plan import Placement
 from swarmplan.core.problem import Problem
+from swarmplan.perfmodel.cost import CostModel
 from swarmplan.perfmodel.predict import step_objective_s
 from swarmplan.placement.api import Solution
-from swarmplan.placement.cg_bp import CgBp
 from swarmplan.placement.demand import demand_of
 from swarmplan.placement.exact.solve import solve_exact
 from swarmplan.placement.milp.solve import solve_milp
-from swarmplan.placement.petals import PetalsRule, PetalsTuned
+from swarmplan.placement.rules.cg_bp import cg_bp
+from swarmplan.placement.rules.petals import PetalsRule, PetalsTuned
 from swarmplan.placement.search.solve import solve_search
+from swarmplan.placement.sessions import task_of
 from swarmplan.routing.offline import best_routes
 
 #: Wall-clock limits in seconds where --limit is not given.
@@ -66,13 +68,13 @@ def solved(solve: Callable[[], Solution], sessions: int) -> tuple[str, str, str]
 def placed(problem: Problem, place: Callable[[], Placement], sessions: int) -> str:
     """A placement's figure when its chains are planned one after another, shortest first."""
     try:
-        routes, _ = best_routes(problem, place(), demand_of(problem))
+        routes, _ = best_routes(CostModel.of(problem), place(), demand_of(problem))
     except SwarmplanError as error:
         return type(error).__name__.removesuffix("Error")
     carried = sum(r.sessions for r in routes)
     if carried < sessions:
         return f"{sessions - carried} of {sessions} wait"
-    return f"{1e3 * step_objective_s(problem, routes) / sessions:.2f}"
+    return f"{1e3 * step_objective_s(CostModel.of(problem), routes) / sessions:.2f}"
 
 
 def row(instance: Instance, limit_s: float, *, milp: bool) -> list[str]:
@@ -85,7 +87,7 @@ def row(instance: Instance, limit_s: float, *, milp: bool) -> list[str]:
     spent = f"{time.process_time() - began:.2f}", f"{time.monotonic() - wall:.1f}"
     search = solved(lambda: solve_search(problem, time_limit_s=min(limit_s, 10.0)), sessions)
     cells = [instance.name, *exact, *spent, search[0]]
-    cells.append(placed(problem, lambda: CgBp()(problem), sessions))
+    cells.append(placed(problem, lambda: cg_bp(task_of(problem)), sessions))
     petals = PetalsRule(rebalance=problem.num_servers <= 40, cache="left_over")
     cells.append(placed(problem, lambda: petals(problem), sessions))
     cells.append(placed(problem, lambda: PetalsTuned()(problem), sessions))

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from length import alpaca_eval
 
-from swarmplan.core.problem import FloatArray, IntArray
+from swarmplan.core.content import FloatArray, IntArray
 from swarmplan.perfmodel.length.dataset import grouped_splits
 from swarmplan.perfmodel.length.encoder import Encoder
 from swarmplan.perfmodel.length.metrics import kendall

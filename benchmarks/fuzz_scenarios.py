@@ -37,12 +37,12 @@ from hypothesis import strategies as st
 
 from swarmplan import api
 from swarmplan.core.errors import ScenarioError, SwarmplanError, SwarmplanWarning
-from swarmplan.methods.table import require_router
+from swarmplan.methods.routers import router_named
 from swarmplan.perfmodel.predict import verify
-from swarmplan.scenarios.load import Scenario, load_scenario
 from swarmplan.scenarios.planfile import plan_document, read_plan
-from swarmplan.scenarios.workload import draw_requests
+from swarmplan.scenarios.scenario import Scenario, load_scenario
 from swarmplan.simulator.engine import simulate
+from swarmplan.workload.draw import draw_requests
 
 Steps = tuple[str | int, ...]
 
@@ -545,7 +545,7 @@ class Fuzzer:
         if broken:
             raise AssertionError(f"{method} made an unsound plan: {broken[0]}")
         draw_requests(problem, 0, num_requests=5)
-        chosen = require_router(made.router)
+        chosen = router_named(made.router)
         simulate(
             problem,
             made.placement,

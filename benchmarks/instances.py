@@ -21,7 +21,8 @@ from typing import Any, Literal
 import msgspec
 import numpy as np
 
-from swarmplan.core.problem import FloatArray, Problem
+from swarmplan.core.content import FloatArray
+from swarmplan.core.problem import Problem
 from swarmplan.scenarios import schema
 from swarmplan.scenarios.build import build
 

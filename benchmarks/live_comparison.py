@@ -24,8 +24,8 @@ from typing import Any
 from swarmplan.api import plan
 from swarmplan.core.errors import SwarmUnreachableError
 from swarmplan.scenarios.generate import write_document
-from swarmplan.scenarios.load import load_scenario
 from swarmplan.scenarios.planfile import write_plan
+from swarmplan.scenarios.scenario import load_scenario
 from swarmplan.swarm.loopback import LoopbackSwarm, ServerSpec
 from swarmplan.swarm.processes import passing_folder
 from swarmplan.swarm.trial import ClientProcess, Event, answers, operate, read_scenario

@@ -31,12 +31,13 @@ from swarmplan.core.errors import SwarmplanError, SwarmplanWarning
 from swarmplan.core.plan import Hop, Placement, Route
 from swarmplan.core.problem import Problem
 from swarmplan.core.workload import Demand, Request
+from swarmplan.perfmodel.cost import CostModel
 from swarmplan.perfmodel.latency import route_time
 from swarmplan.perfmodel.memory import blocks_that_fit, max_sessions, sessions_that_fit
 from swarmplan.perfmodel.predict import step_objective_s
-from swarmplan.placement.cg_bp import place_blocks, step_bound
 from swarmplan.placement.milp.solve import solve_milp
-from swarmplan.placement.petals import PetalsRule
+from swarmplan.placement.rules.cg_bp import place_blocks, step_bound
+from swarmplan.placement.rules.petals import PetalsRule
 from swarmplan.placement.sessions import target_sessions, unloaded_response_s
 from swarmplan.routing.api import Decision, Router, RouterFactory
 from swarmplan.routing.offline import best_routes
@@ -117,24 +118,28 @@ def check_sessions(case: Case, problem: Problem) -> str:
     """R, its limit, the time of one request and the placement it comes from."""
     expected = case["expected"]["R"]
     if expected.get("error"):
-        return f"R = {target_sessions(problem)}"
-    alone = place_blocks(problem, 1, capped=False)
+        return f"R = {target_sessions(CostModel.of(problem))}"
+    alone = place_blocks(CostModel.of(problem), 1, capped=False)
     if case["inputs"]["R_override"] is None:
-        exactly("R", target_sessions(problem), int(expected["R"]))
+        exactly("R", target_sessions(CostModel.of(problem)), int(expected["R"]))
     spans_agree(alone, expected)
-    exactly("R_max", max_sessions(problem), int(expected["R_max"]))
-    worst = nearly("T1", unloaded_response_s(problem, alone, 0) * 1e3, expected["time_per_request"])
+    exactly("R_max", max_sessions(CostModel.of(problem)), int(expected["R_max"]))
+    worst = nearly(
+        "T1",
+        unloaded_response_s(CostModel.of(problem), alone, 0) * 1e3,
+        expected["time_per_request"],
+    )
     return f"R = {expected['R']}, worst error {worst:.1e}"
 
 
 def check_cg_bp(case: Case, problem: Problem) -> str:
     """Placement, order, bound of Theorem 2."""
     expected = case["expected"]["cg_bp"]
-    sessions = target_sessions(problem)
-    placement = place_blocks(problem, sessions)
+    sessions = target_sessions(CostModel.of(problem))
+    placement = place_blocks(CostModel.of(problem), sessions)
     spans_agree(placement, expected)
     order_agrees(placement, expected)
-    bound = step_bound(problem, placement, sessions)
+    bound = step_bound(CostModel.of(problem), placement, sessions)
     worst = nearly("bound", bound.seconds * 1e3, expected["theorem_bound_soln_val"])
     exactly("K", bound.count, int(expected["K"]))
     return f"{problem.num_servers} spans, worst error {worst:.1e}"
@@ -156,7 +161,7 @@ class Online:
 
 
 def _cg_bp(case: Case, problem: Problem) -> Placement:
-    return place_blocks(problem, target_sessions(problem))
+    return place_blocks(CostModel.of(problem), target_sessions(CostModel.of(problem)))
 
 
 def _petals(case: Case, problem: Problem) -> Placement:
@@ -314,7 +319,7 @@ def check_feasibility(case: Case, problem: Problem, demand: tuple[Demand, ...]) 
     """Blocks and sessions that fit, and whether they cover the model."""
     expected = case["expected"]["feasibility_check"]
     sessions = int(case["inputs"]["R"])
-    blocks = blocks_that_fit(problem, sessions)
+    blocks = blocks_that_fit(CostModel.of(problem), sessions)
     exactly("m", blocks.tolist(), expected["m"])
     fits = [
         int(f) if m else "Inf"
@@ -328,7 +333,7 @@ def check_feasibility(case: Case, problem: Problem, demand: tuple[Demand, ...]) 
 def check_heuristic(case: Case, problem: Problem, demand: tuple[Demand, ...]) -> str:
     """CG-BP and shortest routes for all requests."""
     expected = case["expected"]["heuristic"]
-    placement = place_blocks(problem, int(case["inputs"]["R"]), capped=False)
+    placement = place_blocks(CostModel.of(problem), int(case["inputs"]["R"]), capped=False)
     spans_agree(placement, expected)
     order_agrees(placement, expected)
     worst = nearly("total", total_ms(case, problem, placement, demand), expected["total_ms"])
@@ -339,19 +344,19 @@ def total_ms(
     case: Case, problem: Problem, placement: Placement, demand: tuple[Demand, ...]
 ) -> float:
     """Every token at decode cost, as the reference's offline objective."""
-    routes, notes = best_routes(problem, placement, demand)
+    routes, notes = best_routes(CostModel.of(problem), placement, demand)
     if notes:
         raise Mismatch(notes[0])
-    return step_objective_s(problem, routes) * 1e3 * float(case["inputs"]["lc"])
+    return step_objective_s(CostModel.of(problem), routes) * 1e3 * float(case["inputs"]["lc"])
 
 
 def check_bound(case: Case, problem: Problem, demand: tuple[Demand, ...]) -> str:
     """Theorem 2 without a cap on blocks."""
     expected = case["expected"]["cg_bp_no_mig_cap"]
     sessions = int(case["inputs"]["R"])
-    placement = place_blocks(problem, sessions, capped=False)
+    placement = place_blocks(CostModel.of(problem), sessions, capped=False)
     spans_agree(placement, expected)
-    bound = step_bound(problem, placement, sessions)
+    bound = step_bound(CostModel.of(problem), placement, sessions)
     worst = nearly("bound", bound.seconds * 1e3, expected["theorem_bound_soln_val"])
     exactly("K", bound.count, int(expected["K"]))
     return f"K = {bound.count}, worst error {worst:.1e}"
@@ -367,7 +372,7 @@ def check_petals_offline(case: Case, problem: Problem, expected: Case) -> str:
     if "a" in expected:
         spans_agree(placement, expected)
     router = NO_COUNT(problem, placement)
-    empty = SwarmState(problem, placement)
+    empty = SwarmState(CostModel.of(problem), placement)
     tokens = int(case["inputs"]["lc"])
     ours, times_ms = [], []
     for request in offline_requests(case, problem):

@@ -9,8 +9,9 @@ from swarms import swarm
 
 from swarmplan.core.errors import SwarmplanWarning
 from swarmplan.core.plan import Placement
-from swarmplan.placement.cg_bp import place_blocks
-from swarmplan.placement.petals import PetalsRule
+from swarmplan.perfmodel.cost import CostModel
+from swarmplan.placement.rules.cg_bp import place_blocks
+from swarmplan.placement.rules.petals import PetalsRule
 
 
 def main() -> None:
@@ -21,7 +22,7 @@ def main() -> None:
     problem = swarm(1_000)
     joining = PetalsRule(rebalance=False)
     methods: tuple[tuple[str, Callable[[], Placement], str], ...] = (
-        ("CG-BP", lambda: place_blocks(problem, 64), "0.5"),
+        ("CG-BP", lambda: place_blocks(CostModel.of(problem), 64), "0.5"),
         ("PETALS' joining rule", lambda: joining(problem), "-"),
     )
     for name, place, goal in methods:

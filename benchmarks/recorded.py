@@ -9,7 +9,7 @@ import json
 from pathlib import Path
 
 from swarmplan import api
-from swarmplan.scenarios.load import load_scenario
+from swarmplan.scenarios.scenario import load_scenario
 from swarmplan.simulator.metrics import summarise
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -26,10 +26,11 @@ from swarms import swarm
 
 from swarmplan.core.plan import Placement
 from swarmplan.core.problem import Problem
-from swarmplan.placement.chains import chain_plans
-from swarmplan.placement.load import Service, draining_s, remembering, request_seconds
-from swarmplan.placement.replan import Option, Terms, price, replan
-from swarmplan.placement.schedule import phases
+from swarmplan.perfmodel.cost import CostModel
+from swarmplan.placement.moves.replan import Option, Terms, price, replan
+from swarmplan.placement.moves.schedule import phases
+from swarmplan.placement.moves.service import Service, draining_s, remembering, request_seconds
+from swarmplan.placement.rules.composed import chain_plans
 
 DAY_S, WINDOW_S = 86_400.0, 3_600.0
 WINDOWS = int(DAY_S / WINDOW_S)
@@ -135,7 +136,7 @@ def run(name: str, shape: Sequence[float], shared: Swarm, peak: float, mbit: flo
     """One line of the table; whether the target is met."""
     problem = shared.problem
     loads = [max(1e-6, s * peak) for s in shape]
-    evaluate = remembering(problem)
+    evaluate = remembering(CostModel.of(problem))
     mean = sum(loads) / len(loads)
     start = shared.plans(mean)[0]
     terms = Terms(horizon_s=2 * 3600.0, evaluations=300, margin=MARGIN)
@@ -144,7 +145,13 @@ def run(name: str, shape: Sequence[float], shared: Swarm, peak: float, mbit: flo
         return None
 
     def always(now: Placement, load: float) -> Option | None:
-        return price(shared.at(load), now, shared.plans(load)[0], terms=terms, evaluate=evaluate)
+        return price(
+            CostModel.of(shared.at(load)),
+            now,
+            shared.plans(load)[0],
+            terms=terms,
+            evaluate=evaluate,
+        )
 
     def pays(now: Placement, load: float) -> Option | None:
         plans = [*shared.plans(load), start]

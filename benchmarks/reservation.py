@@ -22,13 +22,14 @@ from swarms import swarm
 from swarmplan.core.plan import Placement
 from swarmplan.core.problem import Problem
 from swarmplan.core.workload import LengthMode, Lengths, LengthUse, Request
+from swarmplan.perfmodel.cost import CostModel
 from swarmplan.perfmodel.latency import route_time
-from swarmplan.placement.cg_bp import place_blocks
+from swarmplan.placement.rules.cg_bp import place_blocks
 from swarmplan.routing.state import SwarmState
 from swarmplan.routing.ws_rr import WsRr
-from swarmplan.scenarios.lengths import known_of, predicted_by_class, provided
 from swarmplan.simulator.admission import Admission
 from swarmplan.simulator.engine import simulate
+from swarmplan.workload.lengths import known_of, predicted_by_class, provided
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 #: Output tokens that every client allows: the cap of the LMSYS file.
@@ -92,7 +93,9 @@ def sustains(
     problem: Problem, placement: Placement, requests: Sequence[Request], admission: Admission
 ) -> bool:
     """Whether nearly all requests start soon when each reserves the maximum."""
-    result = simulate(problem, placement, WsRr(problem, placement), requests, admission=admission)
+    result = simulate(
+        problem, placement, WsRr(CostModel.of(problem), placement), requests, admission=admission
+    )
     return bool(np.quantile(result.start_s - result.arrival_s, 0.95) <= 10.0)
 
 
@@ -130,7 +133,7 @@ def main() -> None:
     problem = swarm(given.servers)
     tokens = LONGEST_PROMPT + LIMIT
     problem = replace(problem, planning=replace(problem.planning, session_tokens=tokens))
-    placement = place_blocks(problem, given.sessions)
+    placement = place_blocks(CostModel.of(problem), given.sessions)
     for admission in given.admission:
         table(problem, placement, admission, given)
 
@@ -140,7 +143,7 @@ def routing(servers: int, sessions: int) -> None:
     problem = swarm(servers)
     tokens = LONGEST_PROMPT + LIMIT
     problem = replace(problem, planning=replace(problem.planning, session_tokens=tokens))
-    placement = place_blocks(problem, sessions)
+    placement = place_blocks(CostModel.of(problem), sessions)
     live = servers
     drawn, lengths, rows = workload(live + DECISIONS, 0, len(problem.clients))
     typical = replace(drawn[0], prompt_tokens=LONGEST_PROMPT, reserved_tokens=tokens)
@@ -164,7 +167,10 @@ def decisions(
     problem: Problem, placement: Placement, requests: Sequence[Request], live: int
 ) -> tuple[float, list[float]]:
     """Share of servers too full for the representative session, and seconds per decision."""
-    state, router = SwarmState(problem, placement), WsRr(problem, placement)
+    state, router = (
+        SwarmState(CostModel.of(problem), placement),
+        WsRr(CostModel.of(problem), placement),
+    )
     rng = np.random.default_rng(0)
     times, full = [], 0.0
     for number, one in enumerate(requests):
@@ -244,7 +250,9 @@ def one_run(
     an overflow count, and so does sending tokens again.
     """
     known = provided(at_rate(requests, rate_per_s), use, known_of(lengths, rows))
-    result = simulate(problem, placement, WsRr(problem, placement), known, admission=admission)
+    result = simulate(
+        problem, placement, WsRr(CostModel.of(problem), placement), known, admission=admission
+    )
     assert set(result.status) == {"completed"}
     plain = np.array(
         [

@@ -17,8 +17,9 @@ from swarms import swarm
 from swarmplan.core.plan import Placement
 from swarmplan.core.problem import Problem
 from swarmplan.core.workload import Request
+from swarmplan.perfmodel.cost import CostModel
 from swarmplan.perfmodel.latency import hop_cost
-from swarmplan.placement.cg_bp import place_blocks
+from swarmplan.placement.rules.cg_bp import place_blocks
 from swarmplan.routing.state import SwarmState
 from swarmplan.routing.ws_rr import WsRr
 
@@ -64,9 +65,9 @@ def explicit_graph(
 def measure(servers: int, live: int, sessions: int) -> None:
     """Print one row."""
     problem = swarm(servers)
-    placement = place_blocks(problem, sessions)
-    state = SwarmState(problem, placement)
-    router = WsRr(problem, placement)
+    placement = place_blocks(CostModel.of(problem), sessions)
+    state = SwarmState(CostModel.of(problem), placement)
+    router = WsRr(CostModel.of(problem), placement)
     rng = np.random.default_rng(0)
     for number in range(live):
         route = router(request(number, problem), state, 0.0).route

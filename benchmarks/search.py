@@ -15,17 +15,19 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from instances import Instance, reference, set_b, set_c, tight_set
 
+from swarmplan.chains.floor import cheapest_chains_s
 from swarmplan.core.errors import HeuristicFailedError, SwarmplanWarning
 from swarmplan.core.plan import Placement
 from swarmplan.core.problem import Problem
-from swarmplan.placement.cg_bp import CgBp
+from swarmplan.perfmodel.cost import CostModel
 from swarmplan.placement.demand import demand_of
-from swarmplan.placement.petals import PetalsRule
-from swarmplan.placement.search.bounds import cheapest_chains_s
+from swarmplan.placement.rules.cg_bp import cg_bp
+from swarmplan.placement.rules.petals import PetalsRule
 from swarmplan.placement.search.moves import Manner, repair
 from swarmplan.placement.search.solve import solve_search
 from swarmplan.placement.search.state import Instance as Offline
 from swarmplan.placement.search.state import State
+from swarmplan.placement.sessions import task_of
 
 
 def references() -> Iterator[Instance]:
@@ -52,7 +54,7 @@ def on_spans(problem: Problem, place: Callable[[], Placement]) -> str:
     except HeuristicFailedError:
         return "-"
     demand = demand_of(problem)
-    offline = Offline.of(problem, demand, cheapest_chains_s(problem, demand))
+    offline = Offline.of(problem, demand, cheapest_chains_s(CostModel.of(problem), demand))
     state = State(offline)
     state.end[:], state.blocks[:] = placement.end, placement.num_blocks
     repair(state, Manner(whole=False, fixed=True), np.random.default_rng(0))
@@ -67,7 +69,7 @@ def per_token(problem: Problem, total_s: float) -> str:
 def row(instance: Instance, seconds: float) -> str:
     """One line of the table."""
     problem = instance.problem
-    greedy = on_spans(problem, lambda: CgBp()(problem))
+    greedy = on_spans(problem, lambda: cg_bp(task_of(problem)))
     petals = on_spans(
         problem, lambda: PetalsRule(rebalance=problem.num_servers <= 40, cache="left_over")(problem)
     )

@@ -5,22 +5,23 @@ import time
 
 from swarms import swarm
 
-from swarmplan.placement.cg_bp import place_blocks
+from swarmplan.perfmodel.cost import CostModel
+from swarmplan.placement.rules.cg_bp import place_blocks
 from swarmplan.routing.ws_rr import WsRr
-from swarmplan.scenarios.workload import draw_requests
 from swarmplan.simulator.engine import simulate
 from swarmplan.simulator.metrics import summarise
+from swarmplan.workload.draw import draw_requests
 
 
 def main() -> None:
     """Print one row per waiting rule."""
     problem = swarm(100)
-    placement = place_blocks(problem, 64)
+    placement = place_blocks(CostModel.of(problem), 64)
     requests = draw_requests(problem, 0, num_requests=100_000)
     print("| waiting rule | requests | s | requests/s | completed | mean waiting s |")
     print("|---|---|---|---|---|---|")
     for admission in ("retry", "queue", "reserve"):
-        router = WsRr(problem, placement)
+        router = WsRr(CostModel.of(problem), placement)
         begin = time.perf_counter()
         result = simulate(problem, placement, router, requests, admission=admission)
         taken = time.perf_counter() - begin

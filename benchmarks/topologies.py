@@ -6,7 +6,7 @@ from pathlib import Path
 
 from swarmplan import api
 from swarmplan.core.errors import SwarmplanWarning
-from swarmplan.scenarios.load import load_scenario
+from swarmplan.scenarios.scenario import load_scenario
 
 SCENARIOS = Path(__file__).resolve().parents[1] / "scenarios"
 METHODS = ("petals", "petals-tuned", "cg-bp")

@@ -22,14 +22,14 @@ def command(measurements: Path, name: str | None, output: Path | None, as_json: 
     MEASUREMENTS is a CSV of phase, prompt_tokens, context_tokens, batch and ms_per_block, or
     PETALS' own throughput_v5.json.
     """
-    from .. import views
     from ..perfmodel.calibrate import calibrate_file, write_profile
+    from ..views.calibration import calibration_document, print_calibration
 
     fitted = calibrate_file(measurements, name=name or measurements.stem)
     if output is not None:
         write_profile(output, fitted)
         render.note(f"wrote {output}")
     if as_json:
-        render.print_json(views.calibration_document(fitted))
+        render.print_json(calibration_document(fitted))
     else:
-        views.print_calibration(fitted)
+        print_calibration(fitted)

@@ -19,8 +19,7 @@ from .shared import (
 )
 
 if TYPE_CHECKING:
-    from ..core.workload import LengthMode
-    from ..simulator.engine import Admission
+    from ..core.names import Admission, LengthMode
 
 
 @click.command()
@@ -56,7 +55,7 @@ def command(
     join_orders: int,
     html: Path | None,
     requests: int | None,
-    load_factor: float,
+    factor: float,
     admission: Admission,
     lengths: LengthMode | None,
     quantile: float | None,
@@ -65,21 +64,22 @@ def command(
     quiet: bool,
 ) -> None:
     """Run methods side by side on the same requests with equal constants."""
-    from .. import api, views
-    from ..report.write import Kept, report_comparison
-    from ..scenarios.lengths import with_lengths
+    from .. import api
+    from ..methods.table import DEFAULT_COMPARISON
+    from ..reports.write import Kept, report_comparison
+    from ..scenarios.scenario import with_lengths
+    from ..views.comparison import comparison_document, print_comparison
 
     loaded = with_lengths(load(scenario), lengths, quantile)
     kept = Kept()
     with render.progress("simulating", quiet=quiet) as report:
         comparison = api.compare(
             loaded,
-            methods=methods,
-            plans=plans,
+            [*(methods or DEFAULT_COMPARISON), *plans],
             seeds=range(seed, seed + seeds),
             join_orders=join_orders,
-            num_requests=requests,
-            load_factor=load_factor,
+            requests=requests,
+            load=factor,
             admission=admission,
             on_progress=report,
             on_result=kept.add if html is not None else None,
@@ -88,6 +88,6 @@ def command(
         report_comparison(html, loaded, comparison, kept, range(seed, seed + seeds))
         render.note(f"wrote {html}")
     if as_json:
-        render.print_json(views.comparison_document(comparison))
+        render.print_json(comparison_document(comparison))
     else:
-        views.print_comparison(comparison)
+        print_comparison(comparison)

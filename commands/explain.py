@@ -27,12 +27,13 @@ def command(
     quiet: bool,
 ) -> None:
     """Show where the time of a route goes, hop by hop, and why not the alternatives."""
-    from .. import api, views
+    from .. import api
+    from ..views.explanation import explanations_document, print_explanations
 
     loaded = load(scenario)
-    made = api.plan_or_read(loaded, plan_path, method, seed=seed)
-    found = api.explain_clients(loaded.problem, made, client)
+    made = api.read(loaded, plan_path) if plan_path else api.plan(loaded, method, seed=seed)
+    found = api.explain(loaded, made, client)
     if as_json:
-        render.print_json(views.explanations_document(loaded.problem, found))
+        render.print_json(explanations_document(loaded.problem, found))
     else:
-        views.print_explanations(loaded.problem, found)
+        print_explanations(loaded.problem, found)

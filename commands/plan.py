@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from .. import render
-from .demands import Demands, demand_options
+from .constraints import ConstraintOptions, constraint_options
 from .shared import (
     ADMISSIONS,
     FILE,
@@ -23,9 +23,8 @@ from .shared import (
 )
 
 if TYPE_CHECKING:
+    from ..core.names import Admission, Aim, Metric
     from ..core.plan import Certificate
-    from ..methods.draft import Metric, Objective
-    from ..simulator.admission import Admission
 
 
 @click.command()
@@ -47,7 +46,7 @@ if TYPE_CHECKING:
     help="What a request does when its servers are full, where auto simulates.",
 )
 @search_options
-@demand_options
+@constraint_options
 @common_options
 @handle_errors
 def command(
@@ -58,52 +57,51 @@ def command(
     sessions: int | None,
     require_gap: float | None,
     admission: Admission,
-    demands: Demands,
+    asked: ConstraintOptions,
     time_limit: float,
     gap: float,
     solver: str,
-    objective: Objective,
+    aim: Aim | None,
     metric: Metric,
     seed: int,
     as_json: bool,
     quiet: bool,
 ) -> None:
     """Decide which server hosts which blocks and which chains requests take."""
-    from .. import api, views
+    from .. import api
     from ..methods.draft import Settings
-    from ..scenarios.demands import constrained
+    from ..scenarios.overrides import constrained
     from ..scenarios.planfile import plan_document, write_plan
+    from ..views.plan import print_plan
 
     loaded = load(scenario)
-    problem = api.with_sessions(loaded.problem, sessions)
-    if demands.any:
-        problem = constrained(
-            loaded, problem, demands=demands.fields, current=demands.current, keep=demands.keep
-        )
+    problem = loaded.problem
+    if asked.any:
+        problem = constrained(loaded, asked=asked.fields, current=asked.current, keep=asked.keep)
     with render.solving(quiet=quiet) as report:
         settings = Settings(
             seed=seed,
             time_limit_s=time_limit,
             gap=gap,
             solver=solver,
-            objective=objective,
+            aim=aim,
             metric=metric,
             admission=admission,
             on_progress=report,
         )
-        made = api.plan(problem, method, settings=settings)
+        made = api.plan(problem, method, sessions=sessions, settings=settings)
     if output is not None:
         write_plan(output, made, loaded)
         render.note(f"wrote {output}")
     if html is not None:
-        from ..report.write import report_plan
+        from ..reports.write import report_plan
 
         report_plan(html, loaded, made)
         render.note(f"wrote {html}")
     if as_json:
         render.print_json(plan_document(made, loaded))
     else:
-        views.print_plan(problem, made)
+        print_plan(problem, made)
     sys.exit(_exit_code(made.certificate, require_gap))
 
 

@@ -11,7 +11,7 @@ from .. import render
 from .shared import common_options, handle_errors, load, scenario_argument
 
 if TYPE_CHECKING:
-    from ..whatif.regions import By
+    from ..studies.regions import By
 
 
 @click.command()
@@ -43,8 +43,8 @@ def command(
     """
     del quiet  # nothing takes long
     from ..methods.draft import Settings
-    from ..whatif.regions import aggregate, labels_of
-    from ..whatif.regiontables import aggregation_document, print_aggregation
+    from ..studies.regions import aggregate, labels_of
+    from ..views.regions import aggregation_document, print_aggregation
 
     problem = load(scenario).problem
     labels = labels_of(problem, by, mixed=mixed)

@@ -11,8 +11,8 @@ from .. import render
 from .shared import FILE, FiniteRange, common_options, handle_errors, load, scenario_argument
 
 if TYPE_CHECKING:
-    from ..placement.loading import Reload
-    from ..placement.replan import Replay
+    from ..perfmodel.reload import Kept
+    from ..placement.moves.replan import Replay
 
 OPTIONS = (
     click.option("--budget", type=click.IntRange(0), help="Most servers that may move [all]."),
@@ -105,7 +105,7 @@ def command(
     margin: float,
     surge: float,
     parallel: int | None,
-    reload: Reload,
+    reload: Kept,
     restart_s: float,
     replay: Replay,
     allow_dark: bool,
@@ -126,10 +126,11 @@ def command(
     from .. import api
     from ..methods.draft import Settings
     from ..methods.replanning import kept, migration_document, replanned
-    from ..placement.loading import Loading
-    from ..placement.replan import Terms
+    from ..perfmodel.reload import Reload
+    from ..placement.moves.replan import Terms
     from ..scenarios.migrationfile import read_current, write_migration
     from ..scenarios.planfile import plan_document, write_plan
+    from ..views.migration import print_migration
 
     loaded = load(scenario)
     current, router, gone, new = read_current(plan_file, loaded)
@@ -138,7 +139,7 @@ def command(
         budget=budget,
         margin=margin,
         surge=surge,
-        loading=Loading(reload=reload, restart_s=restart_s),
+        reload=Reload(what=reload, restart_s=restart_s),
         replay=replay,
         parallel=parallel,
         allow_dark=allow_dark,
@@ -158,59 +159,3 @@ def command(
         render.print_json({"migration": document, "plan": plan_document(made, loaded)})
     else:
         print_migration(document)
-
-
-def print_migration(document: dict[str, Any]) -> None:
-    """The decision, the options and the steps."""
-    for label, names in (("gone", document["gone_servers"]), ("new", document["new_servers"])):
-        if names:
-            render.note(f"{label} since the plan was made: {', '.join(names)}")
-    hours = render.number(document["horizon_s"] / 3600.0)
-    render.print_table(
-        f"Best plan by number of moves; request-seconds over {hours} h", *_options(document)
-    )
-    if document["steps"]:
-        render.print_table("Migration", *_steps(document))
-    verdict = "move" if document["move"] else "stay"
-    render.print_lines([f"{verdict}: {reason}" for reason in document["reasons"]])
-
-
-def _endless(value: float | None) -> str:
-    return "without end" if value is None else render.number(value)
-
-
-def _span(start: int, end: int) -> str:
-    return f"{start}:{end}" if end > start else "idle"
-
-
-def _options(document: dict[str, Any]) -> tuple[list[str], list[list[object]]]:
-    """Columns and rows of the options."""
-    number = render.number
-    columns = ["moves", "response s", "sustains 1/s", "gain", "cost", "net"]
-    rows = [
-        [
-            o["moves"],
-            number(o["response_s"]),
-            number(o["sustained_per_s"]),
-            *(_endless(o[f"{name}_request_s"]) for name in ("gain", "cost", "net")),
-            *(number(o[name]) for name in ("lost_sessions", "duration_s", "dark_s")),
-            o["verdict"],
-        ]
-        for o in document["options"]
-    ]
-    return [*columns, "cut off", "takes s", "dark s", "verdict"], rows
-
-
-def _steps(document: dict[str, Any]) -> tuple[list[str], list[list[object]]]:
-    """Columns and rows of the migration."""
-    rows: list[list[object]] = [
-        [
-            render.number(s["begin_s"]),
-            render.number(s["end_s"]),
-            s["server"],
-            _span(s["old_start"], s["old_end"]),
-            _span(s["new_start"], s["new_end"]),
-        ]
-        for s in document["steps"]
-    ]
-    return ["begins s", "serves again s", "server", "from", "to"], rows

@@ -14,17 +14,15 @@ import click
 
 from .. import render
 from ..core.errors import SwarmplanError
+from ..core.names import Admission, Aim, LengthMode, Metric, names
 
 if TYPE_CHECKING:
-    from ..scenarios.load import Scenario
+    from ..scenarios.scenario import Scenario
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 FILE = click.Path(path_type=Path, dir_okay=False)
-OBJECTIVES = ("response", "latency", "throughput")
-METRICS = ("mean", "p95")
-LENGTHS = ("oracle", "predictor", "model-constant", "maximum")
-ADMISSIONS = ("retry", "queue", "notify", "reserve")
+ADMISSIONS = names(Admission)
 
 
 class FiniteRange(click.FloatRange):
@@ -86,11 +84,11 @@ def workload_options(command: Command) -> Command:
     )(command)
     command = click.option(
         "--load",
-        "load_factor",
+        "factor",
         type=FiniteRange(0, min_open=True),
         default=1.0,
         show_default=True,
-        help="Multiply the arrival rate.",
+        help="Multiply the arrival rate; whoever plans here expects it.",
     )(command)
     return click.option(
         "--requests", type=click.IntRange(1), help="Requests to simulate [scenario's own number]."
@@ -106,7 +104,7 @@ def length_options(command: Command) -> Command:
     )(command)
     return click.option(
         "--lengths",
-        type=click.Choice(LENGTHS),
+        type=click.Choice(names(LengthMode)),
         help="What policies know of output lengths [scenario's, oracle].",
     )(command)
 
@@ -116,18 +114,18 @@ def search_options(command: Command) -> Command:
     for option in (
         click.option(
             "--metric",
-            type=click.Choice(METRICS),
+            type=click.Choice(names(Metric)),
             default="mean",
             show_default=True,
             help="Which response time counts.",
         ),
         click.option(
             "--objective",
-            type=click.Choice(OBJECTIVES),
-            default="response",
-            show_default=True,
-            help="What auto chooses by: response time under the workload, time per token of R "
-            "concurrent sessions, or the highest rate that is sustained.",
+            "aim",
+            type=click.Choice(names(Aim)),
+            help="What is asked for: response time under the workload, time per token of R "
+            "concurrent sessions, or the highest rate that is sustained; the certificate is about "
+            "that one [auto: response, other methods: latency].",
         ),
         click.option(
             "--solver",
@@ -156,7 +154,7 @@ def search_options(command: Command) -> Command:
 
 def load(path: Path) -> Scenario:
     """The scenario, with its warnings on stderr."""
-    from ..scenarios.load import load_scenario
+    from ..scenarios.scenario import load_scenario
 
     scenario = load_scenario(path)
     for warning in scenario.warnings:

@@ -19,8 +19,7 @@ from .shared import (
 )
 
 if TYPE_CHECKING:
-    from ..core.workload import LengthMode
-    from ..simulator.engine import Admission
+    from ..core.names import Admission, LengthMode
 
 
 @click.command()
@@ -40,7 +39,7 @@ def command(
     router: str | None,
     table: Path | None,
     requests: int | None,
-    load_factor: float,
+    factor: float,
     admission: Admission,
     lengths: LengthMode | None,
     quantile: float | None,
@@ -49,17 +48,18 @@ def command(
     quiet: bool,
 ) -> None:
     """Simulate the scenario's requests through one placement and router."""
-    from .. import api, views
-    from ..scenarios.lengths import with_lengths
+    from .. import api
+    from ..scenarios.scenario import with_lengths
+    from ..views.simulation import print_result, result_document
 
     loaded = with_lengths(load(scenario), lengths, quantile)
     result = api.simulate(
         loaded,
+        plan_path,
         method=method,
         router=router,
-        plan_path=plan_path,
-        num_requests=requests,
-        load_factor=load_factor,
+        requests=requests,
+        load=factor,
         admission=admission,
         seed=seed,
     )
@@ -67,6 +67,6 @@ def command(
         result.write(table)
         render.note(f"wrote {table}")
     if as_json:
-        render.print_json(views.result_document(loaded.problem, result))
+        render.print_json(result_document(loaded.problem, result))
     else:
-        views.print_result(loaded.problem, result)
+        print_result(loaded.problem, result)

@@ -19,8 +19,8 @@ from .shared import (
 )
 
 if TYPE_CHECKING:
-    from ..simulator.engine import Admission
-    from ..whatif.size import Minimise
+    from ..core.names import Admission
+    from ..studies.size import Minimise
 
 
 @click.command()
@@ -79,11 +79,11 @@ def command(
     fits, 4 when nothing was found.
     """
     from ..scenarios.generate import write_document
-    from ..whatif import tables
-    from ..whatif.catalogue import load_market
-    from ..whatif.outcome import Study
-    from ..whatif.size import size
-    from ..whatif.target import parse_target
+    from ..studies.catalogue import load_market
+    from ..studies.outcome import Study
+    from ..studies.size import size
+    from ..studies.target import parse_target
+    from ..views.sizing import print_sizing, sizing_document
 
     market = load_market(load(scenario), catalogue, scratch=scratch)
     study = Study(
@@ -97,9 +97,9 @@ def command(
     with render.progress("simulating sets", quiet=quiet) as report:
         found = size(market, targets, study, minimise=minimise, most=most, on_progress=report)
     if as_json:
-        render.print_json(tables.sizing_document(market, found))
+        render.print_json(sizing_document(market, found))
     else:
-        tables.print_sizing(market, found)
+        print_sizing(market, found)
     if found.best is None:
         sys.exit(3 if found.proven else 4)
     if output is not None:

@@ -298,7 +298,7 @@ def watch_command(
     import itertools
     import time
 
-    from ..placement.replan import Terms
+    from ..placement.moves.replan import Terms
     from ..swarm.inspecting import Wanted
     from ..swarm.metrics import Metrics, serve_metrics
     from ..swarm.watch import Watch, WatchOptions

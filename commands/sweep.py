@@ -12,7 +12,7 @@ from .. import render
 from .shared import FILE, handle_errors, load
 
 if TYPE_CHECKING:
-    from ..whatif.sweep import Backend
+    from ..studies.sweep import Backend
 
 
 @click.command()
@@ -48,10 +48,10 @@ def command(
     Results are written as they finish. The same command goes on where an earlier one was stopped,
     however it was stopped.
     """
-    from ..whatif.store import Store
-    from ..whatif.sweep import run_sweep
-    from ..whatif.sweepfile import load_sweep
-    from ..whatif.sweeptable import print_groups
+    from ..studies.store import Store
+    from ..studies.sweep import run_sweep
+    from ..studies.sweepfile import load_sweep
+    from ..views.sweep import print_groups
 
     plan = load_sweep(sweep)
     path = output or Path(sweep.name).with_suffix(".jsonl")
@@ -73,7 +73,7 @@ def command(
     else:
         print_groups(records)
     if html is not None:
-        from ..report.write import report_sweep
+        from ..reports.write import report_sweep
 
         report_sweep(html, load(plan.scenario), records, plan.sha256)
         render.note(f"wrote {html}")

@@ -18,19 +18,14 @@ from .shared import FILE, handle_errors, load, scenario_argument
 @handle_errors
 def command(plan_file: Path, scenario: Path, as_json: bool) -> None:
     """Re-check a plan, also one edited by hand, without a solver; list every violation."""
-    from .. import views
-    from ..perfmodel.predict import verify as verify_plan
-    from ..scenarios.planfile import STALE, read_plan
+    from .. import api
+    from ..methods.verify import sound
+    from ..views.findings import findings_document, print_findings
 
-    loaded = load(scenario)
-    checked = read_plan(plan_file, loaded)
-    for told in checked.notes:
-        if told == STALE:
-            render.note(f"warning: {told}")
-    violations = verify_plan(loaded.problem, checked)
+    findings = api.verify(load(scenario), plan_file)
     if as_json:
-        render.print_json(views.violations_document(violations))
+        render.print_json(findings_document(findings))
     else:
-        views.print_violations(plan_file, violations)
-    if violations:
+        print_findings(plan_file, findings)
+    if not sound(findings):
         sys.exit(2)

@@ -13,8 +13,8 @@ from .shared import ADMISSIONS, FILE, common_options, handle_errors, load, scena
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ..simulator.engine import Admission
-    from ..whatif.edits import Edit
+    from ..core.names import Admission
+    from ..studies.edits import Edit
 
 #: Option, metavar, help; in the order in which they are applied.
 EDITS = (
@@ -38,7 +38,7 @@ def edit_options(command: click.decorators.FC) -> click.decorators.FC:
 
 def edits_of(given: dict[str, tuple[str, ...]]) -> list[Edit]:
     """Edits of the options, in the order of the table above."""
-    from ..whatif import edits
+    from ..studies import edits
 
     make: dict[str, Callable[[str], Edit]] = {
         "add_server": edits.add,
@@ -92,11 +92,13 @@ def command(
     Edits compose; they are applied in the order of this list. The same requests are simulated
     before and after.
     """
-    from ..report import write
-    from ..whatif import edits, tables
-    from ..whatif.change import what_if
-    from ..whatif.outcome import Study
-    from ..whatif.worth import rank_servers
+    from ..reports import write
+    from ..studies import edits
+    from ..studies.change import what_if
+    from ..studies.outcome import Study
+    from ..studies.worth import rank_servers
+    from ..views.change import change_document, print_change
+    from ..views.worth import print_worth, worth_document
 
     if each_server and (fail or keep):
         raise click.UsageError("--each-server ranks by leaving out: it takes no --fail, no --keep")
@@ -116,9 +118,9 @@ def command(
         with render.progress("without", quiet=quiet) as report:
             base, found = rank_servers(loaded, study, edits=chosen, on_progress=report)
         if as_json:
-            render.print_json(tables.worth_document(base, found))
+            render.print_json(worth_document(base, found))
         else:
-            tables.print_worth(base, found)
+            print_worth(base, found)
         if html is not None:
             write.report_worth(html, edited, base, found, method)
             render.note(f"wrote {html}")
@@ -127,9 +129,9 @@ def command(
         raise click.UsageError("nothing to change: give an edit, --fail or --each-server")
     change = what_if(loaded, chosen, study, fail=fail, keep=keep)
     if as_json:
-        render.print_json(tables.change_document(change))
+        render.print_json(change_document(change))
     else:
-        tables.print_change(change)
+        print_change(change)
     if html is not None:
         write.report_change(html, loaded, change, method)
         render.note(f"wrote {html}")
@@ -139,7 +141,7 @@ def _write(output: Path, scenario: Path, chosen: list[Edit]) -> None:
     """The edited file; load and distance factors have no field there and are left out."""
     from ..scenarios.files import parse_file
     from ..scenarios.generate import write_document
-    from ..whatif.edits import edited_document
+    from ..studies.edits import edited_document
 
     write_document(output, edited_document(parse_file(scenario), chosen))
     render.note(f"wrote {output}")

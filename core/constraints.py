@@ -1,17 +1,8 @@
-"""What an operator asks of a placement beside memory and coverage, and how much it lacks."""
+"""What an operator asks of a placement beside memory and coverage."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-import numpy as np
-from numpy.typing import NDArray
-
-if TYPE_CHECKING:
-    from .plan import Placement
-    from .problem import Problem
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,7 +14,7 @@ class Loss:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Span:
+class ServerSpan:
     """Blocks ``[start, end)`` of the server in row ``server``; start = end = 0 means idle."""
 
     server: int
@@ -50,8 +41,8 @@ class Constraints:
     regions: int = 1
     survive: tuple[Loss, ...] = ()
     headroom_frac: float = 0.0
-    pinned: tuple[Span, ...] = ()
-    forbidden: tuple[Span, ...] = ()
+    pinned: tuple[ServerSpan, ...] = ()
+    forbidden: tuple[ServerSpan, ...] = ()
 
     def __post_init__(self) -> None:
         if self.copies < 1 or self.regions < 1:
@@ -65,72 +56,3 @@ class Constraints:
         return bool(
             self.copies > 1 or self.regions > 1 or self.survive or self.pinned or self.forbidden
         )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Need:
-    """Every block must be hosted by servers of at least ``count`` different groups.
-
-    Attributes
-    ----------
-    what : the demand in words.
-    group : (n,) group of each server, -1 = does not count.
-    """
-
-    what: str
-    group: NDArray[np.int64]
-    count: int
-
-    def missing(
-        self, start: NDArray[np.int64], end: NDArray[np.int64], length: int
-    ) -> NDArray[np.int64]:
-        """(length,) groups that each block lacks."""
-        hosted = np.zeros((int(self.group.max(initial=-1)) + 1, length), dtype=bool)
-        for j in np.flatnonzero((end > start) & (self.group >= 0)):
-            hosted[self.group[j], start[j] : end[j]] = True
-        short: NDArray[np.int64] = np.maximum(self.count - hosted.sum(axis=0), 0)
-        return short
-
-
-def needs(problem: Problem) -> tuple[Need, ...]:
-    """The demands of the problem's constraints on which servers host each block."""
-    asked = problem.planning.constraints
-    n = problem.num_servers
-    every = np.arange(n, dtype=np.int64)
-    found = [Need(what=f"every block on {asked.copies} servers", group=every, count=asked.copies)]
-    if asked.regions > 1:
-        names = sorted({s.region for s in problem.servers})
-        group = np.array([names.index(s.region) for s in problem.servers], dtype=np.int64)
-        what = f"every block in {asked.regions} regions"
-        found.append(Need(what=what, group=group, count=asked.regions))
-    for loss in asked.survive:
-        group = np.array([-1 if j in loss.servers else j for j in range(n)], dtype=np.int64)
-        found.append(Need(what=f"all blocks without {loss.name}", group=group, count=1))
-    return tuple(found)
-
-
-def unmet(problem: Problem, placement: Placement) -> Iterator[tuple[str, str]]:
-    """(where, what is wrong) for every demand that a placement within the model does not meet.
-
-    A server counts as a host when its pool holds at least one planned session on all its blocks.
-    """
-    asked = problem.planning.constraints
-    length = problem.model.num_blocks
-    start, end = placement.start, placement.end
-    serves = placement.cache_bytes >= (end - start) * problem.session_bytes
-    for need in needs(problem) if asked.shapes_placement else ():
-        short = np.flatnonzero(need.missing(start, np.where(serves, end, start), length))
-        if len(short):
-            shown = f"block {short[0]}" if len(short) == 1 else f"blocks {short[0]}..{short[-1]}"
-            yield shown, f"{len(short)} of {length} blocks lack servers for: {need.what}"
-    for span in asked.pinned:
-        has = (int(start[span.server]), int(end[span.server]))
-        if has != (span.start, span.end) and (has[1] > has[0] or span.end > span.start):
-            name = problem.servers[span.server].id
-            message = f"hosts [{has[0]}, {has[1]}), is pinned to [{span.start}, {span.end})"
-            yield f"placement of {name}", message
-    for span in asked.forbidden:
-        first, last = max(start[span.server], span.start), min(end[span.server], span.end)
-        if first < last:
-            name = problem.servers[span.server].id
-            yield f"placement of {name}", f"hosts forbidden blocks [{first}, {last})"

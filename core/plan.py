@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
 
 import numpy as np
 
-from .problem import BlockSpan, IntArray, Problem, frozen_array
+from . import names
+from .content import ByContent, IntArray, frozen_array
+from .names import Admission, Status
+from .objective import Objective
+from .problem import Span
 
-Status = Literal["optimal", "feasible", "infeasible", "limit"]
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Placement:
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Placement(ByContent):
     """One contiguous span per server.
 
     Attributes
     ----------
     start, end : (n,) blocks ``[start, end)`` of each server; an idle server has start = end = 0.
     cache_bytes : (n,) attention-cache pool that the server offers to sessions, in total over its
-        blocks. It is at most ``memory - block_bytes * blocks``.
+        blocks. It is at most the memory that the weights leave.
     order : rows in the order the placer took them (CG-BP, PETALS), empty if it has none.
     """
 
@@ -39,10 +39,10 @@ class Placement:
         """(n,) blocks hosted by each server, m_j."""
         return self.end - self.start
 
-    def span(self, server: int) -> BlockSpan | None:
+    def span(self, server: int) -> Span | None:
         """The blocks of one server, None when idle."""
         start, end = int(self.start[server]), int(self.end[server])
-        return BlockSpan(start=start, end=end) if end > start else None
+        return Span(start=start, end=end) if end > start else None
 
     def coverage(self, num_blocks: int) -> IntArray:
         """(num_blocks,) number of servers that host each block."""
@@ -59,27 +59,10 @@ class Placement:
         held = (self.start[:, None] <= blocks) & (blocks < self.end[:, None])
         return held.astype(np.int64)
 
-    @classmethod
-    def of(
-        cls,
-        problem: Problem,
-        spans: Sequence[tuple[int, int]],
-        *,
-        cache_bytes: Iterable[int] | None = None,
-        order: Sequence[int] = (),
-    ) -> Placement:
-        """Placement of (start, end) pairs; the pool defaults to all memory the weights leave."""
-        start = np.array([s for s, _ in spans], dtype=np.int64)
-        end = np.array([e for _, e in spans], dtype=np.int64)
-        idle = end <= start
-        start[idle] = end[idle] = 0
-        left = problem.memory_bytes - problem.block_bytes * (end - start)
-        pool = left if cache_bytes is None else np.array(list(cache_bytes), dtype=np.int64)
-        return cls(
-            start=start,
-            end=end,
-            cache_bytes=np.where(idle, 0, np.maximum(pool, 0)),
-            order=tuple(int(j) for j in order),
+    def __repr__(self) -> str:
+        used = int((self.end > self.start).sum())
+        return (
+            f"Placement({int(self.num_blocks.sum())} blocks on {used} of {len(self.end)} servers)"
         )
 
 
@@ -93,6 +76,9 @@ class Hop:
 
     def __len__(self) -> int:
         return self.end - self.start
+
+    def __str__(self) -> str:
+        return names.blocks(self.start, self.end)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,30 +103,43 @@ class PlannedRoute:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Certificate:
-    """What is proven about the plan.
+class Trial:
+    """The simulated requests that a response time was measured on: anybody can repeat it.
 
-    ``objective`` and ``bound`` are seconds per output token summed over the planned sessions
-    unless ``meaning`` says otherwise; ``bound`` <= optimum <= ``objective``; None = not known.
+    Attributes
+    ----------
+    seed : of the workload's draw.
+    requests : how many were drawn; the first tenth does not count.
     """
 
-    status: Status
-    objective: float | None = None
-    bound: float | None = None
-    method: str = ""
-    meaning: str = ""
+    seed: int
+    requests: int
+    admission: Admission
 
-    @property
-    def interrupted(self) -> bool:
-        """The search was stopped by Ctrl-C; this is the best plan until then."""
-        return "interrupted" in self.method
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Certificate:
+    """What is proven about the plan, for the goal that was asked for.
+
+    Attributes
+    ----------
+    objective : the goal, the value reached and the bound that no plan passes.
+    status : ``optimal`` only when the bound proves it.
+    proof : what gave the bound, in a few words; empty without one.
+    interrupted : the search was stopped by Ctrl-C; this is the best plan until then.
+    trial : the requests behind a simulated value; None for values that follow from the routes.
+    """
+
+    objective: Objective
+    status: Status = "feasible"
+    proof: str = ""
+    interrupted: bool = False
+    trial: Trial | None = None
 
     @property
     def gap(self) -> float | None:
-        """``(objective - bound) / objective``, None when either is unknown."""
-        if self.objective is None or self.bound is None:
-            return None
-        return max(0.0, (self.objective - self.bound) / self.objective) if self.objective else 0.0
+        """Relative gap of the objective."""
+        return self.objective.gap
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,7 +180,10 @@ class Plan:
     Attributes
     ----------
     router : name of the online router that the placement was made for.
+    sessions : concurrent sessions R that it was made for.
+    unrouted : how many of them find no room beside the others and would wait.
     candidates : what the chosen plan was compared with, in order of the figure; may be empty.
+    remarks : what was noticed when it was read from a file.
     """
 
     method: str
@@ -190,7 +192,17 @@ class Plan:
     predicted: tuple[Predicted, ...]
     certificate: Certificate
     sessions: int
+    unrouted: int = 0
     seed: int = 0
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = ()
     router: str = "ws-rr"
     candidates: tuple[Candidate, ...] = ()
+    remarks: tuple[str, ...] = field(default=(), compare=False)
+
+    def __repr__(self) -> str:
+        reached = self.certificate.objective
+        value = "" if reached.value is None else f", {reached.value:.4g} {reached.goal.unit}"
+        return (
+            f"Plan({self.method} + {self.router}: {self.placement!r}, {len(self.routes)} routes, "
+            f"{self.sessions} sessions{value})"
+        )

@@ -8,30 +8,22 @@ Indices: ``j`` = server row, ``c`` = client row; blocks are 0-based and half-ope
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TypeVar
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
 
+from . import names
 from .constraints import Constraints
+from .content import ByContent, FloatArray, IntArray, frozen_array
+from .names import Relay
 from .workload import Workload
 
-Relay = Literal["client", "server"]
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
-
-
-def frozen_array(values: ArrayLike, dtype: type[Any]) -> NDArray[Any]:
-    """A read-only copy of ``values``."""
-    array = np.array(values, dtype=dtype)
-    array.setflags(write=False)
-    return array
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BlockSpan:
+class Span:
     """Consecutive blocks ``[start, end)``."""
 
     start: int
@@ -44,17 +36,21 @@ class BlockSpan:
     def __len__(self) -> int:
         return self.end - self.start
 
+    def __str__(self) -> str:
+        return names.blocks(self.start, self.end)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelSpec:
-    """A transformer as the swarm sees it: equal blocks and what each costs.
+    """A transformer as the swarm sees it, and what its blocks cost.
 
     Attributes
     ----------
     num_blocks : transformer blocks, L.
     hidden_size : width of the hidden state, d.
     block_bytes : weights of one block at the scenario's default quantisation, s_m.
-    cache_bytes_per_token : attention cache (K and V) of one block for one token.
+    cache_bytes_per_token : attention cache (K and V) of one block for one token; one figure for
+        all blocks or one for each.
     activation_bytes_per_token : hidden state of one token on the wire.
     grouped_query : more attention heads than key/value heads (PETALS' default cache differs).
     """
@@ -63,24 +59,42 @@ class ModelSpec:
     num_blocks: int
     hidden_size: int
     block_bytes: int
-    cache_bytes_per_token: int
+    cache_bytes_per_token: int | tuple[int, ...]
     activation_bytes_per_token: int
     grouped_query: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("num_blocks", "hidden_size", "block_bytes", "cache_bytes_per_token"):
+        for name in ("num_blocks", "hidden_size", "block_bytes"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
+        each = per_block(self.cache_bytes_per_token, self.num_blocks)
+        if min(each) <= 0:
+            raise ValueError(f"cache_bytes_per_token must be positive, got {min(each)}")
+
+    @property
+    def mean_cache_bytes_per_token(self) -> float:
+        """Attention cache of the mean block for one token."""
+        each = per_block(self.cache_bytes_per_token, self.num_blocks)
+        return sum(each) / self.num_blocks
+
+
+def per_block(given: T | tuple[T, ...], num_blocks: int) -> tuple[T, ...]:
+    """The figure of every block, whether it is given once or block by block.
+
+    Raises
+    ------
+    ValueError
+        If it is given for another number of blocks.
+    """
+    each = given if isinstance(given, tuple) else (given,) * num_blocks
+    if len(each) != num_blocks:
+        raise ValueError(f"{len(each)} figures for {num_blocks} blocks")
+    return each
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timing:
-    """Compute time of one block on one device.
-
-    prefill of T tokens: ``max(prefill_floor_s, prefill_base_s + prefill_per_token_s * T)``;
-    one decode step: ``decode_base_s + decode_per_context_token_s * context
-    + decode_per_sequence_s * (batch - 1)``.
-    """
+    """Coefficients of the compute time of one block on one device (perfmodel.timing)."""
 
     decode_base_s: float
     decode_per_context_token_s: float = 0.0
@@ -95,18 +109,6 @@ class Timing:
             if not (math.isfinite(value) and value >= 0):
                 raise ValueError(f"{name} must be finite and not negative, got {value}")
 
-    def prefill_s(self, tokens: float) -> float:
-        """Seconds for one block to process a prompt of ``tokens``."""
-        return max(self.prefill_floor_s, self.prefill_base_s + self.prefill_per_token_s * tokens)
-
-    def decode_s(self, context_tokens: float, batch: float = 1.0) -> float:
-        """Seconds for one block to process one new token after ``context_tokens``."""
-        return (
-            self.decode_base_s
-            + self.decode_per_context_token_s * context_tokens
-            + self.decode_per_sequence_s * (batch - 1.0)
-        )
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Server:
@@ -115,7 +117,9 @@ class Server:
     Attributes
     ----------
     memory_bytes : usable accelerator memory, M_j.
-    block_bytes : weights of one block at this server's quantisation, s_m.
+    block_bytes : weights of one block at this server's quantisation, s_m; one figure for all blocks
+        or one for each.
+    timing : what a block takes to compute; one for all blocks or one for each.
     max_blocks : upper limit of blocks beside memory, or None.
     forward_rps, inference_rps, network_rps : what PETALS announces (tokens/s; the first two per
         block); used by the PETALS baseline only.
@@ -129,8 +133,8 @@ class Server:
 
     id: str
     memory_bytes: int
-    block_bytes: int
-    timing: Timing
+    block_bytes: int | tuple[int, ...]
+    timing: Timing | tuple[Timing, ...]
     max_blocks: int | None = None
     forward_rps: float | None = None
     inference_rps: float | None = None
@@ -139,7 +143,7 @@ class Server:
     device: str = ""
     region: str = ""
     coordinates: tuple[float, float] | None = None
-    pinned: BlockSpan | None = None
+    pinned: Span | None = None
     load_block_bytes: int | None = None
     download_bytes_per_s: float | None = None
     disk_bytes_per_s: float | None = None
@@ -154,8 +158,8 @@ class Client:
     coordinates: tuple[float, float] | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Network:
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Network(ByContent):
     """Round-trip times and per-hop overheads.
 
     Attributes
@@ -208,7 +212,12 @@ class Planning:
 class Problem:
     """Everything a planner knows. Derived arrays are read-only, in server order.
 
-    ``memory_bytes`` is what planners may use: the servers' memory less the head-room asked for.
+    What anything costs is the business of ``perfmodel.cost.CostModel``.
+
+    Attributes
+    ----------
+    memory_bytes : (n,) what planners may use: the servers' memory less the head-room asked for.
+    max_blocks : (n,) upper limit of blocks beside memory, at most those of the model.
     """
 
     model: ModelSpec
@@ -220,7 +229,6 @@ class Problem:
     session_setup_s: float = 0.0
     alloc_delay_s: float = 0.0
     memory_bytes: IntArray = field(init=False, repr=False, compare=False)
-    block_bytes: IntArray = field(init=False, repr=False, compare=False)
     max_blocks: IntArray = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -230,28 +238,23 @@ class Problem:
         if self.network.server_rtt_s.shape != (n, n):
             raise ValueError(f"server_rtt_s must have shape {(n, n)}")
         limit = self.model.num_blocks
+        for server in self.servers:
+            per_block(server.block_bytes, limit)
+            per_block(server.timing, limit)
         headroom = self.planning.constraints.headroom_frac
         usable = 1.0 - headroom if headroom else 1
-        columns: dict[str, Iterable[int]] = {
-            "memory_bytes": (int(s.memory_bytes * usable) for s in self.servers),
-            "block_bytes": (s.block_bytes for s in self.servers),
-            "max_blocks": (
-                limit if s.max_blocks is None else min(s.max_blocks, limit) for s in self.servers
-            ),
-        }
-        for name, values in columns.items():
-            object.__setattr__(self, name, frozen_array(list(values), np.int64))
+        memory = [int(s.memory_bytes * usable) for s in self.servers]
+        most = [limit if s.max_blocks is None else min(s.max_blocks, limit) for s in self.servers]
+        object.__setattr__(self, "memory_bytes", frozen_array(memory, np.int64))
+        object.__setattr__(self, "max_blocks", frozen_array(most, np.int64))
 
     @property
     def num_servers(self) -> int:
         """Number of servers, n."""
         return len(self.servers)
 
-    @property
-    def session_bytes(self) -> int:
-        """Cache of one planned session on one block, s_c."""
-        return self.model.cache_bytes_per_token * self.planning.session_tokens
-
-    def cache_bytes(self, tokens: int) -> int:
-        """Cache that ``tokens`` tokens of one session need on one block."""
-        return self.model.cache_bytes_per_token * tokens
+    def __repr__(self) -> str:
+        return (
+            f"Problem({self.model.name}: {self.model.num_blocks} blocks, {self.num_servers} "
+            f"servers, {len(self.clients)} clients, {self.workload.rate_per_s:.4g} requests/s)"
+        )

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+
+from .content import ByContent
+from .names import LengthMode
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,9 +42,6 @@ class Request:
         return max(1, self.reserved_tokens - self.prompt_tokens)
 
 
-LengthMode = Literal["oracle", "predictor", "model-constant", "maximum"]
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LengthUse:
     """What policies know of output lengths.
@@ -60,8 +59,8 @@ class LengthUse:
     limit_tokens: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lengths:
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Lengths(ByContent):
     """Token counts drawn uniformly from ``values`` (one value = constant).
 
     Attributes
@@ -71,7 +70,7 @@ class Lengths:
     """
 
     values: tuple[int, ...]
-    predicted: NDArray[np.float64] | None = field(default=None, compare=False, repr=False)
+    predicted: NDArray[np.float64] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         if not self.values or min(self.values) < 1:
@@ -111,8 +110,8 @@ class RequestClass:
     gap_cv: float = 1.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Workload:
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Workload(ByContent):
     """Either arrival ``classes`` (drawn by seed) or a fixed ``trace`` of requests.
 
     Attributes
@@ -124,7 +123,7 @@ class Workload:
     classes: tuple[RequestClass, ...] = ()
     trace: tuple[Request, ...] = ()
     num_requests: int = 1000
-    trace_predicted: NDArray[np.float64] | None = field(default=None, compare=False, repr=False)
+    trace_predicted: NDArray[np.float64] | None = field(default=None, repr=False)
     lengths: LengthUse = field(default_factory=LengthUse)
 
     @property
@@ -146,10 +145,10 @@ class Demand:
     sessions : how many of them, R_c >= 1.
     weight_tokens : output tokens by which one session's step time enters the objective; 1 makes
         the objective "seconds per output token, summed over the sessions".
-    cache_bytes : cache that one session holds on each block it runs, s_c.
+    cache_tokens : tokens of attention cache that one session reserves.
     """
 
     client: int
     sessions: int
     weight_tokens: float
-    cache_bytes: int
+    cache_tokens: int

@@ -6,20 +6,22 @@ plan wins and brings the table of all candidates. docs/auto.md.
 
 from __future__ import annotations
 
-import math
-import time
 from collections.abc import Sequence
+from dataclasses import replace
 
-from ..core.plan import Candidate
+from ..core.objective import STEP, THROUGHPUT, Objective
+from ..core.plan import Candidate, Certificate, Placement, Trial
 from ..core.problem import Problem
-from ..core.workload import Request
-from ..placement.alone import least_responses_s
-from ..routing.api import RouterFactory
-from ..scenarios.workload import draw_requests
-from ..simulator.metrics import Distribution
+from ..perfmodel.cost import CostModel
+from ..placement.task import Task
+from ..routing.api import Router
+from ..solve.deadline import NEVER
+from ..workload.draw import draw_requests
 from .candidates import Entry, entries
+from .certify import ALONE, floor_of
 from .draft import Draft, Settings
-from .race import INTERRUPTED, WARM_UP, Race, Runner
+from .race import INTERRUPTED, Race, Runner
+from .routers import router_named
 
 #: Offset of the seeds of auto's own requests, so that a plan is never chosen on the very draws on
 #: which a comparison with the same seed tests it.
@@ -35,88 +37,104 @@ CANDIDATES_SHARE, RACE_SHARE = 0.35, 0.9
 TRACE_ROUNDS = (1_500, 4_000, 10_000)
 
 
-def auto(problem: Problem, settings: Settings, routers: dict[str, RouterFactory]) -> Draft:
-    """The best plan of the portfolio for the objective of the settings.
+def auto(task: Task, settings: Settings) -> Draft:
+    """The best plan of the portfolio for the task's goal.
 
     Raises
     ------
     InfeasibleError, HeuristicFailedError
         If no placement can be made.
     """
-    began = time.monotonic()
-    if settings.objective == "latency":
+    if task.goal == STEP:
         from .latency import least_latency  # HiGHS is slow to load
 
-        return least_latency(problem, settings)
-    if settings.objective == "throughput":
-        return _most_throughput(problem, settings)
-    return _least_response(problem, settings, routers, began)
+        return least_latency(task)
+    if task.goal == THROUGHPUT:
+        return _most_throughput(task)
+    return _least_response(task, settings)
 
 
-def _least_response(
-    problem: Problem, settings: Settings, routers: dict[str, RouterFactory], began: float
-) -> Draft:
+def _least_response(task: Task, settings: Settings) -> Draft:
     """Race all candidates."""
-    limit = settings.time_limit_s
-    until = math.inf if limit is None else began + CANDIDATES_SHARE * limit
-    found = entries(problem, seed=settings.seed, until_s=until)
+    problem, end = task.problem, task.deadline.share(RACE_SHARE)
+    found = entries(replace(task, deadline=task.deadline.share(CANDIDATES_SHARE)))
+    race = Race(
+        cost=task.cost,
+        router=lambda name, placement: _router(task.cost, name, placement),
+        rounds=_rounds(problem, found),
+        requests_of=lambda count: draw_requests(
+            problem, SEED_OFFSET + task.seed, num_requests=count
+        ),
+        admission=settings.admission,
+        more=lambda leaders: _further(problem, found, leaders),
+        goal=task.goal,
+        deadline=end,
+        on_progress=task.on_progress,
+    )
     # The race may be cut short: rivals run right after the leader, so that auto never loses to one.
     order = (*found[:1], *sorted(found[1:], key=lambda e: not e.rival))
-    runners = [_runner(problem, e, router) for e in order for router in e.routers]
-    busy = problem.workload.rate_per_s * min(e.alone_s for e in found)
-    rounds = [(int(min(max(scale * busy, low), high)), stay) for scale, low, high, stay in ROUNDS]
-    if problem.workload.trace:  # its beginning says little of the bursts to come
-        total = problem.workload.num_requests
-        rounds = [(min(total, n), stay) for n, (_, stay) in zip(TRACE_ROUNDS, rounds, strict=True)]
-
-    def more(leaders: Sequence[Runner]) -> list[Runner]:
-        """The placements that lead, with the routers that they have not run with."""
-        known = {(id(r.placement), r.router) for r in runners}
-        return [
-            _runner(problem, e, router)
-            for leader in leaders[:LEADERS]
-            for e in found
-            if e.plan.placement is leader.placement
-            for router in OTHER_ROUTERS
-            if (id(leader.placement), router) not in known
-        ]
-
-    race = Race(
-        problem=problem,
-        routers=routers,
-        rounds=rounds,
-        requests_of=lambda count: _requests(problem, settings.seed, count),
-        admission=settings.admission,
-        more=more,
-        tail=settings.metric == "p95",
-        deadline_s=None if limit is None else began + RACE_SHARE * limit,
-        on_progress=settings.on_progress,
-        began_s=began,
-    )
-    ranked, stopped = race.run(runners)
+    ranked, stopped = race.run([_runner(problem, e, r) for e in order for r in e.routers])
     best = ranked[0]
     best.verdict = "chosen"
-    what = "95th percentile" if settings.metric == "p95" else "mean"
     notes = [
-        f"auto: {best.name} with {best.router}: {what} response {best.figure_s:.4g} s over "
-        f"{best.requests} simulated requests, the least of {len(ranked)} candidates"
+        f"auto: {best.name} with {best.router}: {task.goal.words} {best.figure_s:.4g} s over "
+        f"{best.requests} requests, the least of {len(ranked)} candidates"
     ]
-    if best.served and not best.unserved:
-        least_s = floor_s(problem, _requests(problem, settings.seed, best.requests), race.tail)
-        left = max(0.0, 1.0 - least_s / best.figure_s)
-        notes.append(
-            f"auto: no plan brings this {what} below {least_s:.4g} s (proven for these requests): "
-            f"at most {left * 100:.1f} % is left to gain"
-        )
     if stopped:
         notes.append(f"auto: {stopped}: not every candidate had its full run")
     return Draft(
         placement=best.placement,
         router=best.router,
+        certificate=_certificate(task, settings, best, interrupted=stopped == INTERRUPTED),
         candidates=tuple(r.candidate() for r in ranked),
         notes=tuple(notes),
         interrupted=stopped == INTERRUPTED,
     )
+
+
+def _certificate(task: Task, settings: Settings, best: Runner, *, interrupted: bool) -> Certificate:
+    """The figure of the chosen plan, and what no plan could bring it below."""
+    if not best.served:
+        return Certificate(objective=Objective(goal=task.goal), interrupted=interrupted)
+    trial = Trial(
+        seed=SEED_OFFSET + task.seed, requests=best.requests, admission=settings.admission
+    )
+    bound = None
+    if not best.unserved:
+        bound = min(best.figure_s, floor_of(task.cost, task.goal, trial))
+    return Certificate(
+        objective=Objective(goal=task.goal, value=best.figure_s, bound=bound),
+        proof="" if bound is None else ALONE,
+        interrupted=interrupted,
+        trial=trial,
+    )
+
+
+def _rounds(problem: Problem, found: Sequence[Entry]) -> list[tuple[int, int]]:
+    """(requests, runners that stay) of each round."""
+    busy = problem.workload.rate_per_s * min(e.alone_s for e in found)
+    rounds = [(int(min(max(scale * busy, low), high)), stay) for scale, low, high, stay in ROUNDS]
+    if problem.workload.trace:  # its beginning says little of the bursts to come
+        total = problem.workload.num_requests
+        rounds = [(min(total, n), stay) for n, (_, stay) in zip(TRACE_ROUNDS, rounds, strict=True)]
+    return rounds
+
+
+def _further(problem: Problem, found: Sequence[Entry], leaders: Sequence[Runner]) -> list[Runner]:
+    """The placements that lead, with the routers that they have not run with."""
+    known = {(id(e.plan.placement), router) for e in found for router in e.routers}
+    return [
+        _runner(problem, e, router)
+        for leader in leaders[:LEADERS]
+        for e in found
+        if e.plan.placement is leader.placement
+        for router in OTHER_ROUTERS
+        if (id(leader.placement), router) not in known
+    ]
+
+
+def _router(cost: CostModel, name: str, placement: Placement) -> Router:
+    return router_named(name)(cost, placement)
 
 
 def _runner(problem: Problem, entry: Entry, router: str) -> Runner:
@@ -129,24 +147,14 @@ def _runner(problem: Problem, entry: Entry, router: str) -> Runner:
     )
 
 
-def floor_s(problem: Problem, requests: Sequence[Request], tail: bool) -> float:
-    """What no plan can beat: the figure of the race if every request had the swarm for itself."""
-    counted = sorted(requests, key=lambda r: r.arrival_s)[int(len(requests) * WARM_UP) :]
-    least = Distribution.of(least_responses_s(problem, counted))
-    return least.p95 if tail else least.mean
-
-
-def _requests(problem: Problem, seed: int, count: int) -> Sequence[Request]:
-    return draw_requests(problem, SEED_OFFSET + seed, num_requests=count)
-
-
-def _most_throughput(problem: Problem, settings: Settings) -> Draft:
+def _most_throughput(task: Task) -> Draft:
     """The placement whose composed chains sustain the highest rate: JFFC reaches it."""
-    found = sorted(entries(problem, seed=settings.seed), key=lambda e: -e.plan.rate_per_s)
+    found = sorted(entries(replace(task, deadline=NEVER)), key=lambda e: -e.plan.rate_per_s)
     best = found[0]
     return Draft(
         placement=best.plan.placement,
         router="jffc",
+        certificate=Certificate(objective=Objective(goal=THROUGHPUT, value=best.plan.rate_per_s)),
         candidates=tuple(_by_rate(e, best) for e in found),
         notes=(
             f"auto: {best.plan.name} sustains {best.plan.rate_per_s:.4g} requests/s, the most of "

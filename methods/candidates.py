@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import time
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -11,17 +9,21 @@ from functools import partial
 
 import numpy as np
 
+from ..chains.bounds import response_bounds
+from ..chains.compose import client_shares
 from ..core.errors import HeuristicFailedError, SwarmplanWarning
 from ..core.plan import Placement
-from ..core.problem import Problem
-from ..perfmodel.chains import client_shares, response_bounds
-from ..placement.cg_bp import CgBp
-from ..placement.chains import ChainPlan, chain_plan, chain_plans
-from ..placement.petals import PetalsTuned, announced_throughput, blocks_by_rule
-from ..placement.resilience import honoured
-from ..placement.search.solve import solve_search
-from ..placement.sessions import target_sessions, unloaded_response_s
-from ..placement.tiers import SURGES
+from ..perfmodel.announced import announced_throughput, blocks_by_rule
+from ..perfmodel.cost import CostModel
+from ..placement.moves.resilience import honoured
+from ..placement.rules.cg_bp import cg_bp
+from ..placement.rules.composed import ChainPlan, chain_plan, chain_plans
+from ..placement.rules.petals import PetalsTuned
+from ..placement.rules.tiers import SURGES
+from ..placement.search.solve import SEARCH_GAP, solve_search
+from ..placement.sessions import for_sessions, unloaded_response_s
+from ..placement.task import Task
+from ..solve.deadline import NEVER
 
 #: Plans of chain composition that are simulated, by the bound on the response.
 BEST_CHAIN_PLANS = 6
@@ -55,56 +57,52 @@ class Entry:
     rival: bool = False
 
 
-def entries(problem: Problem, *, seed: int = 0, until_s: float = math.inf) -> tuple[Entry, ...]:
+def entries(task: Task) -> tuple[Entry, ...]:
     """Every placement worth simulating, most promising first.
 
     The best plans of chain composition by the lower bound on the mean response at the load
     and, for bursts, at multiples of it, the one that sustains most load and the one with the
     least upper bound; CG-BP as published; short searches for R and more concurrent sessions, which
     serve every client by itself; PETALS' rule tuned, for servers that join at random,
-    by memory and by speed.
-
-    Parameters
-    ----------
-    until_s : instant of ``time.monotonic`` after which only the most promising are made.
+    by memory and by speed. After the task's deadline only the most promising are made.
 
     Raises
     ------
     InfeasibleError, HeuristicFailedError
         If no placement can be made.
     """
-    plans = chain_plans(problem, until_s=until_s)
+    cost, problem = task.cost, task.problem
+    plans = chain_plans(task)
     chosen = [*plans[:BEST_CHAIN_PLANS]]
     for surge in SURGES:
-        chosen += sorted(plans, key=partial(_lower_s, problem, surge))[:BEST_IN_SURGES]
+        chosen += sorted(plans, key=partial(_lower_s, cost, surge))[:BEST_IN_SURGES]
     chosen.append(max(plans, key=lambda p: p.rate_per_s))
     chosen.append(min(plans, key=lambda p: p.upper_s))
     suited = ("jffc",) if int((client_shares(problem) > 0).sum()) == 1 else ("fastest-free",)
     found: list[Suited] = [(p, suited, False) for p in chosen]
     found += [(p, suited, True) for p in plans if is_published(p)][:1]
     made: list[tuple[str, Callable[[], Placement], tuple[str, ...], bool]] = [
-        ("cg-bp", lambda: CgBp()(problem), (*suited, "ws-rr"), True)
+        ("cg-bp", lambda: cg_bp(task), (*suited, "ws-rr"), True)
     ]
-    made += [(f"petals-tuned, {how}", rule, suited, False) for how, rule in _petals(problem, seed)]
+    made += [(f"petals-tuned, {how}", rule, suited, False) for how, rule in _petals(task)]
     if problem.num_servers <= MOST_SERVERS_TO_SEARCH:
-        expected = target_sessions(problem)
         made += [
-            (f"search R={r}", partial(_searched, problem, r, seed), suited, False)
-            for r in dict.fromkeys(max(1, round(f * expected)) for f in SEARCHED_SESSIONS)
+            (f"search R={r}", partial(_searched, task, r), suited, False)
+            for r in dict.fromkeys(max(1, round(f * task.sessions)) for f in SEARCHED_SESSIONS)
         ]
     for name, make, routers, rival in made:
-        if not rival and time.monotonic() > until_s:
+        if not rival and task.deadline.passed:
             break
         placement = _quietly(make)
         if placement is None:
             continue
-        plan = chain_plan(problem, placement, name)
+        plan = chain_plan(cost, placement, name)
         if plan.chains:
             found.append((plan, routers, rival))
     if problem.planning.constraints.shapes_placement:
-        found = [(_moved(problem, p, seed), routers, rival) for p, routers, rival in found]
+        found = [(_moved(task, p), routers, rival) for p, routers, rival in found]
     return tuple(
-        Entry(plan=p, routers=routers, alone_s=_alone_s(problem, p.placement), rival=rival)
+        Entry(plan=p, routers=routers, alone_s=_alone_s(cost, p.placement), rival=rival)
         for p, routers, rival in _distinct(found)
         if p.chains
     )
@@ -115,48 +113,44 @@ def is_published(plan: ChainPlan) -> bool:
     return plan.name.startswith("gbp-cr") and "no spares" not in plan.name
 
 
-def _lower_s(problem: Problem, surge: float, plan: ChainPlan) -> float:
+def _lower_s(cost: CostModel, surge: float, plan: ChainPlan) -> float:
     """The lower bound on the mean response at a multiple of the load, seconds."""
     return response_bounds(
         [1.0 / c.service_time_s for c in plan.chains],
         [c.capacity for c in plan.chains],
-        surge * problem.workload.rate_per_s,
+        surge * cost.problem.workload.rate_per_s,
     )[0]
 
 
-def _moved(problem: Problem, plan: ChainPlan, seed: int) -> ChainPlan:
+def _moved(task: Task, plan: ChainPlan) -> ChainPlan:
     """The plan after the moves that the constraints ask for."""
-    placement = honoured(problem, plan.placement, seed=seed)
-    return plan if placement is plan.placement else chain_plan(problem, placement, plan.name)
+    placement = honoured(task, plan.placement)
+    return plan if placement is plan.placement else chain_plan(task.cost, placement, plan.name)
 
 
-def _searched(problem: Problem, sessions: int, seed: int) -> Placement:
+def _searched(task: Task, sessions: int) -> Placement:
     """What a short search finds for this many concurrent sessions; repeatable by its steps."""
-    return solve_search(
-        problem, sessions=sessions, time_limit_s=None, max_steps=SEARCH_STEPS, seed=seed
-    )[0]
+    asked = replace(for_sessions(task, sessions), deadline=NEVER, gap=SEARCH_GAP, on_progress=None)
+    return solve_search(asked, max_steps=SEARCH_STEPS).placement
 
 
-def _alone_s(problem: Problem, placement: Placement) -> float:
+def _alone_s(cost: CostModel, placement: Placement) -> float:
     """Unloaded response of the mean request, seconds."""
-    shares = client_shares(problem)
+    shares = client_shares(cost.problem)
     return float(
-        sum(s * unloaded_response_s(problem, placement, c) for c, s in enumerate(shares) if s > 0)
+        sum(s * unloaded_response_s(cost, placement, c) for c, s in enumerate(shares) if s > 0)
     )
 
 
-def _petals(problem: Problem, seed: int) -> list[tuple[str, Callable[[], Placement]]]:
+def _petals(task: Task) -> list[tuple[str, Callable[[], Placement]]]:
     """PETALS' rule for three orders of joining."""
-    by_memory = np.argsort(-problem.memory_bytes, kind="stable").tolist()
-    rates = announced_throughput(problem, np.maximum(blocks_by_rule(problem, 1), 1))
+    by_memory = np.argsort(-task.problem.memory_bytes, kind="stable").tolist()
+    rates = announced_throughput(task.cost, np.maximum(blocks_by_rule(task.cost, 1), 1))
     by_speed = np.argsort(-rates, kind="stable").tolist()
     return [
-        ("random order", lambda: PetalsTuned()(problem, seed=seed)),
-        (
-            "by memory",
-            lambda: PetalsTuned(join_order=by_memory, rebalance=False)(problem, seed=seed),
-        ),
-        ("by speed", lambda: PetalsTuned(join_order=by_speed, rebalance=False)(problem, seed=seed)),
+        ("random order", lambda: PetalsTuned()(task)),
+        ("by memory", lambda: PetalsTuned(join_order=by_memory, rebalance=False)(task)),
+        ("by speed", lambda: PetalsTuned(join_order=by_speed, rebalance=False)(task)),
     ]
 
 

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
+from ..core.names import Admission, Aim, Metric
+from ..core.objective import goal_of
 from ..core.plan import Candidate, Certificate, Placement, PlannedRoute
 from ..core.problem import Problem
-from ..placement.api import Placer, Solver
-from ..placement.milp.outcome import OnProgress
-from ..simulator.admission import Admission
-
-#: What a plan is chosen by: response time under the workload, time per token of the planned
-#: concurrent sessions, or the highest rate that the swarm sustains.
-Objective = Literal["response", "latency", "throughput"]
-Metric = Literal["mean", "p95"]
+from ..placement.api import Rule, Solver
+from ..placement.sessions import task_of
+from ..placement.task import Task
+from ..solve.deadline import Deadline
+from ..solve.progress import OnProgress
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +26,7 @@ class Settings:
     time_limit_s : wall-clock limit of one plan; None = none.
     gap : relative gap at which a proof is good enough.
     solver : ``highs``, ``cbc`` or any solver that PuLP lists; the mixed-integer programme only.
-    objective, metric : what ``auto`` chooses by.
+    aim, metric : what is asked for; None = what the method itself works for.
     admission : the waiting rule under which ``auto`` simulates its candidates.
     on_progress : called now and then while a method works.
     """
@@ -37,10 +35,28 @@ class Settings:
     time_limit_s: float | None = 30.0
     gap: float = 5e-6
     solver: str = "highs"
-    objective: Objective = "response"
+    aim: Aim | None = None
     metric: Metric = "mean"
     admission: Admission = "retry"
     on_progress: OnProgress | None = None
+
+    def task(self, problem: Problem, aim: Aim, *, sessions: int | None = None) -> Task:
+        """The task that these settings make of a problem; the clock starts here.
+
+        Parameters
+        ----------
+        aim : what the method works for where nothing else is asked.
+        sessions : R; derived when left out.
+        """
+        return task_of(
+            problem,
+            sessions=sessions,
+            goal=goal_of(self.aim or aim, self.metric),
+            deadline=Deadline.after(self.time_limit_s),
+            gap=self.gap,
+            seed=self.seed,
+            on_progress=self.on_progress,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,14 +80,15 @@ class Draft:
     interrupted: bool = False
 
 
-Make = Callable[[Problem, Settings], Draft]
+#: How a method decides.
+Make = Callable[[Task, Settings], Draft]
 
 
-def placed(placer: Placer, router: str) -> Make:
-    """A method out of a placer; its routes are planned afterwards."""
+def placed(rule: Rule, router: str) -> Make:
+    """A method out of a placement rule; its routes are planned afterwards."""
 
-    def make(problem: Problem, settings: Settings) -> Draft:
-        return Draft(placement=placer(problem, seed=settings.seed), router=router)
+    def make(task: Task, settings: Settings) -> Draft:
+        return Draft(placement=rule(task), router=router)
 
     return make
 
@@ -79,14 +96,8 @@ def placed(placer: Placer, router: str) -> Make:
 def solved(solver: Solver, router: str) -> Make:
     """A method out of a solver, which finds placement, routes and bound together."""
 
-    def make(problem: Problem, settings: Settings) -> Draft:
-        placement, routes, certificate = solver(
-            problem,
-            time_limit_s=settings.time_limit_s,
-            gap=settings.gap,
-            seed=settings.seed,
-            on_progress=settings.on_progress,
-        )
+    def make(task: Task, settings: Settings) -> Draft:
+        placement, routes, certificate = solver(task)
         return Draft(placement=placement, router=router, routes=routes, certificate=certificate)
 
     return make

@@ -6,28 +6,25 @@ where the exact method begins, which improves it and proves a bound in the time 
 
 from __future__ import annotations
 
-import math
-import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from ..chains.floor import lower_bound_s
 from ..core.errors import (
     HeuristicFailedError,
     NoRouteError,
     NoSolutionInTimeError,
     RequestTooLargeError,
 )
+from ..core.objective import STEP, Objective
 from ..core.plan import Candidate, Certificate, Placement, PlannedRoute
-from ..core.problem import Problem
-from ..perfmodel.predict import STEP_OBJECTIVE, step_objective_s
-from ..placement.demand import Demand, demand_of
+from ..perfmodel.predict import step_objective_s
 from ..placement.exact.solve import solve_exact
-from ..placement.resilience import honoured
-from ..placement.search.bounds import lower_bound_s
-from ..placement.sessions import target_sessions
+from ..placement.moves.resilience import honoured
+from ..placement.task import Task
 from ..routing.offline import best_routes
+from ..solve.deadline import Deadline
 from .candidates import entries
-from .draft import Draft, Settings
+from .draft import Draft
 
 #: Left of the time limit for checking and writing the plan.
 RESERVE_S = 0.5
@@ -58,7 +55,7 @@ class Found:
         )
 
 
-def least_latency(problem: Problem, settings: Settings) -> Draft:
+def least_latency(task: Task) -> Draft:
     """The plan with the least total step time, and the best bound that any part of it proved.
 
     Raises
@@ -66,57 +63,49 @@ def least_latency(problem: Problem, settings: Settings) -> Draft:
     InfeasibleError, HeuristicFailedError
         If no plan holds all sessions.
     """
-    began = time.monotonic()
-    demand = demand_of(problem, target_sessions(problem))
-    limit = settings.time_limit_s
-    until = math.inf if limit is None else began + CONSTRUCTION_SHARE * limit
-    found = _constructed(problem, settings, demand, until)
-    bound = lower_bound_s(problem, demand)
+    found = _constructed(task)
+    bound, proof = lower_bound_s(task.cost, task.demand), "knapsack over servers"
     best = min(found, key=lambda f: f.objective_s, default=None)
     interrupted = False
-    if best is None or best.objective_s - bound > settings.gap * best.objective_s:
-        left = None if limit is None else max(1.0, limit - (time.monotonic() - began) - RESERVE_S)
+    if best is None or best.objective_s - bound > task.gap * best.objective_s:
+        left_s = max(1.0, task.deadline.left_s() - RESERVE_S)
         try:
-            placement, routes, proof = solve_exact(
-                problem,
-                time_limit_s=left,
-                gap=settings.gap,
-                seed=settings.seed,
+            placement, routes, proven = solve_exact(
+                replace(task, deadline=Deadline.after(left_s)),
                 warm_start=None if best is None else best.placement,
-                on_progress=settings.on_progress,
             )
         except (KeyboardInterrupt, NoSolutionInTimeError) as reason:
             if best is None:
                 raise
             interrupted = isinstance(reason, KeyboardInterrupt)
         else:
-            interrupted = proof.interrupted
-            bound = max(bound, proof.bound or 0.0)
-            if honoured(problem, placement, seed=settings.seed) is placement:
-                objective = step_objective_s(problem, routes)
-                found.append(Found("exact", placement, routes, objective, proof.bound))
-    return _best(found, bound, settings, interrupted)
+            interrupted = proven.interrupted
+            reached = proven.objective.bound
+            if reached is not None and reached > bound:
+                bound, proof = reached, proven.proof
+            if honoured(task, placement) is placement:
+                objective = step_objective_s(task.cost, routes)
+                found.append(Found("exact", placement, routes, objective, reached))
+    return _best(task, found, bound, proof, interrupted)
 
 
-def _constructed(
-    problem: Problem, settings: Settings, demand: Sequence[Demand], until_s: float
-) -> list[Found]:
+def _constructed(task: Task) -> list[Found]:
     """Plans on the placements of the portfolio that hold all sessions."""
-    total = sum(d.sessions for d in demand)
     found = []
-    for entry in entries(problem, seed=settings.seed, until_s=until_s):
+    early = replace(task, deadline=task.deadline.share(CONSTRUCTION_SHARE))
+    for entry in entries(early):
         placement = entry.plan.placement
         try:
-            routes, _ = best_routes(problem, placement, demand)
+            routes, unrouted = best_routes(task.cost, placement, task.demand)
         except (NoRouteError, RequestTooLargeError):
             continue
-        if sum(r.sessions for r in routes) == total:
-            objective = step_objective_s(problem, routes)
+        if not unrouted:
+            objective = step_objective_s(task.cost, routes)
             found.append(Found(entry.plan.name, placement, routes, objective))
     return found
 
 
-def _best(found: list[Found], bound: float, settings: Settings, interrupted: bool) -> Draft:
+def _best(task: Task, found: list[Found], bound: float, proof: str, interrupted: bool) -> Draft:
     if not found:
         raise HeuristicFailedError(
             "no placement tried holds all sessions at once; no proof that none does: plan for "
@@ -128,19 +117,19 @@ def _best(found: list[Found], bound: float, settings: Settings, interrupted: boo
         other.verdict = f"{(other.objective_s / best.objective_s - 1) * 100:.2f} % slower"
     best.verdict = "chosen"
     bound = min(bound, best.objective_s)
-    open_gap = best.objective_s - bound
-    proof = Certificate(
-        status="optimal" if open_gap <= settings.gap * best.objective_s else "feasible",
-        objective=best.objective_s,
-        bound=bound,
-        method=f"auto: {best.name}{' (interrupted)' if interrupted else ''}",
-        meaning=STEP_OBJECTIVE,
+    met = best.objective_s - bound <= task.gap * best.objective_s
+    certificate = Certificate(
+        objective=Objective(goal=STEP, value=best.objective_s, bound=bound),
+        status="optimal" if met else "feasible",
+        proof=proof,
+        interrupted=interrupted,
     )
     return Draft(
         placement=best.placement,
         router="fastest-free",
         routes=best.routes,
-        certificate=proof,
+        certificate=certificate,
         candidates=tuple(f.candidate() for f in ranked),
         notes=(f"auto: {best.name} has the least time per token of {len(ranked)} candidates",),
+        interrupted=interrupted,
     )

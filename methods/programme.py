@@ -8,15 +8,12 @@ client share one route (a restriction: it proves nothing), and the largest are n
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
 
 from ..core.errors import HeuristicFailedError, NoSolutionInTimeError
 from ..core.plan import Placement
-from ..core.problem import Problem
-from ..placement.demand import demand_of
-from ..placement.search.solve import solve_search
-from ..placement.sessions import target_sessions
-from .draft import Draft, Settings, solved
+from ..placement.search.solve import SEARCH_GAP, solve_search
+from ..placement.task import Task
+from .draft import Draft, Settings
 
 #: Online router of plans that were made by a solver.
 ROUTER = "fastest-free"
@@ -26,7 +23,7 @@ START_STEPS = 100
 MOST_LINKS = 25_000
 
 
-def milp(problem: Problem, settings: Settings) -> Draft:
+def milp(task: Task, settings: Settings) -> Draft:
     """The best plan of the programme, or the one that it began with when that is better.
 
     Raises
@@ -36,37 +33,40 @@ def milp(problem: Problem, settings: Settings) -> Draft:
     InfeasibleError
         If the programme proves that no plan exists.
     """
-    start = _start(problem, settings)
-    pairs = problem.num_servers**2
-    sessions = target_sessions(problem)
-    aggregate = pairs * sessions > MOST_LINKS
-    if aggregate and pairs * len(demand_of(problem, sessions)) > MOST_LINKS:
+    start = _start(task)
+    pairs = task.problem.num_servers**2
+    aggregate = pairs * task.sessions > MOST_LINKS
+    if aggregate and pairs * len(task.demand) > MOST_LINKS:
         if start is None:
             raise NoSolutionInTimeError("the programme is too large to be written down in time")
         note = "milp: too large to be written down; this is the plan it would begin with"
         return Draft(placement=start, router=ROUTER, notes=(note,))
     from ..placement.milp.solve import solve_milp  # PuLP is slow to load
 
-    solver = partial(solve_milp, solver=settings.solver, aggregate=aggregate, warm_start=start)
     try:
-        draft = solved(solver, ROUTER)(problem, settings)
+        placement, routes, certificate = solve_milp(
+            task, solver=settings.solver, aggregate=aggregate, warm_start=start
+        )
     except (KeyboardInterrupt, NoSolutionInTimeError) as reason:
         if start is None:
             raise
         note = "milp: no better plan than the one it began with"
         interrupted = isinstance(reason, KeyboardInterrupt)
         return Draft(placement=start, router=ROUTER, interrupted=interrupted, notes=(note,))
-    if aggregate:
-        note = "milp: all sessions of a client share one route, so the programme proves no bound"
-        draft = replace(draft, notes=(*draft.notes, note))
-    return draft
+    note = "milp: all sessions of a client share one route, so the programme proves no bound"
+    return Draft(
+        placement=placement,
+        router=ROUTER,
+        routes=routes,
+        certificate=certificate,
+        notes=(note,) if aggregate else (),
+    )
 
 
-def _start(problem: Problem, settings: Settings) -> Placement | None:
+def _start(task: Task) -> Placement | None:
     """The plan of a short search, None when it finds none."""
     try:
-        return solve_search(
-            problem, time_limit_s=settings.time_limit_s, max_steps=START_STEPS, seed=settings.seed
-        )[0]
+        short = replace(task, gap=SEARCH_GAP, on_progress=None)
+        return solve_search(short, max_steps=START_STEPS).placement
     except HeuristicFailedError:
         return None

@@ -11,17 +11,17 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from ..core.names import Admission
+from ..core.objective import MEAN_RESPONSE, P95_RESPONSE, Goal, Objective
 from ..core.plan import Candidate, Placement
-from ..core.problem import Problem
 from ..core.workload import Request
-from ..placement.milp.outcome import OnProgress, Progress
-from ..routing.api import RouterFactory
-from ..simulator.admission import Admission
+from ..perfmodel.cost import CostModel
+from ..routing.api import Router
 from ..simulator.engine import simulate
-from ..simulator.metrics import summarise
+from ..simulator.metrics import WARM_UP, summarise
+from ..solve.deadline import NEVER, Deadline
+from ..solve.progress import OnProgress, Progress
 
-#: Share of the first arrivals that is not counted.
-WARM_UP = 0.1
 #: Of the time that is left, how much each round may take; the last one all of it.
 ROUND_SHARES = (0.5, 0.6, 1.0)
 INTERRUPTED = "interrupted"
@@ -76,21 +76,22 @@ class Race:
 
     Attributes
     ----------
+    router : makes the router of a name for a placement.
     rounds : (requests, runners that stay) of each round.
     requests_of : the requests of a round.
     more : what joins the race after its first round, given those that stay.
-    tail : compare the 95th percentile instead of the mean.
-    deadline_s : instant of ``time.monotonic`` at which the race is called; None = never.
+    goal : the mean of the response, or its 95th percentile.
+    deadline : when the race is called.
     """
 
-    problem: Problem
-    routers: dict[str, RouterFactory]
+    cost: CostModel
+    router: Callable[[str, Placement], Router]
     rounds: Sequence[tuple[int, int]]
     requests_of: Callable[[int], Sequence[Request]]
     admission: Admission
     more: Callable[[Sequence[Runner]], Sequence[Runner]] = lambda leaders: ()
-    tail: bool = False
-    deadline_s: float | None = None
+    goal: Goal = MEAN_RESPONSE
+    deadline: Deadline = NEVER
     on_progress: OnProgress | None = None
     began_s: float = field(default_factory=time.monotonic)
 
@@ -139,14 +140,13 @@ class Race:
         """
         best, pace_s = math.inf, 0.0
         found: list[tuple[float, int]] = []
-        now = time.monotonic()
-        end = math.inf if self.deadline_s is None else now + share * (self.deadline_s - now)
+        end = self.deadline.share(share)
         try:
             requests = self.requests_of(count)
             for runner in runners:
-                if (runner.served or found) and time.monotonic() + pace_s > end:
+                if (runner.served or found) and end.left_s() < pace_s:
                     return found, "time limit"
-                if not self.tail and runner.alone_s > HOPELESS * best:
+                if self.goal != P95_RESPONSE and runner.alone_s > HOPELESS * best:
                     runner.verdict = f"not simulated: {runner.alone_s:.4g} s even without any load"
                     found.append((math.inf, 0))
                     continue
@@ -163,16 +163,17 @@ class Race:
     def _tell(self, best: float) -> None:
         if self.on_progress is not None:
             elapsed = time.monotonic() - self.began_s
-            self.on_progress(Progress(elapsed_s=elapsed, objective=best, bound=None))
+            objective = Objective(goal=self.goal, value=best)
+            self.on_progress(Progress(elapsed_s=elapsed, objective=objective))
 
     def _measure(self, runner: Runner, requests: Sequence[Request]) -> tuple[float, int]:
         """Mean or tail of the response, infinite when nothing was served; requests not served."""
-        router = self.routers[runner.router](self.problem, runner.placement)
+        router = self.router(runner.router, runner.placement)
         result = simulate(
-            self.problem, runner.placement, router, requests, admission=self.admission
+            self.cost.problem, runner.placement, router, requests, admission=self.admission
         )
         found = summarise(result, warm_up=WARM_UP)
-        figure = found.response_s.p95 if self.tail else found.response_s.mean
+        figure = found.response_of(self.goal)
         return math.inf if math.isnan(figure) else figure, found.requests - found.completed
 
 

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from .. import __version__
 from ..core.errors import HeuristicFailedError, NoSolutionInTimeError
 from ..core.plan import Placement
 from ..core.problem import Problem
-from ..placement.replan import Option, Replan, Terms, replan
-from ..scenarios.load import Scenario
+from ..placement.moves.replan import Option, Replan, Terms, replan
+from ..placement.task import Task
 from ..scenarios.migrationfile import MIGRATION_FORMAT
+from ..scenarios.scenario import Scenario
 from .candidates import entries
 from .draft import Draft, Settings
 from .table import Method, method_named
@@ -39,23 +40,17 @@ def replanned(
         If the plan in force cannot stay and no plan within the budget mends it.
     """
     chosen = method_named(method)
-    limit = math.inf if settings.time_limit_s is None else settings.time_limit_s
-    began = time.monotonic()
-    targets = _targets(problem, chosen, settings, began + TARGETS_SHARE * limit)
-    return replan(
-        problem, current, targets=targets, terms=terms, seed=settings.seed, until_s=began + limit
-    )
+    task = chosen.task(problem, settings)
+    return replan(task, current, targets=_targets(task, chosen, settings), terms=terms)
 
 
-def _targets(
-    problem: Problem, method: Method, settings: Settings, until_s: float
-) -> Sequence[Placement]:
+def _targets(task: Task, method: Method, settings: Settings) -> Sequence[Placement]:
     """Plans made today; none when the method finds none: the search goes on without."""
     try:
         if method.name == "auto":
-            found = entries(problem, seed=settings.seed, until_s=until_s)
-            return [e.plan.placement for e in found[:TARGETS]]
-        return [method(problem, settings).placement]
+            early = replace(task, deadline=task.deadline.share(TARGETS_SHARE))
+            return [e.plan.placement for e in entries(early)[:TARGETS]]
+        return [method.decide(task, settings).placement]
     except (HeuristicFailedError, NoSolutionInTimeError):
         return []
 
@@ -63,7 +58,7 @@ def _targets(
 def kept(placement: Placement, router: str) -> Method:
     """A method that decides for a given placement: it turns the decision into a whole plan."""
 
-    def make(problem: Problem, settings: Settings) -> Draft:
+    def make(task: Task, settings: Settings) -> Draft:
         return Draft(placement=placement, router=router)
 
     return Method(name="replan", make=make, note="the plan that re-planning decided for")
@@ -89,8 +84,8 @@ def migration_document(
         "forced": decision.forced,
         "horizon_s": decision.horizon_s,
         "break_even_s": _finite(decision.break_even_s),
-        "reload": terms.loading.reload,
-        "restart_s": terms.loading.restart_s,
+        "reload": terms.reload.what,
+        "restart_s": terms.reload.restart_s,
         "replay": terms.replay,
         "steps": [
             {

@@ -1,36 +1,27 @@
-"""Methods and routers by name."""
+"""Methods by name: the built-in ones, and those that other packages add."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 from ..core.errors import ScenarioError
+from ..core.names import Aim
 from ..core.problem import Problem
-from ..placement.cg_bp import CgBp
-from ..placement.chains import Chains
-from ..placement.manual import manual
-from ..placement.petals import PetalsRule, PetalsTuned
-from ..placement.resilience import honoured
+from ..placement.moves.resilience import honoured
+from ..placement.rules.cg_bp import cg_bp
+from ..placement.rules.composed import composed
+from ..placement.rules.manual import manual
+from ..placement.rules.petals import PetalsRule, PetalsTuned
+from ..placement.rules.whole_model import whole_model
 from ..placement.search.solve import solve_search
-from ..placement.whole_model import whole_model
-from ..routing.api import RouterFactory
-from ..routing.free import FastestFree
-from ..routing.jffc import Jffc
-from ..routing.offline import Shortest
-from ..routing.petals import PetalsRouting
-from ..routing.threshold import LeastResponse
-from ..routing.ws_rr import WsRr
+from ..placement.task import Task
 from .draft import Draft, Make, Settings, placed, solved
+from .plugins import Group, added, loaded
 from .programme import ROUTER, milp
+from .routers import router_named
 
-ROUTERS: dict[str, RouterFactory] = {
-    "ws-rr": WsRr,
-    "jffc": Jffc,
-    "fastest-free": FastestFree,
-    "least-response": LeastResponse,
-    "shortest": Shortest,
-    "petals": PetalsRouting(),
-}
+GROUP: Group = "swarmplan.methods"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +31,7 @@ class Method:
     Attributes
     ----------
     make : the decision itself.
+    aim : what it works for where nothing else is asked.
     router : router to use in place of the method's own, or None.
     random_order : the result depends on the order in which servers join; comparisons average
         over several orders.
@@ -47,14 +39,23 @@ class Method:
 
     name: str
     make: Make
-    note: str
+    note: str = ""
+    aim: Aim = "latency"
     router: str | None = None
     random_order: bool = False
 
     def __call__(self, problem: Problem, settings: Settings) -> Draft:
+        """The decision for a problem; see ``decide``."""
+        return self.decide(self.task(problem, settings), settings)
+
+    def task(self, problem: Problem, settings: Settings, *, sessions: int | None = None) -> Task:
+        """What the method is asked to do; the clock starts here."""
+        return settings.task(problem, self.aim, sessions=sessions)
+
+    def decide(self, task: Task, settings: Settings) -> Draft:
         """The decision, moved where constraints ask for it, with the router that was asked for."""
-        draft = self.make(problem, settings)
-        placement = honoured(problem, draft.placement, seed=settings.seed)
+        draft = self.make(task, settings)
+        placement = honoured(task, draft.placement)
         if placement is not draft.placement:
             note = "servers were moved after planning to meet the constraints"
             draft = replace(
@@ -64,19 +65,22 @@ class Method:
                 certificate=None,
                 notes=(*draft.notes, note),
             )
-        return draft if self.router is None else replace(draft, router=self.router)
+        if self.router is None or self.router == draft.router:
+            return draft
+        # What was compared and measured was so with the method's own router.
+        return replace(draft, router=self.router, candidates=(), certificate=None)
 
 
-def _exact(problem: Problem, settings: Settings) -> Draft:
+def _exact(task: Task, settings: Settings) -> Draft:
     from ..placement.exact.solve import solve_exact  # HiGHS is slow to load
 
-    return solved(solve_exact, ROUTER)(problem, settings)
+    return solved(solve_exact, ROUTER)(task, settings)
 
 
-def _auto(problem: Problem, settings: Settings) -> Draft:
-    from .auto import auto  # needs scenarios, which load a validator
+def _auto(task: Task, settings: Settings) -> Draft:
+    from .auto import auto  # the simulator is not needed by other methods
 
-    return auto(problem, settings, ROUTERS)
+    return auto(task, settings)
 
 
 def _builtin() -> tuple[Method, ...]:
@@ -85,6 +89,7 @@ def _builtin() -> tuple[Method, ...]:
             name="auto",
             make=_auto,
             note="the best of several ways to place and route, simulated on this workload",
+            aim="response",
         ),
         Method(
             name="petals",
@@ -100,12 +105,12 @@ def _builtin() -> tuple[Method, ...]:
         ),
         Method(
             name="cg-bp",
-            make=placed(CgBp(), "ws-rr"),
+            make=placed(cg_bp, "ws-rr"),
             note="CG-BP placement, WS-RR routing (arXiv 2512.21884)",
         ),
         Method(
             name="chains",
-            make=placed(Chains(), "jffc"),
+            make=placed(composed, "jffc"),
             note="GBP-CR, GCA and JFFC, chosen by the bound (arXiv 2604.14993)",
         ),
         Method(
@@ -140,35 +145,40 @@ METHODS: dict[str, Method] = {m.name: m for m in _builtin()}
 DEFAULT_COMPARISON = ("petals", "petals-tuned", "cg-bp", "auto")
 
 
+def method_names() -> tuple[str, ...]:
+    """All methods that can be named."""
+    return (*METHODS, *(name for name in added(GROUP) if name not in METHODS))
+
+
 def method_named(name: str, router: str | None = None) -> Method:
-    """A built-in method, with another router if one is named.
+    """A method by its name, with another router if one is named.
 
     Raises
     ------
     ScenarioError
         For a name that does not exist, listing those that do.
     """
-    if name not in METHODS:
-        raise ScenarioError.single("--method", f"no method {name!r}; there are {_list(METHODS)}")
-    method = METHODS[name]
+    if name in METHODS:
+        method = METHODS[name]
+    elif name in added(GROUP):
+        method = method_of(loaded(GROUP, name), name=name)
+    else:
+        known = ", ".join(method_names())
+        raise ScenarioError.single("--method", f"no method {name!r}; there are {known}")
     if router is None:
         return method
-    require_router(router)
+    router_named(router)
     return replace(method, name=f"{name} + {router}", router=router)
 
 
-def require_router(name: str) -> RouterFactory:
-    """A built-in router.
+def method_of(given: Any, *, name: str = "") -> Method:
+    """A method out of a name, a method, or a placement rule ``(task) -> Placement``.
 
-    Raises
-    ------
-    ScenarioError
-        For a name that does not exist, listing those that do.
+    A rule's placement is routed by WS-RR unless another router is chosen.
     """
-    if name not in ROUTERS:
-        raise ScenarioError.single("--router", f"no router {name!r}; there are {_list(ROUTERS)}")
-    return ROUTERS[name]
-
-
-def _list(names: dict[str, Method] | dict[str, RouterFactory]) -> str:
-    return ", ".join(names)
+    if isinstance(given, str):
+        return method_named(given)
+    if isinstance(given, Method):
+        return given
+    title = name or getattr(given, "__name__", type(given).__name__)
+    return Method(name=title, make=placed(given, "ws-rr"), note="a placement rule of your own")

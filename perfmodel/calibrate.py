@@ -15,8 +15,9 @@ from pathlib import Path
 
 import numpy as np
 
+from ..core.content import FloatArray
 from ..core.errors import CalibrationError
-from ..core.problem import FloatArray, Timing
+from ..core.problem import Timing
 from .fitting import fit_decode, fit_prefill
 from .measurements import Measurement, read_measurements, read_petals_rates, read_text
 

@@ -22,8 +22,11 @@ from ..core.problem import ModelSpec
 
 Family = Literal["bloom", "falcon", "llama", "mixtral"]
 
+#: By quantisation, and by the data type of 16- and 32-bit weights.
 BYTES_PER_VALUE = {"bf16": 2.0, "int8": 1.0, "nf4": 4.25 / 8}
-_OVERHEAD = 1.01
+BYTES_PER_TYPE = {"float32": 4.0, "float16": 2.0, "bfloat16": 2.0}
+#: What PETALS adds to a block's weights.
+OVERHEAD = 1.01
 _HALF_PRECISION_BYTES = 2
 
 
@@ -154,7 +157,7 @@ def architecture(name: str) -> Architecture:
 def block_bytes(name: str, quantisation: str) -> int:
     """Weights of one block of a shipped model, bytes, at ``bf16``, ``int8`` or ``nf4``."""
     parameters = architecture(name).block_parameters
-    return int(parameters * _bytes_per_value(quantisation) * _OVERHEAD)
+    return int(parameters * _bytes_per_value(quantisation) * OVERHEAD)
 
 
 def model_spec(name: str, quantisation: str = "nf4") -> ModelSpec:
@@ -190,7 +193,7 @@ def block_parameters(model: ModelSpec) -> int:
     shipped = {name.casefold(): value for name, value in _MODELS.items()}.get(model.name.casefold())
     if shipped is not None:
         return shipped.block_parameters
-    return max(12 * model.hidden_size**2, int(model.block_bytes / (2.0 * _OVERHEAD)))
+    return max(12 * model.hidden_size**2, int(model.block_bytes / (2.0 * OVERHEAD)))
 
 
 def _bytes_per_value(quantisation: str) -> float:

@@ -90,7 +90,7 @@ def scaled_timing(device: Device, model: ModelSpec) -> Timing:
     measured = device.timing
     memory = model.block_bytes / device.block_bytes
     compute = block_parameters(model) / device.block_parameters
-    context = model.cache_bytes_per_token / device.cache_bytes_per_token
+    context = model.mean_cache_bytes_per_token / device.cache_bytes_per_token
     return Timing(
         decode_base_s=measured.decode_base_s * memory,
         decode_per_context_token_s=measured.decode_per_context_token_s * context,

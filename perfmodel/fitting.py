@@ -6,7 +6,7 @@ from itertools import combinations
 
 import numpy as np
 
-from ..core.problem import FloatArray
+from ..core.content import FloatArray
 
 HUBER_SHARE = 0.05  # relative residuals beyond this lose weight
 _ITERATIONS = 30

@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..core.problem import FloatArray
+from ..core.content import FloatArray
 
 EARTH_RADIUS_KM = 6_371.0
 FIBRE_KM_PER_S = 204_000.0

@@ -88,7 +88,7 @@ def roofline_timing(model: ModelSpec, gpu_name: str) -> Timing:
     weights_s = model.block_bytes / bandwidth
     return Timing(
         decode_base_s=weights_s,
-        decode_per_context_token_s=model.cache_bytes_per_token / bandwidth,
+        decode_per_context_token_s=model.mean_cache_bytes_per_token / bandwidth,
         prefill_floor_s=weights_s,
         prefill_per_token_s=2.0 * block_parameters(model) / (COMPUTE_SHARE * sheet.flops_per_s),
     )

@@ -1,21 +1,17 @@
-"""The interfaces of placers and of solvers, which route and prove as well."""
+"""The interfaces of placement rules and of solvers, which route and prove as well."""
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from ..core.plan import Certificate, Placement, PlannedRoute
-from ..core.problem import Problem
-from .milp.outcome import OnProgress
-
-#: What a solver returns: who hosts what, the chains of all planned sessions, what is proven.
-Solution = tuple[Placement, tuple[PlannedRoute, ...], Certificate]
+from .task import Task
 
 
-class Placer(Protocol):
+class Rule(Protocol):
     """Decides which server hosts which blocks."""
 
-    def __call__(self, problem: Problem, *, seed: int = 0) -> Placement:
+    def __call__(self, task: Task) -> Placement:
         """A placement that fits every server's memory and covers every block.
 
         Raises
@@ -23,26 +19,24 @@ class Placer(Protocol):
         InfeasibleError
             With the reason, when it is proven that no placement exists.
         HeuristicFailedError
-            When this method finds none.
+            When this rule finds none.
         """
         ...
+
+
+class Solution(NamedTuple):
+    """Who hosts what, the chains of all planned sessions, what is proven."""
+
+    placement: Placement
+    routes: tuple[PlannedRoute, ...]
+    certificate: Certificate
 
 
 class Solver(Protocol):
     """Finds placement and routes of R concurrent sessions together, at least total step time."""
 
-    def __call__(
-        self,
-        problem: Problem,
-        *,
-        time_limit_s: float | None = None,
-        gap: float = 1e-4,
-        seed: int = 0,
-        warm_start: Placement | None = None,
-        on_progress: OnProgress | None = None,
-    ) -> Solution:
-        """The best plan within the limit. After Ctrl-C the best so far, and the certificate's
-        method says "interrupted".
+    def __call__(self, task: Task, *, warm_start: Placement | None = None) -> Solution:
+        """The best plan until the deadline; after Ctrl-C the best so far, marked as interrupted.
 
         Raises
         ------

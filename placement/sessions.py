@@ -1,20 +1,50 @@
-"""For how many concurrent sessions R a placement should leave memory (docs/model.md)."""
+"""For how many concurrent sessions R a placement should leave memory (docs/model.md), and tasks."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 
-from ..core.errors import HeuristicFailedError, InfeasibleError
+from ..chains.compose import client_shares
+from ..chains.graph import build_graph, request_costs_s
+from ..chains.shortest import shortest
+from ..core.content import FloatArray
+from ..core.errors import HeuristicFailedError
 from ..core.plan import Placement
 from ..core.problem import Problem
-from ..perfmodel.chains import client_shares
-from ..perfmodel.latency import hop_cost
-from ..perfmodel.memory import blocks_that_fit, max_sessions, sessions_for_load
-from ..perfmodel.shortest import build_graph, exit_cost_s, link_cost_s, shortest
-from .cg_bp import place_blocks
+from ..core.workload import Demand
+from ..perfmodel.cost import CostModel
+from ..perfmodel.memory import max_sessions, sessions_for_load
+from .rules.cg_bp import place_blocks, require_memory
+from .task import Task
 
 
-def target_sessions(problem: Problem) -> int:
+def task_of(problem: Problem, *, sessions: int | None = None, **asked: Any) -> Task:
+    """A task for R sessions, split over the clients; ``asked`` are further fields of the task.
+
+    Parameters
+    ----------
+    sessions : R; the planning figure, else derived from the load, when left out.
+
+    Raises
+    ------
+    InfeasibleError, HeuristicFailedError
+        As ``target_sessions``.
+    """
+    cost = CostModel.of(problem)
+    total = target_sessions(cost) if sessions is None else sessions
+    return Task(cost=cost, sessions=total, demand=demand_of(problem, total), **asked)
+
+
+def for_sessions(task: Task, sessions: int) -> Task:
+    """The same task for another R."""
+    return replace(task, sessions=sessions, demand=demand_of(task.problem, sessions))
+
+
+def target_sessions(cost: CostModel) -> int:
     """R: the planning figure if given, else derived from the load.
 
     ``R = min(round(lambda T1 + z sqrt(lambda T1)), R_max)``, at least 1, where T1 is the time of
@@ -27,44 +57,56 @@ def target_sessions(problem: Problem) -> int:
     HeuristicFailedError
         If CG-BP covers no placement for one session.
     """
-    if problem.planning.sessions is not None:
-        return problem.planning.sessions
-    require_memory(problem)
-    alone = place_blocks(problem, 1, capped=False)
-    shares = client_shares(problem)
-    busy = [
-        unloaded_response_s(problem, alone, c) if shares[c] else 0.0 for c in range(len(shares))
-    ]
+    planning = cost.problem.planning
+    if planning.sessions is not None:
+        return planning.sessions
+    require_memory(cost)
+    alone = place_blocks(cost, 1, capped=False)
+    shares = client_shares(cost.problem)
+    busy = [unloaded_response_s(cost, alone, c) if shares[c] else 0.0 for c in range(len(shares))]
     mean_s = float(np.dot(shares, busy))
-    rate = problem.workload.rate_per_s
-    return sessions_for_load(rate, mean_s, problem.planning.safety_z, max_sessions(problem))
+    rate = cost.problem.workload.rate_per_s
+    return sessions_for_load(rate, mean_s, planning.safety_z, max_sessions(cost))
 
 
-def require_memory(problem: Problem, sessions: int = 1) -> None:
-    """Raise ``InfeasibleError`` when even all memory together cannot hold every block once."""
-    blocks = blocks_that_fit(problem, sessions)
-    length = problem.model.num_blocks
-    if int(blocks.sum()) >= length:
-        return
-    short = length - int(blocks.sum())
-    per_block = int(problem.block_bytes.min()) + sessions * problem.session_bytes
-    raise InfeasibleError(
-        f"the {problem.num_servers} servers can host {int(blocks.sum())} of the {length} blocks of "
-        f"{problem.model.name} with room for {sessions} session(s): {short} blocks are missing, at "
-        f"least {short * per_block / 1e9:.2f} GB of memory; add servers, use a smaller "
-        "quantisation or shorter sessions"
+def unloaded_response_s(cost: CostModel, placement: Placement, client: int) -> float:
+    """Seconds of the representative request alone on a placement, set-up included."""
+    graph = build_graph(cost, placement)
+    links, total = shortest(graph, *request_costs_s(cost, graph, cost.planned(client)))
+    if not links:
+        name = cost.problem.clients[client].id
+        raise HeuristicFailedError(f"the placement for one session leaves client {name!r} no chain")
+    return total + cost.problem.session_setup_s
+
+
+def demand_of(problem: Problem, sessions: int) -> tuple[Demand, ...]:
+    """R concurrent sessions, split over the clients in proportion to their request rates.
+
+    Returns
+    -------
+    One ``Demand`` for each client that gets at least one session, in client order. Shares are
+    rounded by largest remainder (ties: first client).
+
+    Raises
+    ------
+    ValueError
+        If R < 1.
+    """
+    if sessions < 1:
+        raise ValueError(f"the number of sessions must be at least 1, got {sessions}")
+    counts = _largest_remainder(client_shares(problem), sessions)
+    tokens = problem.planning.session_tokens
+    return tuple(
+        Demand(client=c, sessions=r, weight_tokens=1.0, cache_tokens=tokens)
+        for c, r in enumerate(counts)
+        if r > 0
     )
 
 
-def unloaded_response_s(problem: Problem, placement: Placement, client: int) -> float:
-    """Seconds of the representative request alone on a placement, set-up included."""
-    plan = problem.planning
-    cost = hop_cost(problem, client, plan.prompt_tokens, plan.output_tokens)
-    graph = build_graph(problem, placement)
-    leave = exit_cost_s(problem, client, cost)
-    links, total = shortest(graph, link_cost_s(problem, graph, client, cost), leave)
-    if not links:
-        raise HeuristicFailedError(
-            f"the placement for one session leaves client {problem.clients[client].id!r} no chain"
-        )
-    return total + problem.session_setup_s
+def _largest_remainder(weights: FloatArray, total: int) -> Sequence[int]:
+    """``total`` split into whole parts in proportion to ``weights``."""
+    shares = weights * (total / weights.sum())
+    counts = np.floor(shares + 1e-9).astype(int)
+    order = np.argsort(-(shares - counts), kind="stable")
+    counts[order[: total - int(counts.sum())]] += 1
+    return [int(c) for c in counts]

@@ -1,15 +1,18 @@
-"""The one interface of every router."""
+"""The ports of routers: what they see of the swarm, and what they decide."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
+import numpy as np
+from numpy.typing import NDArray
+
+from ..core.content import IntArray
 from ..core.plan import Placement, Route
-from ..core.problem import Problem
 from ..core.workload import Request
-from .state import SwarmState
+from ..perfmodel.cost import CostModel
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,13 +23,51 @@ class Decision:
     cost_s: float
 
 
+class SwarmView(Protocol):
+    """The live swarm as routers see it; they must not change it.
+
+    Attributes
+    ----------
+    pool_bytes : (n,) cache pools.
+    free_bytes : (n,) pool minus everything reserved; negative while sessions wait in it.
+    down : (n,) servers out of service.
+    version : (n,) grows whenever a server's reservations change, so that routers can remember
+        what they derived from them.
+    """
+
+    @property
+    def pool_bytes(self) -> IntArray: ...
+    @property
+    def free_bytes(self) -> IntArray: ...
+    @property
+    def down(self) -> NDArray[np.bool_]: ...
+    @property
+    def version(self) -> IntArray: ...
+
+    def closed(self, exclude: frozenset[int]) -> NDArray[np.bool_] | None:
+        """(n,) servers that must not be used, or None when all may."""
+        ...
+
+    def count_at(self, server: int) -> int:
+        """Number of sessions that hold cache on a server."""
+        ...
+
+    def ready_s(self, server: int, need_bytes: int, now_s: float) -> float:
+        """When so much is expected to be free; inf when the whole pool is too small."""
+        ...
+
+    def ready_many_s(self, server: int, needs_bytes: Iterable[int], now_s: float) -> list[float]:
+        """``ready_s`` for several needs in increasing order."""
+        ...
+
+
 class Router(Protocol):
     """Chooses a chain for one request; made once per problem and placement."""
 
     def __call__(
         self,
         request: Request,
-        state: SwarmState,
+        view: SwarmView,
         now_s: float,
         *,
         start_block: int = 0,
@@ -44,4 +85,38 @@ class Router(Protocol):
         ...
 
 
-RouterFactory = Callable[[Problem, Placement], Router]
+@runtime_checkable
+class SlotRouter(Protocol):
+    """A router that decides for all requests of a slot of time at once.
+
+    Called for a single request, it re-routes a session that lost a server.
+
+    Attributes
+    ----------
+    tick_s : length of a slot, seconds.
+    """
+
+    @property
+    def tick_s(self) -> float: ...
+
+    def assign(
+        self, requests: Sequence[Request], view: SwarmView, now_s: float
+    ) -> Sequence[Decision | None]:
+        """A decision for each request, in order of arrival; None = wait for the next slot."""
+        ...
+
+    def __call__(
+        self,
+        request: Request,
+        view: SwarmView,
+        now_s: float,
+        *,
+        start_block: int = 0,
+        exclude: frozenset[int] = frozenset(),
+    ) -> Decision:
+        """As every router."""
+        ...
+
+
+#: Makes a router for what a problem costs and a placement.
+RouterFactory = Callable[[CostModel, Placement], Router]

@@ -10,29 +10,29 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..chains.graph import build_graph, request_costs_s, session_bytes
+from ..chains.shortest import shortest
 from ..core.plan import Placement
-from ..core.problem import FloatArray, Problem
 from ..core.workload import Request
-from ..perfmodel.latency import hop_cost
-from ..perfmodel.shortest import build_graph, exit_cost_s, link_cost_s, shortest
-from .api import Decision
-from .state import SwarmState
+from ..perfmodel.cost import CostModel
+from .api import Decision, SwarmView
 from .threshold import LeastResponse
+from .ws_rr import Costs
 
 
 class FastestFree:
     """Router: the fastest chain with room now, else the one that ends first."""
 
-    def __init__(self, problem: Problem, placement: Placement) -> None:
-        self._problem = problem
-        self._known: dict[tuple[int, int, int], tuple[FloatArray, FloatArray | None]] = {}
-        self._graph = build_graph(problem, placement)
-        self._ahead = LeastResponse(problem, placement)
+    def __init__(self, cost: CostModel, placement: Placement) -> None:
+        self._cost = cost
+        self._known: dict[tuple[int, int, int], Costs] = {}
+        self._graph = build_graph(cost, placement)
+        self._ahead = LeastResponse(cost, placement)
 
     def __call__(
         self,
         request: Request,
-        state: SwarmState,
+        view: SwarmView,
         now_s: float,
         *,
         start_block: int = 0,
@@ -42,25 +42,21 @@ class FastestFree:
         if start_block == 0:
             graph = self._graph
             plain, leave = self._link_cost(request)
-            room = state.free_bytes // self._problem.cache_bytes(request.reserved_tokens)
-            room = np.where(state.down, 0, room)
+            room = np.where(view.down, 0, view.free_bytes)
             room[list(exclude)] = 0
-            links_s = np.where(graph.blocks <= room[graph.server], plain, np.inf)
+            need = session_bytes(self._cost, graph, request.reserved_tokens)
+            links_s = np.where(need <= room[graph.server], plain, np.inf)
             links, total = shortest(graph, links_s, leave)
             if links:
                 return Decision(route=graph.route(links), cost_s=total)
-        return self._ahead(request, state, now_s, start_block=start_block, exclude=exclude)
+        return self._ahead(request, view, now_s, start_block=start_block, exclude=exclude)
 
-    def _link_cost(self, request: Request) -> tuple[FloatArray, FloatArray | None]:
+    def _link_cost(self, request: Request) -> Costs:
         """(E,) seconds of every link for a request, and of the way back; remembered by shape."""
-        expected = request.planned_tokens
-        key = (request.client, request.prompt_tokens, expected)
+        key = (request.client, request.prompt_tokens, request.planned_tokens)
         if key not in self._known:
             if len(self._known) > 256:
                 self._known.clear()
-            cost = hop_cost(self._problem, *key)
-            self._known[key] = (
-                link_cost_s(self._problem, self._graph, request.client, cost),
-                exit_cost_s(self._problem, request.client, cost),
-            )
+            shape = self._cost.shape(*key)
+            self._known[key] = request_costs_s(self._cost, self._graph, shape)
         return self._known[key]

@@ -12,20 +12,21 @@ from typing import Literal
 
 import numpy as np
 
+from ..chains.graph import Graph, build_graph
+from ..chains.shortest import shortest
+from ..core.content import FloatArray
 from ..core.plan import Placement, Route
-from ..core.problem import FloatArray, Problem
+from ..core.problem import Problem
 from ..core.workload import Request
-from ..perfmodel.latency import step_block_s
-from ..perfmodel.shortest import Graph, build_graph, shortest
-from .api import Decision
-from .state import SwarmState
+from ..perfmodel.announced import believed_step_run_s
+from ..perfmodel.cost import CostModel
+from .api import Decision, SwarmView
 from .ws_rr import refuse
 
 OVERHEAD_S = 0.018
 NO_CACHE_PENALTY_S = 10.0
 LONGEST_DELAY_S = 5.0
 UNKNOWN_DELAY_S = 0.15
-UNKNOWN_RPS = 300.0
 
 #: ``short``: penalise when the session needs more than what is left, as PETALS does. The other
 #: two are the reference simulator's count of free sessions, which goes below zero when requests
@@ -56,15 +57,15 @@ class PetalsRouting:
     zero_cost_links: bool = True
     seed: int = 0
 
-    def __call__(self, problem: Problem, placement: Placement) -> PetalsRouter:
-        return PetalsRouter(problem, placement, self)
+    def __call__(self, cost: CostModel, placement: Placement) -> PetalsRouter:
+        return PetalsRouter(cost, placement, self)
 
 
 class PetalsRouter:
     """Routes as a PETALS client would; decisions are remembered per view of the caches."""
 
-    def __init__(self, problem: Problem, placement: Placement, options: PetalsRouting) -> None:
-        self._problem = problem
+    def __init__(self, cost: CostModel, placement: Placement, options: PetalsRouting) -> None:
+        self._cost, problem = cost, cost.problem
         self._placement = placement
         self._options = options
         self._graphs: dict[int, Graph] = {}
@@ -72,20 +73,22 @@ class PetalsRouter:
         self._view: FloatArray = np.empty(0)
         self._viewed_s = -np.inf
         self._client_delay_s, self._server_delay_s = _delays_s(problem, placement, options)
-        self._block_s = _block_s(problem, announced=options.announced_compute)
+        announced = options.announced_compute
+        self._run_s = believed_step_run_s(cost) if announced else cost.planned(0).step_run_s
 
     def __call__(
         self,
         request: Request,
-        state: SwarmState,
+        view: SwarmView,
         now_s: float,
         *,
         start_block: int = 0,
         exclude: frozenset[int] = frozenset(),
     ) -> Decision:
-        lacking = self._lacks_cache(request, state, now_s)
-        closed = state.down.copy()
-        closed[list(exclude)] = True
+        lacking = self._lacks_cache(request, view, now_s)
+        closed = view.closed(exclude)
+        if closed is None:
+            closed = np.zeros(len(lacking), dtype=bool)
         key = (request.client, start_block, np.packbits([lacking, closed]).tobytes())
         if key not in self._known:
             if len(self._known) > 4096:
@@ -94,22 +97,21 @@ class PetalsRouter:
         route, cost = self._known[key]
         return Decision(route=route, cost_s=cost)
 
-    def _lacks_cache(self, request: Request, state: SwarmState, now_s: float) -> np.ndarray:
+    def _lacks_cache(self, request: Request, view: SwarmView, now_s: float) -> np.ndarray:
         """(n,) servers that look too full, as the client last saw them."""
-        options = self._options
+        options, spans = self._options, self._placement
+        # PETALS counts the whole span of a server, although the request may enter in the middle.
+        whole = self._cost.cache_bytes(request.reserved_tokens, spans.start, spans.end)
         if options.cache_penalty != "short":
-            whole = self._problem.cache_bytes(request.reserved_tokens) * self._placement.num_blocks
-            pool = self._placement.cache_bytes // np.maximum(whole, 1)
-            held = np.array([state.count_at(j) for j in range(len(state.pool_bytes))])
+            pool = spans.cache_bytes // np.maximum(whole, 1)
+            held = np.array([view.count_at(j) for j in range(len(view.pool_bytes))])
             free = pool - held
             empty: np.ndarray = free == 0 if options.cache_penalty == "zero" else free <= 0
             return empty
         if now_s - self._viewed_s >= options.refresh_s or not len(self._view):
-            self._view = state.free_bytes.astype(np.float64)
+            self._view = view.free_bytes.astype(np.float64)
             self._viewed_s = now_s
-        # PETALS counts the whole span of a server, although the request may enter in the middle.
-        need = self._problem.cache_bytes(request.reserved_tokens) * self._placement.num_blocks
-        lacking: np.ndarray = need > self._view
+        lacking: np.ndarray = whole > self._view
         return lacking
 
     def _search(
@@ -117,30 +119,21 @@ class PetalsRouter:
     ) -> tuple[Route, float]:
         if start not in self._graphs:
             # PETALS plans with pairs of servers whatever the data path: always the pair graph.
-            self._graphs[start] = build_graph(self._problem, self._placement, start, pairs=True)
+            self._graphs[start] = build_graph(self._cost, self._placement, start, pairs=True)
         graph = self._graphs[start]
-        assert graph.previous is not None
         j, i = graph.server, graph.previous
         client = self._client_delay_s[request.client]
         cost = np.where(i < 0, client[j], self._server_delay_s[i, j]) + OVERHEAD_S
-        cost = cost + self._block_s[j] * graph.blocks + NO_CACHE_PENALTY_S * lacking[j]
+        runs = self._run_s(j, graph.origin, graph.end)
+        cost = cost + runs + NO_CACHE_PENALTY_S * lacking[j]
         cost[closed[j]] = np.inf
         leave = client.copy()
         if not self._options.zero_cost_links:
             leave[leave == 0] = np.inf
         links, total = shortest(graph, cost, leave)
         if not links:
-            refuse(self._problem, request, start, chain_exists=False)
+            refuse(self._cost.problem, request, start, chain_exists=False)
         return graph.route(links), total
-
-
-def _block_s(problem: Problem, *, announced: bool) -> FloatArray:
-    """(n,) seconds per block and token that the client believes."""
-    if not announced:
-        plan = problem.planning
-        return step_block_s(problem, plan.prompt_tokens + 0.5 * plan.output_tokens)
-    rps = [s.inference_rps if s.inference_rps else UNKNOWN_RPS for s in problem.servers]
-    return 1.0 / np.array(rps)
 
 
 def _delays_s(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
+from ..core.content import FloatArray, IntArray
 from ..core.plan import Placement, Route
-from ..core.problem import FloatArray, IntArray, Problem
+from ..perfmodel.cost import CostModel
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +22,7 @@ class _Held:
 
 
 class SwarmState:
-    """Reservations on every server's cache pool.
+    """Reservations on every server's cache pool; routers see it as a ``SwarmView``.
 
     A session holds its cache from the moment it is reserved until it is released; ``finish_s`` is
     when that is expected. Each server keeps its reservations in order of finish, so that "when
@@ -35,21 +36,20 @@ class SwarmState:
         what they derived from them.
     """
 
-    def __init__(self, problem: Problem, placement: Placement) -> None:
-        n = problem.num_servers
+    def __init__(self, cost: CostModel, placement: Placement) -> None:
+        n = cost.problem.num_servers
         self.placement = placement
         self.pool_bytes: IntArray = placement.cache_bytes
         self.free_bytes: IntArray = placement.cache_bytes.copy()
         self.down = np.zeros(n, dtype=bool)
         self.version = np.zeros(n, dtype=np.int64)
-        self._token_bytes = problem.model.cache_bytes_per_token
+        self._cost = cost
         self._ends: list[list[tuple[float, int, int]]] = [[] for _ in range(n)]
         self._held: dict[int, _Held] = {}
 
     def reserve(self, session: int, route: Route, tokens: int, finish_s: float) -> None:
         """Hold ``tokens`` tokens of cache for every block that the route runs."""
-        each = tokens * self._token_bytes
-        parts = tuple((h.server, each * len(h)) for h in route.hops)
+        parts = tuple(self._needs(route, tokens))
         self._held[session] = _Held(parts, finish_s)
         for j, size in parts:
             self.free_bytes[j] -= size
@@ -76,6 +76,19 @@ class SwarmState:
             ends = self._ends[j]
             del ends[bisect_left(ends, (held.finish_s, session, size))]
             insort(ends, (finish_s, session, size))
+
+    def _needs(self, route: Route, tokens: int) -> Iterator[tuple[int, int]]:
+        """(server, bytes) of a session of so many tokens on each hop."""
+        need = self._cost.cache_bytes
+        return ((h.server, int(need(tokens, h.start, h.end))) for h in route.hops)
+
+    def closed(self, exclude: frozenset[int]) -> np.ndarray | None:
+        """(n,) servers that must not be used, or None when all may."""
+        if not exclude and not self.down.any():
+            return None
+        closed = self.down.copy()
+        closed[list(exclude)] = True
+        return closed
 
     def holds(self, session: int) -> bool:
         """Whether a session holds cache."""
@@ -128,21 +141,16 @@ class SwarmState:
 
     def wait_s(self, route: Route, tokens: int, now_s: float) -> float:
         """Longest wait over the hops of a route, seconds from now."""
-        each = tokens * self._token_bytes
-        return max(self.ready_s(h.server, each * len(h), now_s) - now_s for h in route.hops)
+        return max(self.ready_s(j, need, now_s) - now_s for j, need in self._needs(route, tokens))
 
     def fits_now(self, route: Route, tokens: int) -> bool:
         """Whether a session could open at once on every server of a route."""
-        each = tokens * self._token_bytes
-        return all(
-            self.free_bytes[h.server] >= each * len(h) and not self.down[h.server]
-            for h in route.hops
-        )
+        needs = self._needs(route, tokens)
+        return all(self.free_bytes[j] >= need and not self.down[j] for j, need in needs)
 
     def fits_ever(self, route: Route, tokens: int) -> bool:
         """Whether a session could open on every server of a route if nothing else ran."""
-        each = tokens * self._token_bytes
-        return all(each * len(h) <= self.pool_bytes[h.server] for h in route.hops)
+        return all(need <= self.pool_bytes[j] for j, need in self._needs(route, tokens))
 
     def occupancy(self) -> FloatArray:
         """(n,) share of each pool that is held, 0 for servers without one."""

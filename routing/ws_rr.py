@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..chains.graph import Graph, build_graph, request_costs_s
+from ..chains.shortest import shortest
+from ..core.content import FloatArray, IntArray
 from ..core.errors import NoRouteError, RequestTooLargeError
 from ..core.plan import Placement
-from ..core.problem import FloatArray, IntArray, Problem
+from ..core.problem import Problem
 from ..core.workload import Request
-from ..perfmodel.latency import HopCosts
-from ..perfmodel.shortest import Graph, build_graph, exit_cost_s, link_cost_s, shortest
-from .api import Decision
-from .state import SwarmState
+from ..perfmodel.cost import CostModel
+from .api import Decision, SwarmView
+
+#: (E,) seconds of every link, and (n,) of leaving or None.
+Costs = tuple[FloatArray, FloatArray | None]
 
 
 class LinkWaits:
@@ -21,38 +25,44 @@ class LinkWaits:
     two decisions only the servers whose ``version`` moved are looked at again.
     """
 
-    def __init__(self, graph: Graph, servers: int) -> None:
-        self._graph = graph
+    def __init__(self, cost: CostModel, graph: Graph) -> None:
+        self._cost, self._graph = cost, graph
+        servers = cost.problem.num_servers
         self._hosts = np.array(sorted(graph.by_server), dtype=np.int64)
-        self._blocks: dict[int, tuple[list[int], IntArray]] = {}
-        self._most = np.zeros(servers, dtype=np.int64)
+        #: distinct blocks at which a server is entered, the last first: by increasing need.
+        self._origins: dict[int, tuple[IntArray, IntArray]] = {}
+        self._first, self._end = (np.zeros(servers, dtype=np.int64) for _ in range(2))
         for j, links in graph.by_server.items():
-            unique, inverse = np.unique(graph.blocks[links], return_inverse=True)
-            self._blocks[j] = (unique.tolist(), inverse)
-            self._most[j] = unique[-1] if len(unique) else 0
+            later, inverse = np.unique(-graph.origin[links], return_inverse=True)
+            self._origins[j] = (-later, inverse)
+            if len(later):
+                self._first[j], self._end[j] = -later[-1], graph.end[links.start]
         self._ready_s = np.full(len(graph.server), -np.inf)
         self._seen = np.full(servers, -1, dtype=np.int64)
-        self._each = -1
+        self._tokens = -1
+        self._whole_bytes = np.zeros(servers, dtype=np.int64)
 
-    def ready_s(self, state: SwarmState, each_bytes: int) -> FloatArray:
-        """(E,) instant from which ``each_bytes`` per block are free; -inf = already."""
+    def ready_s(self, view: SwarmView, tokens: int) -> FloatArray:
+        """(E,) instant from which cache for ``tokens`` tokens is free; -inf = already."""
         hosts = self._hosts
-        if each_bytes != self._each:
+        if tokens != self._tokens:
             # Another size: most servers have room for it, only the others are looked at.
-            self._each = each_bytes
-            self._seen[hosts] = state.version[hosts]
+            self._tokens = tokens
+            self._whole_bytes = self._cost.cache_bytes(tokens, self._first, self._end)
+            self._seen[hosts] = view.version[hosts]
             self._ready_s.fill(-np.inf)
-            stale = hosts[self._most[hosts] * each_bytes > state.free_bytes[hosts]]
+            stale = hosts[self._whole_bytes[hosts] > view.free_bytes[hosts]]
         else:
-            stale = hosts[state.version[hosts] != self._seen[hosts]]
+            stale = hosts[view.version[hosts] != self._seen[hosts]]
         for j in stale.tolist():
-            blocks, inverse = self._blocks[j]
-            self._seen[j] = state.version[j]
+            origins, inverse = self._origins[j]
+            self._seen[j] = view.version[j]
             links = self._graph.by_server[j]
-            if blocks and blocks[-1] * each_bytes <= state.free_bytes[j]:
+            if len(origins) and self._whole_bytes[j] <= view.free_bytes[j]:
                 self._ready_s[links] = -np.inf
                 continue
-            ready = state.ready_many_s(j, [k * each_bytes for k in blocks], -np.inf)
+            needs = self._cost.cache_bytes(tokens, origins, self._end[j])
+            ready = view.ready_many_s(j, needs.tolist(), -np.inf)
             self._ready_s[links] = np.array(ready)[inverse]
         return self._ready_s
 
@@ -68,79 +78,50 @@ class WsRr:
     not looked at.
     """
 
-    def __init__(self, problem: Problem, placement: Placement) -> None:
-        self._problem = problem
+    def __init__(self, cost: CostModel, placement: Placement) -> None:
+        self._cost = cost
         self._placement = placement
-        self._costs = HopCosts(problem)
-        self._plain: dict[tuple[int, int, int, int], FloatArray] = {}
+        self._plain: dict[tuple[int, int, int, int], Costs] = {}
         self._graphs: dict[int, tuple[Graph, LinkWaits]] = {}
 
     def __call__(
         self,
         request: Request,
-        state: SwarmState,
+        view: SwarmView,
         now_s: float,
         *,
         start_block: int = 0,
         exclude: frozenset[int] = frozenset(),
     ) -> Decision:
         graph, waits = self._graph(start_block)
-        plain = self._link_cost(graph, request)
-        each = self._problem.cache_bytes(request.reserved_tokens)
-        wait = waits.ready_s(state, each) - now_s
-        cost = np.maximum(wait, 0.0)
+        plain, leave = self._costs(graph, request)
+        cost = np.maximum(waits.ready_s(view, request.reserved_tokens) - now_s, 0.0)
         cost += plain
-        closed = _closed(state, exclude)
+        closed = view.closed(exclude)
         if closed is not None:
             cost[closed[graph.server]] = np.inf
-        leave = self._leave(request)
         links, total = shortest(graph, cost, leave)
         if not links:
-            self._refuse(request, graph, plain, closed, leave)
+            idle = plain if closed is None else np.where(closed[graph.server], np.inf, plain)
+            exists = bool(shortest(graph, idle, leave)[0])
+            refuse(self._cost.problem, request, graph.start, chain_exists=exists)
         return Decision(route=graph.route(links), cost_s=total)
 
     def _graph(self, start: int) -> tuple[Graph, LinkWaits]:
         if start not in self._graphs:
-            graph = build_graph(self._problem, self._placement, start)
-            self._graphs[start] = graph, LinkWaits(graph, self._problem.num_servers)
+            graph = build_graph(self._cost, self._placement, start)
+            self._graphs[start] = graph, LinkWaits(self._cost, graph)
         return self._graphs[start]
 
-    def _link_cost(self, graph: Graph, request: Request) -> FloatArray:
-        expected = request.planned_tokens
-        key = (graph.start, request.client, request.prompt_tokens, expected)
-        plain = self._plain.get(key)
-        if plain is None:
+    def _costs(self, graph: Graph, request: Request) -> Costs:
+        key = (graph.start, request.client, request.prompt_tokens, request.planned_tokens)
+        known = self._plain.get(key)
+        if known is None:
             if len(self._plain) > 256:
                 self._plain.clear()
-            cost = self._costs(request.client, request.prompt_tokens, expected)
-            plain = self._plain[key] = link_cost_s(self._problem, graph, request.client, cost)
-        return plain
-
-    def _leave(self, request: Request) -> FloatArray | None:
-        expected = request.planned_tokens
-        cost = self._costs(request.client, request.prompt_tokens, expected)
-        return exit_cost_s(self._problem, request.client, cost)
-
-    def _refuse(
-        self,
-        request: Request,
-        graph: Graph,
-        plain: FloatArray,
-        closed: np.ndarray | None,
-        leave: FloatArray | None,
-    ) -> None:
-        open_cost = plain if closed is None else np.where(closed[graph.server], np.inf, plain)
-        links, _ = shortest(graph, open_cost, leave)
-        refuse(self._problem, request, graph.start, chain_exists=bool(links))
-
-
-def _closed(state: SwarmState, exclude: frozenset[int]) -> np.ndarray | None:
-    """(n,) servers that must not be used, or None when all may."""
-    if not exclude and not state.down.any():
-        return None
-    closed = state.down.copy()
-    closed[list(exclude)] = True
-    return closed
+            shape = self._cost.shape(*key[1:])
+            known = self._plain[key] = request_costs_s(self._cost, graph, shape)
+        return known
 
 
 def refuse(problem: Problem, request: Request, start: int, *, chain_exists: bool) -> None:

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 
 from ..core.errors import InputProblem
 from ..core.problem import Problem
+from ..perfmodel.cost import CostModel
+from ..perfmodel.memory import blocks_that_fit
 from . import schema
 from .measured import End
 
@@ -43,13 +45,13 @@ def _duplicates(kind: str, named: list[tuple[str, str]]) -> Iterator[InputProble
 
 def check_problem(problem: Problem) -> Iterator[str]:
     """Warnings about a problem that can be built: memory that is too small to be of use."""
-    small = [
-        s.id for s in problem.servers if s.memory_bytes < s.block_bytes + problem.session_bytes
-    ]
+    cost = CostModel.of(problem)
+    usable = blocks_that_fit(cost, 1, capped=False)
+    small = [s.id for s, fit in zip(problem.servers, usable, strict=True) if not fit]
     if small:
         shown = ", ".join(small[:8]) + (" ..." if len(small) > 8 else "")
         yield f"{len(small)} server(s) cannot hold one block and one session: {shown}"
-    room = sum(s.memory_bytes // s.block_bytes for s in problem.servers)
+    room = int(blocks_that_fit(cost, 0, capped=False).sum())
     if room < problem.model.num_blocks:
         yield (
             f"all servers together hold {room} of the {problem.model.num_blocks} blocks of "

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ..core.constraints import Constraints, Loss, Span
+from ..core.constraints import Constraints, Loss, ServerSpan
 from ..core.errors import InputProblem, ScenarioError
+from ..core.names import blocks
 from ..core.problem import Problem
 from . import schema
 
@@ -59,18 +60,18 @@ def _spans(
     wrong: list[InputProblem],
     *,
     idle: bool,
-) -> tuple[Span, ...]:
+) -> tuple[ServerSpan, ...]:
     length = problem.model.num_blocks
     found = []
     for name, (start, end) in given:
         if name not in rows:
             wrong.append(InputProblem(f"{where}.{name}", f"no server {name!r} in the scenario"))
         elif not (0 <= start < end <= length or (idle and start == end)):
-            message = f"[{start}, {end}) is not a span within [0, {length})"
+            message = f"{blocks(start, end)} is not a span within {blocks(0, length)}"
             wrong.append(InputProblem(f"{where}.{name}", message))
         else:
             empty = start == end
             found.append(
-                Span(server=rows[name], start=0 if empty else start, end=0 if empty else end)
+                ServerSpan(server=rows[name], start=0 if empty else start, end=0 if empty else end)
             )
     return tuple(found)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from .load import Scenario
+from ..perfmodel.cost import CostModel
+from .scenario import Scenario
 
 Section = tuple[str, list[str], list[list[object]]]
 
@@ -14,7 +15,9 @@ def describe(scenario: Scenario) -> list[Section]:
     problem = scenario.problem
     model, plan = problem.model, problem.planning
     total = int(problem.memory_bytes.sum())
-    weights = model.num_blocks * model.block_bytes
+    cost = CostModel.of(problem)
+    length, weights = model.num_blocks, model.num_blocks * model.block_bytes
+    step_s = cost.step_run_s(plan.prompt_tokens)
     rtt = problem.network.client_rtt_s * 1e3
     devices: dict[tuple[str, str], list[int]] = {}
     for j, server in enumerate(problem.servers):
@@ -31,7 +34,7 @@ def describe(scenario: Scenario) -> list[Section]:
                 [
                     "cache of one session",
                     f"{plan.session_tokens} tokens, "
-                    f"{problem.session_bytes * model.num_blocks / 1e9:.2f} GB over all blocks",
+                    f"{cost.session_bytes(0, length) / 1e9:.2f} GB over all blocks",
                 ],
                 ["representative request", f"{plan.prompt_tokens} + {plan.output_tokens} tokens"],
                 ["arrival rate", f"{problem.workload.rate_per_s:.4g} requests/s"],
@@ -48,7 +51,7 @@ def describe(scenario: Scenario) -> list[Section]:
                     region,
                     len(rows),
                     f"{problem.memory_bytes[rows].mean() / 1e9:.2f}",
-                    f"{problem.servers[rows[0]].timing.decode_s(plan.prompt_tokens) * 1e3:.3f}",
+                    f"{step_s(rows[0], 0, length) / length * 1e3:.3f}",
                     problem.servers[rows[0]].id,
                 ]
                 for (device, region), rows in sorted(devices.items())

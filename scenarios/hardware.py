@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import TypeVar
 
 from ..core.errors import CalibrationError, InputProblem, ScenarioError
-from ..core.problem import BlockSpan, ModelSpec, Server, Timing
+from ..core.problem import ModelSpec, Server, Span, Timing
 from ..perfmodel.calibrate import Calibration, parse_profile
-from ..perfmodel.catalogue import block_bytes, block_parameters, model_spec
+from ..perfmodel.catalogue import BYTES_PER_VALUE, block_bytes, block_parameters, model_spec
 from ..perfmodel.devices import Device, device, scaled_timing
 from . import schema
 from .files import decode, read_referenced
 
-BYTES_PER_PARAMETER = {"bf16": 2.0, "int8": 1.0, "nf4": 4.25 / 8}
 T = TypeVar("T")
 
 
@@ -167,7 +166,7 @@ def build_server(
         relayed=given.relayed,
         device=given.device,
         region=given.region,
-        pinned=BlockSpan(start=span[0], end=span[1]) if span else None,
+        pinned=Span(start=span[0], end=span[1]) if span else None,
         load_block_bytes=_file_bytes(document.model, model),
         download_bytes_per_s=_download(given),
         disk_bytes_per_s=None if given.disk_gb_per_s is None else given.disk_gb_per_s * 1e9,
@@ -201,7 +200,7 @@ def _file_bytes(named: schema.Model, model: ModelSpec) -> int:
     """Weights of one block as published, 16 bit: what is read before any quantisation."""
     if named.num_blocks is None:
         return 2 * block_parameters(model)
-    return max(1, round(model.block_bytes * 2.0 / BYTES_PER_PARAMETER[named.quantisation]))
+    return max(1, round(model.block_bytes * 2.0 / BYTES_PER_VALUE[named.quantisation]))
 
 
 def _block_bytes(given: schema.Server, named: schema.Model, model: ModelSpec) -> int:
@@ -209,5 +208,5 @@ def _block_bytes(given: schema.Server, named: schema.Model, model: ModelSpec) ->
         return model.block_bytes
     if named.num_blocks is None:
         return block_bytes(named.name, given.quantisation)
-    ratio = BYTES_PER_PARAMETER[given.quantisation] / BYTES_PER_PARAMETER[named.quantisation]
+    ratio = BYTES_PER_VALUE[given.quantisation] / BYTES_PER_VALUE[named.quantisation]
     return max(1, round(model.block_bytes * ratio))

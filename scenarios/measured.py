@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
+from ..core.content import FloatArray
 from ..core.errors import InputProblem, ScenarioError
-from ..core.problem import FloatArray
 from . import schema
 from .files import decode, read_referenced
 

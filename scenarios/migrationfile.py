@@ -16,7 +16,7 @@ from ..core.plan import Placement
 from . import schema
 from .defects import validate
 from .files import parse_file, write_text
-from .load import Scenario
+from .scenario import Scenario
 
 MIGRATION_FORMAT = "swarmplan/migration/1"
 Share = Annotated[float, Meta(ge=0)]

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from ..core import problem as core
+from ..core.content import FloatArray
 from ..core.errors import InputProblem, ScenarioError
-from ..core.problem import FloatArray
 from ..perfmodel.network import DistanceMode, pairs_below_floor, rtt_from_coordinates_s
 from . import schema
 from .files import read_referenced

@@ -11,8 +11,11 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct
 
+from ..core.names import Admission, LengthMode, Relay, Status
+from ..core.objective import GoalId
+
 SCENARIO_FORMAT = "swarmplan/scenario/1"
-PLAN_FORMAT = "swarmplan/plan/1"
+PLAN_FORMAT = "swarmplan/plan/2"
 #: All pairs of servers are held in memory.
 MAX_SERVERS = 3_000
 
@@ -119,7 +122,7 @@ class Network(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     rtt_ms: list[list[Milliseconds]] | None = None
     rtt_csv: Name | None = None
     region_rtt_ms: dict[Name, dict[Name, Milliseconds]] | None = None
-    relay: Literal["client", "server"] = "client"
+    relay: Relay = "client"
     step_overhead_ms: Milliseconds = 0.0
     prefill_overhead_ms: Milliseconds = 0.0
     prefill_overhead_us_per_token: Microseconds = 0.0
@@ -170,7 +173,7 @@ class Trace(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 class LengthKnowledge(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What policies know of output lengths, and the quantile of them that they reserve."""
 
-    mode: Literal["oracle", "predictor", "model-constant", "maximum"] = "oracle"
+    mode: LengthMode = "oracle"
     quantile: Annotated[float, Meta(gt=0, lt=1)] = 0.95
     limit_tokens: Tokens | None = None
 
@@ -273,15 +276,33 @@ class PlanPrediction(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     response_ms: Figure
 
 
-class PlanCertificate(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What is proven."""
+class PlanObjective(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What was asked for: the value reached and what no plan passes, null where not known."""
 
-    status: Literal["optimal", "feasible", "infeasible", "limit"]
-    objective: float | None
+    id: GoalId
+    unit: Label
+    direction: Literal["min", "max"]
+    value: float | None
     bound: float | None
     gap: float | None
-    method: Label
-    meaning: Text
+
+
+class PlanTrial(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The simulated requests behind a value."""
+
+    seed: Annotated[int, Meta(ge=0)]
+    requests: Annotated[int, Meta(ge=1, le=10**7)]
+    admission: Admission
+
+
+class PlanCertificate(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What is proven, for the objective that was asked for; ``proof`` says what gave the bound."""
+
+    status: Status
+    objective: PlanObjective
+    proof: Label = ""
+    interrupted: bool = False
+    trial: PlanTrial | None = None
 
 
 class PlanCandidate(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -296,22 +317,24 @@ class PlanCandidate(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 
 
 class PlanFile(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The whole plan file."""
+    """The whole plan file. ``sha256`` is of its other fields: it tells edits by hand."""
 
-    format: Literal["swarmplan/plan/1"]
+    format: Literal["swarmplan/plan/2"]
     scenario: Name
     scenario_sha256: Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
     tool: Text
     method: Name
-    router: Name = "ws-rr"
+    router: Name
     seed: Annotated[int, Meta(ge=0, le=2**63 - 1)]
     sessions: Sessions
+    unrouted: Annotated[int, Meta(ge=0, le=10**6)] = 0
     placement: list[PlacedServer]
     routes: list[PlanRoute]
     predicted: list[PlanPrediction]
     certificate: PlanCertificate
     candidates: list[PlanCandidate] = []
     notes: list[Text] = []
+    sha256: Annotated[str, Meta(pattern="^([0-9a-f]{64})?$")] = ""
 
 
 def json_schema() -> dict[str, Any]:

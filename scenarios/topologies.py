@@ -17,8 +17,8 @@ from typing import Any, Literal
 
 import numpy as np
 
+from ..core.content import FloatArray, IntArray, frozen_array
 from ..core.errors import ScenarioError
-from ..core.problem import FloatArray, IntArray, frozen_array
 from ..perfmodel.catalogue import unknown_name
 from ..perfmodel.network import FIBRE_KM_PER_S, great_circle_km, rtt_from_coordinates_s
 from .files import decode, read_referenced

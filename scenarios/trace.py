@@ -14,12 +14,12 @@ from pathlib import Path
 
 import numpy as np
 
+from ..core.content import FloatArray
 from ..core.errors import InputProblem, ScenarioError
-from ..core.problem import FloatArray
 from ..core.workload import Request
+from ..workload.lengths import predicted_by_class
 from . import schema
 from .files import decode, read_referenced
-from .lengths import predicted_by_class
 
 #: Column names that are understood, first match wins.
 ARRIVAL = ("arrival_s", "TIMESTAMP")

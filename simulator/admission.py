@@ -13,34 +13,101 @@
     instant at which the earlier holders are expected to have left.
 ``notify``
     The same, started as soon as they are expected to have left.
+
+A router that decides for all requests of a slot of time brings its own rule, ``Slotted``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
 
 from ..core.errors import SwarmplanError
+from ..core.names import Admission, names
+from ..core.plan import Route
+from ..routing.api import Decision
 from ..routing.waiting import LONGEST_PAUSE_S, pause_s, retry_instant_s
-
-if TYPE_CHECKING:
-    from .session import Session
-    from .swarm import Swarm
+from .session import Session
 
 
-#: The rules by name.
-Admission = Literal["retry", "queue", "reserve", "notify"]
+class Gate(Protocol):
+    """What a waiting rule may do: the simulated swarm as it sees it.
+
+    Attributes
+    ----------
+    now_s : the present instant.
+    waiting : sessions that wait for cache to be freed, in order.
+    """
+
+    waiting: list[Session]
+
+    @property
+    def now_s(self) -> float: ...
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing runs and no server is still to come."""
+        ...
+
+    def attempt(self, session: Session, *, patient: bool = False) -> bool:
+        """Open the session now if its chain has room; whether it is settled."""
+        ...
+
+    def choose(self, session: Session) -> Route | None:
+        """Ask the router; None when it knows no chain at present."""
+        ...
+
+    def give_up(self, session: Session) -> bool:
+        """Refuse a session without a chain, unless a server may still come."""
+        ...
+
+    def refuse_size(self, session: Session) -> None:
+        """End a session that is larger than what it is offered can ever hold."""
+        ...
+
+    def pause(self, session: Session, again: Handler) -> None:
+        """Come back after PETALS' pause for the failed tries so far."""
+        ...
+
+    def wait_s(self, session: Session, route: Route) -> float:
+        """Longest expected wait over the hops of a chain, seconds from now."""
+        ...
+
+    def book(self, session: Session, route: Route, start_s: float) -> None:
+        """Hold cache from now on for a session that starts later."""
+        ...
+
+    def start_if_room(self, session: Session) -> bool:
+        """Start a booked session unless sessions before it still hold the cache."""
+        ...
+
+    def assign(self, sessions: Sequence[Session]) -> Sequence[Decision | None]:
+        """Ask a router that decides for all requests of a slot."""
+        ...
+
+    def admit(self, session: Session, decision: Decision) -> bool:
+        """Open a session on the chain that was decided for it, if that has room now."""
+        ...
+
+    def at(self, time_s: float, then: Callable[[], None]) -> None:
+        """Call ``then`` at an instant."""
+        ...
+
+
+#: What happens to a session next.
+Handler = Callable[[Gate, Session], None]
 
 
 class Rule(Protocol):
-    """A waiting rule. What waits is kept in ``swarm.waiting``, so rules have no state."""
+    """A waiting rule. What waits is kept in ``gate.waiting``."""
 
-    def arrive(self, swarm: Swarm, session: Session, *, again: bool = False) -> None:
+    def arrive(self, gate: Gate, session: Session, *, again: bool = False) -> None:
         """A session wants in; ``again`` when it had to give up its cache and comes back."""
         ...
 
-    def freed(self, swarm: Swarm) -> None:
+    def freed(self, gate: Gate) -> None:
         """Some cache was freed, or a server came up."""
         ...
 
@@ -49,13 +116,13 @@ class Rule(Protocol):
 class Retry:
     """Try, pause 1, 2, 4 ... 60 s, ask the router again."""
 
-    def arrive(self, swarm: Swarm, session: Session, *, again: bool = False) -> None:
+    def arrive(self, gate: Gate, session: Session, *, again: bool = False) -> None:
         # An idle swarm is refused only after a pause of 60 s: routers may see old figures.
         patient = pause_s(session.tries) < LONGEST_PAUSE_S if session.tries else True
-        if not swarm.attempt(session, patient=patient):
-            swarm.pause(session, self.arrive)
+        if not gate.attempt(session, patient=patient):
+            gate.pause(session, self.arrive)
 
-    def freed(self, swarm: Swarm) -> None:
+    def freed(self, gate: Gate) -> None:
         """Clients do not hear of it."""
 
 
@@ -65,15 +132,15 @@ class Queue:
 
     backfill: bool = False
 
-    def arrive(self, swarm: Swarm, session: Session, *, again: bool = False) -> None:
+    def arrive(self, gate: Gate, session: Session, *, again: bool = False) -> None:
         if again:
-            swarm.waiting.insert(0, session)
-            self.freed(swarm)
-        elif (swarm.waiting and not self.backfill) or not swarm.attempt(session):
-            swarm.waiting.append(session)
+            gate.waiting.insert(0, session)
+            self.freed(gate)
+        elif (gate.waiting and not self.backfill) or not gate.attempt(session):
+            gate.waiting.append(session)
 
-    def freed(self, swarm: Swarm) -> None:
-        settle(swarm, swarm.attempt, stop_at_first=not self.backfill)
+    def freed(self, gate: Gate) -> None:
+        settle(gate, gate.attempt, stop_at_first=not self.backfill)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,30 +149,69 @@ class Reserve:
 
     rounding: Literal["retry", "none"] = "retry"
 
-    def arrive(self, swarm: Swarm, session: Session, *, again: bool = False) -> None:
-        now = swarm.kernel.now_s
-        route = swarm.choose(session)
+    def arrive(self, gate: Gate, session: Session, *, again: bool = False) -> None:
+        route = gate.choose(session)
         if route is None:
-            if swarm.give_up(session):
-                return
-            swarm.pause(session, self.arrive)
+            if not gate.give_up(session):
+                gate.pause(session, self.arrive)
             return
-        raw_wait = swarm.state.wait_s(route, session.request.reserved_tokens, now)
+        raw_wait = gate.wait_s(session, route)
         if raw_wait == float("inf"):
-            swarm.refuse_size(session)
+            gate.refuse_size(session)
             return
         session.raw_wait_s = raw_wait
         wait = raw_wait if self.rounding == "none" else retry_instant_s(raw_wait)
-        swarm.book(session, route, now + wait)
+        gate.book(session, route, gate.now_s + wait)
 
-    def freed(self, swarm: Swarm) -> None:
+    def freed(self, gate: Gate) -> None:
         """Let in those whose instant has come while others overran theirs."""
-        settle(swarm, swarm.start_if_room, stop_at_first=False)
+        settle(gate, gate.start_if_room, stop_at_first=False)
 
 
-def settle(swarm: Swarm, attempt: Callable[[Session], bool], *, stop_at_first: bool) -> None:
+@dataclass(slots=True)
+class Slotted:
+    """Requests are gathered until the end of a slot of time; then the router decides for all.
+
+    One of these belongs to one run (mutable: whether the next slot's end is on the calendar).
+    """
+
+    tick_s: float
+    _due: bool = field(default=False, init=False)
+
+    def arrive(self, gate: Gate, session: Session, *, again: bool = False) -> None:
+        gate.waiting.append(session)
+        self._wake(gate)
+
+    def freed(self, gate: Gate) -> None:
+        """The next slot will see it."""
+
+    def _wake(self, gate: Gate) -> None:
+        """Put the end of the present slot on the calendar."""
+        if not self._due:
+            self._due = True
+            slot = math.floor(gate.now_s / self.tick_s) + 1
+            gate.at(slot * self.tick_s, lambda: self._decide(gate))
+
+    def _decide(self, gate: Gate) -> None:
+        self._due = False
+        asked = list(gate.waiting)
+        decided = gate.assign(asked)
+        left = [
+            session
+            for session, decision in zip(asked, decided, strict=True)
+            if decision is None or not gate.admit(session, decision)
+        ]
+        if len(left) == len(asked) and gate.idle:  # nothing will change: one by one, or never
+            left = [session for session in left if not gate.attempt(session)]
+        # Who came back while others were admitted stands behind those who waited.
+        gate.waiting[:] = left + [s for s in gate.waiting if s not in asked]
+        if gate.waiting:
+            self._wake(gate)
+
+
+def settle(gate: Gate, attempt: Callable[[Session], bool], *, stop_at_first: bool) -> None:
     """Try the waiting sessions in order; those that are settled leave the line."""
-    line = swarm.waiting
+    line = gate.waiting
     i = 0
     while i < len(line):
         session = line[i]
@@ -117,7 +223,7 @@ def settle(swarm: Swarm, attempt: Callable[[Session], bool], *, stop_at_first: b
             i += 1
 
 
-RULES: dict[str, Rule] = {
+RULES: dict[Admission, Rule] = {
     "retry": Retry(),
     "queue": Queue(),
     "reserve": Reserve(),
@@ -133,6 +239,7 @@ def rule_named(name: str) -> Rule:
     SwarmplanError
         If there is none of that name.
     """
-    if name not in RULES:
-        raise SwarmplanError(f"unknown waiting rule {name!r}: use one of {', '.join(RULES)}")
-    return RULES[name]
+    for known, rule in RULES.items():
+        if known == name:
+            return rule
+    raise SwarmplanError(f"unknown waiting rule {name!r}: use one of {', '.join(names(Admission))}")

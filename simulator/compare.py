@@ -10,20 +10,20 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..core.errors import SwarmplanError, SwarmplanWarning
+from ..core.names import Admission
 from ..core.plan import Placement
 from ..core.problem import Problem
 from ..core.workload import Request
+from ..perfmodel.cost import CostModel
 from ..routing.api import RouterFactory
-from .engine import Admission, simulate
+from .engine import simulate
 from .events import ServerEvent
-from .metrics import Interval, Summary, summarise
+from .metrics import WARM_UP, Interval, Summary, summarise
 from .result import SimulationResult
 
 OnProgress = Callable[[int, int, str], None]
 #: Called with the method, the placement and the result of every run.
 OnResult = Callable[[str, Placement, SimulationResult], None]
-#: Share of the first arrivals that is not counted.
-WARM_UP = 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,7 +122,7 @@ def compare(
         result = simulate(
             problem,
             placement,
-            router(problem, placement),
+            router(CostModel.of(problem), placement),
             drawn[seed],
             admission=admission,
             events=events,

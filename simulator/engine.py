@@ -8,19 +8,20 @@ from typing import Any
 
 import numpy as np
 
+from ..core.content import frozen_array
 from ..core.errors import SwarmplanError
+from ..core.names import Admission
 from ..core.plan import Placement
-from ..core.problem import Problem, frozen_array
+from ..core.problem import Problem
 from ..core.workload import Request
-from ..routing.api import Router
-from .admission import Admission, Rule, rule_named
+from ..perfmodel.cost import CostModel
+from ..routing.api import Router, SlotRouter
+from .admission import Rule, Slotted, rule_named
 from .events import ServerEvent, joining_servers
 from .failures import server_down, server_up
 from .kernel import Rank
 from .result import SimulationResult, Table
 from .swarm import Swarm
-
-__all__ = ["Admission", "simulate"]
 
 
 def simulate(
@@ -37,7 +38,7 @@ def simulate(
     """Run requests through a placement with a router.
 
     The run is a function of its arguments: the engine draws nothing at random. Times are those
-    of ``perfmodel.latency``; sessions do not slow each other down unless a server's timing says
+    of the cost model; sessions do not slow each other down unless a server's timing says
     so (``decode_per_sequence_s``), and then by the load at their start.
 
     Parameters
@@ -45,7 +46,8 @@ def simulate(
     requests : in any order; ``output_tokens`` decides when a request ends, ``reserved_tokens``
         how much cache it takes and all that policies know of its length.
     admission : the waiting rule, by name or as an object of ``simulator.admission``; the same for
-        every method that is compared. The default is what PETALS' clients do.
+        every method that is compared. The default is what PETALS' clients do. A router that
+        decides for all requests of a slot brings its own rule.
     events : servers that fail or join.
     detection_s : how long a client takes to notice that a server is gone. PETALS notices at once
         or only after its request time-out (180 s), depending on a race.
@@ -56,13 +58,17 @@ def simulate(
     SwarmplanError
         For an unknown waiting rule or an event at an unknown server.
     """
+    cost = CostModel.of(problem)
     rule = rule_named(admission) if isinstance(admission, str) else admission
+    if isinstance(router, SlotRouter):
+        rule = Slotted(router.tick_s)
+        admission = rule
     _check(problem, events)
     table = Table(problem, requests)
     order = sorted(range(len(requests)), key=lambda i: requests[i].arrival_s)
     last = requests[order[-1]].arrival_s if order else 0.0
     swarm = Swarm(
-        problem,
+        cost,
         placement,
         router,
         rule,
@@ -83,7 +89,7 @@ def simulate(
     return SimulationResult(
         **_given(requests),
         **table.columns(),
-        **_servers(problem, placement, swarm, end_s),
+        **_servers(cost, placement, swarm, end_s),
         end_s=end_s,
         admission=admission if isinstance(admission, str) else repr(admission),
         alloc_delay_s=problem.alloc_delay_s,
@@ -125,18 +131,18 @@ def _given(requests: Sequence[Request]) -> dict[str, Any]:
     }
 
 
-def _servers(problem: Problem, placement: Placement, swarm: Swarm, end_s: float) -> dict[str, Any]:
+def _servers(cost: CostModel, placement: Placement, swarm: Swarm, end_s: float) -> dict[str, Any]:
     """The figures per server."""
     span = end_s if end_s > 0 else 1.0
     pool = np.maximum(placement.cache_bytes, 1)
     peak = np.array(swarm.ledger.peak_bytes, dtype=np.int64)
+    memory = cost.problem.memory_bytes
+    weights = memory - cost.room_bytes(placement.start, placement.end)
     times, samples = swarm.ledger.timeline()
     return {
-        "memory_bytes": problem.memory_bytes,
+        "memory_bytes": memory,
         "peak_cache_bytes": frozen_array(peak, np.int64),
-        "peak_memory_bytes": frozen_array(
-            peak + problem.block_bytes * placement.num_blocks, np.int64
-        ),
+        "peak_memory_bytes": frozen_array(peak + weights, np.int64),
         "cache_used_frac": frozen_array(
             swarm.ledger.used_byte_seconds(end_s) / pool / span, np.float64
         ),

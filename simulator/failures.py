@@ -9,15 +9,11 @@ whole: sessions that hold one server and wait for another could wait for each ot
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from ..core.errors import NoRouteError, RequestTooLargeError
 from ..core.plan import Route
 from .kernel import Rank
-
-if TYPE_CHECKING:
-    from .session import Session
-    from .swarm import Swarm
+from .session import Session
+from .swarm import Swarm
 
 
 def server_up(swarm: Swarm, server: int) -> None:

@@ -22,6 +22,7 @@ class Rank(IntEnum):
     START = 4
     RETRY = 5
     ARRIVAL = 6
+    TICK = 7
 
 
 class Kernel:

@@ -10,8 +10,9 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from ..core.content import FloatArray, IntArray
 from ..core.plan import Hop, Placement
-from ..core.problem import FloatArray, IntArray, Problem
+from ..perfmodel.cost import CostModel
 
 #: The occupancy timeline keeps between half as many and this many samples.
 SAMPLES = 512
@@ -27,9 +28,9 @@ class Ledger:
     busy_s : per server, compute time of work that made tokens.
     """
 
-    def __init__(self, problem: Problem, placement: Placement, span_s: float) -> None:
-        n = problem.num_servers
-        self._token_bytes = problem.model.cache_bytes_per_token
+    def __init__(self, cost: CostModel, placement: Placement, span_s: float) -> None:
+        n = cost.problem.num_servers
+        self._cost = cost
         self._pool: list[int] = placement.cache_bytes.tolist()
         self.used_bytes = [0] * n
         self.peak_bytes = [0] * n
@@ -43,8 +44,9 @@ class Ledger:
 
     def fits(self, hops: Iterable[Hop], tokens: int) -> bool:
         """Whether ``tokens`` tokens fit on every hop at this moment."""
-        each = tokens * self._token_bytes
-        return all(self.used_bytes[h.server] + each * len(h) <= self._pool[h.server] for h in hops)
+        return all(
+            self.used_bytes[h.server] + self._need(h, tokens) <= self._pool[h.server] for h in hops
+        )
 
     def enter(self, hops: Iterable[Hop], tokens: int, now_s: float) -> None:
         """A session takes cache for ``tokens`` tokens on these hops."""
@@ -70,11 +72,15 @@ class Ledger:
         used = self.used_bytes[j]
         self._area[j] += used * (now_s - self._since_s[j])
         self._since_s[j] = now_s
-        used += tokens * self._token_bytes * len(hop)
+        used += self._need(hop, tokens)
         assert 0 <= used <= self._pool[j], f"server {j} would hold {used} of {self._pool[j]} bytes"
         self.used_bytes[j] = used
         if used > self.peak_bytes[j]:
             self.peak_bytes[j] = used
+
+    def _need(self, hop: Hop, tokens: int) -> int:
+        """Cache of so many tokens on a hop, bytes."""
+        return int(self._cost.cache_bytes(tokens, hop.start, hop.end))
 
     def _sample(self, now_s: float) -> None:
         """Note the use up to now; when there are many samples, keep every other one."""

@@ -8,8 +8,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..core.problem import FloatArray
+from ..core.content import FloatArray
+from ..core.objective import P95_RESPONSE, Goal
 from .result import SimulationResult
+
+#: Share of the first arrivals that is not counted: the empty start of a swarm flatters figures.
+WARM_UP = 0.1
 
 #: Two-sided 95 % quantiles of Student's t for 1 ... 30 degrees of freedom.
 T_95 = (
@@ -66,6 +70,10 @@ class Summary:
     overflows: int
     cache_used_frac: float
     peak_memory_frac: float
+
+    def response_of(self, goal: Goal) -> float:
+        """The response time that a goal looks at, seconds."""
+        return self.response_s.p95 if goal == P95_RESPONSE else self.response_s.mean
 
 
 def summarise(result: SimulationResult, *, warm_up: float = 0.0) -> Summary:

@@ -3,32 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 
+from ..chains.reach import has_chain
 from ..core.plan import Placement, Route
-from ..core.problem import Problem
 from ..core.workload import Request
-from ..perfmodel.latency import HopCost, HopCosts, route_time
+from ..perfmodel.cost import CostModel
+from ..perfmodel.hops import HopCost
 from .session import Segment, Session
-
-#: Costs of this many request shapes are remembered.
-KNOWN_SHAPES = 4096
 
 
 class Pricing:
-    """Times of sessions by ``perfmodel.latency``, set-up included.
+    """Times of sessions by the cost model, set-up included.
 
     ``alloc_delay_s`` of the problem is part of every opening, for every method alike.
     """
 
-    def __init__(self, problem: Problem) -> None:
-        self._problem = problem
-        self._opening_s = problem.session_setup_s + problem.alloc_delay_s
-        self._costs = HopCosts(problem, limit=KNOWN_SHAPES)
-        slowdown = np.array([s.timing.decode_per_sequence_s for s in problem.servers])
-        self._slowdown_s = slowdown if slowdown.any() else None
+    def __init__(self, cost: CostModel) -> None:
+        self._cost = cost
+        self._opening_s = cost.problem.session_setup_s + cost.problem.alloc_delay_s
+        self._crowds = cost.slows_with_sessions
 
     def cost(self, request: Request, route: Route, sessions: Sequence[int]) -> HopCost:
         """Costs of what is left of a request that starts now.
@@ -38,12 +33,12 @@ class Pricing:
         sessions : (n,) sessions on every server, this one included. Where decode steps slow down
             with the load, the load at the start stands for the whole run (an approximation).
         """
-        cost = self._costs(request.client, request.prompt_tokens, request.output_tokens)
-        if self._slowdown_s is None:
-            return cost
+        shape = self._cost.shape(request.client, request.prompt_tokens, request.output_tokens)
+        if not self._crowds:
+            return shape
         others = np.array(sessions, dtype=np.float64)
         others[list(route.servers)] -= 1.0
-        return replace(cost, step_block_s=cost.step_block_s + self._slowdown_s * others)
+        return self._cost.crowded(shape, others)
 
     def segment(self, session: Session, route: Route, begin_s: float, cost: HopCost) -> Segment:
         """The tokens that are left, on this chain from an instant on.
@@ -51,17 +46,13 @@ class Pricing:
         After a loss or a pause the tokens made so far are sent again as prompt, but not to the
         hops that the session kept: those take one decode step instead.
         """
-        request = session.request
-        output = cost.steps + 1
-        time = route_time(
-            self._problem, request.client, route, request.prompt_tokens, output, cost=cost
-        )
+        time = self._cost.route_time(route, cost)
         lead = time.ttft_s
         for h in route.hops[: session.kept] if session.made else ():
-            j = h.server
-            lead += float(cost.step_hop_s[j] - cost.prefill_hop_s[j])
-            lead += float(cost.step_block_s[j] - cost.prefill_block_s[j]) * len(h)
-        return Segment(begin_s, self._opening_s + lead, time.tpot_s, output)
+            span = (h.server, h.start, h.end)
+            lead += float(cost.step_hop_s[h.server] - cost.prefill_hop_s[h.server])
+            lead += float(cost.step_run_s(*span) - cost.prefill_run_s(*span))
+        return Segment(begin_s, self._opening_s + lead, time.tpot_s, cost.steps + 1)
 
     def expected(self, session: Session, route: Route, begin_s: float) -> Segment:
         """The same for the length that is expected: routers see no more."""
@@ -69,28 +60,18 @@ class Pricing:
         output = request.planned_tokens
         if session.segment is not None and output == request.output_tokens:
             return session.segment
-        cost = self._costs(request.client, request.prompt_tokens, output)
+        cost = self._cost.shape(request.client, request.prompt_tokens, output)
         return self.segment(session, route, begin_s, cost)
 
 
 class ChainTest:
     """Whether the idle swarm, every server up, has a chain that holds a session's tokens."""
 
-    def __init__(self, problem: Problem, placement: Placement) -> None:
-        self._length = problem.model.num_blocks
-        self._token_bytes = problem.model.cache_bytes_per_token
-        columns = (placement.end, placement.start, placement.cache_bytes)
-        self._spans = sorted(zip(*(c.tolist() for c in columns), strict=True))
+    def __init__(self, cost: CostModel, placement: Placement) -> None:
+        self._cost, self._placement = cost, placement
         self._known: dict[int, bool] = {}
 
     def __call__(self, tokens: int) -> bool:
         if tokens not in self._known:
-            self._known[tokens] = self._search(tokens * self._token_bytes)
+            self._known[tokens] = has_chain(self._cost, self._placement, tokens)
         return self._known[tokens]
-
-    def _search(self, each_bytes: int) -> bool:
-        reached = {0}
-        for end, start, pool in self._spans:
-            if any(start <= at < end and each_bytes * (end - at) <= pool for at in reached):
-                reached.add(end)
-        return self._length in reached

@@ -13,8 +13,9 @@ from typing import Any, Literal, TextIO
 
 import numpy as np
 
+from ..core.content import FloatArray, IntArray, frozen_array
 from ..core.plan import Route
-from ..core.problem import FloatArray, IntArray, Problem, frozen_array
+from ..core.problem import Problem
 from ..core.workload import Request
 from .session import Session
 

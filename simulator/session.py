@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from ..core.plan import Hop, Route
 from ..core.workload import Request
-from ..perfmodel.latency import HopCost
+from ..perfmodel.hops import HopCost
 
 
 @dataclass(frozen=True, slots=True)

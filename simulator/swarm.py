@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from ..core.errors import NoRouteError, RequestTooLargeError
 from ..core.plan import Placement, Route
-from ..core.problem import Problem
 from ..core.workload import Request
-from ..routing.api import Router
+from ..perfmodel.cost import CostModel
+from ..routing.api import Decision, Router, SlotRouter
 from ..routing.state import SwarmState
 from ..routing.waiting import pause_s
+from .admission import Handler, Rule
 from .kernel import Kernel, Rank
 from .ledger import Ledger
 from .pricing import ChainTest, Pricing
 from .result import Reason, Table
 from .session import Segment, Session
 
-if TYPE_CHECKING:
-    from .admission import Rule
-
-Handler = Callable[["Swarm", Session], None]
+#: A step of a session's life.
+Step = Callable[["Swarm", Session], None]
 #: Expectations that end this near to the reservation are taken to be the reservation.
 CLOSE_TOKENS = 8
 
@@ -43,7 +41,7 @@ class Swarm:
 
     def __init__(
         self,
-        problem: Problem,
+        cost: CostModel,
         placement: Placement,
         router: Router,
         rule: Rule,
@@ -53,8 +51,8 @@ class Swarm:
         detection_s: float,
     ) -> None:
         self.kernel = Kernel()
-        self.state = SwarmState(problem, placement)
-        self.ledger = Ledger(problem, placement, span_s)
+        self.state = SwarmState(cost, placement)
+        self.ledger = Ledger(cost, placement, span_s)
         self.router = router
         self.rule = rule
         self.detection_s = detection_s
@@ -63,8 +61,8 @@ class Swarm:
         self.booked: dict[int, Session] = {}
         self.ups_to_come = 0
         self._table = table
-        self._pricing = Pricing(problem)
-        self._chain_exists = ChainTest(problem, placement)
+        self._pricing = Pricing(cost)
+        self._chain_exists = ChainTest(cost, placement)
         self._why = ""
 
     # ------------------------------------------------------------------ admission
@@ -84,15 +82,42 @@ class Swarm:
             self._refuse(session, "no-route", "no chain of hosted blocks covers the model")
         return True
 
+    @property
+    def now_s(self) -> float:
+        """The present instant."""
+        return self.kernel.now_s
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing runs and no server is still to come."""
+        return not (self.running or self.ups_to_come)
+
     def choose(self, session: Session) -> Route | None:
         """Ask the router; None when it knows no chain at present."""
         try:
-            decision = self.router(session.request, self.state, self.kernel.now_s)
+            decision = self.router(session.request, self.state, self.now_s)
         except (NoRouteError, RequestTooLargeError) as error:
             self._why = str(error)
             return None
         session.cost_s = decision.cost_s
         return decision.route
+
+    def assign(self, sessions: Sequence[Session]) -> Sequence[Decision | None]:
+        """Ask a router that decides for all requests of a slot."""
+        assert isinstance(self.router, SlotRouter)
+        return self.router.assign([s.request for s in sessions], self.state, self.now_s)
+
+    def admit(self, session: Session, decision: Decision) -> bool:
+        """Open a session on the chain that was decided for it, if that has room now."""
+        if not self.state.fits_now(decision.route, session.request.reserved_tokens):
+            return False
+        session.cost_s = decision.cost_s
+        self.open(session, decision.route)
+        return True
+
+    def at(self, time_s: float, then: Callable[[], None]) -> None:
+        """Call ``then`` at an instant, after all that frees cache then."""
+        self.kernel.at(time_s, Rank.TICK, then)
 
     def attempt(self, session: Session, *, patient: bool = False) -> bool:
         """Open the session now if its chain has room.
@@ -108,7 +133,7 @@ class Swarm:
         if self.state.fits_now(route, session.request.reserved_tokens):
             self.open(session, route)
             return True
-        if patient or self.running or self.ups_to_come:
+        if patient or not self.idle:
             return False
         self.refuse_size(session)
         return True
@@ -130,6 +155,10 @@ class Swarm:
 
     def _refuse(self, session: Session, reason: Reason, why: str) -> None:
         self._table.refused(session, reason, why, self.kernel.now_s)
+
+    def wait_s(self, session: Session, route: Route) -> float:
+        """Longest expected wait over the hops of a chain, seconds from now; inf when too large."""
+        return self.state.wait_s(route, session.request.reserved_tokens, self.now_s)
 
     def pause(self, session: Session, again: Handler) -> None:
         """Come back after PETALS' pause for the failed tries so far."""
@@ -165,11 +194,11 @@ class Swarm:
 
     # ------------------------------------------------------------------ work
 
-    def plan(self, session: Session, time_s: float, rank: Rank, then: Handler) -> None:
+    def plan(self, session: Session, time_s: float, rank: Rank, then: Step) -> None:
         """Schedule a step of a session's life; void once the session is stopped."""
         self.kernel.at(time_s, rank, self._step, session, session.epoch, then)
 
-    def _step(self, session: Session, epoch: int, then: Handler) -> None:
+    def _step(self, session: Session, epoch: int, then: Step) -> None:
         if session.epoch == epoch:
             then(self, session)
 
@@ -231,9 +260,10 @@ class Swarm:
             return
         busy = self.ledger.busy_s
         for i, h in enumerate(session.hops):
-            step = cost.step_block_s[h.server]
-            first = step if replayed and i < kept else cost.prefill_block_s[h.server]
-            busy[h.server] += float(first + (fresh - 1) * step) * len(h)
+            step = cost.step_run_s(h.server, h.start, h.end)
+            again = replayed and i < kept
+            first = step if again else cost.prefill_run_s(h.server, h.start, h.end)
+            busy[h.server] += float(first + (fresh - 1) * step)
 
     def release(self, session: Session) -> None:
         """Give back all that a running session holds on servers that are not lost."""

@@ -16,13 +16,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from ..core.errors import NoRouteError, SwarmUnreachableError
 from ..core.plan import Placement
 from ..core.problem import Problem
 from ..core.workload import Request
-from ..methods.table import require_router
+from ..methods.routers import router_named
+from ..perfmodel.announced import announced_cache_bytes
+from ..perfmodel.cost import CostModel
+from ..perfmodel.piece import piece
 from ..routing.state import SwarmState
 from .live_dht import ping
 from .record import Acceptor, LivePlan
@@ -63,7 +64,8 @@ def choose_chain(
     problem, placement = _piece(plan, client, live, request)
     if not all(placement.coverage(problem.model.num_blocks)):
         raise NoRouteError(f"blocks {request.start} to {request.end} are not all online")
-    router = require_router(plan.router)(problem, placement)
+    cost = CostModel.of(problem)
+    router = router_named(plan.router)(cost, placement)
     prompt = max(1, min(problem.planning.prompt_tokens, request.max_tokens - 1))
     asked = Request(
         id=0,
@@ -73,7 +75,7 @@ def choose_chain(
         output_tokens=max(1, request.max_tokens - prompt),
         reserved_tokens=request.max_tokens,
     )
-    decision = router(asked, SwarmState(problem, placement), 0.0)
+    decision = router(asked, SwarmState(cost, placement), 0.0)
     return [
         (problem.servers[h.server].id, h.start + request.start, h.end + request.start)
         for h in decision.route.hops
@@ -90,7 +92,7 @@ def _piece(
     problem = plan.problem
     row = next((i for i, c in enumerate(problem.clients) if c.id == client), 0)
     near = problem.network.client_rtt_s[row].copy()
-    token = problem.model.cache_bytes_per_token
+    cost = CostModel.of(problem)
     spans, free = [], []
     for j, server in enumerate(problem.servers):
         known = None if server.id in request.exclude else live.get(server.id)
@@ -104,15 +106,13 @@ def _piece(
         end = min(known.span[1], request.end) - request.start
         spans.append((start, end) if end > start else (0, 0))
         left = known.cache_tokens_left
-        # PETALS counts K and V of each block apart; unknown = the planned pool.
+        # Unknown = the planned pool.
         planned = int(plan.placement.cache_bytes[j])
-        free.append(planned if left is None else left * token // 2)
+        free.append(planned if left is None else announced_cache_bytes(cost, left))
     network = problem.network
     upstream = network.client_bandwidth_bytes_per_s
     cut = replace(
-        problem,
-        model=replace(problem.model, num_blocks=request.end - request.start),
-        servers=tuple(replace(s, pinned=None) for s in problem.servers),
+        piece(problem, request.start, request.end),
         clients=(problem.clients[row],),
         network=replace(
             network,
@@ -121,7 +121,7 @@ def _piece(
         ),
         workload=replace(problem.workload, classes=(), trace=()),
     )
-    return cut, Placement.of(cut, spans, cache_bytes=np.array(free, dtype=np.int64).tolist())
+    return cut, CostModel.of(cut).placed(spans, cache_bytes=free)
 
 
 class PlannedRouting:

@@ -19,8 +19,8 @@ from typing import Any
 
 from ..api import plan
 from ..scenarios.generate import write_document
-from ..scenarios.load import load_scenario
 from ..scenarios.planfile import write_plan
+from ..scenarios.scenario import load_scenario
 from .loopback import LoopbackSwarm, ServerSpec
 from .trial import ClientProcess, Event, answers, operate, read_scenario
 

@@ -10,9 +10,9 @@ import msgspec
 
 from ..core.errors import ScenarioError
 from ..scenarios import schema
+from ..scenarios.checkpoint import ModelFigures, model_figures
 from .announce import Announcement, Warnings
 from .health import announcements_of, read_state
-from .model_figures import ModelFigures, model_figures
 from .snapshot import Assumptions, ClientPlace, scenario_document
 
 

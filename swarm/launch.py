@@ -11,8 +11,9 @@ from pathlib import Path
 
 from ..core.errors import ScenarioError
 from ..core.plan import Plan
+from ..perfmodel.cost import CostModel
 from ..scenarios.files import write_text
-from ..scenarios.load import Scenario
+from ..scenarios.scenario import Scenario
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 #: Words that a systemd unit would expand.
@@ -57,8 +58,8 @@ def launch_files(plan: Plan, scenario: Scenario, options: LaunchOptions) -> tupl
         start, end = int(plan.placement.start[j]), int(plan.placement.end[j])
         if end <= start:
             continue
-        per_token = problem.model.cache_bytes_per_token * (end - start)
-        tokens = max(1, int(plan.placement.cache_bytes[j]) // per_token)
+        pool = int(plan.placement.cache_bytes[j])
+        tokens = max(1, CostModel.of(problem).tokens_held(pool, start, end))
         made.append(_files(server.id, (start, end), tokens, quantisation.get(server.id), options))
     return tuple(made)
 

@@ -11,9 +11,9 @@ import hivemind
 
 from ..core.errors import ScenarioError
 from ..core.plan import Plan
-from ..core.verify import check_plan
-from ..scenarios.load import Scenario
+from ..methods.verify import verify
 from ..scenarios.planfile import plan_document
+from ..scenarios.scenario import Scenario
 from .announce import Warnings
 from .follow import Span, spans_of
 from .live_dht import connect, read_announcements
@@ -55,7 +55,7 @@ def publish(
     ScenarioError, SwarmUnreachableError
         If the plan is unsound or not publishable, or the swarm does not take it.
     """
-    wrong = check_plan(plan, scenario.problem)
+    wrong = [f for f in verify(scenario.problem, plan) if f.grave]
     if wrong:
         raise ScenarioError.single("plan", "; ".join(str(v) for v in wrong[:5]))
     private, public = read_private_key(key)

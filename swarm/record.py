@@ -21,11 +21,12 @@ import msgspec
 from ..core.errors import InputProblem, ScenarioError, SwarmplanError
 from ..core.plan import Placement
 from ..core.problem import Problem
-from ..placement.migration import order_moves
+from ..perfmodel.cost import CostModel
+from ..placement.moves.migration import order_moves
 from ..scenarios import schema
 from ..scenarios.build import build
 from ..scenarios.files import write_text
-from ..scenarios.load import Scenario
+from ..scenarios.scenario import Scenario
 
 logger = logging.getLogger(__name__)
 
@@ -156,7 +157,7 @@ def moves_between(
 ) -> tuple[Step, ...]:
     """A safe order of moving from what is live to the plan; joins and leaves included."""
     ids = [s.id for s in problem.servers]
-    now = Placement.of(problem, [live.get(name, (0, 0)) for name in ids])
+    now = CostModel.of(problem).placed([live.get(name, (0, 0)) for name in ids])
     migration = order_moves(problem, now, planned, [1.0] * len(ids))
     # Before the first server joins, every block is dark, and waiting would not help.
     return tuple(Step(peer=ids[m.server], dark=list(m.dark)) for m in migration.moves)
@@ -235,7 +236,7 @@ def _live(record: LiveRecord, problem: Problem) -> LivePlan:
     hosted = {b for start, end in spans.values() for b in range(start, end)}
     if len(hosted) < length:
         raise RefusedPlanError(f"leaves {length - len(hosted)} of {length} blocks unserved")
-    token = problem.model.cache_bytes_per_token
+    cost = CostModel.of(problem)
     names = [s.id for s in problem.servers]
     return LivePlan(
         prefix=record.prefix,
@@ -243,15 +244,14 @@ def _live(record: LiveRecord, problem: Problem) -> LivePlan:
         issued_s=record.issued_s,
         expires_s=record.expires_s,
         problem=problem,
-        placement=Placement.of(
-            problem,
+        placement=cost.placed(
             [spans.get(name, (0, 0)) for name in names],
             cache_bytes=[pools.get(name, 0) for name in names],
         ),
         router=record.plan.router,
         spans=spans,
         cache_tokens={
-            name: max(1, pools[name] // (token * (end - start)))
+            name: max(1, cost.tokens_held(pools[name], start, end))
             for name, (start, end) in spans.items()
         },
         quantisation={s.id: s.quantisation for s in record.scenario.servers},

@@ -8,18 +8,20 @@ from typing import Any, Literal
 
 import numpy as np
 
+from ..core.content import FloatArray
 from ..core.errors import ScenarioError
-from ..core.problem import FloatArray
+from ..perfmodel.catalogue import BYTES_PER_TYPE, BYTES_PER_VALUE
 from ..perfmodel.network import rtt_from_coordinates_s
+from ..scenarios.checkpoint import ModelFigures
 from .announce import Announcement, symmetric_rtt_s
-from .model_figures import BYTES_PER_VALUE, ModelFigures
 
 #: PETALS takes these where it knows nothing.
 DEFAULT_INFERENCE_RPS = 300.0
 DEFAULT_RTT_S = 0.3
 DEFAULT_FORWARD_RPS = 3_000.0
 #: Bytes per parameter beside the dtype's own.
-_QUANTISED = {"int8": 1.0, "nf4": 4.25 / 8}
+#: What PETALS announces beside 16 bit.
+_QUANTISED = tuple(q for q in BYTES_PER_VALUE if q != "bf16")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +69,7 @@ def scenario_document(
     online = [entry for entry in entries if entry.state == "online"]
     if not online:
         raise ScenarioError.single("servers", "no server of this model is online")
-    value_bytes = max(BYTES_PER_VALUE.get(e.torch_dtype or "", 2.0) for e in online)
+    value_bytes = max(BYTES_PER_TYPE.get(e.torch_dtype or "", 2.0) for e in online)
     estimated: list[str] = []
     rtt_s, guessed = _round_trips(clients, online)
     if guessed:
@@ -149,7 +151,9 @@ def _server(
     given = assume.memory_bytes.get(entry.peer, assume.memory_bytes.get(entry.public_name))
     if given is None:
         estimated.append("memory (the weights it holds and the cache it has left)")
-        given = _held_bytes(entry, model, value_bytes)
+        blocks = entry.end - entry.start
+        left = entry.cache_tokens_left or 0
+        given = model.held_bytes(blocks, value_bytes, entry.quant_type, left)
     server: dict[str, Any] = {
         "id": entry.peer,
         "device": kind,
@@ -161,16 +165,6 @@ def _server(
     if entry.using_relay:
         server["relayed"] = True
     return server
-
-
-def _held_bytes(entry: Announcement, model: ModelFigures, value_bytes: float) -> int:
-    """Lower bound of a server's memory: its blocks, and the cache it has left."""
-    quantised = _QUANTISED.get(entry.quant_type or "")
-    ratio = (quantised / 2.0) if quantised else 1.0
-    weights = model.block_bytes(value_bytes) * ratio * (entry.end - entry.start)
-    # PETALS counts K and V of each block apart.
-    left = (entry.cache_tokens_left or 0) * model.cache_bytes_per_token(value_bytes) / 2
-    return max(1_000, round(weights + left))
 
 
 def _round_trips(

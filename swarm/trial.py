@@ -14,8 +14,8 @@ from ..api import plan
 from ..core.errors import SwarmUnreachableError
 from ..scenarios.files import parse_file
 from ..scenarios.generate import write_document
-from ..scenarios.load import load_scenario
 from ..scenarios.planfile import write_plan
+from ..scenarios.scenario import load_scenario
 from .loopback import QUIET, LoopbackSwarm
 from .processes import Child, run_to_end
 

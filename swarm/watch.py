@@ -26,11 +26,12 @@ from ..core.plan import Placement, Plan
 from ..core.problem import Problem
 from ..methods.draft import Settings
 from ..methods.replanning import kept, replanned
-from ..placement.replan import Replan, Terms
+from ..perfmodel.cost import CostModel
+from ..placement.moves.replan import Replan, Terms
 from ..scenarios.files import write_text
 from ..scenarios.generate import write_document
-from ..scenarios.load import Scenario, load_scenario
 from ..scenarios.planfile import write_plan
+from ..scenarios.scenario import Scenario, load_scenario
 from .inspecting import Notes
 from .metrics import Metrics
 
@@ -197,7 +198,7 @@ class Watch:
 def _pinned(problem: Problem) -> Placement:
     """The spans that were read."""
     spans = [(s.pinned.start, s.pinned.end) if s.pinned else (0, 0) for s in problem.servers]
-    return Placement.of(problem, spans)
+    return CostModel.of(problem).placed(spans)
 
 
 def _spans(problem: Problem, placement: Placement) -> Spans:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from ..core.errors import ScenarioError
 from ..core.plan import Plan
-from ..scenarios.load import Scenario
+from ..scenarios.checkpoint import model_figures
+from ..scenarios.scenario import Scenario
 from .inspecting import Wanted, checked_options, inspect_swarm
-from .model_figures import model_figures
 from .watch import Publish, Read
 
 

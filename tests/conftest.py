@@ -10,18 +10,11 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 
+from swarmplan.core.names import Relay
 from swarmplan.core.plan import Placement
-from swarmplan.core.problem import (
-    Client,
-    ModelSpec,
-    Network,
-    Planning,
-    Problem,
-    Relay,
-    Server,
-    Timing,
-)
+from swarmplan.core.problem import Client, ModelSpec, Network, Planning, Problem, Server, Timing
 from swarmplan.core.workload import Lengths, RequestClass, Workload
+from swarmplan.perfmodel.cost import CostModel
 
 settings.register_profile(
     "default",
@@ -174,7 +167,7 @@ def random_placement(rng: np.random.Generator, problem: Problem) -> Placement:
         size = int(rng.integers(max(0, most - 3), most + 1))
         begin = int(rng.integers(0, length - size + 1))
         spans.append((begin, begin + size))
-    return Placement.of(problem, spans)
+    return CostModel.of(problem).placed(spans)
 
 
 @pytest.fixture(scope="session")

@@ -12,9 +12,9 @@ from click.testing import CliRunner, Result
 
 from swarmplan.cli import main
 from swarmplan.core.errors import ScenarioError
-from swarmplan.scenarios.load import load_scenario
 from swarmplan.scenarios.migrationfile import migration_json_schema, read_migration
 from swarmplan.scenarios.planfile import read_plan
+from swarmplan.scenarios.scenario import load_scenario
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -12,9 +12,9 @@ from swarmplan import api
 from swarmplan.perfmodel.calibrate import calibrate_file, write_profile
 from swarmplan.perfmodel.predict import verify
 from swarmplan.scenarios import schema
-from swarmplan.scenarios.load import load_scenario
 from swarmplan.scenarios.planfile import read_plan, write_plan
-from swarmplan.scenarios.workload import draw_requests
+from swarmplan.scenarios.scenario import load_scenario
+from swarmplan.workload.draw import draw_requests
 
 ROOT = Path(__file__).resolve().parents[1]
 TEXT = (ROOT / "docs" / "files.md").read_text(encoding="utf-8")

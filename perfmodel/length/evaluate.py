@@ -8,8 +8,8 @@ from typing import Literal
 
 import numpy as np
 
+from ...core.content import FloatArray, IntArray
 from ...core.errors import CalibrationError
-from ...core.problem import FloatArray, IntArray
 from .dataset import Observations, grouped_splits
 from .distribution import LEVELS, LengthQuantiles
 from .las import train_las

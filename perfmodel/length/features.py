@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ...core.problem import FloatArray
+from ...core.content import FloatArray
 
 #: Columns of the hashed block.
 HASHED = 2048

@@ -18,8 +18,8 @@ from typing import Any, Literal
 
 import numpy as np
 
+from ...core.content import FloatArray, IntArray
 from ...core.errors import MissingExtraError
-from ...core.problem import FloatArray, IntArray
 from .dataset import Observations
 from .distribution import LEVELS
 from .universal import standardise, verbosity

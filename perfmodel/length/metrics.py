@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ...core.problem import FloatArray, IntArray
+from ...core.content import FloatArray, IntArray
 from .distribution import LengthQuantiles
 
 #: Pairs of requests beyond this many are sampled.

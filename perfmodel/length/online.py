@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ...core.problem import FloatArray
+from ...core.content import FloatArray
 from .distribution import LEVELS, LengthQuantiles, safe_quantiles
 
 #: Finished requests of a model that are remembered.

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from ...core.content import FloatArray, IntArray
 from ...core.errors import CalibrationError, MissingExtraError
-from ...core.problem import FloatArray, IntArray
 from .dataset import Observations
 from .distribution import LEVELS, LengthQuantiles
 from .features import HASHED, LEXICAL, hashed, lexical, normalised

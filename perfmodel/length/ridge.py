@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ...core.problem import FloatArray
+from ...core.content import FloatArray
 
 #: Penalties tried, relative to the mean eigenvalue of the kernel.
 PENALTIES = tuple(float(p) for p in 10.0 ** np.arange(-2.0, 3.01, 0.25))

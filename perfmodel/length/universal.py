@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ...core.problem import FloatArray, IntArray
+from ...core.content import FloatArray, IntArray
 from .dataset import Observations
 from .distribution import LEVELS, LengthQuantiles, safe_quantiles
 

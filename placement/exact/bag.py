@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ...core.problem import FloatArray, IntArray
+from ...core.content import FloatArray, IntArray
 from .instance import Data
 from .levels import Charge, Duals
 from .master import Hop, Master
@@ -139,6 +139,6 @@ class Bag:
         hops: list[Hop] = []
         cost = float(data.base[c])
         for j, k in sorted(visits):
-            cost += float(data.hop[c, j] + data.block[c, j] * k)
+            cost += float(data.visits(j, k)[c, -1])
             hops.append((j, k, int(charges[j].level[c, k - 1]) if j in charges else -1))
         return self.master.add_chain(c, tuple(hops), cost)

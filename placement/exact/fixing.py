@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ...core.problem import FloatArray
+from ...core.content import FloatArray
 from .bag import Bag
 from .instance import Data
 from .levels import Charge

@@ -20,8 +20,8 @@ from typing import Any
 import highspy
 import numpy as np
 
-from ...core.plan import Hop, Placement, PlannedRoute, Route
-from ...core.problem import FloatArray
+from ...core.content import FloatArray
+from ...core.plan import Hop, PlannedRoute, Route
 from .fixing import Survivors
 from .incumbent import Plan
 from .instance import Data
@@ -66,7 +66,8 @@ class Flow:
                 self.level[j, m] = self._variable(0.0, 1.0)
         ways = [self._reachable(c) for c in range(len(data.sessions))]
         for (c, j), runs in self.survivors.visits.items():
-            per = (data.hop[c, j] + data.block[c, j] * np.array(runs)) / data.sessions[c]
+            visits = data.visits(j, runs[-1])[c]
+            per = visits[np.array(runs) - 1] / data.sessions[c]
             for k, cost in zip(runs, per.tolist(), strict=True):
                 for e in range(k, length + 1):
                     if ways[c][e - k] and ways[c][e]:
@@ -162,7 +163,7 @@ class Flow:
         """Placement and routes of a solution."""
         data = self.data
         left = {key: round(values[i]) for key, i in self.x.items() if values[i] > 0.5}
-        spans = [(0, 0)] * data.problem.num_servers
+        spans = [(0, 0)] * data.cost.problem.num_servers
         for _, j, e, k in left:
             spans[j] = (min(e - k, spans[j][0]) if spans[j][1] else e - k, e)
         routes = []
@@ -185,7 +186,7 @@ class Flow:
                     client=data.demand[client].client, sessions=taken, route=Route(hops=hops)
                 )
             )
-        return Placement.of(data.problem, spans), tuple(routes)
+        return data.cost.placed(spans), tuple(routes)
 
     def programme(self) -> Any:
         """The programme as HiGHS takes it."""

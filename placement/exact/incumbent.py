@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ...chains.soundness import unsound
 from ...core.errors import HeuristicFailedError, InfeasibleError
 from ...core.plan import Placement, PlannedRoute
-from ...core.problem import Problem
-from ..demand import Demand
-from ..milp.start import defects, objective
-from ..search.solve import solve_search
+from ...perfmodel.predict import step_objective_s
+from ...solve.deadline import Deadline
+from ..search.solve import SEARCH_GAP, solve_search
+from ..task import Task
 from .bag import Bag
 from .part import Part
 
@@ -29,48 +29,45 @@ class Incumbent:
     ``start`` is a placement to begin with as long as there is no plan.
     """
 
-    problem: Problem
-    demand: tuple[Demand, ...]
+    task: Task
     start: Placement | None = None
     plan: Plan | None = None
     objective_s: float = float("inf")
 
     def offer(self, plan: Plan) -> bool:
         """Take a plan if it is sound and better."""
-        placement, routes = plan
-        cost = objective(self.problem, self.demand, routes)
-        if cost >= self.objective_s or defects(self.problem, self.demand, placement, routes):
+        task, (placement, routes) = self.task, plan
+        reached = step_objective_s(task.cost, routes, task.demand)
+        if reached >= self.objective_s or unsound(task.cost, placement, routes, task.demand):
             return False
-        self.plan, self.objective_s = plan, cost
+        self.plan, self.objective_s = plan, reached
         return True
 
     def search(
         self,
         *,
-        limit_s: float,
+        deadline: Deadline,
         target_s: float,
         floor_s: float,
         seed: int,
         max_steps: int | None = None,
         servers: Sequence[int] | None = None,
     ) -> bool:
-        """Large-neighbourhood search until ``target_s`` or the limit; True if it was interrupted.
+        """Large-neighbourhood search until ``target_s`` or the deadline; whether interrupted.
 
         ``floor_s`` is the bound that the search itself knows of all servers: its gap is told from
         there. ``servers`` are those it may use; on a few it is much faster than on all.
         """
-        if limit_s <= 0:
+        if deadline.passed:
             return False
-        part = Part(self.problem, range(self.problem.num_servers) if servers is None else servers)
+        every = range(self.task.problem.num_servers)
+        part = Part(self.task, every if servers is None else servers)
         start = self.plan[0] if self.plan else self.start
+        gap = max(0.0, 1.0 - floor_s / target_s)
         try:
             placement, routes, proof = solve_search(
-                part.problem(),
-                demand=self.demand,
-                time_limit_s=limit_s,
+                replace(part.task(), deadline=deadline, gap=gap, seed=seed),
                 max_steps=max_steps,
-                gap=max(0.0, 1.0 - floor_s / target_s),
-                seed=seed,
                 warm_start=None if start is None else part.of(start),
             )
         except (HeuristicFailedError, InfeasibleError):
@@ -79,35 +76,27 @@ class Incumbent:
         return proof.interrupted
 
     def guided(
-        self, bag: Bag, *, limit_s: float, target_s: float, seed: int, servers: Sequence[int]
+        self, bag: Bag, *, deadline: Deadline, target_s: float, seed: int, servers: Sequence[int]
     ) -> bool:
-        """Restarts near the relaxation until ``target_s`` or the limit; True if interrupted.
+        """Restarts near the relaxation until ``target_s`` or the deadline; whether interrupted.
 
         Each draws how many blocks every server may host from the shares of its levels, searches
         from nothing under these limits, then from what it found without them. Walks alone rarely
         leave a plan whose levels are wrong where memory is tight.
         """
         rng = np.random.default_rng(seed)
-        part, until = Part(self.problem, servers), time.monotonic() + limit_s
-        unlimited = part.problem()
-        while self.objective_s > target_s and (left := until - time.monotonic()) > 0:
-            drawn = part.problem(bag.master.drawn_levels(rng))
+        part = Part(self.task, servers)
+        unlimited = replace(part.task(), deadline=deadline, gap=SEARCH_GAP)
+        while self.objective_s > target_s and not deadline.passed:
+            limited = part.task(bag.master.drawn_levels(rng))
             number = int(rng.integers(2**31))
+            drawn = replace(unlimited, cost=limited.cost, seed=number)
             try:
-                placement, routes, proof = solve_search(
-                    drawn,
-                    demand=self.demand,
-                    time_limit_s=left,
-                    max_steps=GUIDED_STEPS,
-                    seed=number,
-                )
+                placement, routes, proof = solve_search(drawn, max_steps=GUIDED_STEPS)
                 if not proof.interrupted:
                     placement, routes, proof = solve_search(
-                        unlimited,
-                        demand=self.demand,
-                        time_limit_s=max(until - time.monotonic(), 0.01),
+                        replace(unlimited, seed=number),
                         max_steps=GUIDED_STEPS,
-                        seed=number,
                         warm_start=placement,
                         warm_routes=routes,
                     )

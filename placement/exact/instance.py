@@ -1,20 +1,24 @@
 """The offline problem as arrays for the exact method (docs/exact.md).
 
-A *visit* of class ``c`` runs ``k`` blocks at server ``j`` and costs ``hop[c, j] + block[c, j] k``
+A *visit* of class ``c`` runs ``k`` blocks at server ``j`` and costs ``hop[c, j] + run[c, j](k)``
 whatever comes before or after it. Server relay does not have that property; there the arrays hold
-the cheapest leg into each server, so that every figure made from them is a lower bound only.
+the cheapest leg into each server. Where blocks differ they hold the cheapest run of so many. Then
+every figure made from them is a lower bound only.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from ...core.problem import FloatArray, IntArray, Problem, frozen_array
-from ..demand import Demand, step_costs
+from ...chains.knapsack import LeastRuns
+from ...core.content import FloatArray, IntArray, frozen_array
+from ...core.workload import Demand
+from ...perfmodel.cost import CostModel
+from ...perfmodel.memory import blocks_alone, blocks_within, slots_beside
+from ..task import Task
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,86 +30,71 @@ class Data:
     Attributes
     ----------
     length : blocks of the model, L.
-    hop : (C, n) cost of a visit of the whole class; block : (C, n) of each block it runs.
+    hop : (C, n) cost of a visit of the whole class; run : of the blocks it runs.
     base : (C,) cost that every chain of the class pays beside its visits (0 under client relay).
     sessions : (C,) R_c; slots : (C,) cache slots of one session on one block.
     most : (C, n) most blocks that one session alone can run at a server, 0 = none.
     free : (n,) blocks that a server can host whatever the sessions do: its cache cannot bind.
     top : (n,) most blocks worth hosting, ``max_c most``.
-    order_free : whether the cost of a chain is exact (client relay) or a lower bound.
+    rooms : (n, L + 1) cache slots beside 0..L hosted blocks.
+    order_free : whether the cost of a chain is exact, or a lower bound.
     """
 
-    problem: Problem
+    cost: CostModel
     demand: tuple[Demand, ...]
     unit_s: float
     length: int
     hop: FloatArray
-    block: FloatArray
+    run: LeastRuns
     base: FloatArray
     sessions: IntArray
     slots: IntArray
     most: IntArray
     free: IntArray
     top: IntArray
-    slot_bytes: int
+    rooms: IntArray
     order_free: bool
 
     @property
     def dearest(self) -> float:
         """No plan costs more: every class passes the dearest servers, at most one a block."""
         hops = -np.sort(-np.where(self.most > 0, self.hop, 0.0), axis=1)[:, : self.length]
-        blocks = np.where(self.most > 0, self.block, 0.0).max(axis=1, initial=0.0)
+        blocks = np.where(self.most > 0, self.run.dearest_block(), 0.0).max(axis=1, initial=0.0)
         return float((self.base + hops.sum(axis=1) + self.length * blocks).sum())
+
+    def visits(self, server: int, width: int) -> FloatArray:
+        """(C, width) cost of visits of 1 to ``width`` blocks at a server."""
+        found: FloatArray = self.hop[:, server, None] + self.run.table(server)[:, 1 : width + 1]
+        return found
 
     def room(self, server: int, blocks: int) -> int:
         """Cache slots beside ``blocks`` hosted blocks."""
-        problem = self.problem
-        left = int(problem.memory_bytes[server]) - int(problem.block_bytes[server]) * blocks
-        return left // self.slot_bytes
+        return int(self.rooms[server, blocks])
 
 
-def data_of(problem: Problem, demand: Sequence[Demand], unit_s: float) -> Data:
-    """The arrays of a problem and its demand; ``unit_s`` scales costs to figures fit for an LP."""
-    costs = step_costs(problem)
+def data_of(task: Task, unit_s: float) -> Data:
+    """The arrays of a task; ``unit_s`` scales costs to figures fit for an LP."""
+    cost, demand = task.cost, task.demand
     clients = [d.client for d in demand]
     scale = np.array([d.sessions * d.weight_tokens for d in demand]) / unit_s
-    hop, base = costs.hop_s[clients], np.zeros(len(demand))
-    if problem.network.relay == "server":
-        hop, base = _cheapest_legs(problem, clients, hop)
-    cache = np.array([max(1, d.cache_bytes) for d in demand], dtype=np.int64)
-    slot_bytes = math.gcd(*cache.tolist())
-    most = problem.memory_bytes // (problem.block_bytes + cache[:, None])
-    most = np.clip(most, 0, problem.max_blocks)
-    everyone = sum(max(1, d.cache_bytes) * d.sessions for d in demand)
-    free = [
-        max(0, min(int(memory) // (int(weights) + everyone), int(cap)))
-        for memory, weights, cap in zip(
-            problem.memory_bytes, problem.block_bytes, problem.max_blocks, strict=True
-        )
-    ]
+    hop, base = cost.relay.cheapest_s(cost.step_hop_s[clients], clients)
+    tokens = np.array([max(1, d.cache_tokens) for d in demand], dtype=np.int64)
+    slot_tokens = math.gcd(*tokens.tolist())
+    most = np.array([blocks_alone(cost, t) for t in tokens.tolist()])
+    everyone = sum(max(1, d.cache_tokens) * d.sessions for d in demand)
     return Data(
-        problem=problem,
-        demand=tuple(demand),
+        cost=cost,
+        demand=demand,
         unit_s=unit_s,
-        length=problem.model.num_blocks,
+        length=cost.num_blocks,
         hop=frozen_array(hop * scale[:, None], np.float64),
-        block=frozen_array(costs.block_s[None, :] * scale[:, None], np.float64),
+        run=LeastRuns(cost.planned(clients[0]).step_run_s.scaled(scale)),
         base=frozen_array(base * scale, np.float64),
         sessions=frozen_array([d.sessions for d in demand], np.int64),
-        slots=frozen_array(cache // slot_bytes, np.int64),
+        slots=frozen_array(tokens // slot_tokens, np.int64),
         most=frozen_array(most, np.int64),
-        free=frozen_array(free, np.int64),
+        free=frozen_array(blocks_within(cost, task.problem.memory_bytes, everyone), np.int64),
         top=frozen_array(most.max(axis=0), np.int64),
-        slot_bytes=slot_bytes,
-        order_free=problem.network.relay == "client",
+        rooms=slots_beside(cost, slot_tokens),
+        order_free=not cost.relay.pairs and cost.alike,
     )
-
-
-def _cheapest_legs(
-    problem: Problem, clients: Sequence[int], hop_s: FloatArray
-) -> tuple[FloatArray, FloatArray]:
-    """Server relay: the cheapest leg into each server, and the cheapest way back of each class."""
-    rtt = problem.network.client_rtt_s[list(clients)]
-    between = problem.network.server_rtt_s + np.diag(np.full(problem.num_servers, np.inf))
-    leg = np.minimum(between.min(axis=0, initial=np.inf), rtt) / 2
-    return hop_s - rtt + leg, rtt.min(axis=1) / 2

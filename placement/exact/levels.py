@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ...core.problem import FloatArray, IntArray
+from ...core.content import FloatArray, IntArray
 from .instance import Data
 
 

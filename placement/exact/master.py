@@ -9,8 +9,8 @@ from typing import Any
 import highspy
 import numpy as np
 
+from ...core.content import FloatArray
 from ...core.errors import SolverError
-from ...core.problem import FloatArray
 from .instance import Data
 from .levels import Duals, Levels, Row
 from .pricing import Visits

@@ -10,26 +10,32 @@ import numpy as np
 from ...core.constraints import Constraints
 from ...core.plan import Placement, PlannedRoute, Route
 from ...core.problem import Problem
+from ...perfmodel.cost import CostModel
+from ..task import Task
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
     """Some servers (rows) of a problem."""
 
-    full: Problem
+    full: Task
     rows: Sequence[int]
 
-    def problem(self, most: Mapping[int, int] | None = None) -> Problem:
-        """The problem among the servers; row ``j`` hosts at most ``most[j]`` blocks.
+    def task(self, most: Mapping[int, int] | None = None) -> Task:
+        """The task among the servers; row ``j`` hosts at most ``most[j]`` blocks.
 
         Demands on the placement do not carry over.
         """
-        at, network = list(self.rows), self.full.network
+        return replace(self.full, cost=CostModel(self._problem(most)), on_progress=None)
+
+    def _problem(self, most: Mapping[int, int] | None) -> Problem:
+        full = self.full.problem
+        at, network = list(self.rows), full.network
         bandwidth = network.client_bandwidth_bytes_per_s
-        limits = dict(enumerate(self.full.max_blocks.tolist())) | dict(most or {})
+        limits = dict(enumerate(full.max_blocks.tolist())) | dict(most or {})
         return replace(
-            self.full,
-            servers=tuple(replace(self.full.servers[j], max_blocks=limits[j]) for j in at),
+            full,
+            servers=tuple(replace(full.servers[j], max_blocks=limits[j]) for j in at),
             network=replace(
                 network,
                 client_rtt_s=network.client_rtt_s[:, at],
@@ -37,8 +43,8 @@ class Part:
                 client_bandwidth_bytes_per_s=None if bandwidth is None else bandwidth[:, at],
             ),
             planning=replace(
-                self.full.planning,
-                constraints=Constraints(headroom_frac=self.full.planning.constraints.headroom_frac),
+                full.planning,
+                constraints=Constraints(headroom_frac=full.planning.constraints.headroom_frac),
             ),
         )
 
@@ -53,7 +59,7 @@ class Part:
         self, placement: Placement, routes: Sequence[PlannedRoute]
     ) -> tuple[Placement, tuple[PlannedRoute, ...]]:
         """A plan among the servers as one for all."""
-        spans = [(0, 0)] * self.full.num_servers
+        spans = [(0, 0)] * self.full.problem.num_servers
         for i, j in enumerate(self.rows):
             spans[j] = int(placement.start[i]), int(placement.end[i])
         named = tuple(
@@ -61,4 +67,4 @@ class Part:
                                               for h in r.route.hops)))
             for r in routes
         )  # fmt: skip
-        return Placement.of(self.full, spans), named
+        return self.full.cost.placed(spans), named

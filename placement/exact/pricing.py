@@ -6,8 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ...core.problem import FloatArray, IntArray
-from ..alone import window_min
+from ...core.content import FloatArray, IntArray
 from .instance import Data
 
 #: (server, blocks) of every visit of a chain, in no particular order.
@@ -49,7 +48,7 @@ class Chains:
         while layer:
             server, extra = self._prices[layer - 1]
             run = np.arange(1, min(extra.shape[1], at) + 1)
-            cost = self._tables[layer - 1, row, at - run] + data.block[row, server] * run
+            cost = self._tables[layer - 1, row, at - run] + data.run.table(server)[row, run]
             blocks = int(run[(cost + extra[row, run - 1]).argmin()])
             visits.append((server, blocks))
             at -= blocks
@@ -59,7 +58,7 @@ class Chains:
             layer = _origin(self._start[:, row, at], layer)
             server = int(self._free[layer - 1])
             run = np.arange(1, min(int(data.most[row, server]), at) + 1)
-            cost = self._start[layer - 1, row, at - run] + data.block[row, server] * run
+            cost = self._start[layer - 1, row, at - run] + data.run.table(server)[row, run]
             blocks = int(run[cost.argmin()])
             visits.append((server, blocks))
             at, layer = at - blocks, layer - 1
@@ -75,8 +74,7 @@ def _taken(data: Data, price: Price, reach: FloatArray) -> FloatArray:
     """``out[c, q] = min_k reach[c, q - k] + cost of k blocks`` at a priced server."""
     server, extra = price
     width = extra.shape[1]
-    run = np.arange(1, width + 1)
-    cost = data.hop[:, server, None] + data.block[:, server, None] * run + extra
+    cost = data.visits(server, width) + extra
     padded = np.full((reach.shape[0], width + reach.shape[1]), np.inf)
     padded[:, width:] = reach
     window = np.lib.stride_tricks.sliding_window_view(padded[:, :-1], width, axis=1)
@@ -86,18 +84,15 @@ def _taken(data: Data, price: Price, reach: FloatArray) -> FloatArray:
 
 def prefix_tables(data: Data, servers: IntArray) -> tuple[IntArray, FloatArray]:
     """Tables (len + 1, C, L + 1) of servers without prices, one layer after another."""
-    position = np.arange(data.length + 1)
     tables = np.empty((len(servers) + 1, len(data.sessions), data.length + 1))
     tables[0] = np.inf
     tables[0, :, 0] = 0.0
     for i, j in enumerate(servers):
         reach = tables[i]
-        ramp = data.block[:, j, None] * position
-        cost = ramp + data.hop[:, j, None]
         tables[i + 1] = reach
         for blocks in set(data.most[:, j].tolist()) - {0}:
             rows = data.most[:, j] == blocks
-            taken = window_min(reach[rows] - ramp[rows], blocks) + cost[rows]
+            taken = data.run.after(reach[rows], int(j), blocks, data.hop[rows, j], rows)
             tables[i + 1, rows] = np.minimum(reach[rows], taken)
     return servers, tables
 
@@ -115,9 +110,10 @@ def through_costs(data: Data, prices: list[Price]) -> list[FloatArray]:
     for i, price in enumerate(prices):
         after = np.pad(backward[len(prices) - 1 - i], ((0, 0), (length, 0)), constant_values=np.inf)
         joint = (forward[i][:, None, :] + after[:, other]).min(axis=2)
-        run = np.arange(1, price.extra.shape[1] + 1)
-        visit = data.hop[:, price.server, None] + data.block[:, price.server, None] * run
-        found.append(joint[:, length - run] + visit + price.extra + data.base[:, None])
+        width = price.extra.shape[1]
+        visit = data.visits(price.server, width) + price.extra
+        run = np.arange(1, width + 1)
+        found.append(joint[:, length - run] + visit + data.base[:, None])
     return found
 
 

@@ -8,11 +8,13 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ...core.errors import InfeasibleError, NoSolutionInTimeError
+from ...core.objective import Objective
 from ...core.plan import Certificate, Placement
-from ...core.problem import Problem
+from ...perfmodel.predict import step_goal
+from ...solve.deadline import Deadline
+from ...solve.progress import Progress
 from ..api import Solution
-from ..demand import Demand, meaning_of
-from ..milp.outcome import OnProgress, Progress
+from ..task import Task
 from .bag import Bag
 from .branch import Tree
 from .closing import Closed, close
@@ -23,6 +25,11 @@ from .instance import Data, data_of
 from .master import Master
 from .pricing import Visits
 
+#: What may give the bound.
+KNAPSACK = "knapsack over servers"
+BAG = "bag column generation"
+LEVELS = "branching on levels"
+FLOW = "interval-flow programme"
 #: LB0 in the unit of the programmes: keeps coefficients within what HiGHS' tolerances suit.
 SCALE = 1000.0
 #: Session variables beyond which a programme is not tried: to close (larger ones did not end
@@ -31,34 +38,36 @@ MOST_CLOSING = 40_000
 MOST_COMPOSED = 120_000
 #: Sums in another order differ by this much, relative.
 SAME = 1e-9
+#: Shares of no limit are shares of this.
+FOREVER_S = 1e6
 
 
 @dataclass(slots=True, kw_only=True)
 class Work:
     """One run: the best plan, the best bound and where it came from."""
 
-    problem: Problem
-    demand: tuple[Demand, ...]
-    gap: float
-    seed: int
-    limit_s: float
+    task: Task
     max_iterations: int | None
-    on_progress: OnProgress | None
     began: float = field(default_factory=time.monotonic)
     bound_s: float = 0.0
     floor_s: float = 0.0
     source: str = ""
     interrupted: bool = False
     incumbent: Incumbent = field(init=False)
+    limit_s: float = field(init=False)
     rounds: int = 0
 
     def __post_init__(self) -> None:
-        self.incumbent = Incumbent(self.problem, self.demand)
+        self.incumbent = Incumbent(self.task)
+        self.limit_s = self.task.deadline.left_s()
 
     def left_s(self, share: float = 1.0) -> float:
         """Seconds until the limit, or a share of the whole limit if that is less."""
-        whole = self.limit_s if np.isfinite(self.limit_s) else 1e6
-        return min(share * whole, whole - (time.monotonic() - self.began))
+        return min(share * min(self.limit_s, FOREVER_S), self.task.deadline.left_s())
+
+    def part(self, share: float) -> Deadline:
+        """A deadline after this share of the whole limit, or at the limit if that is earlier."""
+        return Deadline.after(self.left_s(share))
 
     def raise_bound(self, bound_s: float, source: str) -> None:
         """Take a better bound."""
@@ -69,15 +78,18 @@ class Work:
 
     def tell(self) -> None:
         """Report where plan and bound stand."""
-        if self.on_progress is not None:
-            reached = self.incumbent.objective_s
-            self.on_progress(
-                Progress(
-                    elapsed_s=time.monotonic() - self.began,
-                    objective=reached if np.isfinite(reached) else None,
-                    bound=min(self.bound_s, reached),
-                )
-            )
+        if self.task.on_progress is not None:
+            elapsed_s = time.monotonic() - self.began
+            self.task.on_progress(Progress(elapsed_s=elapsed_s, objective=self.objective()))
+
+    def objective(self) -> Objective:
+        """Value and bound as they stand."""
+        reached = self.incumbent.objective_s
+        return Objective(
+            goal=step_goal(self.task.demand),
+            value=reached if np.isfinite(reached) else None,
+            bound=min(self.bound_s, reached),
+        )
 
     def done(self) -> bool:
         """Whether plan and bound meet, or the time is over."""
@@ -87,34 +99,44 @@ class Work:
         """Whether plan and bound meet within the gap."""
         reached = self.incumbent.objective_s
         return self.incumbent.plan is not None and (
-            reached - self.bound_s <= (self.gap + SAME) * reached
+            reached - self.bound_s <= (self.task.gap + SAME) * reached
         )
 
     def search(
-        self, limit_s: float, *, max_steps: int | None = None, bag: Bag | None = None
+        self, deadline: Deadline, *, max_steps: int | None = None, bag: Bag | None = None
     ) -> None:
         """One round of search; with a bag, among the servers that it uses."""
         self.rounds += 1
         self.interrupted |= self.incumbent.search(
-            limit_s=limit_s,
-            target_s=self.bound_s * (1.0 + self.gap),
+            deadline=deadline,
+            target_s=self.target_s,
             floor_s=self.floor_s,
-            seed=self.seed + 7919 * (self.rounds - 1),
+            seed=self.round_seed,
             max_steps=max_steps,
             servers=None if bag is None else self._used(bag),
         )
         self.tell()
 
-    def guided(self, bag: Bag, limit_s: float) -> None:
+    @property
+    def target_s(self) -> float:
+        """A plan this good meets the bound."""
+        return self.bound_s * (1.0 + self.task.gap)
+
+    @property
+    def round_seed(self) -> int:
+        """Of the present round of search."""
+        return self.task.seed + 7919 * (self.rounds - 1)
+
+    def guided(self, bag: Bag, deadline: Deadline) -> None:
         """Restarts near the relaxation's levels."""
         if self.done() or not bag.master.levels:
             return
         self.rounds += 1
         self.interrupted |= self.incumbent.guided(
             bag,
-            limit_s=limit_s,
-            target_s=self.bound_s * (1.0 + self.gap),
-            seed=self.seed + 7919 * (self.rounds - 1),
+            deadline=deadline,
+            target_s=self.target_s,
+            seed=self.round_seed,
             servers=self._used(bag),
         )
         self.tell()
@@ -129,25 +151,25 @@ class Work:
         """All stages in turn."""
         if warm_start is not None:
             self.incumbent.start = warm_start
-        self.search(max(1.0, self.left_s(0.05)), max_steps=100)
+        self.search(Deadline.after(max(1.0, self.left_s(0.05))), max_steps=100)
         if self.done():
             return
-        data = data_of(self.problem, self.demand, self.bound_s / SCALE)
+        data = data_of(self.task, self.bound_s / SCALE)
         bag = self._bag(data)
         found, converged = bag.solve({})
         if found > data.dearest:
-            self._refuse("bag column generation")
+            self._refuse(BAG)
         if converged and self.incumbent.plan is None and bag.master.infeasibility > SAME:
             found, converged = self._prove_infeasible(bag, data)
-        self.raise_bound(found * data.unit_s, "bag column generation")
+        self.raise_bound(found * data.unit_s, BAG)
         if self.done():
             return
         for chains in (3, 8):
-            self.search(self.left_s(0.1), max_steps=300, bag=bag)
+            self.search(self.part(0.1), max_steps=300, bag=bag)
             self._compose(bag, data, chains, self.left_s(0.1))
             if self.done():
                 return
-        self.guided(bag, self.left_s(0.1))
+        self.guided(bag, self.part(0.1))
         if not converged:
             self._improve(bag, data, None)
             return
@@ -163,9 +185,9 @@ class Work:
         chains = 8
         while not self.done():
             chains = min(chains + 4, 40)
-            self.search(self.left_s(0.06), bag=bag if self.rounds % 2 else None)
+            self.search(self.part(0.06), bag=bag if self.rounds % 2 else None)
             self._compose(bag, data, chains, self.left_s(0.05))
-            self.guided(bag, self.left_s(0.12))
+            self.guided(bag, self.part(0.12))
             if tree is not None and not tree.exhausted and not self.done():
                 self._branch(tree, data, self.left_s(0.08))
 
@@ -176,12 +198,12 @@ class Work:
             data=data,
             master=Master(data, 10.0 * SCALE * share),
             target=lambda: min(
-                self.incumbent.objective_s / data.unit_s * (1.0 - 0.5 * self.gap),
+                self.incumbent.objective_s / data.unit_s * (1.0 - 0.5 * self.task.gap),
                 1.001 * data.dearest,
             ),
             deadline_s=time.monotonic() + self.left_s(0.6),
             most_iterations=self.max_iterations,
-            on_bound=lambda b: self.raise_bound(b * data.unit_s, "bag column generation"),
+            on_bound=lambda b: self.raise_bound(b * data.unit_s, BAG),
         )
         bag.seed(self._chains())
         return bag
@@ -191,8 +213,8 @@ class Work:
         tree.bag.deadline_s = time.monotonic() + limit_s
         tree.grow()
         if tree.bound > data.dearest:
-            self._refuse("branching on levels")
-        self.raise_bound(tree.bound * data.unit_s, "branching on levels")
+            self._refuse(LEVELS)
+        self.raise_bound(tree.bound * data.unit_s, LEVELS)
 
     def _compose(self, bag: Bag, data: Data, most: int, limit_s: float) -> None:
         """The best plan made of the relaxation's best chains and the incumbent's."""
@@ -210,9 +232,9 @@ class Work:
             flow,
             self.incumbent.plan,
             limit_s=max(limit_s, 0.05),
-            gap=0.5 * self.gap,
-            seed=self.seed,
-            enough=self.bound_s / flow.data.unit_s * (1.0 + 0.5 * self.gap),
+            gap=0.5 * self.task.gap,
+            seed=self.task.seed,
+            enough=self.bound_s / flow.data.unit_s * (1.0 + 0.5 * self.task.gap),
         )
         self.interrupted |= closed.interrupted
         if closed.plan is not None:
@@ -222,7 +244,7 @@ class Work:
 
     def _chains(self) -> list[tuple[int, Visits]]:
         """The incumbent's chains."""
-        rows = {d.client: c for c, d in enumerate(self.demand)}
+        rows = {d.client: c for c, d in enumerate(self.task.demand)}
         _, routes = self.incumbent.plan or (None, ())
         return [(rows[r.client], tuple((h.server, len(h)) for h in r.route.hops)) for r in routes]
 
@@ -234,9 +256,9 @@ class Work:
             return
         closed = self._run(Flow(data=data, survivors=left), self.left_s(0.3))
         if closed.bound == np.inf and self.incumbent.plan is None:
-            self._refuse("interval-flow programme")
+            self._refuse(FLOW)
         bound = min(closed.bound * data.unit_s, self.incumbent.objective_s, reached)
-        self.raise_bound(bound, "interval-flow programme")
+        self.raise_bound(bound, FLOW)
 
     def _prove_infeasible(self, bag: Bag, data: Data) -> tuple[float, bool]:
         """Make the sessions that found no chain so dear that the bound passes any plan's cost."""
@@ -244,19 +266,18 @@ class Work:
         bag.master.charge_artificial(3.0 * data.dearest / bag.master.infeasibility * share)
         found, converged = bag.solve({})
         if found > data.dearest:
-            self._refuse("bag column generation")
+            self._refuse(BAG)
         return found, converged
 
     def _refuse(self, source: str) -> None:
         raise InfeasibleError(
             f"exact: proven infeasible ({source}): no placement serves all "
-            f"{sum(d.sessions for d in self.demand)} sessions within the servers' memory; plan "
+            f"{sum(d.sessions for d in self.task.demand)} sessions within the servers' memory; plan "
             "for fewer or shorter sessions, or add servers"
         )
 
     def solution(self) -> Solution:
         """The best plan and what is proven about it."""
-        ending = ", interrupted" if self.interrupted else ""
         if self.incumbent.plan is None:
             if self.interrupted:
                 raise KeyboardInterrupt
@@ -266,20 +287,11 @@ class Work:
                 bound=self.bound_s,
             )
         placement, routes = self.incumbent.plan
-        reached = self.incumbent.objective_s
-        bound = min(self.bound_s, reached)
-        met = self.met()
-        if not met and not self.interrupted:
-            ending = ", stopped by the limit"
-        relay = "" if self.problem.network.relay == "client" else " on the cheapest legs"
-        return (
-            placement,
-            routes,
-            Certificate(
-                status="optimal" if met else "feasible",
-                objective=reached,
-                bound=bound,
-                method=f"exact (bound: {self.source}{relay}{ending})",
-                meaning=meaning_of(self.demand),
-            ),
+        on_legs = " on the cheapest legs" if self.task.cost.relay.pairs else ""
+        certificate = Certificate(
+            objective=self.objective(),
+            status="optimal" if self.met() else "feasible",
+            proof=f"{self.source}{on_legs}",
+            interrupted=self.interrupted,
         )
+        return Solution(placement, routes, certificate)

@@ -13,8 +13,8 @@ import numpy as np
 import pulp
 
 from ...core.constraints import Need
+from ...core.content import IntArray
 from ...core.errors import HeuristicFailedError
-from ...core.problem import IntArray
 
 
 def cover(

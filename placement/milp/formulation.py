@@ -16,8 +16,8 @@ from typing import Any, Literal
 import pulp
 
 from ...core.plan import Placement, PlannedRoute
-from ...core.problem import Problem
-from ..demand import Demand, step_costs
+from ...core.workload import Demand
+from ...perfmodel.cost import CostModel
 from .links import link_costs
 
 Form = Literal["compact", "paper"]
@@ -46,7 +46,7 @@ class Model:
     unit : seconds of objective that one unit of the programme's objective stands for.
     """
 
-    problem: Problem
+    cost: CostModel
     form: Form
     prob: Any
     bundles: tuple[Bundle, ...]
@@ -60,7 +60,7 @@ class Model:
     @property
     def sink(self) -> int:
         """Node number of the sink."""
-        return self.problem.num_servers
+        return self.cost.problem.num_servers
 
 
 def bundles_of(demand: Sequence[Demand], *, aggregate: bool) -> tuple[Bundle, ...]:
@@ -73,7 +73,7 @@ def bundles_of(demand: Sequence[Demand], *, aggregate: bool) -> tuple[Bundle, ..
 
 
 def build(
-    problem: Problem,
+    cost: CostModel,
     demand: Sequence[Demand],
     *,
     form: Form = "compact",
@@ -85,7 +85,7 @@ def build(
 
     Parameters
     ----------
-    problem, demand : what to serve.
+    cost, demand : what to serve, and what it costs.
     form : ``compact`` or ``paper``.
     min_blocks : fewest blocks of every server; 1 as the published code, which makes the whole
         problem infeasible when one server cannot hold a block.
@@ -93,7 +93,8 @@ def build(
     memory_margin : tightening of (4), in blocks.
     """
     prob = pulp.LpProblem("bprr", pulp.LpMinimize)
-    length, n = problem.model.num_blocks, problem.num_servers
+    problem, length = cost.problem, cost.num_blocks
+    n = problem.num_servers
     start = tuple(prob.add_variable(f"s_{j}", 0, length - 1, "Integer") for j in range(n))
     blocks = tuple(
         prob.add_variable(f"m_{j}", min_blocks, int(problem.max_blocks[j]), "Integer")
@@ -101,7 +102,7 @@ def build(
     )
     bundles = bundles_of(demand, aggregate=aggregate)
     model = Model(
-        problem=problem,
+        cost=cost,
         form=form,
         prob=prob,
         bundles=bundles,
@@ -144,8 +145,8 @@ def _inner_links(model: Model) -> Iterator[tuple[int, int, int]]:
 
 def _objective(model: Model, run: Mapping[tuple[int, int, int], Any]) -> Any:
     """(1): step time of every session, in units of ``model.unit`` seconds."""
-    problem, compute = model.problem, step_costs(model.problem).block_s
-    costs = {b.demand.client: link_costs(problem, b.demand.client) for b in model.bundles}
+    compute = model.cost.planned(model.bundles[0].demand.client).step_run_s
+    costs = {b.demand.client: link_costs(model.cost, b.demand.client) for b in model.bundles}
     terms = []
     for (r, i, j), use in model.uses.items():
         bundle = model.bundles[r]
@@ -155,13 +156,13 @@ def _objective(model: Model, run: Mapping[tuple[int, int, int], Any]) -> Any:
             terms.append(scale * float(cost.leave_s[i]) * use)
             continue
         hop = float(cost.enter_s[j] if i == SOURCE else cost.pass_s[i, j])
-        terms.append(scale * hop * use + scale * float(compute[j]) * run[r, i, j])
+        terms.append(scale * hop * use + scale * compute.linear(j, run[r, i, j]))
     return pulp.lpSum(terms)
 
 
 def _flow(model: Model) -> None:
     """(2): every bundle takes one path from the source to the sink."""
-    prob, n = model.prob, model.problem.num_servers
+    prob, n = model.prob, model.sink
     for r in range(len(model.bundles)):
         leaving = [model.uses[r, SOURCE, j] for j in range(n)]
         prob += pulp.lpSum(leaving) == 1, f"c2_{r}_S"
@@ -173,14 +174,15 @@ def _flow(model: Model) -> None:
 
 def _memory(model: Model, run: Mapping[tuple[int, int, int], Any], margin: float) -> None:
     """(4): weights and the caches of all sessions fit each server's memory."""
-    prob, problem = model.prob, model.problem
-    unit = float(problem.block_bytes.max())
-    used = [[float(problem.block_bytes[j]) / unit * model.blocks[j]] for j in range(model.sink)]
+    prob, cost = model.prob, model.cost
+    unit = float(cost.weights_bytes.dearest_block().max())
+    used = [[cost.weights_bytes.linear(j, model.blocks[j] / unit)] for j in range(model.sink)]
     for r, i, j in _inner_links(model):
         bundle = model.bundles[r]
-        used[j].append(bundle.sessions * bundle.demand.cache_bytes / unit * run[r, i, j])
+        tokens = bundle.sessions * bundle.demand.cache_tokens
+        used[j].append(cost.token_bytes.linear(0, tokens / unit * run[r, i, j]))
     for j, terms in enumerate(used):
-        room = float(problem.memory_bytes[j]) / unit - margin
+        room = float(cost.problem.memory_bytes[j]) / unit - margin
         prob += pulp.lpSum(terms) <= room, f"c4_{j}"
 
 
@@ -197,7 +199,7 @@ def _order_alike(model: Model) -> None:
 
 def _run_compact(model: Model) -> dict[tuple[int, int, int], Any]:
     """(5)-(8) of the compact form; returns k by link."""
-    prob, length = model.prob, model.problem.model.num_blocks
+    prob, length = model.prob, model.cost.num_blocks
     for (r, i, j), use in model.uses.items():
         tag = f"{r}_{_name(i)}_{j}"
         from_end = 0 if i == SOURCE else model.start[i] + model.blocks[i]
@@ -221,7 +223,7 @@ def _run_paper(model: Model) -> dict[tuple[int, int, int], Any]:
     alpha = a_j f, beta = a_i f, gamma = m_j f, delta = m_i f. The source counts as a = 1, m = 0
     and the sink as a = L + 1, m = 1, which makes their products multiples of f.
     """
-    prob, length = model.prob, model.problem.model.num_blocks
+    prob, length = model.prob, model.cost.num_blocks
     run: dict[tuple[int, int, int], Any] = {}
     for (r, i, j), use in model.uses.items():
         tag = f"{r}_{_name(i)}_{j}"
@@ -258,7 +260,7 @@ def full_start(
     model: Model, placement: Placement, paths: Sequence[PlannedRoute]
 ) -> dict[str, float]:
     """A value for every variable from a plan; ``paths`` holds one route for each bundle."""
-    span = {SOURCE: (0, 0), model.sink: (model.problem.model.num_blocks, 1)}
+    span = {SOURCE: (0, 0), model.sink: (model.cost.num_blocks, 1)}
     values: dict[str, float] = {}
     for j in range(model.sink):
         start, blocks = int(placement.start[j]), int(placement.num_blocks[j])

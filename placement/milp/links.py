@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ...core.problem import FloatArray, Problem, frozen_array
-from ..demand import step_costs
+import numpy as np
+
+from ...core.content import FloatArray
+from ...perfmodel.cost import CostModel
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class LinkCosts:
     """Seconds of one decode step of one client, compute apart.
 
@@ -24,7 +26,7 @@ class LinkCosts:
     leave_s: FloatArray
 
 
-def link_costs(problem: Problem, client: int) -> LinkCosts:
+def link_costs(cost: CostModel, client: int) -> LinkCosts:
     """Costs of the links in the problem's relay mode.
 
     Under client relay every hop pays the round trip to the client. Under server relay the step
@@ -32,18 +34,10 @@ def link_costs(problem: Problem, client: int) -> LinkCosts:
     server's own answer reaches the client last (docs/model.md 3.1), so it is a lower bound there
     and equal otherwise.
     """
-    hop = step_costs(problem).hop_s[client]
-    n = problem.num_servers
-    if problem.network.relay == "client":
-        return LinkCosts(
-            enter_s=hop,
-            pass_s=frozen_array([hop] * n, float),
-            leave_s=frozen_array([0.0] * n, float),
-        )
-    half = problem.network.client_rtt_s[client] / 2
-    overhead = hop - 2 * half
+    paid, n = cost.planned(client), cost.problem.num_servers
+    back = cost.relay.back_s(paid)
     return LinkCosts(
-        enter_s=frozen_array(half + overhead, float),
-        pass_s=frozen_array(problem.network.server_rtt_s / 2 + overhead, float),
-        leave_s=frozen_array(half, float),
+        enter_s=cost.relay.into_s(paid, -1),
+        pass_s=np.array([cost.relay.into_s(paid, i) for i in range(n)]),
+        leave_s=np.zeros(n) if back is None else back,
     )

@@ -12,8 +12,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ...core.problem import FloatArray, IntArray
-from ..alone import window_min
+from ...chains.knapsack import window_min
+from ...core.content import FloatArray, IntArray
+from ...perfmodel.memory import blocks_of_cache, blocks_within
 from .state import Instance, State, Visit
 
 #: Free servers ranked for each number of blocks; beyond these all free ones are tried.
@@ -45,17 +46,17 @@ class Ask(NamedTuple):
 
 def most_blocks(state: State, ask: Ask) -> IntArray:
     """(n,) most blocks that the sessions asked for can run at each server, 0 = none."""
-    instance = state.instance
-    problem, each = instance.problem, instance.cache[ask.row]
-    spare = problem.memory_bytes - state.cache
-    weights, hosted = problem.block_bytes, state.blocks
-    inside = np.minimum((spare - weights * hosted) // (each * ask.sessions), hosted)
+    cost, tokens = state.instance.cost, state.instance.tokens[ask.row]
+    spare = cost.problem.memory_bytes - state.cache
+    hosted, together = state.blocks, tokens * ask.sessions
+    rest = cost.room_bytes(state.end - hosted, state.end) - state.cache
+    inside = np.minimum(blocks_of_cache(cost, rest, together), hosted)
     if ask.fixed:
         return np.where(state.end > 0, inside, 0)
-    larger = spare // (weights + each * ask.sessions)
+    larger = blocks_within(cost, spare, together, capped=False)
     used = np.minimum(np.where(larger > hosted, larger, inside), state.end)
-    free = spare // (weights + each * ask.head)
-    return np.clip(np.where(state.end > 0, used, free), 0, problem.max_blocks)
+    free = blocks_within(cost, spare, tokens * ask.head, capped=False)
+    return np.clip(np.where(state.end > 0, used, free), 0, cost.problem.max_blocks)
 
 
 def cheapest_chain(state: State, ask: Ask, rng: np.random.Generator) -> tuple[Visit, ...] | None:
@@ -85,8 +86,9 @@ def _ranking(instance: Instance, row: int) -> IntArray:
     """(L, RANKED) the cheapest servers for a visit of 1, 2 ... L blocks."""
     known = instance.ranked.get(row)
     if known is None:
-        blocks = np.arange(1, instance.length + 1)
-        cost = instance.hop_s[row] + instance.block_s * blocks[:, None]
+        every = np.arange(instance.hop_s.shape[1])
+        blocks = np.arange(1, instance.length + 1)[:, None]
+        cost = instance.hop_s[row] + instance.run_s.typical(every, blocks)
         known = np.argsort(cost, axis=1, kind="stable")[:, :RANKED].copy()
         instance.ranked[row] = known
     return known
@@ -116,13 +118,14 @@ class _Links:
         servers = servers[np.argsort(state.end[servers], kind="stable")]
         self.servers, self.most = servers, most[servers]
         self.end = state.end[servers]
-        self.hop, self.block = instance.hop_s[row][servers], instance.block_s[servers]
+        self.hop, self.run = instance.hop_s[row][servers], instance.run_s
         if not len(servers):
             self.ends = self.end
             return
         origin = np.arange(length + 1)
         run = self.end[:, None] - origin
-        cost = self.hop[:, None] + self.block[:, None] * run
+        begin = np.minimum(origin, self.end[:, None])
+        cost = self.hop[:, None] + self.run(servers[:, None], begin, self.end[:, None])
         cost[(run < 1) | (run > self.most[:, None])] = np.inf
         first = np.flatnonzero(np.diff(self.end, prepend=-1))
         self.ends = self.end[first]
@@ -146,7 +149,7 @@ class _Links:
         origin = int((self.cost[at] + reach).argmin())
         run = end - origin
         rows = np.flatnonzero((self.end == end) & (self.most >= run))
-        best = rows[(self.hop[rows] + self.block[rows] * run).argmin()]
+        best = rows[(self.hop[rows] + self.run(self.servers[rows], origin, end)).argmin()]
         return int(self.servers[best]), origin, end
 
 
@@ -157,15 +160,14 @@ class _Layers:
         self, instance: Instance, row: int, most: IntArray, links: _Links, servers: list[int]
     ) -> None:
         self.links, self.length = links, instance.length
-        self.hop, self.block, self.most = instance.hop_s[row], instance.block_s, most
-        position = np.arange(self.length + 1)
+        self.hop, self.run, self.most = instance.hop_s[row], instance.run_s, most
         entered = np.full(self.length + 1, np.inf)
         entered[0] = 0.0
         # (server, reach before it, reach with it, reach with servers in use after it)
         reach = links.relax(entered)
         self.layers = [(-1, entered, entered, reach)]
         for j in servers:
-            ramp = self.block[j] * position
+            ramp = self.run.ramp(j)
             taken = window_min(reach - ramp, int(most[j])) + (ramp + self.hop[j])
             if (taken < reach * (1.0 - EPS)).any():
                 entered = np.minimum(reach, taken)
@@ -186,8 +188,8 @@ class _Layers:
                 at = chain[-1][1]
             if j >= 0 and entered[at] < before[at]:
                 begin = max(0, at - int(self.most[j]))
-                runs = at - np.arange(begin, at)
-                origin = begin + int((before[begin:at] + self.block[j] * runs).argmin())
+                runs = self.run(j, np.arange(begin, at), at)
+                origin = begin + int((before[begin:at] + runs).argmin())
                 chain.append((j, origin, at))
                 at = origin
         return tuple(reversed(chain))

@@ -44,8 +44,8 @@ def repair(state: State, manner: Manner, rng: np.random.Generator) -> None:
 
 def _insert(state: State, row: int, count: int, manner: Manner, rng: np.random.Generator) -> None:
     """Put sessions of one class on as few chains as it takes."""
-    relayed = state.instance.problem.network.relay == "server"
-    search = cheapest_chain_relayed if relayed else cheapest_chain
+    pairs = state.instance.cost.relay.pairs
+    search = cheapest_chain_relayed if pairs else cheapest_chain
     while count:
         together = count if manner.whole else 1
         chain = None
@@ -108,7 +108,8 @@ def of_the_worst(state: State, size: int, rng: np.random.Generator) -> dict[int,
     weights = np.maximum(excess, 1e-9 * max(float(excess.max()), 1e-9))
     worst = int(rng.choice(len(excess), p=weights / weights.sum()))
     row = state.batches[worst].row
-    ranks = instance.hop_s[row] + instance.block_s * max(1, instance.length // 4)
+    every = np.arange(instance.hop_s.shape[1])
+    ranks = instance.hop_s[row] + instance.run_s.typical(every, max(1, instance.length // 4))
     liked = set(np.argsort(ranks, kind="stable")[: 2 * size].tolist())
     around = [
         i

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ...core.problem import FloatArray
 from .insert import Ask, most_blocks, shortened
-from .state import Instance, State, Visit
+from .state import State, Visit
 
 
 def cheapest_chain_relayed(
@@ -28,6 +27,8 @@ def cheapest_chain_relayed(
         keep &= rng.random(len(most)) > 0.05
     servers = np.flatnonzero(keep)
     end, limit = state.end[servers], most[servers]
+    paid, relay = instance.paid[ask.row], instance.cost.relay
+    back = relay.back_s(paid)
     label: list[tuple[Visit, ...] | None] = [None] * (length + 1)
     reach = np.full(length + 1, np.inf)
     label[0], reach[0] = (), 0.0
@@ -35,16 +36,15 @@ def cheapest_chain_relayed(
         chain = label[origin]
         if chain is None:
             continue
-        hop = _hops(instance, ask.row, chain)[servers]
+        hop = relay.into_s(paid, chain[-1][0] if chain else -1)[servers]
         hop[np.isin(servers, [j for j, _, _ in chain])] = np.inf
         stop = np.arange(origin + 1, length + 1)
         run = stop - origin
-        cost = reach[origin] + hop[:, None] + instance.block_s[servers][:, None] * run
+        cost = reach[origin] + hop[:, None] + instance.run_s(servers[:, None], origin, stop)
         wrong_end = (end[:, None] > 0) & (stop != end[:, None])
         cost[(run > limit[:, None]) | wrong_end] = np.inf
-        # The way back counts at the last block.
-        rtt = instance.problem.network.client_rtt_s[instance.demand[ask.row].client]
-        cost[:, -1] += rtt[servers] / 2
+        if back is not None:  # the way back counts at the last block
+            cost[:, -1] += back[servers]
         if not len(servers):
             break
         best = cost.argmin(axis=0)
@@ -53,12 +53,3 @@ def cheapest_chain_relayed(
             reach[at] = cost[best[i], i]
             label[at] = (*chain, (int(servers[best[i]]), origin, at))
     return label[length]
-
-
-def _hops(instance: Instance, row: int, chain: tuple[Visit, ...]) -> FloatArray:
-    """(n,) leg into each server and its overhead, after ``chain``."""
-    network = instance.problem.network
-    rtt = network.client_rtt_s[instance.demand[row].client]
-    leg = rtt if not chain else network.server_rtt_s[chain[-1][0]]
-    hops: FloatArray = leg / 2 + instance.hop_s[row] - rtt
-    return hops

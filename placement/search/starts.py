@@ -9,7 +9,7 @@ import numpy as np
 
 from ...core.errors import HeuristicFailedError, SwarmplanWarning
 from ...core.plan import Placement, PlannedRoute
-from ..cg_bp import place_blocks
+from ..rules.cg_bp import place_blocks
 from .moves import Manner, repair
 from .state import Instance, State
 
@@ -39,7 +39,7 @@ def starts(
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", SwarmplanWarning)
             try:
-                placement = place_blocks(instance.problem, sessions)
+                placement = place_blocks(instance.cost, sessions)
             except HeuristicFailedError:
                 continue
         yield on_placement(instance, placement, rng)
@@ -73,7 +73,7 @@ def on_placement(instance: Instance, placement: Placement, rng: np.random.Genera
     """
     state = State(instance)
     state.end[:] = placement.end
-    state.blocks[:] = np.minimum(placement.num_blocks, instance.problem.max_blocks)
+    state.blocks[:] = np.minimum(placement.num_blocks, instance.cost.problem.max_blocks)
     order = rng.permutation(len(instance.demand)).tolist()
     state.pending = [(row, instance.demand[row].sessions) for row in order]
     repair(state, Manner(whole=False, fixed=True), rng)

@@ -9,10 +9,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ...core.content import FloatArray, IntArray
 from ...core.plan import Hop, Placement, PlannedRoute, Route
-from ...core.problem import FloatArray, IntArray, Problem
-from ...perfmodel.latency import HopCost, hop_cost, step_time_s
-from ..demand import Demand, step_costs
+from ...core.workload import Demand
+from ...perfmodel.cost import CostModel
+from ...perfmodel.hops import HopCost
+from ...perfmodel.runs import Runs
 
 #: A visit: server, block at which the batch enters, the span's end at which it leaves.
 Visit = tuple[int, int, int]
@@ -33,49 +35,45 @@ class Instance:
 
     Attributes
     ----------
-    hop_s : (classes, n) cost of a hop of each class; block_s : (n,) of each block it runs.
-    weight, cache : (classes,) weight of one session's time; its cache per block, bytes.
+    hop_s : (classes, n) cost of a hop of each class; run_s : of the blocks it runs.
+    weight, tokens : (classes,) weight of one session's time; cache tokens that it reserves.
     alone_s : (classes,) lower bound on one session's step time.
+    paid : (classes,) what a session of each class pays.
     """
 
-    problem: Problem
+    cost: CostModel
     demand: tuple[Demand, ...]
     hop_s: FloatArray
-    block_s: FloatArray
+    run_s: Runs
     weight: tuple[float, ...]
-    cache: tuple[int, ...]
+    tokens: tuple[int, ...]
     alone_s: FloatArray
-    costs: tuple[HopCost, ...]
+    paid: tuple[HopCost, ...]
     ranked: dict[int, IntArray] = field(default_factory=dict, repr=False)
 
     @classmethod
-    def of(cls, problem: Problem, demand: Sequence[Demand], alone_s: FloatArray) -> Instance:
-        """The arrays of a problem and its demand."""
-        costs, plan = step_costs(problem), problem.planning
+    def of(cls, cost: CostModel, demand: Sequence[Demand], alone_s: FloatArray) -> Instance:
+        """The arrays of a demand."""
+        paid = tuple(cost.planned(d.client) for d in demand)
         return cls(
-            problem=problem,
+            cost=cost,
             demand=tuple(demand),
-            hop_s=costs.hop_s[[d.client for d in demand]],
-            block_s=costs.block_s,
+            hop_s=np.array([p.step_hop_s for p in paid]),
+            run_s=paid[0].step_run_s,
             weight=tuple(d.weight_tokens for d in demand),
-            cache=tuple(max(1, d.cache_bytes) for d in demand),
+            tokens=tuple(max(1, d.cache_tokens) for d in demand),
             alone_s=alone_s,
-            costs=tuple(
-                hop_cost(problem, d.client, plan.prompt_tokens, plan.output_tokens) for d in demand
-            ),
+            paid=paid,
         )
 
     @property
     def length(self) -> int:
         """Blocks of the model, L."""
-        return self.problem.model.num_blocks
+        return self.cost.num_blocks
 
     def chain_s(self, row: int, chain: Sequence[Visit]) -> float:
         """Step time of one session of a class on a chain."""
-        if self.problem.network.relay == "client":
-            hop, block = self.hop_s[row], self.block_s
-            return float(sum(hop[j] + block[j] * (e - b) for j, b, e in chain))
-        return step_time_s(self.problem, self.demand[row].client, route_of(chain), self.costs[row])
+        return self.cost.relay.step_s(self.paid[row], chain)
 
     def batch(self, row: int, sessions: int, chain: Sequence[Visit]) -> Batch:
         """A batch with its cost."""
@@ -93,7 +91,7 @@ class State:
     __slots__ = ("batches", "blocks", "cache", "end", "instance", "pending")
 
     def __init__(self, instance: Instance) -> None:
-        n = instance.problem.num_servers
+        n = instance.cost.problem.num_servers
         self.instance = instance
         self.end = np.zeros(n, dtype=np.int64)
         self.blocks = np.zeros(n, dtype=np.int64)
@@ -121,23 +119,22 @@ class State:
 
     def room(self, row: int, chain: Sequence[Visit]) -> int:
         """How many sessions of a class fit on a chain beside all others."""
-        problem, each = self.instance.problem, self.instance.cache[row]
+        cost, tokens = self.instance.cost, self.instance.tokens[row]
         fit = []
         for j, b, e in chain:
-            hosted = max(e - b, int(self.blocks[j]))
-            spare = (
-                int(problem.memory_bytes[j] - self.cache[j]) - int(problem.block_bytes[j]) * hosted
-            )
-            fit.append(spare // (each * (e - b)))
+            first = min(b, e - int(self.blocks[j]))
+            left = int(cost.problem.memory_bytes[j] - self.cache[j])
+            spare = left - int(cost.weights_bytes(j, first, e))
+            fit.append(spare // int(cost.cache_bytes(tokens, b, e)))
         return min(fit)
 
     def add(self, batch: Batch) -> None:
         """Put a batch on its chain, which must fit."""
-        each = self.instance.cache[batch.row] * batch.sessions
+        held, tokens = self.instance.cost.cache_bytes, self.instance.tokens[batch.row]
         for j, b, e in batch.chain:
             self.end[j] = e
             self.blocks[j] = max(self.blocks[j], e - b)
-            self.cache[j] += each * (e - b)
+            self.cache[j] += held(tokens * batch.sessions, b, e)
         self.batches.append(batch)
 
     def take_out(self, sessions: dict[int, int]) -> None:
@@ -148,9 +145,9 @@ class State:
             if not count:
                 kept.append(batch)
                 continue
-            each = self.instance.cache[batch.row] * count
+            tokens = self.instance.tokens[batch.row] * count
             for j, b, e in batch.chain:
-                self.cache[j] -= each * (e - b)
+                self.cache[j] -= self.instance.cost.cache_bytes(tokens, b, e)
                 touched.add(j)
             self.pending.append((batch.row, count))
             if count < batch.sessions:
@@ -178,7 +175,7 @@ class State:
             )
             for (row, chain), total in sorted(count.items())
         )
-        return Placement.of(self.instance.problem, spans), routes
+        return self.instance.cost.placed(spans), routes
 
 
 def route_of(chain: Sequence[Visit]) -> Route:

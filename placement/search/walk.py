@@ -8,9 +8,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ...chains.floor import summed_s
+from ...core.objective import Objective
 from ...core.plan import Placement, PlannedRoute
-from ..milp.outcome import OnProgress, Progress
-from .bounds import summed_s
+from ...perfmodel.predict import step_goal
+from ...solve.progress import Progress
+from ..task import Task
 from .moves import DESTROY, Manner, reorder, repair
 from .starts import starts
 from .state import Instance, State
@@ -32,13 +35,11 @@ REPORT_EVERY_S = 1.0
 class Run:
     """One search: limits, the best plan, and when it last told about it; ``bound`` is LB0."""
 
+    task: Task
     instance: Instance
     rng: np.random.Generator
-    began: float
-    time_limit_s: float
     max_steps: int | None
-    gap: float
-    on_progress: OnProgress | None
+    began: float = field(default_factory=time.monotonic)
     steps: int = 0
     best: State | None = None
     best_s: float = np.inf
@@ -50,7 +51,7 @@ class Run:
 
     def proven(self, reached: float) -> bool:
         """Whether an objective is within the gap of the bound."""
-        return reached - self.bound <= (self.gap + SAME) * reached
+        return reached - self.bound <= (self.task.gap + SAME) * reached
 
     def search(self, warm_start: Placement | None, routes: Sequence[PlannedRoute]) -> None:
         """First plans; walks from the best one while that helps, then from fresh ones in turn."""
@@ -75,7 +76,7 @@ class Run:
         """Whether the time is up or the best plan meets the bound."""
         if self.best is not None and not self.best.pending and self.proven(self.best_s):
             return True
-        return time.monotonic() - self.began >= self.time_limit_s
+        return self.task.deadline.passed
 
     def _keep(self, state: State) -> None:
         """Remember a state if it is the best so far, and tell about it."""
@@ -83,11 +84,14 @@ class Run:
         better = reached < self.best_s * (1.0 - 1e-12)
         if better or self.best is None:
             self.best, self.best_s = state.copy(), reached
+        if self.task.on_progress is None:
+            return
         now = time.monotonic() - self.began
-        if self.on_progress is not None and (better or now - self.told_s >= REPORT_EVERY_S):
+        if better or now - self.told_s >= REPORT_EVERY_S:
             self.told_s = now
             known = None if self.best.pending else self.best_s
-            self.on_progress(Progress(elapsed_s=now, objective=known, bound=self.bound))
+            objective = Objective(goal=step_goal(self.task.demand), value=known, bound=self.bound)
+            self.task.on_progress(Progress(elapsed_s=now, objective=objective))
 
     def _walk(self, start: State, threshold: float) -> State:
         """Best plan of a walk that accepts what is within the threshold of its own best plan."""

@@ -7,10 +7,11 @@ from hypothesis import strategies as st
 
 from swarmplan.core.plan import Certificate, Placement
 from swarmplan.core.problem import Problem
+from swarmplan.perfmodel.cost import CostModel
 
 
 def test_a_placement_offers_all_memory_that_the_weights_leave(tiny: Problem) -> None:
-    placement = Placement.of(tiny, [(0, 4), (3, 6), (0, 0), (5, 6)])
+    placement = CostModel.of(tiny).placed([(0, 4), (3, 6), (0, 0), (5, 6)])
     assert placement.cache_bytes.tolist() == [2_000, 1_000, 0, 2_000]
     assert placement.span(2) is None
 

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from swarmplan.core.problem import BlockSpan, Network, Problem, Timing
+from swarmplan.core.problem import Network, Problem, Span, Timing
 
 
 def test_arrays_of_a_problem_are_read_only(tiny: Problem) -> None:
@@ -30,7 +30,7 @@ def test_max_blocks_never_exceeds_the_model(tiny: Problem) -> None:
 @pytest.mark.parametrize(("start", "end"), [(-1, 2), (2, 2), (3, 1)])
 def test_an_empty_or_negative_span_is_refused(start: int, end: int) -> None:
     with pytest.raises(ValueError, match="0 <= start < end"):
-        BlockSpan(start=start, end=end)
+        Span(start=start, end=end)
 
 
 def test_prefill_is_flat_up_to_the_floor_then_linear() -> None:

@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 
 from swarmplan import api
 from swarmplan.core.errors import SwarmplanError
-from swarmplan.core.plan import Certificate, Hop, Placement, Plan, PlannedRoute, Route
+from swarmplan.core.plan import Certificate, Hop, Plan, PlannedRoute, Route
 from swarmplan.core.problem import Problem
 from swarmplan.core.verify import check_plan
-from swarmplan.perfmodel.predict import STEP_OBJECTIVE, predict, step_objective_s, verify
+from swarmplan.perfmodel.cost import CostModel
+from swarmplan.perfmodel.predict import predict, step_objective_s
 
 ARRAYS = ("start", "end", "cache_bytes")
 
@@ -33,12 +34,12 @@ def tight(problem: Problem) -> Plan:
         )
         for c in range(2)
     )
-    objective = step_objective_s(problem, routes)
+    objective = step_objective_s(CostModel.of(problem), routes)
     return Plan(
         method="hand",
-        placement=Placement.of(problem, [(0, 3), (3, 6)] * 2),
+        placement=CostModel.of(problem).placed([(0, 3), (3, 6)] * 2),
         routes=routes,
-        predicted=predict(problem, routes),
+        predicted=predict(CostModel.of(problem), routes),
         certificate=Certificate(
             status="optimal", objective=objective, bound=objective, meaning=STEP_OBJECTIVE
         ),
@@ -167,7 +168,9 @@ def test_all_violations_are_listed_not_only_the_first(snug: Problem) -> None:
 
 
 def test_a_block_without_a_server_is_named(snug: Problem) -> None:
-    plan = dataclasses.replace(tight(snug), placement=Placement.of(snug, [(0, 3), (4, 6)] * 2))
+    plan = dataclasses.replace(
+        tight(snug), placement=CostModel.of(snug).placed([(0, 3), (4, 6)] * 2)
+    )
     assert [v.where for v in check_plan(plan, snug)][:1] == ["block 3"]
 
 

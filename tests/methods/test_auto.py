@@ -12,10 +12,11 @@ from swarmplan.methods.candidates import entries
 from swarmplan.methods.draft import Metric, Settings
 from swarmplan.methods.race import Race, Runner
 from swarmplan.methods.table import METHODS, ROUTERS, method_named
-from swarmplan.placement.whole_model import whole_model
-from swarmplan.scenarios.workload import draw_requests
+from swarmplan.placement.rules.whole_model import whole_model
+from swarmplan.placement.sessions import task_of
 from swarmplan.simulator.engine import simulate
 from swarmplan.simulator.metrics import summarise
+from swarmplan.workload.draw import draw_requests
 
 
 def at_rate(problem: Problem, rate_per_s: float) -> Problem:
@@ -75,7 +76,7 @@ def test_the_published_rivals_are_simulated_however_little_time_there_is(tiny: P
     }
     draft = method_named("auto")(loaded, Settings())
     ran = [c for c in draft.candidates if c.requests]
-    rivals = {e.plan.name for e in entries(loaded) if e.rival}
+    rivals = {e.plan.name for e in entries(task_of(loaded)) if e.rival}
     assert rivals <= {c.placement for c in ran}
 
 

@@ -11,15 +11,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from swarmplan.core.plan import Placement
-from swarmplan.core.problem import Problem
-from swarmplan.perfmodel.chains import (
+from swarmplan.chains.compose import (
     client_shares,
     gca,
     job_costs,
     response_bounds,
     total_service_rate,
 )
+from swarmplan.core.plan import Placement
+from swarmplan.core.problem import Problem
+from swarmplan.perfmodel.cost import CostModel
 from swarmplan.perfmodel.latency import route_time
 
 
@@ -114,7 +115,7 @@ def test_meaningless_rates_are_refused() -> None:
 
 def reference_gca(problem: Problem, placement: Placement) -> list[tuple[tuple[int, ...], int]]:
     """GCA on the graph of servers, by networkx: an independent check."""
-    costs, length = job_costs(problem), problem.model.num_blocks
+    costs, length = job_costs(CostModel.of(problem)), problem.model.num_blocks
     slots = [int(b) // problem.session_bytes for b in placement.cache_bytes]
     start, end = placement.start.tolist(), placement.end.tolist()
     servers = [j for j in range(problem.num_servers) if end[j] > start[j]]
@@ -148,8 +149,8 @@ def reference_gca(problem: Problem, placement: Placement) -> list[tuple[tuple[in
 def test_gca_equals_the_search_on_the_graph_of_servers(
     tiny: Problem, spans: list[tuple[int, int]], pools: list[int]
 ) -> None:
-    placement = Placement.of(tiny, [(s, min(s + m, 6)) for s, m in spans], cache_bytes=pools)
-    chains = gca(tiny, placement)
+    placement = CostModel.of(tiny).placed([(s, min(s + m, 6)) for s, m in spans], cache_bytes=pools)
+    chains = gca(CostModel.of(tiny), placement)
     expected = reference_gca(tiny, placement)
     assert [(c.route.servers, c.capacity) for c in chains] == expected
     used = np.zeros(4, dtype=np.int64)
@@ -162,13 +163,13 @@ def test_gca_equals_the_search_on_the_graph_of_servers(
 
 
 def test_service_times_are_the_mean_over_the_clients(tiny: Problem) -> None:
-    placement = Placement.of(tiny, [(0, 4), (3, 6), (0, 3), (0, 0)])
+    placement = CostModel.of(tiny).placed([(0, 4), (3, 6), (0, 3), (0, 0)])
     plan = tiny.planning
     for relay in ("client", "server"):
         network = dataclasses.replace(tiny.network, relay=relay)
         problem = dataclasses.replace(tiny, network=network)
         shares = client_shares(problem)
-        for chain in gca(problem, placement):
+        for chain in gca(CostModel.of(problem), placement):
             times = [
                 route_time(problem, c, chain.route, plan.prompt_tokens, plan.output_tokens).total_s
                 for c in range(2)
@@ -177,7 +178,7 @@ def test_service_times_are_the_mean_over_the_clients(tiny: Problem) -> None:
 
 
 def test_the_total_rate_counts_every_session_of_every_chain(tiny: Problem) -> None:
-    chains = gca(tiny, Placement.of(tiny, [(0, 5), (3, 6), (0, 3), (0, 0)]))
+    chains = gca(CostModel.of(tiny), CostModel.of(tiny).placed([(0, 5), (3, 6), (0, 3), (0, 0)]))
     assert chains
     assert total_service_rate(chains) == pytest.approx(
         sum(c.capacity / c.service_time_s for c in chains)
@@ -185,4 +186,6 @@ def test_the_total_rate_counts_every_session_of_every_chain(tiny: Problem) -> No
 
 
 def test_a_placement_that_covers_nothing_has_no_chain(tiny: Problem) -> None:
-    assert gca(tiny, Placement.of(tiny, [(0, 3), (0, 3), (0, 0), (0, 0)])) == ()
+    assert (
+        gca(CostModel.of(tiny), CostModel.of(tiny).placed([(0, 3), (0, 3), (0, 0), (0, 0)])) == ()
+    )

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from swarmplan.core.names import Relay
 from swarmplan.core.plan import Hop, Route
-from swarmplan.core.problem import Problem, Relay, Timing
+from swarmplan.core.problem import Problem, Timing
 from swarmplan.perfmodel.latency import BlockTimes, hop_cost, route_time
 
 

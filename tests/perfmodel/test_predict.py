@@ -8,6 +8,7 @@ import pytest
 
 from swarmplan.core.plan import Hop, PlannedRoute, Route
 from swarmplan.core.problem import Problem
+from swarmplan.perfmodel.cost import CostModel
 from swarmplan.perfmodel.latency import route_time
 from swarmplan.perfmodel.predict import predict, shape, step_objective_s
 
@@ -21,7 +22,7 @@ def test_figures_are_averaged_over_sessions_with_the_set_up(tiny: Problem) -> No
         PlannedRoute(client=1, sessions=3, route=FAST),
         PlannedRoute(client=1, sessions=1, route=SLOW),
     )
-    (found,) = predict(problem, routes)
+    (found,) = predict(CostModel.of(problem), routes)
     fast, slow = (route_time(problem, 1, r, *shape(problem)) for r in (FAST, SLOW))
     assert found.client == 1
     assert found.tpot_s == pytest.approx((3 * fast.tpot_s + slow.tpot_s) / 4)
@@ -31,7 +32,7 @@ def test_figures_are_averaged_over_sessions_with_the_set_up(tiny: Problem) -> No
 
 def test_every_client_with_a_route_has_its_own_figures(tiny: Problem) -> None:
     routes = tuple(PlannedRoute(client=c, sessions=1, route=FAST) for c in (1, 0))
-    found = predict(tiny, routes)
+    found = predict(CostModel.of(tiny), routes)
     assert [p.client for p in found] == [0, 1]
     assert found[1].tpot_s - found[0].tpot_s == pytest.approx(0.120 - 0.020)
 
@@ -43,5 +44,5 @@ def test_the_objective_adds_up_one_step_of_every_session(tiny: Problem) -> None:
     )
     # RTT + 1 ms overhead + 2 ms or 10 ms for each block.
     fast, slow = 0.020 + 0.001 + 6 * 0.002, 0.150 + 0.140 + 2 * 0.001 + 6 * 0.010
-    assert step_objective_s(tiny, routes) == pytest.approx(2 * fast + slow)
-    assert step_objective_s(tiny, ()) == 0.0
+    assert step_objective_s(CostModel.of(tiny), routes) == pytest.approx(2 * fast + slow)
+    assert step_objective_s(CostModel.of(tiny), ()) == 0.0

@@ -9,10 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from swarmplan.chains.shortest import build_graph, exit_cost_s, link_cost_s, shortest
+from swarmplan.core.names import Relay
 from swarmplan.core.plan import Hop, Placement, Route
-from swarmplan.core.problem import Problem, Relay
+from swarmplan.core.problem import Problem
+from swarmplan.perfmodel.cost import CostModel
 from swarmplan.perfmodel.latency import hop_cost, route_time
-from swarmplan.perfmodel.shortest import build_graph, exit_cost_s, link_cost_s, shortest
 
 Make = Callable[..., Problem]
 Place = Callable[[np.random.Generator, Problem], Placement]
@@ -53,7 +55,7 @@ def test_the_sweep_finds_the_least_of_all_chains(
     rng = np.random.default_rng(seed)
     problem = make_problem(rng, relay=relay)
     placement = make_placement(rng, problem)
-    graph = build_graph(problem, placement, start)
+    graph = build_graph(CostModel.of(problem), placement, start)
     cost = hop_cost(problem, client, 10, 9)
     leave = exit_cost_s(problem, client, cost)
     links, total = shortest(graph, link_cost_s(problem, graph, client, cost), leave)
@@ -78,15 +80,15 @@ def test_one_link_per_pair_changes_no_cost_under_client_relay(
     cost = hop_cost(problem, 0, 10, 9)
     totals = []
     for pairs in (False, True):
-        graph = build_graph(problem, placement, pairs=pairs)
+        graph = build_graph(CostModel.of(problem), placement, pairs=pairs)
         totals.append(shortest(graph, cost.hop_s[graph.server] + cost.block_s[graph.server]
                                * graph.blocks)[1])  # fmt: skip
     assert totals[0] == pytest.approx(totals[1], rel=1e-12) or totals == [np.inf, np.inf]
 
 
 def test_links_that_must_not_be_used_are_infinite(tiny: Problem) -> None:
-    placement = Placement.of(tiny, [(0, 6), (0, 3), (3, 6), (0, 0)])
-    graph = build_graph(tiny, placement)
+    placement = CostModel.of(tiny).placed([(0, 6), (0, 3), (3, 6), (0, 0)])
+    graph = build_graph(CostModel.of(tiny), placement)
     cost = np.where(graph.server == 0, np.inf, 1.0)
     links, total = shortest(graph, cost)
     assert graph.route(links).servers == (1, 2)

@@ -10,17 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from swarmplan.core.names import Relay
 from swarmplan.core.plan import Hop, Route
-from swarmplan.core.problem import (
-    Client,
-    ModelSpec,
-    Network,
-    Planning,
-    Problem,
-    Relay,
-    Server,
-    Timing,
-)
+from swarmplan.core.problem import Client, ModelSpec, Network, Planning, Problem, Server, Timing
 from swarmplan.core.workload import Lengths, RequestClass, Workload
 
 BYTES = 1_000_000

@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from swarmplan.core.plan import Placement
+from swarmplan.chains.knapsack import blocks_alone, least_responses_s, window_min
 from swarmplan.core.problem import Problem
 from swarmplan.core.workload import Request
 from swarmplan.methods.table import ROUTERS
+from swarmplan.perfmodel.cost import CostModel
 from swarmplan.perfmodel.latency import route_time
 from swarmplan.placement import alone
-from swarmplan.placement.alone import blocks_alone, least_responses_s, window_min
 from swarmplan.simulator.engine import simulate
 from swarmplan.tests.placement.offline import every_route
 
@@ -51,7 +51,7 @@ def test_the_least_response_is_that_of_the_fastest_chain_of_all(
     rng = np.random.default_rng(seed)
     problem = make_problem(rng, servers=4, clients=2, length=5, relay=relay)
     asked = [request(rng, i, 2) for i in range(3)]
-    for found, one in zip(least_responses_s(problem, asked), asked, strict=True):
+    for found, one in zip(least_responses_s(CostModel.of(problem), asked), asked, strict=True):
         expected = fastest_of_all(problem, one)
         assert found <= expected
         if relay == "client":
@@ -68,10 +68,12 @@ def test_no_simulated_request_is_answered_sooner(
     cuts = np.sort(rng.integers(0, 6, size=(4, 2)))
     room = problem.memory_bytes // problem.block_bytes
     spans = [(int(s), int(min(e, s + m))) for (s, e), m in zip(cuts, room, strict=True)]
-    placement = Placement.of(problem, spans)
+    placement = CostModel.of(problem).placed(spans)
     result = simulate(problem, placement, ROUTERS[router](problem, placement), asked)
     done = np.array(result.status) == "completed"
-    assert (result.response_s[done] >= least_responses_s(problem, asked)[done] - 1e-9).all()
+    assert (
+        result.response_s[done] >= least_responses_s(CostModel.of(problem), asked)[done] - 1e-9
+    ).all()
 
 
 def test_too_many_shapes_are_rounded_down_and_stay_bounds(
@@ -79,10 +81,10 @@ def test_too_many_shapes_are_rounded_down_and_stay_bounds(
 ) -> None:
     rng = np.random.default_rng(0)
     asked = [request(rng, i, 2) for i in range(200)]
-    sharp = least_responses_s(tiny, asked)
+    sharp = least_responses_s(CostModel.of(tiny), asked)
     monkeypatch.setattr(alone, "MOST_CELLS", 0)
     monkeypatch.setattr(alone, "FEWEST_SHAPES", 40)
-    coarse = least_responses_s(tiny, asked)
+    coarse = least_responses_s(CostModel.of(tiny), asked)
     assert (coarse <= sharp).all()
     assert coarse.sum() < sharp.sum()
     assert coarse.sum() > 0.5 * sharp.sum()
@@ -91,12 +93,12 @@ def test_too_many_shapes_are_rounded_down_and_stay_bounds(
 def test_a_request_that_fits_nowhere_has_no_least_response(tiny: Problem) -> None:
     asked = request(np.random.default_rng(0), 0, 2)
     huge = replace(asked, reserved_tokens=10**6)
-    found = least_responses_s(tiny, [asked, huge])
+    found = least_responses_s(CostModel.of(tiny), [asked, huge])
     assert np.isfinite(found).tolist() == [True, False]
 
 
 def test_no_requests_have_no_times(tiny: Problem) -> None:
-    assert least_responses_s(tiny, []).shape == (0,)
+    assert least_responses_s(CostModel.of(tiny), []).shape == (0,)
 
 
 @given(

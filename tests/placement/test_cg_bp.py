@@ -17,10 +17,11 @@ from swarmplan.core.errors import HeuristicFailedError, InfeasibleError, Swarmpl
 from swarmplan.core.problem import Client, ModelSpec, Network, Planning, Problem, Server, Timing
 from swarmplan.core.verify import check_plan
 from swarmplan.core.workload import Demand, Lengths, Request, RequestClass, Workload
+from swarmplan.perfmodel.cost import CostModel
 from swarmplan.perfmodel.latency import route_time
 from swarmplan.perfmodel.memory import blocks_that_fit, max_sessions
-from swarmplan.placement.cg_bp import CgBp, place_blocks, step_bound, thinnest_window
-from swarmplan.placement.sessions import target_sessions, unloaded_response_s
+from swarmplan.placement.rules.cg_bp import cg_bp, place_blocks, step_bound, thinnest_window
+from swarmplan.placement.sessions import target_sessions, task_of, unloaded_response_s
 from swarmplan.routing.offline import best_routes
 from swarmplan.routing.state import SwarmState
 from swarmplan.routing.ws_rr import WsRr
@@ -111,11 +112,11 @@ OFFLINE = {
 def test_a_published_instance_gives_its_spans_total_and_bound(name: str) -> None:
     case = OFFLINE[name]
     problem = case.problem()
-    placement = place_blocks(problem, case.sessions)
+    placement = place_blocks(CostModel.of(problem), case.sessions)
     found = list(zip(placement.start.tolist(), placement.end.tolist(), strict=True))
     assert found == case.spans
     routes, notes = best_routes(
-        problem,
+        CostModel.of(problem),
         placement,
         [
             Demand(client=c, sessions=case.each, weight_tokens=1.0, cache_bytes=s)
@@ -128,7 +129,7 @@ def test_a_published_instance_gives_its_spans_total_and_bound(name: str) -> None
     )
     assert total_s * 1e3 == pytest.approx(case.total, rel=1e-9)
     if case.bound is not None:
-        bound = step_bound(problem, placement, case.sessions)
+        bound = step_bound(CostModel.of(problem), placement, case.sessions)
         assert bound.seconds * 1e3 == pytest.approx(case.bound, abs=6e-4)
 
 
@@ -137,7 +138,7 @@ def test_a_published_instance_gives_its_spans_total_and_bound(name: str) -> None
 def test_instances_beyond_the_heuristic_fail_without_a_claim_of_infeasibility(name: str) -> None:
     case = OFFLINE[name]
     with pytest.raises(HeuristicFailedError, match="no proof that no plan exists"):
-        place_blocks(case.problem(), case.sessions)
+        place_blocks(CostModel.of(case.problem()), case.sessions)
 
 
 def test_a_server_too_small_for_a_block_stays_idle_with_a_warning() -> None:
@@ -236,17 +237,17 @@ def test_the_cluster_case_gives_the_published_figures(
     bound: float,
 ) -> None:
     problem = cluster(client, rate, output)
-    alone = place_blocks(problem, 1, capped=False)
+    alone = place_blocks(CostModel.of(problem), 1, capped=False)
     assert alone.start[:7].tolist() == [0, 59, 6, 64, 12, 18, 24]
     assert alone.num_blocks.tolist() == [6] * 7 + [59, 59]
-    assert unloaded_response_s(problem, alone, 0) * 1e3 == pytest.approx(t1, abs=6e-4)
-    assert max_sessions(problem) == {128: 165, 64: 291}[output]
-    assert target_sessions(problem) == sessions
-    placement = CgBp()(problem)
+    assert unloaded_response_s(CostModel.of(problem), alone, 0) * 1e3 == pytest.approx(t1, abs=6e-4)
+    assert max_sessions(CostModel.of(problem)) == {128: 165, 64: 291}[output]
+    assert target_sessions(CostModel.of(problem)) == sessions
+    placement = cg_bp(task_of(problem))
     assert placement.start[:7].tolist() == mig
     assert placement.num_blocks[:7].tolist() == [4] * 7
     assert list(zip(placement.start[7:], placement.end[7:], strict=True)) == a100
-    proof = step_bound(problem, placement, sessions)
+    proof = step_bound(CostModel.of(problem), placement, sessions)
     assert proof.count == count
     assert proof.seconds * 1e3 == pytest.approx(bound, abs=6e-4)
     first = Request(
@@ -257,7 +258,9 @@ def test_the_cluster_case_gives_the_published_figures(
         output_tokens=output,
         reserved_tokens=20 + output,
     )
-    decision = WsRr(problem, placement)(first, SwarmState(problem, placement), 0.0)
+    decision = WsRr(CostModel.of(problem), placement)(
+        first, SwarmState(CostModel.of(problem), placement), 0.0
+    )
     assert decision.route.servers == (7, 8)
     assert (decision.cost_s + 0.07) * 1e3 == pytest.approx(t1, abs=6e-4)
     ttft = route_time(problem, 0, decision.route, 20, output).ttft_s + 0.07
@@ -313,9 +316,9 @@ def test_the_placement_is_that_of_the_rule_in_exact_arithmetic(
         warnings.simplefilter("ignore", SwarmplanWarning)
         if expected is None:
             with pytest.raises(HeuristicFailedError, match=f"R = {sessions} sessions"):
-                place_blocks(problem, sessions)
+                place_blocks(CostModel.of(problem), sessions)
             return
-        placement = place_blocks(problem, sessions)
+        placement = place_blocks(CostModel.of(problem), sessions)
     found = list(zip(placement.start.tolist(), placement.end.tolist(), strict=True))
     assert found == expected
 
@@ -336,7 +339,7 @@ def test_a_plan_is_sound_or_refused_with_a_reason(
     if plan is None:
         told = "blocks are missing" if proven else "try fewer sessions or another method"
         assert told in reason
-        assert proven == (blocks_that_fit(problem, 1).sum() < length)
+        assert proven == (blocks_that_fit(CostModel.of(problem), 1).sum() < length)
         return
     assert check_plan(plan, problem) == ()
     assert (plan.placement.coverage(length) > 0).all()
@@ -362,11 +365,14 @@ def test_up_to_r_sessions_wait_for_nothing_and_keep_the_bound(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SwarmplanWarning)
         try:
-            placement = place_blocks(problem, sessions)
+            placement = place_blocks(CostModel.of(problem), sessions)
         except HeuristicFailedError:
             return
-    bound_s = step_bound(problem, placement, sessions).seconds
-    state, router = SwarmState(problem, placement), WsRr(problem, placement)
+    bound_s = step_bound(CostModel.of(problem), placement, sessions).seconds
+    state, router = (
+        SwarmState(CostModel.of(problem), placement),
+        WsRr(CostModel.of(problem), placement),
+    )
     for number in range(sessions):
         asked = Request(
             id=number,

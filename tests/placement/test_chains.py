@@ -10,18 +10,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from swarmplan.chains.compose import gca, job_costs, total_service_rate
 from swarmplan.core.errors import HeuristicFailedError, InfeasibleError
 from swarmplan.core.problem import Client, ModelSpec, Network, Planning, Problem, Server, Timing
 from swarmplan.core.workload import Lengths, RequestClass, Workload
-from swarmplan.perfmodel.chains import gca, job_costs, total_service_rate
-from swarmplan.placement.chains import (
-    Chains,
+from swarmplan.perfmodel.cost import CostModel
+from swarmplan.placement.rules.composed import (
     chain_plan,
     chain_plans,
     disjoint_chains,
     gbp_cr,
     max_capacity,
 )
+from swarmplan.placement.sessions import task_of
 
 BLOCK = 1_000_000
 
@@ -79,7 +80,7 @@ def test_the_worked_example_of_the_paper(shared_data: Path) -> None:
         rate_per_s=1e6,
     )
     names = [s["name"] for s in servers]
-    made = disjoint_chains(problem, case["reserved_capacity_c"])
+    made = disjoint_chains(CostModel.of(problem), case["reserved_capacity_c"])
     placement = made.placement
     assert placement.num_blocks.tolist() == [expected["blocks_per_server_m"][n] for n in names]
     assert (placement.start + 1).tolist() == [expected["first_block_a_1based"][n] for n in names]
@@ -89,7 +90,7 @@ def test_the_worked_example_of_the_paper(shared_data: Path) -> None:
     ]
     rate = sum(1 / c["service_time"] for c in expected["gbp_cr_chains"])
     assert made.rate_per_s == pytest.approx(rate, rel=1e-9)
-    chains = gca(problem, placement)
+    chains = gca(CostModel.of(problem), placement)
     assert [
         ([names[j] for j in c.route.servers], [len(h) for h in c.route.hops], c.capacity)
         for c in chains
@@ -101,7 +102,7 @@ def test_the_worked_example_of_the_paper(shared_data: Path) -> None:
 
 def fewest_chains(problem: Problem, blocks: int, needed: float) -> int | None:
     """Least number of disjoint groups of servers, each holding the model, with enough rate."""
-    costs = job_costs(problem)
+    costs = job_costs(CostModel.of(problem))
     seconds = costs.hop_s + costs.block_s * blocks
     size = math.ceil(problem.model.num_blocks / blocks)
 
@@ -145,30 +146,30 @@ def test_equal_memory_gives_the_fewest_chains_that_carry_the_load(
     size = math.ceil(length / blocks)
     if size > n:
         with pytest.raises(HeuristicFailedError, match="reserve fewer"):
-            gbp_cr(problem, 1)
+            gbp_cr(CostModel.of(problem), 1)
         return
     fewest = fewest_chains(problem, blocks, needed)
-    made = disjoint_chains(problem, 1)
+    made = disjoint_chains(CostModel.of(problem), 1)
     assert len(made.chains) == (fewest if fewest is not None else n // size)
 
 
 def test_servers_beyond_the_target_load_stay_idle_unless_asked_for() -> None:
     problem = jobs(blocks=2, memory=[2.5] * 4, comm_s=[1.0] * 4, block_s=[0.5] * 4, rate_per_s=0.3)
     # Each chain is one server of 2 s per job: one session at load 0.7 serves 0.35/s.
-    assert gbp_cr(problem, 1).num_blocks.tolist() == [2, 0, 0, 0]
-    assert gbp_cr(problem, 1, load=None).num_blocks.tolist() == [2, 2, 2, 2]
+    assert gbp_cr(CostModel.of(problem), 1).num_blocks.tolist() == [2, 0, 0, 0]
+    assert gbp_cr(CostModel.of(problem), 1, load=None).num_blocks.tolist() == [2, 2, 2, 2]
 
 
 def test_an_unfinished_last_chain_keeps_its_servers() -> None:
     problem = jobs(blocks=4, memory=[2.5] * 3, comm_s=[1.0] * 3, block_s=[0.5] * 3, rate_per_s=9.0)
-    made = disjoint_chains(problem, 1)
+    made = disjoint_chains(CostModel.of(problem), 1)
     assert made.chains == ((0, 1),)
     assert made.placement.num_blocks.tolist() == [2, 2, 2]
 
 
 def test_a_server_that_holds_no_block_is_left_out() -> None:
     problem = jobs(blocks=2, memory=[1.05, 2.5], comm_s=[1.0, 1.0], block_s=[0.1, 0.1])
-    assert gbp_cr(problem, 1).num_blocks.tolist() == [0, 2]
+    assert gbp_cr(CostModel.of(problem), 1).num_blocks.tolist() == [0, 2]
 
 
 def mixed(rate_per_s: float, cache: float = 0.1) -> Problem:
@@ -186,16 +187,18 @@ def mixed(rate_per_s: float, cache: float = 0.1) -> Problem:
 @pytest.mark.parametrize("rate", [0.1, 1.0, 3.0, 6.0])
 def test_the_best_plan_is_no_worse_than_any_candidate(rate: float) -> None:
     problem = mixed(rate)
-    plans = chain_plans(problem)
-    for c in range(1, max_capacity(problem) + 1):
+    plans = chain_plans(task_of(problem))
+    for c in range(1, max_capacity(CostModel.of(problem)) + 1):
         for load in (0.7, None):
-            other = chain_plan(problem, gbp_cr(problem, c, load=load), "other")
+            other = chain_plan(
+                CostModel.of(problem), gbp_cr(CostModel.of(problem), c, load=load), "other"
+            )
             assert plans[0].lower_s <= other.lower_s
     assert all(p.lower_s <= p.upper_s * (1 + 1e-12) for p in plans)
     assert all(p.chains and p.rate_per_s > 0 for p in plans)
     names = {p.name.split(" ")[0] for p in plans}
     assert {"whole-model", "gbp-cr"} <= names
-    assert Chains()(problem).start.tolist() == plans[0].placement.start.tolist()
+    assert composed(task_of(problem)).start.tolist() == plans[0].placement.start.tolist()
 
 
 def test_more_load_reserves_more_cache() -> None:
@@ -212,17 +215,17 @@ def test_beyond_all_capacity_the_plan_that_sustains_most_comes_first() -> None:
 
 def test_many_values_of_c_are_searched_on_a_grid_that_keeps_the_ends() -> None:
     problem = mixed(1.0, cache=0.005)
-    assert max_capacity(problem) > 100
-    plans = chain_plans(problem)
+    assert max_capacity(CostModel.of(problem)) > 100
+    plans = chain_plans(task_of(problem))
     best = min(
-        chain_plan(problem, gbp_cr(problem, c, load=None), "").lower_s
-        for c in range(1, max_capacity(problem) + 1)
+        chain_plan(CostModel.of(problem), gbp_cr(CostModel.of(problem), c, load=None), "").lower_s
+        for c in range(1, max_capacity(CostModel.of(problem)) + 1)
     )
     assert plans[0].lower_s <= best * 1.02
 
 
 def test_too_little_memory_in_all_is_proven_infeasible() -> None:
     problem = jobs(blocks=6, memory=[2.5, 3.5], comm_s=[1.0] * 2, block_s=[1.0] * 2)
-    assert max_capacity(problem) == 0
+    assert max_capacity(CostModel.of(problem)) == 0
     with pytest.raises(InfeasibleError, match="can host 5 of the 6 blocks"):
-        chain_plans(problem)
+        chain_plans(task_of(problem))

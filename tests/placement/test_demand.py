@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from swarmplan.chains.compose import client_shares
 from swarmplan.core.problem import Problem
 from swarmplan.core.workload import Request, Workload
-from swarmplan.perfmodel.chains import client_shares
 from swarmplan.perfmodel.latency import hop_cost
 from swarmplan.placement.demand import demand_of, step_costs
 

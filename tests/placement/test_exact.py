@@ -7,9 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from swarmplan.chains.floor import cheapest_chains_s
 from swarmplan.core.errors import InfeasibleError
 from swarmplan.core.problem import Problem
 from swarmplan.core.workload import Demand
+from swarmplan.perfmodel.cost import CostModel
 from swarmplan.placement.demand import step_costs
 from swarmplan.placement.exact.bag import Bag
 from swarmplan.placement.exact.branch import Tree
@@ -20,7 +22,6 @@ from swarmplan.placement.exact.solve import Exact, solve_exact
 from swarmplan.placement.milp.outcome import Progress
 from swarmplan.placement.milp.solve import solve_milp
 from swarmplan.placement.milp.start import defects
-from swarmplan.placement.search.bounds import cheapest_chains_s
 from swarmplan.tests.placement.offline import golden, offline
 
 
@@ -167,7 +168,7 @@ def test_the_bound_is_below_the_optimum_at_every_instant(seed: int, rounds: int)
 
 def stopped_after(problem: Problem, demand: tuple[Demand, ...], rounds: int) -> list[float]:
     """All bounds that the bag and its tree tell within some pricing rounds."""
-    alone = cheapest_chains_s(problem, demand)
+    alone = cheapest_chains_s(CostModel.of(problem), demand)
     if not np.isfinite(alone).all():
         return []
     data = data_of(problem, demand, float(alone.sum()) / 1000)

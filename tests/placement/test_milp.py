@@ -13,12 +13,14 @@ import pytest
 from swarmplan.core.errors import InfeasibleError, NoSolutionInTimeError, SolverUnavailableError
 from swarmplan.core.plan import Placement, PlannedRoute
 from swarmplan.core.problem import Problem
+from swarmplan.perfmodel.cost import CostModel
 from swarmplan.perfmodel.latency import hop_cost, step_time_s
 from swarmplan.placement.demand import Demand, demand_of
 from swarmplan.placement.milp.generic import solver_name
 from swarmplan.placement.milp.outcome import Progress
 from swarmplan.placement.milp.solve import Milp, solve_milp
 from swarmplan.placement.milp.start import defects
+from swarmplan.placement.sessions import task_of
 from swarmplan.tests.placement.offline import BYTES, golden, offline
 
 
@@ -177,7 +179,7 @@ def test_random_instances_with_two_clients_agree_with_brute_force(seed: int) -> 
     expected = brute_force(problem)
     if np.isinf(expected):
         with pytest.raises(InfeasibleError):
-            solve_milp(problem)
+            solve_milp(task_of(problem))
         return
     for form in ("compact", "paper"):
         *_, certificate = solve_milp(problem, form=form, gap=0.0)
@@ -187,7 +189,7 @@ def test_random_instances_with_two_clients_agree_with_brute_force(seed: int) -> 
 def test_a_warm_start_is_accepted_and_never_lost() -> None:
     problem = instance("C3")
     # The plan of the greedy heuristic: 38 % above the optimum.
-    start = Placement.of(problem, [(2, 4), (2, 3), (3, 5), (0, 2)])
+    start = CostModel.of(problem).placed([(2, 4), (2, 3), (3, 5), (0, 2)])
     seen: list[Progress] = []
     *_, certificate = solve_milp(problem, warm_start=start, gap=0.9, on_progress=seen.append)
     assert certificate.objective is not None
@@ -200,7 +202,7 @@ def test_a_warm_start_is_accepted_and_never_lost() -> None:
 
 def test_a_warm_start_without_room_for_the_sessions_is_dropped() -> None:
     problem = instance("C1")
-    start = Placement.of(problem, [(0, 4), (1, 4)])
+    start = CostModel.of(problem).placed([(0, 4), (1, 4)])
     *_, certificate = solve_milp(problem, warm_start=start, gap=0.0)
     assert total_ms(problem, certificate.objective) == pytest.approx(8843.0, rel=1e-9)
 
@@ -226,7 +228,7 @@ def chained(problem: Problem) -> Placement:
         first = min(reached, length - blocks)
         spans.append((first, first + blocks))
         reached = min(reached + blocks, length) % length
-    return Placement.of(problem, spans)
+    return CostModel.of(problem).placed(spans)
 
 
 def test_a_plan_found_within_the_limit_is_never_called_optimal() -> None:

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from swarmplan.core.errors import SwarmplanWarning
 from swarmplan.core.problem import ModelSpec, Problem
-from swarmplan.placement.petals import (
+from swarmplan.perfmodel.cost import CostModel
+from swarmplan.placement.rules.petals import (
     PetalsRule,
     PetalsTuned,
     announced_throughput,
@@ -51,10 +52,10 @@ def bloom(tiny: Problem, *memory_gb: float) -> Problem:
 
 def test_the_block_count_is_that_of_petals_on_published_memory(tiny: Problem) -> None:
     big = bloom(tiny, 86.13, 79.13, 84.973, 3.0)
-    assert blocks_by_rule(big, 4096).tolist() == [53, 49, 53, 0]
+    assert blocks_by_rule(CostModel.of(big), 4096).tolist() == [53, 49, 53, 0]
     small = bloom(tiny, 9.1, 8.2, 10.2, 3.8)
-    assert blocks_by_rule(small, 4096).tolist() == [4, 3, 5, 1]
-    assert blocks_by_rule(small, 8192).tolist() == [3, 3, 4, 0]
+    assert blocks_by_rule(CostModel.of(small), 4096).tolist() == [4, 3, 5, 1]
+    assert blocks_by_rule(CostModel.of(small), 8192).tolist() == [3, 3, 4, 0]
 
 
 def test_grouped_queries_get_four_times_the_cache_tokens(tiny: Problem) -> None:
@@ -67,13 +68,13 @@ def test_announced_throughput_is_the_lesser_of_compute_and_network(tiny: Problem
     blocks = np.array([3, 1, 2, 0])
     relayed = dataclasses.replace(tiny.servers[1], relayed=True)
     problem = dataclasses.replace(tiny, servers=(tiny.servers[0], relayed, *tiny.servers[2:]))
-    rates = announced_throughput(problem, blocks)
+    rates = announced_throughput(CostModel.of(problem), blocks)
     assert rates == pytest.approx([1_000 / 2, min(1_000, 0.2 * 5_000), 1_000 / 1.5, 0.0])
 
 
 def test_what_is_not_announced_is_derived_from_the_profile(tiny: Problem) -> None:
     problem = bloom(tiny, 86.13, 9.1, 9.1, 9.1)
-    rates = announced_throughput(problem, np.array([53, 4, 4, 4]))
+    rates = announced_throughput(CostModel.of(problem), np.array([53, 4, 4, 4]))
     prefill_s = problem.servers[0].timing.prefill_s(1024)
     network = 100e6 / (16 * 14336)
     assert rates[0] == pytest.approx(min(1024 / prefill_s / 27, network))
@@ -105,7 +106,7 @@ def test_each_server_joins_where_the_sorted_throughput_is_least(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SwarmplanWarning)
         placement = rule(problem)
-    rates = announced_throughput(problem, np.array(blocks)).tolist()
+    rates = announced_throughput(CostModel.of(problem), np.array(blocks)).tolist()
     found = list(zip(placement.start.tolist(), placement.end.tolist(), strict=True))
     assert found == joined(blocks, rates, list(order), 8)
     assert placement.order == tuple(j for j in order if blocks[j])

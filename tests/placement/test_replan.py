@@ -12,13 +12,15 @@ import pytest
 from swarmplan.core.errors import HeuristicFailedError
 from swarmplan.core.plan import Placement
 from swarmplan.core.problem import Problem
+from swarmplan.perfmodel.cost import CostModel
 from swarmplan.perfmodel.memory import blocks_that_fit
+from swarmplan.perfmodel.reload import Loading
 from swarmplan.placement import frontier as frontier_module
 from swarmplan.placement import replan as replan_module
-from swarmplan.placement.chains import chain_plans
-from swarmplan.placement.load import draining_s, remembering, request_seconds
-from swarmplan.placement.loading import Loading
-from swarmplan.placement.replan import SURGE_ODDS, Terms, price, replan, standing
+from swarmplan.placement.moves.replan import SURGE_ODDS, Terms, price, replan, standing
+from swarmplan.placement.moves.service import draining_s, remembering, request_seconds
+from swarmplan.placement.rules.composed import chain_plans
+from swarmplan.placement.sessions import task_of
 
 #: Moves that take no time and cut nothing: the figures of plans alone decide.
 FREE = Loading(reload="new blocks", restart_s=0.0)
@@ -41,15 +43,15 @@ def quick(problem: Problem) -> Problem:
 def covering(problem: Problem, rng: np.random.Generator) -> Placement | None:
     """Random spans that hold a session each and cover the model."""
     length = problem.model.num_blocks
-    fit = blocks_that_fit(problem, 1)
+    fit = blocks_that_fit(CostModel.of(problem), 1)
     for _ in range(200):
         spans = []
         for most in fit.tolist():
             size = int(rng.integers(0, most + 1))
             begin = int(rng.integers(0, length - size + 1))
             spans.append((begin, begin + size))
-        made = Placement.of(problem, spans)
-        if made.coverage(length).all() and remembering(problem)(made).rate_per_s > 0:
+        made = CostModel.of(problem).placed(spans)
+        if made.coverage(length).all() and remembering(CostModel.of(problem))(made).rate_per_s > 0:
             return made
     return None
 
@@ -57,7 +59,7 @@ def covering(problem: Problem, rng: np.random.Generator) -> Placement | None:
 def every_plan(problem: Problem, current: Placement, budget: int) -> list[Placement]:
     """Independent enumeration of all plans within the budget."""
     length = problem.model.num_blocks
-    fit = blocks_that_fit(problem, 1)
+    fit = blocks_that_fit(CostModel.of(problem), 1)
     now = list(zip(current.start.tolist(), current.end.tolist(), strict=True))
     options = [
         [(0, 0)] + [(s, s + m) for m in range(1, most + 1) for s in range(length - m + 1)]
@@ -69,7 +71,7 @@ def every_plan(problem: Problem, current: Placement, budget: int) -> list[Placem
             spans = list(now)
             for j, span in zip(servers, chosen, strict=True):
                 spans[j] = span
-            made = Placement.of(problem, spans)
+            made = CostModel.of(problem).placed(spans)
             keep = [spans[j] == now[j] for j in range(len(now))]
             cache = np.where(keep, current.cache_bytes, made.cache_bytes)
             found.append(replace(made, cache_bytes=cache))
@@ -77,7 +79,7 @@ def every_plan(problem: Problem, current: Placement, budget: int) -> list[Placem
 
 
 def figure(problem: Problem, placement: Placement, horizon_s: float) -> float:
-    service = remembering(problem)(placement)
+    service = remembering(CostModel.of(problem))(placement)
     total, backlog = request_seconds([(horizon_s, service, problem.workload.rate_per_s)])
     return total + draining_s(backlog, service)
 
@@ -164,7 +166,7 @@ def test_a_gain_that_does_not_repay_its_cost_is_refused_and_a_longer_horizon_acc
 ) -> None:
     links = tuple(replace(s, download_bytes_per_s=100.0) for s in tiny.servers)
     slow_link = at_rate(replace(tiny, servers=links), 0.2)
-    current = Placement.of(slow_link, [(0, 0), (0, 3), (3, 6), (0, 0)])
+    current = CostModel.of(slow_link).placed([(0, 0), (0, 3), (3, 6), (0, 0)])
     short = replan(slow_link, current, terms=Terms(horizon_s=5.0))
     long = replan(slow_link, current, terms=Terms(horizon_s=1e6))
     assert not short.worth
@@ -180,17 +182,17 @@ def test_the_cost_of_a_lone_move_is_its_lost_service_and_the_generations_cut_off
     tiny: Problem,
 ) -> None:
     tiny = at_rate(tiny, 0.2)
-    current = Placement.of(tiny, [(0, 5), (0, 3), (3, 6), (3, 5)])
+    current = CostModel.of(tiny).placed([(0, 5), (0, 3), (3, 6), (3, 5)])
     found = replan(tiny, current, terms=Terms(budget=1, horizon_s=1e4, surge=1.0))
     moved = found.best
     assert moved.moves == 1
     (step,) = moved.migration.steps
     load = tiny.workload.rate_per_s
-    evaluate = remembering(tiny)
+    evaluate = remembering(CostModel.of(tiny))
     spans = list(zip(current.start.tolist(), current.end.tolist(), strict=True))
     spans[step.server] = (0, 0)
     away_s = step.end_s - step.begin_s
-    without = evaluate(Placement.of(tiny, spans)).requests(load)
+    without = evaluate(CostModel.of(tiny).placed(spans)).requests(load)
     lost = evaluate(current).sessions_at(load, 4)[step.server]
     by_hand = away_s * (without - moved.requests)
     by_hand += 0.5 * lost * evaluate(current).mean_service_s
@@ -199,14 +201,14 @@ def test_the_cost_of_a_lone_move_is_its_lost_service_and_the_generations_cut_off
 
 
 def test_replaying_the_inputs_is_cheaper_than_starting_again(tiny: Problem) -> None:
-    current = Placement.of(tiny, [(0, 5), (0, 3), (3, 6), (3, 6)])
+    current = CostModel.of(tiny).placed([(0, 5), (0, 3), (3, 6), (3, 6)])
     restart = replan(tiny, current, terms=Terms(budget=1, horizon_s=1e4))
     prefill = replan(tiny, current, terms=Terms(budget=1, horizon_s=1e4, replay="prefill"))
     assert prefill.best.cost <= restart.best.cost
 
 
 def test_dark_blocks_are_repaired_whatever_it_costs(tiny: Problem) -> None:
-    dark = Placement.of(tiny, [(0, 0), (0, 3), (0, 3), (0, 0)])
+    dark = CostModel.of(tiny).placed([(0, 0), (0, 3), (0, 3), (0, 0)])
     found = replan(tiny, dark, terms=Terms(budget=1, horizon_s=1.0))
     assert found.forced
     assert found.worth
@@ -218,7 +220,7 @@ def test_dark_blocks_are_repaired_whatever_it_costs(tiny: Problem) -> None:
 
 
 def test_a_budget_too_small_to_repair_is_an_error(tiny: Problem) -> None:
-    none = Placement.of(tiny, [(0, 0)] * 4)
+    none = CostModel.of(tiny).placed([(0, 0)] * 4)
     slow = replace(tiny, servers=tuple(replace(s, max_blocks=3) for s in tiny.servers))
     with pytest.raises(HeuristicFailedError, match="and there is none: allow more moves"):
         replan(slow, none, terms=Terms(budget=1))
@@ -226,10 +228,10 @@ def test_a_budget_too_small_to_repair_is_an_error(tiny: Problem) -> None:
 
 
 def test_a_span_beyond_the_memory_counts_as_not_served(tiny: Problem) -> None:
-    current = Placement.of(tiny, [(0, 5), (0, 3), (3, 6), (3, 6)])
+    current = CostModel.of(tiny).placed([(0, 5), (0, 3), (3, 6), (3, 6)])
     servers = (replace(tiny.servers[0], memory_bytes=2_000), *tiny.servers[1:])
     shrunk = replace(tiny, servers=servers)
-    left = standing(shrunk, current)
+    left = standing(CostModel.of(shrunk), current)
     assert left.span(0) is None
     assert left.span(1) == current.span(1)
     found = replan(shrunk, current, terms=Terms(budget=0))
@@ -238,7 +240,7 @@ def test_a_span_beyond_the_memory_counts_as_not_served(tiny: Problem) -> None:
 
 
 def test_no_budget_means_no_move(tiny: Problem) -> None:
-    current = Placement.of(tiny, [(0, 0), (0, 3), (3, 6), (0, 0)])
+    current = CostModel.of(tiny).placed([(0, 0), (0, 3), (3, 6), (0, 0)])
     found = replan(tiny, current, terms=Terms(budget=0))
     assert not found.worth
     assert found.reasons[:1] == ("no plan within the budget is better than the one in force",)
@@ -249,7 +251,7 @@ def test_a_pinned_server_is_never_moved(tiny: Problem) -> None:
 
     pins = Constraints(pinned=(Span(server=1, start=0, end=3),))
     problem = replace(tiny, planning=replace(tiny.planning, constraints=pins))
-    current = Placement.of(problem, [(0, 0), (0, 3), (3, 6), (0, 0)])
+    current = CostModel.of(problem).placed([(0, 0), (0, 3), (3, 6), (0, 0)])
     found = replan(problem, current, terms=Terms(horizon_s=1e6))
     assert found.worth
     assert all(1 not in [s.server for s in o.migration.steps] for o in found.options)
@@ -257,8 +259,8 @@ def test_a_pinned_server_is_never_moved(tiny: Problem) -> None:
 
 def test_a_target_within_the_budget_is_never_beaten_by_a_worse_plan(tiny: Problem) -> None:
     problem = at_rate(tiny, 2.0)
-    target = chain_plans(problem)[0].placement
-    current = Placement.of(problem, [(0, 0), (0, 3), (3, 6), (0, 0)])
+    target = chain_plans(task_of(problem))[0].placement
+    current = CostModel.of(problem).placed([(0, 0), (0, 3), (3, 6), (0, 0)])
     terms = Terms(horizon_s=1e5, surge=1.0)
     found = replan(problem, current, targets=(target,), terms=terms)
     assert found.best.settled <= figure(problem, target, 1e5) * (1 + 1e-12)
@@ -266,7 +268,7 @@ def test_a_target_within_the_budget_is_never_beaten_by_a_worse_plan(tiny: Proble
 
 def test_what_a_plan_costs_is_expected_over_the_load_and_its_surge(tiny: Problem) -> None:
     problem = at_rate(tiny, 0.5)
-    current = Placement.of(problem, [(0, 5), (0, 3), (3, 6), (3, 6)])
+    current = CostModel.of(problem).placed([(0, 5), (0, 3), (3, 6), (3, 6)])
 
     def stay(load: float, surge: float) -> float:
         terms = Terms(forecast=((1e4, load),), surge=surge, budget=0)
@@ -281,14 +283,15 @@ def test_a_plan_that_just_bears_the_load_is_worth_less_than_one_with_reserve(
 ) -> None:
     roomy = (replace(tiny.servers[0], memory_bytes=8_000), *tiny.servers[1:])
     problem = replace(tiny, servers=roomy)
-    evaluate = remembering(problem)
-    wide = Placement.of(problem, [(0, 3), (0, 3), (3, 6), (3, 5)])
-    narrow = Placement.of(problem, [(0, 6), (0, 0), (0, 0), (0, 0)])
+    evaluate = remembering(CostModel.of(problem))
+    wide = CostModel.of(problem).placed([(0, 3), (0, 3), (3, 6), (3, 5)])
+    narrow = CostModel.of(problem).placed([(0, 6), (0, 0), (0, 0), (0, 0)])
     narrow_per_s, wide_per_s = (evaluate(p).rate_per_s for p in (narrow, wide))
     problem = at_rate(problem, 0.9 * min(narrow_per_s, wide_per_s))
     thin, thick = (narrow, wide) if narrow_per_s < wide_per_s else (wide, narrow)
     sure, unsure = (
-        price(problem, thick, thin, terms=Terms(loading=FREE, surge=surge)) for surge in (1.0, 1.5)
+        price(CostModel.of(problem), thick, thin, terms=Terms(loading=FREE, surge=surge))
+        for surge in (1.0, 1.5)
     )
     assert unsure.gain < sure.gain
     assert unsure.sure_gain == pytest.approx(sure.gain)
@@ -297,7 +300,7 @@ def test_a_plan_that_just_bears_the_load_is_worth_less_than_one_with_reserve(
 
 def test_reserve_alone_is_no_reason_to_move(tiny: Problem) -> None:
     problem = at_rate(quick(tiny), 0.2)
-    current = Placement.of(problem, [(0, 5), (0, 3), (3, 6), (3, 6)])
+    current = CostModel.of(problem).placed([(0, 5), (0, 3), (3, 6), (3, 6)])
     terms = Terms(horizon_s=1e5, loading=FREE, budget=2, surge=1.0)
     best = replan(problem, current, terms=terms).best.placement
     kept = replan(problem, best, terms=replace(terms, surge=20.0))
@@ -310,7 +313,7 @@ def test_a_gain_within_the_error_of_the_models_is_no_reason_to_move(
     tiny: Problem, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     links = quick(at_rate(tiny, 0.2))
-    current = Placement.of(links, [(0, 5), (0, 3), (3, 6), (3, 6)])
+    current = CostModel.of(links).placed([(0, 5), (0, 3), (3, 6), (3, 6)])
     terms = Terms(horizon_s=1e6, loading=FREE)
     moved = replan(links, current, terms=terms)
     assert moved.worth
@@ -325,7 +328,7 @@ def test_with_few_evaluations_servers_of_all_ranks_are_tried(
     make_problem: Callable[..., Problem], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     problem = quick(make_problem(np.random.default_rng(3), servers=12, clients=1, length=6))
-    current = chain_plans(problem)[0].placement
+    current = chain_plans(task_of(problem))[0].placement
     tried: set[int] = set()
 
     def key(placement: Placement) -> tuple[int, int, float]:
@@ -338,7 +341,7 @@ def test_with_few_evaluations_servers_of_all_ranks_are_tried(
 
 
 def test_a_search_out_of_time_says_so_and_still_decides(tiny: Problem) -> None:
-    current = Placement.of(tiny, [(0, 0), (0, 3), (3, 6), (0, 0)])
+    current = CostModel.of(tiny).placed([(0, 0), (0, 3), (3, 6), (0, 0)])
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(frontier_module, "EXHAUSTIVE_PLANS", 0)
         found = replan(tiny, current, until_s=time.monotonic())
@@ -351,17 +354,17 @@ def test_many_phases_are_priced_in_groups_and_never_too_low(
 ) -> None:
     rng = np.random.default_rng(5)
     problem = make_problem(rng, servers=12, clients=1, length=4)
-    plans = [p.placement for p in chain_plans(problem)]
+    plans = [p.placement for p in chain_plans(task_of(problem))]
     prices = []
     for most in (10**6, 3):
         monkeypatch.setattr(replan_module, "MOST_PHASES", most)
         terms = Terms(horizon_s=1e4, parallel=1, surge=1.0)
-        prices.append(price(problem, plans[0], plans[-1], terms=terms).total)
+        prices.append(price(CostModel.of(problem), plans[0], plans[-1], terms=terms).total)
     assert prices[1] >= 0.999 * prices[0]
 
 
 def test_overload_queues_as_a_fluid() -> None:
-    from swarmplan.placement.load import Service
+    from swarmplan.placement.moves.service import Service
 
     nothing = Service(chains=(), rate_per_s=0.0)
     total, backlog = request_seconds([(10.0, nothing, 2.0)])

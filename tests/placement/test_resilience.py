@@ -9,14 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from swarmplan import api
-from swarmplan.core.constraints import Constraints, Loss, Span, unmet
+from swarmplan.core.constraints import Constraints, Loss, unmet
 from swarmplan.core.errors import InfeasibleError
-from swarmplan.core.plan import Placement
 from swarmplan.core.problem import Problem
 from swarmplan.core.verify import check_plan
 from swarmplan.methods.draft import Settings
+from swarmplan.perfmodel.cost import CostModel
 from swarmplan.perfmodel.memory import blocks_that_fit
-from swarmplan.placement.resilience import explain, honoured
+from swarmplan.placement.moves.resilience import explain, honoured
 
 REGIONS = ("eu", "eu", "us", "asia")
 
@@ -32,7 +32,7 @@ def possible(problem: Problem) -> bool:
     """Every server idle or at any span that one session fits beside, all combinations."""
     asked, length = problem.planning.constraints, problem.model.num_blocks
     choices: list[list[int]] = []  # the blocks of a span as bits
-    for j, most in enumerate(blocks_that_fit(problem, 1).tolist()):
+    for j, most in enumerate(blocks_that_fit(CostModel.of(problem), 1).tolist()):
         masks = [0]
         masks += [((1 << m) - 1) << s for m in range(1, most + 1) for s in range(length - m + 1)]
         for ban in (f for f in asked.forbidden if f.server == j):
@@ -107,13 +107,13 @@ def test_a_placement_is_found_exactly_when_one_exists(
         pinned=tuple(pinned),
         forbidden=tuple(forbidden),
     )
-    idle = Placement.of(problem, [(0, 0)] * 4)
+    idle = CostModel.of(problem).placed([(0, 0)] * 4)
     if not problem.planning.constraints.shapes_placement:
         return
     if possible(problem):
         found = honoured(problem, idle)
-        assert not list(unmet(problem, found))
-        assert (found.num_blocks <= blocks_that_fit(problem, 1)).all()
+        assert not list(unmet(CostModel.of(problem), found))
+        assert (found.num_blocks <= blocks_that_fit(CostModel.of(problem), 1)).all()
     else:
         with pytest.raises(InfeasibleError):
             honoured(problem, idle)
@@ -135,7 +135,7 @@ def test_the_reasons_cannot_be_thinned_out(tiny: Problem) -> None:
 def test_counting_says_how_much_is_missing(tiny: Problem) -> None:
     problem = asking(small(tiny, (4, 4, 1, 1)), copies=3)
     with pytest.raises(InfeasibleError, match=r"hold at most 10 blocks .* 12 are needed"):
-        honoured(problem, Placement.of(problem, [(0, 0)] * 4))
+        honoured(problem, CostModel.of(problem).placed([(0, 0)] * 4))
 
 
 def test_head_room_is_kept_by_every_method(tiny: Problem) -> None:

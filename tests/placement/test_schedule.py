@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from swarmplan.core.plan import Placement
 from swarmplan.core.problem import Problem
+from swarmplan.perfmodel.reload import Loading
 from swarmplan.placement import schedule as schedule_module
-from swarmplan.placement.loading import Loading
-from swarmplan.placement.schedule import Schedule, phases, schedule
+from swarmplan.placement.moves.schedule import Schedule, phases, schedule
 
 LENGTH = 6
 

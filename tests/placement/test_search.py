@@ -13,15 +13,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from swarmplan.core.errors import HeuristicFailedError, InfeasibleError, SwarmplanWarning
+from swarmplan.core.names import Relay
 from swarmplan.core.plan import Certificate, Placement, Plan, PlannedRoute
-from swarmplan.core.problem import Problem, Relay
+from swarmplan.core.problem import Problem
 from swarmplan.core.workload import Demand
+from swarmplan.perfmodel.cost import CostModel
 from swarmplan.perfmodel.predict import predict, verify
 from swarmplan.placement.api import Solution
-from swarmplan.placement.cg_bp import place_blocks
 from swarmplan.placement.demand import demand_of
 from swarmplan.placement.milp.outcome import Progress
 from swarmplan.placement.milp.solve import solve_milp
+from swarmplan.placement.rules.cg_bp import place_blocks
 from swarmplan.placement.search.solve import Search, solve_search
 from swarmplan.tests.placement.offline import BYTES, golden, offline
 
@@ -38,7 +40,7 @@ def violations(problem: Problem, solution: Solution) -> list[str]:
         method="search",
         placement=placement,
         routes=routes,
-        predicted=predict(problem, routes),
+        predicted=predict(CostModel.of(problem), routes),
         certificate=certificate,
         sessions=sum(r.sessions for r in routes),
     )
@@ -67,7 +69,7 @@ def test_the_golden_cases_agree_with_exhaustive_search(shared_data: Path) -> Non
 def test_cg_bp_finds_nothing_where_the_search_finds_the_optimum(shared_data: Path) -> None:
     problem = {name: p for name, p, _ in golden(shared_data)}["tiny_19"]
     with pytest.warns(SwarmplanWarning, match="too small"), pytest.raises(HeuristicFailedError):
-        place_blocks(problem, 3)
+        place_blocks(CostModel.of(problem), 3)
     reached, _ = figures(quick(problem, max_steps=1200)[2])
     assert reached * 20 * 1e3 == pytest.approx(31931.82, rel=1e-9)
 

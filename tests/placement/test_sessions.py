@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 from swarmplan.core.errors import HeuristicFailedError, InfeasibleError, SwarmplanWarning
 from swarmplan.core.plan import Hop, Placement, Route
 from swarmplan.core.problem import Problem
+from swarmplan.perfmodel.cost import CostModel
 from swarmplan.perfmodel.latency import route_time
 from swarmplan.perfmodel.memory import max_sessions
-from swarmplan.placement.cg_bp import place_blocks
+from swarmplan.placement.rules.cg_bp import place_blocks
 from swarmplan.placement.sessions import require_memory, target_sessions, unloaded_response_s
 
 Make = Callable[..., Problem]
@@ -50,25 +51,27 @@ def test_r_follows_the_load_of_the_fastest_lone_requests(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SwarmplanWarning)
         try:
-            found = target_sessions(problem)
+            found = target_sessions(CostModel.of(problem))
         except (InfeasibleError, HeuristicFailedError):
             return
-        alone = place_blocks(problem, 1, capped=False)
+        alone = place_blocks(CostModel.of(problem), 1, capped=False)
     total, busy = sum(rates), 0.0
     for client, rate in enumerate(rates):
         every = [Route(hops=hops) for hops in chains(alone, 6)]
         best = min(route_time(problem, client, r, 10, 9).total_s for r in every)
         lone = best + problem.session_setup_s
-        assert unloaded_response_s(problem, alone, client) == pytest.approx(lone, rel=1e-12)
+        assert unloaded_response_s(CostModel.of(problem), alone, client) == pytest.approx(
+            lone, rel=1e-12
+        )
         busy += rate * lone
     wanted = busy + math.sqrt(busy)
-    assert 1 <= found <= max(1, max_sessions(problem))
-    if total > 0 and found < max_sessions(problem):
+    assert 1 <= found <= max(1, max_sessions(CostModel.of(problem)))
+    if total > 0 and found < max_sessions(CostModel.of(problem)):
         assert found == max(1, math.floor(wanted + 0.5)) or abs(wanted % 1 - 0.5) < 1e-6
 
 
 def test_the_planning_figure_wins(tiny: Problem) -> None:
-    assert target_sessions(tiny) == 2
+    assert target_sessions(CostModel.of(tiny)) == 2
 
 
 def test_missing_memory_is_a_proof_and_says_how_much(tiny: Problem) -> None:
@@ -80,5 +83,5 @@ def test_missing_memory_is_a_proof_and_says_how_much(tiny: Problem) -> None:
     )
     short = dataclasses.replace(tiny, servers=servers, network=network)
     with pytest.raises(InfeasibleError, match=r"host 4 of the 6 blocks .* 2 blocks are missing"):
-        require_memory(short)
-    require_memory(tiny)
+        require_memory(CostModel.of(short))
+    require_memory(CostModel.of(tiny))

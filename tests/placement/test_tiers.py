@@ -10,9 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from swarmplan.core.problem import Problem
-from swarmplan.placement.chains import chain_plan, chain_plans
-from swarmplan.placement.tiers import best_tiers
-from swarmplan.scenarios.load import load_scenario
+from swarmplan.perfmodel.cost import CostModel
+from swarmplan.placement.rules.composed import chain_plan, chain_plans
+from swarmplan.placement.rules.tiers import best_tiers
+from swarmplan.placement.sessions import task_of
+from swarmplan.scenarios.scenario import load_scenario
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -28,7 +30,7 @@ def test_tiers_are_disjoint_complete_chains_within_the_memory(
     make_problem: Callable[..., Problem], seed: int
 ) -> None:
     problem = make_problem(np.random.default_rng(seed), servers=8, clients=1, length=4)
-    for tiers in best_tiers(problem):
+    for tiers in best_tiers(CostModel.of(problem)):
         rows = [j for chain in tiers.chains for j in chain.servers]
         assert len(rows) == len(set(rows))
         complete = [chain for chain in tiers.chains if chain.complete]
@@ -40,7 +42,7 @@ def test_tiers_are_disjoint_complete_chains_within_the_memory(
             for j, (start, end) in zip(chain.servers, chain.spans, strict=True):
                 need = problem.block_bytes[j] + capacity * problem.session_bytes
                 assert (end - start) * need <= problem.memory_bytes[j]
-        made = chain_plan(problem, tiers.placement(problem), tiers.name)
+        made = chain_plan(CostModel.of(problem), tiers.placement(problem), tiers.name)
         # Spare cache can only add chains to the disjoint ones.
         assert made.rate_per_s >= tiers.rate_per_s * (1 - 1e-9)
 
@@ -54,14 +56,14 @@ def two_kinds(tiny: Problem) -> Problem:
 
 
 def test_small_servers_make_a_chain_of_their_own(tiny: Problem) -> None:
-    found = best_tiers(two_kinds(tiny))
+    found = best_tiers(CostModel.of(two_kinds(tiny)))
     assert any(tiers.capacities == (20, 1) for tiers in found)
 
 
 def test_in_the_cloud_near_its_capacity_tiers_are_the_best_plan_by_the_bound() -> None:
     problem = load_scenario(ROOT / "scenarios" / "cloud.toml").problem
     busy = at_rate(problem, 3.19)
-    plans = chain_plans(busy)
+    plans = chain_plans(task_of(busy))
     assert plans[0].name.startswith("tiers")
     others = min(p.lower_s for p in plans if not p.name.startswith("tiers"))
     assert plans[0].lower_s < 0.9 * others
@@ -69,7 +71,7 @@ def test_in_the_cloud_near_its_capacity_tiers_are_the_best_plan_by_the_bound() -
 
 def test_a_swarm_for_one_session_has_no_tiers(tiny: Problem) -> None:
     small = tuple(replace(s, memory_bytes=3 * (1_000 + tiny.session_bytes)) for s in tiny.servers)
-    assert best_tiers(replace(tiny, servers=small)) == ()
+    assert best_tiers(CostModel.of(replace(tiny, servers=small))) == ()
 
 
 def test_capacities_from_outside_are_tried_too(
@@ -77,6 +79,6 @@ def test_capacities_from_outside_are_tried_too(
 ) -> None:
     monkeypatch.setattr("swarmplan.placement.tiers._grid", lambda problem: [])
     problem = two_kinds(tiny)
-    assert best_tiers(problem) == ()
-    (tiers,) = best_tiers(problem, also=(20, 1))
+    assert best_tiers(CostModel.of(problem)) == ()
+    (tiers,) = best_tiers(CostModel.of(problem), also=(20, 1))
     assert tiers.name == "tiers c=20 x1, c=1"

@@ -7,9 +7,10 @@ import dataclasses
 import pytest
 
 from swarmplan.core.errors import HeuristicFailedError, ScenarioError
-from swarmplan.core.problem import BlockSpan, Problem
-from swarmplan.placement.manual import manual
-from swarmplan.placement.whole_model import whole_model
+from swarmplan.core.problem import Problem, Span
+from swarmplan.placement.rules.manual import manual
+from swarmplan.placement.rules.whole_model import whole_model
+from swarmplan.placement.sessions import task_of
 
 #: Six blocks of 1000 bytes and one session of 22 tokens, 10 bytes each, on each of them.
 NEED = 6 * (1_000 + 220)
@@ -24,7 +25,7 @@ def with_memory(problem: Problem, *sizes: int) -> Problem:
 
 def pinned(problem: Problem, *spans: tuple[int, int] | None) -> Problem:
     servers = tuple(
-        dataclasses.replace(s, pinned=BlockSpan(start=span[0], end=span[1]) if span else None)
+        dataclasses.replace(s, pinned=Span(start=span[0], end=span[1]) if span else None)
         for s, span in zip(problem.servers, spans, strict=True)
     )
     return dataclasses.replace(problem, servers=servers)
@@ -40,21 +41,21 @@ def test_a_cap_on_blocks_keeps_a_large_server_idle(tiny: Problem) -> None:
     problem = with_memory(tiny, NEED, NEED, 0, 0)
     capped = dataclasses.replace(problem.servers[0], max_blocks=5)
     problem = dataclasses.replace(problem, servers=(capped, *problem.servers[1:]))
-    assert whole_model(problem).num_blocks.tolist() == [0, 6, 0, 0]
+    assert whole_model(task_of(problem)).num_blocks.tolist() == [0, 6, 0, 0]
 
 
 def test_without_a_large_server_the_largest_is_named(tiny: Problem) -> None:
     with pytest.raises(HeuristicFailedError, match="no server can hold all 6 blocks"):
-        whole_model(tiny)
+        whole_model(task_of(tiny))
 
 
 def test_a_manual_placement_is_taken_as_it_is(tiny: Problem) -> None:
     placement = manual(pinned(tiny, (0, 4), (3, 6), None, (5, 6)))
     assert [placement.span(j) for j in range(4)] == [
-        BlockSpan(start=0, end=4),
-        BlockSpan(start=3, end=6),
+        Span(start=0, end=4),
+        Span(start=3, end=6),
         None,
-        BlockSpan(start=5, end=6),
+        Span(start=5, end=6),
     ]
     assert placement.cache_bytes.tolist() == [2_000, 1_000, 0, 2_000]
 

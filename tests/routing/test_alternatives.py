@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from swarmplan.core.plan import Hop, Placement
 from swarmplan.core.problem import Problem
+from swarmplan.perfmodel.cost import CostModel
 from swarmplan.perfmodel.latency import hop_cost
 from swarmplan.routing.alternatives import cheapest_chains_through
 
@@ -31,7 +32,7 @@ def chains(placement: Placement, length: int, at: int = 0) -> Iterator[tuple[Hop
 def test_every_alternative_is_the_cheapest_chain_through_its_server(
     tiny: Problem, spans: list[tuple[int, int]], client: int
 ) -> None:
-    placement = Placement.of(tiny, [(min(s), max(s)) for s in spans])
+    placement = CostModel.of(tiny).placed([(min(s), max(s)) for s in spans])
     cost = hop_cost(tiny, client, 11, 11)
     every = list(chains(placement, tiny.model.num_blocks))
     for found in cheapest_chains_through(tiny, placement, client, cost):

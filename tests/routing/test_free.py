@@ -11,6 +11,7 @@ from swarmplan.core.errors import NoRouteError
 from swarmplan.core.plan import Hop, Placement, Route
 from swarmplan.core.problem import Problem
 from swarmplan.core.workload import Request
+from swarmplan.perfmodel.cost import CostModel
 from swarmplan.perfmodel.latency import route_time
 from swarmplan.routing.free import FastestFree
 from swarmplan.routing.state import SwarmState
@@ -19,7 +20,7 @@ ASK = Request(id=0, client=0, arrival_s=0.0, prompt_tokens=11, output_tokens=11,
 
 
 def placed(problem: Problem) -> Placement:
-    return Placement.of(problem, [(0, 3), (2, 5), (3, 6), (4, 6)])
+    return CostModel.of(problem).placed([(0, 3), (2, 5), (3, 6), (4, 6)])
 
 
 def chains(placement: Placement) -> list[Route]:
@@ -43,14 +44,14 @@ def chains(placement: Placement) -> list[Route]:
 @given(st.lists(st.integers(0, 3), max_size=4))
 def test_it_takes_the_fastest_chain_that_has_room(tiny: Problem, busy: list[int]) -> None:
     placement = placed(tiny)
-    state = SwarmState(tiny, placement)
+    state = SwarmState(CostModel.of(tiny), placement)
     for session, j in enumerate(busy):
         if state.free_bytes[j] >= 660:
             start, end = int(placement.start[j]), int(placement.end[j])
             part = Route(hops=(Hop(server=j, start=start, end=end),))
             state.reserve(session + 1, part, 22, 50.0)
     free = [r for r in chains(placement) if state.fits_now(r, 22)]
-    decision = FastestFree(tiny, placement)(ASK, state, 0.0)
+    decision = FastestFree(CostModel.of(tiny), placement)(ASK, state, 0.0)
     if free:
         best = min(route_time(tiny, 0, r, 11, 11).total_s for r in free)
         assert decision.cost_s == pytest.approx(best)
@@ -60,15 +61,17 @@ def test_it_takes_the_fastest_chain_that_has_room(tiny: Problem, busy: list[int]
 
 
 def test_without_any_chain_it_says_so(tiny: Problem) -> None:
-    placement = Placement.of(tiny, [(0, 3), (0, 3), (0, 0), (0, 0)])
+    placement = CostModel.of(tiny).placed([(0, 3), (0, 3), (0, 0), (0, 0)])
     with pytest.raises(NoRouteError):
-        FastestFree(tiny, placement)(ASK, SwarmState(tiny, placement), 0.0)
+        FastestFree(CostModel.of(tiny), placement)(
+            ASK, SwarmState(CostModel.of(tiny), placement), 0.0
+        )
 
 
 def test_servers_that_are_down_or_excluded_are_not_used(tiny: Problem) -> None:
     placement = placed(tiny)
-    state = SwarmState(tiny, placement)
-    router = FastestFree(tiny, placement)
+    state = SwarmState(CostModel.of(tiny), placement)
+    router = FastestFree(CostModel.of(tiny), placement)
     first = router(ASK, state, 0.0).route.servers
     last = first[-1]
     assert last not in router(ASK, state, 0.0, exclude=frozenset({last})).route.servers

@@ -14,6 +14,7 @@ from swarmplan.core.errors import NoRouteError, RequestTooLargeError
 from swarmplan.core.plan import Hop, Placement, Route
 from swarmplan.core.problem import Problem
 from swarmplan.core.workload import Demand, Request
+from swarmplan.perfmodel.cost import CostModel
 from swarmplan.perfmodel.latency import hop_cost, route_time, step_time_s
 from swarmplan.routing.offline import Shortest, best_routes
 from swarmplan.routing.state import SwarmState
@@ -50,7 +51,7 @@ def test_the_fastest_chain_with_pools_large_enough_is_found(
     rng = np.random.default_rng(seed)
     problem = make_problem(rng)
     placement = make_placement(rng, problem)
-    state = SwarmState(problem, placement)
+    state = SwarmState(CostModel.of(problem), placement)
     asked = Request(
         id=0,
         client=1,
@@ -65,7 +66,7 @@ def test_the_fastest_chain_with_pools_large_enough_is_found(
         for route in every
         if state.fits_ever(route, tokens)
     ]
-    router = Shortest(problem, placement)
+    router = Shortest(CostModel.of(problem), placement)
     if not fitting:
         with pytest.raises(RequestTooLargeError if every else NoRouteError):
             router(asked, state, 0.0)
@@ -86,7 +87,7 @@ def test_planned_sessions_fit_together_and_none_is_forgotten(
     assume(here + there)
     wanted = {c: k for c, k in enumerate((here, there)) if k}
     try:
-        routes, notes = best_routes(problem, placement, demand(problem, here, there))
+        routes, notes = best_routes(CostModel.of(problem), placement, demand(problem, here, there))
     except NoRouteError:
         assert (placement.coverage(6) == 0).any()
         return
@@ -118,7 +119,7 @@ def test_without_memory_limits_every_client_takes_its_own_fastest_step(
     roomy = Placement(
         start=placement.start, end=placement.end, cache_bytes=np.full(5, 10**9, dtype=np.int64)
     )
-    routes, notes = best_routes(problem, roomy, demand(problem, 3, 2))
+    routes, notes = best_routes(CostModel.of(problem), roomy, demand(problem, 3, 2))
     assert not notes
     assert [(r.client, r.sessions) for r in routes] == [(0, 3), (1, 2)]
     for planned in routes:
@@ -132,10 +133,10 @@ def test_the_second_session_takes_the_next_chain_when_the_first_is_full(tiny: Pr
     problem = dataclasses.replace(
         tiny, planning=dataclasses.replace(tiny.planning, session_tokens=10)
     )
-    placement = Placement.of(
-        problem, [(0, 6), (0, 3), (3, 6), (0, 0)], cache_bytes=[600, 300, 300, 0]
+    placement = CostModel.of(problem).placed(
+        [(0, 6), (0, 3), (3, 6), (0, 0)], cache_bytes=[600, 300, 300, 0]
     )
-    routes, notes = best_routes(problem, placement, demand(problem, 3))
+    routes, notes = best_routes(CostModel.of(problem), placement, demand(problem, 3))
     assert [(r.sessions, r.route.servers) for r in routes] == [(1, (0,)), (1, (1, 2))]
     assert notes == (
         "1 planned session(s) of client near find no room beside the others and would wait",
@@ -143,12 +144,14 @@ def test_the_second_session_takes_the_next_chain_when_the_first_is_full(tiny: Pr
 
 
 def test_missing_blocks_are_named_as_ranges(tiny: Problem) -> None:
-    placement = Placement.of(tiny, [(0, 1), (3, 4), (0, 0), (0, 0)])
+    placement = CostModel.of(tiny).placed([(0, 1), (3, 4), (0, 0), (0, 0)])
     with pytest.raises(NoRouteError, match=r"no server hosts block\(s\) 1-2, 4-5"):
-        best_routes(tiny, placement, demand(tiny, 1))
+        best_routes(CostModel.of(tiny), placement, demand(tiny, 1))
 
 
 def test_a_session_without_room_anywhere_is_refused(tiny: Problem) -> None:
-    placement = Placement.of(tiny, [(0, 6), (0, 0), (0, 0), (0, 0)], cache_bytes=[10, 0, 0, 0])
+    placement = CostModel.of(tiny).placed(
+        [(0, 6), (0, 0), (0, 0), (0, 0)], cache_bytes=[10, 0, 0, 0]
+    )
     with pytest.raises(RequestTooLargeError, match="not one session of client 'near'"):
-        best_routes(tiny, placement, demand(tiny, 1))
+        best_routes(CostModel.of(tiny), placement, demand(tiny, 1))

@@ -15,6 +15,7 @@ from swarmplan.core.errors import NoRouteError
 from swarmplan.core.plan import Placement
 from swarmplan.core.problem import Problem
 from swarmplan.core.workload import Request
+from swarmplan.perfmodel.cost import CostModel
 from swarmplan.routing.petals import PetalsRouting
 from swarmplan.routing.state import SwarmState
 
@@ -74,7 +75,7 @@ def test_the_cost_is_that_of_petals_own_graph(
         problem, servers=(problem.servers[0], unknown, *problem.servers[2:])
     )
     placement = make_placement(rng, problem)
-    state = SwarmState(problem, placement)
+    state = SwarmState(CostModel.of(problem), placement)
     router = PetalsRouting(refresh_s=0.0)(problem, placement)
     asked = request(tokens, int(rng.integers(2)))
     for number in range(4):
@@ -91,12 +92,17 @@ def test_the_cost_is_that_of_petals_own_graph(
 
 def whole(tiny: Problem) -> Placement:
     """Two servers that both host everything; 1000 bytes of cache each."""
-    return Placement.of(tiny, [(0, 6), (0, 6), (0, 0), (0, 0)], cache_bytes=[1200, 1200, 0, 0])
+    return CostModel.of(tiny).placed(
+        [(0, 6), (0, 6), (0, 0), (0, 0)], cache_bytes=[1200, 1200, 0, 0]
+    )
 
 
 def test_lacking_cache_costs_ten_seconds_but_forbids_nothing(tiny: Problem) -> None:
     placement = whole(tiny)
-    state, router = SwarmState(tiny, placement), PetalsRouting(refresh_s=0.0)(tiny, placement)
+    state, router = (
+        SwarmState(CostModel.of(tiny), placement),
+        PetalsRouting(refresh_s=0.0)(tiny, placement),
+    )
     free = router(request(20), state, 0.0)  # 20 tokens x 10 bytes x 6 blocks: exactly the pool
     short = router(request(21), state, 0.0)
     assert short.cost_s == pytest.approx(free.cost_s + 10.0)
@@ -104,7 +110,7 @@ def test_lacking_cache_costs_ten_seconds_but_forbids_nothing(tiny: Problem) -> N
 
 def test_a_client_sees_caches_as_they_were_up_to_a_minute_ago(tiny: Problem) -> None:
     placement = whole(tiny)
-    state, router = SwarmState(tiny, placement), PetalsRouting()(tiny, placement)
+    state, router = SwarmState(CostModel.of(tiny), placement), PetalsRouting()(tiny, placement)
     first = router(request(20), state, 0.0)
     state.reserve(0, first.route, 20, 500.0)
     assert router(request(20), state, 59.0).route == first.route
@@ -115,7 +121,7 @@ def test_the_references_count_of_sessions_forgets_the_penalty_below_zero(tiny: P
     placement = whole(tiny)
     for penalty, expected in (("zero", [0, 10, 0]), ("nonpositive", [0, 10, 10])):
         routing = PetalsRouting(cache_penalty=penalty)  # type: ignore[arg-type]
-        state, router = SwarmState(tiny, placement), routing(tiny, placement)
+        state, router = SwarmState(CostModel.of(tiny), placement), routing(tiny, placement)
         only_first = frozenset({1})
         base = router(request(20), state, 0.0, exclude=only_first)
         extra = []
@@ -133,7 +139,7 @@ def test_the_reference_loses_links_that_cost_nothing(tiny: Problem) -> None:
         tiny, network=dataclasses.replace(tiny.network, client_rtt_s=near)
     )
     placement = whole(problem)
-    state = SwarmState(problem, placement)
+    state = SwarmState(CostModel.of(problem), placement)
     here = PetalsRouting()(problem, placement)(request(20), state, 0.0)
     lost = PetalsRouting(zero_cost_links=False)(problem, placement)(request(20), state, 0.0)
     assert (here.route.servers, lost.route.servers) == ((0,), (1,))
@@ -146,7 +152,7 @@ def test_partial_pings_are_drawn_by_seed_and_only_change_what_is_believed(
     rng = np.random.default_rng(seed)
     problem = make_problem(rng, servers=8)
     placement = make_placement(rng, problem)
-    state = SwarmState(problem, placement)
+    state = SwarmState(CostModel.of(problem), placement)
     routing = PetalsRouting(pings="partial", seed=seed)
     try:
         one = routing(problem, placement)(request(20), state, 0.0)
@@ -161,7 +167,7 @@ def test_partial_pings_are_drawn_by_seed_and_only_change_what_is_believed(
 
 def test_excluded_and_lost_servers_are_avoided(tiny: Problem) -> None:
     placement = whole(tiny)
-    state, router = SwarmState(tiny, placement), PetalsRouting()(tiny, placement)
+    state, router = SwarmState(CostModel.of(tiny), placement), PetalsRouting()(tiny, placement)
     first = router(request(20), state, 0.0).route.servers
     assert router(request(20), state, 0.0, exclude=frozenset(first)).route.servers != first
     state.set_down(0, True)

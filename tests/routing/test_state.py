@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from swarmplan.core.plan import Hop, Placement, Route
 from swarmplan.core.problem import Problem
+from swarmplan.perfmodel.cost import CostModel
 from swarmplan.routing.state import SwarmState
 
 TOKENS = st.integers(1, 60)
@@ -67,7 +68,7 @@ class Book:
 
 
 def spans(problem: Problem) -> Placement:
-    return Placement.of(problem, [(0, 4), (4, 6), (0, 3), (3, 6)], cache_bytes=[2000] * 4)
+    return CostModel.of(problem).placed([(0, 4), (4, 6), (0, 3), (3, 6)], cache_bytes=[2000] * 4)
 
 
 @given(steps=st.lists(STEP, max_size=12), now=FINISH, need=st.integers(0, 2_500))
@@ -75,7 +76,7 @@ def test_every_answer_is_that_of_a_plain_list_of_reservations(
     tiny: Problem, steps: list[tuple[str, object, int, float]], now: float, need: int
 ) -> None:
     placement = spans(tiny)
-    state, book = SwarmState(tiny, placement), Book(placement.cache_bytes.tolist())
+    state, book = SwarmState(CostModel.of(tiny), placement), Book(placement.cache_bytes.tolist())
     for number, (kind, what, tokens, finish) in enumerate(steps):
         before = state.version.copy()
         touched: tuple[int, ...] = ()
@@ -112,7 +113,7 @@ def test_every_answer_is_that_of_a_plain_list_of_reservations(
 
 
 def test_reserving_and_releasing_everything_leaves_nothing_behind(tiny: Problem) -> None:
-    state = SwarmState(tiny, spans(tiny))
+    state = SwarmState(CostModel.of(tiny), spans(tiny))
     for number in range(30):
         state.reserve(number, ROUTES[number % 3], 5 + number, 3.0)
     assert state.free_bytes.min() < 0  # sessions that wait are booked too
@@ -123,7 +124,7 @@ def test_reserving_and_releasing_everything_leaves_nothing_behind(tiny: Problem)
 
 
 def test_a_server_that_is_down_fits_nothing_until_it_is_back(tiny: Problem) -> None:
-    state = SwarmState(tiny, spans(tiny))
+    state = SwarmState(CostModel.of(tiny), spans(tiny))
     state.set_down(0, True)
     assert not state.fits_now(ROUTES[0], 1)
     assert state.fits_ever(ROUTES[0], 1)
@@ -133,7 +134,7 @@ def test_a_server_that_is_down_fits_nothing_until_it_is_back(tiny: Problem) -> N
 
 def test_the_state_of_one_run_never_changes_the_placement(tiny: Problem) -> None:
     placement = spans(tiny)
-    state = SwarmState(tiny, placement)
+    state = SwarmState(CostModel.of(tiny), placement)
     state.reserve(0, ROUTES[0], 20, 1.0)
     assert placement.cache_bytes.tolist() == [2000] * 4
-    assert SwarmState(tiny, placement).free_bytes.tolist() == [2000] * 4
+    assert SwarmState(CostModel.of(tiny), placement).free_bytes.tolist() == [2000] * 4

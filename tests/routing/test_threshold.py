@@ -13,6 +13,7 @@ from swarmplan.core.errors import NoRouteError, RequestTooLargeError
 from swarmplan.core.plan import Hop, Placement, Route
 from swarmplan.core.problem import Problem
 from swarmplan.core.workload import Request
+from swarmplan.perfmodel.cost import CostModel
 from swarmplan.perfmodel.latency import route_time
 from swarmplan.routing.state import SwarmState
 from swarmplan.routing.threshold import LeastResponse
@@ -63,7 +64,10 @@ def test_the_chain_is_the_best_of_all_time_plus_longest_wait(
     rng = np.random.default_rng(seed)
     problem = make_problem(rng)
     placement = make_placement(rng, problem)
-    state, router = SwarmState(problem, placement), LeastResponse(problem, placement)
+    state, router = (
+        SwarmState(CostModel.of(problem), placement),
+        LeastResponse(CostModel.of(problem), placement),
+    )
     for number in range(sessions):
         every = list(chains(placement, 6, 0, set()))
         if every:
@@ -87,19 +91,23 @@ def test_the_chain_is_the_best_of_all_time_plus_longest_wait(
     decision = router(asked, state, now, start_block=start, exclude=frozenset(banned))
     assert decision.cost_s == pytest.approx(best, rel=1e-12)
     assert found[decision.route] == pytest.approx(best, rel=1e-12)
-    other = WsRr(problem, placement)
+    other = WsRr(CostModel.of(problem), placement)
     summed = other(asked, state, now, start_block=start, exclude=frozenset(banned))
     assert decision.cost_s <= summed.cost_s * (1 + 1e-12)
 
 
 def test_waits_that_pass_together_are_not_added_up(tiny: Problem) -> None:
     """Two full servers in a chain: WS-RR counts both waits, what really passes is the longer."""
-    placement = Placement.of(tiny, [(0, 3), (3, 6), (0, 0), (0, 0)], cache_bytes=[600] * 4)
-    state = SwarmState(tiny, placement)
+    placement = CostModel.of(tiny).placed([(0, 3), (3, 6), (0, 0), (0, 0)], cache_bytes=[600] * 4)
+    state = SwarmState(CostModel.of(tiny), placement)
     chain = Route(hops=(Hop(server=0, start=0, end=3), Hop(server=1, start=3, end=6)))
     state.reserve(7, chain, 20, 5.0)
     asked = request(20, 0)
-    idle = SwarmState(tiny, placement)
-    alone = LeastResponse(tiny, placement)(asked, idle, 0.0).cost_s
-    assert LeastResponse(tiny, placement)(asked, state, 0.0).cost_s == pytest.approx(alone + 5)
-    assert WsRr(tiny, placement)(asked, state, 0.0).cost_s == pytest.approx(alone + 10)
+    idle = SwarmState(CostModel.of(tiny), placement)
+    alone = LeastResponse(CostModel.of(tiny), placement)(asked, idle, 0.0).cost_s
+    assert LeastResponse(CostModel.of(tiny), placement)(asked, state, 0.0).cost_s == pytest.approx(
+        alone + 5
+    )
+    assert WsRr(CostModel.of(tiny), placement)(asked, state, 0.0).cost_s == pytest.approx(
+        alone + 10
+    )

@@ -11,9 +11,11 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from swarmplan.core.errors import NoRouteError, RequestTooLargeError, SwarmplanError
+from swarmplan.core.names import Relay
 from swarmplan.core.plan import Placement
-from swarmplan.core.problem import Problem, Relay
+from swarmplan.core.problem import Problem
 from swarmplan.core.workload import Request
+from swarmplan.perfmodel.cost import CostModel
 from swarmplan.routing.state import SwarmState
 from swarmplan.routing.ws_rr import WsRr
 
@@ -120,7 +122,10 @@ def test_cost_and_ties_are_those_of_dijkstra_on_the_formulas(
     rng = np.random.default_rng(seed)
     problem = make_problem(rng, servers=int(rng.integers(2, 8)), relay=relay)
     placement = make_placement(rng, problem)
-    router, state = WsRr(problem, placement), SwarmState(problem, placement)
+    router, state = (
+        WsRr(CostModel.of(problem), placement),
+        SwarmState(CostModel.of(problem), placement),
+    )
     crowd(state, router, rng, sessions)
     start = int(rng.choice([0, 0, 0, 2, 4]))
     exclude = frozenset(rng.choice(problem.num_servers, int(rng.integers(0, 2))).tolist())
@@ -150,7 +155,10 @@ def test_a_router_that_has_seen_many_states_decides_like_a_new_one(
     rng = np.random.default_rng(seed)
     problem = make_problem(rng)
     placement = make_placement(rng, problem)
-    old, state = WsRr(problem, placement), SwarmState(problem, placement)
+    old, state = (
+        WsRr(CostModel.of(problem), placement),
+        SwarmState(CostModel.of(problem), placement),
+    )
     assume((placement.coverage(6) > 0).all())
     for number in range(15):
         asked = request(int(rng.integers(12, 40)), int(rng.integers(2)), number)
@@ -159,9 +167,9 @@ def test_a_router_that_has_seen_many_states_decides_like_a_new_one(
             decision = old(asked, state, now)
         except RequestTooLargeError:
             with pytest.raises(RequestTooLargeError):
-                WsRr(problem, placement)(asked, state, now)
+                WsRr(CostModel.of(problem), placement)(asked, state, now)
             continue
-        assert decision == WsRr(problem, placement)(asked, state, now)
+        assert decision == WsRr(CostModel.of(problem), placement)(asked, state, now)
         state.reserve(number, decision.route, asked.reserved_tokens, now + float(rng.integers(9)))
         state.release(int(rng.integers(15)))
 
@@ -178,14 +186,16 @@ def test_equal_chains_go_to_the_lower_row(tiny: Problem) -> None:
         workload=tiny.workload,
         planning=tiny.planning,
     )
-    placement = Placement.of(problem, [(0, 3), (3, 6), (3, 6), (0, 0)])
-    decision = WsRr(problem, placement)(request(20), SwarmState(problem, placement), 0.0)
+    placement = CostModel.of(problem).placed([(0, 3), (3, 6), (3, 6), (0, 0)])
+    decision = WsRr(CostModel.of(problem), placement)(
+        request(20), SwarmState(CostModel.of(problem), placement), 0.0
+    )
     assert decision.route.servers == (0, 1)
 
 
 def test_the_true_output_length_is_not_looked_at(tiny: Problem) -> None:
-    placement = Placement.of(tiny, [(0, 5), (3, 6), (0, 3), (4, 6)])
-    state = SwarmState(tiny, placement)
+    placement = CostModel.of(tiny).placed([(0, 5), (3, 6), (0, 3), (4, 6)])
+    state = SwarmState(CostModel.of(tiny), placement)
     costs = set()
     for output in (1, 9, 5_000):
         asked = Request(
@@ -196,17 +206,21 @@ def test_the_true_output_length_is_not_looked_at(tiny: Problem) -> None:
             output_tokens=output,
             reserved_tokens=20,
         )
-        costs.add(WsRr(tiny, placement)(asked, state, 0.0).cost_s)
+        costs.add(WsRr(CostModel.of(tiny), placement)(asked, state, 0.0).cost_s)
     assert len(costs) == 1
 
 
 def test_a_block_without_a_server_is_no_route(tiny: Problem) -> None:
-    placement = Placement.of(tiny, [(0, 2), (3, 6), (0, 2), (4, 6)])
+    placement = CostModel.of(tiny).placed([(0, 2), (3, 6), (0, 2), (4, 6)])
     with pytest.raises(NoRouteError, match="some block is not hosted"):
-        WsRr(tiny, placement)(request(20), SwarmState(tiny, placement), 0.0)
+        WsRr(CostModel.of(tiny), placement)(
+            request(20), SwarmState(CostModel.of(tiny), placement), 0.0
+        )
 
 
 def test_a_session_that_fits_no_idle_server_is_too_large_not_awaited(tiny: Problem) -> None:
-    placement = Placement.of(tiny, [(0, 4), (3, 6), (0, 3), (4, 6)])
+    placement = CostModel.of(tiny).placed([(0, 4), (3, 6), (0, 3), (4, 6)])
     with pytest.raises(RequestTooLargeError, match="more than some server"):
-        WsRr(tiny, placement)(request(100_000), SwarmState(tiny, placement), 0.0)
+        WsRr(CostModel.of(tiny), placement)(
+            request(100_000), SwarmState(CostModel.of(tiny), placement), 0.0
+        )

@@ -9,7 +9,7 @@ from click.testing import CliRunner, Result
 from swarmplan.cli import main
 from swarmplan.core.constraints import Loss, Span
 from swarmplan.core.errors import ScenarioError
-from swarmplan.scenarios.load import load_scenario
+from swarmplan.scenarios.scenario import load_scenario
 
 FOLDER = Path(__file__).resolve().parents[2] / "scenarios"
 DEMO = str(FOLDER / "demo.toml")

@@ -13,14 +13,15 @@ import pytest
 from swarmplan.core.errors import ScenarioError
 from swarmplan.core.problem import Problem
 from swarmplan.core.workload import Lengths, LengthUse, Request
-from swarmplan.placement.cg_bp import place_blocks
+from swarmplan.perfmodel.cost import CostModel
+from swarmplan.placement.rules.cg_bp import place_blocks
 from swarmplan.routing.api import Decision
 from swarmplan.routing.state import SwarmState
 from swarmplan.routing.ws_rr import WsRr
 from swarmplan.scenarios import schema
-from swarmplan.scenarios.lengths import crossed, known_of, predicted_by_class, provided
 from swarmplan.scenarios.workload import _lengths, draw_requests
 from swarmplan.simulator.engine import simulate
+from swarmplan.workload.lengths import crossed, known_of, predicted_by_class, provided
 
 MODES = ("oracle", "predictor", "model-constant", "maximum")
 
@@ -93,8 +94,8 @@ def test_the_predictor_mode_needs_predictions() -> None:
 def test_every_request_ends_and_overflows_are_counted(tiny: Problem, mode: str) -> None:
     problem = known(tiny, mode=mode, quantile=0.5, limit_tokens=40)
     requests = draw_requests(problem, 0, num_requests=150, load_factor=3.0)
-    placement = place_blocks(problem, 4)
-    result = simulate(problem, placement, WsRr(problem, placement), requests)
+    placement = place_blocks(CostModel.of(problem), 4)
+    result = simulate(problem, placement, WsRr(CostModel.of(problem), placement), requests)
     assert set(result.status) == {"completed"}
     short = sum(r.output_tokens > r.reserved_tokens - r.prompt_tokens for r in requests)
     assert (int((result.overflows > 0).sum()) > 0) == (short > 0)
@@ -114,10 +115,10 @@ def test_an_overflow_grows_by_the_ladder_not_by_the_truth(tiny: Problem) -> None
         expected_tokens=8,
         ladder_tokens=(20, 28, 44),
     )
-    placement = place_blocks(tiny, 1)
-    result = simulate(tiny, placement, WsRr(tiny, placement), [request])
+    placement = place_blocks(CostModel.of(tiny), 1)
+    result = simulate(tiny, placement, WsRr(CostModel.of(tiny), placement), [request])
     plain = replace(request, ladder_tokens=(), reserved_tokens=34, expected_tokens=None)
-    whole = simulate(tiny, placement, WsRr(tiny, placement), [plain])
+    whole = simulate(tiny, placement, WsRr(CostModel.of(tiny), placement), [plain])
     assert result.overflows.tolist() == [3]
     assert result.finish_s == pytest.approx(whole.finish_s)
     token = tiny.model.cache_bytes_per_token
@@ -172,8 +173,8 @@ def test_a_session_that_outlasts_its_expected_end_does_not_look_free(tiny: Probl
         expected_tokens=2,
         ladder_tokens=(44,),
     )
-    placement = place_blocks(tiny, 1)
-    router = WsRr(tiny, placement)
+    placement = place_blocks(CostModel.of(tiny), 1)
+    router = WsRr(CostModel.of(tiny), placement)
     end_s = float(simulate(tiny, placement, router, [first]).finish_s[0])
     waits: list[float] = []
 

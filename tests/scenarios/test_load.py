@@ -11,7 +11,7 @@ from swarmplan.core.errors import ScenarioError
 from swarmplan.core.problem import Timing
 from swarmplan.perfmodel.calibrate import calibrate_file, write_profile
 from swarmplan.scenarios.files import parse_file
-from swarmplan.scenarios.load import load_scenario
+from swarmplan.scenarios.scenario import load_scenario
 from swarmplan.scenarios.schema import json_schema, plan_json_schema
 
 FOLDER = Path(__file__).resolve().parents[2] / "scenarios"

@@ -15,8 +15,8 @@ from swarmplan import api
 from swarmplan.core.errors import ScenarioError
 from swarmplan.core.plan import Candidate, Certificate
 from swarmplan.perfmodel.predict import verify
-from swarmplan.scenarios.load import Scenario, load_scenario
 from swarmplan.scenarios.planfile import STALE, plan_document, read_plan, write_plan
+from swarmplan.scenarios.scenario import Scenario, load_scenario
 
 TINY = Path(__file__).resolve().parents[2] / "scenarios" / "tiny.toml"
 

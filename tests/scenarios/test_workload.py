@@ -7,8 +7,8 @@ import pytest
 
 from swarmplan.core.errors import ScenarioError
 from swarmplan.core.problem import Problem
-from swarmplan.scenarios.load import load_scenario
-from swarmplan.scenarios.workload import draw_requests
+from swarmplan.scenarios.scenario import load_scenario
+from swarmplan.workload.draw import draw_requests
 
 TINY = Path(__file__).resolve().parents[2] / "scenarios" / "tiny.toml"
 

@@ -10,13 +10,14 @@ from swarmplan.core.errors import HeuristicFailedError
 from swarmplan.core.plan import Placement
 from swarmplan.core.problem import Problem
 from swarmplan.core.workload import Request
+from swarmplan.perfmodel.cost import CostModel
 from swarmplan.routing.api import RouterFactory
 from swarmplan.routing.offline import Shortest
 from swarmplan.routing.ws_rr import WsRr
-from swarmplan.scenarios.workload import draw_requests
 from swarmplan.simulator.compare import WARM_UP, Contestant, compare
 from swarmplan.simulator.engine import simulate
 from swarmplan.simulator.metrics import Summary, summarise
+from swarmplan.workload.draw import draw_requests
 
 SPANS = [(0, 4), (3, 6), (0, 3), (4, 6)]
 
@@ -26,14 +27,14 @@ def mean_response(summary: Summary) -> float:
 
 
 def fixed(problem: Problem, router: RouterFactory, name: str = "fixed") -> Contestant:
-    placement = Placement.of(problem, SPANS)
+    placement = CostModel.of(problem).placed(SPANS)
     return Contestant(name=name, note="", decide=lambda seed: (placement, router))
 
 
 def shuffled(problem: Problem, seen: list[int]) -> Contestant:
     def decide(seed: int) -> tuple[Placement, RouterFactory]:
         seen.append(seed)
-        return Placement.of(problem, SPANS), WsRr
+        return CostModel.of(problem).placed(SPANS), WsRr
 
     return Contestant(name="shuffled", note="", decide=decide, random_order=True)
 
@@ -60,8 +61,8 @@ def test_every_method_gets_the_very_same_requests(tiny: Problem) -> None:
 def test_a_run_is_what_the_simulator_alone_gives(tiny: Problem) -> None:
     requests = draw_requests(tiny, 7)
     found = compare(tiny, [fixed(tiny, WsRr)], lambda seed: requests, seeds=(7,))
-    placement = Placement.of(tiny, SPANS)
-    alone = simulate(tiny, placement, WsRr(tiny, placement), requests)
+    placement = CostModel.of(tiny).placed(SPANS)
+    alone = simulate(tiny, placement, WsRr(CostModel.of(tiny), placement), requests)
     assert found.rows[0].runs == (summarise(alone, warm_up=WARM_UP),)
 
 

@@ -15,6 +15,7 @@ from swarmplan.core.errors import SwarmplanError
 from swarmplan.core.plan import Hop, Placement, Route
 from swarmplan.core.problem import Client, ModelSpec, Network, Planning, Problem, Server, Timing
 from swarmplan.core.workload import Request, Workload
+from swarmplan.perfmodel.cost import CostModel
 from swarmplan.perfmodel.latency import route_time
 from swarmplan.routing.api import Decision, Router
 from swarmplan.routing.jffc import Jffc
@@ -93,7 +94,9 @@ def random_placement(rng: np.random.Generator, problem: Problem) -> Placement:
         size = int(rng.integers(0, most + 1))
         start = int(rng.integers(0, length - size + 1))
         spans.append((start, start + size))
-    return Placement.of(problem, spans, cache_bytes=rng.integers(100, 3_000, len(spans)).tolist())
+    return CostModel.of(problem).placed(
+        spans, cache_bytes=rng.integers(100, 3_000, len(spans)).tolist()
+    )
 
 
 def random_requests(
@@ -239,12 +242,14 @@ def test_a_horizon_leaves_the_rest_unfinished_and_changes_nothing_before(
     problem = random_problem(rng)
     placement = random_placement(rng, problem)
     requests = random_requests(rng, 20)
-    whole = simulate(problem, placement, WsRr(problem, placement), requests, admission=rule)
+    whole = simulate(
+        problem, placement, WsRr(CostModel.of(problem), placement), requests, admission=rule
+    )
     horizon_s = float(rng.uniform(0, whole.end_s + 1))
     part = simulate(
         problem,
         placement,
-        WsRr(problem, placement),
+        WsRr(CostModel.of(problem), placement),
         requests,
         admission=rule,
         horizon_s=horizon_s,
@@ -263,7 +268,9 @@ def test_under_retry_sessions_start_at_retry_instants(seed: int) -> None:
     problem = random_problem(rng)
     placement = random_placement(rng, problem)
     requests = random_requests(rng, 30)
-    result = simulate(problem, placement, WsRr(problem, placement), requests, admission="retry")
+    result = simulate(
+        problem, placement, WsRr(CostModel.of(problem), placement), requests, admission="retry"
+    )
     for i, wait in enumerate(result.wait_s.tolist()):
         if result.status[i] == "completed":
             instants = [0.0, 1.0, 3.0, 7.0, 15.0, 31.0, 63.0, *np.arange(123.0, 4_000.0, 60.0)]
@@ -276,11 +283,15 @@ def test_under_reserve_the_wait_is_the_raw_wait_at_the_next_retry_instant(seed: 
     problem = random_problem(rng)
     placement = random_placement(rng, problem)
     requests = random_requests(rng, 30)
-    result = simulate(problem, placement, WsRr(problem, placement), requests, admission="reserve")
+    result = simulate(
+        problem, placement, WsRr(CostModel.of(problem), placement), requests, admission="reserve"
+    )
     done = [i for i, s in enumerate(result.status) if s == "completed"]
     expected = [retry_instant_s(float(result.raw_wait_s[i])) for i in done]
     assert result.wait_s[done] == pytest.approx(expected, abs=1e-9)
-    notified = simulate(problem, placement, WsRr(problem, placement), requests, admission="notify")
+    notified = simulate(
+        problem, placement, WsRr(CostModel.of(problem), placement), requests, admission="notify"
+    )
     done = [i for i, s in enumerate(notified.status) if s == "completed"]
     assert notified.wait_s[done] == pytest.approx(notified.raw_wait_s[done], abs=1e-9)
 
@@ -324,7 +335,7 @@ def station() -> tuple[Problem, Placement]:
         workload=Workload(),
         planning=Planning(prompt_tokens=10, output_tokens=10, session_tokens=20, sessions=3),
     )
-    return problem, Placement.of(problem, [(0, 2)])
+    return problem, CostModel.of(problem).placed([(0, 2)])
 
 
 @pytest.mark.parametrize("rate_per_s", [1.5, 2.9, 4.0])
@@ -352,7 +363,7 @@ def test_a_single_station_agrees_with_an_independent_queue_of_servers(
         heapq.heappush(free_at, start + 1.0)
         starts.append(start)
     for rule in ("queue", "notify"):
-        router = WsRr(problem, placement)
+        router = WsRr(CostModel.of(problem), placement)
         result = simulate(problem, placement, router, requests, admission=rule)
         assert result.start_s == pytest.approx(starts, rel=1e-12)
     span = max(starts) + 1.0
@@ -370,7 +381,7 @@ def test_a_request_larger_than_any_pool_is_rejected_and_the_others_run(
     )
     requests = [base, replace(base, id=1, reserved_tokens=61), replace(base, id=2)]
     for rule in NAMES:
-        router = WsRr(problem, placement)
+        router = WsRr(CostModel.of(problem), placement)
         result = simulate(problem, placement, router, requests, admission=rule)
         assert result.status == ("completed", "rejected", "completed")
         assert result.reason == ("", "too-large", "")
@@ -381,10 +392,10 @@ def test_a_placement_with_a_hole_rejects_every_request(
     station: tuple[Problem, Placement],
 ) -> None:
     problem, _ = station
-    hole = Placement.of(problem, [(0, 1)])
+    hole = CostModel.of(problem).placed([(0, 1)])
     requests = random_requests(np.random.default_rng(0), 5)
     requests = tuple(replace(r, client=0) for r in requests)
-    result = simulate(problem, hole, WsRr(problem, hole), requests)
+    result = simulate(problem, hole, WsRr(CostModel.of(problem), hole), requests)
     assert set(result.reason) == {"no-route"}
 
 
@@ -423,8 +434,8 @@ def test_a_router_that_insists_on_a_server_too_small_does_not_hang_the_run(
 
 
 def test_unknown_rules_and_servers_are_refused(tiny: Problem) -> None:
-    placement = Placement.of(tiny, [(0, 6), (0, 0), (0, 0), (0, 0)], cache_bytes=[0] * 4)
-    router = WsRr(tiny, placement)
+    placement = CostModel.of(tiny).placed([(0, 6), (0, 0), (0, 0), (0, 0)], cache_bytes=[0] * 4)
+    router = WsRr(CostModel.of(tiny), placement)
     with pytest.raises(SwarmplanError, match="unknown waiting rule"):
         simulate(tiny, placement, router, [], admission="later")  # type: ignore[arg-type]
     gone = ServerEvent(time_s=0.0, server=9, up=False)
@@ -433,7 +444,7 @@ def test_unknown_rules_and_servers_are_refused(tiny: Problem) -> None:
 
 
 def test_no_requests_give_an_empty_table(tiny: Problem) -> None:
-    placement = Placement.of(tiny, [(0, 6), (0, 0), (0, 0), (0, 0)], cache_bytes=[0] * 4)
-    result = simulate(tiny, placement, WsRr(tiny, placement), [])
+    placement = CostModel.of(tiny).placed([(0, 6), (0, 0), (0, 0), (0, 0)], cache_bytes=[0] * 4)
+    result = simulate(tiny, placement, WsRr(CostModel.of(tiny), placement), [])
     assert result.end_s == 0.0
     assert list(result.rows()) == []

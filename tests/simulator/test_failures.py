@@ -10,6 +10,7 @@ import pytest
 from swarmplan.core.plan import Placement
 from swarmplan.core.problem import Client, ModelSpec, Network, Planning, Problem, Server, Timing
 from swarmplan.core.workload import Request, Workload
+from swarmplan.perfmodel.cost import CostModel
 from swarmplan.routing.ws_rr import WsRr
 from swarmplan.simulator.admission import Admission
 from swarmplan.simulator.engine import simulate
@@ -51,7 +52,7 @@ def problem() -> Problem:
 def placed(problem: Problem, **pools: int) -> Placement:
     """A, B and C with pools of 100 bytes unless told otherwise."""
     cache = [pools.get(name, 100) for name in "ABC"]
-    return Placement.of(problem, [(0, 2), (2, 4), (2, 4)], cache_bytes=cache)
+    return CostModel.of(problem).placed([(0, 2), (2, 4), (2, 4)], cache_bytes=cache)
 
 
 def run(
@@ -65,7 +66,7 @@ def run(
     return simulate(
         problem,
         placement,
-        WsRr(problem, placement),
+        WsRr(CostModel.of(problem), placement),
         requests or [REQUEST],
         admission=admission,
         events=events,

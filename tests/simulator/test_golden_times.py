@@ -15,6 +15,7 @@ import pytest
 from swarmplan.core.plan import Hop, Placement, Route
 from swarmplan.core.problem import Problem
 from swarmplan.core.workload import Request
+from swarmplan.perfmodel.cost import CostModel
 from swarmplan.routing.api import Decision
 from swarmplan.routing.state import SwarmState
 from swarmplan.routing.ws_rr import WsRr
@@ -83,7 +84,7 @@ def placement_of(found: dict[str, Any], problem: Problem, method: str) -> Placem
         else:
             slots = m * given["cache_bytes_per_block"] / given["sc"]
         pools.append(max(0, math.floor(slots + 1e-9)) * sc)
-    return Placement.of(problem, spans, cache_bytes=pools)
+    return CostModel.of(problem).placed(spans, cache_bytes=pools)
 
 
 @pytest.mark.skipif(not CASES, reason=f"golden cases not found at {GOLDEN}")
@@ -118,7 +119,9 @@ def test_ws_rr_finds_the_routes_of_the_reference(name: str) -> None:
         pytest.skip("several routes are equally good: later requests depend on the choice")
     placement = placement_of(found, problem, "proposed")
     expected = found["expected"]["proposed"]["requests"]
-    result = simulate(problem, placement, WsRr(problem, placement), requests, admission="reserve")
+    result = simulate(
+        problem, placement, WsRr(CostModel.of(problem), placement), requests, admission="reserve"
+    )
     chains = [[j + 1 for j in r.servers] for r in result.routes if r]
     assert chains == expected["route_1based"]
     completion = [v / 1e3 for v in expected["completion_time_ms"]]

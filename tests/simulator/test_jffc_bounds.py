@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
+from swarmplan.chains.compose import response_bounds
 from swarmplan.core.plan import Placement
 from swarmplan.core.problem import Client, ModelSpec, Network, Planning, Problem, Server, Timing
 from swarmplan.core.workload import Lengths, Request, RequestClass, Workload
-from swarmplan.perfmodel.chains import response_bounds
+from swarmplan.perfmodel.cost import CostModel
 from swarmplan.routing.jffc import Jffc
 from swarmplan.simulator.engine import simulate
 
@@ -44,7 +45,7 @@ def whole_model_servers(seconds: list[float], capacity: list[int]) -> tuple[Prob
         workload=Workload(classes=(stream,)),
         planning=Planning(prompt_tokens=MEAN_TOKENS, output_tokens=1, session_tokens=10),
     )
-    return problem, Placement.of(problem, [(0, 1)] * n)
+    return problem, CostModel.of(problem).placed([(0, 1)] * n)
 
 
 @pytest.mark.parametrize(
@@ -74,7 +75,7 @@ def test_the_simulated_mean_response_lies_between_the_bounds(
         )
         for i in range(count)
     ]
-    router = Jffc(problem, placement)
+    router = Jffc(CostModel.of(problem), placement)
     assert [c.capacity for c in router.chains] == capacity
     result = simulate(problem, placement, router, requests, admission="queue")
     batches = result.response_s[count // 10 :].reshape(20, -1).mean(axis=1)

@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 from swarmplan.api import plan
 from swarmplan.cli import main
 from swarmplan.core.errors import ScenarioError, SwarmUnreachableError
+from swarmplan.scenarios.checkpoint import model_figures
 from swarmplan.scenarios.generate import write_document
-from swarmplan.scenarios.load import load_scenario
+from swarmplan.scenarios.scenario import load_scenario
 from swarmplan.swarm.announce import Announcement, Warnings, merge, read_entry, symmetric_rtt_s
 from swarmplan.swarm.health import announcements_of, read_state
 from swarmplan.swarm.inspecting import Wanted, checked, inspect_swarm
-from swarmplan.swarm.model_figures import model_figures
 from swarmplan.swarm.snapshot import Assumptions, ClientPlace, scenario_document
 
 BLOCKS = 32

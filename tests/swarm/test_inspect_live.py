@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from swarmplan.scenarios.load import load_scenario
+from swarmplan.scenarios.scenario import load_scenario
 from swarmplan.swarm.loopback import QUIET, LoopbackSwarm, ServerSpec
 from swarmplan.swarm.processes import Ended, run_to_end
 from swarmplan.swarm.trial import ClientProcess, answers, operate, publish_spans

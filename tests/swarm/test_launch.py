@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from swarmplan.api import plan
 from swarmplan.cli import main
-from swarmplan.scenarios.load import load_scenario
 from swarmplan.scenarios.planfile import write_plan
+from swarmplan.scenarios.scenario import load_scenario
 from swarmplan.swarm.launch import LaunchOptions, _systemd_word, file_name, launch_files
 
 SCENARIOS = Path(__file__).resolve().parents[2] / "scenarios"

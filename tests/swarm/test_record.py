@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from swarmplan.api import plan
 from swarmplan.core.errors import ScenarioError
-from swarmplan.core.plan import Placement
-from swarmplan.scenarios.load import Scenario, load_scenario
+from swarmplan.perfmodel.cost import CostModel
 from swarmplan.scenarios.planfile import plan_document
+from swarmplan.scenarios.scenario import Scenario, load_scenario
 from swarmplan.swarm.announce import Announcement, State
 from swarmplan.swarm.follow import Follower
 from swarmplan.swarm.record import (
@@ -178,7 +178,7 @@ def test_followers_never_darken_a_block_that_the_order_keeps(
     covered = set(range(12))
     live = dict(zip(names, before, strict=True))
     wanted = dict(zip(names, after, strict=True))
-    steps = moves_between(problem, live, Placement.of(problem, after))
+    steps = moves_between(problem, live, CostModel.of(problem).placed(after))
     allowed = {b for step in steps for b in step.dark}
     chosen = replace(live_plan(wanted, []), moves=steps)
     for _ in range(2 * len(names)):

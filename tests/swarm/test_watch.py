@@ -11,12 +11,12 @@ import pytest
 
 from swarmplan.core.errors import SwarmUnreachableError
 from swarmplan.core.plan import Plan
-from swarmplan.placement.replan import Terms
-from swarmplan.scenarios.load import Scenario
+from swarmplan.placement.moves.replan import Terms
+from swarmplan.scenarios.checkpoint import model_figures
+from swarmplan.scenarios.scenario import Scenario
 from swarmplan.swarm.announce import Announcement
 from swarmplan.swarm.inspecting import Notes
 from swarmplan.swarm.metrics import Metrics, serve_metrics
-from swarmplan.swarm.model_figures import model_figures
 from swarmplan.swarm.snapshot import Assumptions, ClientPlace, scenario_document
 from swarmplan.swarm.watch import Watch, WatchOptions
 

@@ -1,0 +1,1 @@
+"""Chains over placed blocks: the routing graph, shortest chains, composed chains, bounds."""

@@ -1,0 +1,41 @@
+"""The names that files, options and code share, each in one place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Literal, get_args
+
+#: Who hands a session's step on: every hop returns to the client, or servers push to the next.
+Relay = Literal["client", "server"]
+#: What a request does when its servers are full (simulator.admission).
+Admission = Literal["retry", "queue", "reserve", "notify"]
+#: What policies know of output lengths (core.workload.LengthUse).
+LengthMode = Literal["oracle", "predictor", "model-constant", "maximum"]
+#: What a plan is chosen by: response time under the workload, time per token of the planned
+#: concurrent sessions, or the highest rate that the swarm sustains.
+Aim = Literal["response", "latency", "throughput"]
+#: Which response time counts.
+Metric = Literal["mean", "p95"]
+#: How far a plan is proven.
+Status = Literal["optimal", "feasible"]
+
+
+def names(literal: Any) -> tuple[str, ...]:
+    """The names that a literal type allows, in order."""
+    return tuple(get_args(literal))
+
+
+def blocks(start: int, end: int) -> str:
+    """Blocks ``[start, end)`` as they are printed everywhere: PETALS' own ``start:end``."""
+    return f"{start}:{end}"
+
+
+def block_ranges(which: Iterable[int]) -> list[str]:
+    """Blocks in increasing order as ranges: 0, 1, 2, 5 are ``0:3`` and ``5:6``."""
+    parts: list[list[int]] = []
+    for b in which:
+        if parts and parts[-1][1] == b:
+            parts[-1][1] = b + 1
+        else:
+            parts.append([b, b + 1])
+    return [blocks(a, e) for a, e in parts]

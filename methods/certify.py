@@ -1,0 +1,53 @@
+"""Figures behind certificates, for whoever writes one and for whoever checks it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ..chains.compose import gca, total_service_rate
+from ..chains.knapsack import least_responses_s
+from ..core.content import FloatArray
+from ..core.objective import P95_RESPONSE, Goal
+from ..core.plan import Placement, Trial
+from ..core.problem import Problem
+from ..core.workload import Request
+from ..perfmodel.cost import CostModel
+from ..simulator.engine import simulate
+from ..simulator.metrics import WARM_UP, summarise
+from ..workload.draw import draw_requests
+from .routers import router_named
+
+#: What gives the bound on a response.
+ALONE = "every request alone in the swarm"
+
+
+def trial_requests(problem: Problem, trial: Trial) -> Sequence[Request]:
+    """The requests behind a simulated figure."""
+    return draw_requests(problem, trial.seed, num_requests=trial.requests)
+
+
+def measured(cost: CostModel, placement: Placement, router: str, goal: Goal, trial: Trial) -> float:
+    """The response time that a goal looks at, seconds, when the trial's requests are simulated."""
+    result = simulate(
+        cost.problem,
+        placement,
+        router_named(router)(cost, placement),
+        trial_requests(cost.problem, trial),
+        admission=trial.admission,
+    )
+    return summarise(result, warm_up=WARM_UP).response_of(goal)
+
+
+def floor_of(cost: CostModel, goal: Goal, trial: Trial) -> float:
+    """What no plan can bring it below: every request of the trial alone in the swarm."""
+    requests = trial_requests(cost.problem, trial)
+    counted = sorted(requests, key=lambda r: r.arrival_s)[int(len(requests) * WARM_UP) :]
+    least: FloatArray = least_responses_s(cost, counted)
+    return float(np.quantile(least, 0.95) if goal == P95_RESPONSE else least.mean())
+
+
+def sustained_per_s(cost: CostModel, placement: Placement) -> float:
+    """Requests per second that the chains composed on a placement sustain."""
+    return total_service_rate(gca(cost, placement))

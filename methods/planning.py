@@ -1,0 +1,94 @@
+"""From a method's decision to a whole plan: routes, predictions, certificate."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from ..chains.floor import lower_bound_s
+from ..core.objective import STEP, THROUGHPUT, WEIGHTED_STEP, Objective
+from ..core.plan import Certificate, Plan, PlannedRoute
+from ..core.problem import Problem
+from ..perfmodel.predict import predict, step_objective_s
+from ..placement.moves.resilience import demands_in_words
+from ..placement.task import Task
+from ..routing.offline import best_routes
+from .certify import sustained_per_s
+from .draft import Draft, Settings
+from .table import Method
+
+#: Value and bound this near, relative, are equal but for rounding.
+EQUAL = 1e-9
+
+
+def planned(
+    problem: Problem, method: Method, settings: Settings, *, sessions: int | None = None
+) -> Plan:
+    """The plan that a method makes; errors as the method's."""
+    task = method.task(problem, settings, sessions=sessions)
+    draft = method.decide(task, settings)
+    unrouted: dict[int, int] = {}
+    routes = draft.routes
+    if routes is None:
+        routes, unrouted = best_routes(task.cost, draft.placement, task.demand)
+    return Plan(
+        method=method.name,
+        placement=draft.placement,
+        routes=routes,
+        predicted=predict(task.cost, routes),
+        certificate=_certificate(task, routes, draft),
+        sessions=task.sessions,
+        unrouted=sum(unrouted.values()),
+        seed=settings.seed,
+        notes=(*draft.notes, *_waiting(problem, unrouted), *_demands(problem)),
+        router=draft.router,
+        candidates=draft.candidates,
+    )
+
+
+def _certificate(task: Task, routes: Sequence[PlannedRoute], draft: Draft) -> Certificate:
+    """What the method proved of the goal, or what follows from the plan.
+
+    The order-free bound is for all sessions together, so it says nothing when some found no room.
+    """
+    proof, goal = draft.certificate, task.goal
+    if proof is not None and proof.objective.goal == WEIGHTED_STEP:
+        proof = None  # a plan knows no weights
+    if proof is None or proof.objective.goal != goal:
+        proof = Certificate(objective=Objective(goal=goal))
+    proof = replace(proof, interrupted=proof.interrupted or draft.interrupted)
+    if goal == THROUGHPUT:
+        value = sustained_per_s(task.cost, draft.placement)
+        return replace(proof, objective=replace(proof.objective, value=value))
+    if goal != STEP:
+        return proof
+    value = step_objective_s(task.cost, routes)
+    bound = proof.objective.bound
+    if sum(r.sessions for r in routes) < sum(d.sessions for d in task.demand):
+        return replace(
+            proof, objective=Objective(goal=STEP, value=value), status="feasible", proof=""
+        )
+    known = min(lower_bound_s(task.cost, task.demand), value)
+    if bound is not None and bound >= known:
+        objective = Objective(goal=STEP, value=value, bound=min(bound, value))
+        return replace(proof, objective=objective)
+    return replace(
+        proof,
+        objective=Objective(goal=STEP, value=value, bound=known),
+        status="optimal" if value - known <= EQUAL * value else proof.status,
+        proof="knapsack over servers",
+    )
+
+
+def _waiting(problem: Problem, unrouted: dict[int, int]) -> tuple[str, ...]:
+    return tuple(
+        f"{count} planned session(s) of client {problem.clients[c].id} find no room beside the "
+        "others and would wait"
+        for c, count in unrouted.items()
+    )
+
+
+def _demands(problem: Problem) -> tuple[str, ...]:
+    """What the placement was asked to meet, for the plan's notes."""
+    asked = demands_in_words(problem)
+    return (f"meets: {', '.join(asked)}",) if asked else ()

@@ -1,0 +1,78 @@
+"""What PETALS servers reckon with and announce: cache by a flag, rates, the client's beliefs.
+
+Facts from PETALS' ``server/server.py``, ``server/throughput.py`` and
+``client/routing/sequence_manager.py``; docs/model.md, rules P1, P3 and P5.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..core.content import FloatArray, IntArray
+from ..core.problem import Problem
+from .cost import CostModel
+from .memory import blocks_within
+from .runs import Runs
+
+#: ``--attn_cache_tokens`` of PETALS 2.2.0.post1: plain attention, grouped-query attention.
+DEFAULT_CACHE_TOKENS = (4096, 16384)
+AUTOGRAD_BYTES_AT_D14336 = 2 * 2**30
+ASSUMED_NETWORK_BITS_PER_S = 100e6
+RELAY_PENALTY = 0.2
+#: Prompt by which PETALS measures ``forward_rps``.
+FORWARD_TOKENS = 1024
+#: Rate that a client assumes for a server that announces none.
+UNKNOWN_RPS = 300.0
+
+
+def default_cache_tokens(problem: Problem) -> int:
+    """PETALS' default of ``--attn_cache_tokens`` for this model."""
+    return DEFAULT_CACHE_TOKENS[1 if problem.model.grouped_query else 0]
+
+
+def blocks_by_rule(cost: CostModel, cache_tokens: int) -> IntArray:
+    """(n,) P1: ``floor((M - A) / (s_m + C_blk))`` within [0, max_blocks]."""
+    return blocks_within(cost, _beside_autograd(cost), cache_tokens)
+
+
+def most_cache_tokens(cost: CostModel) -> int:
+    """The flag at which the roomiest server still takes one block."""
+    room = _beside_autograd(cost) - cost.weights_bytes.dearest_block()
+    return int(room.max()) // int(cost.token_bytes.dearest_block()[0])
+
+
+def _beside_autograd(cost: CostModel) -> IntArray:
+    """(n,) memory less what PETALS keeps for gradients."""
+    reserve = AUTOGRAD_BYTES_AT_D14336 * cost.problem.model.hidden_size // 14336
+    left: IntArray = cost.problem.memory_bytes - reserve
+    return left
+
+
+def announced_throughput(cost: CostModel, blocks: IntArray) -> FloatArray:
+    """(n,) P3: ``min(forward_rps / ((m + 1) / 2), network_rps * (0.2 if relayed))``, tokens/s.
+
+    What a server does not announce is derived as PETALS would measure it: ``forward_rps`` from
+    the time of a 1024-token prompt, the network from 100 Mbit/s and 16-bit hidden states.
+    """
+    problem = cost.problem
+    prompt_s = cost.prefill_run_s(FORWARD_TOKENS).dearest_block()
+    rates = np.zeros(problem.num_servers)
+    for j, server in enumerate(problem.servers):
+        forward = server.forward_rps or FORWARD_TOKENS / max(float(prompt_s[j]), 1e-9)
+        network = server.network_rps or (
+            ASSUMED_NETWORK_BITS_PER_S / (16 * problem.model.hidden_size)
+        )
+        relay = RELAY_PENALTY if server.relayed else 1.0
+        rates[j] = min(forward / ((blocks[j] + 1) / 2), network * relay) if blocks[j] > 0 else 0.0
+    return rates
+
+
+def announced_cache_bytes(cost: CostModel, cache_tokens_left: int) -> int:
+    """Cache that a server says is left: PETALS counts the vectors K and V of each block apart."""
+    return cache_tokens_left * int(cost.token_bytes.dearest_block()[0]) // 2
+
+
+def believed_step_run_s(cost: CostModel) -> Runs:
+    """Runs of a step as a PETALS client reckons them, from what servers announce."""
+    rps = [s.inference_rps if s.inference_rps else UNKNOWN_RPS for s in cost.problem.servers]
+    return Runs(length=cost.num_blocks, each=1.0 / np.array(rps))

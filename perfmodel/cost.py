@@ -1,0 +1,237 @@
+"""What everything costs: weights, cache and time of runs of blocks, for one problem.
+
+The one home of per-block figures: whoever places, routes, simulates or verifies asks here, so that
+the cost that places is the cost that routes is the cost that simulates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from ..core.content import FloatArray, IntArray, frozen_array
+from ..core.plan import Placement, Route
+from ..core.problem import Problem, per_block
+from .hops import HopCost, RouteTime, mean_context_tokens
+from .relay import relaying
+from .runs import Rows, Runs
+from .timing import Timings, decode_s, prefill_s
+
+#: Models that are remembered; bytes of arrays and fewest request shapes that each remembers.
+KNOWN_MODELS, KNOWN_BYTES, FEWEST_SHAPES = 8, 64_000_000, 64
+
+
+class CostModel:
+    """Weights, cache and time of a problem; ``CostModel.of`` makes one for each problem.
+
+    Attributes
+    ----------
+    relay : what depends on who hands a session's step on.
+    weights_bytes : (server, start, end) -> bytes of the weights.
+    token_bytes : the same of one token's attention cache, which is equal at all servers: row 0.
+    step_hop_s : (clients, n) t_cj, a hop of one decode step without compute.
+    """
+
+    def __init__(self, problem: Problem) -> None:
+        self.problem = problem
+        self.num_blocks = problem.model.num_blocks
+        self.relay = relaying(problem.network)
+        self.weights_bytes = self._weights()
+        tokens = per_block(problem.model.cache_bytes_per_token, self.num_blocks)
+        self.token_bytes = Runs.of([tokens], np.int64)
+        self._held_bytes = self.token_bytes.ramp(0)
+        self._columns = self._timings()
+        self.step_hop_s = self._hop_s(problem.network.step_overhead_s, slice(None), tokens=1)
+        self._shapes: dict[tuple[int, int, int], HopCost] = {}
+        self._most_shapes = max(FEWEST_SHAPES, KNOWN_BYTES // (40 * max(problem.num_servers, 1)))
+
+    @classmethod
+    def of(cls, problem: Problem) -> CostModel:
+        """The cost model of a problem; made once while the problem is in use."""
+        known = _MODELS.get(id(problem))
+        if known is None:
+            while len(_MODELS) >= KNOWN_MODELS:
+                _MODELS.pop(next(iter(_MODELS)))
+            known = _MODELS[id(problem)] = cls(problem)
+        return known
+
+    # ------------------------------------------------------------------ memory
+
+    def _weights(self) -> Runs:
+        servers, length = self.problem.servers, self.num_blocks
+        if not any(isinstance(s.block_bytes, tuple) for s in servers):
+            each = frozen_array([s.block_bytes for s in servers], np.int64)
+            return Runs(length=length, each=each)
+        return Runs.of([per_block(s.block_bytes, length) for s in servers], np.int64)
+
+    def cache_bytes(self, tokens: Any, start: Rows, end: Rows) -> Any:
+        """Cache that one session with so many tokens holds on blocks ``[start, end)``."""
+        return tokens * self.token_bytes(0, start, end)
+
+    def session_bytes(self, start: Rows, end: Rows) -> Any:
+        """Cache that one planned session holds on blocks ``[start, end)``."""
+        return self.cache_bytes(self.problem.planning.session_tokens, start, end)
+
+    def tokens_held(self, pool_bytes: int, start: int, end: int) -> int:
+        """Tokens of one session for which a pool has cache on all blocks ``[start, end)``."""
+        return pool_bytes // int(self.cache_bytes(1, start, end))
+
+    def earliest_block(self, tokens: int, free_bytes: Any, end: Rows) -> Any:
+        """First block from which a session's cache on ``[block, end)`` fits ``free_bytes``."""
+        held = self._held_bytes
+        return np.searchsorted(held, held[end] - np.asarray(free_bytes) // tokens)
+
+    def weights_and_cache(self, tokens: int) -> Runs:
+        """(n,) runs of the weights together with the cache of so many tokens."""
+        return self.weights_bytes.plus(self.token_bytes, tokens)
+
+    @property
+    def alike(self) -> bool:
+        """Whether a run of blocks costs the same bytes and seconds wherever it lies."""
+        alike = self.weights_bytes.alike and self.token_bytes.alike
+        return alike and isinstance(self._columns, Timings)
+
+    def room_bytes(self, start: IntArray, end: IntArray) -> IntArray:
+        """(n,) memory that planners may use less the weights of spans; negative where too small."""
+        every = np.arange(self.problem.num_servers)
+        left: IntArray = self.problem.memory_bytes - self.weights_bytes(every, start, end)
+        return left
+
+    def placed(
+        self,
+        spans: Sequence[tuple[int, int]],
+        *,
+        cache_bytes: Iterable[int] | None = None,
+        order: Sequence[int] = (),
+    ) -> Placement:
+        """Placement of (start, end) pairs; the pool defaults to all memory the weights leave."""
+        start = np.array([s for s, _ in spans], dtype=np.int64)
+        end = np.array([e for _, e in spans], dtype=np.int64)
+        idle = end <= start
+        start[idle] = end[idle] = 0
+        given = None if cache_bytes is None else np.array(list(cache_bytes), dtype=np.int64)
+        pool = self.room_bytes(start, end) if given is None else given
+        return Placement(
+            start=start,
+            end=end,
+            cache_bytes=np.where(idle, 0, np.maximum(pool, 0)),
+            order=tuple(int(j) for j in order),
+        )
+
+    # ------------------------------------------------------------------ time
+
+    def _timings(self) -> Timings | list[Timings]:
+        """Columns over the servers; where blocks differ, columns over the blocks of each."""
+        servers, length = self.problem.servers, self.num_blocks
+        single = [s.timing for s in servers if not isinstance(s.timing, tuple)]
+        if len(single) == len(servers):
+            return Timings.of(single)
+        return [Timings.of(per_block(s.timing, length)) for s in servers]
+
+    def _runs_s(self, seconds: Callable[[Timings], FloatArray]) -> Runs:
+        if isinstance(self._columns, Timings):
+            each = frozen_array(seconds(self._columns), np.float64)
+            return Runs(length=self.num_blocks, each=each)
+        table = np.array([seconds(column) for column in self._columns])
+        return Runs.of(table, np.float64)
+
+    def step_run_s(self, context_tokens: float) -> Runs:
+        """Runs of one decode step after ``context_tokens``."""
+        return self._runs_s(lambda t: decode_s(t, context_tokens))
+
+    def prefill_run_s(self, prompt_tokens: float) -> Runs:
+        """Runs of a prompt."""
+        return self._runs_s(lambda t: prefill_s(t, prompt_tokens))
+
+    def prefill_hop_s(self, client: int, prompt_tokens: int) -> FloatArray:
+        """(n,) t^I_cj, a hop of a prompt: RTT + overhead(l_in) (+ transfer)."""
+        net = self.problem.network
+        overhead = net.prefill_overhead_s + net.prefill_overhead_per_token_s * prompt_tokens
+        return self._hop_s(overhead, client, tokens=prompt_tokens)
+
+    def _hop_s(self, overhead_s: float, clients: Rows, *, tokens: int) -> FloatArray:
+        """RTT + overhead, plus sending the hidden states there and back where bandwidth is known."""
+        net = self.problem.network
+        hop = net.client_rtt_s[clients] + overhead_s
+        if net.client_bandwidth_bytes_per_s is not None:
+            volume = 2.0 * tokens * self.problem.model.activation_bytes_per_token
+            hop = hop + volume / net.client_bandwidth_bytes_per_s[clients]
+        return frozen_array(hop, np.float64)
+
+    def shape(self, client: int, prompt_tokens: int, output_tokens: int) -> HopCost:
+        """What a request shape costs at every server, remembered."""
+        key = (client, prompt_tokens, output_tokens)
+        cost = self._shapes.get(key)
+        if cost is None:
+            if len(self._shapes) >= self._most_shapes:
+                self._shapes.clear()
+            cost = self._shapes[key] = self._shape(*key)
+        return cost
+
+    def planned(self, client: int) -> HopCost:
+        """What the representative request of the planning figures costs."""
+        plan = self.problem.planning
+        return self.shape(client, plan.prompt_tokens, plan.output_tokens)
+
+    def _shape(self, client: int, prompt_tokens: int, output_tokens: int) -> HopCost:
+        steps = output_tokens - 1
+        first_hop = self.prefill_hop_s(client, prompt_tokens)
+        first_run = self.prefill_run_s(prompt_tokens)
+        later_hop = self.step_hop_s[client]
+        later_run = self.step_run_s(mean_context_tokens(prompt_tokens, output_tokens))
+        return HopCost(
+            client=client,
+            prefill_hop_s=first_hop,
+            prefill_run_s=first_run,
+            step_hop_s=later_hop,
+            step_run_s=later_run,
+            steps=steps,
+            hop_s=frozen_array(first_hop + steps * later_hop, np.float64),
+            run_s=first_run.plus(later_run, steps),
+        )
+
+    @property
+    def slows_with_sessions(self) -> bool:
+        """Whether steps slow down with the sessions on a server."""
+        return bool(self._runs_s(lambda t: t.decode_per_sequence_s).dearest_block().any())
+
+    def crowded(self, shape: HopCost, others: FloatArray) -> HopCost:
+        """The shape where steps slow down with the other sessions on a server.
+
+        Parameters
+        ----------
+        others : (n,) sessions beside this one.
+        """
+        more = self._runs_s(lambda t: t.decode_per_sequence_s)
+        if more.each is not None:
+            extra = Runs(length=self.num_blocks, each=more.each * others)
+        else:
+            extra = Runs(length=self.num_blocks, prefix=more.ramp(slice(None)) * others[:, None])
+        return replace(shape, step_run_s=shape.step_run_s.plus(extra))
+
+    def step_s(self, route: Route, cost: HopCost) -> float:
+        """Seconds of one decode step over a route."""
+        return self.relay.step_s(cost, ((h.server, h.start, h.end) for h in route.hops))
+
+    def step_parts_s(self, route: Route, cost: HopCost) -> tuple[float, float, float]:
+        """Network, software overhead and compute of one decode step over a route."""
+        rows = list(route.servers)
+        run = cost.step_run_s
+        compute = float(sum(run(h.server, h.start, h.end) for h in route.hops))
+        rtt = self.problem.network.client_rtt_s[cost.client, rows]
+        overhead = float((cost.step_hop_s[rows] - rtt).sum())
+        network = max(0.0, self.step_s(route, cost) - overhead - compute)
+        return network, overhead, compute
+
+    def route_time(self, route: Route, cost: HopCost) -> RouteTime:
+        """Time of one request on a route. Prompts are always relayed by the client (model.md 3.1)."""
+        hop, run = cost.prefill_hop_s, cost.prefill_run_s
+        ttft = float(sum(hop[h.server] + run(h.server, h.start, h.end) for h in route.hops))
+        step = self.step_s(route, cost)
+        return RouteTime(ttft_s=ttft, tpot_s=step, total_s=ttft + cost.steps * step)
+
+
+_MODELS: dict[int, CostModel] = {}

@@ -1,0 +1,220 @@
+"""Who hands a session's step on, and what the way costs: the two relay modes (docs/model.md 3.1).
+
+``client``: every hop returns to the client, so a hop costs the same after any server. ``server``:
+servers push to the next one in half round trips, and the token is there when the last answer has
+reached the client. Prompts are relayed by the client in both. Nobody else compares modes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import numpy as np
+
+from ..core.content import FloatArray, IntArray
+from ..core.problem import Network
+from .hops import HopCost
+
+#: (server, start, end) of every hop of a chain, in order.
+Visits = Iterable[tuple[int, int, int]]
+#: (rows, n) per hop and (rows,) per chain, seconds.
+Cheapest = tuple[FloatArray, FloatArray]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unordered:
+    """Hops of many sessions without regard to their order: bounds are made of them.
+
+    A chain costs at least its servers' ``own_s`` and runs, ``half_s`` of its first and of its last
+    server, and ``leg_s`` of every server but the first. Exact where ``leg_s`` is None: then there
+    are no legs, and ``half_s`` is None too.
+    """
+
+    own_s: FloatArray
+    half_s: FloatArray | None = None
+    leg_s: FloatArray | None = None
+
+
+class Relaying(Protocol):
+    """What depends on the relay mode."""
+
+    @property
+    def pairs(self) -> bool:
+        """Whether a hop's cost depends on the server before it."""
+        ...
+
+    def into_s(self, cost: HopCost, previous: int) -> FloatArray:
+        """(n,) seconds of a step's way into each server after ``previous`` (-1 = the client)."""
+        ...
+
+    def back_s(self, cost: HopCost) -> FloatArray | None:
+        """(n,) seconds of a step's way back from the last server; None when hops include it."""
+        ...
+
+    def step_s(self, cost: HopCost, visits: Visits) -> float:
+        """Seconds of one decode step over a chain."""
+        ...
+
+    def links_s(
+        self, cost: HopCost, server: IntArray, start: IntArray, end: IntArray, previous: IntArray
+    ) -> FloatArray:
+        """(E,) seconds of a whole request on links, the way back of the last one apart."""
+        ...
+
+    def steps_s(
+        self, cost: HopCost, server: IntArray, start: IntArray, end: IntArray, previous: IntArray
+    ) -> FloatArray:
+        """(E,) seconds of one decode step on links, the way back of the last one apart."""
+        ...
+
+    def legs_s(self, client: int, servers: Sequence[int]) -> tuple[float, ...]:
+        """Seconds on the network that each hop of a chain adds to a step."""
+        ...
+
+    def without_legs(self, cost: HopCost) -> HopCost:
+        """The cost of hops less what depends on the chain they stand in."""
+        ...
+
+    def unordered(self, costs: Sequence[HopCost], *, step: bool) -> Unordered:
+        """The hops of some request shapes, (rows, n): of one decode step or of whole requests."""
+        ...
+
+    def cheapest_s(self, hop_s: FloatArray, clients: Sequence[int]) -> Cheapest:
+        """The least that a step's hop can cost wherever it stands, and what a chain adds."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ClientRelay:
+    """PETALS as it runs: hub and spoke."""
+
+    network: Network
+    pairs: bool = False
+
+    def into_s(self, cost: HopCost, previous: int) -> FloatArray:
+        return cost.step_hop_s
+
+    def back_s(self, cost: HopCost) -> FloatArray | None:
+        return None
+
+    def step_s(self, cost: HopCost, visits: Visits) -> float:
+        hop, run = cost.step_hop_s, cost.step_run_s
+        return float(sum(hop[j] + run(j, start, end) for j, start, end in visits))
+
+    def links_s(
+        self, cost: HopCost, server: IntArray, start: IntArray, end: IntArray, previous: IntArray
+    ) -> FloatArray:
+        total: FloatArray = cost.hop_s[server] + cost.run_s(server, start, end)
+        return total
+
+    def steps_s(
+        self, cost: HopCost, server: IntArray, start: IntArray, end: IntArray, previous: IntArray
+    ) -> FloatArray:
+        total: FloatArray = cost.step_hop_s[server] + cost.step_run_s(server, start, end)
+        return total
+
+    def legs_s(self, client: int, servers: Sequence[int]) -> tuple[float, ...]:
+        return tuple(float(self.network.client_rtt_s[client, j]) for j in servers)
+
+    def without_legs(self, cost: HopCost) -> HopCost:
+        return cost
+
+    def unordered(self, costs: Sequence[HopCost], *, step: bool) -> Unordered:
+        return Unordered(own_s=np.array([c.step_hop_s if step else c.hop_s for c in costs]))
+
+    def cheapest_s(self, hop_s: FloatArray, clients: Sequence[int]) -> Cheapest:
+        return hop_s, np.zeros(len(clients))
+
+
+@dataclass(frozen=True, slots=True)
+class ServerRelay:
+    """PETALS with its push repaired: servers hand the step on."""
+
+    network: Network
+    pairs: bool = True
+
+    def into_s(self, cost: HopCost, previous: int) -> FloatArray:
+        rtt = self.network.client_rtt_s[cost.client]
+        leg = rtt if previous < 0 else self.network.server_rtt_s[previous]
+        # step_hop_s = RTT + overhead (+ transfer): keep all of it but the client's round trip.
+        into: FloatArray = leg / 2 + (cost.step_hop_s - rtt)
+        return into
+
+    def back_s(self, cost: HopCost) -> FloatArray | None:
+        back: FloatArray = self.network.client_rtt_s[cost.client] / 2
+        return back
+
+    def step_s(self, cost: HopCost, visits: Visits) -> float:
+        rtt = self.network.client_rtt_s[cost.client]
+        reached, latest, previous = 0.0, 0.0, -1
+        for j, start, end in visits:
+            leg = rtt[j] if previous < 0 else self.network.server_rtt_s[previous, j]
+            own = cost.step_hop_s[j] - rtt[j]
+            reached += leg / 2 + own + cost.step_run_s(j, start, end)
+            # The client reads every server's answer: a far server in the middle may be the last.
+            latest = max(latest, reached + rtt[j] / 2)
+            previous = j
+        return float(latest)
+
+    def links_s(
+        self, cost: HopCost, server: IntArray, start: IntArray, end: IntArray, previous: IntArray
+    ) -> FloatArray:
+        prefill = cost.prefill_hop_s[server] + cost.prefill_run_s(server, start, end)
+        relayed: FloatArray = prefill + cost.steps * self.steps_s(
+            cost, server, start, end, previous
+        )
+        return relayed
+
+    def steps_s(
+        self, cost: HopCost, server: IntArray, start: IntArray, end: IntArray, previous: IntArray
+    ) -> FloatArray:
+        rtt = self.network.client_rtt_s[cost.client]
+        leg = np.where(previous < 0, rtt[server], self.network.server_rtt_s[previous, server]) / 2
+        own = cost.step_hop_s[server] - rtt[server]
+        step: FloatArray = leg + own + cost.step_run_s(server, start, end)
+        return step
+
+    def legs_s(self, client: int, servers: Sequence[int]) -> tuple[float, ...]:
+        rtt, between = self.network.client_rtt_s[client], self.network.server_rtt_s
+        found = [float(rtt[j] if i == 0 else between[servers[i - 1], j]) / 2
+                 for i, j in enumerate(servers)]  # fmt: skip
+        found[-1] += float(rtt[servers[-1]]) / 2
+        return tuple(found)
+
+    def without_legs(self, cost: HopCost) -> HopCost:
+        rtt = self.network.client_rtt_s[cost.client]
+        return replace(cost, step_hop_s=cost.step_hop_s - rtt, hop_s=cost.hop_s - cost.steps * rtt)
+
+    def unordered(self, costs: Sequence[HopCost], *, step: bool) -> Unordered:
+        # Prompts are relayed by the client all the same: only later tokens go server to server.
+        times = np.array([[1.0 if step else c.steps] for c in costs])
+        hop = np.array([c.step_hop_s if step else c.hop_s for c in costs])
+        to_client = times * self.network.client_rtt_s[[c.client for c in costs]]
+        return Unordered(
+            own_s=hop - to_client, half_s=to_client / 2, leg_s=times * self._cheapest_legs_s()
+        )
+
+    def cheapest_s(self, hop_s: FloatArray, clients: Sequence[int]) -> Cheapest:
+        rtt = self.network.client_rtt_s[list(clients)]
+        leg = np.minimum(self._nearest_s() / 2, rtt / 2)
+        return hop_s - rtt + leg, rtt.min(axis=1) / 2
+
+    def _nearest_s(self) -> FloatArray:
+        """(n,) the shortest round trip to each server from any other one; inf for a single one."""
+        n = len(self.network.server_rtt_s)
+        between = self.network.server_rtt_s + np.diag(np.full(n, np.inf))
+        nearest: FloatArray = between.min(axis=0, initial=np.inf)
+        return nearest
+
+    def _cheapest_legs_s(self) -> FloatArray:
+        """(n,) the shortest way into each server from any other one; 0 for a single one."""
+        leg = self._nearest_s() / 2
+        found: FloatArray = np.where(np.isfinite(leg), leg, 0.0)
+        return found
+
+
+def relaying(network: Network) -> Relaying:
+    """The strategy of a network's relay mode."""
+    return ClientRelay(network) if network.relay == "client" else ServerRelay(network)

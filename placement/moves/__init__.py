@@ -1,0 +1,1 @@
+"""From a placement in force to another one: repair, what moving costs, in which order."""

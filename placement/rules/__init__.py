@@ -1,0 +1,1 @@
+"""Rules that place blocks in one go: published ones, PETALS' own, composed chains."""

@@ -1,0 +1,130 @@
+"""A model's figures from the catalogue or from a checkpoint's ``config.json``."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..core.errors import ScenarioError
+from ..perfmodel.catalogue import (
+    BYTES_PER_VALUE,
+    OVERHEAD,
+    Architecture,
+    architecture,
+    model_names,
+)
+from .files import read_bytes
+
+_FAMILIES = {"llama": "llama", "bloom": "bloom", "falcon": "falcon", "mixtral": "mixtral"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelFigures:
+    """What a scenario needs to know of a model.
+
+    Attributes
+    ----------
+    prefix : the DHT prefix that PETALS derives from the name.
+    block_bytes : weights of one block at ``bytes_per_value``.
+    cache_bytes_per_token : K and V of one block for one token.
+    """
+
+    name: str
+    prefix: str
+    num_blocks: int
+    hidden_size: int
+    block_parameters: int
+    key_value_width: int
+    grouped_query: bool
+
+    def block_bytes(self, bytes_per_value: float) -> int:
+        """Weights of one block as PETALS counts them."""
+        return max(1, int(self.block_parameters * bytes_per_value * OVERHEAD))
+
+    def cache_bytes_per_token(self, bytes_per_value: float) -> int:
+        """K and V of one block for one token."""
+        return int(2 * self.key_value_width * bytes_per_value)
+
+    def held_bytes(
+        self, blocks: int, bytes_per_value: float, quantisation: str | None, cache_tokens_left: int
+    ) -> int:
+        """Lower bound of a server's memory: its blocks, and the cache it has left.
+
+        Parameters
+        ----------
+        cache_tokens_left : as PETALS announces it, K and V of each block apart.
+        """
+        quantised = BYTES_PER_VALUE.get(quantisation or "")
+        ratio = quantised / BYTES_PER_VALUE["bf16"] if quantised else 1.0
+        weights = self.block_bytes(bytes_per_value) * ratio * blocks
+        left = cache_tokens_left * self.cache_bytes_per_token(bytes_per_value) / 2
+        return max(1_000, round(weights + left))
+
+
+def model_figures(model: str, prefix: str | None = None) -> ModelFigures:
+    """Figures of a catalogue name, of a repository's name, or of a checkpoint folder.
+
+    Raises
+    ------
+    ScenarioError
+        If the name is unknown and no such folder exists, or its configuration is incomplete.
+    """
+    folder = Path(model)
+    name = folder.name if folder.is_dir() else model.split("/")[-1]
+    known = _from_folder(folder) if folder.is_dir() else _from_catalogue(model, name)
+    suffix = "" if known.family == "bloom" else "-hf"
+    return ModelFigures(
+        name=name,
+        prefix=prefix or name.replace(".", "-") + suffix,
+        num_blocks=known.num_blocks,
+        hidden_size=known.hidden_size,
+        block_parameters=known.block_parameters,
+        key_value_width=known.key_value_heads * known.head_size,
+        grouped_query=known.key_value_heads < known.heads,
+    )
+
+
+def _from_catalogue(model: str, name: str) -> Architecture:
+    by_name = {known.casefold(): known for known in model_names()}
+    aliases = {"stablebeluga2": "Llama-2-70B", "bloom": "BLOOM-176B", "bloom-7b1": "BLOOM-7B1"}
+    short = name.casefold().removesuffix("-hf").removesuffix("-chat").removesuffix("-instruct")
+    short = aliases.get(short, short).replace("meta-", "")
+    return architecture(by_name.get(short.casefold(), model))
+
+
+def _from_folder(folder: Path) -> Architecture:
+    path = folder / "config.json"
+    try:
+        given = json.loads(read_bytes(path, 2**20))
+    except ValueError as error:
+        raise ScenarioError.single("", f"is no JSON: {error}", source=str(path)) from error
+    kind = str(given.get("model_type", "")) if isinstance(given, dict) else ""
+    family = next((f for word, f in _FAMILIES.items() if kind.startswith(word)), None)
+    if family is None:
+        text = f"has the unknown model_type {kind!r}; known: {', '.join(_FAMILIES)}"
+        raise ScenarioError.single("model_type", text, source=str(path))
+    hidden = _first(path, given, "hidden_size", "n_embed")
+    heads = _first(path, given, "num_attention_heads", "n_head")
+    fallback = {"heads": heads, "inner": 4 * hidden, "experts": 1, **given}
+    return Architecture(
+        family=family,  # type: ignore[arg-type]
+        num_blocks=_first(path, given, "num_hidden_layers", "n_layer"),
+        hidden_size=hidden,
+        heads=heads,
+        key_value_heads=_first(
+            path, {"own": heads, **given}, "num_key_value_heads", "num_kv_heads", "own"
+        ),
+        inner_size=_first(path, fallback, "intermediate_size", "inner"),
+        vocabulary=_first(path, given, "vocab_size"),
+        experts=_first(path, fallback, "num_local_experts", "experts"),
+    )
+
+
+def _first(path: Path, given: dict[str, Any], *names: str) -> int:
+    for name in names:
+        value = given.get(name)
+        if isinstance(value, int) and not isinstance(value, bool) and 0 < value < 10**7:
+            return value
+    raise ScenarioError.single(names[0], "is missing or absurd", source=str(path))

@@ -1,0 +1,1 @@
+"""What every solver shares: deadlines, progress, programmes and the one way to HiGHS."""

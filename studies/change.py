@@ -1,0 +1,204 @@
+"""Before and after: paired differences, and the reason in words."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..core.plan import Placement
+from ..perfmodel.cost import CostModel
+from ..perfmodel.memory import blocks_that_fit
+from ..scenarios.scenario import Scenario
+from ..simulator.metrics import Interval, Summary
+from .edits import Edit, apply
+from .outcome import PARTS, Outcome, Study, outcome, outcome_of
+
+#: A change below this share of the response is no change in words.
+NOTABLE = 0.005
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """One scenario before, and one or more outcomes after.
+
+    Attributes
+    ----------
+    after : outcomes of the edited scenario: its blocks as they were, planned anew, or both.
+    """
+
+    edits: tuple[str, ...]
+    before: Outcome
+    after: tuple[Outcome, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metric:
+    """A figure of a run: its name, how to read it, and which way is better."""
+
+    name: str
+    figure: Callable[[Summary], float]
+    less_is_better: bool = True
+
+
+METRICS = (
+    Metric(name="response s", figure=lambda s: s.response_s.mean),
+    Metric(name="response p95 s", figure=lambda s: s.response_s.p95),
+    Metric(name="TTFT s", figure=lambda s: s.ttft_s.mean),
+    Metric(name="TTFT p95 s", figure=lambda s: s.ttft_s.p95),
+    Metric(name="per token ms", figure=lambda s: s.tpot_s.mean * 1e3),
+    Metric(name="waiting s", figure=lambda s: s.wait_s.mean),
+    Metric(name="tokens/s", figure=lambda s: s.tokens_per_s, less_is_better=False),
+    Metric(name="hops", figure=lambda s: s.mean_hops),
+    Metric(
+        name="completed %", figure=lambda s: 100 * s.completed / s.requests, less_is_better=False
+    ),
+)
+
+
+def what_if(
+    scenario: Scenario,
+    edits: Sequence[Edit],
+    study: Study,
+    *,
+    fail: Sequence[str] = (),
+    keep: bool = False,
+) -> Change:
+    """The effect of edits, on the requests of the same seeds.
+
+    Parameters
+    ----------
+    fail : servers that drop out of the edited scenario after it was planned. Two outcomes show
+        it: the other servers keep their blocks, and all is planned anew.
+    keep : show also what happens when every server keeps the blocks it has before the edits.
+
+    Raises
+    ------
+    ScenarioError
+        For an edit that names nothing or breaks the scenario.
+    """
+    from .edits import remove
+
+    before = outcome(scenario, study, "before")
+    edited = apply(scenario, edits)
+    left = (
+        apply(scenario, [*edits, *(remove(name, option="--fail") for name in fail)])
+        if fail
+        else edited
+    )
+    after: list[Outcome] = []
+    if fail or keep:
+        base, source = before, scenario
+        if fail and edits:
+            base, source = outcome(edited, study, "edited"), edited
+        kept = _carried(base.placement, source, left)
+        if kept is not None:
+            after.append(outcome_of(left, kept, base.router, study, "blocks stay"))
+    after.append(outcome(left, study, "planned anew" if after else "after"))
+    texts = [e.text for e in edits] + [f"fail {name}" for name in fail]
+    return Change(edits=tuple(texts), before=before, after=tuple(after))
+
+
+def _carried(placement: Placement | None, source: Scenario, target: Scenario) -> Placement | None:
+    """The spans of a placement for the servers of another scenario, by id; new ones are idle."""
+    if placement is None:
+        return None
+    spans = {
+        s.id: (int(placement.start[j]), int(placement.end[j]))
+        for j, s in enumerate(source.problem.servers)
+    }
+    problem, cost = target.problem, CostModel.of(target.problem)
+    room = blocks_that_fit(cost, 0, capped=False)
+    chosen = []
+    for j, server in enumerate(problem.servers):
+        start, end = spans.get(server.id, (0, 0))
+        chosen.append((start, min(end, start + int(room[j]), problem.model.num_blocks)))
+    return cost.placed(chosen)
+
+
+def difference(before: Outcome, after: Outcome, figure: Callable[[Summary], float]) -> Interval:
+    """After minus before, paired by seed so that the common requests cancel."""
+    pairs = zip(before.runs, after.runs, strict=False)
+    return Interval.of([figure(b) - figure(a) for a, b in pairs])
+
+
+def reason(before: Outcome, after: Outcome) -> str:
+    """Why the mean response changed, in plain words."""
+    if not after.served:
+        return f"{after.label}: nothing is served: {after.error}"
+    if not before.served:
+        return f"{after.label}: requests are served now; before: {before.error}"
+    delta = after.response_s - before.response_s
+    base = before.response_s
+    moved = difference(before, after, lambda s: s.response_s.mean)
+    noise = 0.0 if math.isnan(moved.half_width) else moved.half_width
+    parts = _parts(before, after)
+    if abs(delta) <= max(NOTABLE * base, noise):
+        kept = f"{after.label}: responses stay as they are ({base:.4g} s)"
+        return kept + (f"; {parts}" if _large(before, after) else "")
+    way = "longer" if delta > 0 else "shorter"
+    return (
+        f"{after.label}: responses are {abs(delta):.3g} s {way} "
+        f"({delta / base * +100:+.1f} %): {parts}"
+    )
+
+
+def _large(before: Outcome, after: Outcome) -> bool:
+    change = np.abs(np.subtract(after.parts_s, before.parts_s))
+    return bool(change.max() > 5 * NOTABLE * before.response_s)
+
+
+def _parts(before: Outcome, after: Outcome) -> str:
+    """The parts of the response that moved, largest first, with what moved them."""
+    change = np.subtract(after.parts_s, before.parts_s)
+    causes = {
+        "waiting": _room_words(before, after),
+        "network": _hop_words(before, after),
+        "overhead": _hop_words(before, after),
+        "prompt": "",
+        "compute": _compute_words(before, after),
+    }
+    told: list[str] = []
+    said: set[str] = set()
+    largest = float(np.abs(change).max())
+    for k in np.argsort(-np.abs(change), kind="stable"):
+        if abs(change[k]) < max(0.1 * largest, 1e-6):
+            continue
+        name = PARTS[int(k)]
+        cause = causes[name] if causes[name] not in said else ""
+        said.add(cause)
+        more = "more" if change[k] > 0 else "less"
+        told.append(f"{abs(change[k]):.3g} s {more} {name}" + (f" ({cause})" if cause else ""))
+    return ", ".join(told) if told else "nothing else moved"
+
+
+def _room_words(before: Outcome, after: Outcome) -> str:
+    if before.rooms == after.rooms:
+        return f"caches hold {after.rooms:.0f} sessions at the tightest block as before"
+    return f"caches hold {after.rooms:.0f} instead of {before.rooms:.0f} sessions at once"
+
+
+def _hop_words(before: Outcome, after: Outcome) -> str:
+    a, b = _mean_hops(before), _mean_hops(after)
+    if abs(a - b) < 0.05:
+        return f"{b:.1f} hops as before, other distances"
+    return f"{b:.1f} instead of {a:.1f} hops"
+
+
+def _mean_hops(outcome: Outcome) -> float:
+    total = sum(c.completed for c in outcome.clients)
+    return sum(c.hops * c.completed for c in outcome.clients if c.completed) / max(total, 1)
+
+
+def _compute_words(before: Outcome, after: Outcome) -> str:
+    """Servers whose share of the requests changed most."""
+    was = {h.server: h.share for h in before.hops}
+    now = {h.server: h.share for h in after.hops}
+    moves = sorted(
+        ((now.get(s, 0.0) - was.get(s, 0.0), s) for s in was.keys() | now.keys()),
+        key=lambda m: (-abs(m[0]), m[1]),
+    )
+    shown = [f"{s} {d * 100:+.0f} % of requests" for d, s in moves[:2] if abs(d) >= 0.05]
+    return ", ".join(shown)

@@ -1,0 +1,278 @@
+"""Edits of a scenario that compose: each says what it does and returns a changed copy."""
+
+from __future__ import annotations
+
+import copy
+import fnmatch
+import re
+import tomllib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ..core.errors import ScenarioError
+from ..core.problem import Problem
+from ..scenarios.files import parse_file
+from ..scenarios.scenario import Scenario, scenario_of
+from .document import (
+    PLACE,
+    Document,
+    add_server,
+    clients_of,
+    entry_named,
+    ids_of,
+    members,
+    remove_servers,
+    servers_of,
+    stand_at,
+    unroll,
+)
+
+#: A part of a path: bare, or in quotes where it has a dot.
+_PART = re.compile(r'"([^"]*)"|([^."]+)')
+#: Fields that exclude each other: setting one drops the other.
+_EITHER = {"memory_gb": "memory_gib", "memory_gib": "memory_gb"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Edit:
+    """One change.
+
+    Attributes
+    ----------
+    text : what it does, in words.
+    document : changes the plain data of the file in place, or None.
+    problem : returns a changed problem, for what no field of the file says, or None.
+    """
+
+    text: str
+    document: Callable[[Document], None] | None = None
+    problem: Callable[[Problem], Problem] | None = None
+
+
+def apply(scenario: Scenario, edits: Sequence[Edit]) -> Scenario:
+    """The scenario after the edits, in the order given; the scenario itself stays as it is.
+
+    Raises
+    ------
+    ScenarioError
+        For an edit that names nothing, and for whatever the edited document breaks.
+    """
+    if not edits:
+        return scenario
+    return applied(parse_file(scenario.path), scenario, edits)
+
+
+def applied(raw: Document, scenario: Scenario, edits: Sequence[Edit]) -> Scenario:
+    """``apply`` for plain data that was read before."""
+    edited = scenario
+    if any(e.document for e in edits):
+        edited = scenario_of(edited_document(raw, edits), scenario.path)
+    problem = edited.problem
+    for edit in edits:
+        if edit.problem is not None:
+            problem = edit.problem(problem)
+    return replace(edited, problem=problem)
+
+
+def edited_document(raw: Document, edits: Sequence[Edit]) -> Document:
+    """A changed copy of the plain data of a scenario file."""
+    document = copy.deepcopy(raw)
+    for edit in edits:
+        if edit.document is not None:
+            edit.document(document)
+    return document
+
+
+def add(fields: str | dict[str, Any]) -> Edit:
+    """A new server from ``id=...,device=...,lat=...``.
+
+    ``like=ID`` fills what is missing from another server, its measured times included; with a
+    client's id it takes only the place.
+    """
+    given = fields if isinstance(fields, dict) else _pairs(fields, "--add-server")
+    given = dict(given)
+    like = given.pop("like", None)
+    option = "--add-server"
+    if "id" not in given:
+        raise ScenarioError.single(option, "needs an id: id=NAME,device=TYPE,lat=..,lon=..")
+
+    def change(document: Document) -> None:
+        base: dict[str, Any] = {}
+        found: dict[str, Any] | None = None
+        if like is not None:
+            others = (*clients_of(document), *servers_of(document))
+            found = next((e for e in others if like in (e.get("id"), *ids_of(e))), None)
+            if found is None:
+                raise ScenarioError.single(option, f"like={like}: no client or server {like!r}")
+            is_client = any(found is c for c in clients_of(document))
+            base = {k: v for k, v in found.items() if not is_client or k in PLACE}
+            base.pop("count", None)
+            base.pop("span", None)
+            if {"lat", "lon", "node"} & given.keys():
+                base = {k: v for k, v in base.items() if k not in PLACE}
+        entry = _merged(base, given)
+        row = ids_of(found)[0] if found is not None and like == found.get("id") else like
+        add_server(document, entry, row, option)
+
+    shown = ", ".join(f"{k}={v}" for k, v in given.items() if k != "id")
+    beside = f" like {like}" if like is not None else ""
+    return Edit(
+        text=f"add {given['id']}{beside}" + (f" ({shown})" if shown else ""), document=change
+    )
+
+
+def _merged(base: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+    """``given`` over ``base``, without fields that contradict each other."""
+    kept = {k: v for k, v in base.items() if _EITHER.get(k) not in given}
+    return {**kept, **given}
+
+
+def remove(name: str, *, option: str = "--remove") -> Edit:
+    """Servers that leave: one, a ``count`` group or a region."""
+
+    def change(document: Document) -> None:
+        remove_servers(document, members(document, name, option), option)
+
+    return Edit(text=f"remove {name}", document=change)
+
+
+def move(spec: str) -> Edit:
+    """``SERVER=PLACE``: ``lat,lon``, a node of the topology, or a machine to stand beside."""
+    name, _, place = spec.partition("=")
+    if not place:
+        message = f"{spec!r} is not SERVER=PLACE (lat,lon, a topology node, or another id)"
+        raise ScenarioError.single("--move", message)
+
+    def change(document: Document) -> None:
+        entry = entry_named(document, name, "--move")
+        known = {i for e in (*clients_of(document), *servers_of(document)) for i in ids_of(e)}
+        if place in known:
+            stand_at(document, entry, place)
+            return
+        if document.get("network", {}).get("rtt_ms") is not None:
+            raise ScenarioError.single(
+                "--move",
+                f"round-trip times are a measured matrix and do not follow from {place!r}: name a "
+                "client or server to stand beside",
+            )
+        for key in PLACE:
+            entry.pop(key, None)
+        coordinates = re.fullmatch(r"\s*(-?[\d.]+)\s*,\s*(-?[\d.]+)\s*", place)
+        if coordinates:
+            entry["lat"], entry["lon"] = float(coordinates[1]), float(coordinates[2])
+        else:
+            entry["node"] = place
+
+    return Edit(text=f"move {name} to {place}", document=change)
+
+
+def set_value(spec: str, value: Any = None) -> Edit:
+    """``path=value``: ``servers.ID.memory_gb=24``, ``network.step_overhead_ms=5``.
+
+    Members of a list are named by id (streams by client, ``*`` and ``?`` match several) or by
+    position; the value is written as in TOML, anything else is text.
+    """
+    path = spec
+    if value is None:
+        path, _, text = spec.partition("=")
+        if not text:
+            raise ScenarioError.single("--set", f"{spec!r} is not path=value")
+        value = parse_value(text)
+    parts = [a or b for a, b in _PART.findall(path.strip())]
+
+    def change(document: Document) -> None:
+        if len(parts) > 2 and parts[0] == "servers":
+            single = {i for e in servers_of(document) for i in ids_of(e)}
+            unroll(document, fnmatch.filter(sorted(single), parts[1]))
+        if not _set(document, parts, value):
+            raise ScenarioError.single("--set", f"{path!r} names nothing in this scenario")
+
+    return Edit(text=f"set {path} = {value}", document=change)
+
+
+def _set(target: Any, parts: Sequence[str], value: Any) -> int:
+    """Set every field that the path reaches; how many."""
+    if isinstance(target, list):
+        chosen = [x for i, x in enumerate(target) if isinstance(x, dict) and _is(x, i, parts[0])]
+        return sum(_set(item, parts[1:], value) for item in chosen)
+    if not isinstance(target, dict) or not parts:
+        return 0
+    if len(parts) == 1:
+        target.pop(_EITHER.get(parts[0], ""), None)
+        target[parts[0]] = value
+        return 1
+    return _set(target.setdefault(parts[0], {}), parts[1:], value)
+
+
+def _is(item: dict[str, Any], position: int, name: str) -> bool:
+    """A member of a list by id, by client or by position."""
+    known = str(item.get("id", item.get("client", "")))
+    return name == str(position) or fnmatch.fnmatchcase(known, name)
+
+
+def parse_value(text: str) -> Any:
+    """A value as TOML would read it, else the text itself."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _pairs(text: str, option: str) -> dict[str, Any]:
+    """``a=1,b="x, y"`` as a table."""
+    found: dict[str, Any] = {}
+    for part in re.split(r',(?=(?:[^"]*"[^"]*")*[^"]*$)', text):
+        key, equals, value = part.partition("=")
+        if not equals or not key.strip():
+            raise ScenarioError.single(option, f"{part!r} is not name=value")
+        found[key.strip()] = parse_value(value.strip())
+    return found
+
+
+def scale_load(spec: str | float) -> Edit:
+    """``FACTOR`` for every client, or ``CLIENT=FACTOR``."""
+    name, equals, text = str(spec).rpartition("=")
+    factor = _factor(text, "--scale-load")
+
+    def change(problem: Problem) -> Problem:
+        rows = [i for i, c in enumerate(problem.clients) if not equals or c.id == name]
+        load = problem.workload
+        if not rows:
+            raise ScenarioError.single("--scale-load", f"no client {name!r}")
+        if equals and load.trace:
+            raise ScenarioError.single("--scale-load", "a trace can only be scaled as a whole")
+        classes = tuple(
+            replace(c, rate_per_s=c.rate_per_s * factor) if c.client in rows else c
+            for c in load.classes
+        )
+        trace = tuple(replace(r, arrival_s=r.arrival_s / factor) for r in load.trace)
+        return replace(problem, workload=replace(load, classes=classes, trace=trace))
+
+    return Edit(text=f"load of {name or 'all clients'} x {factor:g}", problem=change)
+
+
+def rtt_scale(spec: str | float) -> Edit:
+    """Every round-trip time, last miles included, times a factor; software overheads stay."""
+    factor = _factor(str(spec), "--rtt-scale")
+
+    def change(problem: Problem) -> Problem:
+        net = problem.network
+        scaled = replace(
+            net,
+            client_rtt_s=net.client_rtt_s * factor,
+            server_rtt_s=net.server_rtt_s * factor,
+        )
+        return replace(problem, network=scaled)
+
+    return Edit(text=f"round-trip times x {factor:g}", problem=change)
+
+
+def _factor(text: str, option: str) -> float:
+    try:
+        factor = float(text)
+    except ValueError:
+        factor = -1.0
+    if not 0 < factor < 1e6:
+        raise ScenarioError.single(option, f"{text!r} is not a factor above 0")
+    return factor

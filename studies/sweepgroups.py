@@ -1,0 +1,97 @@
+"""Sweep results in groups: mean and interval over the seeds, and who is on the Pareto front."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..simulator.metrics import Interval
+
+#: Column, path in the summary, factor.
+FIGURES = (
+    ("response s", ("response_s", "mean"), 1.0),
+    ("response p95 s", ("response_s", "p95"), 1.0),
+    ("TTFT s", ("ttft_s", "mean"), 1.0),
+    ("per token ms", ("tpot_s", "mean"), 1e3),
+    ("waiting s", ("wait_s", "mean"), 1.0),
+    ("tokens/s", ("tokens_per_s",), 1.0),
+    ("hops", ("mean_hops",), 1.0),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """All seeds of one variant and one choice of values.
+
+    Attributes
+    ----------
+    figures : mean and 95 % interval over the seeds, by column name.
+    completed : share of the requests.
+    pareto : no other group has both a lower 95th percentile of response and more tokens/s.
+    """
+
+    variant: str
+    values: tuple[tuple[str, Any], ...]
+    runs: int
+    figures: dict[str, Interval]
+    completed: float
+    errors: tuple[str, ...]
+    pareto: bool = False
+
+
+def groups_of(records: Sequence[dict[str, Any]]) -> tuple[Group, ...]:
+    """Groups in the order of the sweep."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for record in records:
+        key = repr((record["variant"], record["values"]))
+        found.setdefault(key, []).append(record)
+    groups = [_group(members) for members in found.values()]
+    front = _front(groups)
+    return tuple(
+        Group(**{**{k: getattr(g, k) for k in g.__slots__}, "pareto": i in front})
+        for i, g in enumerate(groups)
+    )
+
+
+def _group(members: Sequence[dict[str, Any]]) -> Group:
+    good = [m["summary"] for m in members if m["summary"] is not None]
+    return Group(
+        variant=members[0]["variant"],
+        values=tuple(members[0]["values"].items()),
+        runs=len(members),
+        figures={
+            name: Interval.of([_value(s, path) * factor for s in good])
+            for name, path, factor in FIGURES
+        },
+        completed=(
+            sum(s["completed"] for s in good) / max(1, sum(s["requests"] for s in good))
+            if good
+            else 0.0
+        ),
+        errors=tuple(dict.fromkeys(m["error"] for m in members if m["error"])),
+    )
+
+
+def _value(summary: dict[str, Any], path: Sequence[str]) -> float:
+    value: Any = summary
+    for part in path:
+        value = value[part]
+    return math.nan if value is None else float(value)
+
+
+def _front(groups: Sequence[Group]) -> set[int]:
+    """Least response for every throughput: sorted by response, each must bring more tokens/s."""
+    points = [
+        (g.figures["response p95 s"].mean, -g.figures["tokens/s"].mean, i)
+        for i, g in enumerate(groups)
+        if not g.errors
+    ]
+    best, front = math.inf, set()
+    for response, minus_rate, i in sorted(p for p in points if p[0] == p[0] and p[1] == p[1]):
+        if minus_rate < best:
+            best = minus_rate
+            front.add(i)
+        del response
+    return front

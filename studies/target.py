@@ -1,0 +1,103 @@
+"""Targets that a swarm should meet: their name, their limit, what bounds them from below."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from ..core.content import FloatArray
+from ..core.errors import ScenarioError
+from ..perfmodel.hops import HopCost
+from ..perfmodel.runs import Runs
+from ..simulator.metrics import Summary
+
+Alone = Callable[[HopCost], tuple[FloatArray, Runs]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """One figure and its limit.
+
+    Attributes
+    ----------
+    share : the share of requests that must be within the limit (a quantile), None for a mean.
+    alone : cost per hop and per block of the figure for a request alone; None = no bound known.
+    least : the figure must be at least the limit, not at most.
+    """
+
+    name: str
+    limit: float
+    figure: Callable[[Summary], float]
+    share: float | None = None
+    alone: Alone | None = None
+    least: bool = False
+
+    @property
+    def response_limit(self) -> float | None:
+        """The limit where the figure is a response time."""
+        return self.limit if self.name.endswith("response_s") else None
+
+    def done_within(self) -> Iterator[tuple[float, float]]:
+        """(share, seconds): so many requests must be done so long after their arrival."""
+        if self.share is not None:
+            yield self.share, self.limit
+            return
+        for times in (1.5, 2.0, 3.0, 5.0, 10.0):  # Markov: a mean of x leaves 1/t above t x
+            yield 1.0 - 1.0 / times, times * self.limit
+
+    def excess(self, value: float) -> float:
+        """How far off a figure is, relative; 0 when it is met, inf when there is none."""
+        if value != value:
+            return float("inf")
+        short = self.limit - value if self.least else value - self.limit
+        return max(0.0, short / self.limit)
+
+    def __str__(self) -> str:
+        return f"{self.name} {'>=' if self.least else '<='} {self.limit:g}"
+
+
+def _response(cost: HopCost) -> tuple[FloatArray, Runs]:
+    return cost.hop_s, cost.run_s
+
+
+def _ttft(cost: HopCost) -> tuple[FloatArray, Runs]:
+    return cost.prefill_hop_s, cost.prefill_run_s
+
+
+def _step(cost: HopCost) -> tuple[FloatArray, Runs]:
+    return cost.step_hop_s, cost.step_run_s
+
+
+#: Name -> figure, share, cost alone, at least.
+_KNOWN: dict[str, tuple[Callable[[Summary], float], float | None, Alone | None, bool]] = {
+    "response_s": (lambda s: s.response_s.mean, None, _response, False),
+    "p95_response_s": (lambda s: s.response_s.p95, 0.95, _response, False),
+    "ttft_s": (lambda s: s.ttft_s.mean, None, _ttft, False),
+    "p95_ttft_s": (lambda s: s.ttft_s.p95, 0.95, _ttft, False),
+    "tpot_s": (lambda s: s.tpot_s.mean, None, _step, False),
+    "p95_tpot_s": (lambda s: s.tpot_s.p95, 0.95, _step, False),
+    "wait_s": (lambda s: s.wait_s.mean, None, None, False),
+    "tokens_per_s": (lambda s: s.tokens_per_s, None, None, True),
+    "requests_per_s": (lambda s: s.requests_per_s, None, None, True),
+}
+
+
+def parse_target(text: str) -> Target:
+    """A target from ``name=limit``.
+
+    Raises
+    ------
+    ScenarioError
+        For an unknown name or a limit that is not above 0.
+    """
+    name, _, value = text.partition("=")
+    try:
+        limit = float(value)
+    except ValueError:
+        limit = 0.0
+    if name not in _KNOWN:
+        raise ScenarioError.single("--target", f"no figure {name!r}; there are {', '.join(_KNOWN)}")
+    if not 0 < limit < float("inf"):
+        raise ScenarioError.single("--target", f"{text!r} is not {name}=LIMIT with a limit above 0")
+    figure, share, alone, least = _KNOWN[name]
+    return Target(name=name, limit=limit, figure=figure, share=share, alone=alone, least=least)

@@ -1,0 +1,76 @@
+"""Where the time of planned routes goes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from ..api import Explanation
+from ..core.problem import Problem
+from ..render import milliseconds, number, print_lines, print_table
+from .text import chain, percent, span
+
+
+def print_explanations(problem: Problem, found: Sequence[Explanation]) -> None:
+    """Per-hop breakdown of every client's route, then the cheapest chain through each server."""
+    for e in found:
+        name = problem.clients[e.client].id
+        print_table(
+            f"Client {name}: {number(e.tpot_s * 1e3)} ms per token, first token after "
+            f"{number(e.ttft_s)} s (no waiting)",
+            ["hop", "blocks", "network ms", "overhead ms", "compute ms", "share", "prefill ms"],
+            [
+                [
+                    problem.servers[h.server].id,
+                    span(h.start, h.end),
+                    milliseconds(h.rtt_s),
+                    milliseconds(h.overhead_s),
+                    milliseconds(h.compute_s),
+                    percent((h.rtt_s + h.overhead_s + h.compute_s) / e.tpot_s),
+                    milliseconds(h.prefill_s),
+                ]
+                for h in e.hops
+            ],
+        )
+        used = set(e.route.servers)
+        others = [a for a in e.alternatives if a.server not in used]
+        print_table(
+            f"Why not another server? The cheapest chain of {name} through each",
+            ["server", "per token ms", "more than the route ms", "chain"],
+            [
+                [
+                    problem.servers[a.server].id,
+                    milliseconds(a.step_s) if a.route else "-",
+                    milliseconds(a.step_s - e.tpot_s) if a.route else "-",
+                    chain(problem, a.route) if a.route else "no chain passes through it",
+                ]
+                for a in others[:15]
+            ],
+        )
+        if len(others) > 15:
+            print_lines([f"and {len(others) - 15} more servers"])
+
+
+def explanations_document(problem: Problem, found: Sequence[Explanation]) -> dict[str, Any]:
+    """The same for programs, ids instead of rows."""
+    names = [s.id for s in problem.servers]
+    return {
+        "clients": [
+            {
+                "client": problem.clients[e.client].id,
+                "ttft_s": e.ttft_s,
+                "tpot_s": e.tpot_s,
+                "hops": [{**asdict(h), "server": names[h.server]} for h in e.hops],
+                "alternatives": [
+                    {
+                        "server": names[a.server],
+                        "tpot_s": a.step_s,
+                        "chain": chain(problem, a.route) if a.route else None,
+                    }
+                    for a in e.alternatives
+                ],
+            }
+            for e in found
+        ]
+    }

@@ -1,0 +1,93 @@
+"""A plan as tables; its document is the plan file's."""
+
+from __future__ import annotations
+
+from ..core.plan import Certificate, Plan
+from ..core.problem import Problem
+from ..perfmodel.cost import CostModel
+from ..render import milliseconds, number, print_lines, print_table
+from .text import chain, percent, span
+
+#: Columns of ``placement_rows``.
+PLACEMENT = (
+    "server",
+    "device",
+    "region",
+    "blocks",
+    "count",
+    "cache tokens/block",
+    "weights of memory",
+)
+
+
+def placement_rows(problem: Problem, plan: Plan) -> list[list[object]]:
+    """Who hosts what, a row for each server."""
+    cost = CostModel.of(problem)
+    rows: list[list[object]] = []
+    for j, server in enumerate(problem.servers):
+        start, end = int(plan.placement.start[j]), int(plan.placement.end[j])
+        pool = int(plan.placement.cache_bytes[j])
+        tokens = f"{cost.tokens_held(pool, start, end):,}" if end > start else "-"
+        used = float(cost.weights_bytes(j, start, end)) / server.memory_bytes
+        place = [server.id, server.device, server.region, span(start, end), end - start]
+        rows.append([*place, tokens, percent(used)])
+    return rows
+
+
+def predicted_rows(problem: Problem, plan: Plan) -> list[list[object]]:
+    """Times of one request alone, a row for each client."""
+    return [
+        [
+            problem.clients[p.client].id,
+            milliseconds(p.ttft_s),
+            milliseconds(p.tpot_s),
+            number(p.response_s),
+        ]
+        for p in plan.predicted
+    ]
+
+
+#: Columns of ``predicted_rows``.
+PREDICTED = ("client", "TTFT ms", "per token ms", "response s")
+
+
+def print_plan(problem: Problem, plan: Plan) -> None:
+    """Placement, routes and predictions."""
+    print_table(
+        f"Placement by {plan.method} for {plan.sessions} concurrent sessions",
+        PLACEMENT,
+        placement_rows(problem, plan),
+    )
+    print_table(
+        "Planned routes",
+        ["client", "sessions", "chain"],
+        [[problem.clients[r.client].id, r.sessions, chain(problem, r.route)] for r in plan.routes],
+    )
+    print_table("Predicted for one request alone", PREDICTED, predicted_rows(problem, plan))
+    if plan.candidates:
+        print_table(
+            "Candidates",
+            ["placement", "router", "bound", "figure", "requests", "verdict"],
+            [
+                [c.placement, c.router, number(c.bound), number(c.figure), c.requests, c.verdict]
+                for c in plan.candidates
+            ],
+        )
+    print_lines([f"requests are routed by {plan.router}", proven(plan.certificate), *plan.notes])
+
+
+def proven(proof: Certificate) -> str:
+    """What was reached and what is proven, in one line."""
+    reached = proof.objective
+    goal = reached.goal
+    if reached.value is None:
+        known = f"{goal.words}: not measured by this method"
+    else:
+        known = f"{goal.words}: {number(reached.value)} {goal.unit}"
+    if reached.bound is None:
+        return f"{proof.status}: {known}; nothing is proven about it"
+    side = "below" if goal.direction == "min" else "above"
+    return (
+        f"{proof.status}: {known}; no plan {side} {number(reached.bound)} {goal.unit} "
+        f"({proof.proof}), gap {percent(reached.gap)}"
+    )

@@ -1,0 +1,70 @@
+"""One simulated run."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from ..core.problem import Problem
+from ..render import number, print_lines, print_table
+from ..simulator.metrics import Distribution, summarise
+from ..simulator.result import SimulationResult
+from .text import percent
+
+
+def print_result(problem: Problem, result: SimulationResult) -> None:
+    """Figures of one run and how busy the servers were."""
+    summary = summarise(result)
+    print_table(
+        f"{summary.completed} of {summary.requests} requests completed, {summary.rejected} "
+        f"rejected, {summary.lost} lost",
+        ["figure", "mean", "p50", "p95", "p99"],
+        [
+            ["response s", *_quantiles(summary.response_s)],
+            ["TTFT s", *_quantiles(summary.ttft_s)],
+            ["per output token s", *_quantiles(summary.tpot_s)],
+            ["waiting s", *_quantiles(summary.wait_s)],
+        ],
+    )
+    print_table(
+        "Servers",
+        ["server", "peak memory", "cache in use", "compute busy"],
+        [
+            [
+                s.id,
+                percent(float(result.peak_memory_frac[j])),
+                percent(float(result.cache_used_frac[j])),
+                percent(float(result.compute_busy_frac[j])),
+            ]
+            for j, s in enumerate(problem.servers)
+        ],
+    )
+    lines = [
+        f"throughput {number(summary.tokens_per_s)} tokens/s, {number(summary.requests_per_s)} "
+        f"requests/s; {summary.retries} retries, {summary.replays} replays, "
+        f"{summary.overflows} cache extensions"
+    ]
+    if result.alloc_delay_s:
+        lines.append(f"testbed constant in force: {result.alloc_delay_s:g} s per request")
+    print_lines(lines)
+
+
+def _quantiles(values: Distribution) -> list[str]:
+    return [number(v) for v in (values.mean, values.p50, values.p95, values.p99)]
+
+
+def result_document(problem: Problem, result: SimulationResult) -> dict[str, Any]:
+    """Summary and per-server figures; the per-request table is ``--table``."""
+    return {
+        "summary": asdict(summarise(result)),
+        "testbed_alloc_delay_s": result.alloc_delay_s,
+        "servers": [
+            {
+                "server": s.id,
+                "peak_memory_bytes": int(result.peak_memory_bytes[j]),
+                "cache_used_frac": float(result.cache_used_frac[j]),
+                "compute_busy_frac": float(result.compute_busy_frac[j]),
+            }
+            for j, s in enumerate(problem.servers)
+        ],
+    }

@@ -1,0 +1,1 @@
+"""Requests of a workload: drawn by seed, at a load, with what policies know of them."""
