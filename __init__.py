@@ -9,9 +9,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .api import compare, explain, load, plan, simulate, verify
     from .core.errors import SwarmplanError
-    from .library import report, size, whatif
+    from .library import compare, explain, load, plan, report, simulate, size, verify, whatif
     from .methods.draft import Settings
 
 __version__ = "0.1.0"
@@ -30,18 +29,14 @@ __all__ = [
     "whatif",
 ]
 
-_HOMES = {
-    **dict.fromkeys(("compare", "explain", "load", "plan", "simulate", "verify"), ".api"),
-    **dict.fromkeys(("report", "size", "whatif"), ".library"),
-    "Settings": ".methods.draft",
-    "SwarmplanError": ".core.errors",
-}
+#: Where what does not come from ``library`` is at home.
+_HOMES = {"Settings": ".methods.draft", "SwarmplanError": ".core.errors"}
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name], __name__), name)
+    return getattr(import_module(_HOMES.get(name, ".library"), __name__), name)
 
 
 def __dir__() -> list[str]:

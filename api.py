@@ -15,12 +15,11 @@ from .core.problem import Problem
 from .core.workload import Request
 from .methods.draft import Settings
 from .methods.planning import planned
-from .methods.routers import router_named
-from .methods.table import DEFAULT_COMPARISON, Method, method_of
+from .methods.routers import AnyRouter, router_named, router_of
+from .methods.table import DEFAULT_COMPARISON, AnyMethod, method_of
 from .methods.verify import verify as verify_plan
 from .perfmodel.cost import CostModel
 from .perfmodel.hops import HopCost
-from .placement.api import Rule
 from .routing.alternatives import Alternative, cheapest_chains_through
 from .routing.api import RouterFactory
 from .scenarios.planfile import read_plan
@@ -36,12 +35,8 @@ from .workload.load import at_load
 
 #: A scenario, the path of its file, or a problem made by hand.
 Given = Scenario | Problem | Path | str
-#: A method's name, a method, or a placement rule ``(task) -> Placement``.
-AnyMethod = str | Method | Rule
 #: A plan, or the path of its file.
 AnyPlan = Plan | Path | str
-#: A router's name, or what makes one of costs and a placement.
-AnyRouter = str | RouterFactory
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,7 +106,7 @@ def plan(
     if router is not None:
         router_named(router)
         chosen = replace(chosen, router=router)
-    return planned(_problem(given), chosen, asked, sessions=sessions)
+    return planned(problem_of(given), chosen, asked, sessions=sessions)
 
 
 def simulate(
@@ -136,7 +131,7 @@ def simulate(
     load : multiplies the arrival rate; a method that plans here expects that load too.
     seed : of the requests, and of the method where the settings give none.
     """
-    problem = at_load(_problem(given), load)
+    problem = at_load(problem_of(given), load)
     asked = settings or Settings(seed=seed)
     if plan is None:
         if isinstance(admission, str):
@@ -151,7 +146,7 @@ def simulate(
     return run(
         problem,
         placement,
-        _router(router or own)(CostModel.of(problem), placement),
+        router_of(router or own)(CostModel.of(problem), placement),
         requests,
         admission=admission,
         events=_events(given),
@@ -179,7 +174,7 @@ def compare(
         the field when left out.
     load : multiplies the arrival rate, for those who plan and for those who are measured.
     """
-    problem = at_load(_problem(given), load)
+    problem = at_load(problem_of(given), load)
     asked = replace(settings or Settings(), admission=admission)
     return compare_methods(
         problem,
@@ -203,7 +198,7 @@ def verify(given: Given, plan: AnyPlan) -> tuple[Finding, ...]:
     """All findings about a plan; it is sound when none of them is grave."""
     checked = _plan(given, plan)
     remarks = (Finding(where="plan file", message=r, grave=False) for r in checked.remarks)
-    return (*verify_plan(_problem(given), checked), *remarks)
+    return (*verify_plan(problem_of(given), checked), *remarks)
 
 
 def explain(given: Given, plan: AnyPlan, client: str | None = None) -> tuple[Explanation, ...]:
@@ -220,7 +215,7 @@ def explain(given: Given, plan: AnyPlan, client: str | None = None) -> tuple[Exp
     SwarmplanError
         If the plan has no route for it.
     """
-    problem, chosen = _problem(given), _plan(given, plan)
+    problem, chosen = problem_of(given), _plan(given, plan)
     if client is None:
         return tuple(
             _explain(problem, chosen, c) for c in sorted({r.client for r in chosen.routes})
@@ -255,7 +250,7 @@ def _explain(problem: Problem, chosen: Plan, client: int) -> Explanation:
 
 def _shares(cost: CostModel, route: Route, shape: HopCost) -> tuple[HopShare, ...]:
     """Per hop: the network leg that the relay mode really uses, overhead, compute."""
-    legs = cost.relay.legs_s(shape.client, route.servers)
+    legs = cost.relaying.legs_s(shape.client, route.servers)
     found = []
     for hop, leg_s in zip(route.hops, legs, strict=True):
         one = Route(hops=(hop,))
@@ -274,7 +269,8 @@ def _shares(cost: CostModel, route: Route, shape: HopCost) -> tuple[HopShare, ..
     return tuple(found)
 
 
-def _problem(given: Given) -> Problem:
+def problem_of(given: Given) -> Problem:
+    """What planners know of a scenario."""
     if isinstance(given, Problem):
         return given
     return (given if isinstance(given, Scenario) else load(given)).problem
@@ -287,10 +283,6 @@ def _plan(given: Given, plan: AnyPlan) -> Plan:
     if isinstance(given, Problem):
         raise SwarmplanError("a plan file belongs to a scenario: give the scenario or its path")
     return read_plan(Path(plan), given if isinstance(given, Scenario) else load(given))
-
-
-def _router(router: AnyRouter) -> RouterFactory:
-    return router_named(router) if isinstance(router, str) else router
 
 
 def _events(given: Given) -> tuple[ServerEvent, ...]:

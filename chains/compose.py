@@ -88,7 +88,7 @@ def job_costs(cost: CostModel) -> JobCosts:
 
 def mean_service_s(cost: CostModel, route: Route, jobs: JobCosts) -> float:
     """Time of the representative request on a route, averaged over the clients, seconds."""
-    if not cost.relay.pairs:
+    if not cost.relaying.pairs:
         hop, run = jobs.hop_s, jobs.run_s
         return float(sum(hop[h.server] + run(h.server, h.start, h.end) for h in route.hops))
     return float(

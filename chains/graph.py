@@ -71,7 +71,7 @@ def build_graph(
 
     ``pairs`` keeps one link per pair of servers; by default only where the cost depends on both.
     """
-    apart = cost.relay.pairs if pairs is None else pairs
+    apart = cost.relaying.pairs if pairs is None else pairs
     spans = [
         (int(placement.end[j]), int(j), max(int(placement.start[j]), start))
         for j in np.flatnonzero(placement.end > np.maximum(placement.start, start))
@@ -123,8 +123,8 @@ def request_costs_s(
 
     The second is what a chain pays after its last server; None where hops include it.
     """
-    links = cost.relay.links_s(shape, graph.server, graph.origin, graph.end, graph.previous)
-    back = cost.relay.back_s(shape)
+    links = cost.relaying.links_s(shape, graph.server, graph.origin, graph.end, graph.previous)
+    back = cost.relaying.back_s(shape)
     return links, None if back is None else shape.steps * back
 
 
@@ -132,8 +132,8 @@ def step_costs_s(
     cost: CostModel, graph: Graph, shape: HopCost
 ) -> tuple[FloatArray, FloatArray | None]:
     """The same for one decode step."""
-    links = cost.relay.steps_s(shape, graph.server, graph.origin, graph.end, graph.previous)
-    return links, cost.relay.back_s(shape)
+    links = cost.relaying.steps_s(shape, graph.server, graph.origin, graph.end, graph.previous)
+    return links, cost.relaying.back_s(shape)
 
 
 def session_bytes(cost: CostModel, graph: Graph, tokens: int) -> IntArray:

@@ -61,7 +61,7 @@ def least_chains_s(
     blocks : (n,) most blocks that a session may run at each server.
     step : of one decode step instead of whole requests.
     """
-    hops = cost.relay.unordered(paid, step=step)
+    hops = cost.relaying.unordered(paid, step=step)
     runs = Runs.stacked([p.step_run_s if step else p.run_s for p in paid])
     if hops.half_s is None or hops.leg_s is None:
         return least_by_client_relay_s(blocks, hops.own_s, runs)
@@ -167,9 +167,9 @@ class LeastRuns:
             self._tables[server] = found
         return found
 
-    def dearest_block(self) -> FloatArray:
-        """(rows, n) the most that one block costs."""
-        return self._runs.dearest_block()
+    def at_most(self, usable: np.ndarray) -> FloatArray:
+        """(rows,) the most that all blocks cost, each at its dearest of the usable servers."""
+        return self._runs.at_most(usable)
 
     def after(
         self, reach: FloatArray, server: int, most: int, hop: FloatArray, rows: Any = slice(None)

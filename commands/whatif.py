@@ -11,7 +11,6 @@ from .. import render
 from .shared import ADMISSIONS, FILE, common_options, handle_errors, load, scenario_argument
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
 
     from ..core.names import Admission
     from ..studies.edits import Edit
@@ -34,21 +33,6 @@ def edit_options(command: click.decorators.FC) -> click.decorators.FC:
             f"--{name}", metavar=metavar, multiple=True, help=f"{text} (repeat)."
         )(command)
     return command
-
-
-def edits_of(given: dict[str, tuple[str, ...]]) -> list[Edit]:
-    """Edits of the options, in the order of the table above."""
-    from ..studies import edits
-
-    make: dict[str, Callable[[str], Edit]] = {
-        "add_server": edits.add,
-        "remove": edits.remove,
-        "move": edits.move,
-        "set": edits.set_value,
-        "scale_load": edits.scale_load,
-        "rtt_scale": edits.rtt_scale,
-    }
-    return [make[name](text) for name in make for text in given[name]]
 
 
 @click.command()
@@ -95,6 +79,7 @@ def command(
     from ..reports import write
     from ..studies import edits
     from ..studies.change import what_if
+    from ..studies.edits import edits_of
     from ..studies.outcome import Study
     from ..studies.worth import rank_servers
     from ..views.change import change_document, print_change

@@ -203,6 +203,7 @@ class Plan:
         reached = self.certificate.objective
         value = "" if reached.value is None else f", {reached.value:.4g} {reached.goal.unit}"
         return (
-            f"Plan({self.method} + {self.router}: {self.placement!r}, {len(self.routes)} routes, "
+            f"{type(self).__name__}({self.method} + {self.router}: {self.placement!r}, "
+            f"{len(self.routes)} routes, "
             f"{self.sessions} sessions{value})"
         )

@@ -25,6 +25,20 @@ ROUTERS: dict[str, RouterFactory] = {
 GROUP: Group = "swarmplan.routers"
 
 
+#: A router's name, or what makes one of costs and a placement.
+AnyRouter = str | RouterFactory
+
+
+def router_of(given: AnyRouter) -> RouterFactory:
+    """What makes a router, by its name or itself."""
+    return router_named(given) if isinstance(given, str) else given
+
+
+def router_name(given: AnyRouter) -> str:
+    """What a router is called in results."""
+    return given if isinstance(given, str) else getattr(given, "__name__", type(given).__name__)
+
+
 def router_names() -> tuple[str, ...]:
     """All routers that can be named."""
     return (*ROUTERS, *(name for name in added(GROUP) if name not in ROUTERS))

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 from ..core.errors import ScenarioError
 from ..core.names import Aim
 from ..core.problem import Problem
+from ..placement.api import Rule
 from ..placement.moves.resilience import honoured
 from ..placement.rules.cg_bp import cg_bp
 from ..placement.rules.composed import composed
@@ -141,6 +141,9 @@ def _builtin() -> tuple[Method, ...]:
     )
 
 
+#: A method's name, a method, or a placement rule ``(task) -> Placement``.
+AnyMethod = str | Method | Rule
+
 METHODS: dict[str, Method] = {m.name: m for m in _builtin()}
 DEFAULT_COMPARISON = ("petals", "petals-tuned", "cg-bp", "auto")
 
@@ -171,7 +174,7 @@ def method_named(name: str, router: str | None = None) -> Method:
     return replace(method, name=f"{name} + {router}", router=router)
 
 
-def method_of(given: Any, *, name: str = "") -> Method:
+def method_of(given: AnyMethod, *, name: str = "") -> Method:
     """A method out of a name, a method, or a placement rule ``(task) -> Placement``.
 
     A rule's placement is routed by WS-RR unless another router is chosen.

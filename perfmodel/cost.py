@@ -29,7 +29,7 @@ class CostModel:
 
     Attributes
     ----------
-    relay : what depends on who hands a session's step on.
+    relaying : what depends on who hands a session's step on.
     weights_bytes : (server, start, end) -> bytes of the weights.
     token_bytes : the same of one token's attention cache, which is equal at all servers: row 0.
     step_hop_s : (clients, n) t_cj, a hop of one decode step without compute.
@@ -38,7 +38,7 @@ class CostModel:
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
         self.num_blocks = problem.model.num_blocks
-        self.relay = relaying(problem.network)
+        self.relaying = relaying(problem.network)
         self.weights_bytes = self._weights()
         tokens = per_block(problem.model.cache_bytes_per_token, self.num_blocks)
         self.token_bytes = Runs.of([tokens], np.int64)
@@ -153,7 +153,7 @@ class CostModel:
         return self._hop_s(overhead, client, tokens=prompt_tokens)
 
     def _hop_s(self, overhead_s: float, clients: Rows, *, tokens: int) -> FloatArray:
-        """RTT + overhead, plus sending the hidden states there and back where bandwidth is known."""
+        """RTT + overhead, plus sending hidden states there and back where bandwidth is known."""
         net = self.problem.network
         hop = net.client_rtt_s[clients] + overhead_s
         if net.client_bandwidth_bytes_per_s is not None:
@@ -209,12 +209,12 @@ class CostModel:
         if more.each is not None:
             extra = Runs(length=self.num_blocks, each=more.each * others)
         else:
-            extra = Runs(length=self.num_blocks, prefix=more.ramp(slice(None)) * others[:, None])
+            extra = Runs(length=self.num_blocks, sums=more.ramp(slice(None)) * others[:, None])
         return replace(shape, step_run_s=shape.step_run_s.plus(extra))
 
     def step_s(self, route: Route, cost: HopCost) -> float:
         """Seconds of one decode step over a route."""
-        return self.relay.step_s(cost, ((h.server, h.start, h.end) for h in route.hops))
+        return self.relaying.step_s(cost, ((h.server, h.start, h.end) for h in route.hops))
 
     def step_parts_s(self, route: Route, cost: HopCost) -> tuple[float, float, float]:
         """Network, software overhead and compute of one decode step over a route."""
@@ -227,7 +227,7 @@ class CostModel:
         return network, overhead, compute
 
     def route_time(self, route: Route, cost: HopCost) -> RouteTime:
-        """Time of one request on a route. Prompts are always relayed by the client (model.md 3.1)."""
+        """Time of one request on a route. Prompts are always relayed by the client (3.1)."""
         hop, run = cost.prefill_hop_s, cost.prefill_run_s
         ttft = float(sum(hop[h.server] + run(h.server, h.start, h.end) for h in route.hops))
         step = self.step_s(route, cost)

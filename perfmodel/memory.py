@@ -101,6 +101,17 @@ def sessions_on(cost: CostModel, server: int, start: int, end: int) -> int:
     return max(0, left) // int(cost.session_bytes(start, end))
 
 
+def least_memory_bytes(cost: CostModel, blocks: int, sessions: int) -> int:
+    """What so many blocks take at least, with room for some planned sessions on each."""
+    tokens = sessions * cost.problem.planning.session_tokens
+    return blocks * int(cost.weights_and_cache(tokens).cheapest_block().min())
+
+
+def memory_unit_bytes(cost: CostModel) -> float:
+    """A unit in which the memory of a programme is near 1: the weights of the heaviest block."""
+    return float(cost.weights_bytes.dearest_block().max())
+
+
 def most_sessions_beside_a_block(cost: CostModel) -> int:
     """Planned sessions that fit beside one block on the roomiest server, 0 if not even it fits."""
     spare = cost.problem.memory_bytes - cost.weights_bytes.cheapest_block()

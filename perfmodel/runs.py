@@ -28,12 +28,12 @@ class Runs(ByContent):
     ----------
     length : blocks of the model, L.
     each : (..., n) cost of a block where all blocks of a server are alike, else None.
-    prefix : (..., n, L + 1) cost of the first q blocks where they are not, else None.
+    sums : (..., n, L + 1) cost of the first q blocks where they are not, else None.
     """
 
     length: int
     each: NDArray[Any] | None = None
-    prefix: NDArray[Any] | None = None
+    sums: NDArray[Any] | None = None
 
     @classmethod
     def of(cls, blocks: Sequence[Sequence[float]] | NDArray[Any], dtype: type[Any]) -> Runs:
@@ -41,9 +41,9 @@ class Runs(ByContent):
         table = np.asarray(blocks, dtype=dtype)
         if (table == table[:, :1]).all():
             return cls(length=table.shape[1], each=table[:, 0].copy())
-        prefix = np.zeros((len(table), table.shape[1] + 1), dtype=dtype)
-        np.cumsum(table, axis=1, out=prefix[:, 1:])
-        return cls(length=table.shape[1], prefix=prefix)
+        sums = np.zeros((len(table), table.shape[1] + 1), dtype=dtype)
+        np.cumsum(table, axis=1, out=sums[:, 1:])
+        return cls(length=table.shape[1], sums=sums)
 
     @classmethod
     def stacked(cls, parts: Sequence[Runs]) -> Runs:
@@ -52,7 +52,7 @@ class Runs(ByContent):
         alike = [p.each for p in parts if p.each is not None]
         if len(alike) == len(parts):
             return cls(length=length, each=np.array(alike))
-        return cls(length=length, prefix=np.array([p.ramp(slice(None)) for p in parts]))
+        return cls(length=length, sums=np.array([p.ramp(slice(None)) for p in parts]))
 
     @property
     def alike(self) -> bool:
@@ -63,16 +63,16 @@ class Runs(ByContent):
         """Cost of blocks ``[start, end)`` at a server; arrays are broadcast."""
         if self.each is not None:
             return self.each[..., server] * (end - start)
-        assert self.prefix is not None
-        return self.prefix[..., server, end] - self.prefix[..., server, start]
+        assert self.sums is not None
+        return self.sums[..., server, end] - self.sums[..., server, start]
 
     def ramp(self, server: Rows) -> NDArray[Any]:
         """(..., L + 1) cost of the first 0..L blocks: a run costs the difference of two entries."""
         if self.each is not None:
             ramp: NDArray[Any] = self.each[..., server, None] * np.arange(self.length + 1)
             return ramp
-        assert self.prefix is not None
-        return self.prefix[..., server, :]
+        assert self.sums is not None
+        return self.sums[..., server, :]
 
     def linear(self, server: int, count: Any) -> Any:
         """Cost of ``count`` blocks, a number or an expression of a programme.
@@ -107,11 +107,11 @@ class Runs(ByContent):
     def _windows(self, pick: Any) -> NDArray[Any]:
         if self.each is not None:
             return self.ramp(slice(None))
-        assert self.prefix is not None
-        found = np.zeros(self.prefix.shape)
+        assert self.sums is not None
+        found = np.zeros(self.sums.shape)
         for count in range(1, self.length + 1):
-            sums = self.prefix[..., count:] - self.prefix[..., :-count]
-            found[..., count] = pick(sums, axis=-1)
+            windows = self.sums[..., count:] - self.sums[..., :-count]
+            found[..., count] = pick(windows, axis=-1)
         return found
 
     def dearest_block(self) -> NDArray[Any]:
@@ -137,23 +137,38 @@ class Runs(ByContent):
         least: NDArray[Any] = spread + self.cheapest_block()[..., rows]
         return least
 
+    def at_most(self, usable: NDArray[np.bool_]) -> NDArray[Any]:
+        """(...,) the most that all blocks cost when each runs at its dearest usable server.
+
+        Parameters
+        ----------
+        usable : (..., n) where runs are possible.
+        """
+        if self.each is not None:
+            worst = np.where(usable, self.each, 0.0).max(axis=-1, initial=0.0)
+            total: NDArray[Any] = self.length * worst
+            return total
+        steps = np.where(usable[..., None], np.diff(self.ramp(slice(None)), axis=-1), 0.0)
+        whole: NDArray[Any] = steps.max(axis=-2, initial=0.0).sum(axis=-1)
+        return whole
+
     def scaled(self, factor: NDArray[Any]) -> Runs:
         """(rows, n) runs, each row ``factor`` times these."""
         if self.each is not None:
             return Runs(length=self.length, each=self.each * factor[:, None])
-        assert self.prefix is not None
-        return Runs(length=self.length, prefix=self.prefix * factor[:, None, None])
+        assert self.sums is not None
+        return Runs(length=self.length, sums=self.sums * factor[:, None, None])
 
     def plus(self, other: Runs, times: float = 1.0) -> Runs:
         """These runs and ``times`` the others."""
         if self.each is not None and other.each is not None:
             return Runs(length=self.length, each=self.each + times * other.each)
         every = slice(None)
-        return Runs(length=self.length, prefix=self.ramp(every) + times * other.ramp(every))
+        return Runs(length=self.length, sums=self.ramp(every) + times * other.ramp(every))
 
     def at(self, rows: Rows) -> Runs:
         """The runs of some servers."""
         if self.each is not None:
             return Runs(length=self.length, each=self.each[..., rows])
-        assert self.prefix is not None
-        return Runs(length=self.length, prefix=self.prefix[..., rows, :])
+        assert self.sums is not None
+        return Runs(length=self.length, sums=self.sums[..., rows, :])

@@ -122,6 +122,14 @@ def page(title: str, lead: str, sections: Sequence[Section]) -> str:
     )
 
 
+def fragment(sections: Sequence[Section]) -> str:
+    """Sections as they are shown inside another page, such as a notebook."""
+    body = "".join(tag("section", tag("h3", text(s.title)) + s.body) for s in sections)
+    # The page's own rules would restyle what is around; inside the box all of them may hold.
+    style = f"@scope(.swarmplan){{{_STYLE.replace(':root', ':scope')}{_rules()}}}"
+    return f"<style>{style}</style>" + tag("div", body, class_="swarmplan")
+
+
 def write_report(path: Path, title: str, lead: str, sections: Sequence[Section]) -> None:
     """Write the report in one step.
 

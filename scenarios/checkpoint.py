@@ -47,6 +47,18 @@ class ModelFigures:
         """K and V of one block for one token."""
         return int(2 * self.key_value_width * bytes_per_value)
 
+    def document(self, bytes_per_value: float) -> dict[str, Any]:
+        """The ``model`` section of a scenario file."""
+        return {
+            "name": self.name,
+            "quantisation": "bf16",
+            "num_blocks": self.num_blocks,
+            "hidden_size": self.hidden_size,
+            "block_mb": self.block_bytes(bytes_per_value) / 1e6,
+            "cache_bytes_per_token": self.cache_bytes_per_token(bytes_per_value),
+            "grouped_query": self.grouped_query,
+        }
+
     def held_bytes(
         self, blocks: int, bytes_per_value: float, quantisation: str | None, cache_tokens_left: int
     ) -> int:

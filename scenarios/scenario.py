@@ -37,6 +37,9 @@ class Scenario:
     warnings: tuple[str, ...]
     events: tuple[tuple[float, int, bool], ...]
 
+    def __repr__(self) -> str:
+        return f"Scenario({self.document.name}: {self.problem!r})"
+
 
 def load_scenario(path: Path) -> Scenario:
     """Read, validate and build a scenario file (TOML, or JSON by suffix).

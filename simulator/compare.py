@@ -74,6 +74,10 @@ class Comparison:
     admission: Admission
     alloc_delay_s: float
 
+    def __repr__(self) -> str:
+        methods = ", ".join(r.method for r in self.rows)
+        return f"{type(self).__name__}({methods} over {len(self.seeds)} seeds)"
+
     def gain(self, row: Row, figure: Callable[[Summary], float]) -> Interval:
         """``1 - figure / baseline`` per seed: paired, so that common randomness cancels."""
         base = self._per_seed(self.rows[0], figure)

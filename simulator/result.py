@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -13,7 +14,7 @@ from typing import Any, Literal, TextIO
 
 import numpy as np
 
-from ..core.content import FloatArray, IntArray, frozen_array
+from ..core.content import ByContent, FloatArray, IntArray, frozen_array
 from ..core.plan import Route
 from ..core.problem import Problem
 from ..core.workload import Request
@@ -23,8 +24,8 @@ Status = Literal["unfinished", "completed", "rejected"]
 Reason = Literal["", "no-route", "too-large"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SimulationResult:
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class SimulationResult(ByContent):
     """Columns in the order of the given requests, (N,); servers in server order, (n,).
 
     Attributes
@@ -114,6 +115,14 @@ class SimulationResult:
         """(n,) peak use of weights and cache over the server's memory."""
         share: FloatArray = self.peak_memory_bytes / np.maximum(self.memory_bytes, 1)
         return share
+
+    def __repr__(self) -> str:
+        done = sum(s == "completed" for s in self.status)
+        mean = float(np.nanmean(self.response_s)) if done else math.nan
+        return (
+            f"{type(self).__name__}({done} of {len(self.status)} requests completed, mean response "
+            f"{mean:.4g} s, waiting rule {self.admission})"
+        )
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """The per-request table with ids in place of row numbers; None where not reached."""

@@ -33,6 +33,10 @@ class Change:
     before: Outcome
     after: tuple[Outcome, ...]
 
+    def __repr__(self) -> str:
+        after = "; ".join(reason(self.before, a) for a in self.after)
+        return f"{type(self).__name__}({', '.join(self.edits)}: {after})"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Metric:

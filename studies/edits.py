@@ -6,7 +6,7 @@ import copy
 import fnmatch
 import re
 import tomllib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -276,3 +276,19 @@ def _factor(text: str, option: str) -> float:
     if not 0 < factor < 1e6:
         raise ScenarioError.single(option, f"{text!r} is not a factor above 0")
     return factor
+
+
+#: Kinds of edits by name, in the order in which they are applied.
+KINDS: dict[str, Callable[[Any], Edit]] = {
+    "add_server": add,
+    "remove": remove,
+    "move": move,
+    "set": set_value,
+    "scale_load": scale_load,
+    "rtt_scale": rtt_scale,
+}
+
+
+def edits_of(given: Mapping[str, Iterable[Any]]) -> list[Edit]:
+    """Edits by kind, in the order of ``KINDS``."""
+    return [KINDS[name](value) for name in KINDS for value in given.get(name, ())]

@@ -15,8 +15,8 @@ from ..core.names import Admission, block_ranges
 from ..core.plan import Placement, Route
 from ..core.problem import Problem
 from ..methods.draft import Settings
-from ..methods.routers import router_named
-from ..methods.table import method_named
+from ..methods.routers import AnyRouter, router_name, router_of
+from ..methods.table import AnyMethod, method_of
 from ..perfmodel.cost import CostModel
 from ..scenarios.scenario import Scenario
 from ..simulator.engine import simulate
@@ -35,13 +35,14 @@ class Study:
 
     Attributes
     ----------
-    method : plans the placement and brings its router.
+    method : plans the placement and brings its router: a name, a method or a placement rule.
+    router : in place of the method's own: a name, or what makes one.
     seeds : one simulated run each.
     time_limit_s : limit of one plan; None = none, which makes every method repeatable.
     """
 
-    method: str = "auto"
-    router: str | None = None
+    method: AnyMethod = "auto"
+    router: AnyRouter | None = None
     seeds: tuple[int, ...] = (0, 1, 2)
     requests: int | None = None
     admission: Admission = "retry"
@@ -129,26 +130,28 @@ def outcome(scenario: Scenario, study: Study, label: str) -> Outcome:
     try:
         with warnings.catch_warnings():  # what loading said of small servers, once per plan
             warnings.simplefilter("ignore", SwarmplanWarning)
-            draft = method_named(study.method, study.router)(scenario.problem, settings)
+            draft = method_of(study.method)(scenario.problem, settings)
     except SwarmplanError as error:
         if error.exit_code not in (3, 4):
             raise
-        return _nothing(scenario.problem, label, study.router or "", str(error))
-    return outcome_of(scenario, draft.placement, draft.router, study, label)
+        return _nothing(scenario.problem, label, router_name(study.router or ""), str(error))
+    return outcome_of(scenario, draft.placement, study.router or draft.router, study, label)
 
 
 def outcome_of(
-    scenario: Scenario, placement: Placement, router: str, study: Study, label: str
+    scenario: Scenario, placement: Placement, router: AnyRouter, study: Study, label: str
 ) -> Outcome:
     """Simulate a given placement."""
+    name = router_name(router)
     problem, cost = scenario.problem, CostModel.of(scenario.problem)
     missing = np.flatnonzero(placement.coverage(problem.model.num_blocks) == 0)
     if len(missing):
+        dark = ", ".join(block_ranges(missing.tolist()))
         return _nothing(
             problem,
             label,
-            router,
-            f"no server hosts blocks {', '.join(block_ranges(missing.tolist()))}: no request is served",
+            name,
+            f"no server hosts blocks {dark}: no request is served",
             placement=placement,
             uncovered=tuple(int(b) for b in missing),
         )
@@ -156,7 +159,7 @@ def outcome_of(
     results = []
     for seed in study.seeds:
         requests = draw_requests(problem, seed, num_requests=study.requests)
-        made = router_named(router)(cost, placement)
+        made = router_of(router)(cost, placement)
         results.append(
             simulate(
                 problem,
@@ -172,7 +175,7 @@ def outcome_of(
         label=label,
         problem=problem,
         placement=placement,
-        router=router,
+        router=name,
         runs=tuple(summarise(r) for r in results),
         clients=clients,
         hops=_hops(cost, placement, results),

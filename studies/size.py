@@ -60,6 +60,13 @@ class Sizing:
     tried: tuple[Tried, ...]
     missing: tuple[str, ...]
 
+    def __repr__(self) -> str:
+        targets = ", ".join(map(str, self.targets))
+        if self.best is None:
+            return f"{type(self).__name__}({targets}: {'; '.join(self.missing)})"
+        proven = "proven least" if self.proven else f"none below {self.bound:g}"
+        return f"{type(self).__name__}({targets}: {sum(self.best.counts)} servers, {proven})"
+
 
 class _Search:
     """Simulated sets, each once; the list grows until the budget is spent."""

@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-from ..methods.table import method_named
+from ..methods.table import method_of
 from ..scenarios.files import parse_file
 from ..scenarios.scenario import Scenario
 from ..simulator.metrics import Interval
@@ -79,7 +79,7 @@ def rank_servers(
 def _orders(scenario: Scenario, study: Study, label: str) -> list[Outcome]:
     """One plan; of a method that depends on the join order one per seed, so that the interval of
     a difference covers what the order alone changes."""
-    if not method_named(study.method).random_order:
+    if not method_of(study.method).random_order:
         return [outcome(scenario, study, label)]
     return [outcome(scenario, replace(study, seeds=(s,)), label) for s in study.seeds]
 

@@ -91,15 +91,7 @@ def scenario_document(
         "format": "swarmplan/scenario/1",
         "name": f"swarm {model.name}"[:200],
         "description": "Read from a live swarm. Estimated: " + "; ".join(_counted(estimated)) + ".",
-        "model": {
-            "name": model.name,
-            "quantisation": "bf16",
-            "num_blocks": model.num_blocks,
-            "hidden_size": model.hidden_size,
-            "block_mb": model.block_bytes(value_bytes) / 1e6,
-            "cache_bytes_per_token": model.cache_bytes_per_token(value_bytes),
-            "grouped_query": model.grouped_query,
-        },
+        "model": model.document(value_bytes),
         "network": network,
         "workload": {
             "streams": [

@@ -160,14 +160,15 @@ def random_problem(
 
 def random_placement(rng: np.random.Generator, problem: Problem) -> Placement:
     """Random spans within every server's memory; they need not cover the model."""
-    length = problem.model.num_blocks
+    cost, length = CostModel.of(problem), problem.model.num_blocks
     spans = []
-    for memory, weight in zip(problem.memory_bytes, problem.block_bytes, strict=True):
+    weights = cost.weights_bytes.dearest_block()
+    for memory, weight in zip(problem.memory_bytes, weights, strict=True):
         most = min(length, int(memory // weight))
         size = int(rng.integers(max(0, most - 3), most + 1))
         begin = int(rng.integers(0, length - size + 1))
         spans.append((begin, begin + size))
-    return CostModel.of(problem).placed(spans)
+    return cost.placed(spans)
 
 
 @pytest.fixture(scope="session")

@@ -6,22 +6,17 @@ from dataclasses import asdict
 from typing import Any
 
 from ..perfmodel.calibrate import Calibration
+from ..perfmodel.timing import terms
 from ..render import milliseconds, number, print_lines, print_table
 
 
 def print_calibration(fitted: Calibration) -> None:
     """The fitted profile and how well it predicts points it has not seen."""
-    timing = fitted.timing
     print_table(
         f"Profile {fitted.name} from {fitted.source}",
         ["figure", "value"],
         [
-            ["decode, ms per block", milliseconds(timing.decode_base_s)],
-            ["decode, us per context token", number(timing.decode_per_context_token_s * 1e6)],
-            ["decode, ms per further sequence", milliseconds(timing.decode_per_sequence_s)],
-            ["prefill floor, ms", milliseconds(timing.prefill_floor_s)],
-            ["prefill base, ms", milliseconds(timing.prefill_base_s)],
-            ["prefill, us per token", number(timing.prefill_per_token_s * 1e6)],
+            *([name, number(value)] for name, value in terms(fitted.timing)),
             ["held-out error, mean %", number(fitted.mean_error_percent)],
             ["held-out error, worst %", number(fitted.max_error_percent)],
         ],

@@ -59,8 +59,7 @@ class Data:
     def dearest(self) -> float:
         """No plan costs more: every class passes the dearest servers, at most one a block."""
         hops = -np.sort(-np.where(self.most > 0, self.hop, 0.0), axis=1)[:, : self.length]
-        blocks = np.where(self.most > 0, self.run.dearest_block(), 0.0).max(axis=1, initial=0.0)
-        return float((self.base + hops.sum(axis=1) + self.length * blocks).sum())
+        return float((self.base + hops.sum(axis=1) + self.run.at_most(self.most > 0)).sum())
 
     def visits(self, server: int, width: int) -> FloatArray:
         """(C, width) cost of visits of 1 to ``width`` blocks at a server."""
@@ -77,7 +76,7 @@ def data_of(task: Task, unit_s: float) -> Data:
     cost, demand = task.cost, task.demand
     clients = [d.client for d in demand]
     scale = np.array([d.sessions * d.weight_tokens for d in demand]) / unit_s
-    hop, base = cost.relay.cheapest_s(cost.step_hop_s[clients], clients)
+    hop, base = cost.relaying.cheapest_s(cost.step_hop_s[clients], clients)
     tokens = np.array([max(1, d.cache_tokens) for d in demand], dtype=np.int64)
     slot_tokens = math.gcd(*tokens.tolist())
     most = np.array([blocks_alone(cost, t) for t in tokens.tolist()])
@@ -96,5 +95,5 @@ def data_of(task: Task, unit_s: float) -> Data:
         free=frozen_array(blocks_within(cost, task.problem.memory_bytes, everyone), np.int64),
         top=frozen_array(most.max(axis=0), np.int64),
         rooms=slots_beside(cost, slot_tokens),
-        order_free=not cost.relay.pairs and cost.alike,
+        order_free=not cost.relaying.pairs and cost.alike,
     )

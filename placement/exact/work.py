@@ -287,7 +287,7 @@ class Work:
                 bound=self.bound_s,
             )
         placement, routes = self.incumbent.plan
-        on_legs = " on the cheapest legs" if self.task.cost.relay.pairs else ""
+        on_legs = " on the cheapest legs" if self.task.cost.relaying.pairs else ""
         certificate = Certificate(
             objective=self.objective(),
             status="optimal" if self.met() else "feasible",

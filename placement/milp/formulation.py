@@ -18,6 +18,7 @@ import pulp
 from ...core.plan import Placement, PlannedRoute
 from ...core.workload import Demand
 from ...perfmodel.cost import CostModel
+from ...perfmodel.memory import memory_unit_bytes
 from .links import link_costs
 
 Form = Literal["compact", "paper"]
@@ -175,7 +176,7 @@ def _flow(model: Model) -> None:
 def _memory(model: Model, run: Mapping[tuple[int, int, int], Any], margin: float) -> None:
     """(4): weights and the caches of all sessions fit each server's memory."""
     prob, cost = model.prob, model.cost
-    unit = float(cost.weights_bytes.dearest_block().max())
+    unit = memory_unit_bytes(cost)
     used = [[cost.weights_bytes.linear(j, model.blocks[j] / unit)] for j in range(model.sink)]
     for r, i, j in _inner_links(model):
         bundle = model.bundles[r]

@@ -35,9 +35,9 @@ def link_costs(cost: CostModel, client: int) -> LinkCosts:
     and equal otherwise.
     """
     paid, n = cost.planned(client), cost.problem.num_servers
-    back = cost.relay.back_s(paid)
+    back = cost.relaying.back_s(paid)
     return LinkCosts(
-        enter_s=cost.relay.into_s(paid, -1),
-        pass_s=np.array([cost.relay.into_s(paid, i) for i in range(n)]),
+        enter_s=cost.relaying.into_s(paid, -1),
+        pass_s=np.array([cost.relaying.into_s(paid, i) for i in range(n)]),
         leave_s=np.zeros(n) if back is None else back,
     )

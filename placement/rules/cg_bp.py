@@ -13,7 +13,12 @@ from ...core.names import blocks as block_range
 from ...core.plan import Placement
 from ...core.problem import Problem
 from ...perfmodel.cost import CostModel
-from ...perfmodel.memory import blocks_that_fit, sessions_on, sessions_that_fit
+from ...perfmodel.memory import (
+    blocks_that_fit,
+    least_memory_bytes,
+    sessions_on,
+    sessions_that_fit,
+)
 from ..task import Task
 
 #: What the imaginary server that serves every block at first is slower than the slowest real one.
@@ -42,8 +47,7 @@ def require_memory(cost: CostModel, sessions: int = 1) -> None:
     short = cost.num_blocks - hosted
     if short <= 0:
         return
-    model, tokens = cost.problem.model, sessions * cost.problem.planning.session_tokens
-    missing = short * int(cost.weights_and_cache(tokens).cheapest_block().min())
+    model, missing = cost.problem.model, least_memory_bytes(cost, short, sessions)
     raise InfeasibleError(
         f"the {cost.problem.num_servers} servers can host {hosted} of the {model.num_blocks} "
         f"blocks of {model.name} with room for {sessions} session(s): {short} blocks are missing, "

@@ -44,7 +44,7 @@ def repair(state: State, manner: Manner, rng: np.random.Generator) -> None:
 
 def _insert(state: State, row: int, count: int, manner: Manner, rng: np.random.Generator) -> None:
     """Put sessions of one class on as few chains as it takes."""
-    pairs = state.instance.cost.relay.pairs
+    pairs = state.instance.cost.relaying.pairs
     search = cheapest_chain_relayed if pairs else cheapest_chain
     while count:
         together = count if manner.whole else 1

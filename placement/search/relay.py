@@ -27,7 +27,7 @@ def cheapest_chain_relayed(
         keep &= rng.random(len(most)) > 0.05
     servers = np.flatnonzero(keep)
     end, limit = state.end[servers], most[servers]
-    paid, relay = instance.paid[ask.row], instance.cost.relay
+    paid, relay = instance.paid[ask.row], instance.cost.relaying
     back = relay.back_s(paid)
     label: list[tuple[Visit, ...] | None] = [None] * (length + 1)
     reach = np.full(length + 1, np.inf)

@@ -73,7 +73,7 @@ class Instance:
 
     def chain_s(self, row: int, chain: Sequence[Visit]) -> float:
         """Step time of one session of a class on a chain."""
-        return self.cost.relay.step_s(self.paid[row], chain)
+        return self.cost.relaying.step_s(self.paid[row], chain)
 
     def batch(self, row: int, sessions: int, chain: Sequence[Visit]) -> Batch:
         """A batch with its cost."""

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from swarmplan.core.objective import STEP, Objective
 from swarmplan.core.plan import Certificate, Placement
 from swarmplan.core.problem import Problem
 from swarmplan.perfmodel.cost import CostModel
@@ -29,6 +30,6 @@ def test_coverage_counts_the_servers_that_hold_each_block(pairs: list[tuple[int,
 
 
 def test_the_gap_of_a_certificate_is_relative_to_the_objective() -> None:
-    certificate = Certificate(status="feasible", objective=2.0, bound=1.5)
+    certificate = Certificate(objective=Objective(goal=STEP, value=2.0, bound=1.5))
     assert certificate.gap == pytest.approx(0.25)
-    assert Certificate(status="feasible", objective=2.0).gap is None
+    assert Certificate(objective=Objective(goal=STEP, value=2.0)).gap is None

@@ -33,20 +33,6 @@ def test_an_empty_or_negative_span_is_refused(start: int, end: int) -> None:
         Span(start=start, end=end)
 
 
-def test_prefill_is_flat_up_to_the_floor_then_linear() -> None:
-    timing = Timing(
-        decode_base_s=0.1, prefill_floor_s=0.5, prefill_base_s=0.1, prefill_per_token_s=0.01
-    )
-    assert timing.prefill_s(1) == 0.5
-    assert timing.prefill_s(100) == pytest.approx(1.1)
-
-
-def test_decode_grows_with_context_and_batch() -> None:
-    timing = Timing(decode_base_s=0.1, decode_per_context_token_s=0.001, decode_per_sequence_s=0.02)
-    assert timing.decode_s(100) == pytest.approx(0.2)
-    assert timing.decode_s(100, batch=3) == pytest.approx(0.24)
-
-
 def test_a_negative_time_is_refused() -> None:
     with pytest.raises(ValueError, match="decode_base_s"):
         Timing(decode_base_s=-1.0)

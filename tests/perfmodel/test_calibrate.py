@@ -13,6 +13,7 @@ from swarmplan.core.errors import CalibrationError
 from swarmplan.core.problem import Timing
 from swarmplan.perfmodel.calibrate import calibrate_file, read_profile, write_profile
 from swarmplan.perfmodel.fitting import fit_decode, fit_nonnegative, fit_prefill
+from swarmplan.perfmodel.timing import decode_s, prefill_s
 
 HEADER = "phase,prompt_tokens,context_tokens,batch,ms_per_block\n"
 PROMPTS = (1, 16, 64, 128, 256, 512, 1024, 2048)
@@ -28,8 +29,8 @@ TRUE = Timing(
 
 
 def table(timing: Timing = TRUE) -> str:
-    prefill = [f"prefill,{t},,1,{timing.prefill_s(t) * 1e3!r}" for t in PROMPTS]
-    decode = [f"decode,,{c},{b},{timing.decode_s(c, b) * 1e3!r}" for c in CONTEXTS for b in (1, 4)]
+    prefill = [f"prefill,{t},,1,{float(prefill_s(timing, t)) * 1e3!r}" for t in PROMPTS]
+    decode = [f"decode,,{c},{b},{decode_s(timing, c, b) * 1e3!r}" for c in CONTEXTS for b in (1, 4)]
     return HEADER + "\n".join(prefill + decode) + "\n"
 
 
@@ -55,9 +56,9 @@ def test_exact_measurements_give_their_formula_back(tmp_path: Path) -> None:
 
 
 def test_one_wild_point_hardly_moves_the_fit_and_shows_in_the_table(tmp_path: Path) -> None:
-    text = table().replace(f"decode,,512,1,{TRUE.decode_s(512) * 1e3!r}", "decode,,512,1,9.9")
+    text = table().replace(f"decode,,512,1,{decode_s(TRUE, 512) * 1e3!r}", "decode,,512,1,9.9")
     fitted = calibrate_file(saved(tmp_path, text), name="mine")
-    assert fitted.timing.decode_s(1024) == pytest.approx(TRUE.decode_s(1024), rel=0.02)
+    assert decode_s(fitted.timing, 1024) == pytest.approx(decode_s(TRUE, 1024), rel=0.02)
     worst = max(fitted.points, key=lambda p: abs(p.error_percent))
     assert (worst.phase, worst.tokens, worst.batch) == ("decode", 512, 1)
     assert worst.error_percent < -90
@@ -65,10 +66,12 @@ def test_one_wild_point_hardly_moves_the_fit_and_shows_in_the_table(tmp_path: Pa
 
 def test_held_out_points_are_not_fitted(tmp_path: Path) -> None:
     """Bending the last prompt upwards must show as an error there, although a fit could follow."""
-    text = table().replace(f"prefill,2048,,1,{TRUE.prefill_s(2048) * 1e3!r}", "prefill,2048,,1,8")
+    text = table().replace(
+        f"prefill,2048,,1,{float(prefill_s(TRUE, 2048)) * 1e3!r}", "prefill,2048,,1,8"
+    )
     fitted = calibrate_file(saved(tmp_path, text), name="mine")
     point = next(p for p in fitted.points if p.phase == "prefill" and p.tokens == 2048)
-    assert point.error_percent == pytest.approx(100 * (TRUE.prefill_s(2048) / 8e-3 - 1), abs=1e-3)
+    assert point.error_percent == pytest.approx(100 * (prefill_s(TRUE, 2048) / 8e-3 - 1), abs=1e-3)
 
 
 @given(
@@ -177,7 +180,7 @@ def test_petals_file_gives_level_without_error_figures(shared_data: Path, tmp_pa
     path = petals_file(shared_data, tmp_path)
     fitted = calibrate_file(path, name="A100")
     assert fitted.timing.decode_base_s == pytest.approx(1 / 369.2226095704935)
-    assert fitted.timing.prefill_s(1024) == pytest.approx(1024 / 20829.38146541331)
+    assert prefill_s(fitted.timing, 1024) == pytest.approx(1024 / 20829.38146541331)
     assert (fitted.forward_rps, fitted.network_rps) == (20829.38146541331, 3020.3700586885343)
     assert fitted.mean_error_percent is None
     with pytest.raises(CalibrationError, match="found: bloom_device_NVIDIA_A100"):

@@ -8,6 +8,7 @@ import pytest
 from swarmplan.core.errors import ScenarioError
 from swarmplan.perfmodel.catalogue import model_spec
 from swarmplan.perfmodel.devices import device, device_names, scaled_timing
+from swarmplan.perfmodel.timing import decode_s, prefill_s
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -32,15 +33,15 @@ def test_profiles_are_sorted_and_say_where_they_come_from() -> None:
         profile = device(name)
         assert profile.source
         assert profile.memory_bytes > 8e9
-        assert 0 < profile.timing.decode_s(1024) < profile.timing.prefill_s(2048)
+        assert 0 < decode_s(profile.timing, 1024) < prefill_s(profile.timing, 2048)
         assert (profile.fit_mean_error_percent or 0) <= (profile.fit_max_error_percent or 0)
 
 
 def test_published_constants_are_exact() -> None:
     big, small = device("BPRR-A100"), device("bprr-mig-1g")
     assert big.timing.decode_base_s == pytest.approx(3.2197e-3, rel=1e-15)
-    assert big.timing.prefill_s(20) == pytest.approx(34.476e-3, rel=1e-15)
-    assert small.timing.prefill_s(20) == pytest.approx(208.4367e-3, rel=1e-15)
+    assert prefill_s(big.timing, 20) == pytest.approx(34.476e-3, rel=1e-15)
+    assert prefill_s(small.timing, 20) == pytest.approx(208.4367e-3, rel=1e-15)
     assert (big.memory_bytes, small.memory_bytes) == (79_130_000_000, 8_200_000_000)
     assert big.forward_rps == 20829.38146541331
     assert small.network_rps == 3138.1039624670034
@@ -66,10 +67,10 @@ def test_bigger_blocks_take_longer_in_proportion() -> None:
     small, large = model_spec("Llama-3.1-8B", "bf16"), model_spec("Llama-3.1-70B", "bf16")
     ratio = large.block_bytes / small.block_bytes
     timing = scaled_timing(profile, large)
-    assert timing.decode_s(0) == pytest.approx(ratio * profile.timing.decode_s(0))
-    assert timing.prefill_s(2048) == pytest.approx(ratio * profile.timing.prefill_s(2048))
+    assert decode_s(timing, 0) == pytest.approx(ratio * decode_s(profile.timing, 0))
+    assert prefill_s(timing, 2048) == pytest.approx(ratio * prefill_s(profile.timing, 2048))
     four_bit = scaled_timing(profile, model_spec("Llama-3.1-70B", "nf4"))
-    assert four_bit.decode_s(0) < timing.decode_s(0)
+    assert decode_s(four_bit, 0) < decode_s(timing, 0)
     assert four_bit.prefill_per_token_s == timing.prefill_per_token_s
 
 
@@ -78,7 +79,7 @@ def test_scaling_predicts_a_measured_larger_model_within_a_quarter() -> None:
     small, large = device("H100/Llama-3.1-8B"), device("H100/Llama-3.1-70B")
     timing = scaled_timing(small, model_spec("Llama-3.1-70B", "bf16"))
     for tokens in (1024, 2048):
-        assert timing.prefill_s(tokens) == pytest.approx(large.timing.prefill_s(tokens), rel=0.25)
+        assert prefill_s(timing, tokens) == pytest.approx(prefill_s(large.timing, tokens), rel=0.25)
 
 
 def test_the_documented_table_lists_every_profile() -> None:

@@ -6,6 +6,7 @@ from swarmplan.core.errors import ScenarioError
 from swarmplan.perfmodel.catalogue import model_spec
 from swarmplan.perfmodel.devices import device
 from swarmplan.perfmodel.roofline import GPUS, data_sheet, gpu_names, roofline_timing
+from swarmplan.perfmodel.timing import decode_s, prefill_s
 
 MEASURED = {
     "A100-40GB/Llama-2-70B": "A100-40GB",
@@ -26,8 +27,8 @@ MEASURED = {
 def test_the_estimate_is_near_the_measured_profiles(name: str) -> None:
     measured = device(name)
     estimate = roofline_timing(model_spec(measured.model, "bf16"), MEASURED[name])
-    decode = estimate.decode_s(128) / measured.timing.decode_s(128)
-    prefill = estimate.prefill_s(2048) / measured.timing.prefill_s(2048)
+    decode = decode_s(estimate, 128) / decode_s(measured.timing, 128)
+    prefill = prefill_s(estimate, 2048) / prefill_s(measured.timing, 2048)
     assert 1 / 1.3 < decode < 1.3
     assert 1 / 1.7 < prefill < 1.7
 
@@ -37,14 +38,14 @@ def test_published_petals_times_show_what_the_estimate_leaves_out() -> None:
     model = model_spec("BLOOM-176B", "nf4")
     estimate = roofline_timing(model, "A100-80GB")
     published = device("BPRR-A100").timing
-    assert estimate.decode_s(128) < published.decode_s(128)
-    assert estimate.prefill_s(128) < published.prefill_s(128)
+    assert decode_s(estimate, 128) < decode_s(published, 128)
+    assert prefill_s(estimate, 128) < prefill_s(published, 128)
 
 
 def test_prefill_is_flat_and_then_grows() -> None:
     timing = roofline_timing(model_spec("Llama-3.1-8B", "bf16"), "rtx4090")
-    assert timing.prefill_s(1) == timing.prefill_s(16) == timing.decode_s(0)
-    assert timing.prefill_s(4096) == pytest.approx(2 * timing.prefill_s(2048))
+    assert prefill_s(timing, 1) == prefill_s(timing, 16) == decode_s(timing, 0)
+    assert prefill_s(timing, 4096) == pytest.approx(2 * prefill_s(timing, 2048))
 
 
 def test_unknown_gpus_are_named() -> None:

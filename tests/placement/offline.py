@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from swarmplan.core.names import Relay
-from swarmplan.core.plan import Hop, Route
+from swarmplan.core.plan import Hop, Placement, Route
 from swarmplan.core.problem import Client, ModelSpec, Network, Planning, Problem, Server, Timing
-from swarmplan.core.workload import Lengths, RequestClass, Workload
+from swarmplan.core.workload import Demand, Lengths, RequestClass, Workload
+from swarmplan.perfmodel.cost import CostModel
+from swarmplan.placement.task import Task
 
 BYTES = 1_000_000
 
@@ -71,20 +74,183 @@ def offline(
     )
 
 
-def every_route(problem: Problem, most: Iterable[int]) -> Iterator[Route]:
-    """All orders of servers and all shares of the blocks, at most ``most[j]`` of them at each."""
-    limits = [int(m) for m in most]
-    for count in range(1, problem.num_servers + 1):
+def jobs(
+    *,
+    blocks: int,
+    memory: list[float],
+    comm_s: list[float],
+    block_s: list[float],
+    cache: float = 0.1,
+    rate_per_s: float = 1.0,
+) -> Problem:
+    """Whole-job times as given: requests of one output token, so only the prompt costs."""
+    one = Lengths(values=(1,))
+    n = len(memory)
+    return Problem(
+        model=ModelSpec(
+            name="toy",
+            num_blocks=blocks,
+            hidden_size=8,
+            block_bytes=BYTES,
+            cache_bytes_per_token=round(cache * BYTES),
+            activation_bytes_per_token=16,
+        ),
+        servers=tuple(
+            Server(
+                id=f"j{j + 1}",
+                memory_bytes=round(memory[j] * BYTES),
+                block_bytes=BYTES,
+                timing=Timing(decode_base_s=0.0, prefill_base_s=block_s[j]),
+            )
+            for j in range(n)
+        ),
+        clients=(Client(id="c"),),
+        network=Network(client_rtt_s=np.array([comm_s]), server_rtt_s=np.zeros((n, n))),
+        workload=Workload(
+            classes=(
+                RequestClass(client=0, rate_per_s=rate_per_s, prompt_tokens=one, output_tokens=one),
+            )
+        ),
+        planning=Planning(prompt_tokens=1, output_tokens=1, session_tokens=1),
+    )
+
+
+def uneven(problem: Problem, rng: np.random.Generator) -> Problem:
+    """The same swarm for a model of which every block has its own weights, cache and times.
+
+    The first server keeps one figure for all of its blocks.
+    """
+    length = problem.model.num_blocks
+
+    def sizes(mean: int) -> tuple[int, ...]:
+        return tuple(int(mean * factor) for factor in rng.uniform(0.3, 1.7, length))
+
+    def times(mean: Timing) -> tuple[Timing, ...]:
+        factors = rng.uniform(0.3, 1.7, length).tolist()
+        return tuple(
+            replace(
+                mean,
+                decode_base_s=factor * mean.decode_base_s,
+                prefill_base_s=factor * mean.prefill_base_s,
+            )
+            for factor in factors
+        )
+
+    def server(given: Server) -> Server:
+        assert isinstance(given.block_bytes, int)
+        assert isinstance(given.timing, Timing)
+        return replace(given, block_bytes=sizes(given.block_bytes), timing=times(given.timing))
+
+    cache = problem.model.cache_bytes_per_token
+    assert isinstance(cache, int)
+    first, *rest = problem.servers
+    model = replace(problem.model, cache_bytes_per_token=sizes(cache))
+    return replace(problem, model=model, servers=(first, *map(server, rest)))
+
+
+def task_for(problem: Problem, demand: Sequence[Demand], **asked: Any) -> Task:
+    """A task for these very sessions, in place of R split by the load."""
+    sessions = sum(d.sessions for d in demand)
+    return Task(cost=CostModel.of(problem), sessions=sessions, demand=tuple(demand), **asked)
+
+
+def spans(placement: Placement) -> list[tuple[int, int]]:
+    """(start, end) of every server."""
+    return list(zip(placement.start.tolist(), placement.end.tolist(), strict=True))
+
+
+def fits_alone(cost: CostModel, route: Route, tokens: int) -> bool:
+    """Whether every server of a route may host its part of the model and holds a session on it."""
+    problem = cost.problem
+    return all(
+        len(h) <= problem.max_blocks[h.server]
+        and cost.weights_bytes(h.server, h.start, h.end) + cost.cache_bytes(tokens, h.start, h.end)
+        <= problem.memory_bytes[h.server]
+        for h in route.hops
+    )
+
+
+def every_route(problem: Problem) -> Iterator[Route]:
+    """All orders of servers and all shares of the blocks, whether they fit or not."""
+    length = problem.model.num_blocks
+    for count in range(1, min(problem.num_servers, length) + 1):
         for servers in itertools.permutations(range(problem.num_servers), count):
-            for runs in itertools.product(*(range(1, limits[j] + 1) for j in servers)):
-                if sum(runs) != problem.model.num_blocks:
-                    continue
-                ends = np.cumsum(runs)
-                hops = (
-                    Hop(server=j, start=int(e - k), end=int(e))
-                    for j, k, e in zip(servers, runs, ends, strict=True)
-                )
-                yield Route(hops=tuple(hops))
+            for inner in itertools.combinations(range(1, length), count - 1):
+                edges = itertools.pairwise((0, *inner, length))
+                hops = zip(servers, edges, strict=True)
+                yield Route(hops=tuple(Hop(server=j, start=s, end=e) for j, (s, e) in hops))
+
+
+def chains_through(
+    spans: Sequence[tuple[int, int]], length: int, at: int = 0
+) -> Iterator[tuple[Hop, ...]]:
+    """Every chain from block ``at`` to the end by PETALS' rule: a span is left at its end."""
+    if at == length:
+        yield ()
+        return
+    for j, (start, end) in enumerate(spans):
+        if start <= at < end:
+            for rest in chains_through(spans, length, end):
+                yield (Hop(server=j, start=at, end=end), *rest)
+
+
+def best_plan_s(problem: Problem, demand: Sequence[Demand]) -> float:
+    """The optimum by trying all placements and all ways to route, inf when there is none."""
+    cost, length = CostModel.of(problem), problem.model.num_blocks
+    every = [(0, 0), *itertools.combinations(range(length + 1), 2)]
+    options = [
+        [
+            (s, e)
+            for s, e in every
+            if e - s <= problem.max_blocks[j] and cost.weights_bytes(j, s, e) <= memory
+        ]
+        for j, memory in enumerate(problem.memory_bytes.tolist())
+    ]
+    sessions = [d for d in demand for _ in range(d.sessions)]
+    best = float("inf")
+    for chosen in itertools.product(*options):
+        routes = [Route(hops=hops) for hops in chains_through(chosen, length)]
+        if routes:
+            best = min(best, _cheapest_routing_s(cost, sessions, routes, chosen, best))
+    return best
+
+
+def _cheapest_routing_s(
+    cost: CostModel,
+    sessions: Sequence[Demand],
+    routes: Sequence[Route],
+    spans: Sequence[tuple[int, int]],
+    best: float,
+) -> float:
+    """The cheapest way to put every session on a route within the memory; at most ``best``."""
+    paid = [
+        [d.weight_tokens * cost.step_s(r, cost.planned(d.client)) for r in routes] for d in sessions
+    ]
+    least = [min(p) for p in paid]
+
+    def assign(i: int, total: float, spare: list[int], first: int) -> None:
+        nonlocal best
+        if total + sum(least[i:]) >= best * (1 - 1e-12):
+            return
+        if i == len(sessions):
+            best = total
+            return
+        same = i > 0 and sessions[i - 1] is sessions[i]
+        for number in range(first if same else 0, len(routes)):
+            left = list(spare)
+            for hop in routes[number].hops:
+                left[hop.server] -= cost.cache_bytes(sessions[i].cache_tokens, hop.start, hop.end)
+            if min(left) >= 0:
+                assign(i + 1, total + paid[i][number], left, number)
+
+    free = [
+        int(memory - cost.weights_bytes(j, start, end))
+        for j, (memory, (start, end)) in enumerate(
+            zip(cost.problem.memory_bytes, spans, strict=True)
+        )
+    ]
+    assign(0, 0.0, free, 0)
+    return best
 
 
 def golden(folder: Path) -> Iterator[tuple[str, Problem, dict[str, Any]]]:

@@ -7,8 +7,7 @@ import pytest
 
 from swarmplan.benchmarks.instances import Instance, geographic, reference, tight_set
 from swarmplan.chains.floor import lower_bound_s
-from swarmplan.perfmodel.cost import CostModel
-from swarmplan.placement.demand import demand_of
+from swarmplan.placement.sessions import task_of
 from swarmplan.scenarios.scenario import load_scenario
 
 
@@ -21,12 +20,12 @@ def test_a_written_instance_loads_to_an_equal_problem(instance: Instance, tmp_pa
         assert np.array_equal(getattr(made.network, name), getattr(loaded.network, name))
     for name in ("model", "servers", "clients", "workload", "planning"):
         assert getattr(made, name) == getattr(loaded, name)
-    assert demand_of(made) == demand_of(loaded)
+    assert task_of(made).demand == task_of(loaded).demand
 
 
 def test_every_client_has_the_same_number_of_sessions() -> None:
     for instance in tight_set():
-        counts = {d.sessions for d in demand_of(instance.problem)}
+        counts = {d.sessions for d in task_of(instance.problem).demand}
         assert len(counts) == 1
 
 
@@ -34,7 +33,7 @@ def test_the_reference_instances_have_the_published_optima() -> None:
     """3 requests, seeds 0 to 4: 433.0 to 521.1 ms per token."""
     each = []
     for seed in range(5):
-        problem = reference(seed, 3).problem
-        each.append(lower_bound_s(CostModel.of(problem), demand_of(problem)) / 3 * 1e3)
+        task = task_of(reference(seed, 3).problem)
+        each.append(lower_bound_s(task.cost, task.demand) / 3 * 1e3)
     assert min(each) == pytest.approx(433.0, abs=0.05)
     assert max(each) == pytest.approx(521.1, abs=0.05)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from swarmplan.chains.compose import response_bounds
+from swarmplan.chains.bounds import response_bounds
 from swarmplan.core.plan import Placement
 from swarmplan.core.problem import Client, ModelSpec, Network, Planning, Problem, Server, Timing
 from swarmplan.core.workload import Lengths, Request, RequestClass, Workload

@@ -11,18 +11,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from swarmplan.chains.soundness import misplaced
 from swarmplan.core.errors import SwarmplanWarning
-from swarmplan.core.problem import ModelSpec, Problem
-from swarmplan.perfmodel.cost import CostModel
-from swarmplan.placement.rules.petals import (
-    PetalsRule,
-    PetalsTuned,
+from swarmplan.core.plan import Placement
+from swarmplan.core.problem import ModelSpec, Problem, Timing
+from swarmplan.perfmodel.announced import (
     announced_throughput,
     blocks_by_rule,
     default_cache_tokens,
-    rebalanced,
-    should_move,
 )
+from swarmplan.perfmodel.cost import CostModel
+from swarmplan.perfmodel.timing import prefill_s
+from swarmplan.placement.rules.petals import PetalsRule, PetalsTuned, rebalanced, should_move
+from swarmplan.placement.sessions import task_of
+from swarmplan.tests.placement.offline import spans, uneven
 
 Make = Callable[..., Problem]
 BLOOM = ModelSpec(
@@ -51,11 +53,11 @@ def bloom(tiny: Problem, *memory_gb: float) -> Problem:
 
 
 def test_the_block_count_is_that_of_petals_on_published_memory(tiny: Problem) -> None:
-    big = bloom(tiny, 86.13, 79.13, 84.973, 3.0)
-    assert blocks_by_rule(CostModel.of(big), 4096).tolist() == [53, 49, 53, 0]
-    small = bloom(tiny, 9.1, 8.2, 10.2, 3.8)
-    assert blocks_by_rule(CostModel.of(small), 4096).tolist() == [4, 3, 5, 1]
-    assert blocks_by_rule(CostModel.of(small), 8192).tolist() == [3, 3, 4, 0]
+    big = CostModel.of(bloom(tiny, 86.13, 79.13, 84.973, 3.0))
+    assert blocks_by_rule(big, 4096).tolist() == [53, 49, 53, 0]
+    small = CostModel.of(bloom(tiny, 9.1, 8.2, 10.2, 3.8))
+    assert blocks_by_rule(small, 4096).tolist() == [4, 3, 5, 1]
+    assert blocks_by_rule(small, 8192).tolist() == [3, 3, 4, 0]
 
 
 def test_grouped_queries_get_four_times_the_cache_tokens(tiny: Problem) -> None:
@@ -75,9 +77,10 @@ def test_announced_throughput_is_the_lesser_of_compute_and_network(tiny: Problem
 def test_what_is_not_announced_is_derived_from_the_profile(tiny: Problem) -> None:
     problem = bloom(tiny, 86.13, 9.1, 9.1, 9.1)
     rates = announced_throughput(CostModel.of(problem), np.array([53, 4, 4, 4]))
-    prefill_s = problem.servers[0].timing.prefill_s(1024)
+    timing = problem.servers[0].timing
+    assert isinstance(timing, Timing)
     network = 100e6 / (16 * 14336)
-    assert rates[0] == pytest.approx(min(1024 / prefill_s / 27, network))
+    assert rates[0] == pytest.approx(min(1024 / prefill_s(timing, 1024) / 27, network))
 
 
 def joined(
@@ -105,25 +108,29 @@ def test_each_server_joins_where_the_sorted_throughput_is_least(
     rule = PetalsRule(join_order=order, blocks=blocks, rebalance=False, cache="left_over")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SwarmplanWarning)
-        placement = rule(problem)
+        placement = rule(task_of(problem, sessions=1))
     rates = announced_throughput(CostModel.of(problem), np.array(blocks)).tolist()
-    found = list(zip(placement.start.tolist(), placement.end.tolist(), strict=True))
-    assert found == joined(blocks, rates, list(order), 8)
+    assert spans(placement) == joined(blocks, rates, list(order), 8)
     assert placement.order == tuple(j for j in order if blocks[j])
 
 
 def test_a_random_order_of_joining_is_fixed_by_the_seed(make_problem: Make) -> None:
     problem = make_problem(np.random.default_rng(3), servers=8, length=8)
     rule = PetalsRule(blocks=[3] * 8)
-    same = [rule(problem, seed=5) for _ in range(2)]
+
+    def made(seed: int) -> Placement:
+        return rule(task_of(problem, sessions=1, seed=seed))
+
+    same = [made(5) for _ in range(2)]
     assert same[0].order == same[1].order
     assert same[0].start.tolist() == same[1].start.tolist()
-    assert len({rule(problem, seed=s).order for s in range(20)}) > 10
+    assert len({made(s).order for s in range(20)}) > 10
 
 
 def test_the_pool_is_what_the_flag_reserves_or_all_that_is_left(tiny: Problem) -> None:
     problem = bloom(tiny, 86.13, 86.13, 86.13, 9.1)
-    shipped, roomy = PetalsRule()(problem), PetalsRule(cache="left_over")(problem)
+    task = task_of(problem)
+    shipped, roomy = PetalsRule()(task), PetalsRule(cache="left_over")(task)
     per_block = 4096 * 57_344
     assert shipped.cache_bytes.tolist() == (per_block * shipped.num_blocks).tolist()
     left = problem.memory_bytes - roomy.num_blocks * BLOOM.block_bytes
@@ -177,14 +184,16 @@ def test_rebalancing_ends_inside_the_model_and_never_cuts_a_swarm_in_two(
         assert bare(after) == 0
 
 
-@given(seed=st.integers(0, 10**6))
-def test_tuned_petals_never_overfills_a_server(make_problem: Make, seed: int) -> None:
-    problem = make_problem(np.random.default_rng(seed), servers=7)
-    problem = dataclasses.replace(
-        problem, planning=dataclasses.replace(problem.planning, sessions=3)
-    )
+@given(seed=st.integers(0, 10**6), even=st.booleans())
+def test_tuned_petals_never_overfills_a_server(make_problem: Make, seed: int, even: bool) -> None:
+    rng = np.random.default_rng(seed)
+    problem = make_problem(rng, servers=7)
+    if not even:
+        problem = uneven(problem, rng)
+    cost = CostModel.of(problem)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SwarmplanWarning)
-        placement = PetalsTuned()(problem, seed=seed)
-    used = placement.num_blocks * problem.block_bytes + placement.cache_bytes
-    assert (used <= problem.memory_bytes).all()
+        placement = PetalsTuned()(task_of(problem, sessions=3, seed=seed))
+    weights = cost.weights_bytes(np.arange(7), placement.start, placement.end)
+    assert (weights + placement.cache_bytes <= problem.memory_bytes).all()
+    assert not list(misplaced(cost, placement))

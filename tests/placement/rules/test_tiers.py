@@ -9,14 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from swarmplan.chains.soundness import misplaced
 from swarmplan.core.problem import Problem
 from swarmplan.perfmodel.cost import CostModel
 from swarmplan.placement.rules.composed import chain_plan, chain_plans
 from swarmplan.placement.rules.tiers import best_tiers
 from swarmplan.placement.sessions import task_of
 from swarmplan.scenarios.scenario import load_scenario
+from swarmplan.tests.placement.offline import uneven
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def at_rate(problem: Problem, rate: float) -> Problem:
@@ -25,12 +27,16 @@ def at_rate(problem: Problem, rate: float) -> Problem:
     return replace(problem, workload=replace(problem.workload, classes=classes))
 
 
-@given(seed=st.integers(0, 5_000))
+@given(seed=st.integers(0, 5_000), even=st.booleans())
 def test_tiers_are_disjoint_complete_chains_within_the_memory(
-    make_problem: Callable[..., Problem], seed: int
+    make_problem: Callable[..., Problem], seed: int, even: bool
 ) -> None:
-    problem = make_problem(np.random.default_rng(seed), servers=8, clients=1, length=4)
-    for tiers in best_tiers(CostModel.of(problem)):
+    rng = np.random.default_rng(seed)
+    problem = make_problem(rng, servers=8, clients=1, length=4)
+    if not even:
+        problem = uneven(problem, rng)
+    cost, tokens = CostModel.of(problem), problem.planning.session_tokens
+    for tiers in best_tiers(cost):
         rows = [j for chain in tiers.chains for j in chain.servers]
         assert len(rows) == len(set(rows))
         complete = [chain for chain in tiers.chains if chain.complete]
@@ -40,16 +46,17 @@ def test_tiers_are_disjoint_complete_chains_within_the_memory(
             hosted = {b for start, end in chain.spans for b in range(start, end)}
             assert hosted == set(range(4))
             for j, (start, end) in zip(chain.servers, chain.spans, strict=True):
-                need = problem.block_bytes[j] + capacity * problem.session_bytes
-                assert (end - start) * need <= problem.memory_bytes[j]
-        made = chain_plan(CostModel.of(problem), tiers.placement(problem), tiers.name)
+                held = cost.cache_bytes(capacity * tokens, start, end)
+                assert cost.weights_bytes(j, start, end) + held <= problem.memory_bytes[j]
+        made = chain_plan(cost, tiers.placement(cost), tiers.name)
+        assert not list(misplaced(cost, made.placement))
         # Spare cache can only add chains to the disjoint ones.
         assert made.rate_per_s >= tiers.rate_per_s * (1 - 1e-9)
 
 
 def two_kinds(tiny: Problem) -> Problem:
     """One server holds the model and many sessions, three hold a third of it and one session."""
-    session = tiny.session_bytes
+    session = 220
     memory = (6 * (1_000 + 20 * session), *[2 * (1_000 + session) + 10] * 3)
     servers = tuple(replace(s, memory_bytes=m) for s, m in zip(tiny.servers, memory, strict=True))
     return replace(tiny, servers=servers)
@@ -70,15 +77,15 @@ def test_in_the_cloud_near_its_capacity_tiers_are_the_best_plan_by_the_bound() -
 
 
 def test_a_swarm_for_one_session_has_no_tiers(tiny: Problem) -> None:
-    small = tuple(replace(s, memory_bytes=3 * (1_000 + tiny.session_bytes)) for s in tiny.servers)
+    small = tuple(replace(s, memory_bytes=3 * (1_000 + 220)) for s in tiny.servers)
     assert best_tiers(CostModel.of(replace(tiny, servers=small))) == ()
 
 
 def test_capacities_from_outside_are_tried_too(
     tiny: Problem, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("swarmplan.placement.tiers._grid", lambda problem: [])
-    problem = two_kinds(tiny)
-    assert best_tiers(CostModel.of(problem)) == ()
-    (tiers,) = best_tiers(CostModel.of(problem), also=(20, 1))
+    monkeypatch.setattr("swarmplan.placement.rules.tiers._grid", lambda cost: [])
+    cost = CostModel.of(two_kinds(tiny))
+    assert best_tiers(cost) == ()
+    (tiers,) = best_tiers(cost, also=(20, 1))
     assert tiers.name == "tiers c=20 x1, c=1"

@@ -8,15 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from swarmplan.chains.knapsack import blocks_alone, least_responses_s, window_min
+from swarmplan.chains import knapsack
+from swarmplan.chains.knapsack import least_responses_s, window_min
 from swarmplan.core.problem import Problem
 from swarmplan.core.workload import Request
-from swarmplan.methods.table import ROUTERS
+from swarmplan.methods.routers import ROUTERS
 from swarmplan.perfmodel.cost import CostModel
-from swarmplan.perfmodel.latency import route_time
-from swarmplan.placement import alone
 from swarmplan.simulator.engine import simulate
-from swarmplan.tests.placement.offline import every_route
+from swarmplan.tests.placement.offline import every_route, fits_alone, uneven
 
 MakeProblem = Callable[..., Problem]
 
@@ -35,11 +34,12 @@ def request(rng: np.random.Generator, row: int, clients: int) -> Request:
 
 def fastest_of_all(problem: Problem, asked: Request) -> float:
     """The least response over all orders of servers and all shares of the blocks."""
-    most = blocks_alone(problem, problem.cache_bytes(asked.reserved_tokens))
-    lengths = (asked.prompt_tokens, asked.output_tokens)
+    cost = CostModel.of(problem)
+    shape = cost.shape(asked.client, asked.prompt_tokens, asked.output_tokens)
     times = (
-        route_time(problem, asked.client, route, *lengths).total_s
-        for route in every_route(problem, most)
+        cost.route_time(route, shape).total_s
+        for route in every_route(problem)
+        if fits_alone(cost, route, asked.reserved_tokens)
     )
     return min(times, default=np.inf) + problem.session_setup_s + problem.alloc_delay_s
 
@@ -58,22 +58,32 @@ def test_the_least_response_is_that_of_the_fastest_chain_of_all(
             assert found == pytest.approx(expected, rel=1e-9)
 
 
+@given(seed=st.integers(0, 10_000), relay=st.sampled_from(["client", "server"]))
+def test_where_blocks_differ_no_chain_is_faster_than_the_least_response(
+    make_problem: MakeProblem, seed: int, relay: str
+) -> None:
+    rng = np.random.default_rng(seed)
+    problem = uneven(make_problem(rng, servers=4, clients=2, length=5, relay=relay), rng)
+    asked = [request(rng, i, 2) for i in range(3)]
+    found = least_responses_s(CostModel.of(problem), asked)
+    assert (found <= [fastest_of_all(problem, one) for one in asked]).all()
+
+
 @given(seed=st.integers(0, 10_000), router=st.sampled_from(["ws-rr", "jffc", "fastest-free"]))
 def test_no_simulated_request_is_answered_sooner(
     make_problem: MakeProblem, seed: int, router: str
 ) -> None:
     rng = np.random.default_rng(seed)
     problem = make_problem(rng, servers=4, clients=2, length=5)
+    cost = CostModel.of(problem)
     asked = [request(rng, i, 2) for i in range(20)]
     cuts = np.sort(rng.integers(0, 6, size=(4, 2)))
-    room = problem.memory_bytes // problem.block_bytes
+    room = problem.memory_bytes // 1_000
     spans = [(int(s), int(min(e, s + m))) for (s, e), m in zip(cuts, room, strict=True)]
-    placement = CostModel.of(problem).placed(spans)
-    result = simulate(problem, placement, ROUTERS[router](problem, placement), asked)
+    placement = cost.placed(spans)
+    result = simulate(problem, placement, ROUTERS[router](cost, placement), asked)
     done = np.array(result.status) == "completed"
-    assert (
-        result.response_s[done] >= least_responses_s(CostModel.of(problem), asked)[done] - 1e-9
-    ).all()
+    assert (result.response_s[done] >= least_responses_s(cost, asked)[done] - 1e-9).all()
 
 
 def test_too_many_shapes_are_rounded_down_and_stay_bounds(
@@ -82,8 +92,8 @@ def test_too_many_shapes_are_rounded_down_and_stay_bounds(
     rng = np.random.default_rng(0)
     asked = [request(rng, i, 2) for i in range(200)]
     sharp = least_responses_s(CostModel.of(tiny), asked)
-    monkeypatch.setattr(alone, "MOST_CELLS", 0)
-    monkeypatch.setattr(alone, "FEWEST_SHAPES", 40)
+    monkeypatch.setattr(knapsack, "MOST_CELLS", 0)
+    monkeypatch.setattr(knapsack, "FEWEST_SHAPES", 40)
     coarse = least_responses_s(CostModel.of(tiny), asked)
     assert (coarse <= sharp).all()
     assert coarse.sum() < sharp.sum()

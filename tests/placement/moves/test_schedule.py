@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,8 +11,8 @@ from hypothesis import strategies as st
 
 from swarmplan.core.plan import Placement
 from swarmplan.core.problem import Problem
-from swarmplan.perfmodel.reload import Loading
-from swarmplan.placement import schedule as schedule_module
+from swarmplan.perfmodel.reload import Reload
+from swarmplan.placement.moves import schedule as schedule_module
 from swarmplan.placement.moves.schedule import Schedule, phases, schedule
 
 LENGTH = 6
@@ -140,16 +141,23 @@ def test_many_moves_overlap_and_stay_served(tiny: Problem) -> None:
 
 def test_a_server_reloads_its_whole_span_unless_told_otherwise(tiny: Problem) -> None:
     server = tiny.servers[0]  # 1000 bytes a block
-    petals = Loading(restart_s=2.0)
-    fast = Loading(restart_s=2.0, reload="new blocks")
-    from dataclasses import replace
-
+    petals = Reload(restart_s=2.0)
+    fast = Reload(restart_s=2.0, what="new blocks")
     known = replace(server, download_bytes_per_s=100.0, disk_bytes_per_s=1_000.0)
     assert petals.move_s(known, (0, 3), (1, 4)) == 2.0 + 10.0 + 2.0
     assert fast.move_s(known, (0, 3), (1, 4)) == 2.0 + 10.0
     assert petals.move_s(replace(known, load_block_bytes=3_000), (0, 0), (0, 2)) == 2.0 + 60.0
-    default = Loading(restart_s=0.0)
+    default = Reload(restart_s=0.0)
     assert default.move_s(server, (0, 0), (0, 1)) == pytest.approx(1_000 / 12.5e6)
     away = petals.away_s(tiny, placement([(0, 3)] * 4), placement([(0, 3), (0, 0), (3, 6), (0, 3)]))
     assert away[0] == away[1] == away[3] == 0.0
     assert away[2] > 2.0
+
+
+def test_blocks_that_differ_are_read_one_by_one(tiny: Problem) -> None:
+    sizes = (1_000, 2_000, 3_000, 4_000, 5_000, 6_000)
+    rates = {"download_bytes_per_s": 100.0, "disk_bytes_per_s": 1_000.0}
+    server = replace(tiny.servers[0], block_bytes=sizes, **rates)
+    petals = Reload(restart_s=2.0)
+    assert petals.move_s(server, (0, 3), (1, 4)) == 2.0 + 40.0 + 5.0
+    assert petals.move_s(server, (0, 0), (4, 6)) == 2.0 + 110.0

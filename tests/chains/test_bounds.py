@@ -1,27 +1,15 @@
-"""Greedy cache allocation and the bounds on the mean response time."""
+"""Bounds on the mean response time: golden values, the exact Markov chain, limits."""
 
-import dataclasses
 import itertools
 import json
 from pathlib import Path
 
-import networkx as nx
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from swarmplan.chains.compose import (
-    client_shares,
-    gca,
-    job_costs,
-    response_bounds,
-    total_service_rate,
-)
-from swarmplan.core.plan import Placement
-from swarmplan.core.problem import Problem
-from swarmplan.perfmodel.cost import CostModel
-from swarmplan.perfmodel.latency import route_time
+from swarmplan.chains.bounds import response_bounds
 
 
 def exact_mean_response(rates: list[float], capacities: list[int], arrival_rate: float) -> float:
@@ -111,81 +99,3 @@ def test_meaningless_rates_are_refused() -> None:
         response_bounds([0.0], [1], 0.1)
     with pytest.raises(ValueError, match="must be positive"):
         response_bounds([1.0], [1], -0.1)
-
-
-def reference_gca(problem: Problem, placement: Placement) -> list[tuple[tuple[int, ...], int]]:
-    """GCA on the graph of servers, by networkx: an independent check."""
-    costs, length = job_costs(CostModel.of(problem)), problem.model.num_blocks
-    slots = [int(b) // problem.session_bytes for b in placement.cache_bytes]
-    start, end = placement.start.tolist(), placement.end.tolist()
-    servers = [j for j in range(problem.num_servers) if end[j] > start[j]]
-    found: list[tuple[tuple[int, ...], int]] = []
-    while True:
-        graph = nx.DiGraph()
-        graph.add_nodes_from(["source", "sink"])
-        for j in servers:
-            for i, reached in [("source", 0), *((i, end[i]) for i in servers)]:
-                k = end[j] - reached
-                if start[j] <= reached < end[j] and k <= slots[j]:
-                    cost = float(costs.hop_s[j] + costs.block_s[j] * k)
-                    graph.add_edge(i, j, weight=cost, k=k)
-            if end[j] == length:
-                graph.add_edge(j, "sink", weight=0.0, k=0)
-        try:
-            path = nx.dijkstra_path(graph, "source", "sink")
-        except nx.NetworkXNoPath:
-            return found
-        runs = [graph.edges[link]["k"] for link in itertools.pairwise(path)][:-1]
-        capacity = min(slots[j] // k for j, k in zip(path[1:-1], runs, strict=True))
-        for j, k in zip(path[1:-1], runs, strict=True):
-            slots[j] -= capacity * k
-        found.append((tuple(path[1:-1]), capacity))
-
-
-@given(
-    spans=st.lists(st.tuples(st.integers(0, 5), st.integers(0, 6)), min_size=4, max_size=4),
-    pools=st.lists(st.integers(0, 3_000), min_size=4, max_size=4),
-)
-def test_gca_equals_the_search_on_the_graph_of_servers(
-    tiny: Problem, spans: list[tuple[int, int]], pools: list[int]
-) -> None:
-    placement = CostModel.of(tiny).placed([(s, min(s + m, 6)) for s, m in spans], cache_bytes=pools)
-    chains = gca(CostModel.of(tiny), placement)
-    expected = reference_gca(tiny, placement)
-    assert [(c.route.servers, c.capacity) for c in chains] == expected
-    used = np.zeros(4, dtype=np.int64)
-    for chain in chains:
-        assert chain.route.hops[0].start == 0
-        assert chain.route.hops[-1].end == 6
-        for hop in chain.route.hops:
-            used[hop.server] += chain.capacity * len(hop) * tiny.session_bytes
-    assert (used <= placement.cache_bytes).all()
-
-
-def test_service_times_are_the_mean_over_the_clients(tiny: Problem) -> None:
-    placement = CostModel.of(tiny).placed([(0, 4), (3, 6), (0, 3), (0, 0)])
-    plan = tiny.planning
-    for relay in ("client", "server"):
-        network = dataclasses.replace(tiny.network, relay=relay)
-        problem = dataclasses.replace(tiny, network=network)
-        shares = client_shares(problem)
-        for chain in gca(CostModel.of(problem), placement):
-            times = [
-                route_time(problem, c, chain.route, plan.prompt_tokens, plan.output_tokens).total_s
-                for c in range(2)
-            ]
-            assert chain.service_time_s == pytest.approx(float(np.dot(shares, times)), rel=1e-12)
-
-
-def test_the_total_rate_counts_every_session_of_every_chain(tiny: Problem) -> None:
-    chains = gca(CostModel.of(tiny), CostModel.of(tiny).placed([(0, 5), (3, 6), (0, 3), (0, 0)]))
-    assert chains
-    assert total_service_rate(chains) == pytest.approx(
-        sum(c.capacity / c.service_time_s for c in chains)
-    )
-
-
-def test_a_placement_that_covers_nothing_has_no_chain(tiny: Problem) -> None:
-    assert (
-        gca(CostModel.of(tiny), CostModel.of(tiny).placed([(0, 3), (0, 3), (0, 0), (0, 0)])) == ()
-    )

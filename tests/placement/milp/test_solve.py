@@ -1,7 +1,6 @@
 """The paper's mixed-integer programme against exhaustive search, with two solvers."""
 
 import dataclasses
-import itertools
 import subprocess
 import sys
 from pathlib import Path
@@ -10,18 +9,26 @@ from typing import Any
 import numpy as np
 import pytest
 
-from swarmplan.core.errors import InfeasibleError, NoSolutionInTimeError, SolverUnavailableError
-from swarmplan.core.plan import Placement, PlannedRoute
+from swarmplan.chains.soundness import unsound
+from swarmplan.core.errors import (
+    InfeasibleError,
+    NoSolutionInTimeError,
+    SolverUnavailableError,
+    SwarmplanError,
+)
+from swarmplan.core.objective import WEIGHTED_STEP
+from swarmplan.core.plan import Certificate, Placement, PlannedRoute
 from swarmplan.core.problem import Problem
+from swarmplan.core.workload import Demand
 from swarmplan.perfmodel.cost import CostModel
-from swarmplan.perfmodel.latency import hop_cost, step_time_s
-from swarmplan.placement.demand import Demand, demand_of
+from swarmplan.placement.api import Solution
+from swarmplan.placement.milp.formulation import Form
 from swarmplan.placement.milp.generic import solver_name
-from swarmplan.placement.milp.outcome import Progress
-from swarmplan.placement.milp.solve import Milp, solve_milp
-from swarmplan.placement.milp.start import defects
+from swarmplan.placement.milp.solve import solve_milp
 from swarmplan.placement.sessions import task_of
-from swarmplan.tests.placement.offline import BYTES, golden, offline
+from swarmplan.solve.deadline import Deadline
+from swarmplan.solve.progress import Progress
+from swarmplan.tests.placement.offline import BYTES, best_plan_s, golden, offline, task_for
 
 
 def have_cbc() -> bool:
@@ -65,22 +72,32 @@ def instance(name: str) -> Problem:
     return offline(**C[name][0])
 
 
-def total_ms(problem: Problem, objective: float | None) -> float:
-    assert objective is not None
-    return objective * problem.planning.output_tokens * 1e3
+def proven(problem: Problem, **how: Any) -> Solution:
+    """The programme's plan without any gap."""
+    return solve_milp(task_of(problem, gap=0.0), **how)
+
+
+def reached_s(certificate: Certificate) -> float:
+    assert certificate.objective.value is not None
+    return certificate.objective.value
+
+
+def total_ms(problem: Problem, certificate: Certificate) -> float:
+    return reached_s(certificate) * problem.planning.output_tokens * 1e3
 
 
 def check(problem: Problem, placement: Placement, routes: tuple[PlannedRoute, ...]) -> None:
-    assert defects(problem, demand_of(problem), placement, routes) == []
+    task = task_of(problem)
+    assert not unsound(task.cost, placement, routes, task.demand)
 
 
 @pytest.mark.parametrize("name", sorted(C))
 def test_highs_finds_the_known_optimum(name: str) -> None:
     problem = instance(name)
-    placement, routes, certificate = solve_milp(problem, gap=0.0)
-    assert total_ms(problem, certificate.objective) == pytest.approx(C[name][1], rel=1e-9)
+    placement, routes, certificate = proven(problem)
+    assert total_ms(problem, certificate) == pytest.approx(C[name][1], rel=1e-9)
     assert certificate.status == "optimal"
-    assert certificate.bound == pytest.approx(certificate.objective, rel=1e-6)
+    assert certificate.objective.bound == pytest.approx(reached_s(certificate), rel=1e-6)
     check(problem, placement, routes)
 
 
@@ -88,8 +105,8 @@ def test_highs_finds_the_known_optimum(name: str) -> None:
 @pytest.mark.parametrize("name", ["C1", "C2", "C5", "C8"])
 def test_cbc_finds_the_known_optimum(name: str) -> None:
     problem = instance(name)
-    placement, routes, certificate = solve_milp(problem, solver="cbc", gap=0.0)
-    assert total_ms(problem, certificate.objective) == pytest.approx(C[name][1], rel=1e-9)
+    placement, routes, certificate = proven(problem, solver="cbc")
+    assert total_ms(problem, certificate) == pytest.approx(C[name][1], rel=1e-9)
     assert certificate.status == "optimal"
     check(problem, placement, routes)
 
@@ -100,8 +117,8 @@ def test_cbc_finds_the_known_optimum(name: str) -> None:
 )
 def test_the_published_form_has_the_same_optimum(name: str, solver: str) -> None:
     problem = instance(name)
-    _, _, certificate = solve_milp(problem, solver=solver, form="paper", gap=0.0)
-    assert total_ms(problem, certificate.objective) == pytest.approx(C[name][1], rel=1e-9)
+    _, _, certificate = proven(problem, solver=solver, form="paper")
+    assert total_ms(problem, certificate) == pytest.approx(C[name][1], rel=1e-9)
     assert certificate.status == "optimal"
 
 
@@ -111,58 +128,21 @@ def test_the_golden_cases_agree_with_exhaustive_search(shared_data: Path) -> Non
         seen += 1
         for solver in ("highs", "cbc") if problem.num_servers < 4 and have_cbc() else ("highs",):
             if expected["status"] == "Optimal":
-                *_, certificate = solve_milp(problem, solver=solver, min_blocks=1, gap=0.0)
-                reached = total_ms(problem, certificate.objective)
+                *_, certificate = proven(problem, solver=solver, min_blocks=1)
+                reached = total_ms(problem, certificate)
                 assert reached == pytest.approx(expected["objective_ms"], rel=1e-9), name
                 assert certificate.status == "optimal"
             else:
                 with pytest.raises(InfeasibleError, match="infeasible"):
-                    solve_milp(problem, solver=solver, min_blocks=1)
+                    solve_milp(task_of(problem), solver=solver, min_blocks=1)
     assert seen >= 6
 
 
 def test_a_server_too_small_for_a_block_only_harms_the_published_rule() -> None:
     with pytest.raises(InfeasibleError):
-        solve_milp(instance("C8"), min_blocks=1)
-    placement, _, _ = solve_milp(instance("C8"))
+        solve_milp(task_of(instance("C8")), min_blocks=1)
+    placement, _, _ = solve_milp(task_of(instance("C8")))
     assert placement.num_blocks[0] == 0
-
-
-def brute_force(problem: Problem) -> float:
-    """Least total step time over all spans and all ways to route the sessions, seconds."""
-    n, length = problem.num_servers, problem.model.num_blocks
-    spans = [(0, 0)] + [(s, e) for s in range(length) for e in range(s + 1, length + 1)]
-    demand = demand_of(problem)
-    sessions = [d.client for d in demand for _ in range(d.sessions)]
-    costs = [hop_cost(problem, c, 20, 20) for c in range(len(problem.clients))]
-    best = np.inf
-    chains = [p for k in range(1, n + 1) for p in itertools.permutations(range(n), k)]
-    for chosen in itertools.product(spans, repeat=n):
-        left = problem.memory_bytes - [problem.block_bytes[j] * (e - s) for j, (s, e) in
-                                       enumerate(chosen)]  # fmt: skip
-        if (left < 0).any():
-            continue
-        ways = []
-        for chain in chains:
-            position, runs = 0, np.zeros(n, dtype=np.int64)
-            for j in chain:
-                s, e = chosen[j]
-                if not s <= position < e:
-                    break
-                runs[j], position = e - position, e
-            else:
-                if position == length:
-                    ways.append((chain, runs))
-        for pick in itertools.product(ways, repeat=len(sessions)):
-            if (left - problem.session_bytes * sum(runs for _, runs in pick) < 0).any():
-                continue
-            total = 0.0
-            for c, (chain, runs) in zip(sessions, pick, strict=True):
-                total += sum(
-                    costs[c].step_hop_s[j] + costs[c].step_block_s[j] * runs[j] for j in chain
-                )
-            best = min(best, total)
-    return float(best)
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -176,14 +156,15 @@ def test_random_instances_with_two_clients_agree_with_brute_force(seed: int) -> 
         hop_ms=rng.uniform(5, 200, (2, 3)).round(3).tolist(),
         each=1,
     )
-    expected = brute_force(problem)
+    expected = best_plan_s(problem, task_of(problem).demand)
     if np.isinf(expected):
         with pytest.raises(InfeasibleError):
             solve_milp(task_of(problem))
         return
-    for form in ("compact", "paper"):
-        *_, certificate = solve_milp(problem, form=form, gap=0.0)
-        assert certificate.objective == pytest.approx(expected, rel=1e-9)
+    forms: tuple[Form, ...] = ("compact", "paper")
+    for form in forms:
+        *_, certificate = proven(problem, form=form)
+        assert reached_s(certificate) == pytest.approx(expected, rel=1e-9)
 
 
 def test_a_warm_start_is_accepted_and_never_lost() -> None:
@@ -191,20 +172,21 @@ def test_a_warm_start_is_accepted_and_never_lost() -> None:
     # The plan of the greedy heuristic: 38 % above the optimum.
     start = CostModel.of(problem).placed([(2, 4), (2, 3), (3, 5), (0, 2)])
     seen: list[Progress] = []
-    *_, certificate = solve_milp(problem, warm_start=start, gap=0.9, on_progress=seen.append)
-    assert certificate.objective is not None
-    assert total_ms(problem, certificate.objective) <= 18127.52 * (1 + 1e-9)
-    *_, best = solve_milp(problem, warm_start=start, gap=0.0, on_progress=seen.append)
-    assert total_ms(problem, best.objective) == pytest.approx(13130.66, rel=1e-9)
+    early = task_of(problem, gap=0.9, on_progress=seen.append)
+    *_, certificate = solve_milp(early, warm_start=start)
+    assert total_ms(problem, certificate) <= 18127.52 * (1 + 1e-9)
+    task = task_of(problem, gap=0.0, on_progress=seen.append)
+    *_, best = solve_milp(task, warm_start=start)
+    assert total_ms(problem, best) == pytest.approx(13130.66, rel=1e-9)
     assert seen
-    assert all(p.gap is None or p.gap >= 0 for p in seen)
+    assert all(p.objective.gap is None or p.objective.gap >= 0 for p in seen)
 
 
 def test_a_warm_start_without_room_for_the_sessions_is_dropped() -> None:
     problem = instance("C1")
     start = CostModel.of(problem).placed([(0, 4), (1, 4)])
-    *_, certificate = solve_milp(problem, warm_start=start, gap=0.0)
-    assert total_ms(problem, certificate.objective) == pytest.approx(8843.0, rel=1e-9)
+    *_, certificate = proven(problem, warm_start=start)
+    assert total_ms(problem, certificate) == pytest.approx(8843.0, rel=1e-9)
 
 
 def large() -> Problem:
@@ -224,7 +206,7 @@ def chained(problem: Problem) -> Placement:
     sessions, length = problem.planning.sessions or 1, problem.model.num_blocks
     spans, reached = [], 0
     for memory in problem.memory_bytes.tolist():
-        blocks = min(memory // (BYTES + sessions * problem.session_bytes), length)
+        blocks = min(memory // (BYTES + sessions * 100_000), length)
         first = min(reached, length - blocks)
         spans.append((first, first + blocks))
         reached = min(reached + blocks, length) % length
@@ -234,74 +216,73 @@ def chained(problem: Problem) -> Placement:
 def test_a_plan_found_within_the_limit_is_never_called_optimal() -> None:
     problem = large()
     start = chained(problem)
-    placement, routes, certificate = solve_milp(problem, warm_start=start, time_limit_s=0.5)
+    task = task_of(problem, deadline=Deadline.after(0.5))
+    placement, routes, certificate = solve_milp(task, warm_start=start)
+    bound = certificate.objective.bound
     assert certificate.status == "feasible"
-    assert certificate.objective is not None
-    assert certificate.bound is None or certificate.bound < certificate.objective
+    assert bound is None or bound < reached_s(certificate)
     check(problem, placement, routes)
 
 
 @pytest.mark.parametrize("solver", ["highs", pytest.param("cbc", marks=needs_cbc)])
 def test_no_plan_within_the_limit_is_an_error_of_its_own(solver: str) -> None:
     with pytest.raises(NoSolutionInTimeError, match="no plan within"):
-        solve_milp(large(), solver=solver, time_limit_s=0.01, form="paper")
+        solve_milp(task_of(large(), deadline=Deadline.after(0.01)), solver=solver, form="paper")
 
 
 def test_an_unknown_or_absent_solver_is_named_with_what_to_do() -> None:
     with pytest.raises(SolverUnavailableError, match=r"installed here: .*HiGHS"):
-        solve_milp(instance("C1"), solver="nonesuch")
+        solve_milp(task_of(instance("C1")), solver="nonesuch")
     with pytest.raises(SolverUnavailableError, match=r"licence|install"):
-        solve_milp(instance("C1"), solver="MOSEK")
+        solve_milp(task_of(instance("C1")), solver="MOSEK")
 
 
 def test_aggregated_sessions_share_one_route_and_carry_no_bound() -> None:
     problem = instance("C2")
-    placement, routes, certificate = solve_milp(problem, aggregate=True, gap=0.0)
+    placement, routes, certificate = proven(problem, aggregate=True)
     assert len(routes) == 1
     assert routes[0].sessions == 2
-    assert certificate.bound is None
+    assert certificate.objective.bound is None
     assert certificate.status == "feasible"
-    assert total_ms(problem, certificate.objective) >= 3458.5
+    assert total_ms(problem, certificate) >= 3458.5
     check(problem, placement, routes)
 
 
 def test_weights_count_the_tokens_of_each_client() -> None:
     problem = instance("C5")
-    demand = [
-        Demand(client=c, sessions=1, weight_tokens=20.0, cache_bytes=problem.session_bytes)
-        for c in range(2)
-    ]
-    *_, certificate = solve_milp(problem, demand=demand, gap=0.0)
-    assert certificate.objective == pytest.approx(5.57392, rel=1e-9)
+    demand = [Demand(client=c, sessions=1, weight_tokens=20.0, cache_tokens=1) for c in range(2)]
+    *_, certificate = solve_milp(task_for(problem, demand, gap=0.0))
+    assert reached_s(certificate) == pytest.approx(5.57392, rel=1e-9)
+    assert certificate.objective.goal == WEIGHTED_STEP
 
 
 def test_under_server_relay_the_bound_still_holds() -> None:
     base = instance("C4")
     network = dataclasses.replace(base.network, relay="server")
     problem = dataclasses.replace(base, network=network)
-    placement, routes, certificate = solve_milp(problem, gap=0.0)
+    placement, routes, certificate = proven(problem)
     check(problem, placement, routes)
-    cost = hop_cost(problem, 0, 20, 20)
-    assert certificate.objective == pytest.approx(
-        sum(p.sessions * step_time_s(problem, 0, p.route, cost) for p in routes)
+    cost = CostModel.of(problem)
+    assert reached_s(certificate) == pytest.approx(
+        sum(p.sessions * cost.step_s(p.route, cost.shape(0, 20, 20)) for p in routes)
     )
-    assert certificate.bound is not None
-    assert certificate.objective is not None
-    assert certificate.bound <= certificate.objective * (1 + 1e-12)
+    assert certificate.objective.bound is not None
+    assert certificate.objective.bound <= reached_s(certificate) * (1 + 1e-12)
 
 
-def test_the_placer_returns_the_placement_of_the_best_plan() -> None:
-    problem = instance("C2")
-    placement = Milp(gap=0.0)(problem, seed=3)
-    expected, _, _ = solve_milp(problem, gap=0.0, seed=3)
-    assert placement.start.tolist() == expected.start.tolist()
-    assert placement.end.tolist() == expected.end.tolist()
+def test_blocks_that_differ_are_refused_with_the_methods_that_know_them() -> None:
+    base = instance("C1")
+    sizes = (1_000_000, 900_000, 1_000_000, 800_000)
+    servers = tuple(dataclasses.replace(s, block_bytes=sizes) for s in base.servers)
+    with pytest.raises(SwarmplanError, match="equal blocks only; use method exact or search"):
+        proven(dataclasses.replace(base, servers=servers))
 
 
 INTERRUPTED = """
 import os, signal
 from swarmplan.placement.milp.solve import solve_milp
-from test_milp import chained, large
+from swarmplan.placement.sessions import task_of
+from swarmplan.tests.placement.milp.test_solve import chained, large
 
 problem = large()
 sent = []
@@ -311,18 +292,18 @@ def stop(progress):
         sent.append(progress)
         os.kill(os.getpid(), signal.SIGINT)
 
-_, _, certificate = solve_milp(problem, warm_start=chained(problem), on_progress=stop)
-print(certificate.status, certificate.method)
+task = task_of(problem, on_progress=stop)
+_, _, certificate = solve_milp(task, warm_start=chained(problem))
+print(certificate.status, certificate.interrupted, certificate.proof)
 """
 
 
 def test_ctrl_c_keeps_the_best_plan() -> None:
     done = subprocess.run(
         [sys.executable, "-c", INTERRUPTED],
-        cwd=Path(__file__).parent,
         capture_output=True,
         text=True,
         timeout=60,
         check=False,
     )
-    assert done.stdout.strip() == "feasible milp compact (HiGHS, interrupted)", done.stderr
+    assert done.stdout.strip() == "feasible True milp compact (HiGHS)", done.stderr

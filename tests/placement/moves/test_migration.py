@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from swarmplan.core.plan import Placement
 from swarmplan.core.problem import Problem
-from swarmplan.placement import migration
+from swarmplan.placement.moves import migration
 from swarmplan.placement.moves.migration import order_moves
 
 LENGTH = 6

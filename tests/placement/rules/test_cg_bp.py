@@ -13,18 +13,26 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from swarmplan import api
+from swarmplan.chains.soundness import misplaced, uncovered, unsound
 from swarmplan.core.errors import HeuristicFailedError, InfeasibleError, SwarmplanWarning
 from swarmplan.core.problem import Client, ModelSpec, Network, Planning, Problem, Server, Timing
-from swarmplan.core.verify import check_plan
-from swarmplan.core.workload import Demand, Lengths, Request, RequestClass, Workload
+from swarmplan.core.workload import Lengths, Request, RequestClass, Workload
+from swarmplan.methods.verify import verify
 from swarmplan.perfmodel.cost import CostModel
-from swarmplan.perfmodel.latency import route_time
 from swarmplan.perfmodel.memory import blocks_that_fit, max_sessions
-from swarmplan.placement.rules.cg_bp import cg_bp, place_blocks, step_bound, thinnest_window
-from swarmplan.placement.sessions import target_sessions, task_of, unloaded_response_s
+from swarmplan.perfmodel.timing import decode_s
+from swarmplan.placement.rules.cg_bp import (
+    cg_bp,
+    place_blocks,
+    require_memory,
+    step_bound,
+    thinnest_window,
+)
+from swarmplan.placement.sessions import demand_of, target_sessions, task_of, unloaded_response_s
 from swarmplan.routing.offline import best_routes
 from swarmplan.routing.state import SwarmState
 from swarmplan.routing.ws_rr import WsRr
+from swarmplan.tests.placement.offline import spans, uneven
 
 MB = 1_000_000
 Make = Callable[..., Problem]
@@ -112,24 +120,20 @@ OFFLINE = {
 def test_a_published_instance_gives_its_spans_total_and_bound(name: str) -> None:
     case = OFFLINE[name]
     problem = case.problem()
-    placement = place_blocks(CostModel.of(problem), case.sessions)
-    found = list(zip(placement.start.tolist(), placement.end.tolist(), strict=True))
-    assert found == case.spans
-    routes, notes = best_routes(
-        CostModel.of(problem),
-        placement,
-        [
-            Demand(client=c, sessions=case.each, weight_tokens=1.0, cache_bytes=s)
-            for c, s in enumerate([problem.session_bytes] * len(case.hop))
-        ],
-    )
-    assert not notes
+    cost = CostModel.of(problem)
+    placement = place_blocks(cost, case.sessions)
+    assert spans(placement) == case.spans
+    demand = demand_of(problem, case.sessions)
+    assert [d.sessions for d in demand] == [case.each] * len(case.hop)
+    routes, unrouted = best_routes(cost, placement, demand)
+    assert not unrouted
     total_s = sum(
-        20 * r.sessions * route_time(problem, r.client, r.route, 1, 20).tpot_s for r in routes
+        20 * r.sessions * cost.route_time(r.route, cost.shape(r.client, 1, 20)).tpot_s
+        for r in routes
     )
     assert total_s * 1e3 == pytest.approx(case.total, rel=1e-9)
     if case.bound is not None:
-        bound = step_bound(CostModel.of(problem), placement, case.sessions)
+        bound = step_bound(cost, placement, case.sessions)
         assert bound.seconds * 1e3 == pytest.approx(case.bound, abs=6e-4)
 
 
@@ -143,7 +147,7 @@ def test_instances_beyond_the_heuristic_fail_without_a_claim_of_infeasibility(na
 
 def test_a_server_too_small_for_a_block_stays_idle_with_a_warning() -> None:
     with pytest.warns(SwarmplanWarning, match=r"1 server\(s\) too small .* stay idle: s0"):
-        placement = place_blocks(OFFLINE["C8"].problem(), 2)
+        placement = place_blocks(CostModel.of(OFFLINE["C8"].problem()), 2)
     assert placement.span(0) is None
     assert 0 not in placement.order
 
@@ -237,17 +241,18 @@ def test_the_cluster_case_gives_the_published_figures(
     bound: float,
 ) -> None:
     problem = cluster(client, rate, output)
-    alone = place_blocks(CostModel.of(problem), 1, capped=False)
+    cost = CostModel.of(problem)
+    alone = place_blocks(cost, 1, capped=False)
     assert alone.start[:7].tolist() == [0, 59, 6, 64, 12, 18, 24]
     assert alone.num_blocks.tolist() == [6] * 7 + [59, 59]
-    assert unloaded_response_s(CostModel.of(problem), alone, 0) * 1e3 == pytest.approx(t1, abs=6e-4)
-    assert max_sessions(CostModel.of(problem)) == {128: 165, 64: 291}[output]
-    assert target_sessions(CostModel.of(problem)) == sessions
+    assert unloaded_response_s(cost, alone, 0) * 1e3 == pytest.approx(t1, abs=6e-4)
+    assert max_sessions(cost) == {128: 165, 64: 291}[output]
+    assert target_sessions(cost) == sessions
     placement = cg_bp(task_of(problem))
     assert placement.start[:7].tolist() == mig
     assert placement.num_blocks[:7].tolist() == [4] * 7
-    assert list(zip(placement.start[7:], placement.end[7:], strict=True)) == a100
-    proof = step_bound(CostModel.of(problem), placement, sessions)
+    assert spans(placement)[7:] == a100
+    proof = step_bound(cost, placement, sessions)
     assert proof.count == count
     assert proof.seconds * 1e3 == pytest.approx(bound, abs=6e-4)
     first = Request(
@@ -258,29 +263,32 @@ def test_the_cluster_case_gives_the_published_figures(
         output_tokens=output,
         reserved_tokens=20 + output,
     )
-    decision = WsRr(CostModel.of(problem), placement)(
-        first, SwarmState(CostModel.of(problem), placement), 0.0
-    )
+    decision = WsRr(cost, placement)(first, SwarmState(cost, placement), 0.0)
     assert decision.route.servers == (7, 8)
     assert (decision.cost_s + 0.07) * 1e3 == pytest.approx(t1, abs=6e-4)
-    ttft = route_time(problem, 0, decision.route, 20, output).ttft_s + 0.07
+    ttft = cost.route_time(decision.route, cost.shape(0, 20, output)).ttft_s + 0.07
     if output == 128:
         assert ttft * 1e3 == pytest.approx(2655.516 if client == 1 else 2845.516, abs=6e-4)
 
 
 def restated(problem: Problem, sessions: int) -> list[tuple[int, int]] | None:
-    """docs/model.md, CG-BP, in exact fractions; None when some block lacks capacity."""
-    length, sc = problem.model.num_blocks, problem.session_bytes
+    """docs/model.md, CG-BP, in exact fractions; None when some block lacks capacity.
+
+    Blocks weigh 1000 bytes and hold 10 bytes of cache for a token, as ``make_problem`` has them.
+    """
+    length = problem.model.num_blocks
+    sc = problem.planning.session_tokens * 10
     blocks, fits, per_block = [], [], []
     context = problem.planning.prompt_tokens + problem.planning.output_tokens / 2
     for j, server in enumerate(problem.servers):
-        m = min(server.memory_bytes // (server.block_bytes + sessions * sc), length)
+        assert isinstance(server.timing, Timing)
+        m = min(server.memory_bytes // (1_000 + sessions * sc), length)
         m = min(m, int(problem.max_blocks[j]))
         hop = max(Fraction(float(r)) for r in problem.network.client_rtt_s[:, j])
         t = hop + Fraction(problem.network.step_overhead_s)
-        t += Fraction(server.timing.decode_s(context)) * m
+        t += Fraction(decode_s(server.timing, context)) * m
         blocks.append(m)
-        fits.append((server.memory_bytes - server.block_bytes * m) // (sc * m) if m else 0)
+        fits.append((server.memory_bytes - 1_000 * m) // (sc * m) if m else 0)
         per_block.append(t / m if m else None)
     known = [p for p in per_block if p is not None]
     dummy = max(known, default=Fraction(0)) + Fraction(1, 1000)
@@ -319,8 +327,7 @@ def test_the_placement_is_that_of_the_rule_in_exact_arithmetic(
                 place_blocks(CostModel.of(problem), sessions)
             return
         placement = place_blocks(CostModel.of(problem), sessions)
-    found = list(zip(placement.start.tolist(), placement.end.tolist(), strict=True))
-    assert found == expected
+    assert spans(placement) == expected
 
 
 @settings(max_examples=150)
@@ -341,7 +348,7 @@ def test_a_plan_is_sound_or_refused_with_a_reason(
         assert told in reason
         assert proven == (blocks_that_fit(CostModel.of(problem), 1).sum() < length)
         return
-    assert check_plan(plan, problem) == ()
+    assert verify(problem, plan) == ()
     assert (plan.placement.coverage(length) > 0).all()
 
 
@@ -353,26 +360,25 @@ def test_up_to_r_sessions_wait_for_nothing_and_keep_the_bound(
     """Theorem 2, where prompt and steps cost alike, so that the router minimises the step."""
     rng = np.random.default_rng(seed)
     problem = make_problem(rng, servers=7)
+    each = problem.servers
+    ticks = [s.timing.decode_base_s for s in each if isinstance(s.timing, Timing)]
     servers = tuple(
         dataclasses.replace(s, timing=Timing(decode_base_s=t, prefill_base_s=t))
-        for s in problem.servers
-        for t in (s.timing.decode_base_s,)
+        for s, t in zip(each, ticks, strict=True)
     )
     network = dataclasses.replace(
         problem.network, prefill_overhead_s=problem.network.step_overhead_s
     )
     problem = dataclasses.replace(problem, servers=servers, network=network)
+    cost = CostModel.of(problem)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SwarmplanWarning)
         try:
-            placement = place_blocks(CostModel.of(problem), sessions)
+            placement = place_blocks(cost, sessions)
         except HeuristicFailedError:
             return
-    bound_s = step_bound(CostModel.of(problem), placement, sessions).seconds
-    state, router = (
-        SwarmState(CostModel.of(problem), placement),
-        WsRr(CostModel.of(problem), placement),
-    )
+    bound_s = step_bound(cost, placement, sessions).seconds
+    state, router = SwarmState(cost, placement), WsRr(cost, placement)
     for number in range(sessions):
         asked = Request(
             id=number,
@@ -384,9 +390,29 @@ def test_up_to_r_sessions_wait_for_nothing_and_keep_the_bound(
         )
         route = router(asked, state, 0.0).route
         assert state.fits_now(route, asked.reserved_tokens)
-        step_s = route_time(problem, asked.client, route, 10, 10).tpot_s
+        step_s = cost.step_s(route, cost.shape(asked.client, 10, 10))
         assert step_s <= bound_s * (1 + 1e-9)
         state.reserve(number, route, asked.reserved_tokens, 1e6)
+
+
+@settings(max_examples=150)
+@given(seed=st.integers(0, 10**6), sessions=st.integers(1, 6))
+def test_where_blocks_differ_every_block_still_has_room_for_r_sessions(
+    make_problem: Make, seed: int, sessions: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    problem = uneven(make_problem(rng, servers=7), rng)
+    cost = CostModel.of(problem)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SwarmplanWarning)
+        try:
+            placement = place_blocks(cost, sessions)
+        except HeuristicFailedError:
+            return
+    assert not [*misplaced(cost, placement), *uncovered(cost, placement)]
+    routes, unrouted = best_routes(cost, placement, demand_of(problem, sessions))
+    assert not unrouted
+    assert not unsound(cost, placement, routes, demand_of(problem, sessions))
 
 
 @given(st.lists(st.integers(0, 3), min_size=1, max_size=12), st.integers(1, 12))
@@ -398,3 +424,16 @@ def test_the_thinnest_window_is_the_lexicographically_least(values: list[int], w
 
     best = min(range(len(values) - width + 1), key=rank)
     assert thinnest_window(np.array(values), width) == best
+
+
+def test_missing_memory_is_a_proof_and_says_how_much(tiny: Problem) -> None:
+    servers = tuple(dataclasses.replace(s, memory_bytes=2_500) for s in tiny.servers[:2])
+    network = dataclasses.replace(
+        tiny.network,
+        client_rtt_s=tiny.network.client_rtt_s[:, :2],
+        server_rtt_s=tiny.network.server_rtt_s[:2, :2],
+    )
+    short = dataclasses.replace(tiny, servers=servers, network=network)
+    with pytest.raises(InfeasibleError, match=r"host 4 of the 6 blocks .* 2 blocks are missing"):
+        require_memory(CostModel.of(short))
+    require_memory(CostModel.of(tiny))

@@ -1,28 +1,32 @@
 """The exact method against exhaustive search and the mixed-integer programme."""
 
 import dataclasses
-import itertools
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from swarmplan.chains.floor import cheapest_chains_s
+from swarmplan.chains.soundness import unsound
 from swarmplan.core.errors import InfeasibleError
+from swarmplan.core.plan import Certificate
 from swarmplan.core.problem import Problem
 from swarmplan.core.workload import Demand
 from swarmplan.perfmodel.cost import CostModel
-from swarmplan.placement.demand import step_costs
+from swarmplan.placement.api import Solution
 from swarmplan.placement.exact.bag import Bag
 from swarmplan.placement.exact.branch import Tree
 from swarmplan.placement.exact.instance import data_of
 from swarmplan.placement.exact.master import Master
 from swarmplan.placement.exact.pricing import Chains, Price, prefix_tables, through_costs
-from swarmplan.placement.exact.solve import Exact, solve_exact
-from swarmplan.placement.milp.outcome import Progress
+from swarmplan.placement.exact.solve import solve_exact
 from swarmplan.placement.milp.solve import solve_milp
-from swarmplan.placement.milp.start import defects
-from swarmplan.tests.placement.offline import golden, offline
+from swarmplan.placement.sessions import demand_of, task_of
+from swarmplan.solve.deadline import Deadline
+from swarmplan.solve.progress import Progress
+from swarmplan.tests.placement.offline import best_plan_s, golden, offline, task_for, uneven
 
 
 def drawn(seed: int, *, servers: int = 4, blocks: int = 5) -> tuple[Problem, tuple[Demand, ...]]:
@@ -44,124 +48,60 @@ def drawn(seed: int, *, servers: int = 4, blocks: int = 5) -> tuple[Problem, tup
             client=c,
             sessions=int(rng.integers(1, 4)),
             weight_tokens=float(rng.choice([1.0, 2.5])),
-            cache_bytes=problem.session_bytes * int(rng.integers(1, 3)),
+            cache_tokens=int(rng.integers(1, 3)),
         )
         for c in range(clients)
     )
     return problem, demand
 
 
-def chains(problem: Problem, spans: tuple[tuple[int, int], ...]) -> list[list[tuple[int, int]]]:
-    """Every chain of (server, blocks) through the spans by PETALS' rule."""
-    found: list[list[tuple[int, int]]] = []
-
-    def extend(at: int, chain: list[tuple[int, int]]) -> None:
-        if at == problem.model.num_blocks:
-            found.append(chain)
-            return
-        for j, (start, end) in enumerate(spans):
-            if start <= at < end:
-                extend(end, [*chain, (j, end - at)])
-
-    extend(0, [])
-    return found
+def solve(problem: Problem, demand: Sequence[Demand], **asked: Any) -> Solution:
+    options = {"gap": 1e-5, "deadline": Deadline.after(60.0), **asked}
+    return solve_exact(task_for(problem, demand, **options))
 
 
-def brute_force_s(problem: Problem, demand: tuple[Demand, ...]) -> float:
-    """The optimum by trying all placements and all ways to route, inf when there is none."""
-    length = problem.model.num_blocks
-    options = [
-        [
-            (s, e)
-            for s, e in itertools.combinations(range(length + 1), 2)
-            if e - s <= problem.max_blocks[j] and (e - s) * problem.block_bytes[j] <= m
-        ]
-        + [(0, 0)]
-        for j, m in enumerate(problem.memory_bytes.tolist())
-    ]
-    hop, block = step_costs(problem).hop_s, step_costs(problem).block_s
-    sessions = [d for d in demand for _ in range(d.sessions)]
-    best = float("inf")
-    for spans in itertools.product(*options):
-        routes = chains(problem, spans)
-        if not routes:
-            continue
-        free = [
-            int(problem.memory_bytes[j]) - (e - s) * int(problem.block_bytes[j])
-            for j, (s, e) in enumerate(spans)
-        ]
-        cost = [
-            [d.weight_tokens * sum(hop[d.client, j] + block[j] * k for j, k in r) for r in routes]
-            for d in sessions
-        ]
-        best = min(best, cheapest_routing_s(sessions, routes, cost, free, best))
-    return best
-
-
-def cheapest_routing_s(
-    sessions: list[Demand],
-    routes: list[list[tuple[int, int]]],
-    cost: list[list[float]],
-    free: list[int],
-    best: float,
-) -> float:
-    """The cheapest way to put every session on a route within the memory; at most ``best``."""
-    least = [min(c) for c in cost]
-
-    def assign(i: int, paid: float, spare: list[int], first: int) -> None:
-        nonlocal best
-        if paid + sum(least[i:]) >= best * (1 - 1e-12):
-            return
-        if i == len(sessions):
-            best = paid
-            return
-        same = i > 0 and sessions[i - 1] is sessions[i]
-        for number in range(first if same else 0, len(routes)):
-            left = list(spare)
-            for j, k in routes[number]:
-                left[j] -= k * sessions[i].cache_bytes
-            if min(left) >= 0:
-                assign(i + 1, paid + cost[i][number], left, number)
-
-    assign(0, 0.0, free, 0)
-    return best
+def figures(proof: Certificate) -> tuple[float, float]:
+    reached = proof.objective
+    assert reached.value is not None
+    assert reached.bound is not None
+    return reached.value, reached.bound
 
 
 @pytest.mark.parametrize("seed", range(25))
 def test_tiny_instances_are_solved_to_the_optimum_of_exhaustive_search(seed: int) -> None:
     problem, demand = drawn(seed, servers=3, blocks=4)
-    best = brute_force_s(problem, demand)
+    best = best_plan_s(problem, demand)
     if not np.isfinite(best):
         with pytest.raises(InfeasibleError):
-            solve_exact(problem, demand=demand)
+            solve(problem, demand)
         return
-    placement, routes, proof = solve_exact(problem, demand=demand)
-    assert proof.objective == pytest.approx(best, rel=1e-9)
-    assert proof.bound is not None
-    assert proof.bound <= best * (1 + 1e-12)
+    placement, routes, proof = solve(problem, demand)
+    reached, bound = figures(proof)
+    assert reached == pytest.approx(best, rel=1e-9)
+    assert bound <= best * (1 + 1e-12)
     assert proof.status == "optimal"
-    assert defects(problem, demand, placement, routes) == []
+    assert not unsound(CostModel.of(problem), placement, routes, demand)
 
 
 @pytest.mark.parametrize("seed", [100, 102, 106, 109, 111, 114, 116, 119, 121, 123])
 def test_small_instances_agree_with_the_mixed_integer_programme(seed: int) -> None:
     problem, demand = drawn(seed)
     try:
-        _, _, other = solve_milp(problem, demand=demand, gap=0.0)
+        _, _, other = solve_milp(task_for(problem, demand, gap=0.0))
     except InfeasibleError:
         with pytest.raises(InfeasibleError):
-            solve_exact(problem, demand=demand)
+            solve(problem, demand)
         return
-    placement, routes, proof = solve_exact(problem, demand=demand)
-    assert proof.objective == pytest.approx(other.objective, rel=2e-5)
-    assert defects(problem, demand, placement, routes) == []
+    placement, routes, proof = solve(problem, demand)
+    assert figures(proof)[0] == pytest.approx(figures(other)[0], rel=2e-5)
+    assert not unsound(CostModel.of(problem), placement, routes, demand)
 
 
 @pytest.mark.parametrize("rounds", [1, 2, 3, 5, 9])
 @pytest.mark.parametrize("seed", range(200, 215))
 def test_the_bound_is_below_the_optimum_at_every_instant(seed: int, rounds: int) -> None:
     problem, demand = drawn(seed, servers=3, blocks=4)
-    best = brute_force_s(problem, demand)
+    best = best_plan_s(problem, demand)
     bounds = stopped_after(problem, demand, rounds)
     assert all(b <= best * (1 + 1e-12) for b in bounds)
 
@@ -171,7 +111,7 @@ def stopped_after(problem: Problem, demand: tuple[Demand, ...], rounds: int) -> 
     alone = cheapest_chains_s(CostModel.of(problem), demand)
     if not np.isfinite(alone).all():
         return []
-    data = data_of(problem, demand, float(alone.sum()) / 1000)
+    data = data_of(task_for(problem, demand), float(alone.sum()) / 1000)
     bounds: list[float] = []
     bag = Bag(
         data=data,
@@ -192,18 +132,8 @@ def stopped_after(problem: Problem, demand: tuple[Demand, ...], rounds: int) -> 
 
 
 def demanded(problem: Problem) -> tuple[Demand, ...]:
-    """The sessions of a golden case, each of weight 1."""
-    assert problem.planning.sessions is not None
-    clients = range(len(problem.clients))
-    return tuple(
-        Demand(
-            client=c,
-            sessions=problem.planning.sessions // len(clients),
-            weight_tokens=1.0,
-            cache_bytes=problem.session_bytes,
-        )
-        for c in clients
-    )
+    """The sessions of a golden case."""
+    return task_of(problem).demand
 
 
 def test_golden_cases_are_solved_also_where_cg_bp_finds_nothing(shared_data: Path) -> None:
@@ -212,9 +142,9 @@ def test_golden_cases_are_solved_also_where_cg_bp_finds_nothing(shared_data: Pat
         if expected["status"] != "Optimal":
             continue
         seen.add(name)
-        _, _, proof = solve_exact(problem, demand=demanded(problem))
-        assert proof.objective is not None
-        assert proof.objective * 20 * 1e3 == pytest.approx(expected["objective_ms"], rel=1e-9), name
+        _, _, proof = solve(problem, demanded(problem))
+        reached, _ = figures(proof)
+        assert reached * 20 * 1e3 == pytest.approx(expected["objective_ms"], rel=1e-9), name
         assert proof.status == "optimal", name
     assert seen >= {"tiny_02", "tiny_05", "tiny_08", "tiny_19"}
 
@@ -222,7 +152,7 @@ def test_golden_cases_are_solved_also_where_cg_bp_finds_nothing(shared_data: Pat
 def test_the_golden_case_without_a_plan_is_proven_infeasible(shared_data: Path) -> None:
     problem = {name: problem for name, problem, _ in golden(shared_data)}["tiny_01"]
     with pytest.raises(InfeasibleError, match="not one session of client 'c0' fits"):
-        solve_exact(problem, demand=demanded(problem))
+        solve(problem, demanded(problem))
 
 
 @pytest.mark.parametrize("seed", [2, 6, 11, 18])
@@ -231,12 +161,29 @@ def test_under_server_relay_the_bound_is_valid_and_says_what_it_prices(seed: int
     problem = dataclasses.replace(
         drawn_problem, network=dataclasses.replace(drawn_problem.network, relay="server")
     )
-    _, _, proof = solve_exact(problem, demand=demand, time_limit_s=0.5)
-    _, _, other = solve_milp(problem, demand=demand, gap=0.0)
-    assert proof.bound is not None
-    assert other.objective is not None
-    assert proof.bound <= other.objective * (1 + 1e-6)
-    assert "cheapest legs" in proof.method
+    _, _, proof = solve(problem, demand, deadline=Deadline.after(0.5))
+    _, _, other = solve_milp(task_for(problem, demand, gap=0.0))
+    assert figures(proof)[1] <= figures(other)[0] * (1 + 1e-6)
+    assert "cheapest legs" in proof.proof
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_where_blocks_differ_the_plan_is_sound_and_the_bound_below_the_best_of_all(
+    make_problem: Callable[..., Problem], seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    problem = uneven(make_problem(rng, servers=3, clients=2, length=4), rng)
+    demand = demand_of(problem, 3)
+    best = best_plan_s(problem, demand)
+    try:
+        placement, routes, proof = solve(problem, demand, deadline=Deadline.after(0.5))
+    except InfeasibleError:
+        assert np.isinf(best)
+        return
+    reached, bound = figures(proof)
+    assert bound <= best * (1 + 1e-9)
+    assert best * (1 - 1e-9) <= reached
+    assert not unsound(CostModel.of(problem), placement, routes, demand)
 
 
 def test_memory_that_cannot_hold_all_sessions_is_proven_infeasible_with_the_reason() -> None:
@@ -244,27 +191,21 @@ def test_memory_that_cannot_hold_all_sessions_is_proven_infeasible_with_the_reas
         blocks=4, tau_ms=[1.0, 2.0], memory=[4.0, 4.0], cache=0.5, hop_ms=[[10.0, 20.0]]
     )
     with pytest.raises(InfeasibleError, match=r"all 9 sessions .* plan for fewer or shorter"):
-        solve_exact(problem, sessions=9)
+        solve(problem, demand_of(problem, 9))
 
 
 def test_progress_tells_bounds_that_never_fall() -> None:
     problem, demand = drawn(16, servers=3, blocks=4)
     told: list[Progress] = []
-    _, _, proof = solve_exact(problem, demand=demand, on_progress=told.append)
-    bounds = [p.bound for p in told if p.bound is not None]
+    _, _, proof = solve(problem, demand, on_progress=told.append)
+    bounds = [p.objective.bound for p in told if p.objective.bound is not None]
     assert bounds == sorted(bounds)
-    assert bounds[-1] == proof.bound
-
-
-def test_the_placer_gives_the_placement_of_the_solver() -> None:
-    problem, _ = drawn(3, servers=3, blocks=4)
-    placement, _, _ = solve_exact(problem, sessions=2)
-    assert (Exact(sessions=2)(problem).num_blocks == placement.num_blocks).all()
+    assert bounds[-1] == proof.objective.bound
 
 
 def test_through_costs_are_those_of_chains_that_must_make_the_visit() -> None:
     problem, demand = drawn(6, servers=3, blocks=4)
-    data = data_of(problem, demand, 1e-3)
+    data = data_of(task_for(problem, demand), 1e-3)
     rng = np.random.default_rng(0)
     prices = []
     for j in np.flatnonzero(data.top).tolist():
