@@ -16,7 +16,6 @@ import hashlib
 import json
 import os
 import queue
-import random
 import shutil
 import signal
 import subprocess
@@ -24,12 +23,12 @@ import sys
 import tempfile
 import tomllib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from swarmplan.benchmarks.mutation_tests import Covered
 from swarmplan.benchmarks.mutations import Mutant, mutants_of, mutated
 
 #: What is mutated; patterns that match nothing are passed over.
@@ -38,45 +37,9 @@ ROOT = Path(__file__).resolve().parents[1]
 JUDGED = Path(__file__).with_name("mutants-judged.toml")
 RUNNER = Path(__file__).with_name("mutation_tests.py")
 VERDICTS = ("killed", "timed out", "survived", "not covered", "judged")
-#: Tests that take longer are left out where a faster one executes the line.
-SLOW_S = 5.0
-#: The first of two rounds: nearest and fastest tests, this many and this long at most.
-FIRST_TESTS, FIRST_S = 40, 3.0
 #: CPU seconds of a round beside five times its tests' own; by the clock three times as many.
 LEAST_S = 10.0
 BEGIN, END = "<!-- figures -->", "<!-- end of figures -->"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Covered:
-    """Seconds of every test, and the tests that execute each line of each file."""
-
-    seconds: dict[str, float]
-    lines: dict[str, dict[int, list[str]]]
-
-    @staticmethod
-    def of(found: dict[str, Any]) -> Covered:
-        """From the answer of ``mutation_tests.record``."""
-        names = list(found["seconds"])
-        lines = {
-            file: {int(line): [names[i] for i in tests] for line, tests in known.items()}
-            for file, known in found["lines"].items()
-        }
-        return Covered(seconds=found["seconds"], lines=lines)
-
-    def rounds(self, mutant: Mutant) -> Iterator[list[str]]:
-        """Tests that may notice a mutant, none to two lists: nearest and fastest first."""
-        known = self.lines.get(mutant.file, {})
-        spans = ({t for n in range(a, b + 1) for t in known.get(n, ())} for a, b in mutant.spans)
-        found = next(filter(None, spans), set())
-        quick = {test for test in found if self.seconds[test] <= SLOW_S} or found
-        name = f"test_{Path(mutant.file).name}::"
-        order = sorted(quick, key=lambda t: (name not in t, self.seconds[t], t))
-        size, spent = 0, 0.0
-        while size < min(len(order), FIRST_TESTS) and spent < FIRST_S:
-            spent += self.seconds[order[size]]
-            size += 1
-        yield from (sorted(part) for part in (order[:size], order[size:]) if part)
 
 
 def tracked(root: Path) -> list[str]:
@@ -142,7 +105,7 @@ def examine(mutant: Mutant, folder: Path, covered: Covered) -> tuple[str, str]:
     verdict = "not covered"
     try:
         path.write_text(mutated(source, mutant.index))
-        for tests in covered.rounds(mutant):
+        for tests in covered.rounds(mutant.file, mutant.spans):
             limit_s = int(LEAST_S + 5 * sum(covered.seconds[test] for test in tests))
             answer = run_tests(folder, "check", limit_s, {"tests": tests, "limit_s": limit_s})
             if not answer:
@@ -164,12 +127,27 @@ def measure(folder: Path, files: Sequence[str], path: Path) -> Covered:
             sys.exit(f"the tests could not be measured: {found}")
         print("not used, since skipped or failing:", *found["unfit"], sep="\n  ", file=sys.stderr)
         path.write_text(json.dumps(found))
-    return Covered.of(json.loads(path.read_text()))
+    return Covered.read(path)
 
 
 def targets(root: Path, patterns: Sequence[str]) -> list[str]:
     """The files that match, in a fixed order."""
     return sorted({str(p.relative_to(root)) for g in patterns for p in root.glob(g)})
+
+
+def draw(mutants: Sequence[Mutant], count: int, seed: int) -> list[Mutant]:
+    """Some of the mutants, by what each is itself: the draw stays when other code changes."""
+
+    def rank(mutant: Mutant) -> bytes:
+        return hashlib.sha256(f"{seed} {mutant.key[1:]}".encode()).digest()
+
+    return sorted(mutants, key=rank)[:count]
+
+
+def judged(path: Path) -> set[tuple[str, str, str, str]]:
+    """The keys of mutants that no test can notice; each has a reason in the file."""
+    entries = tomllib.loads(path.read_text()).get("mutant", [])
+    return {(e["file"], e["function"], e["before"], e["after"]) for e in entries if e["reason"]}
 
 
 def run_all(
@@ -244,15 +222,13 @@ def main() -> None:
     if given.list:
         print(*every, sep="\n")
         return
-    drawn = random.Random(given.seed).sample(every, min(given.count, len(every)))
-    entries = tomllib.loads(JUDGED.read_text()).get("mutant", [])
-    judged = {(e["file"], e["function"], e["before"], e["after"]) for e in entries}
-    for lost in judged - {m.key for m in every}:
+    drawn = draw(every, given.count, given.seed)
+    excused = judged(JUDGED)
+    for lost in excused - {m.key for m in every} if given.paths == TARGETS else ():
         print("judged, but no such mutant:", *lost, file=sys.stderr)
-    results = run_all(
-        ROOT, [m for m in drawn if m.key not in judged], ROOT / "out", jobs=given.jobs
-    )
-    results += [(m, "judged") for m in drawn if m.key in judged]
+    tried = [m for m in drawn if m.key not in excused]
+    results = run_all(ROOT, tried, ROOT / "out", jobs=given.jobs)
+    results += [(m, "judged") for m in drawn if m.key in excused]
     told = f"{len(drawn)} of {len(every)} mutants, seed {given.seed}.\n\n{table(results)}\n"
     left = sorted(f"{m}  in {m.function}" for m, verdict in results if verdict == "survived")
     (ROOT / "out" / "survivors.txt").write_text("\n".join([*left, ""]))

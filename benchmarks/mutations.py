@@ -107,39 +107,36 @@ def mutants_of(file: str, source: str) -> list[Mutant]:
     """All faults of a file, from top to bottom; equal ones once."""
     found: dict[tuple[int, str], Mutant] = {}
     for index, (place, new) in enumerate(_faults(ast.parse(source))):
-        whole = place.node is place.statement
         before = ast.unparse(place.statement)
         place.put(new)
-        after = ast.unparse(new if whole else place.statement)
+        after = ast.unparse(new if place.node is place.statement else place.statement)
         place.put(place.node)
-        for lines in zip(before.splitlines(), after.splitlines(), strict=False):
-            if lines[0] != lines[1]:
-                told = _cut(lines[0].strip(), lines[1].strip())
-                mutant = Mutant(
-                    file=file,
-                    function=place.function,
-                    line=getattr(place.node, "lineno", place.statement.lineno),
-                    before=told[0],
-                    after=told[1],
-                    index=index,
-                    spans=place.spans(),
-                )
-                found.setdefault((place.statement.lineno, after), mutant)
-                break
+        if after != before and (place.statement.lineno, after) not in found:
+            told = _cut(before, after)
+            found[place.statement.lineno, after] = Mutant(
+                file=file,
+                function=place.function,
+                line=getattr(place.node, "lineno", place.statement.lineno),
+                before=told[0],
+                after=told[1],
+                index=index,
+                spans=place.spans(),
+            )
     return list(found.values())
 
 
 def _cut(before: str, after: str) -> tuple[str, str]:
-    """Two lines, long ones without what is far from their difference."""
-    equal = [a == b for a, b in zip(before, after, strict=False)]
-    first = (equal.index(False) if False in equal else len(equal)) - SHOWN // 3
-    begin = max(0, first) if max(len(before), len(after)) > SHOWN else 0
+    """The first lines that differ, long ones without what is far from their difference."""
+    lines = zip(before.splitlines(), after.splitlines(), strict=False)
+    old, new = next((a.strip(), b.strip()) for a, b in lines if a != b)
+    first = next(i for i in range(len(old) + 1) if old[: i + 1] != new[: i + 1])
+    begin = max(0, first - SHOWN // 3) if max(len(old), len(new)) > SHOWN else 0
 
     def cut(line: str) -> str:
-        rest = line[begin:]
-        return "…" * (begin > 0) + (rest if len(rest) <= SHOWN else rest[:SHOWN] + "…")
+        shown = line[begin : begin + SHOWN]
+        return "…" * (begin > 0) + shown + "…" * (begin + SHOWN < len(line))
 
-    return cut(before), cut(after)
+    return cut(old), cut(new)
 
 
 def mutated(source: str, index: int) -> str:
@@ -176,14 +173,13 @@ def _below(place: _Place) -> Iterator[_Place]:
 
 def _inside(place: _Place, field: str) -> _Place:
     """What surrounds the children of a place in one of its fields."""
-    match place.node:
-        case ast.ClassDef(name=name):
-            return replace(place, function=f"{place.function}.{name}".lstrip("."))
-        case ast.FunctionDef(name=name, lineno=first, end_lineno=last, returns=returns):
-            users = None if field == "body" else (first, last or first)
-            gives_bool = isinstance(returns, ast.Name) and returns.id == "bool"
-            name = f"{place.function}.{name}".lstrip(".")
-            return replace(place, function=name, users=users, gives_bool=gives_bool)
+    node = place.node
+    if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+        place = replace(place, function=f"{place.function}.{node.name}".lstrip("."))
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+        users = None if field == "body" else (node.lineno, node.end_lineno or node.lineno)
+        gives_bool = isinstance(node.returns, ast.Name) and node.returns.id == "bool"
+        place = replace(place, users=users, gives_bool=gives_bool)
     return place
 
 

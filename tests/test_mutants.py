@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from swarmplan.benchmarks import mutants
-from swarmplan.benchmarks.mutants import ROOT, TARGETS, run_all, table, targets
+from swarmplan.benchmarks.mutants import ROOT, TARGETS, draw, judged, run_all, table, targets
 from swarmplan.benchmarks.mutations import mutants_of, mutated
 
 
@@ -78,6 +78,23 @@ def test_every_fault_of_the_tree_gives_another_module_that_python_can_read() -> 
             compile(fault, file, "exec")
             pairs = zip(plain.splitlines(), fault.splitlines(), strict=True)
             assert sum(a != b for a, b in pairs) == 1
+
+
+def test_the_draw_of_a_mutant_does_not_depend_on_the_others() -> None:
+    every = mutants_of("m.py", "\n".join(f"x = a + {i}" for i in range(20)))
+    drawn, some = draw(every, 10, seed=0), every[:30]
+    assert drawn == draw(every[::-1], 10, seed=0) != draw(every, 10, seed=1)
+    assert {m for m in drawn if m in some} <= set(draw(some, 10, seed=0))
+
+
+def test_a_judged_mutant_is_known_again_when_lines_move(tmp_path: Path) -> None:
+    words = {"file": "m.py", "function": "", "before": "x = a + b", "after": "x = a - b"}
+    lines = [f'{name} = "{word}"' for name, word in {**words, "reason": "b is 0"}.items()]
+    (tmp_path / "judged.toml").write_text("\n".join(["[[mutant]]", *lines]))
+    first, second = mutants_of("m.py", "\n\nx = a + b")
+    assert first.line == 3
+    assert first.key in judged(tmp_path / "judged.toml")
+    assert second.key not in judged(tmp_path / "judged.toml")
 
 
 CALC = """LARGE = 100
