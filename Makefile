@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v p
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint bench swarm-env swarm-test clean help
+.PHONY: demo test lint bench swarm-env swarm-test fuzz mutants clean help
 
 help:            ## list the targets
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/ -/'
@@ -60,6 +60,9 @@ swarm-test: $(SWARM)/.ready  ## live tests: real PETALS servers on loopback, 11 
 
 fuzz: $(VENV)/.dev  ## 20,000 mutated scenarios, plans and referenced files
 	$(BIN)/python benchmarks/fuzz_scenarios.py --count 20000
+
+mutants: $(VENV)/.dev  ## 400 small faults, one at a time: do the tests notice? (docs/mutants.md)
+	nice $(BIN)/python benchmarks/mutants.py --docs docs/mutants.md
 
 clean:           ## remove what the other targets made
 	rm -rf $(VENV) $(SWARM) build dist out *.egg-info
