@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v p
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint bench swarm-env swarm-test clean help
+.PHONY: demo test test-lowest lint bench swarm-env swarm-test coverage fuzz clean help
 
 help:            ## list the targets
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/ -/'
@@ -16,8 +16,8 @@ $(VENV)/.core: setup.cfg pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
 	@touch $@
 
-$(VENV)/.dev: setup.cfg pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dev]"
+$(VENV)/.dev: setup.cfg pyproject.toml .ci/newest.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c .ci/newest.txt --editable ".[dev]"
 	@touch $@ $(VENV)/.core
 
 demo: $(VENV)/.core  ## PETALS against swarmplan on a shipped scenario
@@ -29,6 +29,16 @@ demo: $(VENV)/.core  ## PETALS against swarmplan on a shipped scenario
 
 test: lint  ## lint, types, import contract and every test
 	$(BIN)/python -m pytest --durations=10
+
+LOWEST := .lowest-env
+
+$(LOWEST)/.ready: setup.cfg .ci/lowest.txt
+	test -x $(LOWEST)/bin/python || $(PYTHON) -m venv $(LOWEST)
+	$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check -c .ci/lowest.txt --editable . pytest hypothesis
+	@touch $@
+
+test-lowest: $(LOWEST)/.ready  ## every test with the oldest versions that setup.cfg allows
+	$(LOWEST)/bin/python -m pytest --durations=10
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -62,4 +72,4 @@ fuzz: $(VENV)/.dev  ## 20,000 mutated scenarios, plans and referenced files
 	$(BIN)/python benchmarks/fuzz_scenarios.py --count 20000
 
 clean:           ## remove what the other targets made
-	rm -rf $(VENV) $(SWARM) build dist out *.egg-info
+	rm -rf $(VENV) $(LOWEST) $(SWARM) build dist out *.egg-info .coverage*
