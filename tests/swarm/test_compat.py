@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import subprocess
@@ -16,11 +15,8 @@ from click.testing import CliRunner
 from swarmplan.cli import main
 from swarmplan.core.errors import ScenarioError
 from swarmplan.swarm.compat import REMEDIES, apply_remedies
+from swarmplan.tests.extras import is_installed, needs
 
-LIVE = pytest.mark.skipif(
-    importlib.util.find_spec("petals") is None,
-    reason="PETALS is not installed here: make swarm-test builds its environment",
-)
 SCRIPT = """
 import json, sys
 from swarmplan.swarm.compat import apply_remedies
@@ -52,9 +48,7 @@ def test_an_unknown_name_is_refused_with_the_known_ones() -> None:
         apply_remedies("client", skip=["nonsense"])
 
 
-@pytest.mark.skipif(
-    importlib.util.find_spec("petals") is not None, reason="PETALS is installed here"
-)
+@pytest.mark.skipif(is_installed("swarm"), reason="PETALS is installed here")
 @pytest.mark.parametrize("words", [["keygen", "k"], ["serve", "m"], ["demo"]])
 def test_without_petals_one_message_says_how_to_get_it(words: list[str], tmp_path: Path) -> None:
     result = CliRunner().invoke(
@@ -74,15 +68,15 @@ def test_the_doctor_says_what_is_missing_and_how_to_mend_it() -> None:
     assert all(f["advice"] for f in found["findings"] if f["verdict"] in ("missing", "broken"))
 
 
-@LIVE
 def test_what_is_mended_is_no_longer_found_broken() -> None:
+    needs("swarm")
     once, twice = outcomes(also=["server-push"])
     assert set(once.values()) == {"applied"}
     assert set(twice.values()) == {"not needed"}
 
 
-@LIVE
 def test_each_remedy_can_be_switched_off() -> None:
+    needs("swarm")
     names = [r.name for r in REMEDIES if r.name not in ("hivemind-exports", "lora-imports")]
     once, _ = outcomes(skip=names)
     assert {once[name] for name in names} == {"switched off"}

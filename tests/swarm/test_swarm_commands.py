@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import socket
 import sys
@@ -21,6 +20,7 @@ from swarmplan.core.errors import SwarmUnreachableError
 from swarmplan.swarm import health
 from swarmplan.swarm.loopback import QUIET
 from swarmplan.swarm.processes import run_to_end
+from swarmplan.tests.extras import needs
 
 INSPECT = ("inspect", "--model", "Llama-3.1-8B")
 WATCH = ("watch", "--model", "Llama-3.1-8B", "--rounds", "1")
@@ -85,8 +85,7 @@ def test_wrong_use_is_told_with_its_exit_code(
 def test_a_server_that_cannot_start_says_so(
     flags: tuple[str, ...], code: int, said: str, tmp_path: Path
 ) -> None:
-    if importlib.util.find_spec("petals") is None:
-        pytest.skip("PETALS is not installed here: make swarm-test builds its environment")
+    needs("swarm")
     command = [sys.executable, "-m", "swarmplan.cli", "swarm", "serve", "--", *flags]
     done = run_to_end(command, tmp_path / "log", limit_s=60, environment=QUIET)
     assert (done.code, said in done.text) == (code, True), done.text

