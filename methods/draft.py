@@ -9,8 +9,8 @@ from typing import Literal
 from ..core.plan import Candidate, Certificate, Placement, PlannedRoute
 from ..core.problem import Problem
 from ..placement.api import Placer, Solver
-from ..placement.milp.outcome import OnProgress
 from ..simulator.admission import Admission
+from ..solve.progress import OnProgress
 
 #: What a plan is chosen by: response time under the workload, time per token of the planned
 #: concurrent sessions, or the highest rate that the swarm sustains.

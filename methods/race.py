@@ -14,11 +14,11 @@ from dataclasses import dataclass, field
 from ..core.plan import Candidate, Placement
 from ..core.problem import Problem
 from ..core.workload import Request
-from ..placement.milp.outcome import OnProgress, Progress
 from ..routing.api import RouterFactory
 from ..simulator.admission import Admission
 from ..simulator.engine import simulate
 from ..simulator.metrics import summarise
+from ..solve.progress import OnProgress, Progress
 
 #: Share of the first arrivals that is not counted.
 WARM_UP = 0.1

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from ..core.plan import Certificate, Placement, PlannedRoute
 from ..core.problem import Problem
-from .milp.outcome import OnProgress
+from ..solve.progress import OnProgress
 
 #: What a solver returns: who hosts what, the chains of all planned sessions, what is proven.
 Solution = tuple[Placement, tuple[PlannedRoute, ...], Certificate]

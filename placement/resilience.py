@@ -16,6 +16,7 @@ from ..core.errors import HeuristicFailedError, InfeasibleError
 from ..core.plan import Placement
 from ..core.problem import IntArray, Problem
 from ..perfmodel.memory import blocks_that_fit
+from .cover import cover
 from .repair import repaired, spans_of
 from .sessions import target_sessions
 
@@ -88,8 +89,6 @@ def _exact(problem: Problem) -> tuple[IntArray, IntArray] | None:
             f"no placement of {problem.num_servers} servers that meets the constraints was found; "
             "no proof that none exists: loosen them, or add memory"
         )
-    from .milp.cover import cover  # PuLP is slow to load
-
     spans = spans_of(problem)
     windows = [spans.windows(j) for j in range(problem.num_servers)]
     return cover(windows, needs(problem), problem.model.num_blocks, time_limit_s=EXACT_S)

@@ -23,6 +23,9 @@ import numpy as np
 from ..core.problem import FloatArray, IntArray, Problem
 from ..core.workload import Request
 from ..perfmodel.latency import HopCost, HopCosts
+from ..solve.deadline import Deadline
+from ..solve.mip import solve_programme
+from ..solve.programme import Builder
 from .target import Target
 
 #: Request shapes beyond this many are merged, each group at its least cost.
@@ -68,43 +71,51 @@ def size_bound(
     available : servers of each offer.
     targets : what must hold; those that bound nothing here are ignored.
     """
-    import pulp
-
     groups = _groups(offer_of)
     members = [rows[0] for rows in groups]
     least_cache = min(problem.cache_bytes(r.reserved_tokens) for r in requests)
     room = _capacity(problem, members, least_cache)
-    model = pulp.LpProblem("size", pulp.LpMinimize)
-    taken = [
-        model.add_variable(
-            f"x_{g}",
-            lowBound=len(rows) if offer_of[rows[0]] < 0 else 0,
-            upBound=len(rows),
-            cat="Integer",
-        )
-        for g, rows in enumerate(groups)
-    ]
-    model += pulp.lpSum(
-        weights[offer_of[m]] * taken[g] for g, m in enumerate(members) if offer_of[m] >= 0
-    )
-    length = problem.model.num_blocks
-    model += pulp.lpSum(int(room[g]) * taken[g] for g in range(len(groups))) >= length
     memory = _memory_need(problem, room, groups, members, requests, targets)
     if not math.isfinite(memory):
         return Bound(value=math.inf, counts=())
+    written = Builder()
+    taken = [
+        written.variable(
+            weights[offer_of[m]] if offer_of[m] >= 0 else 0.0,
+            lower=0 if offer_of[m] >= 0 else len(rows),
+            upper=len(rows),
+            integer=True,
+        )
+        for m, rows in zip(members, groups, strict=True)
+    ]
+    blocks = dict(zip(taken, room.tolist(), strict=True))
+    written.row(blocks, lower=problem.model.num_blocks)
     gigabytes = problem.memory_bytes[members] / 1e9
-    model += pulp.lpSum(float(v) * x for v, x in zip(gigabytes, taken, strict=True)) >= memory
-    for number, target in enumerate(targets):
+    written.row(dict(zip(taken, gigabytes.tolist(), strict=True)), lower=memory)
+    for target in targets:
         if target.alone is not None:
-            _add_latency(model, problem, target, taken, room, members, requests, number)
-    model.solve(pulp.HiGHS(msg=False, threads=1))
-    if model.sol_status not in (1, 2):
-        return Bound(value=math.inf, counts=())
-    chosen = [0] * len(available)
-    for g, m in enumerate(members):
-        if offer_of[m] >= 0:
-            chosen[offer_of[m]] += round(taken[g].value())
-    value = model.solverModel.getInfo().mip_dual_bound
+            _add_latency(written, problem, target, taken, room, members, requests)
+    return _least_set(written, taken, [offer_of[m] for m in members], weights, len(available))
+
+
+def _least_set(
+    written: Builder,
+    taken: Sequence[int],
+    offers: Sequence[int],
+    weights: Sequence[float],
+    num_offers: int,
+) -> Bound:
+    """Solve the programme; ``taken`` servers of ``offers``, column by column."""
+    found = solve_programme(written.programme(), deadline=Deadline(), gap=1e-4)
+    if found.interrupted:
+        raise KeyboardInterrupt
+    value = math.inf if found.state == "infeasible" else found.bound or 0.0
+    if found.values is None:
+        return Bound(value=value, counts=())
+    chosen = [0] * num_offers
+    for column, offer in zip(taken, offers, strict=True):
+        if offer >= 0:
+            chosen[offer] += round(found.values[column])
     if all(w == round(w) for w in weights):
         value = math.ceil(value - 1e-6)
     return Bound(value=float(value), counts=tuple(chosen))
@@ -199,48 +210,47 @@ def _fill(unit: FloatArray, room: IntArray, groups: Sequence[Sequence[int]], len
 
 
 def _add_latency(
-    model: object,
+    written: Builder,
     problem: Problem,
     target: Target,
-    taken: Sequence[object],
+    taken: Sequence[int],
     room: IntArray,
     members: Sequence[int],
     requests: Sequence[Request],
-    number: int,
 ) -> None:
     """Shares of blocks per request shape, within the target for enough of them."""
-    import pulp
-
     if target.name.endswith("tpot_s"):  # outputs of one token have no time per later token
         requests = [r for r in requests if r.output_tokens > 1]
         if not requests:
             return
     shapes = _shapes(problem, target, room, members, requests)
     length = problem.model.num_blocks
-    times = []
-    for s, shape in enumerate(shapes):
-        used = [g for g in range(len(members)) if room[g] > 0]
-        blocks = {
-            g: model.add_variable(f"k_{number}_{s}_{g}", lowBound=0)  # type: ignore[attr-defined]
-            for g in used
-        }
-        model += pulp.lpSum(blocks.values()) == length
-        for g in used:
-            model += blocks[g] - int(room[g]) * taken[g] <= 0  # type: ignore[operator]
-        times.append(pulp.lpSum(float(shape.cost[g]) * blocks[g] for g in used))
-    total = sum(s.weight for s in shapes)
+    used = [g for g in range(len(members)) if room[g] > 0]
+    times: list[dict[int, float]] = []  # by shape: seconds per block, by column
+    for shape in shapes:
+        blocks = {g: written.variable() for g in used}
+        written.row(dict.fromkeys(blocks.values(), 1.0), lower=length, upper=length)
+        for g, k in blocks.items():
+            written.row({k: 1.0, taken[g]: -float(room[g])}, upper=0.0)
+        times.append({k: float(shape.cost[g]) for g, k in blocks.items()})
     if target.share is None:
-        mean = pulp.lpSum(s.weight / total * t for s, t in zip(shapes, times, strict=True))
-        model += mean <= target.limit
+        total = sum(s.weight for s in shapes)
+        mean = {
+            k: shape.weight / total * s
+            for shape, time in zip(shapes, times, strict=True)
+            for k, s in time.items()
+        }
+        written.row(mean, upper=target.limit)
         return
-    met = []
-    for s, (shape, time) in enumerate(zip(shapes, times, strict=True)):
+    met = {}
+    for shape, time in zip(shapes, times, strict=True):
         worst = float(shape.cost[np.isfinite(shape.cost)].max(initial=0.0)) * length
-        ok = model.add_variable(f"z_{number}_{s}", cat="Binary")  # type: ignore[attr-defined]
-        model += time + max(0.0, worst - target.limit) * ok <= max(worst, target.limit)
-        met.append(shape.weight * ok)
+        ok = written.variable(upper=1.0, integer=True)
+        spare = max(0.0, worst - target.limit)
+        written.row({**time, ok: spare}, upper=max(worst, target.limit))
+        met[ok] = shape.weight
     must = math.floor(target.share * (len(requests) - 1)) + 1
-    model += pulp.lpSum(met) >= must - 1e-6
+    written.row(met, lower=must - 1e-6)
 
 
 def _shapes(

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from ...core.plan import Placement
 from ...core.problem import Problem
+from ...solve.progress import OnProgress
 from ..api import Solution
 from ..demand import Demand, demand_of
-from ..milp.outcome import OnProgress
 from ..search.bounds import cheapest_chains_s, require_chains, summed_s
 from ..sessions import target_sessions
 from .work import Work

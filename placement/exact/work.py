@@ -10,9 +10,9 @@ import numpy as np
 from ...core.errors import InfeasibleError, NoSolutionInTimeError
 from ...core.plan import Certificate, Placement
 from ...core.problem import Problem
+from ...solve.progress import OnProgress, Progress
 from ..api import Solution
 from ..demand import Demand, meaning_of
-from ..milp.outcome import OnProgress, Progress
 from .bag import Bag
 from .branch import Tree
 from .closing import Closed, close

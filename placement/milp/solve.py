@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,14 +9,17 @@ from ...core.errors import InfeasibleError, NoSolutionInTimeError, SolverError
 from ...core.plan import Certificate, Placement, PlannedRoute
 from ...core.problem import Problem
 from ...perfmodel.predict import WEIGHTED_OBJECTIVE
+from ...solve.deadline import Deadline
+from ...solve.outcome import Outcome
+from ...solve.progress import OnProgress
 from ..demand import Demand, demand_of
 from ..sessions import target_sessions
 from .formulation import Form, Model, build, bundles_of, full_start
 from .generic import run_generic, solver_name
-from .outcome import Limits, OnProgress, Outcome, Progress
+from .highs import run_highs
 from .start import defects, extract, merged, objective, paths_on
 
-__all__ = ["Milp", "Progress", "solve_milp"]
+__all__ = ["Milp", "solve_milp"]
 
 # Solvers accept rows violated by about 1e-6; a plan that leans on that is solved again with the
 # memory rows tightened by more.
@@ -75,7 +77,7 @@ def solve_milp(
     SolverUnavailableError, SolverError
         If the solver is missing or fails.
     """
-    began = time.monotonic()
+    deadline = Deadline.after(time_limit_s)
     name = solver_name(solver)
     if demand is None:
         demand = demand_of(problem, target_sessions(problem) if sessions is None else sessions)
@@ -92,15 +94,12 @@ def solve_milp(
             memory_margin=margin,
         )
         start = full_start(model, warm_start, paths) if warm_start and paths else None
-        left = None if time_limit_s is None else time_limit_s - (time.monotonic() - began)
-        limits = Limits(time_s=None if left is None else max(left, 0.05), gap=gap, seed=seed)
         if name == "HiGHS":
-            # Imported late: other solvers work where highspy is absent.
-            from .highs import run_highs
-
-            outcome = run_highs(model, limits, start=start, on_progress=on_progress)
+            outcome = run_highs(
+                model, deadline=deadline, gap=gap, seed=seed, start=start, on_progress=on_progress
+            )
         else:
-            outcome = run_generic(model, name, limits, start=start)
+            outcome = run_generic(model, name, deadline=deadline, gap=gap, seed=seed, start=start)
         if margin == 0.0:
             bound = None if outcome.bound is None else outcome.bound * model.unit
         plans = _plans(model, outcome, warm_start, paths)
@@ -146,7 +145,8 @@ def _plans(
     """The solver's plan and the one it was given: a solver may lose its start."""
     plans = []
     if outcome.values is not None:
-        placement, found = extract(model, outcome.values)
+        names = (v.name for v in model.prob.variables())
+        placement, found = extract(model, dict(zip(names, outcome.values.tolist(), strict=True)))
         plans.append((placement, merged(found)))
     if warm_start is not None and paths is not None and outcome.state != "infeasible":
         plans.append((warm_start, merged(paths)))

@@ -11,9 +11,9 @@ import numpy as np
 from ...core.errors import HeuristicFailedError
 from ...core.plan import Certificate, Placement, PlannedRoute
 from ...core.problem import Problem
+from ...solve.progress import OnProgress
 from ..api import Solution
 from ..demand import Demand, demand_of, meaning_of
-from ..milp.outcome import OnProgress
 from ..sessions import target_sessions
 from .bounds import cheapest_chains_s, require_chains
 from .state import Instance

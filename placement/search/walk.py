@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ...core.plan import Placement, PlannedRoute
-from ..milp.outcome import OnProgress, Progress
+from ...solve.progress import OnProgress, Progress
 from .bounds import summed_s
 from .moves import DESTROY, Manner, reorder, repair
 from .starts import starts

@@ -17,10 +17,10 @@ from swarmplan.placement.exact.instance import data_of
 from swarmplan.placement.exact.master import Master
 from swarmplan.placement.exact.pricing import Chains, Price, prefix_tables, through_costs
 from swarmplan.placement.exact.solve import Exact, solve_exact
-from swarmplan.placement.milp.outcome import Progress
 from swarmplan.placement.milp.solve import solve_milp
 from swarmplan.placement.milp.start import defects
 from swarmplan.placement.search.bounds import cheapest_chains_s
+from swarmplan.solve.progress import Progress
 from swarmplan.tests.placement.offline import golden, offline
 
 

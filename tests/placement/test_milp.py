@@ -16,9 +16,9 @@ from swarmplan.core.problem import Problem
 from swarmplan.perfmodel.latency import hop_cost, step_time_s
 from swarmplan.placement.demand import Demand, demand_of
 from swarmplan.placement.milp.generic import solver_name
-from swarmplan.placement.milp.outcome import Progress
 from swarmplan.placement.milp.solve import Milp, solve_milp
 from swarmplan.placement.milp.start import defects
+from swarmplan.solve.progress import Progress
 from swarmplan.tests.placement.offline import BYTES, golden, offline
 
 

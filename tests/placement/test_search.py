@@ -20,9 +20,9 @@ from swarmplan.perfmodel.predict import predict, verify
 from swarmplan.placement.api import Solution
 from swarmplan.placement.cg_bp import place_blocks
 from swarmplan.placement.demand import demand_of
-from swarmplan.placement.milp.outcome import Progress
 from swarmplan.placement.milp.solve import solve_milp
 from swarmplan.placement.search.solve import Search, solve_search
+from swarmplan.solve.progress import Progress
 from swarmplan.tests.placement.offline import BYTES, golden, offline
 
 MakeProblem = Callable[..., Problem]

@@ -1,0 +1,36 @@
+"""When to stop: an instant that is passed on, so that nobody has to count what others have used."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Deadline:
+    """An instant of ``time.monotonic``; without one there is no limit."""
+
+    at_s: float = math.inf
+
+    @classmethod
+    def after(cls, seconds: float | None) -> Deadline:
+        """So many seconds from now; None = never."""
+        return cls() if seconds is None else cls(time.monotonic() + seconds)
+
+    def left_s(self) -> float:
+        """Seconds until then, below 0 afterwards; inf without a limit."""
+        return self.at_s - time.monotonic()
+
+    def passed(self) -> bool:
+        """Whether it is over."""
+        return self.left_s() <= 0
+
+    def share(self, fraction: float) -> Deadline:
+        """The end of a part of what is left."""
+        left_s = self.left_s()
+        return self if math.isinf(left_s) else Deadline.after(fraction * max(left_s, 0.0))
+
+    def earlier(self, other: Deadline) -> Deadline:
+        """The first of two."""
+        return min(self, other, key=lambda d: d.at_s)
