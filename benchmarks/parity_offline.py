@@ -31,8 +31,9 @@ def check_feasibility(case: Case, cost: CostModel, demand: Demands, expected: Ca
     if failed(expected):
         return f"{blocks.sum()} blocks fit"
     exactly("m", blocks.tolist(), expected["m"])
+    hosted = cost.placed([(0, int(m)) for m in blocks])
     fits = [
-        int(f) if m else "Inf" for f, m in zip(sessions_that_fit(cost, blocks), blocks, strict=True)
+        int(f) if m else "Inf" for f, m in zip(sessions_that_fit(cost, hosted), blocks, strict=True)
     ]
     exactly("sessions", fits, expected["sessions"])
     exactly("feasible", int(blocks.sum() >= cost.num_blocks), expected["feasible"])
@@ -134,6 +135,7 @@ def check_milp(case: Case, cost: CostModel, demand: Demands, expected: Case) -> 
             return f"infeasible, as the reference says: {type(error).__name__}"
         raise Mismatch("a plan was found where the reference proves there is none")
     certificate = solve_milp(task, min_blocks=1).certificate
+    assert certificate.objective.value is not None
     reached_ms = certificate.objective.value * 1e3
     if failed(expected):
         return f"{certificate.status}, {reached_ms:.6g} ms"

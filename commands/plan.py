@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -109,8 +108,7 @@ def _exit_code(proof: Certificate, wanted: float | None) -> int:
     """130 after Ctrl-C, 4 when less is proven than was asked for."""
     if proof.interrupted:
         render.note("interrupted: this is the best plan until then")
-        sys.stdout.flush()
-        os._exit(130)  # a solver's own threads may not have ended; they would abort the exit
+        return 130
     if wanted is not None and (proof.gap is None or proof.gap > wanted):
         render.note(f"error: the proven gap is {render.number(proof.gap)}, wanted {wanted}")
         return 4

@@ -11,7 +11,6 @@ from .. import render
 from .shared import ADMISSIONS, FILE, common_options, handle_errors, load, scenario_argument
 
 if TYPE_CHECKING:
-
     from ..core.names import Admission
     from ..studies.edits import Edit
 

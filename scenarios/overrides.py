@@ -23,7 +23,7 @@ def constrained(
     current: Path | None = None,
     keep: Sequence[str] = (),
 ) -> Problem:
-    """The scenario's problem with further constraints on placements, over those of the scenario file.
+    """The problem with further constraints on placements, over those of the scenario file.
 
     Parameters
     ----------

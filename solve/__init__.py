@@ -1,1 +1,1 @@
-"""What every solver shares: deadlines, progress, programmes and the one way to HiGHS."""
+"""Linear and integer programmes, and HiGHS, which solves them: silent, and always on time."""

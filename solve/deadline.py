@@ -1,4 +1,4 @@
-"""When a search has to come to its end."""
+"""When to stop: an instant that is passed on, so that nobody has to count what others have used."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Deadline:
-    """An instant of ``time.monotonic``; never, unless given."""
+    """An instant of ``time.monotonic``; without one there is no limit."""
 
     at_s: float = math.inf
 
@@ -19,19 +19,22 @@ class Deadline:
         return cls() if seconds is None else cls(time.monotonic() + seconds)
 
     def left_s(self) -> float:
-        """Seconds that are left, at least 0; infinite without a limit."""
-        return max(0.0, self.at_s - time.monotonic())
+        """Seconds until then, below 0 afterwards; inf without a limit."""
+        return self.at_s - time.monotonic()
 
     @property
     def passed(self) -> bool:
         """Whether it is over."""
-        return time.monotonic() >= self.at_s
+        return self.left_s() <= 0
 
     def share(self, fraction: float) -> Deadline:
-        """An earlier deadline: this share of the seconds that are left."""
-        if math.isinf(self.at_s):
-            return self
-        return Deadline.after(fraction * self.left_s())
+        """The end of a part of what is left."""
+        left_s = self.left_s()
+        return self if math.isinf(left_s) else Deadline.after(fraction * max(left_s, 0.0))
+
+    def earlier(self, other: Deadline) -> Deadline:
+        """The first of two."""
+        return min(self, other, key=lambda d: d.at_s)
 
 
 #: No limit.

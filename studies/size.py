@@ -182,7 +182,7 @@ def lower_bound(
     offer_of += [i for i, n in enumerate(available) for _ in range(n)]
     found = [
         size_bound(
-            problem,
+            CostModel.of(problem),
             offer_of,
             available,
             _weights(market, minimise),

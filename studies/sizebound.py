@@ -16,14 +16,19 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from ..core.content import FloatArray, IntArray
-from ..core.problem import Problem
 from ..core.workload import Request
-from ..perfmodel.latency import HopCost, HopCosts
+from ..perfmodel.cost import CostModel
+from ..perfmodel.hops import HopCost
+from ..perfmodel.memory import blocks_alone
+from ..perfmodel.runs import Runs
+from ..solve.deadline import Deadline
+from ..solve.mip import solve_programme
+from ..solve.programme import Builder
 from .target import Target
 
 #: Request shapes beyond this many are merged, each group at its least cost.
@@ -52,8 +57,43 @@ class _Shape:
     cost: FloatArray
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Offers:
+    """What can be had, offer by offer; servers that are there already are each one of their own.
+
+    Attributes
+    ----------
+    groups : rows of the servers of each; ``members`` : the first of each.
+    room : blocks that one of them holds beside the smallest request's cache.
+    """
+
+    cost: CostModel
+    groups: list[list[int]]
+    members: list[int]
+    room: IntArray
+
+    def unit_s(self, hop_s: FloatArray, run_s: Runs) -> FloatArray:
+        """Seconds per block of a server that is used in full; inf for one that holds none."""
+        return run_s.least_share(self.members, hop_s[self.members], self.room)
+
+    def least_s(self, unit_s: FloatArray) -> float:
+        """Cheapest way to run all blocks when servers may be used in part; inf: too few fit."""
+        left, total = float(self.cost.num_blocks), 0.0
+        for g in np.argsort(unit_s, kind="stable"):
+            if left <= 0 or not math.isfinite(unit_s[g]):
+                break
+            run = min(left, float(self.room[g]) * len(self.groups[g]))
+            total += run * float(unit_s[g])
+            left -= run
+        return total if left <= 0 else math.inf
+
+    def shape(self, key: tuple[int, int, int]) -> HopCost:
+        """The cost of hops, without legs between servers: those depend on the chain."""
+        return self.cost.relaying.without_legs(self.cost.shape(*key))
+
+
 def size_bound(
-    problem: Problem,
+    cost: CostModel,
     offer_of: Sequence[int],
     available: Sequence[int],
     weights: Sequence[float],
@@ -64,48 +104,56 @@ def size_bound(
 
     Parameters
     ----------
-    problem : the scenario with everything that can be had.
+    cost : of the scenario with everything that can be had.
     offer_of : (n,) offer of each server, -1 for those that are there already.
     available : servers of each offer.
     targets : what must hold; those that bound nothing here are ignored.
     """
-    import pulp
-
     groups = _groups(offer_of)
     members = [rows[0] for rows in groups]
-    least_cache = min(problem.cache_bytes(r.reserved_tokens) for r in requests)
-    room = _capacity(problem, members, least_cache)
-    model = pulp.LpProblem("size", pulp.LpMinimize)
-    taken = [
-        model.add_variable(
-            f"x_{g}",
-            lowBound=len(rows) if offer_of[rows[0]] < 0 else 0,
-            upBound=len(rows),
-            cat="Integer",
-        )
-        for g, rows in enumerate(groups)
-    ]
-    model += pulp.lpSum(
-        weights[offer_of[m]] * taken[g] for g, m in enumerate(members) if offer_of[m] >= 0
-    )
-    length = problem.model.num_blocks
-    model += pulp.lpSum(int(room[g]) * taken[g] for g in range(len(groups))) >= length
-    memory = _memory_need(problem, room, groups, members, requests, targets)
+    room = blocks_alone(cost, min(r.reserved_tokens for r in requests))[members]
+    offers = _Offers(cost=cost, groups=groups, members=members, room=room)
+    memory = _memory_need(offers, requests, targets)
     if not math.isfinite(memory):
         return Bound(value=math.inf, counts=())
-    gigabytes = problem.memory_bytes[members] / 1e9
-    model += pulp.lpSum(float(v) * x for v, x in zip(gigabytes, taken, strict=True)) >= memory
-    for number, target in enumerate(targets):
+    written = Builder()
+    taken = [
+        written.variable(
+            weights[offer_of[m]] if offer_of[m] >= 0 else 0.0,
+            lower=0 if offer_of[m] >= 0 else len(rows),
+            upper=len(rows),
+            integer=True,
+        )
+        for m, rows in zip(members, groups, strict=True)
+    ]
+    blocks = dict(zip(taken, room.tolist(), strict=True))
+    written.row(blocks, lower=cost.num_blocks)
+    gigabytes = cost.problem.memory_bytes[members] / 1e9
+    written.row(dict(zip(taken, gigabytes.tolist(), strict=True)), lower=memory)
+    for target in targets:
         if target.alone is not None:
-            _add_latency(model, problem, target, taken, room, members, requests, number)
-    model.solve(pulp.HiGHS(msg=False, threads=1))
-    if model.sol_status not in (1, 2):
-        return Bound(value=math.inf, counts=())
-    chosen = [0] * len(available)
-    for g, m in enumerate(members):
-        if offer_of[m] >= 0:
-            chosen[offer_of[m]] += round(taken[g].value())
-    value = model.solverModel.getInfo().mip_dual_bound
+            _add_latency(written, offers, target, taken, requests)
+    return _least_set(written, taken, [offer_of[m] for m in members], weights, len(available))
+
+
+def _least_set(
+    written: Builder,
+    taken: Sequence[int],
+    offers: Sequence[int],
+    weights: Sequence[float],
+    num_offers: int,
+) -> Bound:
+    """Solve the programme; ``taken`` servers of ``offers``, column by column."""
+    found = solve_programme(written.programme(), deadline=Deadline(), gap=1e-4)
+    if found.interrupted:
+        raise KeyboardInterrupt
+    value = math.inf if found.state == "infeasible" else found.bound or 0.0
+    if found.values is None:
+        return Bound(value=value, counts=())
+    chosen = [0] * num_offers
+    for column, offer in zip(taken, offers, strict=True):
+        if offer >= 0:
+            chosen[offer] += round(found.values[column])
     if all(w == round(w) for w in weights):
         value = math.ceil(value - 1e-6)
     return Bound(value=float(value), counts=tuple(chosen))
@@ -119,27 +167,13 @@ def _groups(offer_of: Sequence[int]) -> list[list[int]]:
     return list(found.values())
 
 
-def _capacity(problem: Problem, rows: Sequence[int], cache: int) -> IntArray:
-    """Blocks that a server can hold beside one request's cache on each."""
-    fit = problem.memory_bytes[rows] // (problem.block_bytes[rows] + cache)
-    capped: IntArray = np.minimum(fit, problem.max_blocks[rows])
-    return capped
-
-
-def _memory_need(
-    problem: Problem,
-    room: IntArray,
-    groups: Sequence[Sequence[int]],
-    members: Sequence[int],
-    requests: Sequence[Request],
-    targets: Sequence[Target],
-) -> float:
+def _memory_need(offers: _Offers, requests: Sequence[Request], targets: Sequence[Target]) -> float:
     """Gigabytes: every block once, and the byte-seconds of the requests that must be done."""
-    length = problem.model.num_blocks
-    weights = length * int(problem.block_bytes[members].min())
+    cost = offers.cost
+    weights = int(cost.weights_bytes(offers.members, 0, cost.num_blocks).min())
     arrivals = [r.arrival_s for r in requests]
     best = 0.0
-    load = np.sort(_least_area(problem, room, groups, members, requests))
+    load = np.sort(_least_area(offers, requests))
     for target in targets:
         if target.response_limit is None:
             continue
@@ -150,119 +184,71 @@ def _memory_need(
     return (weights + best) / 1e9
 
 
-def _least_area(
-    problem: Problem,
-    room: IntArray,
-    groups: Sequence[Sequence[int]],
-    members: Sequence[int],
-    requests: Sequence[Request],
-) -> FloatArray:
+def _least_area(offers: _Offers, requests: Sequence[Request]) -> FloatArray:
     """(N,) cache bytes of a request over all blocks times its least time alone."""
-    costs = HopCosts(problem)
-    length = problem.model.num_blocks
+    cost = offers.cost
     known: dict[tuple[int, int, int], float] = {}
     area = []
     for r in requests:
         key = (r.client, r.prompt_tokens, r.output_tokens)
         if key not in known:
-            cost = _least(problem, r.client, costs(*key))
-            unit = _unit(cost.hop_s, cost.block_s, members, room)
-            known[key] = _fill(unit, room, groups, length)
-        area.append(known[key] * length * problem.cache_bytes(r.reserved_tokens))
+            shape = offers.shape(key)
+            known[key] = offers.least_s(offers.unit_s(shape.hop_s, shape.run_s))
+        area.append(known[key] * int(cost.cache_bytes(r.reserved_tokens, 0, cost.num_blocks)))
     return np.array(area)
 
 
-def _least(problem: Problem, client: int, cost: HopCost) -> HopCost:
-    """The cost of hops, without the network where servers hand on: its legs depend on the chain."""
-    if problem.network.relay == "client":
-        return cost
-    rtt = problem.network.client_rtt_s[client]
-    return replace(cost, step_hop_s=cost.step_hop_s - rtt, hop_s=cost.hop_s - cost.steps * rtt)
-
-
-def _unit(hop: FloatArray, block: FloatArray, rows: Sequence[int], room: IntArray) -> FloatArray:
-    """Seconds per block of a server that is used in full; inf for one that holds none."""
-    spread = np.divide(hop[rows], room, out=np.full(len(room), np.inf), where=room > 0)
-    unit: FloatArray = spread + block[rows]
-    return unit
-
-
-def _fill(unit: FloatArray, room: IntArray, groups: Sequence[Sequence[int]], length: int) -> float:
-    """Cheapest way to run all blocks when servers may be used in part; inf when too few fit."""
-    left, total = float(length), 0.0
-    for g in np.argsort(unit, kind="stable"):
-        if left <= 0 or not math.isfinite(unit[g]):
-            break
-        run = min(left, float(room[g]) * len(groups[g]))
-        total += run * float(unit[g])
-        left -= run
-    return total if left <= 0 else math.inf
-
-
 def _add_latency(
-    model: object,
-    problem: Problem,
+    written: Builder,
+    offers: _Offers,
     target: Target,
-    taken: Sequence[object],
-    room: IntArray,
-    members: Sequence[int],
+    taken: Sequence[int],
     requests: Sequence[Request],
-    number: int,
 ) -> None:
     """Shares of blocks per request shape, within the target for enough of them."""
-    import pulp
-
     if target.name.endswith("tpot_s"):  # outputs of one token have no time per later token
         requests = [r for r in requests if r.output_tokens > 1]
         if not requests:
             return
-    shapes = _shapes(problem, target, room, members, requests)
-    length = problem.model.num_blocks
-    times = []
-    for s, shape in enumerate(shapes):
-        used = [g for g in range(len(members)) if room[g] > 0]
-        blocks = {
-            g: model.add_variable(f"k_{number}_{s}_{g}", lowBound=0)  # type: ignore[attr-defined]
-            for g in used
-        }
-        model += pulp.lpSum(blocks.values()) == length
-        for g in used:
-            model += blocks[g] - int(room[g]) * taken[g] <= 0  # type: ignore[operator]
-        times.append(pulp.lpSum(float(shape.cost[g]) * blocks[g] for g in used))
-    total = sum(s.weight for s in shapes)
+    shapes = _shapes(offers, target, requests)
+    length, room = offers.cost.num_blocks, offers.room
+    used = [g for g in range(len(room)) if room[g] > 0]
+    times: list[dict[int, float]] = []  # by shape: seconds per block, by column
+    for shape in shapes:
+        blocks = {g: written.variable() for g in used}
+        written.row(dict.fromkeys(blocks.values(), 1.0), lower=length, upper=length)
+        for g, k in blocks.items():
+            written.row({k: 1.0, taken[g]: -float(room[g])}, upper=0.0)
+        times.append({k: float(shape.cost[g]) for g, k in blocks.items()})
     if target.share is None:
-        mean = pulp.lpSum(s.weight / total * t for s, t in zip(shapes, times, strict=True))
-        model += mean <= target.limit
+        total = sum(s.weight for s in shapes)
+        mean = {
+            k: shape.weight / total * s
+            for shape, time in zip(shapes, times, strict=True)
+            for k, s in time.items()
+        }
+        written.row(mean, upper=target.limit)
         return
-    met = []
-    for s, (shape, time) in enumerate(zip(shapes, times, strict=True)):
+    met = {}
+    for shape, time in zip(shapes, times, strict=True):
         worst = float(shape.cost[np.isfinite(shape.cost)].max(initial=0.0)) * length
-        ok = model.add_variable(f"z_{number}_{s}", cat="Binary")  # type: ignore[attr-defined]
-        model += time + max(0.0, worst - target.limit) * ok <= max(worst, target.limit)
-        met.append(shape.weight * ok)
+        ok = written.variable(upper=1.0, integer=True)
+        spare = max(0.0, worst - target.limit)
+        written.row({**time, ok: spare}, upper=max(worst, target.limit))
+        met[ok] = shape.weight
     must = math.floor(target.share * (len(requests) - 1)) + 1
-    model += pulp.lpSum(met) >= must - 1e-6
+    written.row(met, lower=must - 1e-6)
 
 
-def _shapes(
-    problem: Problem,
-    target: Target,
-    room: IntArray,
-    members: Sequence[int],
-    requests: Sequence[Request],
-) -> list[_Shape]:
+def _shapes(offers: _Offers, target: Target, requests: Sequence[Request]) -> list[_Shape]:
     """Requests of one client and length together; many lengths are merged at their least cost."""
     assert target.alone is not None
-    costs = HopCosts(problem)
     count = Counter((r.client, r.prompt_tokens, r.output_tokens) for r in requests)
     keys = sorted(count, key=lambda k: (k[0], k[1] + k[2]))
     parts = np.array_split(np.arange(len(keys)), min(len(keys), MOST_SHAPES))
     found = []
     for part in parts:
-        every = []
-        for i in part:
-            hop, block = target.alone(_least(problem, keys[i][0], costs(*keys[i])))
-            every.append(_unit(hop, block, members, room))
+        every = [offers.unit_s(*target.alone(offers.shape(keys[i]))) for i in part]
         weight = float(sum(count[keys[i]] for i in part))
         found.append(_Shape(weight=weight, cost=np.min(every, axis=0)))
     return found

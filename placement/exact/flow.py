@@ -15,34 +15,15 @@ Everything integral, so the optimum is that of the problem among what survived.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
-import highspy
 import numpy as np
 
 from ...core.content import FloatArray
 from ...core.plan import Hop, PlannedRoute, Route
+from ...solve.programme import Builder, Programme
 from .fixing import Survivors
 from .incumbent import Plan
 from .instance import Data
-
-
-@dataclass(slots=True)
-class _Rows:
-    """Constraints as compressed rows."""
-
-    lower: list[float] = field(default_factory=list)
-    upper: list[float] = field(default_factory=list)
-    starts: list[int] = field(default_factory=list)
-    columns: list[int] = field(default_factory=list)
-    values: list[float] = field(default_factory=list)
-
-    def add(self, entries: dict[int, float], lower: float, upper: float) -> None:
-        self.lower.append(lower)
-        self.upper.append(upper)
-        self.starts.append(len(self.columns))
-        self.columns.extend(entries)
-        self.values.extend(entries.values())
 
 
 @dataclass(slots=True)
@@ -51,12 +32,10 @@ class Flow:
 
     data: Data
     survivors: Survivors
-    cost: list[float] = field(default_factory=list)
-    most: list[float] = field(default_factory=list)
     x: dict[tuple[int, int, int, int], int] = field(default_factory=dict)
     end: dict[tuple[int, int], int] = field(default_factory=dict)
     level: dict[tuple[int, int], int] = field(default_factory=dict)
-    rows: _Rows = field(default_factory=_Rows)
+    written: Builder = field(default_factory=Builder)
 
     def build(self) -> None:
         """All variables and rows."""
@@ -90,9 +69,7 @@ class Flow:
         return [a and b for a, b in zip(ahead, back, strict=True)]
 
     def _variable(self, cost: float, most: float) -> int:
-        self.cost.append(cost)
-        self.most.append(most)
-        return len(self.cost) - 1
+        return self.written.variable(cost, upper=most, integer=True)
 
     def _conserve(self) -> None:
         """(1)"""
@@ -105,17 +82,17 @@ class Flow:
             at[c, e - k][column] = -1.0
         for (c, q), entries in at.items():
             net = float(data.sessions[c]) * (1 if q == length else -1 if q == 0 else 0)
-            self.rows.add(entries, net, net)
+            self.written.row(entries, lower=net, upper=net)
 
     def _span(self, j: int) -> None:
         """(2) to (5) of one server."""
-        data, inf = self.data, highspy.kHighsInf
+        data, row = self.data, self.written.row
         levels = self.survivors.levels[j]
         classes = [c for c in range(len(data.sessions)) if (c, j) in self.survivors.visits]
         chosen = {self.level[j, m]: 1.0 for m in levels}
-        self.rows.add(chosen, -inf, 1.0)
+        row(chosen, upper=1.0)
         ends = [e for e in range(1, data.length + 1) if (j, e) in self.end]
-        self.rows.add({**chosen, **{self.end[j, e]: -1.0 for e in ends}}, 0.0, 0.0)
+        row({**chosen, **{self.end[j, e]: -1.0 for e in ends}}, lower=0.0, upper=0.0)
         memory: dict[int, float] = {}
         for c in classes:
             each = float(data.sessions[c])
@@ -126,24 +103,24 @@ class Flow:
             for e in ends:
                 entries = {column[e, k]: 1.0 for k in runs if (e, k) in column}
                 if entries:
-                    self.rows.add({**entries, self.end[j, e]: -each}, -inf, 0.0)
+                    row({**entries, self.end[j, e]: -each}, upper=0.0)
             for least in runs:
                 if least > levels[0]:
                     entries = {i: 1.0 for (_, k), i in column.items() if k >= least}
                     high = {self.level[j, m]: -each for m in levels if m >= least}
-                    self.rows.add({**entries, **high}, -inf, 0.0)
+                    row({**entries, **high}, upper=0.0)
             memory |= {i: float(data.slots[c] * k) for (_, k), i in column.items()}
         if levels[-1] > data.free[j]:
             room = {self.level[j, m]: -float(data.room(j, m)) for m in levels}
             scale = max(abs(v) for v in room.values())
             entries = {**memory, **room}
-            self.rows.add({i: v / scale for i, v in entries.items()}, -inf, 0.0)
+            row({i: v / scale for i, v in entries.items()}, upper=0.0)
 
     def start(self, plan: Plan) -> FloatArray | None:
         """Values of a plan, None if it uses what was fixed."""
         placement, routes = plan
         rows = {d.client: c for c, d in enumerate(self.data.demand)}
-        values = np.zeros(len(self.cost))
+        values = np.zeros(self.written.num_variables)
         longest: dict[int, int] = {}
         for planned in routes:
             for hop in planned.route.hops:
@@ -188,16 +165,6 @@ class Flow:
             )
         return data.cost.placed(spans), tuple(routes)
 
-    def programme(self) -> Any:
-        """The programme as HiGHS takes it."""
-        lp = highspy.HighsLp()
-        lp.num_col_, lp.num_row_ = len(self.cost), len(self.rows.lower)
-        lp.col_cost_ = np.array(self.cost)
-        lp.col_lower_, lp.col_upper_ = np.zeros(len(self.cost)), np.array(self.most)
-        lp.row_lower_, lp.row_upper_ = np.array(self.rows.lower), np.array(self.rows.upper)
-        lp.a_matrix_.format_ = highspy.MatrixFormat.kRowwise
-        lp.a_matrix_.start_ = np.array([*self.rows.starts, len(self.rows.columns)])
-        lp.a_matrix_.index_ = np.array(self.rows.columns)
-        lp.a_matrix_.value_ = np.array(self.rows.values)
-        lp.integrality_ = [highspy.HighsVarType.kInteger] * len(self.cost)
-        return lp
+    def programme(self) -> Programme:
+        """The programme as it stands."""
+        return self.written.programme()

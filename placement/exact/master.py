@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
-from typing import Any
 
-import highspy
 import numpy as np
 
 from ...core.content import FloatArray
-from ...core.errors import SolverError
+from ...solve.deadline import Deadline
+from ...solve.lp import Lp
 from .instance import Data
 from .levels import Duals, Levels, Row
 from .pricing import Visits
@@ -54,15 +53,15 @@ class Master:
         self._uses: dict[tuple[int, int], list[tuple[int, int, int]]] = defaultdict(list)
         self._row_dual: FloatArray = np.zeros(0)
         self._limits: dict[int, tuple[int, int]] = {}
-        self._lp = _quiet_lp()
+        self._lp = Lp()
         for c in range(len(data.sessions)):
-            self._lp.addRow(1.0, 1.0, 0, [], [])
-            self._add_column(float(artificial[c]), {c: 1.0})
+            self._lp.add_row({}, 1.0, 1.0)
+            self._lp.add_column(float(artificial[c]), {c: 1.0})
 
     def charge_artificial(self, costs: FloatArray) -> None:
         """Set what it costs not to carry a class."""
         for c, cost in enumerate(costs.tolist()):
-            self._lp.changeColCost(c, cost)
+            self._lp.set_cost(c, cost)
 
     @property
     def infeasibility(self) -> float:
@@ -72,25 +71,15 @@ class Master:
     @property
     def num_rows(self) -> int:
         """Rows so far."""
-        return int(self._lp.getNumRow())
-
-    def _add_column(self, cost: float, entries: dict[int, float]) -> int:
-        self._lp.addCol(cost, 0.0, highspy.kHighsInf, len(entries), list(entries),
-                        list(entries.values()))  # fmt: skip
-        return int(self._lp.getNumCol()) - 1
-
-    def _add_row(self, entries: dict[int, float], upper: float) -> int:
-        self._lp.addRow(-highspy.kHighsInf, upper, len(entries), list(entries),
-                        list(entries.values()))  # fmt: skip
-        return int(self._lp.getNumRow()) - 1
+        return self._lp.num_rows
 
     def watch(self, server: int) -> None:
         """Give a server its levels; columns that use it count at the lowest level that allows."""
         levels = self.levels[server] = Levels(self.data, server)
         for i in range(len(levels.blocks)):
-            self._z[server, i] = self._add_column(0.0, {})
+            self._z[server, i] = self._lp.add_column(0.0, {})
         members = {self._z[server, i]: 1.0 for i in range(len(levels.blocks))}
-        self._sum[server] = self._add_row(members, 1.0)
+        self._sum[server] = self._lp.add_row(members, -np.inf, 1.0)
         for number, column in list(self.columns.items()):
             hops = []
             for j, k, level in column.hops:
@@ -115,7 +104,7 @@ class Master:
             value = self._coefficient(row, c, k)
             if value:
                 entries[number] = value
-        self._rows[row] = self._add_row(entries, 0.0)
+        self._rows[row] = self._lp.add_row(entries, -np.inf, 0.0)
         self._of_level[row.server, row.level].append((row, self._rows[row]))
 
     def _coefficient(self, row: Row, c: int, k: int) -> float:
@@ -138,7 +127,7 @@ class Master:
                 value = self._coefficient(row, c, k)
                 if value:
                     entries[index] = value
-        number = self._add_column(cost, entries)
+        number = self._lp.add_column(cost, entries)
         self.columns[number] = Column(c, hops, cost)
         self._known.add((c, hops))
         for j, k, level in hops:
@@ -152,27 +141,20 @@ class Master:
         for (server, i), z in self._z.items():
             low, high = limits.get(server, (0, self.data.length))
             fits = low <= self.levels[server].blocks[i] <= high
-            self._lp.changeColBounds(z, 0.0, highspy.kHighsInf if fits else 0.0)
+            self._lp.set_open(z, is_open=fits)
 
     def solve(self, limit_s: float) -> bool:
         """Solve; False when the limit came first (the old solution stays)."""
-        self._lp.setOptionValue("time_limit", self._lp.getRunTime() + max(limit_s, 0.01))
-        self._lp.run()
-        status = self._lp.getModelStatus()
-        if status == highspy.HighsModelStatus.kTimeLimit:
+        found = self._lp.solve(Deadline.after(limit_s))
+        if found is None:
             return False
-        if status != highspy.HighsModelStatus.kOptimal:
-            raise SolverError(f"HiGHS ended the restricted master with {status}")
-        found = self._lp.getSolution()
-        self.shares = np.array(found.col_value)
-        self._row_dual = np.array(found.row_dual)
-        self.reduced = np.array(found.col_dual)
-        self.value = float(self._lp.getInfo().objective_function_value)
+        self.shares, self.reduced, self._row_dual = found.values, found.reduced, found.dual
+        self.value = found.objective
         return True
 
     def prices(self) -> FloatArray:
         """(rows,) prices of all rows in the last solution, >= 0 where they are constraints."""
-        prices = np.zeros(self._lp.getNumRow())
+        prices = np.zeros(self.num_rows)
         prices[: len(self._row_dual)] = -self._row_dual
         return prices
 
@@ -293,16 +275,3 @@ class Master:
             self.add_row(Row(server, level, "rounding", worst[1]))
             added += 1
         return added
-
-
-def _quiet_lp() -> Any:
-    lp: Any = highspy.Highs()  # type: ignore[no-untyped-call]
-    for option, value in (
-        ("output_flag", False),
-        ("threads", 1),
-        ("presolve", "off"),
-        ("solver", "simplex"),
-        ("simplex_strategy", 1),
-    ):
-        lp.setOptionValue(option, value)
-    return lp

@@ -272,8 +272,8 @@ class Work:
     def _refuse(self, source: str) -> None:
         raise InfeasibleError(
             f"exact: proven infeasible ({source}): no placement serves all "
-            f"{sum(d.sessions for d in self.task.demand)} sessions within the servers' memory; plan "
-            "for fewer or shorter sessions, or add servers"
+            f"{sum(d.sessions for d in self.task.demand)} sessions within the servers' memory; "
+            "plan for fewer or shorter sessions, or add servers"
         )
 
     def solution(self) -> Solution:

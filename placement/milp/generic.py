@@ -9,13 +9,15 @@ import time
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
+import numpy as np
 import pulp
 
 from ...core.errors import SolverError, SolverUnavailableError
+from ...solve.deadline import Deadline
+from ...solve.outcome import Outcome, State
 from .formulation import Model
-from .outcome import Limits, Outcome
 
 _CBC = ("PULP_CBC_CMD", "COIN_CMD")
 _HINTS = {
@@ -58,18 +60,25 @@ def solver_name(name: str) -> str:
 
 
 def run_generic(
-    model: Model, name: str, limits: Limits, *, start: Mapping[str, float] | None = None
+    model: Model,
+    name: str,
+    *,
+    deadline: Deadline,
+    gap: float,
+    seed: int,
+    start: Mapping[str, float] | None = None,
 ) -> Outcome:
-    """Solve with the PuLP solver called ``name``.
+    """Solve with the PuLP solver called ``name``; values in the order of PuLP's variables.
 
     Raises
     ------
     SolverError
         If the solver fails.
     """
-    options: dict[str, Any] = {"msg": False, "gapRel": limits.gap}
-    if limits.time_s is not None:
-        options["timeLimit"] = limits.time_s
+    options: dict[str, Any] = {"msg": False, "gapRel": gap}
+    limit_s = max(deadline.left_s(), 0.05)
+    if math.isfinite(limit_s):
+        options["timeLimit"] = limit_s
     if start is not None:
         options["warmStart"] = True
         for variable in model.prob.variables():
@@ -78,7 +87,7 @@ def run_generic(
         log = Path(folder) / "solver.log"
         if name in _CBC:
             options |= {"threads": 1, "logPath": str(log)}
-            options["options"] = [f"randomCbcSeed {limits.seed % 2**31}"]
+            options["options"] = [f"randomCbcSeed {seed % 2**31}"]
         began = time.monotonic()
         try:
             answer = model.prob.solve(_solver(name, options))
@@ -88,8 +97,8 @@ def run_generic(
             # The solver ran as a child process and died with the same signal.
             return Outcome(state="nothing", interrupted=True)
         text = log.read_text(errors="replace") if log.exists() else ""
-    cut_off = limits.time_s is not None and time.monotonic() - began > 0.9 * limits.time_s
-    return _read(model, answer, limits.gap, text, cut_off=cut_off)
+    cut_off = time.monotonic() - began > 0.9 * limit_s
+    return _read(model, answer, gap, text, cut_off=cut_off)
 
 
 def _solver(name: str, options: dict[str, Any]) -> Any:
@@ -112,7 +121,7 @@ def _read(model: Model, answer: Any, gap: float, log: str, *, cut_off: bool) -> 
     bound = _bound_in(log) if bound is None or not math.isfinite(bound) else float(bound)
     if state == "nothing":
         return Outcome(state="nothing", bound=bound)
-    values = {v.name: float(v.value() or 0.0) for v in model.prob.variables()}
+    values = np.array([float(v.value() or 0.0) for v in model.prob.variables()])
     if state == "optimal":
         reached = float(pulp.value(model.prob.objective))
         proven = reached - gap * abs(reached)
@@ -120,7 +129,7 @@ def _read(model: Model, answer: Any, gap: float, log: str, *, cut_off: bool) -> 
     return Outcome(state=state, values=values, bound=bound)
 
 
-def _state(prob: Any, answer: Any) -> Literal["optimal", "feasible", "infeasible", "nothing"]:
+def _state(prob: Any, answer: Any) -> State:
     """PuLP 4 answers with statistics; PuLP 3 with a number that calls any solution optimal."""
     if hasattr(answer, "has_solution"):
         status, found = answer.status, bool(answer.has_solution)

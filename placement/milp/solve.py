@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from ...chains.soundness import unsound
@@ -9,11 +10,13 @@ from ...core.errors import InfeasibleError, NoSolutionInTimeError, SolverError
 from ...core.objective import Objective
 from ...core.plan import Certificate, Placement, PlannedRoute
 from ...perfmodel.predict import step_goal, step_objective_s
+from ...solve.outcome import Outcome
+from ...solve.progress import Progress
 from ..api import Solution
 from ..task import Task
 from .formulation import Form, Model, build, bundles_of, full_start
-from .generic import solver_name
-from .outcome import Outcome
+from .generic import run_generic, solver_name
+from .highs import run_highs
 from .start import extract, merged, paths_on
 
 # Solvers accept rows violated by about 1e-6; a plan that leans on that is solved again with the
@@ -103,6 +106,29 @@ def solve_milp(
     return Solution(*valid[best], certificate)
 
 
+def _run(model: Model, name: str, task: Task, start: Mapping[str, float] | None) -> Outcome:
+    """One run of the solver; HiGHS tells about it meanwhile."""
+    if name != "HiGHS":
+        return run_generic(
+            model, name, deadline=task.deadline, gap=task.gap, seed=task.seed, start=start
+        )
+
+    def tell(elapsed_s: float, cost: float | None, bound: float | None) -> None:
+        assert task.on_progress is not None
+        value, bound = (None if v is None else model.unit * v for v in (cost, bound))
+        objective = Objective(goal=step_goal(task.demand), value=value, bound=bound)
+        task.on_progress(Progress(elapsed_s=elapsed_s, objective=objective))
+
+    return run_highs(
+        model,
+        deadline=task.deadline,
+        gap=task.gap,
+        seed=task.seed,
+        start=start,
+        on_better=None if task.on_progress is None else tell,
+    )
+
+
 def _usable_start(
     task: Task, placement: Placement | None, min_blocks: int, aggregate: bool
 ) -> list[PlannedRoute] | None:
@@ -127,7 +153,8 @@ def _plans(
     """The solver's plan and the one it was given: a solver may lose its start."""
     plans = []
     if outcome.values is not None:
-        placement, found = extract(model, outcome.values)
+        names = (v.name for v in model.prob.variables())
+        placement, found = extract(model, dict(zip(names, outcome.values.tolist(), strict=True)))
         plans.append(_Plan(placement, merged(found)))
     if warm_start is not None and paths is not None and outcome.state != "infeasible":
         plans.append(_Plan(warm_start, merged(paths)))

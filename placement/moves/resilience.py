@@ -22,6 +22,7 @@ from ...core.problem import Problem
 from ...perfmodel.cost import CostModel
 from ...perfmodel.memory import blocks_that_fit
 from ..task import Task
+from .cover import cover
 from .repair import repaired, spans_of
 
 #: Largest exact programme, servers times blocks; beyond, a failed repair proves nothing.
@@ -95,8 +96,6 @@ def _exact(cost: CostModel) -> tuple[IntArray, IntArray] | None:
             f"no placement of {problem.num_servers} servers that meets the constraints was found; "
             "no proof that none exists: loosen them, or add memory"
         )
-    from ..milp.cover import cover  # PuLP is slow to load
-
     spans = spans_of(cost)
     windows = [spans.windows(j) for j in range(problem.num_servers)]
     return cover(windows, needs(problem), cost.num_blocks, time_limit_s=EXACT_S)

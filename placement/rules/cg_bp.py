@@ -152,9 +152,9 @@ def _warn_of_unusable(problem: Problem, blocks: IntArray, sessions: int) -> None
 def _refuse(problem: Problem, capacity: IntArray, sessions: int) -> None:
     short = np.flatnonzero(capacity < sessions)
     raise HeuristicFailedError(
-        f"CG-BP leaves block(s) {block_range(short[0], short[-1] + 1)} of {problem.model.name} without capacity "
-        f"for R = {sessions} sessions (the thinnest has {int(capacity.min())}); no proof that no "
-        "plan exists: try fewer sessions or another method"
+        f"CG-BP leaves block(s) {block_range(short[0], short[-1] + 1)} of {problem.model.name} "
+        f"without capacity for R = {sessions} sessions (the thinnest has {int(capacity.min())}); "
+        "no proof that no plan exists: try fewer sessions or another method"
     )
 
 

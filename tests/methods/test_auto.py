@@ -1,21 +1,28 @@
 """The portfolio: what it picks, what it tells, when it stops."""
 
-import re
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
 
 from swarmplan import api
+from swarmplan.core.names import Metric
+from swarmplan.core.objective import goal_of
 from swarmplan.core.problem import Problem
-from swarmplan.core.verify import check_plan
+from swarmplan.core.workload import Request
 from swarmplan.methods.candidates import entries
-from swarmplan.methods.draft import Metric, Settings
+from swarmplan.methods.certify import floor_of
+from swarmplan.methods.draft import Settings
 from swarmplan.methods.race import Race, Runner
-from swarmplan.methods.table import METHODS, ROUTERS, method_named
+from swarmplan.methods.routers import ROUTERS, router_named
+from swarmplan.methods.table import METHODS, method_named
+from swarmplan.methods.verify import verify
+from swarmplan.perfmodel.cost import CostModel
 from swarmplan.placement.rules.whole_model import whole_model
 from swarmplan.placement.sessions import task_of
 from swarmplan.simulator.engine import simulate
 from swarmplan.simulator.metrics import summarise
+from swarmplan.solve.deadline import NEVER, Deadline
 from swarmplan.workload.draw import draw_requests
 
 
@@ -29,7 +36,7 @@ def at_rate(problem: Problem, rate_per_s: float) -> Problem:
 
 def response_s(problem: Problem, method: str, seed: int) -> float:
     draft = method_named(method)(problem, Settings(seed=seed))
-    router = ROUTERS[draft.router](problem, draft.placement)
+    router = router_named(draft.router)(CostModel.of(problem), draft.placement)
     requests = draw_requests(problem, seed, num_requests=500)
     return summarise(simulate(problem, draft.placement, router, requests)).response_s.mean
 
@@ -44,7 +51,7 @@ def test_auto_is_not_worse_than_its_own_ingredients(tiny: Problem, rate_per_s: f
 
 def test_the_plan_brings_its_router_and_the_table_of_candidates(tiny: Problem) -> None:
     plan = api.plan(tiny, "auto")
-    assert not check_plan(plan, tiny)
+    assert not verify(tiny, plan)
     assert plan.router in ROUTERS
     chosen = [c for c in plan.candidates if c.verdict == "chosen"]
     assert chosen == [plan.candidates[0]]
@@ -58,19 +65,22 @@ def test_the_plan_brings_its_router_and_the_table_of_candidates(tiny: Problem) -
 def test_the_plan_tells_what_no_plan_can_beat(tiny: Problem, metric: Metric) -> None:
     light = at_rate(tiny, 0.01)
     draft = method_named("auto")(light, Settings(metric=metric))
-    told = next(note for note in draft.notes if "no plan brings" in note)
-    found = re.search(r"below ([0-9.]+) s .* at most ([0-9.]+) %", told)
-    assert found is not None
-    floor_s, left = float(found[1]), float(found[2])
-    best = draft.candidates[0].figure
+    proof, best = draft.certificate, draft.candidates[0].figure
+    assert proof is not None
+    assert proof.trial is not None
+    assert proof.objective.goal == goal_of("response", metric)
+    assert proof.objective.value == best
+    assert proof.objective.bound is not None
     assert best is not None
+    floor_s = floor_of(CostModel.of(light), proof.objective.goal, proof.trial)
     assert floor_s <= best * 1.001
-    assert left == pytest.approx(100 * (1 - floor_s / best), abs=0.1)
+    assert proof.objective.bound == min(floor_s, best)
+    assert proof.gap == pytest.approx(1 - proof.objective.bound / best)
 
 
 def test_the_published_rivals_are_simulated_however_little_time_there_is(tiny: Problem) -> None:
     loaded = at_rate(tiny, 1.0)
-    hurried = entries(loaded, until_s=0.0)
+    hurried = entries(task_of(loaded, deadline=Deadline.after(0.0)))
     assert {"cg-bp", "gbp-cr"} <= {
         name.split(" ")[0] for e in hurried if e.rival for name in e.plan.name.split(" = ")
     }
@@ -87,28 +97,34 @@ def test_equal_settings_give_equal_plans(tiny: Problem) -> None:
 
 
 def test_throughput_chooses_the_placement_that_sustains_most(tiny: Problem) -> None:
-    plan = api.plan(tiny, "auto", settings=Settings(objective="throughput"))
+    plan = api.plan(tiny, "auto", settings=Settings(aim="throughput"))
     figures = [c.figure for c in plan.candidates if c.figure is not None]
     assert figures[0] == max(figures)
+    assert plan.certificate.objective.value == figures[0]
+    assert not verify(tiny, plan)
+
+
+def race(problem: Problem, *, deadline: Deadline = NEVER) -> Race:
+    """Two short rounds."""
+    cost = CostModel.of(problem)
+    return Race(
+        cost=cost,
+        router=lambda name, placement: router_named(name)(cost, placement),
+        rounds=[(50, 2), (100, 1)],
+        requests_of=lambda count: draw_requests(problem, 0, num_requests=count),
+        admission="retry",
+        deadline=deadline,
+    )
 
 
 def test_a_race_without_time_still_names_a_winner(tiny: Problem) -> None:
-    placement = whole_model(
-        replace(tiny, servers=tuple(replace(s, memory_bytes=20_000) for s in tiny.servers))
-    )
+    roomy = tuple(replace(s, memory_bytes=20_000) for s in tiny.servers)
+    placement = whole_model(task_of(replace(tiny, servers=roomy)))
     runners = [
         Runner(name=name, placement=placement, router="jffc", bound_s=1.0, alone_s=0.0)
         for name in ("a", "b")
     ]
-    race = Race(
-        problem=tiny,
-        routers=ROUTERS,
-        rounds=[(50, 2), (100, 1)],
-        requests_of=lambda count: draw_requests(tiny, 0, num_requests=count),
-        admission="retry",
-        deadline_s=0.0,
-    )
-    ranked, stopped = race.run(runners)
+    ranked, stopped = race(tiny, deadline=Deadline.after(0.0)).run(runners)
     assert stopped == "time limit"
     assert ranked[0].served
     assert not ranked[1].served
@@ -116,7 +132,7 @@ def test_a_race_without_time_still_names_a_winner(tiny: Problem) -> None:
 
 
 def test_ctrl_c_in_a_later_round_keeps_the_results_before(tiny: Problem) -> None:
-    def requests_of(count: int):  # type: ignore[no-untyped-def]
+    def requests_of(count: int) -> Sequence[Request]:
         if count > 50:
             raise KeyboardInterrupt
         return draw_requests(tiny, 0, num_requests=count)
@@ -126,14 +142,7 @@ def test_ctrl_c_in_a_later_round_keeps_the_results_before(tiny: Problem) -> None
         Runner(name=r, placement=plan.placement, router=r, bound_s=1.0, alone_s=0.0)
         for r in ("jffc", "ws-rr")
     ]
-    race = Race(
-        problem=tiny,
-        routers=ROUTERS,
-        rounds=[(50, 2), (100, 1)],
-        requests_of=requests_of,
-        admission="retry",
-    )
-    ranked, stopped = race.run(runners)
+    ranked, stopped = replace(race(tiny), requests_of=requests_of).run(runners)
     assert stopped == "interrupted"
     assert [r.requests for r in ranked] == [50, 50]
 
@@ -144,17 +153,19 @@ def test_the_tail_can_be_what_counts(tiny: Problem) -> None:
 
 
 def test_latency_is_proven_where_the_bound_is_met(tiny: Problem) -> None:
-    plan = api.plan(tiny, "auto", settings=Settings(objective="latency"))
+    plan = api.plan(tiny, "auto", settings=Settings(aim="latency"))
     exact = api.plan(tiny, "milp")
-    assert plan.certificate.objective == pytest.approx(exact.certificate.objective)
-    assert not check_plan(plan, tiny)
+    reached, other = plan.certificate.objective.value, exact.certificate.objective.value
+    assert reached == pytest.approx(other)
+    assert plan.certificate.status == "optimal"
+    assert not verify(tiny, plan)
 
 
 @pytest.mark.parametrize("method", ["cg-bp", "search", "chains", "auto", "milp"])
 def test_every_method_shows_a_bound_below_its_objective(tiny: Problem, method: str) -> None:
     plan = api.plan(tiny, method, settings=Settings(time_limit_s=2.0))
-    proof = plan.certificate
-    assert not check_plan(plan, tiny)
-    assert proof.bound is not None
-    assert proof.objective is not None
-    assert 0 < proof.bound <= proof.objective
+    reached = plan.certificate.objective
+    assert not verify(tiny, plan)
+    assert reached.bound is not None
+    assert reached.value is not None
+    assert 0 < reached.bound <= reached.value

@@ -17,6 +17,7 @@ from swarmplan.core.problem import Client, ModelSpec, Network, Planning, Problem
 from swarmplan.core.workload import Demand, Lengths, RequestClass, Workload
 from swarmplan.perfmodel.cost import CostModel
 from swarmplan.placement.task import Task
+from swarmplan.tests.chains.every import every_chain
 
 BYTES = 1_000_000
 
@@ -123,7 +124,7 @@ def uneven(problem: Problem, rng: np.random.Generator) -> Problem:
     length = problem.model.num_blocks
 
     def sizes(mean: int) -> tuple[int, ...]:
-        return tuple(int(mean * factor) for factor in rng.uniform(0.3, 1.7, length))
+        return tuple(max(1, int(mean * factor)) for factor in rng.uniform(0.3, 1.7, length))
 
     def times(mean: Timing) -> tuple[Timing, ...]:
         factors = rng.uniform(0.3, 1.7, length).tolist()
@@ -181,19 +182,6 @@ def every_route(problem: Problem) -> Iterator[Route]:
                 yield Route(hops=tuple(Hop(server=j, start=s, end=e) for j, (s, e) in hops))
 
 
-def chains_through(
-    spans: Sequence[tuple[int, int]], length: int, at: int = 0
-) -> Iterator[tuple[Hop, ...]]:
-    """Every chain from block ``at`` to the end by PETALS' rule: a span is left at its end."""
-    if at == length:
-        yield ()
-        return
-    for j, (start, end) in enumerate(spans):
-        if start <= at < end:
-            for rest in chains_through(spans, length, end):
-                yield (Hop(server=j, start=at, end=end), *rest)
-
-
 def best_plan_s(problem: Problem, demand: Sequence[Demand]) -> float:
     """The optimum by trying all placements and all ways to route, inf when there is none."""
     cost, length = CostModel.of(problem), problem.model.num_blocks
@@ -209,9 +197,10 @@ def best_plan_s(problem: Problem, demand: Sequence[Demand]) -> float:
     sessions = [d for d in demand for _ in range(d.sessions)]
     best = float("inf")
     for chosen in itertools.product(*options):
-        routes = [Route(hops=hops) for hops in chains_through(chosen, length)]
+        placement = cost.placed(chosen)
+        routes = list(every_chain(placement, length))
         if routes:
-            best = min(best, _cheapest_routing_s(cost, sessions, routes, chosen, best))
+            best = min(best, _cheapest_routing_s(cost, sessions, routes, placement, best))
     return best
 
 
@@ -219,7 +208,7 @@ def _cheapest_routing_s(
     cost: CostModel,
     sessions: Sequence[Demand],
     routes: Sequence[Route],
-    spans: Sequence[tuple[int, int]],
+    placement: Placement,
     best: float,
 ) -> float:
     """The cheapest way to put every session on a route within the memory; at most ``best``."""
@@ -243,13 +232,7 @@ def _cheapest_routing_s(
             if min(left) >= 0:
                 assign(i + 1, total + paid[i][number], left, number)
 
-    free = [
-        int(memory - cost.weights_bytes(j, start, end))
-        for j, (memory, (start, end)) in enumerate(
-            zip(cost.problem.memory_bytes, spans, strict=True)
-        )
-    ]
-    assign(0, 0.0, free, 0)
+    assign(0, 0.0, placement.cache_bytes.tolist(), 0)
     return best
 
 

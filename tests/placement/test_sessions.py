@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 
 from swarmplan.chains.compose import client_shares
 from swarmplan.core.errors import HeuristicFailedError, InfeasibleError, SwarmplanWarning
-from swarmplan.core.plan import Route
 from swarmplan.core.problem import Problem
 from swarmplan.core.workload import Request, Workload
 from swarmplan.perfmodel.cost import CostModel
@@ -27,7 +26,8 @@ from swarmplan.placement.sessions import (
     task_of,
     unloaded_response_s,
 )
-from swarmplan.tests.placement.offline import chains_through, spans, uneven
+from swarmplan.tests.chains.every import every_chain
+from swarmplan.tests.placement.offline import uneven
 
 Make = Callable[..., Problem]
 
@@ -62,8 +62,8 @@ def test_r_follows_the_load_of_the_fastest_lone_requests(
         alone = place_blocks(cost, 1, capped=False)
     total, busy = sum(rates), 0.0
     for client, rate in enumerate(rates):
-        every = [Route(hops=hops) for hops in chains_through(spans(alone), 6)]
-        best = min(cost.route_time(r, cost.shape(client, 10, 9)).total_s for r in every)
+        shape = cost.shape(client, 10, 9)
+        best = min(cost.route_time(r, shape).total_s for r in every_chain(alone, 6))
         lone = best + problem.session_setup_s
         assert unloaded_response_s(cost, alone, client) == pytest.approx(lone, rel=1e-12)
         busy += rate * lone

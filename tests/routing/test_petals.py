@@ -75,8 +75,8 @@ def test_the_cost_is_that_of_petals_own_graph(
         problem, servers=(problem.servers[0], unknown, *problem.servers[2:])
     )
     placement = make_placement(rng, problem)
-    state = SwarmState(CostModel.of(problem), placement)
-    router = PetalsRouting(refresh_s=0.0)(problem, placement)
+    cost = CostModel.of(problem)
+    state, router = SwarmState(cost, placement), PetalsRouting(refresh_s=0.0)(cost, placement)
     asked = request(tokens, int(rng.integers(2)))
     for number in range(4):
         graph = rule_p5(problem, placement, state.free_bytes, asked, start)
@@ -90,27 +90,24 @@ def test_the_cost_is_that_of_petals_own_graph(
         state.reserve(number, decision.route, 20, 99.0)
 
 
-def whole(tiny: Problem) -> Placement:
-    """Two servers that both host everything; 1000 bytes of cache each."""
-    return CostModel.of(tiny).placed(
-        [(0, 6), (0, 6), (0, 0), (0, 0)], cache_bytes=[1200, 1200, 0, 0]
-    )
+def whole(cost: CostModel) -> Placement:
+    """Two servers that both host everything; 1200 bytes of cache each."""
+    return cost.placed([(0, 6), (0, 6), (0, 0), (0, 0)], cache_bytes=[1200, 1200, 0, 0])
 
 
 def test_lacking_cache_costs_ten_seconds_but_forbids_nothing(tiny: Problem) -> None:
-    placement = whole(tiny)
-    state, router = (
-        SwarmState(CostModel.of(tiny), placement),
-        PetalsRouting(refresh_s=0.0)(tiny, placement),
-    )
+    cost = CostModel.of(tiny)
+    placement = whole(cost)
+    state, router = SwarmState(cost, placement), PetalsRouting(refresh_s=0.0)(cost, placement)
     free = router(request(20), state, 0.0)  # 20 tokens x 10 bytes x 6 blocks: exactly the pool
     short = router(request(21), state, 0.0)
     assert short.cost_s == pytest.approx(free.cost_s + 10.0)
 
 
 def test_a_client_sees_caches_as_they_were_up_to_a_minute_ago(tiny: Problem) -> None:
-    placement = whole(tiny)
-    state, router = SwarmState(CostModel.of(tiny), placement), PetalsRouting()(tiny, placement)
+    cost = CostModel.of(tiny)
+    placement = whole(cost)
+    state, router = SwarmState(cost, placement), PetalsRouting()(cost, placement)
     first = router(request(20), state, 0.0)
     state.reserve(0, first.route, 20, 500.0)
     assert router(request(20), state, 59.0).route == first.route
@@ -118,10 +115,11 @@ def test_a_client_sees_caches_as_they_were_up_to_a_minute_ago(tiny: Problem) -> 
 
 
 def test_the_references_count_of_sessions_forgets_the_penalty_below_zero(tiny: Problem) -> None:
-    placement = whole(tiny)
+    cost = CostModel.of(tiny)
+    placement = whole(cost)
     for penalty, expected in (("zero", [0, 10, 0]), ("nonpositive", [0, 10, 10])):
         routing = PetalsRouting(cache_penalty=penalty)  # type: ignore[arg-type]
-        state, router = SwarmState(CostModel.of(tiny), placement), routing(tiny, placement)
+        state, router = SwarmState(cost, placement), routing(cost, placement)
         only_first = frozenset({1})
         base = router(request(20), state, 0.0, exclude=only_first)
         extra = []
@@ -135,13 +133,12 @@ def test_the_references_count_of_sessions_forgets_the_penalty_below_zero(tiny: P
 def test_the_reference_loses_links_that_cost_nothing(tiny: Problem) -> None:
     near = tiny.network.client_rtt_s.copy()
     near[0, 0] = 0.0
-    problem = dataclasses.replace(
-        tiny, network=dataclasses.replace(tiny.network, client_rtt_s=near)
-    )
-    placement = whole(problem)
-    state = SwarmState(CostModel.of(problem), placement)
-    here = PetalsRouting()(problem, placement)(request(20), state, 0.0)
-    lost = PetalsRouting(zero_cost_links=False)(problem, placement)(request(20), state, 0.0)
+    network = dataclasses.replace(tiny.network, client_rtt_s=near)
+    cost = CostModel.of(dataclasses.replace(tiny, network=network))
+    placement = whole(cost)
+    state = SwarmState(cost, placement)
+    here = PetalsRouting()(cost, placement)(request(20), state, 0.0)
+    lost = PetalsRouting(zero_cost_links=False)(cost, placement)(request(20), state, 0.0)
     assert (here.route.servers, lost.route.servers) == ((0,), (1,))
 
 
@@ -152,13 +149,14 @@ def test_partial_pings_are_drawn_by_seed_and_only_change_what_is_believed(
     rng = np.random.default_rng(seed)
     problem = make_problem(rng, servers=8)
     placement = make_placement(rng, problem)
-    state = SwarmState(CostModel.of(problem), placement)
+    cost = CostModel.of(problem)
+    state = SwarmState(cost, placement)
     routing = PetalsRouting(pings="partial", seed=seed)
     try:
-        one = routing(problem, placement)(request(20), state, 0.0)
+        one = routing(cost, placement)(request(20), state, 0.0)
     except NoRouteError:
         return
-    assert one == routing(problem, placement)(request(20), state, 0.0)
+    assert one == routing(cost, placement)(request(20), state, 0.0)
     at = 0
     for hop in one.route.hops:
         assert (hop.start, hop.end) == (at, placement.end[hop.server])
@@ -166,8 +164,9 @@ def test_partial_pings_are_drawn_by_seed_and_only_change_what_is_believed(
 
 
 def test_excluded_and_lost_servers_are_avoided(tiny: Problem) -> None:
-    placement = whole(tiny)
-    state, router = SwarmState(CostModel.of(tiny), placement), PetalsRouting()(tiny, placement)
+    cost = CostModel.of(tiny)
+    placement = whole(cost)
+    state, router = SwarmState(cost, placement), PetalsRouting()(cost, placement)
     first = router(request(20), state, 0.0).route.servers
     assert router(request(20), state, 0.0, exclude=frozenset(first)).route.servers != first
     state.set_down(0, True)

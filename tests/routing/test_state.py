@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -67,16 +67,17 @@ class Book:
         return math.inf
 
 
-def spans(problem: Problem) -> Placement:
-    return CostModel.of(problem).placed([(0, 4), (4, 6), (0, 3), (3, 6)], cache_bytes=[2000] * 4)
+def spans(cost: CostModel) -> Placement:
+    return cost.placed([(0, 4), (4, 6), (0, 3), (3, 6)], cache_bytes=[2000] * 4)
 
 
 @given(steps=st.lists(STEP, max_size=12), now=FINISH, need=st.integers(0, 2_500))
 def test_every_answer_is_that_of_a_plain_list_of_reservations(
     tiny: Problem, steps: list[tuple[str, object, int, float]], now: float, need: int
 ) -> None:
-    placement = spans(tiny)
-    state, book = SwarmState(CostModel.of(tiny), placement), Book(placement.cache_bytes.tolist())
+    cost = CostModel.of(tiny)
+    placement = spans(cost)
+    state, book = SwarmState(cost, placement), Book(placement.cache_bytes.tolist())
     for number, (kind, what, tokens, finish) in enumerate(steps):
         before = state.version.copy()
         touched: tuple[int, ...] = ()
@@ -113,7 +114,8 @@ def test_every_answer_is_that_of_a_plain_list_of_reservations(
 
 
 def test_reserving_and_releasing_everything_leaves_nothing_behind(tiny: Problem) -> None:
-    state = SwarmState(CostModel.of(tiny), spans(tiny))
+    cost = CostModel.of(tiny)
+    state = SwarmState(cost, spans(cost))
     for number in range(30):
         state.reserve(number, ROUTES[number % 3], 5 + number, 3.0)
     assert state.free_bytes.min() < 0  # sessions that wait are booked too
@@ -124,7 +126,8 @@ def test_reserving_and_releasing_everything_leaves_nothing_behind(tiny: Problem)
 
 
 def test_a_server_that_is_down_fits_nothing_until_it_is_back(tiny: Problem) -> None:
-    state = SwarmState(CostModel.of(tiny), spans(tiny))
+    cost = CostModel.of(tiny)
+    state = SwarmState(cost, spans(cost))
     state.set_down(0, True)
     assert not state.fits_now(ROUTES[0], 1)
     assert state.fits_ever(ROUTES[0], 1)
@@ -133,8 +136,20 @@ def test_a_server_that_is_down_fits_nothing_until_it_is_back(tiny: Problem) -> N
 
 
 def test_the_state_of_one_run_never_changes_the_placement(tiny: Problem) -> None:
-    placement = spans(tiny)
-    state = SwarmState(CostModel.of(tiny), placement)
+    cost = CostModel.of(tiny)
+    placement = spans(cost)
+    state = SwarmState(cost, placement)
     state.reserve(0, ROUTES[0], 20, 1.0)
     assert placement.cache_bytes.tolist() == [2000] * 4
-    assert SwarmState(CostModel.of(tiny), placement).free_bytes.tolist() == [2000] * 4
+    assert SwarmState(cost, placement).free_bytes.tolist() == [2000] * 4
+
+
+def test_a_session_holds_what_the_very_blocks_of_its_hops_take(tiny: Problem) -> None:
+    model = replace(tiny.model, cache_bytes_per_token=(1, 2, 3, 4, 50, 60))
+    cost = CostModel.of(replace(tiny, model=model))
+    state = SwarmState(cost, spans(cost))
+    state.reserve(0, ROUTES[2], 10, 1.0)  # blocks 0:3, 3:4 and 4:6
+    assert state.free_bytes.tolist() == [2000 - 40, 2000 - 1100, 2000 - 60, 2000]
+    assert not state.fits_now(ROUTES[0], 10)  # another 1100 on blocks 4:6
+    assert state.fits_ever(ROUTES[0], 10)
+    assert state.wait_s(ROUTES[0], 10, 0.5) == 0.5

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -14,10 +14,10 @@ from swarmplan.core.plan import Hop, Placement, Route
 from swarmplan.core.problem import Problem
 from swarmplan.core.workload import Request
 from swarmplan.perfmodel.cost import CostModel
-from swarmplan.perfmodel.latency import route_time
 from swarmplan.routing.state import SwarmState
 from swarmplan.routing.threshold import LeastResponse
 from swarmplan.routing.ws_rr import WsRr
+from swarmplan.tests.chains.every import every_chain
 
 Make = Callable[..., Problem]
 Place = Callable[[np.random.Generator, Problem], Placement]
@@ -32,18 +32,6 @@ def request(tokens: int, client: int) -> Request:
         output_tokens=5,
         reserved_tokens=tokens,
     )
-
-
-def chains(placement: Placement, length: int, at: int, banned: set[int]) -> Iterator[Route]:
-    """Every chain from ``at`` to the end."""
-    if at == length:
-        yield Route(hops=())
-        return
-    for j in range(len(placement.start)):
-        start, end = int(placement.start[j]), int(placement.end[j])
-        if start <= at < end and j not in banned:
-            for rest in chains(placement, length, end, banned):
-                yield Route(hops=(Hop(server=j, start=at, end=end), *rest.hops))
 
 
 @settings(max_examples=200)
@@ -64,12 +52,10 @@ def test_the_chain_is_the_best_of_all_time_plus_longest_wait(
     rng = np.random.default_rng(seed)
     problem = make_problem(rng)
     placement = make_placement(rng, problem)
-    state, router = (
-        SwarmState(CostModel.of(problem), placement),
-        LeastResponse(CostModel.of(problem), placement),
-    )
+    cost = CostModel.of(problem)
+    state, router = SwarmState(cost, placement), LeastResponse(cost, placement)
     for number in range(sessions):
-        every = list(chains(placement, 6, 0, set()))
+        every = list(every_chain(placement, 6))
         if every:
             route = every[int(rng.integers(len(every)))]
             state.reserve(number, route, int(rng.integers(5, 40)), float(rng.integers(1, 40)) / 4)
@@ -77,10 +63,10 @@ def test_the_chain_is_the_best_of_all_time_plus_longest_wait(
     state.set_down(2, bool(rng.random() < 0.2))
     out = banned | ({2} if state.down[2] else set())
     asked, now = request(tokens, int(rng.integers(2))), float(rng.integers(0, 8)) / 2
+    shape = cost.shape(asked.client, 10, max(1, tokens - 10))
     found = {
-        route: route_time(problem, asked.client, route, 10, max(1, tokens - 10)).total_s
-        + state.wait_s(route, tokens, now)
-        for route in chains(placement, 6, start, out)
+        route: cost.route_time(route, shape).total_s + state.wait_s(route, tokens, now)
+        for route in every_chain(placement, 6, start, out)
     }
     best = min(found.values(), default=np.inf)
     if best == np.inf:
@@ -91,23 +77,19 @@ def test_the_chain_is_the_best_of_all_time_plus_longest_wait(
     decision = router(asked, state, now, start_block=start, exclude=frozenset(banned))
     assert decision.cost_s == pytest.approx(best, rel=1e-12)
     assert found[decision.route] == pytest.approx(best, rel=1e-12)
-    other = WsRr(CostModel.of(problem), placement)
-    summed = other(asked, state, now, start_block=start, exclude=frozenset(banned))
+    summed = WsRr(cost, placement)(asked, state, now, start_block=start, exclude=frozenset(banned))
     assert decision.cost_s <= summed.cost_s * (1 + 1e-12)
 
 
 def test_waits_that_pass_together_are_not_added_up(tiny: Problem) -> None:
     """Two full servers in a chain: WS-RR counts both waits, what really passes is the longer."""
-    placement = CostModel.of(tiny).placed([(0, 3), (3, 6), (0, 0), (0, 0)], cache_bytes=[600] * 4)
-    state = SwarmState(CostModel.of(tiny), placement)
+    cost = CostModel.of(tiny)
+    placement = cost.placed([(0, 3), (3, 6), (0, 0), (0, 0)], cache_bytes=[600] * 4)
+    state = SwarmState(cost, placement)
     chain = Route(hops=(Hop(server=0, start=0, end=3), Hop(server=1, start=3, end=6)))
     state.reserve(7, chain, 20, 5.0)
     asked = request(20, 0)
-    idle = SwarmState(CostModel.of(tiny), placement)
-    alone = LeastResponse(CostModel.of(tiny), placement)(asked, idle, 0.0).cost_s
-    assert LeastResponse(CostModel.of(tiny), placement)(asked, state, 0.0).cost_s == pytest.approx(
-        alone + 5
-    )
-    assert WsRr(CostModel.of(tiny), placement)(asked, state, 0.0).cost_s == pytest.approx(
-        alone + 10
-    )
+    ahead = LeastResponse(cost, placement)
+    alone = ahead(asked, SwarmState(cost, placement), 0.0).cost_s
+    assert ahead(asked, state, 0.0).cost_s == pytest.approx(alone + 5)
+    assert WsRr(cost, placement)(asked, state, 0.0).cost_s == pytest.approx(alone + 10)

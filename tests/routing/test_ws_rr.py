@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from swarmplan.core.errors import NoRouteError, RequestTooLargeError, SwarmplanError
 from swarmplan.core.names import Relay
 from swarmplan.core.plan import Placement
-from swarmplan.core.problem import Problem
+from swarmplan.core.problem import Problem, per_block
 from swarmplan.core.workload import Request
 from swarmplan.perfmodel.cost import CostModel
+from swarmplan.perfmodel.timing import decode_s, prefill_s
 from swarmplan.routing.state import SwarmState
 from swarmplan.routing.ws_rr import WsRr
 
@@ -56,7 +57,8 @@ def graph_of(
         if end <= begin or j in exclude or state.down[j]:
             continue
         rtt = float(network.client_rtt_s[c, j])
-        timing = server.timing
+        timings = per_block(server.timing, problem.model.num_blocks)
+        cache = per_block(problem.model.cache_bytes_per_token, problem.model.num_blocks)
         for i in (SOURCE, *range(problem.num_servers)):
             at = start if i == SOURCE else int(placement.end[i])
             empty = i != SOURCE and placement.end[i] <= placement.start[i]
@@ -64,8 +66,8 @@ def graph_of(
                 continue
             if not begin <= at < end or at < start:
                 continue
-            k = end - at
-            wait = state.ready_s(j, k * 10 * asked.reserved_tokens, now) - now
+            need = sum(cache[at:end]) * asked.reserved_tokens
+            wait = state.ready_s(j, need, now) - now
             if wait == np.inf:
                 continue
             hop = rtt + first + steps * (rtt + network.step_overhead_s)
@@ -73,8 +75,10 @@ def graph_of(
                 leg = rtt if i == SOURCE else float(network.server_rtt_s[i, j])
                 hop = rtt + first + steps * (leg / 2 + network.step_overhead_s)
             context = PROMPT + (steps + 1) / 2
-            compute = timing.prefill_s(PROMPT) + steps * timing.decode_s(context)
-            graph.add_edge(i, j, weight=max(wait, 0.0) + hop + compute * k)
+            compute = sum(
+                prefill_s(t, PROMPT) + steps * decode_s(t, context) for t in timings[at:end]
+            )
+            graph.add_edge(i, j, weight=max(wait, 0.0) + hop + compute)
         if end == problem.model.num_blocks:
             graph.add_edge(j, SINK, weight=steps * rtt / 2 if network.relay == "server" else 0.0)
     return graph
@@ -122,10 +126,8 @@ def test_cost_and_ties_are_those_of_dijkstra_on_the_formulas(
     rng = np.random.default_rng(seed)
     problem = make_problem(rng, servers=int(rng.integers(2, 8)), relay=relay)
     placement = make_placement(rng, problem)
-    router, state = (
-        WsRr(CostModel.of(problem), placement),
-        SwarmState(CostModel.of(problem), placement),
-    )
+    cost = CostModel.of(problem)
+    router, state = WsRr(cost, placement), SwarmState(cost, placement)
     crowd(state, router, rng, sessions)
     start = int(rng.choice([0, 0, 0, 2, 4]))
     exclude = frozenset(rng.choice(problem.num_servers, int(rng.integers(0, 2))).tolist())
@@ -155,10 +157,8 @@ def test_a_router_that_has_seen_many_states_decides_like_a_new_one(
     rng = np.random.default_rng(seed)
     problem = make_problem(rng)
     placement = make_placement(rng, problem)
-    old, state = (
-        WsRr(CostModel.of(problem), placement),
-        SwarmState(CostModel.of(problem), placement),
-    )
+    cost = CostModel.of(problem)
+    old, state = WsRr(cost, placement), SwarmState(cost, placement)
     assume((placement.coverage(6) > 0).all())
     for number in range(15):
         asked = request(int(rng.integers(12, 40)), int(rng.integers(2)), number)
@@ -167,9 +167,9 @@ def test_a_router_that_has_seen_many_states_decides_like_a_new_one(
             decision = old(asked, state, now)
         except RequestTooLargeError:
             with pytest.raises(RequestTooLargeError):
-                WsRr(CostModel.of(problem), placement)(asked, state, now)
+                WsRr(cost, placement)(asked, state, now)
             continue
-        assert decision == WsRr(CostModel.of(problem), placement)(asked, state, now)
+        assert decision == WsRr(cost, placement)(asked, state, now)
         state.reserve(number, decision.route, asked.reserved_tokens, now + float(rng.integers(9)))
         state.release(int(rng.integers(15)))
 
@@ -186,16 +186,16 @@ def test_equal_chains_go_to_the_lower_row(tiny: Problem) -> None:
         workload=tiny.workload,
         planning=tiny.planning,
     )
-    placement = CostModel.of(problem).placed([(0, 3), (3, 6), (3, 6), (0, 0)])
-    decision = WsRr(CostModel.of(problem), placement)(
-        request(20), SwarmState(CostModel.of(problem), placement), 0.0
-    )
+    cost = CostModel.of(problem)
+    placement = cost.placed([(0, 3), (3, 6), (3, 6), (0, 0)])
+    decision = WsRr(cost, placement)(request(20), SwarmState(cost, placement), 0.0)
     assert decision.route.servers == (0, 1)
 
 
 def test_the_true_output_length_is_not_looked_at(tiny: Problem) -> None:
-    placement = CostModel.of(tiny).placed([(0, 5), (3, 6), (0, 3), (4, 6)])
-    state = SwarmState(CostModel.of(tiny), placement)
+    cost = CostModel.of(tiny)
+    placement = cost.placed([(0, 5), (3, 6), (0, 3), (4, 6)])
+    state = SwarmState(cost, placement)
     costs = set()
     for output in (1, 9, 5_000):
         asked = Request(
@@ -206,21 +206,19 @@ def test_the_true_output_length_is_not_looked_at(tiny: Problem) -> None:
             output_tokens=output,
             reserved_tokens=20,
         )
-        costs.add(WsRr(CostModel.of(tiny), placement)(asked, state, 0.0).cost_s)
+        costs.add(WsRr(cost, placement)(asked, state, 0.0).cost_s)
     assert len(costs) == 1
 
 
 def test_a_block_without_a_server_is_no_route(tiny: Problem) -> None:
-    placement = CostModel.of(tiny).placed([(0, 2), (3, 6), (0, 2), (4, 6)])
+    cost = CostModel.of(tiny)
+    placement = cost.placed([(0, 2), (3, 6), (0, 2), (4, 6)])
     with pytest.raises(NoRouteError, match="some block is not hosted"):
-        WsRr(CostModel.of(tiny), placement)(
-            request(20), SwarmState(CostModel.of(tiny), placement), 0.0
-        )
+        WsRr(cost, placement)(request(20), SwarmState(cost, placement), 0.0)
 
 
 def test_a_session_that_fits_no_idle_server_is_too_large_not_awaited(tiny: Problem) -> None:
-    placement = CostModel.of(tiny).placed([(0, 4), (3, 6), (0, 3), (4, 6)])
+    cost = CostModel.of(tiny)
+    placement = cost.placed([(0, 4), (3, 6), (0, 3), (4, 6)])
     with pytest.raises(RequestTooLargeError, match="more than some server"):
-        WsRr(CostModel.of(tiny), placement)(
-            request(100_000), SwarmState(CostModel.of(tiny), placement), 0.0
-        )
+        WsRr(cost, placement)(request(100_000), SwarmState(cost, placement), 0.0)

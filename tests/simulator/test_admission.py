@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 
+from swarmplan.core.names import Admission
 from swarmplan.core.problem import Client, ModelSpec, Network, Planning, Problem, Server, Timing
 from swarmplan.core.workload import Request, Workload
 from swarmplan.perfmodel.cost import CostModel
 from swarmplan.routing.ws_rr import WsRr
-from swarmplan.simulator.admission import RULES, Admission, Queue, Rule, rule_named
+from swarmplan.simulator.admission import RULES, Queue, Rule, rule_named
 from swarmplan.simulator.engine import simulate
 
 
@@ -30,7 +31,8 @@ def run(rule: Admission | Rule) -> list[float]:
         workload=Workload(),
         planning=Planning(prompt_tokens=1, output_tokens=1, session_tokens=2),
     )
-    placement = CostModel.of(problem).placed([(0, 1)])
+    cost = CostModel.of(problem)
+    placement = cost.placed([(0, 1)])
     requests = [
         Request(
             id=i,
@@ -42,9 +44,7 @@ def run(rule: Admission | Rule) -> list[float]:
         )
         for i, (arrival, reserved) in enumerate([(0.0, 60), (1.0, 80), (2.0, 20)])
     ]
-    result = simulate(
-        problem, placement, WsRr(CostModel.of(problem), placement), requests, admission=rule
-    )
+    result = simulate(problem, placement, WsRr(cost, placement), requests, admission=rule)
     assert (result.peak_cache_bytes <= 100).all()
     starts: list[float] = result.start_s.tolist()
     return starts

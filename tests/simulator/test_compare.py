@@ -14,9 +14,9 @@ from swarmplan.perfmodel.cost import CostModel
 from swarmplan.routing.api import RouterFactory
 from swarmplan.routing.offline import Shortest
 from swarmplan.routing.ws_rr import WsRr
-from swarmplan.simulator.compare import WARM_UP, Contestant, compare
+from swarmplan.simulator.compare import Contestant, compare
 from swarmplan.simulator.engine import simulate
-from swarmplan.simulator.metrics import Summary, summarise
+from swarmplan.simulator.metrics import WARM_UP, Summary, summarise
 from swarmplan.workload.draw import draw_requests
 
 SPANS = [(0, 4), (3, 6), (0, 3), (4, 6)]
@@ -61,8 +61,9 @@ def test_every_method_gets_the_very_same_requests(tiny: Problem) -> None:
 def test_a_run_is_what_the_simulator_alone_gives(tiny: Problem) -> None:
     requests = draw_requests(tiny, 7)
     found = compare(tiny, [fixed(tiny, WsRr)], lambda seed: requests, seeds=(7,))
-    placement = CostModel.of(tiny).placed(SPANS)
-    alone = simulate(tiny, placement, WsRr(CostModel.of(tiny), placement), requests)
+    cost = CostModel.of(tiny)
+    placement = cost.placed(SPANS)
+    alone = simulate(tiny, placement, WsRr(cost, placement), requests)
     assert found.rows[0].runs == (summarise(alone, warm_up=WARM_UP),)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -12,29 +12,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from swarmplan.core.errors import SwarmplanError
+from swarmplan.core.names import Admission
 from swarmplan.core.plan import Hop, Placement, Route
 from swarmplan.core.problem import Client, ModelSpec, Network, Planning, Problem, Server, Timing
 from swarmplan.core.workload import Request, Workload
 from swarmplan.perfmodel.cost import CostModel
-from swarmplan.perfmodel.latency import route_time
-from swarmplan.routing.api import Decision, Router
+from swarmplan.routing.api import Decision, RouterFactory, SwarmView
 from swarmplan.routing.jffc import Jffc
 from swarmplan.routing.offline import Shortest
 from swarmplan.routing.petals import PetalsRouting
-from swarmplan.routing.state import SwarmState
 from swarmplan.routing.waiting import retry_instant_s
 from swarmplan.routing.ws_rr import WsRr
-from swarmplan.simulator.admission import Admission, Queue, Rule
+from swarmplan.simulator.admission import Queue, Rule
 from swarmplan.simulator.engine import simulate
 from swarmplan.simulator.events import ServerEvent
 from swarmplan.simulator.result import SimulationResult
+from swarmplan.tests.placement.offline import uneven
 
-ROUTERS: tuple[Callable[[Problem, Placement], Router], ...] = (
-    WsRr,
-    Shortest,
-    PetalsRouting(),
-    Jffc,
-)
+ROUTERS: tuple[RouterFactory, ...] = (WsRr, Shortest, PetalsRouting(), Jffc)
 NAMES: tuple[Admission, ...] = ("retry", "queue", "reserve", "notify")
 RULES: tuple[Admission | Rule, ...] = (*NAMES, Queue(backfill=True))
 
@@ -90,7 +85,7 @@ def random_placement(rng: np.random.Generator, problem: Problem) -> Placement:
     length = problem.model.num_blocks
     spans = [(0, length)]
     for s in problem.servers[1:]:
-        most = min(length, s.memory_bytes // s.block_bytes)
+        most = min(length, s.memory_bytes // 1_000)
         size = int(rng.integers(0, most + 1))
         start = int(rng.integers(0, length - size + 1))
         spans.append((start, start + size))
@@ -148,50 +143,50 @@ def assert_accounted(result: SimulationResult, requests: Sequence[Request]) -> N
 
 
 def assert_never_over_committed(
-    problem: Problem, placement: Placement, result: SimulationResult
+    cost: CostModel, placement: Placement, result: SimulationResult
 ) -> None:
     """Replay the table: at every start the sessions on each server fit its pool."""
     changes: list[tuple[float, int, int, int]] = []
     for i, route in enumerate(result.routes):
         if result.status[i] != "completed" or route is None:
             continue
-        each = problem.cache_bytes(int(result.reserved_tokens[i]))
         for hop in route.hops:
-            changes.append((float(result.start_s[i]), 1, hop.server, each * len(hop)))
-            changes.append((float(result.finish_s[i]), 0, hop.server, -each * len(hop)))
-    used = np.zeros(problem.num_servers, dtype=np.int64)
+            size = int(cost.cache_bytes(int(result.reserved_tokens[i]), hop.start, hop.end))
+            changes.append((float(result.start_s[i]), 1, hop.server, size))
+            changes.append((float(result.finish_s[i]), 0, hop.server, -size))
+    used = np.zeros(len(placement.start), dtype=np.int64)
     for _, _, server, size in sorted(changes):
         used[server] += size
         assert used[server] <= placement.cache_bytes[server]
 
 
-@given(st.integers(0, 10_000), st.sampled_from(RULES), st.sampled_from(ROUTERS))
+@given(st.integers(0, 10_000), st.sampled_from(RULES), st.sampled_from(ROUTERS), st.booleans())
 def test_every_request_ends_and_no_pool_is_ever_over_committed(
-    seed: int, rule: Admission | Rule, factory: Callable[[Problem, Placement], Router]
+    seed: int, rule: Admission | Rule, factory: RouterFactory, unequal: bool
 ) -> None:
     rng = np.random.default_rng(seed)
     problem = random_problem(rng)
     placement = random_placement(rng, problem)
+    cost = CostModel.of(uneven(problem, rng) if unequal else problem)
     requests = random_requests(rng, 30)
-    router = factory(problem, placement)
-    result = simulate(problem, placement, router, requests, admission=rule)
+    router = factory(cost, placement)
+    result = simulate(cost.problem, placement, router, requests, admission=rule)
     assert_accounted(result, requests)
-    assert_never_over_committed(problem, placement, result)
+    assert_never_over_committed(cost, placement, result)
     assert (result.peak_cache_bytes <= placement.cache_bytes).all()
     assert not result.replays.any()
     assert not result.overflows.any()
+    opening_s = problem.session_setup_s
     for i, request in enumerate(requests):
         route = result.routes[i]
         if result.status[i] == "completed":
             assert route is not None
-            time = route_time(
-                problem, request.client, route, request.prompt_tokens, request.output_tokens
-            )
-            busy = problem.session_setup_s + time.total_s
+            shape = cost.shape(request.client, request.prompt_tokens, request.output_tokens)
+            time = cost.route_time(route, shape)
+            busy = opening_s + time.total_s
             assert result.response_s[i] == pytest.approx(result.wait_s[i] + busy, rel=1e-9)
-            assert result.ttft_s[i] == pytest.approx(
-                result.wait_s[i] + problem.session_setup_s + time.ttft_s, rel=1e-9
-            )
+            first = opening_s + time.ttft_s
+            assert result.ttft_s[i] == pytest.approx(result.wait_s[i] + first, rel=1e-9)
 
 
 @given(
@@ -203,7 +198,7 @@ def test_every_request_ends_and_no_pool_is_ever_over_committed(
 def test_failures_joins_and_short_reservations_lose_no_request(
     seed: int,
     rule: Admission | Rule,
-    factory: Callable[[Problem, Placement], Router],
+    factory: RouterFactory,
     detection_s: float,
 ) -> None:
     rng = np.random.default_rng(seed)
@@ -211,26 +206,22 @@ def test_failures_joins_and_short_reservations_lose_no_request(
     placement = random_placement(rng, problem)
     requests = random_requests(rng, 30, exact=False)
     events = random_events(rng, problem)
-    result = simulate(
-        problem,
-        placement,
-        factory(problem, placement),
-        requests,
-        admission=rule,
-        events=events,
-        detection_s=detection_s,
-    )
+    cost = CostModel.of(problem)
+
+    def run() -> SimulationResult:
+        return simulate(
+            problem,
+            placement,
+            factory(cost, placement),
+            requests,
+            admission=rule,
+            events=events,
+            detection_s=detection_s,
+        )
+
+    result, again = run(), run()
     assert_accounted(result, requests)
     assert (result.peak_cache_bytes <= placement.cache_bytes).all()
-    again = simulate(
-        problem,
-        placement,
-        factory(problem, placement),
-        requests,
-        admission=rule,
-        events=events,
-        detection_s=detection_s,
-    )
     assert result.finish_s.tolist() == pytest.approx(again.finish_s.tolist(), nan_ok=True, rel=0)
 
 
@@ -242,18 +233,11 @@ def test_a_horizon_leaves_the_rest_unfinished_and_changes_nothing_before(
     problem = random_problem(rng)
     placement = random_placement(rng, problem)
     requests = random_requests(rng, 20)
-    whole = simulate(
-        problem, placement, WsRr(CostModel.of(problem), placement), requests, admission=rule
-    )
+    cost = CostModel.of(problem)
+    whole = simulate(problem, placement, WsRr(cost, placement), requests, admission=rule)
     horizon_s = float(rng.uniform(0, whole.end_s + 1))
-    part = simulate(
-        problem,
-        placement,
-        WsRr(CostModel.of(problem), placement),
-        requests,
-        admission=rule,
-        horizon_s=horizon_s,
-    )
+    router = WsRr(cost, placement)
+    part = simulate(problem, placement, router, requests, admission=rule, horizon_s=horizon_s)
     for i, finish_s in enumerate(whole.finish_s.tolist()):
         if finish_s <= horizon_s:
             assert part.finish_s[i] == finish_s
@@ -268,9 +252,8 @@ def test_under_retry_sessions_start_at_retry_instants(seed: int) -> None:
     problem = random_problem(rng)
     placement = random_placement(rng, problem)
     requests = random_requests(rng, 30)
-    result = simulate(
-        problem, placement, WsRr(CostModel.of(problem), placement), requests, admission="retry"
-    )
+    router = WsRr(CostModel.of(problem), placement)
+    result = simulate(problem, placement, router, requests, admission="retry")
     for i, wait in enumerate(result.wait_s.tolist()):
         if result.status[i] == "completed":
             instants = [0.0, 1.0, 3.0, 7.0, 15.0, 31.0, 63.0, *np.arange(123.0, 4_000.0, 60.0)]
@@ -283,28 +266,23 @@ def test_under_reserve_the_wait_is_the_raw_wait_at_the_next_retry_instant(seed: 
     problem = random_problem(rng)
     placement = random_placement(rng, problem)
     requests = random_requests(rng, 30)
-    result = simulate(
-        problem, placement, WsRr(CostModel.of(problem), placement), requests, admission="reserve"
-    )
+    cost = CostModel.of(problem)
+    result = simulate(problem, placement, WsRr(cost, placement), requests, admission="reserve")
     done = [i for i, s in enumerate(result.status) if s == "completed"]
     expected = [retry_instant_s(float(result.raw_wait_s[i])) for i in done]
     assert result.wait_s[done] == pytest.approx(expected, abs=1e-9)
-    notified = simulate(
-        problem, placement, WsRr(CostModel.of(problem), placement), requests, admission="notify"
-    )
+    notified = simulate(problem, placement, WsRr(cost, placement), requests, admission="notify")
     done = [i for i, s in enumerate(notified.status) if s == "completed"]
     assert notified.wait_s[done] == pytest.approx(notified.raw_wait_s[done], abs=1e-9)
 
 
 @given(st.integers(0, 10_000), st.sampled_from(ROUTERS))
-def test_the_queue_serves_in_order_of_arrival(
-    seed: int, factory: Callable[[Problem, Placement], Router]
-) -> None:
+def test_the_queue_serves_in_order_of_arrival(seed: int, factory: RouterFactory) -> None:
     rng = np.random.default_rng(seed)
     problem = random_problem(rng)
     placement = random_placement(rng, problem)
     requests = random_requests(rng, 30)
-    router = factory(problem, placement)
+    router = factory(CostModel.of(problem), placement)
     result = simulate(problem, placement, router, requests, admission="queue")
     starts = result.start_s[~np.isnan(result.start_s)]
     assert (np.diff(starts) >= 0).all()
@@ -392,10 +370,11 @@ def test_a_placement_with_a_hole_rejects_every_request(
     station: tuple[Problem, Placement],
 ) -> None:
     problem, _ = station
-    hole = CostModel.of(problem).placed([(0, 1)])
+    cost = CostModel.of(problem)
+    hole = cost.placed([(0, 1)])
     requests = random_requests(np.random.default_rng(0), 5)
     requests = tuple(replace(r, client=0) for r in requests)
-    result = simulate(problem, hole, WsRr(CostModel.of(problem), hole), requests)
+    result = simulate(problem, hole, WsRr(cost, hole), requests)
     assert set(result.reason) == {"no-route"}
 
 
@@ -408,7 +387,7 @@ class Stubborn:
     def __call__(
         self,
         request: Request,
-        state: SwarmState,
+        view: SwarmView,
         now_s: float,
         *,
         start_block: int = 0,
@@ -421,11 +400,7 @@ class Stubborn:
 def test_a_router_that_insists_on_a_server_too_small_does_not_hang_the_run(
     tiny: Problem, rule: Admission
 ) -> None:
-    placement = Placement.of(
-        replace(tiny, servers=(*tiny.servers[:1], replace(tiny.servers[0], id="copy"))[:1] * 4),
-        [(0, 6)] * 4,
-        cache_bytes=[10_000, 100, 100, 100],
-    )
+    placement = CostModel.of(tiny).placed([(0, 6)] * 4, cache_bytes=[10_000, 100, 100, 100])
     request = Request(
         id=0, client=0, arrival_s=0.0, prompt_tokens=11, output_tokens=11, reserved_tokens=22
     )
@@ -434,8 +409,9 @@ def test_a_router_that_insists_on_a_server_too_small_does_not_hang_the_run(
 
 
 def test_unknown_rules_and_servers_are_refused(tiny: Problem) -> None:
-    placement = CostModel.of(tiny).placed([(0, 6), (0, 0), (0, 0), (0, 0)], cache_bytes=[0] * 4)
-    router = WsRr(CostModel.of(tiny), placement)
+    cost = CostModel.of(tiny)
+    placement = cost.placed([(0, 6), (0, 0), (0, 0), (0, 0)], cache_bytes=[0] * 4)
+    router = WsRr(cost, placement)
     with pytest.raises(SwarmplanError, match="unknown waiting rule"):
         simulate(tiny, placement, router, [], admission="later")  # type: ignore[arg-type]
     gone = ServerEvent(time_s=0.0, server=9, up=False)
@@ -444,7 +420,8 @@ def test_unknown_rules_and_servers_are_refused(tiny: Problem) -> None:
 
 
 def test_no_requests_give_an_empty_table(tiny: Problem) -> None:
-    placement = CostModel.of(tiny).placed([(0, 6), (0, 0), (0, 0), (0, 0)], cache_bytes=[0] * 4)
-    result = simulate(tiny, placement, WsRr(CostModel.of(tiny), placement), [])
+    cost = CostModel.of(tiny)
+    placement = cost.placed([(0, 6), (0, 0), (0, 0), (0, 0)], cache_bytes=[0] * 4)
+    result = simulate(tiny, placement, WsRr(cost, placement), [])
     assert result.end_s == 0.0
     assert list(result.rows()) == []

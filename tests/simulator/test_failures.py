@@ -7,12 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from swarmplan.core.names import Admission
 from swarmplan.core.plan import Placement
 from swarmplan.core.problem import Client, ModelSpec, Network, Planning, Problem, Server, Timing
 from swarmplan.core.workload import Request, Workload
 from swarmplan.perfmodel.cost import CostModel
 from swarmplan.routing.ws_rr import WsRr
-from swarmplan.simulator.admission import Admission
 from swarmplan.simulator.engine import simulate
 from swarmplan.simulator.events import ServerEvent
 from swarmplan.simulator.result import SimulationResult
@@ -23,11 +23,13 @@ REQUEST = Request(
     id=0, client=0, arrival_s=0.0, prompt_tokens=10, output_tokens=11, reserved_tokens=21
 )
 
+#: 0.01 s per prompt token, 0.05 s a step.
+TIMING = Timing(decode_base_s=0.05, prefill_per_token_s=0.01)
+
 
 @pytest.fixture
 def problem() -> Problem:
-    """A [0, 2) and B, C [2, 4); RTT 0.1, 0.1, 0.2 s; 0.01 s per prompt token, 0.05 s a step."""
-    timing = Timing(decode_base_s=0.05, prefill_per_token_s=0.01)
+    """A 0:2 and B, C 2:4; RTT 0.1, 0.1, 0.2 s."""
     return Problem(
         model=ModelSpec(
             name="four",
@@ -38,7 +40,7 @@ def problem() -> Problem:
             activation_bytes_per_token=16,
         ),
         servers=tuple(
-            Server(id=name, memory_bytes=2_100, block_bytes=1_000, timing=timing) for name in "ABC"
+            Server(id=name, memory_bytes=2_100, block_bytes=1_000, timing=TIMING) for name in "ABC"
         ),
         clients=(Client(id="client"),),
         network=Network(
@@ -206,8 +208,7 @@ def test_sessions_slow_each_other_down_only_where_the_timing_says_so(problem: Pr
     crowded = replace(
         problem,
         servers=tuple(
-            replace(s, timing=replace(s.timing, decode_per_sequence_s=0.01))
-            for s in problem.servers
+            replace(s, timing=replace(TIMING, decode_per_sequence_s=0.01)) for s in problem.servers
         ),
     )
     result = run(crowded, placed(crowded, C=0), *requests)

@@ -16,8 +16,7 @@ from swarmplan.core.plan import Hop, Placement, Route
 from swarmplan.core.problem import Problem
 from swarmplan.core.workload import Request
 from swarmplan.perfmodel.cost import CostModel
-from swarmplan.routing.api import Decision
-from swarmplan.routing.state import SwarmState
+from swarmplan.routing.api import Decision, SwarmView
 from swarmplan.routing.ws_rr import WsRr
 from swarmplan.simulator.engine import simulate
 
@@ -37,7 +36,7 @@ class Script:
     def __call__(
         self,
         request: Request,
-        state: SwarmState,
+        view: SwarmView,
         now_s: float,
         *,
         start_block: int = 0,
@@ -75,7 +74,8 @@ def placement_of(found: dict[str, Any], problem: Problem, method: str) -> Placem
     """The placement of the case with the reference's pools, as a whole number of slots."""
     given, expected = found["inputs"], found["expected"]
     shape = expected[SHAPES.get(method, method)]
-    sc = problem.session_bytes
+    cost = CostModel.of(problem)
+    block_session_bytes = int(cost.session_bytes(0, 1))
     spans, pools = [], []
     for j, (a, m) in enumerate(zip(shape["a"], shape["m"], strict=True)):
         spans.append((a - 1, a - 1 + m))
@@ -83,8 +83,8 @@ def placement_of(found: dict[str, Any], problem: Problem, method: str) -> Placem
             slots = (given["M"][j] - given["sm"] * m) / given["sc"]
         else:
             slots = m * given["cache_bytes_per_block"] / given["sc"]
-        pools.append(max(0, math.floor(slots + 1e-9)) * sc)
-    return CostModel.of(problem).placed(spans, cache_bytes=pools)
+        pools.append(max(0, math.floor(slots + 1e-9)) * block_session_bytes)
+    return cost.placed(spans, cache_bytes=pools)
 
 
 @pytest.mark.skipif(not CASES, reason=f"golden cases not found at {GOLDEN}")
@@ -119,9 +119,8 @@ def test_ws_rr_finds_the_routes_of_the_reference(name: str) -> None:
         pytest.skip("several routes are equally good: later requests depend on the choice")
     placement = placement_of(found, problem, "proposed")
     expected = found["expected"]["proposed"]["requests"]
-    result = simulate(
-        problem, placement, WsRr(CostModel.of(problem), placement), requests, admission="reserve"
-    )
+    router = WsRr(CostModel.of(problem), placement)
+    result = simulate(problem, placement, router, requests, admission="reserve")
     chains = [[j + 1 for j in r.servers] for r in result.routes if r]
     assert chains == expected["route_1based"]
     completion = [v / 1e3 for v in expected["completion_time_ms"]]

@@ -21,7 +21,8 @@ from swarmplan.simulator.result import SimulationResult
 
 
 def run(tiny: Problem, count: int) -> SimulationResult:
-    placement = CostModel.of(tiny).placed([(0, 4), (3, 6), (0, 3), (4, 6)])
+    cost = CostModel.of(tiny)
+    placement = cost.placed([(0, 4), (3, 6), (0, 3), (4, 6)])
     requests = [
         Request(
             id=i,
@@ -33,7 +34,7 @@ def run(tiny: Problem, count: int) -> SimulationResult:
         )
         for i in range(count)
     ]
-    return simulate(tiny, placement, WsRr(CostModel.of(tiny), placement), requests)
+    return simulate(tiny, placement, WsRr(cost, placement), requests)
 
 
 def test_a_summary_is_the_mean_over_the_rows_of_the_table(tiny: Problem) -> None:
@@ -66,7 +67,8 @@ def test_the_warm_up_leaves_out_the_first_arrivals(tiny: Problem) -> None:
 
 
 def test_a_run_in_which_nothing_completes_has_no_figures(tiny: Problem) -> None:
-    placement = CostModel.of(tiny).placed([(0, 4), (0, 3), (0, 3), (0, 3)])
+    cost = CostModel.of(tiny)
+    placement = cost.placed([(0, 4), (0, 3), (0, 3), (0, 3)])
     asked = Request(
         id=0,
         client=0,
@@ -75,7 +77,7 @@ def test_a_run_in_which_nothing_completes_has_no_figures(tiny: Problem) -> None:
         output_tokens=1,
         reserved_tokens=2,
     )
-    summary = summarise(simulate(tiny, placement, WsRr(CostModel.of(tiny), placement), [asked]))
+    summary = summarise(simulate(tiny, placement, WsRr(cost, placement), [asked]))
     assert (summary.completed, summary.rejected) == (0, 1)
     assert math.isnan(summary.response_s.mean)
     assert math.isnan(summary.tokens_per_s)

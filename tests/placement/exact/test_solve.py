@@ -106,6 +106,18 @@ def test_the_bound_is_below_the_optimum_at_every_instant(seed: int, rounds: int)
     assert all(b <= best * (1 + 1e-12) for b in bounds)
 
 
+@pytest.mark.parametrize("rounds", [1, 3, 9])
+@pytest.mark.parametrize("seed", range(300, 308))
+def test_where_blocks_differ_the_bound_is_below_the_optimum_at_every_instant(
+    seed: int, rounds: int
+) -> None:
+    problem, demand = drawn(seed, servers=3, blocks=4)
+    problem = uneven(problem, np.random.default_rng(seed))
+    best = best_plan_s(problem, demand)
+    bounds = stopped_after(problem, demand, rounds)
+    assert all(b <= best * (1 + 1e-12) for b in bounds)
+
+
 def stopped_after(problem: Problem, demand: tuple[Demand, ...], rounds: int) -> list[float]:
     """All bounds that the bag and its tree tell within some pricing rounds."""
     alone = cheapest_chains_s(CostModel.of(problem), demand)

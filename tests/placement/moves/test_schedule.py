@@ -156,8 +156,12 @@ def test_a_server_reloads_its_whole_span_unless_told_otherwise(tiny: Problem) ->
 
 def test_blocks_that_differ_are_read_one_by_one(tiny: Problem) -> None:
     sizes = (1_000, 2_000, 3_000, 4_000, 5_000, 6_000)
-    rates = {"download_bytes_per_s": 100.0, "disk_bytes_per_s": 1_000.0}
-    server = replace(tiny.servers[0], block_bytes=sizes, **rates)
+    server = replace(
+        tiny.servers[0],
+        block_bytes=sizes,
+        download_bytes_per_s=100.0,
+        disk_bytes_per_s=1_000.0,
+    )
     petals = Reload(restart_s=2.0)
     assert petals.move_s(server, (0, 3), (1, 4)) == 2.0 + 40.0 + 5.0
     assert petals.move_s(server, (0, 0), (4, 6)) == 2.0 + 110.0

@@ -184,16 +184,23 @@ def test_rebalancing_ends_inside_the_model_and_never_cuts_a_swarm_in_two(
         assert bare(after) == 0
 
 
-@given(seed=st.integers(0, 10**6), even=st.booleans())
-def test_tuned_petals_never_overfills_a_server(make_problem: Make, seed: int, even: bool) -> None:
-    rng = np.random.default_rng(seed)
-    problem = make_problem(rng, servers=7)
+@given(
+    memory_gb=st.tuples(*[st.floats(8.0, 90.0)] * 4),
+    sessions=st.integers(1, 400),
+    seed=st.integers(0, 99),
+    even=st.booleans(),
+)
+def test_tuned_petals_never_overfills_a_server(
+    tiny: Problem, memory_gb: tuple[float, ...], sessions: int, seed: int, even: bool
+) -> None:
+    problem = bloom(tiny, *memory_gb)
     if not even:
-        problem = uneven(problem, rng)
+        problem = uneven(problem, np.random.default_rng(seed))
     cost = CostModel.of(problem)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SwarmplanWarning)
-        placement = PetalsTuned()(task_of(problem, sessions=3, seed=seed))
-    weights = cost.weights_bytes(np.arange(7), placement.start, placement.end)
+        placement = PetalsTuned()(task_of(problem, sessions=sessions, seed=seed))
+    assert placement.num_blocks.any()
+    weights = cost.weights_bytes(np.arange(4), placement.start, placement.end)
     assert (weights + placement.cache_bytes <= problem.memory_bytes).all()
     assert not list(misplaced(cost, placement))

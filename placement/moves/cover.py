@@ -10,11 +10,13 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 import numpy as np
-import pulp
 
-from ...core.constraints import Need
 from ...core.content import IntArray
 from ...core.errors import HeuristicFailedError
+from ...core.needs import Need
+from ...solve.deadline import Deadline
+from ...solve.mip import solve_programme
+from ...solve.programme import Builder
 
 
 def cover(
@@ -36,51 +38,48 @@ def cover(
     HeuristicFailedError
         If the time limit comes first.
     """
-    prob = pulp.LpProblem("cover", pulp.LpMinimize)
-    hosts: list[list[list[tuple[int, pulp.LpVariable]]]] = [
-        [[] for _ in range(length)] for _ in wanted
-    ]
-    chosen: list[tuple[int, int, int, pulp.LpVariable]] = []
-    prob += pulp.lpSum([])
+    written = Builder()
+    #: By demand and block: who could host it, as (group, column).
+    hosts: list[list[list[tuple[int, int]]]] = [[[] for _ in range(length)] for _ in wanted]
+    chosen: list[tuple[int, int, int]] = []  # by column
     for j, spans in enumerate(windows):
         mine = []
         for start, end in spans:
-            use = prob.add_variable(f"z_{j}_{start}_{end}", cat="Binary")
-            mine.append(use)
-            chosen.append((j, start, end, use))
+            mine.append(written.variable(upper=1.0, integer=True))
+            chosen.append((j, start, end))
             for need, by_block in zip(wanted, hosts, strict=True):
                 if need.group[j] >= 0:
                     for block in range(start, end):
-                        by_block[block].append((int(need.group[j]), use))
+                        by_block[block].append((int(need.group[j]), mine[-1]))
         if mine:
-            prob += pulp.lpSum(mine) <= 1
-    for d, (need, by_block) in enumerate(zip(wanted, hosts, strict=True)):
-        for block, found in enumerate(by_block):
-            prob += _distinct(prob, f"{d}_{block}", found) >= need.count
-    status = prob.solve(pulp.HiGHS(msg=False, timeLimit=time_limit_s, threads=1, random_seed=0))
-    if prob.sol_status in (pulp.LpSolutionOptimal, pulp.LpSolutionIntegerFeasible):
+            written.row(dict.fromkeys(mine, 1.0), upper=1.0)
+    for need, by_block in zip(wanted, hosts, strict=True):
+        for found in by_block:
+            groups = _distinct(written, found)
+            written.row(dict.fromkeys(groups, 1.0), lower=float(need.count))
+    outcome = solve_programme(written.programme(), deadline=Deadline.after(time_limit_s), gap=0.0)
+    if outcome.values is not None:
         starts, ends = (np.zeros(len(windows), dtype=np.int64) for _ in range(2))
-        for j, start, end, use in chosen:
-            if use.value() > 0.5:
+        for (j, start, end), use in zip(chosen, outcome.values, strict=False):
+            if use > 0.5:
                 starts[j], ends[j] = start, end
         return starts, ends
-    if status == pulp.LpStatusInfeasible:
+    if outcome.interrupted:
+        raise KeyboardInterrupt
+    if outcome.state == "infeasible":
         return None
     raise HeuristicFailedError(
         f"whether the constraints can be met was not settled within {time_limit_s:g} s"
     )
 
 
-def _distinct(
-    prob: pulp.LpProblem, name: str, found: Sequence[tuple[int, pulp.LpVariable]]
-) -> pulp.LpAffineExpression:
-    """Number of different groups among the servers that host a block."""
-    groups: dict[int, list[pulp.LpVariable]] = defaultdict(list)
+def _distinct(written: Builder, found: Sequence[tuple[int, int]]) -> list[int]:
+    """A variable for every group among the servers that could host a block: 1 if one of it does."""
+    groups: dict[int, list[int]] = defaultdict(list)
     for group, use in found:
         groups[group].append(use)
     counted = []
-    for group, uses in groups.items():
-        present = prob.add_variable(f"g_{name}_{group}", lowBound=0, upBound=1)
-        prob += present <= pulp.lpSum(uses)
-        counted.append(present)
-    return pulp.lpSum(counted)
+    for uses in groups.values():
+        counted.append(written.variable(upper=1.0))
+        written.row({counted[-1]: 1.0, **dict.fromkeys(uses, -1.0)}, upper=0.0)
+    return counted
