@@ -8,16 +8,17 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from .core.version import __version__
+
 if TYPE_CHECKING:
     from .core.errors import SwarmplanError
     from .library import compare, explain, load, plan, report, simulate, size, verify, whatif
     from .methods.draft import Settings
 
-__version__ = "0.1.0"
-
 __all__ = [
     "Settings",
     "SwarmplanError",
+    "__version__",
     "compare",
     "explain",
     "load",

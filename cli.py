@@ -6,7 +6,7 @@ from importlib import import_module
 
 import click
 
-from . import __version__
+from .core.version import __version__
 
 #: Name -> one line of help; ``commands/NAME.py`` holds the click object ``command``. The line is
 #: repeated here so that ``--help`` loads none of them.

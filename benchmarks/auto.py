@@ -26,20 +26,23 @@ import msgspec
 import numpy as np
 
 from swarmplan.core.errors import HeuristicFailedError, SwarmplanError, SwarmplanWarning
-from swarmplan.core.plan import Placement
+from swarmplan.core.names import Admission
+from swarmplan.core.objective import goal_of
+from swarmplan.core.plan import Placement, Trial
 from swarmplan.core.problem import Problem
 from swarmplan.core.workload import Request
-from swarmplan.methods.auto import floor_s
+from swarmplan.methods.certify import floor_of
 from swarmplan.methods.draft import Settings
-from swarmplan.methods.table import ROUTERS, method_named
+from swarmplan.methods.routers import router_named
+from swarmplan.methods.table import method_named
 from swarmplan.perfmodel.cost import CostModel
 from swarmplan.placement.rules.composed import chain_plan, chain_plans
 from swarmplan.placement.rules.gbp_cr import gbp_cr, max_capacity
 from swarmplan.placement.sessions import task_of
 from swarmplan.scenarios import schema
 from swarmplan.scenarios.build import build
-from swarmplan.simulator.engine import Admission, simulate
-from swarmplan.simulator.metrics import summarise
+from swarmplan.simulator.engine import simulate
+from swarmplan.simulator.metrics import WARM_UP, summarise
 from swarmplan.workload.draw import draw_requests
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -47,7 +50,6 @@ TRACE = ROOT.parent / "shared" / "data" / "traces" / "azure2023_code.csv.gz"
 SETTINGS = ("abvt", "bellcanada", "geant2012", "gts-ce", "twenty")
 LOADS = (0.3, 0.5, 0.7, 0.85, 0.95)
 JOIN_ORDERS = 3
-WARM_UP = 0.1
 #: Latitude and longitude of the places of the 20-server setting, the client's (Frankfurt) first.
 PLACES = (
     (50.1, 8.7), (51.5, -0.1), (48.9, 2.4), (52.4, 4.9), (40.4, -3.7), (45.5, 9.2), (52.5, 13.4),
@@ -163,7 +165,7 @@ def responses(
     found = []
     for requests in draws:
         for placement, router in decisions:
-            made = ROUTERS[router](problem, placement)
+            made = router_named(router)(CostModel.of(problem), placement)
             result = simulate(problem, placement, made, requests, admission=admission)
             figures = summarise(result, warm_up=WARM_UP)
             whole = figures.completed == figures.requests
@@ -178,12 +180,10 @@ def responses(
 
 def published(problem: Problem) -> Placement:
     """GBP-CR for every c, chosen by the lower bound."""
-    plans = []
-    for c in range(1, max_capacity(CostModel.of(problem)) + 1):
+    cost, plans = CostModel.of(problem), []
+    for c in range(1, max_capacity(cost) + 1):
         with suppress(HeuristicFailedError):
-            plans.append(
-                chain_plan(CostModel.of(problem), gbp_cr(CostModel.of(problem), c), f"c={c}")
-            )
+            plans.append(chain_plan(cost, gbp_cr(cost, c), f"c={c}"))
     return min(plans, key=lambda p: (p.lower_s, -p.rate_per_s)).placement
 
 
@@ -223,7 +223,9 @@ def cell(args: argparse.Namespace, base: Problem, capacity: float, load: float) 
     auto = figure.pop("auto")
     best = float(np.nanmin(list(figure.values())))
     gain = 1.0 - auto / figure["CG-BP + WS-RR"]
-    floor = float(np.mean([floor_s(tested, r, args.metric == "p95") for r in draws]))
+    goal, cost = goal_of("response", args.metric), CostModel.of(tested)
+    trials = [Trial(seed=s, requests=count, admission=args.admission) for s in seeds]
+    floor = float(np.mean([floor_of(cost, goal, trial) for trial in trials]))
     return [
         f"{load:.2f}",
         f"{rate:.2f}",

@@ -69,7 +69,9 @@ def size_of(model: str) -> dict[str, int]:
         weights = int(parameters * 2 * 1.01)
     else:
         parameters = architecture(model).block_parameters
-        cache = model_spec(model).cache_bytes_per_token
+        each = model_spec(model).cache_bytes_per_token
+        assert isinstance(each, int)  # no measured model has blocks that differ
+        cache = each
         weights = block_bytes(model, "bf16")
     return {
         "block_parameters": parameters,

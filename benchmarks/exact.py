@@ -13,23 +13,22 @@ import os
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 from instances import Instance, geographic, reference, set_b, set_c, tight_set
 
 from swarmplan.core.errors import SwarmplanError, SwarmplanWarning
-from swarmplan.core.plan import Placement
-from swarmplan.core.problem import Problem
-from swarmplan.perfmodel.cost import CostModel
 from swarmplan.perfmodel.predict import step_objective_s
-from swarmplan.placement.api import Solution
-from swarmplan.placement.demand import demand_of
+from swarmplan.placement.api import Rule, Solution
 from swarmplan.placement.exact.solve import solve_exact
 from swarmplan.placement.milp.solve import solve_milp
 from swarmplan.placement.rules.cg_bp import cg_bp
 from swarmplan.placement.rules.petals import PetalsRule, PetalsTuned
-from swarmplan.placement.search.solve import solve_search
+from swarmplan.placement.search.solve import SEARCH_GAP, solve_search
 from swarmplan.placement.sessions import task_of
+from swarmplan.placement.task import Task
 from swarmplan.routing.offline import best_routes
+from swarmplan.solve.deadline import Deadline
 from swarmplan.solve.process import release
 
 #: Wall-clock limits in seconds where --limit is not given.
@@ -56,27 +55,30 @@ def instances(name: str, seed: int) -> Iterator[Instance]:
         yield from set_c(int(name[1:]))
 
 
-def solved(solve: Callable[[], Solution], sessions: int) -> tuple[str, str, str]:
+def solved(
+    solve: Callable[[Task], Solution], task: Task, limit_s: float, gap: float
+) -> tuple[str, str, str]:
     """Objective in ms per token and session, gap, and how it was proven."""
     try:
-        _, _, proof = solve()
+        _, _, proof = solve(replace(task, deadline=Deadline.after(limit_s), gap=gap))
     except SwarmplanError as error:
         return type(error).__name__.removesuffix("Error"), "-", str(error).partition(":")[0]
-    assert proof.objective is not None
-    gap = "-" if proof.gap is None else f"{100 * proof.gap:.4f} %"
-    return f"{1e3 * proof.objective / sessions:.2f}", gap, proof.method
+    reached = proof.objective
+    assert reached.value is not None
+    left = "-" if reached.gap is None else f"{100 * reached.gap:.4f} %"
+    return f"{1e3 * reached.value / task.sessions:.2f}", left, proof.proof
 
 
-def placed(problem: Problem, place: Callable[[], Placement], sessions: int) -> str:
+def placed(rule: Rule, task: Task) -> str:
     """A placement's figure when its chains are planned one after another, shortest first."""
     try:
-        routes, _ = best_routes(CostModel.of(problem), place(), demand_of(problem))
+        routes, _ = best_routes(task.cost, rule(task), task.demand)
     except SwarmplanError as error:
         return type(error).__name__.removesuffix("Error")
     carried = sum(r.sessions for r in routes)
-    if carried < sessions:
-        return f"{sessions - carried} of {sessions} wait"
-    return f"{1e3 * step_objective_s(CostModel.of(problem), routes) / sessions:.2f}"
+    if carried < task.sessions:
+        return f"{task.sessions - carried} of {task.sessions} wait"
+    return f"{1e3 * step_objective_s(task.cost, routes) / task.sessions:.2f}"
 
 
 def cpu_s() -> float:
@@ -87,23 +89,16 @@ def cpu_s() -> float:
 
 def row(instance: Instance, limit_s: float, *, milp: bool) -> list[str]:
     """One row of the table."""
-    problem = instance.problem
-    sessions = problem.planning.sessions
-    assert sessions is not None
+    task = task_of(instance.problem)
     began, wall = cpu_s(), time.monotonic()
-    exact = solved(lambda: solve_exact(problem, time_limit_s=limit_s), sessions)
+    exact = solved(solve_exact, task, limit_s, 1e-5)
     wall_s = time.monotonic() - wall
     spent = f"{cpu_s() - began:.2f}", f"{wall_s:.1f}"
-    search = solved(lambda: solve_search(problem, time_limit_s=min(limit_s, 10.0)), sessions)
+    search = solved(solve_search, task, min(limit_s, 10.0), SEARCH_GAP)
+    petals = PetalsRule(rebalance=task.problem.num_servers <= 40, cache="left_over")
     cells = [instance.name, *exact, *spent, search[0]]
-    cells.append(placed(problem, lambda: cg_bp(task_of(problem)), sessions))
-    petals = PetalsRule(rebalance=problem.num_servers <= 40, cache="left_over")
-    cells.append(placed(problem, lambda: petals(problem), sessions))
-    cells.append(placed(problem, lambda: PetalsTuned()(problem), sessions))
-    if milp:
-        paper = solved(lambda: solve_milp(problem, time_limit_s=limit_s), sessions)
-        cells += paper[:2]
-    return cells
+    cells += [placed(rule, task) for rule in (cg_bp, petals, PetalsTuned())]
+    return [*cells, *solved(solve_milp, task, limit_s, 1e-4)[:2]] if milp else cells
 
 
 def main() -> None:

@@ -38,7 +38,8 @@ from hypothesis import strategies as st
 from swarmplan import api
 from swarmplan.core.errors import ScenarioError, SwarmplanError, SwarmplanWarning
 from swarmplan.methods.routers import router_named
-from swarmplan.perfmodel.predict import verify
+from swarmplan.methods.verify import sound, verify
+from swarmplan.perfmodel.cost import CostModel
 from swarmplan.scenarios.planfile import plan_document, read_plan
 from swarmplan.scenarios.scenario import Scenario, load_scenario
 from swarmplan.simulator.engine import simulate
@@ -549,7 +550,7 @@ class Fuzzer:
         simulate(
             problem,
             made.placement,
-            chosen(problem, made.placement),
+            chosen(CostModel.of(problem), made.placement),
             draw_requests(problem, 0, num_requests=5),
         )
         self.report.outcomes["plan: made"] += 1
@@ -559,8 +560,8 @@ class Fuzzer:
         path = self._folder / "case.plan.json"
         text = to_json(mutated(document, case.plan_mutations or []))
         path.write_bytes(damaged(text.encode("utf-8", "surrogatepass"), case.plan_damage))
-        broken = verify(scenario.problem, read_plan(path, scenario))
-        self.report.outcomes[f"plan file: {'unsound' if broken else 'sound'}"] += 1
+        found = verify(scenario.problem, read_plan(path, scenario))
+        self.report.outcomes[f"plan file: {'sound' if sound(found) else 'unsound'}"] += 1
 
 
 def fuzz(count: int, number: int, limit_s: float, *, progress: bool = False) -> Report:

@@ -9,9 +9,9 @@ from swarms import swarm
 
 from swarmplan.core.errors import SwarmplanWarning
 from swarmplan.core.plan import Placement
-from swarmplan.perfmodel.cost import CostModel
 from swarmplan.placement.rules.cg_bp import place_blocks
 from swarmplan.placement.rules.petals import PetalsRule
+from swarmplan.placement.sessions import task_of
 
 
 def main() -> None:
@@ -20,10 +20,11 @@ def main() -> None:
     print("| method | servers | CPU s (best of 3) | goal |")
     print("|---|---|---|---|")
     problem = swarm(1_000)
+    task = task_of(problem, sessions=64)
     joining = PetalsRule(rebalance=False)
     methods: tuple[tuple[str, Callable[[], Placement], str], ...] = (
-        ("CG-BP", lambda: place_blocks(CostModel.of(problem), 64), "0.5"),
-        ("PETALS' joining rule", lambda: joining(problem), "-"),
+        ("CG-BP", lambda: place_blocks(task.cost, task.sessions), "0.5"),
+        ("PETALS' joining rule", lambda: joining(task), "-"),
     )
     for name, place, goal in methods:
         best = float("inf")

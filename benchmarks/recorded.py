@@ -1,4 +1,4 @@
-"""Write tests/whatif/recorded.json: reduced runs of every shipped scenario, checked in CI.
+"""Write tests/studies/recorded.json: reduced runs of every shipped scenario, checked in CI.
 
 python benchmarks/recorded.py
 """
@@ -21,7 +21,7 @@ REQUESTS = 60
 def run(name: str, method: str, requests: int = REQUESTS) -> dict[str, float]:
     """Figures of one scenario under one method, seed 0."""
     scenario = load_scenario(ROOT / "scenarios" / f"{name}.toml")
-    found = summarise(api.simulate(scenario, method=method, num_requests=requests, seed=0))
+    found = summarise(api.simulate(scenario, method=method, requests=requests, seed=0))
     return {
         "completed": found.completed,
         "hops": found.mean_hops,
@@ -39,7 +39,7 @@ def main() -> None:
         for name in sorted(p.stem for p in (ROOT / "scenarios").glob("*.toml"))
         for method in METHODS.get(name, ("petals-tuned", "cg-bp"))
     ]
-    path = ROOT / "tests" / "whatif" / "recorded.json"
+    path = ROOT / "tests" / "studies" / "recorded.json"
     path.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n")
     print(f"wrote {path.relative_to(ROOT)}: {len(found)} runs")
 

@@ -31,6 +31,8 @@ from swarmplan.placement.moves.replan import Option, Terms, price, replan
 from swarmplan.placement.moves.schedule import phases
 from swarmplan.placement.moves.service import Service, draining_s, remembering, request_seconds
 from swarmplan.placement.rules.composed import chain_plans
+from swarmplan.placement.sessions import task_of
+from swarmplan.workload.load import at_load
 
 DAY_S, WINDOW_S = 86_400.0, 3_600.0
 WINDOWS = int(DAY_S / WINDOW_S)
@@ -75,17 +77,13 @@ class Swarm:
 
     def at(self, load: float) -> Problem:
         """The problem at a load in requests per second."""
-        factor = load / self.problem.workload.rate_per_s
-        classes = tuple(
-            replace(c, rate_per_s=c.rate_per_s * factor) for c in self.problem.workload.classes
-        )
-        return replace(self.problem, workload=replace(self.problem.workload, classes=classes))
+        return at_load(self.problem, load / self.problem.workload.rate_per_s)
 
     def plans(self, load: float) -> Sequence[Placement]:
         """Plans for a load, best first; loads are rounded to three digits."""
         key = float(f"{load:.2g}")
         if key not in self.seen:
-            self.seen[key] = [p.placement for p in chain_plans(self.at(key))[:3]]
+            self.seen[key] = [p.placement for p in chain_plans(task_of(self.at(key)))[:3]]
         return self.seen[key]
 
 
@@ -156,7 +154,8 @@ def run(name: str, shape: Sequence[float], shared: Swarm, peak: float, mbit: flo
     def pays(now: Placement, load: float) -> Option | None:
         plans = [*shared.plans(load), start]
         ahead = replace(terms, forecast=((LASTS_S, load), (REVERTS_S, mean)))
-        decision = replan(shared.at(load), now, targets=plans, terms=ahead, evaluate=evaluate)
+        task = task_of(shared.at(load))
+        decision = replan(task, now, targets=plans, terms=ahead, evaluate=evaluate)
         return decision.chosen if decision.worth else None
 
     begun = time.process_time()
@@ -184,7 +183,7 @@ def main() -> None:
         base = swarm(servers, clients=2, seed=1)
         linked = tuple(replace(s, download_bytes_per_s=mbit * 1e6 / 8) for s in base.servers)
         shared = Swarm(replace(base, servers=linked))
-        most = max(p.rate_per_s for p in chain_plans(shared.problem))
+        most = max(p.rate_per_s for p in chain_plans(task_of(shared.problem)))
         met += [run(name, shape, shared, PEAK * most, mbit) for name, shape in shapes.items()]
     print(f"# at most 1 % above the better of never and always: {sum(met)} of {len(met)}")
 

@@ -19,15 +19,14 @@ from pathlib import Path
 import numpy as np
 from swarms import swarm
 
+from swarmplan.core.names import Admission, LengthMode
 from swarmplan.core.plan import Placement
 from swarmplan.core.problem import Problem
-from swarmplan.core.workload import LengthMode, Lengths, LengthUse, Request
+from swarmplan.core.workload import Lengths, LengthUse, Request
 from swarmplan.perfmodel.cost import CostModel
-from swarmplan.perfmodel.latency import route_time
 from swarmplan.placement.rules.cg_bp import place_blocks
 from swarmplan.routing.state import SwarmState
 from swarmplan.routing.ws_rr import WsRr
-from swarmplan.simulator.admission import Admission
 from swarmplan.simulator.engine import simulate
 from swarmplan.workload.lengths import known_of, predicted_by_class, provided
 
@@ -167,10 +166,8 @@ def decisions(
     problem: Problem, placement: Placement, requests: Sequence[Request], live: int
 ) -> tuple[float, list[float]]:
     """Share of servers too full for the representative session, and seconds per decision."""
-    state, router = (
-        SwarmState(CostModel.of(problem), placement),
-        WsRr(CostModel.of(problem), placement),
-    )
+    cost = CostModel.of(problem)
+    state, router = SwarmState(cost, placement), WsRr(cost, placement)
     rng = np.random.default_rng(0)
     times, full = [], 0.0
     for number, one in enumerate(requests):
@@ -181,7 +178,7 @@ def decisions(
             state.release(number - live)
         state.reserve(number, route, one.reserved_tokens, float(rng.uniform(1, 60)))
         if number == live:
-            full = float((state.free_bytes < problem.session_bytes).mean())
+            full = float((state.free_bytes < int(cost.session_bytes(0, 1))).mean())
     return full, times[live:]
 
 
@@ -250,13 +247,12 @@ def one_run(
     an overflow count, and so does sending tokens again.
     """
     known = provided(at_rate(requests, rate_per_s), use, known_of(lengths, rows))
-    result = simulate(
-        problem, placement, WsRr(CostModel.of(problem), placement), known, admission=admission
-    )
+    cost = CostModel.of(problem)
+    result = simulate(problem, placement, WsRr(cost, placement), known, admission=admission)
     assert set(result.status) == {"completed"}
     plain = np.array(
         [
-            route_time(problem, r.client, route, r.prompt_tokens, r.output_tokens).total_s
+            cost.route_time(route, cost.shape(r.client, r.prompt_tokens, r.output_tokens)).total_s
             for r, route in zip(known, result.routes, strict=True)
             if route is not None
         ]

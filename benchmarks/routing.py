@@ -18,7 +18,6 @@ from swarmplan.core.plan import Placement
 from swarmplan.core.problem import Problem
 from swarmplan.core.workload import Request
 from swarmplan.perfmodel.cost import CostModel
-from swarmplan.perfmodel.latency import hop_cost
 from swarmplan.placement.rules.cg_bp import place_blocks
 from swarmplan.routing.state import SwarmState
 from swarmplan.routing.ws_rr import WsRr
@@ -40,24 +39,24 @@ def request(number: int, problem: Problem) -> Request:
 
 
 def explicit_graph(
-    problem: Problem, placement: Placement, state: SwarmState, one: Request
+    cost: CostModel, placement: Placement, state: SwarmState, one: Request
 ) -> nx.DiGraph:
     """Every link of the routing graph with its present WS-RR cost."""
-    cost = hop_cost(problem, one.client, one.prompt_tokens, one.output_tokens)
-    each = problem.cache_bytes(one.reserved_tokens)
+    shape = cost.shape(one.client, one.prompt_tokens, one.output_tokens)
     placed = np.flatnonzero(placement.num_blocks).tolist()
     start, end = placement.start.tolist(), placement.end.tolist()
     graph = nx.DiGraph()
     for j in placed:
-        ready: dict[int, float] = {}
+        ready: dict[int, float] = {}  # by the block at which a session enters
         for i in itertools.chain([-1], placed):
             at = 0 if i < 0 else end[i]
             if start[j] <= at < end[j]:
-                k = end[j] - at
-                if k not in ready:
-                    ready[k] = state.ready_s(j, k * each, 0.0)
-                graph.add_edge(i, j, weight=ready[k] + cost.hop_s[j] + cost.block_s[j] * k)
-        if end[j] == problem.model.num_blocks:
+                if at not in ready:
+                    held = int(cost.cache_bytes(one.reserved_tokens, at, end[j]))
+                    ready[at] = state.ready_s(j, held, 0.0)
+                run_s = shape.hop_s[j] + shape.run_s(j, at, end[j])
+                graph.add_edge(i, j, weight=ready[at] + run_s)
+        if end[j] == cost.num_blocks:
             graph.add_edge(j, "end", weight=0.0)
     return graph
 
@@ -65,14 +64,14 @@ def explicit_graph(
 def measure(servers: int, live: int, sessions: int) -> None:
     """Print one row."""
     problem = swarm(servers)
-    placement = place_blocks(CostModel.of(problem), sessions)
-    state = SwarmState(CostModel.of(problem), placement)
-    router = WsRr(CostModel.of(problem), placement)
+    cost = CostModel.of(problem)
+    placement = place_blocks(cost, sessions)
+    state, router = SwarmState(cost, placement), WsRr(cost, placement)
     rng = np.random.default_rng(0)
     for number in range(live):
         route = router(request(number, problem), state, 0.0).route
         state.reserve(number, route, problem.planning.session_tokens, float(rng.uniform(1, 60)))
-    full = float((state.free_bytes < problem.session_bytes).mean())
+    full = float((state.free_bytes < int(cost.session_bytes(0, 1))).mean())
     times = []
     for number in range(live, live + DECISIONS):
         one = request(number, problem)
@@ -83,14 +82,14 @@ def measure(servers: int, live: int, sessions: int) -> None:
         finish = float(rng.uniform(1, 60))
         state.reserve(number, decision.route, problem.planning.session_tokens, finish)
     one = request(live + DECISIONS, problem)
-    graph = explicit_graph(problem, placement, state, one)
+    graph = explicit_graph(cost, placement, state, one)
     plain = []
     for _ in range(5):
         begin = time.perf_counter()
         length = nx.dijkstra_path_length(graph, -1, "end")
         plain.append(time.perf_counter() - begin)
-    cost = router(one, state, 0.0).cost_s
-    assert abs(cost - length) <= 1e-9 * length, (cost, length)
+    found_s = router(one, state, 0.0).cost_s
+    assert abs(found_s - length) <= 1e-9 * length, (found_s, length)
     median, other = statistics.median(times), statistics.median(plain)
     print(
         f"| {servers} | {live} | {full:.0%} | {median * 1e3:.3f} | {other * 1e3:.2f} "

@@ -11,6 +11,7 @@ import argparse
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import numpy as np
 from instances import Instance, reference, set_b, set_c, tight_set
@@ -19,15 +20,15 @@ from swarmplan.chains.floor import cheapest_chains_s
 from swarmplan.core.errors import HeuristicFailedError, SwarmplanWarning
 from swarmplan.core.plan import Placement
 from swarmplan.core.problem import Problem
-from swarmplan.perfmodel.cost import CostModel
-from swarmplan.placement.demand import demand_of
 from swarmplan.placement.rules.cg_bp import cg_bp
 from swarmplan.placement.rules.petals import PetalsRule
 from swarmplan.placement.search.moves import Manner, repair
-from swarmplan.placement.search.solve import solve_search
+from swarmplan.placement.search.solve import SEARCH_GAP, solve_search
 from swarmplan.placement.search.state import Instance as Offline
 from swarmplan.placement.search.state import State
 from swarmplan.placement.sessions import task_of
+from swarmplan.placement.task import Task
+from swarmplan.solve.deadline import Deadline
 
 
 def references() -> Iterator[Instance]:
@@ -47,18 +48,18 @@ SETS: dict[str, Callable[[], Iterator[Instance]]] = {
 }
 
 
-def on_spans(problem: Problem, place: Callable[[], Placement]) -> str:
-    """ms per token of all sessions routed over a placement as it stands."""
+def on_spans(task: Task, rule: Callable[[Task], Placement]) -> str:
+    """ms per token of all sessions routed over a rule's placement as it stands."""
     try:
-        placement = place()
+        placement = rule(task)
     except HeuristicFailedError:
         return "-"
-    demand = demand_of(problem)
-    offline = Offline.of(problem, demand, cheapest_chains_s(CostModel.of(problem), demand))
+    alone = cheapest_chains_s(task.cost, task.demand)
+    offline = Offline.of(task.cost, task.demand, alone)
     state = State(offline)
     state.end[:], state.blocks[:] = placement.end, placement.num_blocks
     repair(state, Manner(whole=False, fixed=True), np.random.default_rng(0))
-    return "-" if state.pending else per_token(problem, state.cost_s)
+    return "-" if state.pending else per_token(task.problem, state.cost_s)
 
 
 def per_token(problem: Problem, total_s: float) -> str:
@@ -69,19 +70,19 @@ def per_token(problem: Problem, total_s: float) -> str:
 def row(instance: Instance, seconds: float) -> str:
     """One line of the table."""
     problem = instance.problem
-    greedy = on_spans(problem, lambda: cg_bp(task_of(problem)))
-    petals = on_spans(
-        problem, lambda: PetalsRule(rebalance=problem.num_servers <= 40, cache="left_over")(problem)
-    )
+    task = task_of(problem, gap=SEARCH_GAP)
+    greedy = on_spans(task, cg_bp)
+    petals = on_spans(task, PetalsRule(rebalance=problem.num_servers <= 40, cache="left_over"))
     begin = time.process_time()
     try:
-        *_, proof = solve_search(problem, time_limit_s=seconds)
+        *_, proof = solve_search(replace(task, deadline=Deadline.after(seconds)))
     except HeuristicFailedError:
         return f"| {instance.name} | {petals} | {greedy} | none found | | | |"
     spent = time.process_time() - begin
-    assert proof.objective is not None
-    assert proof.bound is not None
-    figures = (per_token(problem, proof.objective), per_token(problem, proof.bound))
+    reached = proof.objective
+    assert reached.value is not None
+    assert reached.bound is not None
+    figures = (per_token(problem, reached.value), per_token(problem, reached.bound))
     gap = 0.0 if proof.status == "optimal" else 100 * (proof.gap or 0.0)
     return (
         f"| {instance.name} | {petals} | {greedy} | {figures[0]} | {figures[1]} | {gap:.3f} | "

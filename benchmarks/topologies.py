@@ -21,7 +21,7 @@ def main() -> None:
     for name in ("abvt", "bellcanada", "geant2012"):
         scenario = load_scenario(SCENARIOS / f"{name}.toml")
         for load in LOADS:
-            found = api.compare(scenario, methods=METHODS, load_factor=load)
+            found = api.compare(scenario, methods=METHODS, load=load)
             rate = scenario.problem.workload.rate_per_s * load
             cells = [name, f"{rate:.2f}"]
             for row in found.rows:

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from .. import __version__
 from ..core.errors import HeuristicFailedError, NoSolutionInTimeError
 from ..core.plan import Placement
 from ..core.problem import Problem
+from ..core.version import TOOL
 from ..placement.moves.replan import Option, Replan, Terms, replan
 from ..placement.task import Task
 from ..scenarios.migrationfile import MIGRATION_FORMAT
@@ -79,7 +79,7 @@ def migration_document(
         "format": MIGRATION_FORMAT,
         "scenario": scenario.document.name,
         "scenario_sha256": scenario.sha256,
-        "tool": f"swarmplan {__version__}",
+        "tool": TOOL,
         "move": decision.worth,
         "forced": decision.forced,
         "horizon_s": decision.horizon_s,

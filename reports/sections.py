@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .. import __version__
 from ..core.content import FloatArray
 from ..core.plan import Placement, Plan, PlannedRoute, Route
 from ..core.problem import Problem
+from ..core.version import TOOL
 from ..render import milliseconds, number
 from ..scenarios.scenario import Scenario
 from ..simulator.result import SimulationResult
@@ -350,7 +350,7 @@ def provenance_section(scenario: Scenario, rows: Sequence[tuple[str, object]]) -
         ["sha256 of its content", scenario.sha256],
         ["model", f"{problem.model.name}, {problem.model.num_blocks} blocks"],
         ["servers, clients", f"{problem.num_servers}, {len(problem.clients)}"],
-        ["software", f"swarmplan {__version__}, numpy {np.__version__}"],
+        ["software", f"{TOOL}, numpy {np.__version__}"],
         *([name, value] for name, value in rows),
     ]
     body = table("Where this comes from", ["what", "value"], facts)

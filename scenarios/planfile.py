@@ -10,7 +10,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from .. import __version__
 from ..core.errors import InputProblem, ScenarioError
 from ..core.objective import GOALS, STEP, WEIGHTED_STEP, Objective
 from ..core.plan import (
@@ -24,13 +23,13 @@ from ..core.plan import (
     Route,
     Trial,
 )
+from ..core.version import TOOL
 from . import schema
 from .defects import validate
 from .files import parse_file, write_text
 from .scenario import Scenario
 
 #: Who writes.
-TOOL = f"swarmplan {__version__}"
 
 
 def plan_document(plan: Plan, scenario: Scenario) -> dict[str, Any]:

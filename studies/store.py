@@ -13,8 +13,8 @@ import os
 from pathlib import Path
 from typing import Any, Self
 
-from .. import __version__
 from ..core.errors import ScenarioError
+from ..core.version import TOOL
 from ..scenarios.files import read_bytes, write_text
 
 RESULTS_FORMAT = "swarmplan/results/1"
@@ -41,7 +41,7 @@ class Store:
             "format": RESULTS_FORMAT,
             "sweep_sha256": sha256,
             "configurations": total,
-            "tool": f"swarmplan {__version__}",
+            "tool": TOOL,
         }
         self.records: dict[int, dict[str, Any]] = {}
         try:

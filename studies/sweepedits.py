@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, get_args
+from typing import Any, get_args
 
 from ..core.errors import InputProblem, ScenarioError
 from ..core.names import Admission
@@ -13,9 +13,7 @@ from ..scenarios import schema
 from ..scenarios.defects import validate
 from .document import Document
 from .edits import Edit, add, edited_document, move, remove, rtt_scale, scale_load, set_value
-
-if TYPE_CHECKING:
-    from .sweepfile import Sweep, Variant
+from .sweepschema import Sweep, Variant
 
 #: Keys of a sweep that are no fields of the scenario.
 RUN_KEYS = ("method", "router", "admission", "requests")

@@ -1,4 +1,4 @@
-"""The sweep file: lists per key in a cross product, named variants, seeds."""
+"""A sweep file with its scenario: what is to be run, configuration by configuration."""
 
 from __future__ import annotations
 
@@ -8,55 +8,20 @@ import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import msgspec
-from msgspec import Meta, Struct
 
 from ..core.errors import ScenarioError
 from ..scenarios.defects import MAX_LISTED, validate
 from ..scenarios.files import parse_file
 from ..scenarios.scenario import load_scenario
-from ..scenarios.schema import Label, Name, Positive, Requests
 from .document import Document
 from .sweepedits import defects
+from .sweepschema import Sweep, sweep_schema
 
-SWEEP_FORMAT = "swarmplan/sweep/1"
 #: All configurations are listed in memory.
 MAX_CONFIGURATIONS = 1_000_000
-Factor = Annotated[float, Meta(gt=0, le=1e6)]
-Scalar = str | int | float | bool | list[float]
-Seed = Annotated[int, Meta(ge=0, le=2**31)]
-
-
-class Variant(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Edits under one name: the options of ``swarmplan whatif``, with ``_`` for ``-``."""
-
-    add_server: list[dict[str, Scalar]] = []
-    remove: list[Name] = []
-    move: dict[Name, Name] = {}
-    set: dict[Name, Scalar] = {}
-    load: Factor = 1.0
-    rtt_scale: Factor = 1.0
-    method: Name | None = None
-    router: Name | None = None
-
-
-class Sweep(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The whole file. ``grid`` keys are ``method``, ``router``, ``admission``, ``requests``,
-    ``load``, ``rtt_scale``, or paths of the scenario as in ``whatif --set``."""
-
-    format: Literal["swarmplan/sweep/1"]
-    scenario: Name
-    name: Label = ""
-    seeds: Annotated[int, Meta(ge=1, le=100_000)] | Annotated[list[Seed], Meta(min_length=1)] = 3
-    method: Name = "cg-bp"
-    router: Name | None = None
-    admission: Literal["retry", "queue", "notify", "reserve"] = "retry"
-    requests: Requests | None = None
-    time_limit_s: Positive | None = None
-    grid: dict[Name, Annotated[list[Scalar], Meta(min_length=1)]] = {}
-    variants: dict[Name, Variant] = {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,11 +80,6 @@ def load_sweep(path: Path) -> Prepared:
         sha256=hashlib.sha256(content.encode()).hexdigest(),
         points=_points(sweep, path),
     )
-
-
-def sweep_schema() -> dict[str, Any]:
-    """JSON Schema of sweep files."""
-    return msgspec.json.schema(Sweep)
 
 
 def _points(sweep: Sweep, path: Path) -> tuple[Point, ...]:

@@ -1,34 +1,18 @@
-"""Drawing requests and reading traces."""
+"""Workloads of a file: traces, token counts, predictions."""
 
+import gzip
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from swarmplan.core.errors import ScenarioError
-from swarmplan.core.problem import Problem
+from swarmplan.scenarios import schema
 from swarmplan.scenarios.scenario import load_scenario
-from swarmplan.workload.draw import draw_requests
+from swarmplan.scenarios.workload import _lengths
 
 TINY = Path(__file__).resolve().parents[2] / "scenarios" / "tiny.toml"
-
-
-def test_the_same_seed_draws_the_same_requests(tiny: Problem) -> None:
-    assert draw_requests(tiny, 7) == draw_requests(tiny, 7)
-    assert draw_requests(tiny, 7) != draw_requests(tiny, 8)
-
-
-def test_another_load_scales_the_gaps_and_keeps_the_lengths(tiny: Problem) -> None:
-    slow, fast = draw_requests(tiny, 3), draw_requests(tiny, 3, load_factor=2.0)
-    np.testing.assert_allclose([r.arrival_s for r in slow], [2 * r.arrival_s for r in fast])
-    assert [r.prompt_tokens for r in slow] == [r.prompt_tokens for r in fast]
-
-
-def test_the_mean_rate_is_the_sum_of_the_streams(tiny: Problem) -> None:
-    drawn = draw_requests(tiny, 1, num_requests=4_000)
-    rate = (len(drawn) - 1) / (drawn[-1].arrival_s - drawn[0].arrival_s)
-    # Standard error of a Poisson rate over 4000 arrivals is 1.6 %.
-    assert rate == pytest.approx(tiny.workload.rate_per_s, rel=0.07)
 
 
 def with_trace(tmp_path: Path, csv: str, extra: str = "") -> Path:
@@ -70,3 +54,39 @@ def test_a_trace_is_scaled_to_the_wanted_rate(tmp_path: Path) -> None:
 def test_a_bad_trace_names_the_line(tmp_path: Path, csv: str, says: str) -> None:
     with pytest.raises(ScenarioError, match=says):
         load_scenario(with_trace(tmp_path, csv))
+
+
+def test_lengths_and_classes_come_from_a_packed_csv(tmp_path: Path) -> None:
+    rows = "\n".join(f"{10 + i % 3 * 100},{i % 3}" for i in range(90))
+    (tmp_path / "l.csv.gz").write_bytes(gzip.compress(f"tokens,said\n{rows}\n".encode()))
+    given = schema.TokenFile(file="l.csv.gz", column="tokens", predicted_class="said")
+    found = _lengths(given, "x", tmp_path, [])
+    assert found.predicted is not None
+    assert (found.predicted == np.array(found.values)[:, None]).all()
+    with pytest.raises(ScenarioError, match="has the columns"):
+        _lengths(
+            schema.TokenFile(file="l.csv.gz", column="tokens", predicted_class="other"),
+            "x",
+            tmp_path,
+            [],
+        )
+
+
+def test_answers_of_one_model_are_predicted_from_their_prompts(tmp_path: Path) -> None:
+    lines = [
+        {
+            "prompt": f"{'write an essay' if i % 2 else 'say yes'} {i}",
+            "model": m,
+            "output_tokens": t,
+        }
+        for i in range(40)
+        for m, t in (("a", 300 if i % 2 else 3), ("b", 7))
+    ]
+    (tmp_path / "o.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    given = schema.TokenFile(file="o.jsonl", model="a", predictor="shipped")
+    found = _lengths(given, "x", tmp_path, [])
+    assert set(found.values) == {3, 300}
+    assert found.predicted is not None
+    assert found.predicted.shape == (40, 8)
+    with pytest.raises(ScenarioError, match="no model"):
+        _lengths(schema.TokenFile(file="o.jsonl", model="c"), "x", tmp_path, [])

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import gzip
-import json
 from dataclasses import replace
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,13 +13,12 @@ from swarmplan.core.problem import Problem
 from swarmplan.core.workload import Lengths, LengthUse, Request
 from swarmplan.perfmodel.cost import CostModel
 from swarmplan.placement.rules.cg_bp import place_blocks
-from swarmplan.routing.api import Decision
-from swarmplan.routing.state import SwarmState
+from swarmplan.routing.api import Decision, SwarmView
 from swarmplan.routing.ws_rr import WsRr
-from swarmplan.scenarios import schema
-from swarmplan.scenarios.workload import _lengths, draw_requests
 from swarmplan.simulator.engine import simulate
+from swarmplan.workload.draw import draw_requests
 from swarmplan.workload.lengths import crossed, known_of, predicted_by_class, provided
+from swarmplan.workload.load import at_load
 
 MODES = ("oracle", "predictor", "model-constant", "maximum")
 
@@ -93,9 +90,10 @@ def test_the_predictor_mode_needs_predictions() -> None:
 @pytest.mark.parametrize("mode", MODES)
 def test_every_request_ends_and_overflows_are_counted(tiny: Problem, mode: str) -> None:
     problem = known(tiny, mode=mode, quantile=0.5, limit_tokens=40)
-    requests = draw_requests(problem, 0, num_requests=150, load_factor=3.0)
-    placement = place_blocks(CostModel.of(problem), 4)
-    result = simulate(problem, placement, WsRr(CostModel.of(problem), placement), requests)
+    requests = draw_requests(at_load(problem, 3.0), 0, num_requests=150)
+    cost = CostModel.of(problem)
+    placement = place_blocks(cost, 4)
+    result = simulate(problem, placement, WsRr(cost, placement), requests)
     assert set(result.status) == {"completed"}
     short = sum(r.output_tokens > r.reserved_tokens - r.prompt_tokens for r in requests)
     assert (int((result.overflows > 0).sum()) > 0) == (short > 0)
@@ -115,51 +113,17 @@ def test_an_overflow_grows_by_the_ladder_not_by_the_truth(tiny: Problem) -> None
         expected_tokens=8,
         ladder_tokens=(20, 28, 44),
     )
-    placement = place_blocks(CostModel.of(tiny), 1)
-    result = simulate(tiny, placement, WsRr(CostModel.of(tiny), placement), [request])
+    cost = CostModel.of(tiny)
+    placement = place_blocks(cost, 1)
+    result = simulate(tiny, placement, WsRr(cost, placement), [request])
     plain = replace(request, ladder_tokens=(), reserved_tokens=34, expected_tokens=None)
-    whole = simulate(tiny, placement, WsRr(CostModel.of(tiny), placement), [plain])
+    whole = simulate(tiny, placement, WsRr(cost, placement), [plain])
     assert result.overflows.tolist() == [3]
     assert result.finish_s == pytest.approx(whole.finish_s)
-    token = tiny.model.cache_bytes_per_token
-    blocks = max(len(h) for h in result.routes[0].hops) if result.routes[0] else 0
-    assert result.peak_cache_bytes.max() == 44 * token * blocks
-
-
-def test_lengths_and_classes_come_from_a_packed_csv(tmp_path: Path) -> None:
-    rows = "\n".join(f"{10 + i % 3 * 100},{i % 3}" for i in range(90))
-    (tmp_path / "l.csv.gz").write_bytes(gzip.compress(f"tokens,said\n{rows}\n".encode()))
-    given = schema.TokenFile(file="l.csv.gz", column="tokens", predicted_class="said")
-    found = _lengths(given, "x", tmp_path, [])
-    assert found.predicted is not None
-    assert (found.predicted == np.array(found.values)[:, None]).all()
-    with pytest.raises(ScenarioError, match="has the columns"):
-        _lengths(
-            schema.TokenFile(file="l.csv.gz", column="tokens", predicted_class="other"),
-            "x",
-            tmp_path,
-            [],
-        )
-
-
-def test_answers_of_one_model_are_predicted_from_their_prompts(tmp_path: Path) -> None:
-    lines = [
-        {
-            "prompt": f"{'write an essay' if i % 2 else 'say yes'} {i}",
-            "model": m,
-            "output_tokens": t,
-        }
-        for i in range(40)
-        for m, t in (("a", 300 if i % 2 else 3), ("b", 7))
-    ]
-    (tmp_path / "o.jsonl").write_text("\n".join(map(json.dumps, lines)))
-    given = schema.TokenFile(file="o.jsonl", model="a", predictor="shipped")
-    found = _lengths(given, "x", tmp_path, [])
-    assert set(found.values) == {3, 300}
-    assert found.predicted is not None
-    assert found.predicted.shape == (40, 8)
-    with pytest.raises(ScenarioError, match="no model"):
-        _lengths(schema.TokenFile(file="o.jsonl", model="c"), "x", tmp_path, [])
+    route = result.routes[0]
+    assert route is not None
+    held = [int(cost.cache_bytes(44, h.start, h.end)) for h in route.hops]
+    assert result.peak_cache_bytes.max() == max(held)
 
 
 def test_a_session_that_outlasts_its_expected_end_does_not_look_free(tiny: Problem) -> None:
@@ -173,19 +137,20 @@ def test_a_session_that_outlasts_its_expected_end_does_not_look_free(tiny: Probl
         expected_tokens=2,
         ladder_tokens=(44,),
     )
-    placement = place_blocks(CostModel.of(tiny), 1)
-    router = WsRr(CostModel.of(tiny), placement)
+    cost = CostModel.of(tiny)
+    placement = place_blocks(cost, 1)
+    router = WsRr(cost, placement)
     end_s = float(simulate(tiny, placement, router, [first]).finish_s[0])
     waits: list[float] = []
 
-    def watching(request: Request, state: SwarmState, now_s: float, **more: object) -> Decision:
+    def watching(request: Request, view: SwarmView, now_s: float, **more: Any) -> Decision:
         if request.id:
             waits.extend(
-                state.ready_s(j, int(state.pool_bytes[j]), now_s) - now_s
+                view.ready_s(j, int(view.pool_bytes[j]), now_s) - now_s
                 for j in range(tiny.num_servers)
-                if state.count_at(j)
+                if view.count_at(j)
             )
-        return router(request, state, now_s)
+        return router(request, view, now_s)
 
     late = [replace(first, id=i, arrival_s=end_s * i / 20) for i in range(1, 19)]
     small = [replace(r, output_tokens=1, reserved_tokens=5, ladder_tokens=()) for r in late]
