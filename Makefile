@@ -45,6 +45,7 @@ lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
+	$(BIN)/python benchmarks/seams.py
 
 bench: $(VENV)/.dev  ## every benchmark, each prints its table
 	for b in placement routing simulation; do $(BIN)/python benchmarks/$$b.py || exit 1; done

@@ -168,8 +168,8 @@ def _has_attribute(node: ast.AST, name: str) -> bool:
 def _one_apart(start: ast.expr, end: ast.expr) -> bool:
     """Whether a span is written down as one block."""
     if isinstance(start, ast.Constant) and isinstance(end, ast.Constant):
-        both = (start.value, end.value)
-        return all(isinstance(v, int) for v in both) and both[1] == both[0] + 1
+        first, last = start.value, end.value
+        return isinstance(first, int) and isinstance(last, int) and last == first + 1
     return (
         isinstance(end, ast.BinOp)
         and isinstance(end.op, ast.Add)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import cast
 
 from ..core.errors import ScenarioError
+from ..core.plugins import Group, added, loaded
 from ..routing.api import RouterFactory
 from ..routing.free import FastestFree
 from ..routing.jffc import Jffc
@@ -12,7 +13,6 @@ from ..routing.offline import Shortest
 from ..routing.petals import PetalsRouting
 from ..routing.threshold import LeastResponse
 from ..routing.ws_rr import WsRr
-from .plugins import Group, added, loaded
 
 ROUTERS: dict[str, RouterFactory] = {
     "ws-rr": WsRr,

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from ..core.errors import ScenarioError
 from ..core.names import Aim
+from ..core.plugins import Group, added, loaded
 from ..core.problem import Problem
 from ..placement.api import Rule
 from ..placement.moves.resilience import honoured
@@ -17,7 +18,6 @@ from ..placement.rules.whole_model import whole_model
 from ..placement.search.solve import solve_search
 from ..placement.task import Task
 from .draft import Draft, Make, Settings, placed, solved
-from .plugins import Group, added, loaded
 from .programme import ROUTER, milp
 from .routers import router_named
 

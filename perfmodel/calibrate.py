@@ -71,6 +71,19 @@ class Calibration:
     network_rps: float | None = None
     warnings: tuple[str, ...] = ()
 
+    @property
+    def terms(self) -> tuple[tuple[str, float], ...]:
+        """The coefficients in human units, named, for tables."""
+        timing = self.timing
+        return (
+            ("decode, ms per block", timing.decode_base_s * 1e3),
+            ("decode, us per context token", timing.decode_per_context_token_s * 1e6),
+            ("decode, ms per further sequence", timing.decode_per_sequence_s * 1e3),
+            ("prefill floor, ms", timing.prefill_floor_s * 1e3),
+            ("prefill base, ms", timing.prefill_base_s * 1e3),
+            ("prefill, us per token", timing.prefill_per_token_s * 1e6),
+        )
+
 
 def calibrate_file(path: Path | str, *, name: str) -> Calibration:
     """Fit a profile to a file of measurements (CSV) or take it from PETALS (``.json``).

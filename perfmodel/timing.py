@@ -47,15 +47,3 @@ def prefill_s(timing: Timing | Timings, tokens: float) -> Any:
     """Seconds for one block to process a prompt of ``tokens``."""
     sloped = timing.prefill_base_s + timing.prefill_per_token_s * tokens
     return np.maximum(timing.prefill_floor_s, sloped)
-
-
-def terms(timing: Timing) -> tuple[tuple[str, float], ...]:
-    """The coefficients in human units, named, for tables."""
-    return (
-        ("decode, ms per block", timing.decode_base_s * 1e3),
-        ("decode, us per context token", timing.decode_per_context_token_s * 1e6),
-        ("decode, ms per further sequence", timing.decode_per_sequence_s * 1e3),
-        ("prefill floor, ms", timing.prefill_floor_s * 1e3),
-        ("prefill base, ms", timing.prefill_base_s * 1e3),
-        ("prefill, us per token", timing.prefill_per_token_s * 1e6),
-    )

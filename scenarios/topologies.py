@@ -19,11 +19,13 @@ import numpy as np
 
 from ..core.content import FloatArray, IntArray, frozen_array
 from ..core.errors import ScenarioError
+from ..core.plugins import Group, added, loaded
 from ..perfmodel.catalogue import unknown_name
 from ..perfmodel.network import FIBRE_KM_PER_S, great_circle_km, rtt_from_coordinates_s
 from .files import decode, read_referenced
 from .graphfile import parse_graph
 
+GROUP: Group = "swarmplan.topologies"
 TopologyMode = Literal["repetita", "fibre", "internet"]
 REPETITA_KM_PER_S = 0.6e6
 _GROUPS = ("topozoo", "sndlib")
@@ -78,7 +80,8 @@ def load_topology(name_or_path: str, base_dir: Path) -> Topology:
     Parameters
     ----------
     name_or_path : a path that ends in ``.graph``, relative to ``base_dir``; or a name such as
-        ``Abvt``, ``topozoo/Abvt`` or ``sndlib/polska``, in any case.
+        ``Abvt``, ``topozoo/Abvt`` or ``sndlib/polska``, in any case; or as another package calls
+        one that it adds (docs/library.md).
     base_dir : folder of the file that names the topology.
 
     Raises
@@ -88,7 +91,18 @@ def load_topology(name_or_path: str, base_dir: Path) -> Topology:
     """
     if name_or_path.endswith(".graph"):
         return _from_graph_file(base_dir / name_or_path)
+    if name_or_path in added(GROUP):
+        return _from_package(name_or_path)
     return _from_topohub(name_or_path)
+
+
+def _from_package(name: str) -> Topology:
+    """What the function of an entry point returns."""
+    made = loaded(GROUP, name)()
+    if not isinstance(made, Topology):
+        message = f"the entry point {name!r} of {GROUP} gives a {type(made).__name__}, no Topology"
+        raise ScenarioError.single("", message)
+    return made
 
 
 def _from_graph_file(path: Path) -> Topology:
@@ -163,7 +177,7 @@ def _topohub_key(name: str) -> str:
             return key
     known = topology_names()
     short = known if "/" in name else tuple(key.rpartition("/")[2] for key in known)
-    error = unknown_name("topology", name, short)
+    error = unknown_name("topology", name, (*short, *added(GROUP)))
     hint = "a file needs a name that ends in .graph"
     raise ScenarioError.single("", f"{error.problems[0].message}; {hint}")
 

@@ -32,10 +32,6 @@ class Deadline:
         left_s = self.left_s()
         return self if math.isinf(left_s) else Deadline.after(fraction * max(left_s, 0.0))
 
-    def earlier(self, other: Deadline) -> Deadline:
-        """The first of two."""
-        return min(self, other, key=lambda d: d.at_s)
-
 
 #: No limit.
 NEVER = Deadline()

@@ -15,7 +15,7 @@ from .outcome import Outcome
 from .process import worker
 from .programme import Programme
 
-#: HiGHS may be this late; then its process is ended.
+#: HiGHS may be this late, and its process may take as long to start; then it is ended.
 GRACE_S = 0.5
 
 #: Told seconds since the beginning, and the cost of the best solution and the best bound in the
@@ -90,7 +90,7 @@ def solve_programme(
     try:
         with worker() as mine:
             mine.begin(task, deadline)
-            late = Deadline(max(deadline.at_s, began_s) + GRACE_S)
+            late = Deadline(max(deadline.at_s, began_s + GRACE_S) + GRACE_S)
             while (message := mine.hear(late)) is not None:
                 if isinstance(message, Failure):
                     if known.values is None:

@@ -10,7 +10,6 @@ import pytest
 
 from swarmplan import api
 from swarmplan.perfmodel.calibrate import calibrate_file, write_profile
-from swarmplan.perfmodel.predict import verify
 from swarmplan.scenarios import schema
 from swarmplan.scenarios.planfile import read_plan, write_plan
 from swarmplan.scenarios.scenario import load_scenario
@@ -61,7 +60,7 @@ def test_an_example_loads_without_a_warning_and_can_be_planned(folder: Path, nam
     assert draw_requests(scenario.problem, 0)
     plan = api.plan(scenario.problem, "manual" if name == "measured.toml" else "cg-bp")
     write_plan(folder / "made.plan.json", plan, scenario)
-    assert verify(scenario.problem, read_plan(folder / "made.plan.json", scenario)) == ()
+    assert api.verify(scenario, read_plan(folder / "made.plan.json", scenario)) == ()
 
 
 def test_single_pairs_come_before_the_table_of_regions(folder: Path) -> None:
@@ -89,7 +88,7 @@ def test_the_readme_and_the_pages_link_to_files_that_exist() -> None:
 def test_the_columns_of_the_request_table_are_named(folder: Path, tmp_path: Path) -> None:
     shutil.copy(folder / "small.toml", tmp_path)
     scenario = load_scenario(tmp_path / "small.toml")
-    rows = api.simulate(scenario, num_requests=3).rows()
+    rows = api.simulate(scenario, requests=3).rows()
     section = TEXT.split("\n## Request table\n", 1)[1].split("\n## ", 1)[0]
     named = set(re.findall(r"`(\w+)`", "".join(re.findall(r"^\| `.*?\|", section, re.MULTILINE))))
     assert named == set(next(rows))

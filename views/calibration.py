@@ -6,7 +6,6 @@ from dataclasses import asdict
 from typing import Any
 
 from ..perfmodel.calibrate import Calibration
-from ..perfmodel.timing import terms
 from ..render import milliseconds, number, print_lines, print_table
 
 
@@ -16,7 +15,7 @@ def print_calibration(fitted: Calibration) -> None:
         f"Profile {fitted.name} from {fitted.source}",
         ["figure", "value"],
         [
-            *([name, number(value)] for name, value in terms(fitted.timing)),
+            *([name, number(value)] for name, value in fitted.terms),
             ["held-out error, mean %", number(fitted.mean_error_percent)],
             ["held-out error, worst %", number(fitted.max_error_percent)],
         ],

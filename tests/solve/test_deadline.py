@@ -28,9 +28,3 @@ def test_a_share_is_one_of_what_is_left() -> None:
     whole = Deadline.after(100.0)
     assert whole.share(0.25).left_s() == pytest.approx(25.0, abs=1.0)
     assert whole.share(1.0).at_s == pytest.approx(whole.at_s)
-
-
-def test_the_earlier_of_two_ends_first() -> None:
-    first, later = Deadline.after(1.0), Deadline.after(2.0)
-    assert later.earlier(first) == first == first.earlier(later)
-    assert Deadline().earlier(first) == first

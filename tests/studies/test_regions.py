@@ -18,11 +18,10 @@ from swarmplan.cli import main
 from swarmplan.core.errors import SwarmplanError
 from swarmplan.core.plan import Hop, PlannedRoute, Route
 from swarmplan.core.problem import Problem
-from swarmplan.core.verify import check_plan
 from swarmplan.core.workload import Request
 from swarmplan.methods.draft import Settings
+from swarmplan.methods.verify import verify
 from swarmplan.perfmodel.cost import CostModel
-from swarmplan.perfmodel.latency import route_time, step_block_s, step_hop_s
 from swarmplan.routing.offline import Shortest
 from swarmplan.routing.state import SwarmState
 from swarmplan.scenarios.scenario import load_scenario
@@ -126,7 +125,7 @@ def test_plans_made_on_groups_stay_within_the_reported_bound_on_100_random_swarm
             continue
         planned += 1
         truth = replace(found.plan, predicted=())
-        assert not [v for v in check_plan(truth, problem) if "predicted" not in v.where]
+        assert not [f for f in verify(problem, truth) if "predicted" not in f.where]
         for t in found.times:
             for name, bound in (("tpot_s", t.bound_s), ("response_s", t.response_bound_s)):
                 worst, true, best = (getattr(p, name) for p in (t.worst, t.true, t.best))
@@ -162,13 +161,14 @@ def test_a_chain_chosen_on_groups_is_no_farther_from_the_best_than_the_bound_of_
         id=0, client=0, arrival_s=0.0, prompt_tokens=10, output_tokens=9, reserved_tokens=19
     )
 
+    state = SwarmState(CostModel.of(problem), placement)
+
     def chosen(view: Problem) -> Route:
-        return Shortest(CostModel.of(view), placement)(
-            request, SwarmState(CostModel.of(problem), placement), 0.0
-        ).route
+        return Shortest(CostModel.of(view), placement)(request, state, 0.0).route
 
     def total(view: Problem, route: Route) -> float:
-        return route_time(view, 0, route, 10, 9).total_s
+        cost = CostModel.of(view)
+        return cost.route_time(route, cost.shape(0, 10, 9)).total_s
 
     right, grouped = chosen(problem), chosen(worst)
     loss = total(problem, grouped) - total(problem, right)
@@ -183,7 +183,8 @@ def test_the_bound_is_the_sum_of_the_spreads_of_the_hops_and_blocks(
     hops = (Hop(server=1, start=0, end=2), Hop(server=4, start=2, end=5))
     route = Route(hops=(*hops, Hop(server=5, start=5, end=6)))
     found = times_on_groups(problem, labels, [PlannedRoute(client=0, sessions=1, route=route)])
-    hop, block = step_hop_s(problem)[0], step_block_s(problem, 14)
+    cost = CostModel.of(problem)
+    hop, block = cost.step_hop_s[0], cost.step_run_s(14).dearest_block()
     rows = rows_of(labels)
     expected = sum(
         np.ptp(hop[rows[labels[h.server]]]) + len(h) * np.ptp(block[rows[labels[h.server]]])

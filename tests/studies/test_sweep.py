@@ -77,7 +77,7 @@ def test_a_configuration_gives_the_figures_of_a_run_of_its_own(expected: bytes) 
     for record in records:
         if record["variant"] == "all" and record["values"] == plain:
             single = api.simulate(
-                load_scenario(TINY), method="cg-bp", num_requests=40, seed=record["seed"]
+                load_scenario(TINY), method="cg-bp", requests=40, seed=record["seed"]
             )
             assert record["summary"] == json.loads(json.dumps(asdict(summarise(single))))
 

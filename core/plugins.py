@@ -7,7 +7,7 @@ from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Literal
 
-from ..core.errors import SwarmplanError
+from .errors import SwarmplanError
 
 #: The groups of entry points; docs/library.md.
 Group = Literal["swarmplan.methods", "swarmplan.routers", "swarmplan.topologies"]
