@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from .core.errors import ScenarioError, SwarmplanError
 from .core.findings import Finding
@@ -15,7 +14,7 @@ from .core.problem import Problem
 from .core.workload import Request
 from .methods.draft import Settings
 from .methods.planning import planned
-from .methods.routers import AnyRouter, router_named, router_of
+from .methods.routers import AnyRouter, router_name, router_named, router_of
 from .methods.table import DEFAULT_COMPARISON, AnyMethod, method_of
 from .methods.verify import verify as verify_plan
 from .perfmodel.cost import CostModel
@@ -37,6 +36,8 @@ from .workload.load import at_load
 Given = Scenario | Problem | Path | str
 #: A plan, or the path of its file.
 AnyPlan = Plan | Path | str
+#: Who takes part in a comparison; with a router, in place of the method's own.
+Entry = AnyMethod | Plan | Path | tuple[AnyMethod, AnyRouter]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,7 +156,7 @@ def simulate(
 
 def compare(
     given: Given,
-    methods: Sequence[AnyMethod | Plan | Path] = (),
+    methods: Sequence[Entry] = (),
     *,
     seeds: Iterable[int] = range(5),
     join_orders: int = 3,
@@ -170,8 +171,8 @@ def compare(
 
     Parameters
     ----------
-    methods : names, methods, placement rules, plans, paths of plan files; four methods that show
-        the field when left out.
+    methods : names, methods, placement rules, plans, paths of plan files, and pairs of a method
+        and a router; four methods that show the field when left out.
     load : multiplies the arrival rate, for those who plan and for those who are measured.
     """
     problem = at_load(problem_of(given), load)
@@ -293,18 +294,23 @@ def _events(given: Given) -> tuple[ServerEvent, ...]:
     return tuple(ServerEvent(time_s=at, server=j, up=up) for at, j, up in scenario.events)
 
 
-def _contestant(given: Given, problem: Problem, entry: Any, asked: Settings) -> Contestant:
+def _contestant(given: Given, problem: Problem, entry: Entry, asked: Settings) -> Contestant:
     if isinstance(entry, Plan | Path):
         made = _plan(given, entry)
         name = entry.name if isinstance(entry, Path) else f"plan by {made.method}"
         decision = made.placement, router_named(made.router)
         return Contestant(name=name, note=f"by {made.method}", decide=lambda _: decision)
-    method = method_of(entry)
+    chosen, router = entry if isinstance(entry, tuple) else (entry, None)
+    method = method_of(chosen)
+    own = None if router is None else router_of(router)
 
     def decide(seed: int) -> tuple[Placement, RouterFactory]:
         draft = method(problem, replace(asked, seed=seed))
-        return draft.placement, router_named(draft.router)
+        return draft.placement, own or router_named(draft.router)
 
     return Contestant(
-        name=method.name, note=method.note, decide=decide, random_order=method.random_order
+        name=method.name if router is None else f"{method.name} + {router_name(router)}",
+        note=method.note,
+        decide=decide,
+        random_order=method.random_order,
     )

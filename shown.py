@@ -22,13 +22,12 @@ from .reports.sections import (
 from .reports.studies import change_section, comparison_section
 from .reports.write import Kept
 from .simulator.compare import Comparison
+from .simulator.figures import COMPARED, RESPONSE
 from .simulator.result import SimulationResult
 from .studies.catalogue import Market
-from .studies.change import METRICS, Change, difference
+from .studies.change import CHANGED, Change, difference
 from .studies.size import Sizing
-from .views.comparison import FIGURES
 from .views.sizing import sizing_document
-from .views.text import key
 
 Rows = list[dict[str, Any]]
 Result = TypeVar("Result")
@@ -91,12 +90,12 @@ class ShownComparison(Comparison):
         found: Rows = []
         for row in self.rows:
             entry: dict[str, Any] = {"method": row.method, "error": row.error}
-            for name, figure in FIGURES if row.runs else ():
-                interval = row.interval(figure, self.per_seed(row))
-                entry[key(name)] = interval.mean
-                entry[f"{key(name)}_half_width"] = interval.half_width
+            for figure in COMPARED if row.runs else ():
+                interval = row.interval(figure.of, self.per_seed(row))
+                entry[figure.id] = interval.mean
+                entry[f"{figure.id}_half_width"] = interval.half_width
             if row.runs:
-                entry["gain"] = self.gain(row, lambda s: s.response_s.mean).mean
+                entry["gain"] = self.gain(row, RESPONSE.of).mean
             found.append(entry)
         return found
 
@@ -113,13 +112,13 @@ class ShownChange(Change):
         return [
             {
                 "after": after.label,
-                "figure": metric.name,
+                "figure": figure.id,
                 "difference": delta.mean,
                 "half_width": delta.half_width,
             }
             for after in self.after
-            for metric in METRICS
-            for delta in (difference(self.before, after, metric.figure),)
+            for figure in CHANGED
+            for delta in (difference(self.before, after, figure.of),)
         ]
 
     def _repr_html_(self) -> str:

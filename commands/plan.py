@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 @click.command()
 @scenario_argument
 @click.option("--method", default="auto", show_default=True, help="Placement method.")
+@click.option("--router", help="Router in place of the method's own.")
 @click.option("-o", "--output", type=FILE, help="Write the plan file.")
 @click.option("--report", "html", type=FILE, help="Write a self-contained HTML report.")
 @click.option("--sessions", type=click.IntRange(1), help="Concurrent sessions R to plan for.")
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
 def command(
     scenario: Path,
     method: str,
+    router: str | None,
     output: Path | None,
     html: Path | None,
     sessions: int | None,
@@ -88,7 +90,7 @@ def command(
             admission=admission,
             on_progress=report,
         )
-        made = api.plan(problem, method, sessions=sessions, settings=settings)
+        made = api.plan(problem, method, router=router, sessions=sessions, settings=settings)
     if output is not None:
         write_plan(output, made, loaded)
         render.note(f"wrote {output}")

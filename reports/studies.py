@@ -9,12 +9,12 @@ import numpy as np
 
 from ..render import number
 from ..simulator.compare import Comparison
+from ..simulator.figures import COMPARED, RESPONSE
 from ..simulator.metrics import Interval
-from ..studies.change import METRICS, Change, difference, reason
+from ..studies.change import CHANGED, Change, difference, reason
 from ..studies.outcome import PARTS
 from ..studies.sweepgroups import Group, groups_of
 from ..studies.worth import Worth
-from ..views.comparison import FIGURES
 from ..views.text import interval, signed
 from . import charts
 from .page import Section
@@ -31,10 +31,10 @@ def comparison_section(comparison: Comparison) -> Section:
             rows.append([row.method, row.error])
             continue
         size = comparison.per_seed(row)
-        cells = [_spread(row.interval(figure, size)) for _, figure in FIGURES]
-        gain = comparison.gain(row, lambda s: s.response_s.mean)
+        cells = [_spread(row.interval(f.shown, size)) for f in COMPARED]
+        gain = comparison.gain(row, RESPONSE.of)
         rows.append([row.method, *cells, "" if row.method == base else f"{gain.mean * 100:+.1f} %"])
-    columns = ["method", *(n for n, _ in FIGURES), f"gain over {base}"]
+    columns = ["method", *(f.title for f in COMPARED), f"gain over {base}"]
     body = tag(
         "p",
         text(
@@ -66,16 +66,16 @@ def change_section(change: Change) -> Section:
         if not (after.served and change.before.served):
             continue
         rows = []
-        for metric in METRICS:
+        for figure in CHANGED:
             a, b = (
-                float(np.mean([metric.figure(r) for r in o.runs])) for o in (change.before, after)
+                float(np.mean([figure.shown(r) for r in o.runs])) for o in (change.before, after)
             )
             rows.append(
                 [
-                    metric.name,
+                    figure.title,
                     number(a),
                     number(b),
-                    interval(difference(change.before, after, metric.figure)),
+                    interval(difference(change.before, after, figure.shown)),
                 ]
             )
         for part, a, b in zip(PARTS, change.before.parts_s, after.parts_s, strict=True):

@@ -100,7 +100,7 @@ def _from_package(name: str) -> Topology:
     """What the function of an entry point returns."""
     made = loaded(GROUP, name)()
     if not isinstance(made, Topology):
-        message = f"the entry point {name!r} of {GROUP} gives a {type(made).__name__}, no Topology"
+        message = f"the entry point {name!r} of {GROUP} gives {type(made).__name__}, no Topology"
         raise ScenarioError.single("", message)
     return made
 

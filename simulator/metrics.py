@@ -71,6 +71,11 @@ class Summary:
     cache_used_frac: float
     peak_memory_frac: float
 
+    @property
+    def completed_share(self) -> float:
+        """Share of the requests that were completed."""
+        return self.completed / self.requests
+
     def response_of(self, goal: Goal) -> float:
         """The response time that a goal looks at, seconds."""
         return self.response_s.p95 if goal == P95_RESPONSE else self.response_s.mean

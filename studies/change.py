@@ -12,6 +12,7 @@ from ..core.plan import Placement
 from ..perfmodel.cost import CostModel
 from ..perfmodel.memory import blocks_that_fit
 from ..scenarios.scenario import Scenario
+from ..simulator.figures import RESPONSE, figures
 from ..simulator.metrics import Interval, Summary
 from .edits import Edit, apply
 from .outcome import PARTS, Outcome, Study, outcome, outcome_of
@@ -38,27 +39,17 @@ class Change:
         return f"{type(self).__name__}({', '.join(self.edits)}: {after})"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Metric:
-    """A figure of a run: its name, how to read it, and which way is better."""
-
-    name: str
-    figure: Callable[[Summary], float]
-    less_is_better: bool = True
-
-
-METRICS = (
-    Metric(name="response s", figure=lambda s: s.response_s.mean),
-    Metric(name="response p95 s", figure=lambda s: s.response_s.p95),
-    Metric(name="TTFT s", figure=lambda s: s.ttft_s.mean),
-    Metric(name="TTFT p95 s", figure=lambda s: s.ttft_s.p95),
-    Metric(name="per token ms", figure=lambda s: s.tpot_s.mean * 1e3),
-    Metric(name="waiting s", figure=lambda s: s.wait_s.mean),
-    Metric(name="tokens/s", figure=lambda s: s.tokens_per_s, less_is_better=False),
-    Metric(name="hops", figure=lambda s: s.mean_hops),
-    Metric(
-        name="completed %", figure=lambda s: 100 * s.completed / s.requests, less_is_better=False
-    ),
+#: What a change is told by.
+CHANGED = figures(
+    "response_s",
+    "p95_response_s",
+    "ttft_s",
+    "p95_ttft_s",
+    "tpot_s",
+    "wait_s",
+    "tokens_per_s",
+    "hops",
+    "completed_share",
 )
 
 
@@ -136,7 +127,7 @@ def reason(before: Outcome, after: Outcome) -> str:
         return f"{after.label}: requests are served now; before: {before.error}"
     delta = after.response_s - before.response_s
     base = before.response_s
-    moved = difference(before, after, lambda s: s.response_s.mean)
+    moved = difference(before, after, RESPONSE.of)
     noise = 0.0 if math.isnan(moved.half_width) else moved.half_width
     parts = _parts(before, after)
     if abs(delta) <= max(NOTABLE * base, noise):

@@ -102,7 +102,7 @@ class _Search:
     def _simulated(self, counts: Counts) -> Tried:
         made = outcome(self._market.scenario_with(counts), self._study, "sized")
         figures = tuple(
-            float(np.mean([t.figure(r) for r in made.runs])) if made.runs else math.nan
+            float(np.mean([t.figure.of(r) for r in made.runs])) if made.runs else math.nan
             for t in self._targets
         )
         excess = max(t.excess(f) for t, f in zip(self._targets, figures, strict=True))

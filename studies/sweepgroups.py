@@ -7,18 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ..simulator.figures import COMPARED
 from ..simulator.metrics import Interval
-
-#: Column, path in the summary, factor.
-FIGURES = (
-    ("response s", ("response_s", "mean"), 1.0),
-    ("response p95 s", ("response_s", "p95"), 1.0),
-    ("TTFT s", ("ttft_s", "mean"), 1.0),
-    ("per token ms", ("tpot_s", "mean"), 1e3),
-    ("waiting s", ("wait_s", "mean"), 1.0),
-    ("tokens/s", ("tokens_per_s",), 1.0),
-    ("hops", ("mean_hops",), 1.0),
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +17,7 @@ class Group:
 
     Attributes
     ----------
-    figures : mean and 95 % interval over the seeds, by column name.
+    figures : mean and 95 % interval over the seeds by figure, as tables show them.
     completed : share of the requests.
     pareto : no other group has both a lower 95th percentile of response and more tokens/s.
     """
@@ -62,8 +52,8 @@ def _group(members: Sequence[dict[str, Any]]) -> Group:
         values=tuple(members[0]["values"].items()),
         runs=len(members),
         figures={
-            name: Interval.of([_value(s, path) * factor for s in good])
-            for name, path, factor in FIGURES
+            figure.id: Interval.of([figure.factor * figure.stored(s) for s in good])
+            for figure in COMPARED
         },
         completed=(
             sum(s["completed"] for s in good) / max(1, sum(s["requests"] for s in good))
@@ -74,17 +64,10 @@ def _group(members: Sequence[dict[str, Any]]) -> Group:
     )
 
 
-def _value(summary: dict[str, Any], path: Sequence[str]) -> float:
-    value: Any = summary
-    for part in path:
-        value = value[part]
-    return math.nan if value is None else float(value)
-
-
 def _front(groups: Sequence[Group]) -> set[int]:
     """Least response for every throughput: sorted by response, each must bring more tokens/s."""
     points = [
-        (g.figures["response p95 s"].mean, -g.figures["tokens/s"].mean, i)
+        (g.figures["p95_response_s"].mean, -g.figures["tokens_per_s"].mean, i)
         for i, g in enumerate(groups)
         if not g.errors
     ]

@@ -9,7 +9,7 @@ from ..core.content import FloatArray
 from ..core.errors import ScenarioError
 from ..perfmodel.hops import HopCost
 from ..perfmodel.runs import Runs
-from ..simulator.metrics import Summary
+from ..simulator.figures import FIGURES, Figure
 
 Alone = Callable[[HopCost], tuple[FloatArray, Runs]]
 
@@ -22,15 +22,22 @@ class Target:
     ----------
     share : the share of requests that must be within the limit (a quantile), None for a mean.
     alone : cost per hop and per block of the figure for a request alone; None = no bound known.
-    least : the figure must be at least the limit, not at most.
     """
 
-    name: str
+    figure: Figure
     limit: float
-    figure: Callable[[Summary], float]
     share: float | None = None
     alone: Alone | None = None
-    least: bool = False
+
+    @property
+    def name(self) -> str:
+        """Its figure's."""
+        return self.figure.id
+
+    @property
+    def least(self) -> bool:
+        """Whether the figure must be at least the limit, not at most."""
+        return not self.figure.less_is_better
 
     @property
     def response_limit(self) -> float | None:
@@ -68,17 +75,17 @@ def _step(cost: HopCost) -> tuple[FloatArray, Runs]:
     return cost.step_hop_s, cost.step_run_s
 
 
-#: Name -> figure, share, cost alone, at least.
-_KNOWN: dict[str, tuple[Callable[[Summary], float], float | None, Alone | None, bool]] = {
-    "response_s": (lambda s: s.response_s.mean, None, _response, False),
-    "p95_response_s": (lambda s: s.response_s.p95, 0.95, _response, False),
-    "ttft_s": (lambda s: s.ttft_s.mean, None, _ttft, False),
-    "p95_ttft_s": (lambda s: s.ttft_s.p95, 0.95, _ttft, False),
-    "tpot_s": (lambda s: s.tpot_s.mean, None, _step, False),
-    "p95_tpot_s": (lambda s: s.tpot_s.p95, 0.95, _step, False),
-    "wait_s": (lambda s: s.wait_s.mean, None, None, False),
-    "tokens_per_s": (lambda s: s.tokens_per_s, None, None, True),
-    "requests_per_s": (lambda s: s.requests_per_s, None, None, True),
+#: Figures that can be targets: the share of requests that a quantile speaks of, and the cost alone.
+_KNOWN: dict[str, tuple[float | None, Alone | None]] = {
+    "response_s": (None, _response),
+    "p95_response_s": (0.95, _response),
+    "ttft_s": (None, _ttft),
+    "p95_ttft_s": (0.95, _ttft),
+    "tpot_s": (None, _step),
+    "p95_tpot_s": (0.95, _step),
+    "wait_s": (None, None),
+    "tokens_per_s": (None, None),
+    "requests_per_s": (None, None),
 }
 
 
@@ -99,5 +106,5 @@ def parse_target(text: str) -> Target:
         raise ScenarioError.single("--target", f"no figure {name!r}; there are {', '.join(_KNOWN)}")
     if not 0 < limit < float("inf"):
         raise ScenarioError.single("--target", f"{text!r} is not {name}=LIMIT with a limit above 0")
-    figure, share, alone, least = _KNOWN[name]
-    return Target(name=name, limit=limit, figure=figure, share=share, alone=alone, least=least)
+    share, alone = _KNOWN[name]
+    return Target(figure=FIGURES[name], limit=limit, share=share, alone=alone)

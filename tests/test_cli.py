@@ -116,7 +116,7 @@ def test_verify_says_when_a_plan_is_for_another_scenario(tmp_path: Path) -> None
     run("plan", TINY, "--method", "cg-bp", "-o", path)
     other.write_text(Path(TINY).read_text().replace("rate_per_s = 0.4", "rate_per_s = 0.3"))
     result = run("verify", path, other)
-    assert "another version of this scenario" in result.stderr
+    assert "another version of this scenario" in result.stdout
 
 
 def test_a_plan_is_compared_and_simulated_with_the_router_it_was_made_for(tmp_path: Path) -> None:

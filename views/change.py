@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from ..render import milliseconds, number, print_lines, print_table
-from ..studies.change import METRICS, Change, difference, reason
+from ..studies.change import CHANGED, Change, difference, reason
 from ..studies.outcome import PARTS, ClientFigures, HopFigures, Outcome
-from .text import chain, interval, key, signed, span
+from .text import chain, interval, signed, span
 
 
 def print_change(change: Change) -> None:
@@ -32,11 +32,11 @@ def _mean(outcome: Outcome, figure: Any) -> float:
 
 def _print_metrics(before: Outcome, after: Outcome) -> None:
     rows: list[list[object]] = []
-    for metric in METRICS:
-        a, b = _mean(before, metric.figure), _mean(after, metric.figure)
-        delta = difference(before, after, metric.figure)
+    for figure in CHANGED:
+        a, b = _mean(before, figure.shown), _mean(after, figure.shown)
+        delta = difference(before, after, figure.shown)
         share = signed((b - a) / a * 100) + " %" if a else "-"
-        rows.append([metric.name, number(a), number(b), interval(delta), share])
+        rows.append([figure.title, number(a), number(b), interval(delta), share])
     for k, part in enumerate(PARTS):
         a, b = before.parts_s[k], after.parts_s[k]
         rows.append([f"of it {part} s", number(a), number(b), signed(b - a), ""])
@@ -160,7 +160,7 @@ def change_document(change: Change) -> dict[str, Any]:
             {
                 **outcome_document(after),
                 "differences": {
-                    key(m.name): asdict(difference(change.before, after, m.figure)) for m in METRICS
+                    f.id: asdict(difference(change.before, after, f.of)) for f in CHANGED
                 },
                 "reason": reason(change.before, after),
             }

@@ -2,41 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
 from ..render import print_lines, print_table
 from ..simulator.compare import Comparison, Row
-from ..simulator.metrics import Interval, Summary
-from .text import key, mean_of, percent
-
-Figure = Callable[[Summary], float]
-
-FIGURES: tuple[tuple[str, Figure], ...] = (
-    ("response s", lambda s: s.response_s.mean),
-    ("p95", lambda s: s.response_s.p95),
-    ("TTFT s", lambda s: s.ttft_s.mean),
-    ("per token ms", lambda s: s.tpot_s.mean * 1e3),
-    ("waiting s", lambda s: s.wait_s.mean),
-    ("tokens/s", lambda s: s.tokens_per_s),
-    ("hops", lambda s: s.mean_hops),
-)
+from ..simulator.figures import COMPARED, RESPONSE
+from ..simulator.metrics import Interval
+from .text import mean_of, percent
 
 
 def print_comparison(comparison: Comparison) -> None:
     """One row per method: mean and 95 % interval of each figure, gain over the first method."""
     base = comparison.rows[0].method
-    columns = ["method", *(name for name, _ in FIGURES), "completed", f"gain over {base}"]
+    columns = ["method", *(f.title for f in COMPARED), "completed", f"gain over {base}"]
     rows: list[list[object]] = []
     for row in comparison.rows:
         if row.error:
-            rows.append([row.method, *["-"] * len(FIGURES), "-", row.error])
+            rows.append([row.method, *["-"] * len(COMPARED), "-", row.error])
             continue
         size = comparison.per_seed(row)
-        cells = [mean_of(row.interval(figure, size)) for _, figure in FIGURES]
+        cells = [mean_of(row.interval(f.shown, size)) for f in COMPARED]
         done = sum(r.completed for r in row.runs) / sum(r.requests for r in row.runs)
-        gain = comparison.gain(row, lambda s: s.response_s.mean)
+        gain = comparison.gain(row, RESPONSE.of)
         rows.append(
             [row.method, *cells, percent(done), "" if row is comparison.rows[0] else _gain(gain)]
         )
@@ -73,8 +61,8 @@ def _row_document(comparison: Comparison, row: Row) -> dict[str, Any]:
     if row.error:
         return document
     size = comparison.per_seed(row)
-    for name, figure in FIGURES:
-        document[key(name)] = asdict(row.interval(figure, size))
-    document["gain_over_first"] = asdict(comparison.gain(row, lambda s: s.response_s.mean))
+    for figure in COMPARED:
+        document[figure.id] = asdict(row.interval(figure.of, size))
+    document["gain_over_first"] = asdict(comparison.gain(row, RESPONSE.of))
     document["runs"] = [asdict(r) for r in row.runs]
     return document

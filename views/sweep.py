@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..render import print_lines, print_table
-from ..studies.sweepgroups import FIGURES, groups_of
+from ..simulator.figures import COMPARED
+from ..studies.sweepgroups import groups_of
 from .text import mean_of
 
 
@@ -18,7 +19,7 @@ def print_groups(records: Sequence[dict[str, Any]]) -> None:
     columns = [
         *(["variant"] if variants else []),
         *keys,
-        *(f[0] for f in FIGURES),
+        *(f.title for f in COMPARED),
         "completed",
         "pareto",
     ]
@@ -29,7 +30,7 @@ def print_groups(records: Sequence[dict[str, Any]]) -> None:
             [
                 *([group.variant] if variants else []),
                 *(values.get(k, "") for k in keys),
-                *(mean_of(group.figures[name]) for name, _, _ in FIGURES),
+                *(mean_of(group.figures[f.id]) for f in COMPARED),
                 f"{group.completed * 100:.1f} %",
                 "*" if group.pareto else "",
             ]

@@ -49,8 +49,3 @@ def _spread(text: str, value: Interval) -> str:
     if value.half_width != value.half_width or abs(value.half_width) < 1e-12:
         return text
     return f"{text} ± {number(value.half_width, 2)}"
-
-
-def key(name: str) -> str:
-    """A column's name as a field of a document."""
-    return name.replace(" ", "_").replace("/", "_per_")

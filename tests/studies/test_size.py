@@ -87,7 +87,7 @@ def test_the_set_is_the_least_of_all_sets(tmp_path: Path, minimise: Any, limit: 
             continue
         made = outcome(shop.scenario_with(counts), STUDY, "")
         if made.runs and all(r.completed == r.requests for r in made.runs):
-            mean = sum(target.figure(r) for r in made.runs) / len(made.runs)
+            mean = sum(target.figure.of(r) for r in made.runs) / len(made.runs)
             if target.excess(mean) == 0:
                 fitting.append(sum(counts) if minimise == "count" else shop.price(counts))
     if not fitting:
@@ -115,7 +115,7 @@ def test_no_set_that_reaches_a_figure_is_below_the_bound_for_it(
     if not made.runs or any(r.completed < r.requests for r in made.runs):
         return
     figure = parse_target(f"{name}=1").figure
-    reached = sum(figure(r) for r in made.runs) / len(made.runs)
+    reached = sum(figure.of(r) for r in made.runs) / len(made.runs)
     target = parse_target(f"{name}={reached * (1 + 1e-9)}")
     for minimise, value in (("count", sum(counts)), ("price", shop.price(counts))):
         bound = lower_bound(shop, [target], STUDY, minimise)  # type: ignore[arg-type]
