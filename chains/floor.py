@@ -16,6 +16,9 @@ from ..perfmodel.cost import CostModel
 from ..perfmodel.memory import blocks_alone
 from .knapsack import ROUNDING, least_chains_s
 
+#: How certificates name this bound.
+PROOF = "knapsack over servers"
+
 
 def cheapest_chains_s(cost: CostModel, demand: Sequence[Demand]) -> FloatArray:
     """(len(demand),) a lower bound on one session's step time, seconds; inf = no chain exists.

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..core.findings import Finding
 from ..core.names import blocks
@@ -40,36 +41,59 @@ def unsound(
 
 def misplaced(cost: CostModel, placement: Placement) -> Iterator[Finding]:
     """Spans outside the model, too many blocks, weights and pools beyond the memory."""
+    yield from outside(cost, placement)
+    yield from oversized(cost, placement)
+
+
+def outside(cost: CostModel, placement: Placement) -> Iterator[Finding]:
+    """What is no span of blocks of the model; nothing else can be asked of such a placement."""
     problem, length = cost.problem, cost.num_blocks
-    start, end, pool = placement.start, placement.end, placement.cache_bytes
-    if {len(start), len(end), len(pool)} != {problem.num_servers}:
+    start, end = placement.start, placement.end
+    if not _complete(cost, placement):
         message = f"lists {len(start)} servers, the scenario has {problem.num_servers}"
         yield Finding(where="placement", message=message)
         return
-    inside = (start >= 0) & (start <= end) & (end <= length)
-    first, last = np.where(inside, start, 0), np.where(inside, end, 0)
-    left = cost.room_bytes(first, last)
+    for j in np.flatnonzero(~_inside(cost, placement)).tolist():
+        message = f"blocks {blocks(start[j], end[j])} are not within {blocks(0, length)}"
+        yield Finding(where=f"placement of {problem.servers[j].id}", message=message)
+
+
+def oversized(cost: CostModel, placement: Placement) -> Iterator[Finding]:
+    """Spans of the model with too many blocks, or with weights and pools beyond the memory."""
+    if not _complete(cost, placement):
+        return
+    problem, pool, inside = cost.problem, placement.cache_bytes, _inside(cost, placement)
+    start, end = (np.where(inside, ends, 0) for ends in (placement.start, placement.end))
+    count, left = end - start, cost.room_bytes(start, end)
     # Compared without a sum: a file may ask for more than an integer of 64 bits holds.
-    wrong = ~inside | (last - first > problem.max_blocks) | (pool < 0) | (pool > left)
-    for j in np.flatnonzero(wrong).tolist():
-        where, span = f"placement of {problem.servers[j].id}", blocks(start[j], end[j])
-        if not inside[j]:
-            message = f"blocks {span} are not within {blocks(0, length)}"
+    for j in np.flatnonzero((count > problem.max_blocks) | (pool < 0) | (pool > left)).tolist():
+        where = f"placement of {problem.servers[j].id}"
+        if count[j] > problem.max_blocks[j]:
+            message = f"{count[j]} blocks, at most {problem.max_blocks[j]} allowed"
             yield Finding(where=where, message=message)
-            continue
-        count, most, memory = last[j] - first[j], problem.max_blocks[j], problem.memory_bytes[j]
-        if count > most:
-            yield Finding(where=where, message=f"{count} blocks, at most {most} allowed")
         if pool[j] < 0:
             message = f"negative cache pool of {pool[j]} bytes"
             yield Finding(where=where, message=message)
         elif pool[j] > left[j]:
-            used = int(memory) - int(left[j]) + int(pool[j])
+            memory = int(problem.memory_bytes[j])
+            used = memory - int(left[j]) + int(pool[j])
             message = (
-                f"{count} blocks and a cache pool of {pool[j] / 1e9:.3f} GB take "
+                f"{count[j]} blocks and a cache pool of {pool[j] / 1e9:.3f} GB take "
                 f"{used / 1e9:.3f} GB, the server has {memory / 1e9:.3f} GB"
             )
             yield Finding(where=where, message=message)
+
+
+def _complete(cost: CostModel, placement: Placement) -> bool:
+    """Whether every server has an entry."""
+    columns = (placement.start, placement.end, placement.cache_bytes)
+    return {len(column) for column in columns} == {cost.problem.num_servers}
+
+
+def _inside(cost: CostModel, placement: Placement) -> NDArray[np.bool_]:
+    """(n,) spans that are spans of the model."""
+    start, end = placement.start, placement.end
+    return np.asarray((start >= 0) & (start <= end) & (end <= cost.num_blocks))
 
 
 def uncovered(cost: CostModel, placement: Placement) -> Iterator[Finding]:

@@ -102,6 +102,10 @@ class PlannedRoute:
     route: Route
 
 
+#: A plan is called optimal when no more than this, relative, is left to its bound.
+OPTIMAL_GAP = 1e-4
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trial:
     """The simulated requests that a response time was measured on: anybody can repeat it.
@@ -124,14 +128,12 @@ class Certificate:
     Attributes
     ----------
     objective : the goal, the value reached and the bound that no plan passes.
-    status : ``optimal`` only when the bound proves it.
     proof : what gave the bound, in a few words; empty without one.
     interrupted : the search was stopped by Ctrl-C; this is the best plan until then.
     trial : the requests behind a simulated value; None for values that follow from the routes.
     """
 
     objective: Objective
-    status: Status = "feasible"
     proof: str = ""
     interrupted: bool = False
     trial: Trial | None = None
@@ -140,6 +142,11 @@ class Certificate:
     def gap(self) -> float | None:
         """Relative gap of the objective."""
         return self.objective.gap
+
+    @property
+    def status(self) -> Status:
+        """``optimal`` when, and only when, the bound proves it."""
+        return "optimal" if self.gap is not None and self.gap <= OPTIMAL_GAP else "feasible"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from ..chains.floor import lower_bound_s
+from ..chains import floor
 from ..core.errors import (
     HeuristicFailedError,
     NoRouteError,
@@ -64,7 +64,7 @@ def least_latency(task: Task) -> Draft:
         If no plan holds all sessions.
     """
     found = _constructed(task)
-    bound, proof = lower_bound_s(task.cost, task.demand), "knapsack over servers"
+    bound, proof = floor.lower_bound_s(task.cost, task.demand), floor.PROOF
     best = min(found, key=lambda f: f.objective_s, default=None)
     interrupted = False
     if best is None or best.objective_s - bound > task.gap * best.objective_s:
@@ -117,10 +117,8 @@ def _best(task: Task, found: list[Found], bound: float, proof: str, interrupted:
         other.verdict = f"{(other.objective_s / best.objective_s - 1) * 100:.2f} % slower"
     best.verdict = "chosen"
     bound = min(bound, best.objective_s)
-    met = best.objective_s - bound <= task.gap * best.objective_s
     certificate = Certificate(
         objective=Objective(goal=STEP, value=best.objective_s, bound=bound),
-        status="optimal" if met else "feasible",
         proof=proof,
         interrupted=interrupted,
     )

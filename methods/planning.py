@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from ..chains.floor import lower_bound_s
+from ..chains import floor
 from ..core.objective import STEP, THROUGHPUT, WEIGHTED_STEP, Objective
 from ..core.plan import Certificate, Plan, PlannedRoute
 from ..core.problem import Problem
@@ -16,9 +16,6 @@ from ..routing.offline import best_routes
 from .certify import sustained_per_s
 from .draft import Draft, Settings
 from .table import Method
-
-#: Value and bound this near, relative, are equal but for rounding.
-EQUAL = 1e-9
 
 
 def planned(
@@ -65,18 +62,15 @@ def _certificate(task: Task, routes: Sequence[PlannedRoute], draft: Draft) -> Ce
     value = step_objective_s(task.cost, routes)
     bound = proof.objective.bound
     if sum(r.sessions for r in routes) < sum(d.sessions for d in task.demand):
-        return replace(
-            proof, objective=Objective(goal=STEP, value=value), status="feasible", proof=""
-        )
-    known = min(lower_bound_s(task.cost, task.demand), value)
+        return replace(proof, objective=Objective(goal=STEP, value=value), proof="")
+    known = min(floor.lower_bound_s(task.cost, task.demand), value)
     if bound is not None and bound >= known:
         objective = Objective(goal=STEP, value=value, bound=min(bound, value))
         return replace(proof, objective=objective)
     return replace(
         proof,
         objective=Objective(goal=STEP, value=value, bound=known),
-        status="optimal" if value - known <= EQUAL * value else proof.status,
-        proof="knapsack over servers",
+        proof=floor.PROOF,
     )
 
 

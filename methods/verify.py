@@ -9,10 +9,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
+from ..chains import floor
 from ..chains.reach import reaches
-from ..chains.soundness import misplaced, misrouted, overfull, uncovered, unmet
+from ..chains.soundness import misplaced, misrouted, outside, overfull, uncovered, unmet
 from ..core.findings import Finding
-from ..core.objective import STEP, THROUGHPUT, WEIGHTED_STEP
+from ..core.objective import MEAN_RESPONSE, P95_RESPONSE, THROUGHPUT, WEIGHTED_STEP
 from ..core.plan import Plan
 from ..core.problem import Problem
 from ..perfmodel.cost import CostModel
@@ -24,8 +25,6 @@ from .table import method_names
 
 #: Figures this near, relative, are equal but for rounding.
 EQUAL = 1e-6
-#: A plan is optimal when no more than this, relative, is left.
-OPTIMAL_GAP = 1e-4
 
 
 def verify(problem: Problem, plan: Plan, *, simulate: bool = True) -> tuple[Finding, ...]:
@@ -42,7 +41,7 @@ def verify(problem: Problem, plan: Plan, *, simulate: bool = True) -> tuple[Find
     """
     cost = CostModel.of(problem)
     found = list(misplaced(cost, plan.placement))
-    if found:  # nothing else can be told of spans that are none
+    if any(outside(cost, plan.placement)):
         return tuple(found)
     found += [
         *uncovered(cost, plan.placement),
@@ -50,9 +49,10 @@ def verify(problem: Problem, plan: Plan, *, simulate: bool = True) -> tuple[Find
         *misrouted(cost, plan.placement, plan.routes),
         *overfull(cost, plan.placement, plan.routes),
         *_names(plan),
+        *_count(plan),
     ]
     if not any(f.grave for f in found):
-        found += [*_sessions(cost, plan), *_predictions(cost, plan)]
+        found += [*_shares(cost, plan), *_predictions(cost, plan)]
     if not any(f.grave for f in found):
         found += [*_certificate(cost, plan, simulate=simulate), *_candidates(plan)]
     return tuple(found)
@@ -73,7 +73,7 @@ def _names(plan: Plan) -> Iterator[Finding]:
         yield Finding(where="method", message=message, grave=False)
 
 
-def _sessions(cost: CostModel, plan: Plan) -> Iterator[Finding]:
+def _count(plan: Plan) -> Iterator[Finding]:
     """Every planned session has a route, or is counted among those that find no room."""
     routed = sum(r.sessions for r in plan.routes)
     if routed + plan.unrouted != plan.sessions:
@@ -82,7 +82,10 @@ def _sessions(cost: CostModel, plan: Plan) -> Iterator[Finding]:
             f"not the {plan.sessions} that the plan is for"
         )
         yield Finding(where="sessions", message=message)
-        return
+
+
+def _shares(cost: CostModel, plan: Plan) -> Iterator[Finding]:
+    """Every client has routes for its share of the sessions, as far as there is room."""
     free = plan.placement.cache_bytes.copy()
     carried = dict.fromkeys((r.client for r in plan.routes), 0)
     for planned in plan.routes:
@@ -128,11 +131,16 @@ def _certificate(cost: CostModel, plan: Plan, *, simulate: bool) -> Iterator[Fin
             return
     if (objective.bound is None) == bool(proof.proof):
         yield Finding(where=where, message="a bound and what proves it go together")
+    simulated = objective.goal in (MEAN_RESPONSE, P95_RESPONSE)
+    if objective.value is None and not simulated:
+        yield Finding(where=where, message="tells no value although the plan gives one")
     if objective.value is not None:
         yield from _value(cost, plan, simulate=simulate)
-    if proof.status == "optimal" and (proof.gap is None or proof.gap > OPTIMAL_GAP):
-        message = "called optimal without a value and a bound that meet"
-        yield Finding(where=where, message=message)
+    if objective.bound is not None and proof.proof.startswith(floor.PROOF):
+        least = floor.lower_bound_s(cost, demand_of(cost.problem, plan.sessions))
+        if not _close(min(least, objective.value or least), objective.bound):
+            message = f"the bound is {objective.bound:.9g}, its proof gives {least:.9g}"
+            yield Finding(where=where, message=message)
     if objective.value is not None and objective.bound is not None:
         sign = 1.0 if objective.goal.direction == "min" else -1.0
         if sign * (objective.bound - objective.value) > EQUAL * abs(objective.value):
@@ -144,7 +152,7 @@ def _value(cost: CostModel, plan: Plan, *, simulate: bool) -> Iterator[Finding]:
     """The value against what it follows from."""
     proof, goal, value = plan.certificate, plan.certificate.objective.goal, _reached(plan)
     where = "certificate"
-    if (proof.trial is not None) != (goal not in (STEP, WEIGHTED_STEP, THROUGHPUT)):
+    if (proof.trial is not None) != (goal in (MEAN_RESPONSE, P95_RESPONSE)):
         yield Finding(where=where, message="simulated values, and only they, name their requests")
         return
     if proof.trial is None:

@@ -19,18 +19,20 @@ from typing import Any
 import msgspec
 
 from ..core.errors import InputProblem, ScenarioError, SwarmplanError
-from ..core.plan import Placement
+from ..core.plan import Placement, Plan
 from ..core.problem import Problem
+from ..methods.verify import verify
 from ..perfmodel.cost import CostModel
 from ..placement.moves.migration import order_moves
 from ..scenarios import schema
 from ..scenarios.build import build
 from ..scenarios.files import write_text
+from ..scenarios.planbuild import plan_of
 from ..scenarios.scenario import Scenario
 
 logger = logging.getLogger(__name__)
 
-FORMAT = "swarmplan/live-plan/1"
+FORMAT = "swarmplan/live-plan/2"
 #: Of the compressed record; p2p messages end at 4 MiB.
 RECORD_LIMIT_BYTES = 1 << 20
 PLAIN_LIMIT_BYTES = 32 << 20
@@ -110,7 +112,7 @@ def record_of(
     if wrong:
         raise ScenarioError(wrong, source=str(scenario.path))
     # What planners compared on the way is for people, not for the swarm.
-    content = {**plan, "candidates": [], "notes": []}
+    content = {**plan, "candidates": [], "notes": [], "sha256": ""}
     record = LiveRecord(
         format=FORMAT,
         prefix=prefix,
@@ -149,7 +151,14 @@ def read_record(packed: object, *, prefix: str, now_s: float) -> LivePlan:
         problem = build(record.scenario, Path()).problem
     except (ScenarioError, ValueError) as error:
         raise RefusedPlanError(f"its scenario cannot be used: {error}") from error
-    return _live(record, problem)
+    try:
+        plan = plan_of(record.plan, problem, source="")
+    except ScenarioError as error:
+        raise RefusedPlanError(f"its plan does not fit its scenario: {error}") from error
+    wrong = [str(f) for f in verify(problem, plan, simulate=False) if f.grave]
+    if wrong:
+        raise RefusedPlanError(f"plan {record.version} is unsound: {'; '.join(wrong[:3])}")
+    return _live(record, problem, plan)
 
 
 def moves_between(
@@ -222,38 +231,25 @@ def _decoded(packed: object) -> LiveRecord:
         raise RefusedPlanError(f"the record cannot be read: {error}") from error
 
 
-def _live(record: LiveRecord, problem: Problem) -> LivePlan:
-    rows = {s.id: j for j, s in enumerate(problem.servers)}
-    length = problem.model.num_blocks
-    spans: dict[str, tuple[int, int]] = {}
-    pools = {}
-    for placed in record.plan.placement:
-        span = (placed.start_block, placed.end_block)
-        if placed.server not in rows or not 0 <= span[0] <= span[1] <= length:
-            raise RefusedPlanError(f"places {placed.server[:64]!r} at {span}")
-        if span[1] > span[0]:
-            spans[placed.server], pools[placed.server] = span, placed.cache_bytes
-    hosted = {b for start, end in spans.values() for b in range(start, end)}
-    if len(hosted) < length:
-        raise RefusedPlanError(f"leaves {length - len(hosted)} of {length} blocks unserved")
-    cost = CostModel.of(problem)
-    names = [s.id for s in problem.servers]
+def _live(record: LiveRecord, problem: Problem, plan: Plan) -> LivePlan:
+    """What follows from a sound plan for the peers by their ids."""
+    cost, spans, tokens = CostModel.of(problem), {}, {}
+    for j, server in enumerate(problem.servers):
+        span = plan.placement.span(j)
+        if span is not None:
+            pool = int(plan.placement.cache_bytes[j])
+            spans[server.id] = (span.start, span.end)
+            tokens[server.id] = max(1, cost.tokens_held(pool, span.start, span.end))
     return LivePlan(
         prefix=record.prefix,
         version=record.version,
         issued_s=record.issued_s,
         expires_s=record.expires_s,
         problem=problem,
-        placement=cost.placed(
-            [spans.get(name, (0, 0)) for name in names],
-            cache_bytes=[pools.get(name, 0) for name in names],
-        ),
-        router=record.plan.router,
+        placement=plan.placement,
+        router=plan.router,
         spans=spans,
-        cache_tokens={
-            name: max(1, cost.tokens_held(pools[name], start, end))
-            for name, (start, end) in spans.items()
-        },
+        cache_tokens=tokens,
         quantisation={s.id: s.quantisation for s in record.scenario.servers},
         moves=tuple(record.moves),
     )

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from ...chains.floor import cheapest_chains_s, require_chains, summed_s
+from ...chains.floor import PROOF, cheapest_chains_s, require_chains, summed_s
 from ...core.plan import Placement
 from ..api import Solution
 from ..task import Task
-from .work import KNAPSACK, Work
+from .work import Work
 
 
 def solve_exact(
@@ -43,7 +43,7 @@ def solve_exact(
     alone = cheapest_chains_s(task.cost, task.demand)
     require_chains(task.cost, task.demand, alone)
     work = Work(task=task, max_iterations=max_iterations)
-    work.raise_bound(summed_s(task.demand, alone), KNAPSACK)
+    work.raise_bound(summed_s(task.demand, alone), PROOF)
     try:
         work.run(warm_start)
     except KeyboardInterrupt:

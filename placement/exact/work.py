@@ -26,7 +26,6 @@ from .master import Master
 from .pricing import Visits
 
 #: What may give the bound.
-KNAPSACK = "knapsack over servers"
 BAG = "bag column generation"
 LEVELS = "branching on levels"
 FLOW = "interval-flow programme"
@@ -290,7 +289,6 @@ class Work:
         on_legs = " on the cheapest legs" if self.task.cost.relaying.pairs else ""
         certificate = Certificate(
             objective=self.objective(),
-            status="optimal" if self.met() else "feasible",
             proof=f"{self.source}{on_legs}",
             interrupted=self.interrupted,
         )

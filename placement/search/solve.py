@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ...chains.floor import cheapest_chains_s, require_chains
+from ...chains.floor import PROOF, cheapest_chains_s, require_chains
 from ...core.errors import HeuristicFailedError
 from ...core.objective import Objective
 from ...core.plan import Certificate, Placement, PlannedRoute
@@ -89,8 +89,7 @@ def _solution(run: Run, interrupted: bool) -> Solution:
     reached = best.cost_s
     certificate = Certificate(
         objective=Objective(goal=step_goal(demand), value=reached, bound=min(run.bound, reached)),
-        status="optimal" if run.proven(reached) else "feasible",
-        proof="knapsack over servers",
+        proof=PROOF,
         interrupted=interrupted,
     )
     return Solution(*best.plan(), certificate)

@@ -98,6 +98,7 @@ def test_under_client_relay_a_step_returns_after_every_hop(
     assert relaying.step_s(shape, visits(route)) == pytest.approx(expected, rel=1e-12)
     assert relaying.steps_s(shape, *columns(route)).sum() == pytest.approx(expected, rel=1e-12)
     assert relaying.back_s(shape) is None
+    assert not relaying.pairs
 
 
 @given(seed=st.integers(0, 10**6), client=st.integers(0, 1))
@@ -108,6 +109,7 @@ def test_under_server_relay_a_step_takes_until_the_last_answer_is_there(
     relaying, shape = CostModel.of(problem).relaying, shape_of(problem, client)
     expected = max(answers_s(problem, client, route))
     assert relaying.step_s(shape, visits(route)) == pytest.approx(expected, rel=1e-12)
+    assert relaying.pairs
 
 
 def test_the_answer_of_a_far_server_in_the_middle_may_be_the_last(tiny: Problem) -> None:
@@ -225,6 +227,35 @@ def test_the_cheapest_hops_of_a_step_never_cost_more_than_the_chain(
         assert least <= cost.step_s(route, shape) * (1 + 1e-12)
         if relay == "client":
             assert least == pytest.approx(cost.step_s(route, shape), rel=1e-12)
+
+
+@given(seed=st.integers(0, 10**6))
+def test_the_cheapest_way_into_a_server_is_from_the_client_or_its_nearest_neighbour(
+    make_problem: Make, seed: int
+) -> None:
+    problem, _ = random_swarm(make_problem, seed, "server")
+    cost, net = CostModel.of(problem), problem.network
+    hop, extra = cost.relaying.cheapest_s(cost.step_hop_s, [0, 1])
+    legs = cost.relaying.unordered([shape_of(problem, c) for c in range(2)], step=True).leg_s
+    assert legs is not None
+    for client in range(2):
+        for j in range(4):
+            others = [net.server_rtt_s[i, j] for i in range(4) if i != j]
+            assert legs[client, j] == min(others) / 2
+            leg = min(net.client_rtt_s[client, j], *others) / 2
+            assert hop[client, j] == pytest.approx(own_s(problem, client, j, 1) + leg, rel=1e-9)
+        assert extra[client] == net.client_rtt_s[client].min() / 2
+
+
+def test_a_single_server_has_no_way_in_from_another_one(make_problem: Make) -> None:
+    problem = make_problem(np.random.default_rng(0), servers=1, relay="server")
+    cost = CostModel.of(problem)
+    shape = cost.shape(0, PROMPT, 1)
+    hops = cost.relaying.unordered([shape], step=False)
+    assert hops.leg_s is not None
+    assert hops.leg_s.tolist() == [[0.0]]
+    hop, extra = cost.relaying.cheapest_s(cost.step_hop_s, [0])
+    assert hop[0] + extra[0] == pytest.approx(shape.step_hop_s)
 
 
 @given(seed=st.integers(0, 10**6), relay=RELAYS, client=st.integers(0, 1))

@@ -92,6 +92,10 @@ def test_sums_multiples_rows_and_stacks_are_those_of_the_tables(
     assert runs.at(rows).ramp(slice(None)).tolist() == runs.ramp(rows).tolist()
     scaled = runs.scaled(factor)
     both = Runs.stacked([runs, runs_of(fitted)])
+    pair = np.stack([table, fitted])
+    assert both.dearest_block().tolist() == pair.max(axis=-1).tolist()
+    assert both.cheapest_block().tolist() == pair.min(axis=-1).tolist()
+    assert both.heaviest()[..., -1].tolist() == pair.sum(axis=-1).tolist()
     for j in range(len(table)):
         whole = [int(f * table[j].sum()) for f in factor]
         assert scaled(j, 0, runs.length).tolist() == whole

@@ -149,6 +149,19 @@ def uneven(problem: Problem, rng: np.random.Generator) -> Problem:
     return replace(problem, model=model, servers=(first, *map(server, rest)))
 
 
+def heavy_tailed(*memory: float) -> Problem:
+    """Six blocks, the last of which weighs as much as three; servers of these MB, 0.1 MB a session.
+
+    3.5 MB hold the last block alone, 6.2 MB all others: by the heaviest run of as many blocks
+    neither would hold so much.
+    """
+    n = len(memory)
+    hop_ms = [[5.0 + j for j in range(n)]]
+    even = offline(blocks=6, tau_ms=[1.0] * n, memory=[*memory], cache=0.1, hop_ms=hop_ms)
+    sizes = (BYTES,) * 5 + (3 * BYTES,)
+    return replace(even, servers=tuple(replace(s, block_bytes=sizes) for s in even.servers))
+
+
 def task_for(problem: Problem, demand: Sequence[Demand], **asked: Any) -> Task:
     """A task for these very sessions, in place of R split by the load."""
     sessions = sum(d.sessions for d in demand)

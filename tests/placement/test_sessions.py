@@ -12,7 +12,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from swarmplan.chains.compose import client_shares
 from swarmplan.core.errors import HeuristicFailedError, InfeasibleError, SwarmplanWarning
 from swarmplan.core.problem import Problem
 from swarmplan.core.workload import Request, Workload
@@ -117,7 +116,8 @@ def test_a_client_without_load_gets_no_session(tiny: Problem) -> None:
 
 
 def test_no_load_at_all_means_equal_shares(tiny: Problem) -> None:
-    assert client_shares(with_rates(tiny, (0.0, 0.0))).tolist() == [0.5, 0.5]
+    unloaded = with_rates(tiny, (0.0, 0.0))
+    assert [(d.client, d.sessions) for d in demand_of(unloaded, 6)] == [(0, 3), (1, 3)]
 
 
 def test_a_trace_is_counted_by_client(tiny: Problem) -> None:
@@ -133,4 +133,4 @@ def test_a_trace_is_counted_by_client(tiny: Problem) -> None:
         for i in range(4)
     )
     problem = dataclasses.replace(tiny, workload=Workload(trace=trace))
-    assert client_shares(problem).tolist() == [0.75, 0.25]
+    assert [(d.client, d.sessions) for d in demand_of(problem, 8)] == [(0, 6), (1, 2)]

@@ -62,7 +62,7 @@ def test_expired_foreign_and_future_records_are_refused() -> None:
 def test_a_plan_that_leaves_blocks_unserved_is_refused() -> None:
     placement = plan_document(MADE, SCENARIO)["placement"]
     bare = [{**entry, "start_block": 0, "end_block": 0} for entry in placement]
-    with pytest.raises(RefusedPlanError, match="unserved"):
+    with pytest.raises(RefusedPlanError, match="no server hosts it"):
         read_record(packed(placement=bare), prefix="p", now_s=NOW)
 
 

@@ -25,6 +25,7 @@ from swarmplan.placement.moves.service import (
 from swarmplan.placement.rules.composed import chain_plans
 from swarmplan.placement.sessions import task_of
 from swarmplan.solve.deadline import Deadline
+from swarmplan.tests.placement.offline import uneven
 
 #: Moves that take no time and cut nothing: the figures of plans alone decide.
 FREE = Reload(what="new blocks", restart_s=0.0)
@@ -61,13 +62,17 @@ def covering(problem: Problem, rng: np.random.Generator) -> Placement | None:
 
 
 def every_plan(problem: Problem, current: Placement, budget: int) -> list[Placement]:
-    """Independent enumeration of all plans within the budget."""
+    """Independent enumeration of all plans within the budget, a session beside every span."""
     cost, length = CostModel.of(problem), problem.model.num_blocks
-    fit = blocks_that_fit(cost, 1)
     now = list(zip(current.start.tolist(), current.end.tolist(), strict=True))
     options = [
-        [(0, 0)] + [(s, s + m) for m in range(1, most + 1) for s in range(length - m + 1)]
-        for most in fit.tolist()
+        [(0, 0)]
+        + [
+            (s, e)
+            for s, e in itertools.combinations(range(length + 1), 2)
+            if cost.weights_bytes(j, s, e) + cost.session_bytes(s, e) <= memory
+        ]
+        for j, memory in enumerate(problem.memory_bytes.tolist())
     ]
     found = []
     for servers in itertools.combinations(range(len(now)), budget):
@@ -90,11 +95,14 @@ def figure(problem: Problem, placement: Placement, horizon_s: float) -> float:
 
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("budget", [1, 2])
+@pytest.mark.parametrize("even", [True, False], ids=["blocks alike", "blocks differ"])
 def test_the_best_plan_within_the_budget_is_that_of_exhaustive_search(
-    make_problem: Callable[..., Problem], seed: int, budget: int
+    make_problem: Callable[..., Problem], seed: int, budget: int, even: bool
 ) -> None:
     rng = np.random.default_rng(seed)
     problem = quick(make_problem(rng, servers=3, clients=1, length=4))
+    if not even:
+        problem = uneven(problem, rng)
     current = covering(problem, rng)
     if current is None:
         pytest.skip("this draw has no plan that covers the model")

@@ -2,6 +2,7 @@
 
 import itertools
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from swarmplan.perfmodel.cost import CostModel
 from swarmplan.perfmodel.memory import blocks_that_fit
 from swarmplan.placement.moves.resilience import explain, honoured
 from swarmplan.placement.sessions import task_of
+from swarmplan.tests.placement.offline import heavy_tailed
 
 REGIONS = ("eu", "eu", "us", "asia")
 
@@ -185,3 +187,24 @@ def test_a_server_that_may_not_move_stays(tiny: Problem) -> None:
     assert plan.placement.span(1) is not None
     assert (plan.placement.start[1], plan.placement.end[1]) == (2, 4)
     assert not verify(problem, plan)
+
+
+@pytest.mark.parametrize(
+    "demands",
+    [
+        {"copies": 2},
+        {"pinned": (ServerSpan(server=1, start=0, end=5),)},
+        {"forbidden": (ServerSpan(server=0, start=0, end=5), ServerSpan(server=2, start=0, end=5))},
+    ],
+    ids=["copies", "pinned", "forbidden"],
+)
+def test_where_blocks_differ_demands_that_can_be_met_are_not_called_impossible(
+    demands: dict[str, Any],
+) -> None:
+    problem = heavy_tailed(3.5, 6.2, 3.5, 6.2)
+    planning = replace(problem.planning, constraints=Constraints(**demands))
+    task = task_of(replace(problem, planning=planning))
+    by_hand = task.cost.placed([(5, 6), (0, 5), (5, 6), (0, 5)])
+    assert not [*unmet(task.cost, by_hand), *misplaced(task.cost, by_hand)]
+    found = honoured(task, task.cost.placed([(0, 0)] * 4))
+    assert not [*unmet(task.cost, found), *misplaced(task.cost, found)]

@@ -32,7 +32,7 @@ from swarmplan.placement.sessions import demand_of, target_sessions, task_of, un
 from swarmplan.routing.offline import best_routes
 from swarmplan.routing.state import SwarmState
 from swarmplan.routing.ws_rr import WsRr
-from swarmplan.tests.placement.offline import spans, uneven
+from swarmplan.tests.placement.offline import best_plan_s, heavy_tailed, spans, uneven
 
 MB = 1_000_000
 Make = Callable[..., Problem]
@@ -437,3 +437,11 @@ def test_missing_memory_is_a_proof_and_says_how_much(tiny: Problem) -> None:
     with pytest.raises(InfeasibleError, match=r"host 4 of the 6 blocks .* 2 blocks are missing"):
         require_memory(CostModel.of(short))
     require_memory(CostModel.of(tiny))
+
+
+def test_memory_is_called_missing_only_where_no_placement_fits() -> None:
+    problem = heavy_tailed(3.5, 6.2)
+    assert np.isfinite(best_plan_s(problem, demand_of(problem, 1)))
+    require_memory(CostModel.of(problem))
+    with pytest.raises(InfeasibleError, match="blocks are missing"):
+        require_memory(CostModel.of(heavy_tailed(2.5, 4.2)))

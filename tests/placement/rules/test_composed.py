@@ -1,16 +1,22 @@
 """Chain composition: the choice of the capacity, and of placements beside GBP-CR."""
 
 import math
+from collections.abc import Callable
 
+import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from swarmplan.core.errors import InfeasibleError
+from swarmplan.chains.soundness import misplaced, misrouted, overfull
+from swarmplan.core.errors import HeuristicFailedError, InfeasibleError
+from swarmplan.core.plan import PlannedRoute
 from swarmplan.core.problem import Problem
 from swarmplan.perfmodel.cost import CostModel
 from swarmplan.placement.rules.composed import chain_plan, chain_plans, composed
 from swarmplan.placement.rules.gbp_cr import gbp_cr, max_capacity
 from swarmplan.placement.sessions import task_of
-from swarmplan.tests.placement.offline import jobs
+from swarmplan.tests.placement.offline import jobs, uneven
 
 
 def mixed(rate_per_s: float, cache: float = 0.1) -> Problem:
@@ -69,3 +75,24 @@ def test_too_little_memory_in_all_is_proven_infeasible() -> None:
     assert max_capacity(CostModel.of(problem)) == 0
     with pytest.raises(InfeasibleError, match="can host 5 of the 6 blocks"):
         chain_plans(task_of(problem, sessions=1))
+
+
+@settings(max_examples=20)
+@given(seed=st.integers(0, 10_000))
+def test_where_blocks_differ_every_plan_holds_the_sessions_of_its_chains(
+    make_problem: Callable[..., Problem], seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    task = task_of(uneven(make_problem(rng, servers=6, clients=2, length=6), rng), sessions=1)
+    try:
+        plans = chain_plans(task)
+    except (HeuristicFailedError, InfeasibleError):
+        return
+    for plan in plans:
+        routes = [PlannedRoute(client=0, sessions=c.capacity, route=c.route) for c in plan.chains]
+        assert not [
+            *misplaced(task.cost, plan.placement),
+            *misrouted(task.cost, plan.placement, routes),
+            *overfull(task.cost, plan.placement, routes),
+        ]
+        assert plan.lower_s <= plan.upper_s * (1 + 1e-12)

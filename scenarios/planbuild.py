@@ -1,0 +1,155 @@
+"""A plan out of the content of its file: ids to rows, human units to seconds."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from ..core.errors import InputProblem, ScenarioError
+from ..core.objective import GOALS, Objective
+from ..core.plan import (
+    Candidate,
+    Certificate,
+    Hop,
+    Placement,
+    Plan,
+    PlannedRoute,
+    Predicted,
+    Route,
+    Trial,
+)
+from ..core.problem import Problem
+from . import schema
+
+Rows = dict[str, int]
+
+
+def plan_of(given: schema.PlanFile, problem: Problem, *, source: str) -> Plan:
+    """The plan of a file's content.
+
+    Raises
+    ------
+    ScenarioError
+        If it names servers or clients that the problem does not have, or contradicts itself.
+    """
+    servers = {s.id: j for j, s in enumerate(problem.servers)}
+    clients = {c.id: i for i, c in enumerate(problem.clients)}
+    wrong = [*_unknown(given, servers, clients), *_contradictions(given.certificate)]
+    if wrong:
+        raise ScenarioError(wrong, source=source)
+    return Plan(
+        method=given.method,
+        placement=_placement(given, servers),
+        routes=tuple(_route(r, servers, clients) for r in given.routes),
+        predicted=tuple(
+            Predicted(
+                client=clients[p.client],
+                ttft_s=p.ttft_ms / 1e3,
+                tpot_s=p.tpot_ms / 1e3,
+                response_s=p.response_ms / 1e3,
+            )
+            for p in given.predicted
+        ),
+        certificate=_certificate(given.certificate),
+        sessions=given.sessions,
+        unrouted=given.unrouted,
+        seed=given.seed,
+        notes=tuple(given.notes),
+        router=given.router,
+        candidates=tuple(
+            Candidate(
+                placement=c.placement,
+                router=c.router,
+                bound=c.bound,
+                figure=c.figure,
+                requests=c.requests,
+                verdict=c.verdict,
+            )
+            for c in given.candidates
+        ),
+    )
+
+
+def _placement(given: schema.PlanFile, servers: Rows) -> Placement:
+    """Servers that are not listed stay idle."""
+    start, end, pool = np.zeros((3, len(servers)), dtype=np.int64)
+    for placed in given.placement:
+        j = servers[placed.server]
+        start[j], end[j], pool[j] = placed.start_block, placed.end_block, placed.cache_bytes
+    return Placement(start=start, end=end, cache_bytes=pool)
+
+
+def _route(given: schema.PlanRoute, servers: Rows, clients: Rows) -> PlannedRoute:
+    hops = tuple(
+        Hop(server=servers[h.server], start=h.start_block, end=h.end_block) for h in given.hops
+    )
+    return PlannedRoute(
+        client=clients[given.client], sessions=given.sessions, route=Route(hops=hops)
+    )
+
+
+def _certificate(given: schema.PlanCertificate) -> Certificate:
+    trial = given.trial
+    return Certificate(
+        objective=_reached(given.objective),
+        proof=given.proof,
+        interrupted=given.interrupted,
+        trial=None
+        if trial is None
+        else Trial(seed=trial.seed, requests=trial.requests, admission=trial.admission),
+    )
+
+
+def _reached(given: schema.PlanObjective) -> Objective:
+    return Objective(goal=GOALS[given.id], value=given.value, bound=given.bound)
+
+
+def _contradictions(proof: schema.PlanCertificate) -> list[InputProblem]:
+    """Status, unit, direction and gap are written for readers; they must follow from the rest."""
+    given, reached = proof.objective, _reached(proof.objective)
+    where, wrong = "certificate.objective", []
+    for name in ("unit", "direction"):
+        meant = getattr(reached.goal, name)
+        if getattr(given, name) != meant:
+            message = f"is {getattr(given, name)!r}, for {given.id} it is {meant!r}"
+            wrong.append(InputProblem(f"{where}.{name}", message))
+    follows = Certificate(objective=reached).status
+    if proof.status != follows:
+        message = f"is {proof.status!r}, value and bound say {follows!r}"
+        wrong.append(InputProblem("certificate.status", message))
+    right = reached.gap
+    same = given.gap == right or (
+        given.gap is not None and right is not None and abs(given.gap - right) <= 1e-9
+    )
+    if not (same or (right is not None and not math.isfinite(right))):  # for verify to judge
+        message = f"is {given.gap}, value and bound give {right}; set all three"
+        wrong.append(InputProblem(f"{where}.gap", message))
+    return wrong
+
+
+def _unknown(given: schema.PlanFile, servers: Rows, clients: Rows) -> list[InputProblem]:
+    wrong: list[InputProblem] = []
+    seen: set[str] = set()
+    for i, placed in enumerate(given.placement):
+        where = f"placement[{i}].server"
+        if placed.server not in servers:
+            wrong.append(InputProblem(where, f"no server {placed.server!r} in the scenario"))
+        if placed.server in seen:
+            wrong.append(InputProblem(where, f"{placed.server!r} is placed twice"))
+        seen.add(placed.server)
+    for i, route in enumerate(given.routes):
+        if route.client not in clients:
+            wrong.append(
+                InputProblem(f"routes[{i}].client", f"no client {route.client!r} in the scenario")
+            )
+        wrong += [
+            InputProblem(f"routes[{i}].hops[{k}].server", f"no server {h.server!r} in the scenario")
+            for k, h in enumerate(route.hops)
+            if h.server not in servers
+        ]
+    for i, figure in enumerate(given.predicted):
+        if figure.client not in clients:
+            where = f"predicted[{i}].client"
+            wrong.append(InputProblem(where, f"no client {figure.client!r} in the scenario"))
+    return wrong[:50]

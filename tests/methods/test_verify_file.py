@@ -1,0 +1,276 @@
+"""The verifier over plan files: every field of the schema is changed, one at a time."""
+
+from __future__ import annotations
+
+import copy
+import json
+import types
+import typing
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+import pytest
+
+from swarmplan import api
+from swarmplan.core.errors import ScenarioError
+from swarmplan.methods.draft import Settings
+from swarmplan.methods.verify import sound
+from swarmplan.scenarios import schema
+from swarmplan.scenarios.planfile import EDITED, digest, plan_document
+from swarmplan.scenarios.scenario import Scenario, load_scenario
+
+#: Two chains of two servers: three blocks and two sessions take all memory of each.
+SCENARIO = """
+format = "swarmplan/scenario/1"
+name = "full"
+[model]
+name = "toy"
+num_blocks = 6
+hidden_size = 64
+block_mb = 100
+cache_bytes_per_token = 1000
+[network]
+delay = "measured"
+step_overhead_ms = 1
+rtt_ms = [
+    [0, 9, 20, 30, 40, 50],
+    [9, 0, 40, 20, 60, 30],
+    [20, 40, 0, 5, 6, 7],
+    [30, 20, 5, 0, 8, 9],
+    [40, 60, 6, 8, 0, 4],
+    [50, 30, 7, 9, 4, 0],
+]
+[planning]
+sessions = 4
+session_tokens = 100
+[workload]
+requests = 120
+[[workload.streams]]
+client = "near"
+rate_per_s = 0.6
+prompt_tokens = [20, 30, 50]
+output_tokens = [10, 20, 50]
+[[workload.streams]]
+client = "far"
+rate_per_s = 0.5
+prompt_tokens = [20, 40]
+output_tokens = [10, 40]
+[[clients]]
+id = "near"
+[[clients]]
+id = "far"
+"""
+SERVER = """
+[[servers]]
+id = "{name}"
+device = "{name}"
+[devices.{name}]
+memory_gb = 0.3006
+decode_ms = {decode_ms}
+prefill_base_ms = 20
+prefill_us_per_token = 200
+"""
+#: Nothing follows from these, and nothing can contradict them: how the plan was made, words for
+#: people, what was not chosen. The file's own hash tells that they were changed.
+TOLD_BY_THE_HASH = {
+    "seed",
+    "notes",
+    "sha256",
+    "certificate.interrupted",
+    "certificate.proof",
+    "candidates.placement",
+    "candidates.router",
+    "candidates.bound",
+    "candidates.figure",
+    "candidates.requests",
+    "candidates.verdict",
+    "candidates",
+}
+
+Path_ = tuple[str | int, ...]
+Documents = dict[str, dict[str, Any]]
+#: What a document is told, its hash aside.
+Judge = Callable[[dict[str, Any]], list[str]]
+
+
+@pytest.fixture(scope="module")
+def scenario(tmp_path_factory: pytest.TempPathFactory) -> Scenario:
+    servers = [SERVER.format(name=f"s{j}", decode_ms=8 + 3 * j) for j in range(4)]
+    path = tmp_path_factory.mktemp("full") / "full.toml"
+    path.write_text(SCENARIO + "".join(servers))
+    return load_scenario(path)
+
+
+@pytest.fixture(scope="module")
+def documents(scenario: Scenario) -> Documents:
+    """Plans for every kind of objective, simulated or not."""
+    found = {}
+    for aim in ("response", "latency", "throughput"):
+        plan = api.plan(scenario, settings=Settings(time_limit_s=None, aim=aim))
+        found[aim] = plan_document(plan, scenario)
+    return found
+
+
+@pytest.fixture
+def judge(scenario: Scenario, tmp_path: Path) -> Judge:
+    """Findings about a document, or the defects for which it is not read."""
+
+    def judge(document: dict[str, Any]) -> list[str]:
+        path = tmp_path / "plan.json"
+        path.write_text(json.dumps(document))
+        try:
+            findings = api.verify(scenario, path)
+        except ScenarioError as error:
+            return [str(p) for p in error.problems]
+        return [str(f) for f in findings if f.message != EDITED]
+
+    return judge
+
+    return judge
+
+
+def leaves(kind: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """(dotted name, type) of every field of a structure, those of parts included."""
+    for field in msgspec.structs.fields(kind):
+        name = f"{path}.{field.name}" if path else field.name
+        yield name, field.type
+        for part in parts(field.type):
+            yield from leaves(part, name)
+
+
+def parts(kind: Any) -> Iterator[Any]:
+    """Structures within a type."""
+    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+        yield kind
+    for inner in typing.get_args(kind):
+        yield from parts(inner)
+
+
+def choices(kind: Any) -> tuple[str, ...]:
+    """The words that a type allows, () when it is not made of words."""
+    if typing.get_origin(kind) is Literal:
+        return typing.get_args(kind)
+    return tuple(
+        word
+        for inner in typing.get_args(kind)
+        if typing.get_origin(kind) in (typing.Union, types.UnionType, typing.Annotated)
+        for word in choices(inner)
+    )
+
+
+def places(value: Any, name: str, at: Path_ = ()) -> Iterator[Path_]:
+    """Where a field stands in a document, in every entry of the lists on the way."""
+    first, _, rest = name.partition(".")
+    if isinstance(value, list):
+        for i, entry in enumerate(value):
+            yield from places(entry, name, (*at, i))
+    elif isinstance(value, dict) and first in value:
+        if rest:
+            yield from places(value[first], rest, (*at, first))
+        else:
+            yield (*at, first)
+
+
+def others(value: Any, kind: Any) -> Iterator[Any]:
+    """Further values of a field, all but the last of the kind that the schema allows."""
+    if isinstance(value, bool):
+        yield not value
+    elif isinstance(value, int | float):
+        yield from {value + 1, max(0, value - 1), 2 * value, 0, 1_000_000} - {value}
+        if isinstance(value, float):
+            yield from {value * (1 + 1e-4), value * (1 - 1e-4)} - {value}
+    elif isinstance(value, str):
+        yield from (word for word in choices(kind) if word != value)
+        yield "limit"
+        if len(value) == 64:
+            yield "0" * 64
+    elif isinstance(value, list):
+        for i in range(len(value)):
+            yield value[:i] + value[i + 1 :]
+        yield value + value[:1]
+    elif value is None:
+        yield 1.0
+    if value is not None:
+        yield None
+
+
+def changed(document: dict[str, Any], at: Path_, value: Any) -> dict[str, Any]:
+    """A copy of a document with another value, and with the hash that belongs to it."""
+    new = copy.deepcopy(document)
+    spot: Any = new
+    for key in at[:-1]:
+        spot = spot[key]
+    spot[at[-1]] = value
+    if at[-1] != "sha256":
+        new["sha256"] = digest(new)
+    return new
+
+
+def test_plans_as_they_are_written_are_sound(documents: Documents, judge: Judge) -> None:
+    assert {name: judge(document) for name, document in documents.items()} == {
+        "response": [],
+        "latency": [],
+        "throughput": [],
+    }
+
+
+FIELDS = dict(leaves(schema.PlanFile))
+
+
+@pytest.mark.parametrize(("name", "kind"), FIELDS.items(), ids=FIELDS)
+def test_every_change_to_any_field_is_found(
+    name: str,
+    kind: Any,
+    documents: Documents,
+    judge: Judge,
+) -> None:
+    tried, unseen = 0, []
+    for aim, document in documents.items():
+        for at in places(document, name):
+            value: Any = document
+            for key in at:
+                value = value[key]
+            for other in others(value, kind):
+                tried += 1
+                if not judge(changed(document, at, other)):
+                    unseen.append((aim, at, value, other))
+    assert tried, f"no document has {name}"
+    if name in TOLD_BY_THE_HASH:
+        assert unseen, f"{name} is told without the hash: take it off the list"
+    else:
+        assert unseen == []
+
+
+@pytest.mark.parametrize("name", sorted(TOLD_BY_THE_HASH - {"sha256"}))
+def test_what_nothing_contradicts_is_told_by_the_hash(
+    name: str, documents: Documents, scenario: Scenario, tmp_path: Path
+) -> None:
+    document = documents["response"]
+    at = next(places(document, name))
+    value: Any = document
+    for key in at:
+        value = value[key]
+    given = {"router": "shortest", "method": "cg-bp"}.get(name, next(others(value, str)))
+    path = tmp_path / "plan.json"
+    path.write_text(json.dumps({**changed(document, at, given), "sha256": document["sha256"]}))
+    findings = api.verify(scenario, path)
+    assert EDITED in {f.message for f in findings} or not sound(findings)
+
+
+def test_the_false_plans_that_once_were_called_sound_are_not(
+    documents: Documents, judge: Judge
+) -> None:
+    document = documents["latency"]
+    claimed = {"value": 1.0, "bound": 1.0, "gap": 0.0}
+    other = {"id": "mean-response", "unit": "s", "direction": "min", **claimed}
+    for at, value in (
+        (("certificate", "status"), "limit"),
+        (("sessions",), 1_000_000),
+        (("router",), "no-such-router"),
+        (("certificate", "objective"), other),
+        (("certificate", "objective"), {**document["certificate"]["objective"], **claimed}),
+        (("routes",), []),
+    ):
+        assert judge(changed(document, at, value)), at
