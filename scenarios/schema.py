@@ -291,7 +291,7 @@ class PlanTrial(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The simulated requests behind a value."""
 
     seed: Annotated[int, Meta(ge=0)]
-    requests: Annotated[int, Meta(ge=1, le=10**7)]
+    requests: Annotated[int, Meta(ge=1, le=100_000)]
     admission: Admission
 
 

@@ -157,6 +157,9 @@ def test_a_shape_is_computed_once_while_it_is_remembered(tiny: Problem) -> None:
     assert cost.planned(1) is cost.shape(1, 11, 11)
     for other in ((1, 10, 5), (0, 11, 5), (0, 10, 6)):
         assert cost.shape(*other) != first
+    for prompt in range(1, 4 * FEWEST_SHAPES):
+        cost.shape(1, prompt, 5)
+    assert cost.shape(0, 10, 5) is first
 
 
 def test_no_number_of_shapes_outgrows_the_memory_of_them(
@@ -188,13 +191,12 @@ def test_steps_slow_down_with_the_other_sessions_on_a_server(tiny: Problem, uneq
     assert not plain.slows_with_sessions
     slow = Timing(decode_base_s=0.01, decode_per_sequence_s=0.002)
     timing = (slow,) * 5 + (dataclasses.replace(slow, decode_per_sequence_s=0.004),)
-    servers = tuple(
-        dataclasses.replace(s, timing=timing if unequal else slow) for s in tiny.servers
-    )
+    crowd = (dataclasses.replace(s, timing=timing if unequal else slow) for s in tiny.servers[1:3])
+    servers = (tiny.servers[0], *crowd, tiny.servers[3])
     cost = CostModel.of(dataclasses.replace(tiny, servers=servers))
     assert cost.slows_with_sessions
     shape = cost.shape(0, 10, 5)
-    crowded = cost.crowded(shape, np.array([0.0, 1.0, 3.0, 0.0]))
+    crowded = cost.crowded(shape, np.array([5.0, 1.0, 3.0, 0.0]))
     more = [
         crowded.step_run_s(j, 4, 6) - shape.step_run_s(j, 4, 6) for j in range(tiny.num_servers)
     ]

@@ -62,3 +62,11 @@ def test_the_spreads_of_a_group_are_those_of_hops_and_blocks(tiny: Problem) -> N
     hop, block = spreads_s(CostModel.of(tiny), np.array([0, 1]))
     assert (hop, block) == pytest.approx((0.030, 0.008))
     assert spreads_s(CostModel.of(tiny), np.array([2])) == (0.0, 0.0)
+
+
+def test_blocks_are_compared_after_the_whole_request(tiny: Problem) -> None:
+    # 11 prompt and 11 output tokens, at 1 ms each on the second server.
+    slow = Timing(decode_base_s=0.002, decode_per_context_token_s=0.001)
+    servers = (tiny.servers[0], replace(tiny.servers[1], timing=slow), *tiny.servers[2:])
+    cost = CostModel.of(replace(tiny, servers=servers))
+    assert spreads_s(cost, np.array([0, 1]))[1] == pytest.approx(0.022)
