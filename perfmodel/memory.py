@@ -14,6 +14,7 @@ import numpy as np
 from ..core.content import IntArray
 from ..core.plan import Placement
 from .cost import CostModel
+from .runs import Runs
 
 
 def blocks_that_fit(cost: CostModel, sessions: int, *, capped: bool = True) -> IntArray:
@@ -49,15 +50,37 @@ def blocks_within(
 ) -> IntArray:
     """(n,) most blocks that fit some memory, each with cache for ``tokens`` tokens."""
     limit = cost.problem.max_blocks if capped else np.int64(cost.num_blocks)
-    # More tokens than any memory holds are all alike; their bytes might not fit an integer.
-    most = int(memory_bytes.max()) // int(cost.token_bytes.cheapest_block()[0]) + 1
-    need = cost.weights_and_cache(min(tokens, max(most, 0)))
+    need = _need(cost, memory_bytes, tokens)
     if need.each is not None:
         fit: IntArray = memory_bytes // need.each
     else:
         table = need.lightest() if lightest else need.heaviest()
         fit = (table[:, 1:] <= memory_bytes[:, None]).sum(axis=1)
     return np.clip(fit, 0, limit)
+
+
+def furthest_ends(cost: CostModel, sessions: int) -> IntArray:
+    """(n, L) where the longest span ends that begins at each block of each server and fits.
+
+    With room for so many sessions on all of its blocks and within the server's own cap; a server
+    that cannot host a block ends where it begins.
+    """
+    problem, first = cost.problem, np.arange(cost.num_blocks)
+    need = _need(cost, problem.memory_bytes, sessions * problem.planning.session_tokens)
+    if need.each is not None:
+        ends: IntArray = first + (problem.memory_bytes // need.each)[:, None]
+    else:
+        rows = zip(need.ramp(slice(None)), problem.memory_bytes, strict=True)
+        ends = np.array([np.searchsorted(r, r[:-1] + m, side="right") - 1 for r, m in rows])
+    capped: IntArray = np.minimum(ends, first + problem.max_blocks[:, None])
+    return np.minimum(capped, cost.num_blocks)
+
+
+def _need(cost: CostModel, memory_bytes: IntArray, tokens: int) -> Runs:
+    """(n,) runs of weights and cache. More tokens than any memory holds are all alike; their bytes
+    might not fit an integer."""
+    most = int(memory_bytes.max()) // int(cost.token_bytes.cheapest_block()[0]) + 1
+    return cost.weights_and_cache(min(tokens, max(most, 0)))
 
 
 def slots_beside(cost: CostModel, tokens: int) -> IntArray:

@@ -9,14 +9,20 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Deadline:
-    """An instant of ``time.monotonic``; without one there is no limit."""
+    """An instant of ``time.monotonic``; without one there is no limit.
+
+    Attributes
+    ----------
+    limit_s : the seconds that were asked for, to be told.
+    """
 
     at_s: float = math.inf
+    limit_s: float = math.inf
 
     @classmethod
     def after(cls, seconds: float | None) -> Deadline:
         """So many seconds from now; None = never."""
-        return cls() if seconds is None else cls(time.monotonic() + seconds)
+        return cls() if seconds is None else cls(time.monotonic() + seconds, seconds)
 
     def left_s(self) -> float:
         """Seconds until then, below 0 afterwards; inf without a limit."""
@@ -30,7 +36,9 @@ class Deadline:
     def share(self, fraction: float) -> Deadline:
         """The end of a part of what is left."""
         left_s = self.left_s()
-        return self if math.isinf(left_s) else Deadline.after(fraction * max(left_s, 0.0))
+        if math.isinf(left_s):
+            return self
+        return Deadline(time.monotonic() + fraction * max(left_s, 0.0), self.limit_s)
 
 
 #: No limit.

@@ -281,7 +281,7 @@ class Work:
             if self.interrupted:
                 raise KeyboardInterrupt
             raise NoSolutionInTimeError(
-                f"exact: no plan within {self.limit_s:g} s; no plan is better than "
+                f"exact: no plan within {self.task.deadline.limit_s:g} s; no plan is better than "
                 f"{self.bound_s:.6g} s ({self.source}); give more time or plan for fewer sessions",
                 bound=self.bound_s,
             )

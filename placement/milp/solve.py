@@ -67,7 +67,6 @@ def solve_milp(
         If the solver is missing or fails.
     """
     name, cost, demand = solver_name(solver), task.cost, task.demand
-    limit_s = task.deadline.left_s()
     paths = _usable_start(task, warm_start, min_blocks, aggregate)
     bound: float | None = None
     for margin in _MARGINS:
@@ -91,7 +90,7 @@ def solve_milp(
         raise SolverError(f"{name} returned a plan that breaks the memory of a server")
     label = f"milp {form} ({name})"
     if not valid:
-        _explain(outcome, label, limit_s, bound)
+        _explain(outcome, label, task.deadline.limit_s, bound)
     reached, best = min((step_objective_s(cost, p.routes, demand), i) for i, p in enumerate(valid))
     bound = None if bound is None or aggregate else max(0.0, min(bound, reached))
     certificate = Certificate(

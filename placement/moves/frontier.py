@@ -80,7 +80,7 @@ class Search:
 
     def __post_init__(self) -> None:
         self.spans = spans_of(self.cost)
-        can = (self.spans.width > 0) | self.spans.pinned
+        can = (self.spans.longest > 0) | self.spans.pinned
         self.movable = np.flatnonzero(can).tolist()
 
     @property
@@ -119,14 +119,6 @@ class Search:
             cache[server] = max(0, spare) if blocks else 0
         return Placement(start=start, end=end, cache_bytes=cache)
 
-    def allowed(self, server: int, span: Window) -> bool:
-        """Whether a server may host a span, with room for one session."""
-        spans = self.spans
-        if spans.pinned[server]:
-            return span == (int(spans.start[server]), int(spans.end[server]))
-        size = span[1] - span[0]
-        return size <= int(spans.width[server]) and bool(spans.allowed[server, slice(*span)].all())
-
     def may_leave(self, placement: Placement, server: int) -> bool:
         """Whether a server can be missed: none of its blocks is hosted by it alone."""
         if not self.safe:
@@ -159,7 +151,7 @@ class Search:
         length = self.cost.num_blocks
         every = [(s, e) for s in range(length) for e in range(s + 1, length + 1)]
         now = (int(self.current.start[server]), int(self.current.end[server]))
-        return [s for s in [(0, 0), *every] if s != now and self.allowed(server, s)]
+        return [s for s in [(0, 0), *every] if s != now and self.spans.holds(server, *s)]
 
 
 def frontier(
@@ -262,7 +254,7 @@ def _windows(
         spans = {(s, s + m) for s in begins for m in sizes if s >= 0 and s + m <= length}
         spans |= {(0, 0), *((int(p.start[j]), int(p.end[j])) for p in targets)}
         now = (int(current.start[j]), int(current.end[j]))
-        found[j] = [s for s in sorted(spans) if s != now and search.allowed(j, s)]
+        found[j] = [s for s in sorted(spans) if s != now and search.spans.holds(j, *s)]
     return found
 
 

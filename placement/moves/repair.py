@@ -9,12 +9,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ...core.content import IntArray
 from ...core.needs import Need, needs
 from ...core.plan import Placement
 from ...perfmodel.cost import CostModel
-from ...perfmodel.memory import blocks_that_fit
+from ...perfmodel.memory import furthest_ends
 
 #: Random restarts of a repair that is stuck.
 KICKS = 40
@@ -27,29 +28,48 @@ class Spans:
     Attributes
     ----------
     allowed : (n, L) blocks that a server may host.
-    width : (n,) most blocks.
+    stop : (n, L) where the longest span ends that may begin at each block.
     pinned : (n,) servers whose span is given.
     start, end : (n,) that span, 0 elsewhere.
     """
 
-    allowed: np.ndarray
-    width: IntArray
-    pinned: np.ndarray
+    allowed: NDArray[np.bool_]
+    stop: IntArray
+    pinned: NDArray[np.bool_]
     start: IntArray
     end: IntArray
+
+    @property
+    def length(self) -> int:
+        """Blocks of the model, L."""
+        return int(self.stop.shape[1])
+
+    @property
+    def hostable(self) -> NDArray[np.bool_]:
+        """(n, L) blocks that a server whose span is not given can host."""
+        return self.stop > np.arange(self.length)
+
+    @property
+    def longest(self) -> IntArray:
+        """(n,) blocks of the longest span of each server."""
+        free: IntArray = (self.stop - np.arange(self.length)).max(axis=1)
+        return np.where(self.pinned, self.end - self.start, free)
+
+    def holds(self, server: int, start: int, end: int) -> bool:
+        """Whether a server may host blocks ``[start, end)``, or none."""
+        if self.pinned[server]:
+            return (start, end) == (int(self.start[server]), int(self.end[server]))
+        return end <= start or end <= int(self.stop[server, start])
 
     def windows(self, server: int) -> list[tuple[int, int]]:
         """Spans of one server that are not part of a larger one it could host."""
         if self.pinned[server]:
             start, end = int(self.start[server]), int(self.end[server])
             return [(start, end)] if end > start else []
-        edges = np.flatnonzero(np.diff(np.concatenate([[0], self.allowed[server], [0]])))
-        width = int(self.width[server])
         found: list[tuple[int, int]] = []
-        for first, last in edges.reshape(-1, 2).tolist():
-            size = min(width, last - first)
-            if size:
-                found += [(s, s + size) for s in range(first, last - size + 1)]
+        for start, end in enumerate(self.stop[server].tolist()):
+            if end > start and not (found and end <= found[-1][1]):
+                found.append((start, end))
         return found
 
 
@@ -58,15 +78,18 @@ def spans_of(cost: CostModel, sessions: int = 1) -> Spans:
     asked = cost.problem.planning.constraints
     n, length = cost.problem.num_servers, cost.num_blocks
     allowed = np.ones((n, length), dtype=bool)
+    stop = furthest_ends(cost, sessions)
     pinned = np.zeros(n, dtype=bool)
     start, end = np.zeros(n, dtype=np.int64), np.zeros(n, dtype=np.int64)
     for ban in asked.forbidden:
         allowed[ban.server, ban.start : ban.end] = False
+    for j in np.flatnonzero(~allowed.all(axis=1)).tolist():
+        bans = np.append(np.flatnonzero(~allowed[j]), length)
+        stop[j] = np.minimum(stop[j], bans[np.searchsorted(bans, np.arange(length))])
     for pin in asked.pinned:
         pinned[pin.server] = True
         start[pin.server], end[pin.server] = pin.start, pin.end
-    width = blocks_that_fit(cost, sessions)
-    return Spans(allowed=allowed, width=width, pinned=pinned, start=start, end=end)
+    return Spans(allowed=allowed, stop=stop, pinned=pinned, start=start, end=end)
 
 
 def repaired(
@@ -94,9 +117,14 @@ def repaired(
     return best
 
 
+def _movable(spans: Spans) -> NDArray[np.bool_]:
+    """(n,) servers that can host something and whose span is not given."""
+    return ~spans.pinned & (spans.longest > 0)
+
+
 def _kick(spans: Spans, start: IntArray, end: IntArray, rng: np.random.Generator) -> None:
     """Take a few servers out, so that the descent may put them elsewhere."""
-    free = np.flatnonzero(~spans.pinned & (spans.width > 0))
+    free = np.flatnonzero(_movable(spans))
     if len(free):
         out = rng.choice(free, size=min(len(free), int(rng.integers(2, 5))), replace=False)
         start[out] = end[out] = 0
@@ -104,22 +132,14 @@ def _kick(spans: Spans, start: IntArray, end: IntArray, rng: np.random.Generator
 
 def _descend(spans: Spans, wanted: Sequence[Need], start: IntArray, end: IntArray) -> int:
     """Move one server after the other, in place, until nothing helps; what is still lacking."""
-    n, length = spans.allowed.shape
-    width = np.minimum(spans.width, length)
-    first = np.arange(length)
-    # (n, L) where the widest span that begins at each block ends: at the width or the first ban.
-    stop = np.full((n, length), length)
-    for j in np.flatnonzero(~spans.allowed.all(axis=1)):
-        bans = np.append(np.flatnonzero(~spans.allowed[j]), length)
-        stop[j] = bans[np.searchsorted(bans, first)]
-    stop = np.minimum(stop, first + width[:, None])
-    movable = ~spans.pinned & (width > 0)
+    n, length = spans.stop.shape
+    movable = _movable(spans)
     while True:
         gain, lacking = _gains(wanted, start, end, length)
         if not lacking:
             return 0
         total = np.concatenate([np.zeros((n, 1)), np.cumsum(gain, axis=1)], axis=1)
-        value = np.take_along_axis(total, stop, axis=1) - total[:, :length]
+        value = np.take_along_axis(total, spans.stop, axis=1) - total[:, :length]
         value -= _losses(wanted, start, end, length)[:, None]
         value[~movable] = -np.inf
         top = value.max()
@@ -130,7 +150,7 @@ def _descend(spans: Spans, wanted: Sequence[Need], start: IntArray, end: IntArra
         idle = (end - start)[rows] == 0
         first_idle = int(np.flatnonzero(idle)[0]) if idle.any() else 0
         row, block = int(rows[first_idle]), int(columns[first_idle])
-        start[row], end[row] = block, int(stop[row, block])
+        start[row], end[row] = block, int(spans.stop[row, block])
 
 
 def _hosted(

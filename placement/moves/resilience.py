@@ -20,7 +20,7 @@ from ...core.needs import needs
 from ...core.plan import Placement
 from ...core.problem import Problem
 from ...perfmodel.cost import CostModel
-from ...perfmodel.memory import blocks_that_fit
+from ...perfmodel.memory import furthest_ends
 from ..task import Task
 from .cover import cover
 from .repair import repaired, spans_of
@@ -64,14 +64,13 @@ def honoured(task: Task, placement: Placement) -> Placement:
 def require_pins(cost: CostModel) -> None:
     """Raise ``InfeasibleError`` for pins that no memory or ban allows."""
     problem = cost.problem
-    alone = blocks_that_fit(cost, 1)
-    spans = spans_of(cost)
+    ends, spans = furthest_ends(cost, 1), spans_of(cost)
     for pin in problem.planning.constraints.pinned:
         name = problem.servers[pin.server].id
-        if pin.end - pin.start > alone[pin.server]:
+        if pin.end > pin.start and pin.end > ends[pin.server, pin.start]:
             raise InfeasibleError(
                 f"server {name} is pinned to {pin.end - pin.start} blocks, its memory holds "
-                f"{int(alone[pin.server])} with one session"
+                f"{int(ends[pin.server, pin.start]) - pin.start} with one session"
             )
         if not spans.allowed[pin.server, pin.start : pin.end].all():
             raise InfeasibleError(f"server {name} is pinned to blocks that it must not host")
@@ -104,15 +103,12 @@ def _exact(cost: CostModel) -> tuple[IntArray, IntArray] | None:
 def _shortage(cost: CostModel) -> str:
     """A demand that fails by counting alone, in words; "" when counting shows none."""
     spans = spans_of(cost)
-    length = cost.num_blocks
-    most = np.where(
-        spans.pinned, spans.end - spans.start, np.minimum(spans.width, spans.allowed.sum(axis=1))
-    )
+    length, most = cost.num_blocks, spans.longest
     first = np.arange(length)
     can = np.where(
         spans.pinned[:, None],
         (spans.start[:, None] <= first) & (first < spans.end[:, None]),
-        spans.allowed & (spans.width > 0)[:, None],
+        spans.hostable,
     )
     for need in needs(cost.problem):
         groups = [g for g in np.unique(need.group) if g >= 0]

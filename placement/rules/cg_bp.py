@@ -14,6 +14,7 @@ from ...core.plan import Placement
 from ...core.problem import Problem
 from ...perfmodel.cost import CostModel
 from ...perfmodel.memory import (
+    blocks_alone,
     blocks_that_fit,
     least_memory_bytes,
     sessions_on,
@@ -43,7 +44,8 @@ def cg_bp(task: Task) -> Placement:
 
 def require_memory(cost: CostModel, sessions: int = 1) -> None:
     """Raise ``InfeasibleError`` when even all memory together cannot hold every block once."""
-    hosted = int(blocks_that_fit(cost, sessions).sum())
+    tokens = sessions * cost.problem.planning.session_tokens
+    hosted = int(blocks_alone(cost, tokens).sum())
     short = cost.num_blocks - hosted
     if short <= 0:
         return

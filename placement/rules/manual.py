@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ...core.errors import InputProblem, ScenarioError
 from ...core.plan import Placement
-from ...perfmodel.memory import blocks_that_fit
+from ...perfmodel.memory import blocks_alone
 from ..task import Task
 
 
@@ -18,7 +18,7 @@ def manual(task: Task) -> Placement:
         spans leave blocks without a server.
     """
     problem, length = task.problem, task.cost.num_blocks
-    fit, memory = blocks_that_fit(task.cost, 0), problem.memory_bytes
+    most, memory = blocks_alone(task.cost, 0), problem.memory_bytes
     weights = task.cost.weights_bytes
     wrong: list[InputProblem] = []
     spans = []
@@ -30,9 +30,12 @@ def manual(task: Task) -> Placement:
         where = f"servers[{server.id}].span"
         if span.end > length:
             wrong.append(InputProblem(where, f"ends at {span.end}, the model has {length} blocks"))
-        most = int(fit[j])
-        if len(span) > problem.max_blocks[j] or weights(j, span.start, span.end) > memory[j]:
-            wrong.append(InputProblem(where, f"{len(span)} blocks, but at most {most} fit"))
+        inside = weights(j, min(span.start, length), min(span.end, length))
+        if len(span) > most[j]:
+            wrong.append(InputProblem(where, f"{len(span)} blocks, but at most {most[j]} fit"))
+        elif inside > memory[j]:
+            message = f"takes {inside / 1e9:.4g} GB, the server has {memory[j] / 1e9:.4g} GB"
+            wrong.append(InputProblem(where, message))
     if not wrong:
         placement = task.cost.placed(spans)
         bare = [b for b, count in enumerate(placement.coverage(length)) if count == 0]

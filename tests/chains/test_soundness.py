@@ -132,13 +132,16 @@ def test_more_sessions_than_an_integer_holds_are_counted_too(tiny: Problem) -> N
     placement = cost.placed([(0, 6), (0, 0), (0, 0), (0, 0)])
     found = list(overfull(cost, placement, [planned((0, 0, 6), sessions=10**25)]))
     assert [f.where for f in found] == ["cache of fast"]
+    # A hop at no server is told with its route.
+    assert list(overfull(cost, placement, [planned((9, 0, 6))])) == []
 
 
 def test_demands_of_the_operator_are_told_one_by_one(tiny: Problem) -> None:
     asked = Constraints(
         copies=2,
         survive=(Loss(name="fast", servers=frozenset({0})),),
-        pinned=(ServerSpan(server=3, start=0, end=2),),
+        # The first pin is met.
+        pinned=(ServerSpan(server=0, start=0, end=4), ServerSpan(server=3, start=0, end=2)),
         forbidden=(ServerSpan(server=1, start=2, end=4),),
     )
     problem = replace(tiny, planning=replace(tiny.planning, constraints=asked))

@@ -17,9 +17,12 @@ from swarmplan.perfmodel.memory import (
     blocks_of_cache,
     blocks_that_fit,
     max_sessions,
+    most_sessions_beside_a_block,
     sessions_for_load,
     sessions_on,
     sessions_that_fit,
+    slots_beside,
+    whole_model_bytes,
 )
 from swarmplan.tests.placement.offline import uneven
 
@@ -104,8 +107,12 @@ def test_up_to_the_largest_number_of_sessions_all_blocks_fit(
     for sessions in {1, most // 2, most} - {0}:
         if sessions <= most:
             assert blocks_that_fit(cost, sessions).sum() >= problem.model.num_blocks
-    heaviest = need_bytes(problem, (most + 1) * 20).max(axis=1)
-    assert (problem.memory_bytes / heaviest).sum() < problem.model.num_blocks + 6
+    parts = [
+        (problem.memory_bytes / need_bytes(problem, sessions * 20).max(axis=1)).sum()
+        for sessions in (most, most + 1)
+    ]
+    assert parts[1] < problem.model.num_blocks + 6
+    assert not most or parts[0] >= problem.model.num_blocks + 6
 
 
 @given(seed=st.integers(0, 10**6), sessions=st.integers(1, 9))
@@ -173,3 +180,31 @@ def test_free_memory_holds_a_cache_on_so_many_blocks_wherever_they_lie(
     for count, room in zip(held.tolist(), free.tolist(), strict=True):
         fitting = [m for m in range(1, 7) if windows(each, m).max() <= room]
         assert min(count, 6) == len(fitting)
+
+
+def test_what_does_not_even_hold_its_weights_holds_no_session(tiny: Problem) -> None:
+    cost = CostModel.of(tiny)
+    # Memory of 6, 4, 4 and 3 kB, blocks of 1 kB, sessions of 220 bytes a block.
+    assert [sessions_on(cost, 3, 0, m) for m in (1, 2, 3, 4)] == [9, 2, 0, 0]
+    assert most_sessions_beside_a_block(cost) == 5_000 // 220
+    small = tuple(dataclasses.replace(s, memory_bytes=900) for s in tiny.servers)
+    poor = CostModel.of(dataclasses.replace(tiny, servers=small))
+    assert most_sessions_beside_a_block(poor) == 0
+    assert slots_beside(poor, 22)[0].tolist() == [4, -1, -5, -10, -15, -19, -24]
+    assert whole_model_bytes(cost).tolist() == [6 * 1_220] * 4
+
+
+@given(seed=st.integers(0, 10**6), tokens=st.integers(1, 60))
+def test_no_run_of_blocks_leaves_more_slots_than_are_counted_beside_it(
+    make_problem: Make, seed: int, tokens: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    problem = uneven(make_problem(rng), rng)
+    cost = CostModel.of(problem)
+    slots = slots_beside(cost, tokens)
+    weights = need_bytes(problem, 0)
+    each = (need_bytes(problem, tokens) - weights)[0]
+    for j, memory in enumerate(problem.memory_bytes.tolist()):
+        for count in range(1, 7):
+            left = memory - int(windows(weights[j], count).min())
+            assert slots[j, count] == left // int(each.min())
