@@ -69,8 +69,13 @@ class Objective:
 
     @property
     def gap(self) -> float | None:
-        """Distance of value and bound relative to the value, at least 0; None when not known."""
+        """Distance of value and bound relative to the value, at least 0; None when not known.
+
+        A value of 0 that is not the best has no gap either.
+        """
         if self.value is None or self.bound is None:
             return None
         ahead = self.value - self.bound if self.goal.direction == "min" else self.bound - self.value
-        return max(0.0, ahead / self.value) if self.value else 0.0
+        if self.value == 0:
+            return 0.0 if ahead <= 0 else None
+        return max(0.0, ahead / self.value)

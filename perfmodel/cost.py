@@ -210,7 +210,11 @@ class CostModel:
             extra = Runs(length=self.num_blocks, each=more.each * others)
         else:
             extra = Runs(length=self.num_blocks, sums=more.ramp(slice(None)) * others[:, None])
-        return replace(shape, step_run_s=shape.step_run_s.plus(extra))
+        return replace(
+            shape,
+            step_run_s=shape.step_run_s.plus(extra),
+            run_s=shape.run_s.plus(extra, shape.steps),
+        )
 
     def step_s(self, route: Route, cost: HopCost) -> float:
         """Seconds of one decode step over a route."""

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..render import number
 from ..simulator.compare import Comparison
-from ..simulator.figures import COMPARED, RESPONSE
+from ..simulator.figures import COMPARED, RESPONSE, figures
 from ..simulator.metrics import Interval
 from ..studies.change import CHANGED, Change, difference, reason
 from ..studies.outcome import PARTS
@@ -157,8 +157,8 @@ def sweep_section(records: Sequence[dict[str, Any]]) -> Section:
             )
     spots = [
         (
-            g.figures["tokens/s"].mean,
-            g.figures["response p95 s"].mean,
+            g.figures["tokens_per_s"].mean,
+            g.figures["p95_response_s"].mean,
             names.index(_series(g, axis)),
             ", ".join([*([g.variant] if g.variant else []), *(f"{k} = {v}" for k, v in g.values)]),
             g.pareto,
@@ -173,22 +173,18 @@ def sweep_section(records: Sequence[dict[str, Any]]) -> Section:
     body += legend(names[:SERIES], marks=True)
     keys = list(dict.fromkeys(k for g in groups for k, _ in g.values))
     named = any(g.variant for g in groups)
+    told = figures("response_s", "p95_response_s", "ttft_s", "tokens_per_s")
     columns = [
         *(["variant"] if named else []),
         *keys,
-        "response s",
-        "p95 s",
-        "TTFT s",
-        "tokens/s",
+        *(f.title for f in told),
         "completed",
         "Pareto",
     ]
     rows = []
     for g in groups:
         values = dict(g.values)
-        cells = [
-            _spread(g.figures[f]) for f in ("response s", "response p95 s", "TTFT s", "tokens/s")
-        ]
+        cells = [_spread(g.figures[f.id]) for f in told]
         rows.append(
             [
                 *([g.variant] if named else []),
@@ -233,16 +229,16 @@ def _series(group: Group, axis: str | None) -> str:
 
 def _lines(groups: Sequence[Group], axis: str, names: Sequence[str]) -> str:
     body = ""
-    for i, figure in enumerate(("response s", "TTFT s", "tokens/s")):
+    for i, figure in enumerate(figures("response_s", "ttft_s", "tokens_per_s")):
         series: dict[str, list[tuple[float, float, float]]] = {}
         for g in groups:
             name = _series(g, axis)
             if name in names:
-                v = g.figures[figure]
+                v = g.figures[figure.id]
                 series.setdefault(name, []).append(
                     (float(dict(g.values)[axis]), v.mean, v.half_width)
                 )
-        title = f"{figure} by {axis}"
-        chart = charts.bands(f"sweep-chart-{i}", title, axis, figure, series)
+        title = f"{figure.title} by {axis}"
+        chart = charts.bands(f"sweep-chart-{i}", title, axis, figure.title, series)
         body += tag("div", tag("h3", text(title)) + chart + legend(names))
     return tag("div", body, class_="pair")

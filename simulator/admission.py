@@ -176,7 +176,7 @@ class Slotted:
     """
 
     tick_s: float
-    _due: bool = field(default=False, init=False)
+    _due: bool = field(default=False, init=False, repr=False)
 
     def arrive(self, gate: Gate, session: Session, *, again: bool = False) -> None:
         gate.waiting.append(session)
@@ -190,6 +190,8 @@ class Slotted:
         if not self._due:
             self._due = True
             slot = math.floor(gate.now_s / self.tick_s) + 1
+            if slot * self.tick_s <= gate.now_s:  # the quotient was rounded down
+                slot += 1
             gate.at(slot * self.tick_s, lambda: self._decide(gate))
 
     def _decide(self, gate: Gate) -> None:

@@ -39,6 +39,8 @@ TABLES = {
     "`routes`": schema.PlanRoute,
     "`predicted`": schema.PlanPrediction,
     "`certificate`": schema.PlanCertificate,
+    "`certificate.objective`": schema.PlanObjective,
+    "`certificate.trial`": schema.PlanTrial,
     "`candidates`": schema.PlanCandidate,
 }
 

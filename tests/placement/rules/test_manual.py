@@ -52,7 +52,9 @@ def test_blocks_that_differ_are_weighed_where_they_lie(tiny: Problem) -> None:
     problem = dataclasses.replace(tiny, servers=servers)
     placement = manual(task_of(pinned(problem, (0, 3), (2, 6), None, None)))
     assert placement.cache_bytes.tolist() == [1_000, 1_000, 0, 0]
-    with pytest.raises(ScenarioError, match=r"servers\[slow-0\].span: 3 blocks, but at most"):
+    with pytest.raises(
+        ScenarioError, match=r"servers\[slow-0\].span: takes 5e-06 GB, the server has 4e-06"
+    ):
         manual(task_of(pinned(problem, (3, 6), (0, 3), None, None)))
 
 
