@@ -84,7 +84,7 @@ coverage: swarm-test  ## the same: it ends with the coverage of swarm/, module b
 fuzz: $(VENV)/.dev  ## 20,000 mutated scenarios, plans and referenced files
 	$(BIN)/python benchmarks/fuzz_scenarios.py --count 20000
 
-mutants: $(VENV)/.dev  ## 400 small faults, one at a time: do the tests notice? (docs/mutants.md)
+mutants: $(VENV)/.dev $(SWARM)/.ready  ## 400 small faults, one at a time: do the tests notice? (docs/mutants.md)
 	nice $(BIN)/python benchmarks/mutants.py --docs docs/mutants.md
 
 clean:           ## remove what the other targets made

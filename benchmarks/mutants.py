@@ -1,7 +1,7 @@
 """Do the tests notice faults? Mutants drawn by seed, each run against the tests of its line.
 
     python benchmarks/mutants.py                            # 400 of the files below
-    python benchmarks/mutants.py core/verify.py --count 50  # --list: print them all, run none
+    python benchmarks/mutants.py chains/floor.py --count 50  # --list: print them all, run none
 
 Every mutant is written into a copy of the tree. Verdicts are kept in out/mutants.jsonl: a run that
 was ended goes on, and nothing is run twice while the tree stays the same. Mutants that cannot be
@@ -23,7 +23,7 @@ import sys
 import tempfile
 import tomllib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
@@ -32,8 +32,22 @@ from swarmplan.benchmarks.mutation_tests import Covered
 from swarmplan.benchmarks.mutations import Mutant, mutants_of, mutated
 
 #: What is mutated; patterns that match nothing are passed over.
-TARGETS = ("core/*.py", "perfmodel/*.py", "routing/*.py", "simulator/*.py", "swarm/signing.py")
+TARGETS = (
+    "chains/*.py",
+    "core/*.py",
+    "methods/certify.py",
+    "methods/verify.py",
+    "perfmodel/*.py",
+    "routing/*.py",
+    "simulator/*.py",
+    "swarm/signing.py",
+)
 ROOT = Path(__file__).resolve().parents[1]
+#: Files whose tests need the live plugin's environment, and those tests.
+SWARM_PYTHON = ROOT / ".swarm-env" / "bin" / "python"
+SWARM_TESTS = {"swarm/signing.py": "tests/swarm/test_signing.py"}
+#: The CPU seconds that such tests may take.
+SWARM_S = 120
 JUDGED = Path(__file__).with_name("mutants-judged.toml")
 RUNNER = Path(__file__).with_name("mutation_tests.py")
 VERDICTS = ("killed", "timed out", "survived", "not covered", "judged")
@@ -70,11 +84,13 @@ def copy_tree(root: Path, files: Sequence[str], folder: Path) -> Path:
     return folder
 
 
-def run_tests(folder: Path, what: str, limit_s: float, job: dict[str, Any]) -> dict[str, Any]:
+def run_tests(
+    folder: Path, what: str, limit_s: float, job: dict[str, Any], python: str = sys.executable
+) -> dict[str, Any]:
     """The answer of ``mutation_tests.py`` in a copy of the tree; {} = it ran out of time."""
     fixed = {"PYTHONHASHSEED": "0", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(folder / ".dev")}
     process = subprocess.Popen(
-        [sys.executable, str(RUNNER), what],
+        [python, str(RUNNER), what],
         cwd=folder,
         env={**os.environ, **fixed},
         stdin=subprocess.PIPE,
@@ -98,6 +114,17 @@ def run_tests(folder: Path, what: str, limit_s: float, job: dict[str, Any]) -> d
     return answer
 
 
+def _rounds(mutant: Mutant, covered: Covered) -> Iterator[tuple[list[str], int, str]]:
+    """Tests that may notice a mutant, their CPU seconds at most, and who runs them."""
+    if mutant.file in SWARM_TESTS:
+        if SWARM_PYTHON.exists():
+            yield [SWARM_TESTS[mutant.file]], SWARM_S, str(SWARM_PYTHON)
+        return
+    for tests in covered.rounds(mutant.file, mutant.spans):
+        spent_s = sum(covered.seconds[test] for test in tests)
+        yield tests, int(LEAST_S + 5 * spent_s), sys.executable
+
+
 def examine(mutant: Mutant, folder: Path, covered: Covered) -> tuple[str, str]:
     """The verdict on a mutant, and the test that killed it."""
     path = folder / mutant.file
@@ -105,9 +132,9 @@ def examine(mutant: Mutant, folder: Path, covered: Covered) -> tuple[str, str]:
     verdict = "not covered"
     try:
         path.write_text(mutated(source, mutant.index))
-        for tests in covered.rounds(mutant.file, mutant.spans):
-            limit_s = int(LEAST_S + 5 * sum(covered.seconds[test] for test in tests))
-            answer = run_tests(folder, "check", limit_s, {"tests": tests, "limit_s": limit_s})
+        for tests, limit_s, python in _rounds(mutant, covered):
+            job = {"tests": tests, "limit_s": limit_s}
+            answer = run_tests(folder, "check", limit_s, job, python)
             if not answer:
                 return "timed out", ""
             if answer["by"]:
