@@ -10,6 +10,7 @@ import numpy as np
 
 from ..chains.compose import client_shares
 from ..chains.graph import build_graph, request_costs_s
+from ..chains.knapsack import least_chains_s
 from ..chains.shortest import shortest
 from ..core.content import FloatArray
 from ..core.errors import HeuristicFailedError
@@ -17,7 +18,7 @@ from ..core.plan import Placement
 from ..core.problem import Problem
 from ..core.workload import Demand
 from ..perfmodel.cost import CostModel
-from ..perfmodel.memory import max_sessions, sessions_for_load
+from ..perfmodel.memory import blocks_alone, max_sessions, sessions_for_load
 from .rules.cg_bp import place_blocks, require_memory
 from .task import Task
 
@@ -48,22 +49,27 @@ def target_sessions(cost: CostModel) -> int:
     """R: the planning figure if given, else derived from the load.
 
     ``R = min(round(lambda T1 + z sqrt(lambda T1)), R_max)``, at least 1, where T1 is the time of
-    one request alone on the placement made for one session, without the servers' own block caps.
+    one request alone on the placement made for one session, without the servers' own block caps;
+    where CG-BP finds none, on the cheapest chain that the swarm could have.
 
     Raises
     ------
     InfeasibleError
         If the memory of all servers together cannot host every block with one session each.
-    HeuristicFailedError
-        If CG-BP covers no placement for one session.
     """
     planning = cost.problem.planning
     if planning.sessions is not None:
         return planning.sessions
     require_memory(cost)
-    alone = place_blocks(cost, 1, capped=False)
     shares = client_shares(cost.problem)
-    busy = [unloaded_response_s(cost, alone, c) if shares[c] else 0.0 for c in range(len(shares))]
+    try:
+        alone = place_blocks(cost, 1, capped=False)
+        busy = [unloaded_response_s(cost, alone, c) if s else 0.0 for c, s in enumerate(shares)]
+    except HeuristicFailedError:
+        blocks = blocks_alone(cost, planning.session_tokens)
+        least = least_chains_s(cost, [cost.planned(c) for c in range(len(shares))], blocks)
+        # A client whose session fits nowhere will hold none.
+        busy = np.where(np.isfinite(least), least + cost.problem.session_setup_s, 0.0).tolist()
     mean_s = float(np.dot(shares, busy))
     rate = cost.problem.workload.rate_per_s
     return sessions_for_load(rate, mean_s, planning.safety_z, max_sessions(cost))
