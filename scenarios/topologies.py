@@ -226,13 +226,14 @@ def topology_rtt_s(topology: Topology, mode: TopologyMode) -> FloatArray:
 
 
 def _shortest_paths(topology: Topology, weights: FloatArray) -> FloatArray:
-    """(N, N) least sum of link weights (Floyd-Warshall, one vectorised sweep per node)."""
-    count = len(topology.labels)
-    distance = np.full((count, count), np.inf)
-    np.minimum.at(distance, (topology.sources, topology.targets), weights)
-    np.fill_diagonal(distance, 0.0)
-    for via in range(count):
-        np.minimum(distance, distance[:, via, None] + distance[None, via, :], out=distance)
+    """(N, N) least sum of link weights."""
+    import networkx as nx  # slow to load
+
+    graph = nx.MultiDiGraph()
+    graph.add_nodes_from(range(len(topology.labels)))
+    links = (topology.sources.tolist(), topology.targets.tolist(), weights.tolist())
+    graph.add_weighted_edges_from(zip(*links, strict=True))
+    distance: FloatArray = nx.floyd_warshall_numpy(graph)
     apart = np.argwhere(np.isinf(distance))
     if len(apart):
         names = [f"{topology.labels[i]} to {topology.labels[j]}" for i, j in apart[:3]]
