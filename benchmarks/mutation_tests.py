@@ -46,11 +46,14 @@ class Covered:
         return Covered(seconds=found["seconds"], lines=lines)
 
     def rounds(self, file: str, spans: Sequence[tuple[int, int]]) -> Iterator[list[str]]:
-        """The tests of the first (first, last) lines that any executes: none to two lists, those
-        named like the file and the fastest first."""
+        """The tests of the first (first, last) lines that any executes, those of the whole file
+        where only its import does: none to two lists, named like the file and fastest first."""
         known = self.lines.get(file, {})
-        each = ({t for n in range(a, b + 1) for t in known.get(n, ())} for a, b in spans)
-        found: set[str] = next(filter(None, each), set())
+        executed = [[known[n] for n in range(a, b + 1) if n in known] for a, b in spans]
+        if any(executed):
+            executed.append(list(known.values()))
+        unions = (set[str]().union(*tests) for tests in executed)
+        found: set[str] = next(filter(None, unions), set())
         quick = {test for test in found if self.seconds[test] <= SLOW_S} or found
         name = f"test_{Path(file).name}::"
         order = sorted(quick, key=lambda t: (name not in t, self.seconds[t], t))

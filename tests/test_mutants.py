@@ -97,7 +97,11 @@ def test_a_judged_mutant_is_known_again_when_lines_move(tmp_path: Path) -> None:
     assert second.key not in judged(tmp_path / "judged.toml")
 
 
-CALC = """LARGE = 100
+CALC = """def large():
+    return 100
+
+
+LARGE = large()
 
 
 def grow(x):
@@ -154,19 +158,19 @@ def test_verdicts_on_a_package_whose_tests_are_known(
     every = mutants_of("core/calc.py", CALC)
     results = {(m.line, m.after): v for m, v in run_all(root, every, out, package="tiny")}
     assert results == {
-        (1, "LARGE = 101"): "survived",
-        (5, "if x >= LARGE:"): "survived",
-        (5, "if x <= LARGE:"): "killed",
-        (6, "return 1"): "survived",
-        (6, "return -2"): "survived",
-        (7, "while x <= 4:"): "killed",
-        (7, "while x >= 4:"): "killed",
-        (7, "while x < 5:"): "killed",
-        (8, "pass"): "timed out",
-        (8, "x += 2"): "killed",
-        (13, "return x - 1"): "not covered",
-        (13, "return x"): "not covered",
-        (13, "return x + 2"): "not covered",
+        (2, "return 101"): "survived",
+        (9, "if x >= LARGE:"): "survived",
+        (9, "if x <= LARGE:"): "killed",
+        (10, "return 1"): "survived",
+        (10, "return -2"): "survived",
+        (11, "while x <= 4:"): "killed",
+        (11, "while x >= 4:"): "killed",
+        (11, "while x < 5:"): "killed",
+        (12, "pass"): "timed out",
+        (12, "x += 2"): "killed",
+        (17, "return x - 1"): "not covered",
+        (17, "return x"): "not covered",
+        (17, "return x + 2"): "not covered",
     }
     assert (root / "core" / "calc.py").read_text() == CALC
     log = (out / "mutants.jsonl").read_text()
