@@ -11,7 +11,7 @@ import click
 from .. import render
 from .constraints import ConstraintOptions, constraint_options
 from .shared import (
-    ADMISSIONS,
+    ADMISSION,
     FILE,
     FiniteRange,
     common_options,
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--admission",
-    type=click.Choice(ADMISSIONS),
+    type=ADMISSION,
     default="retry",
     show_default=True,
     help="What a request does when its servers are full, where auto simulates.",

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 FILE = click.Path(path_type=Path, dir_okay=False)
-ADMISSIONS = names(Admission)
+ADMISSION = click.Choice(names(Admission))
 
 
 class FiniteRange(click.FloatRange):
@@ -73,11 +73,17 @@ def common_options(command: Command) -> Command:
     )(command)
 
 
+#: How many requests to simulate.
+requests_option = click.option(
+    "--requests", type=click.IntRange(1), help="Requests to simulate [scenario's own number]."
+)
+
+
 def workload_options(command: Command) -> Command:
     """How many requests to simulate, at which load, under which waiting rule."""
     command = click.option(
         "--admission",
-        type=click.Choice(ADMISSIONS),
+        type=ADMISSION,
         default="retry",
         show_default=True,
         help="What a request does when its servers are full; the same rule for every method.",
@@ -90,9 +96,24 @@ def workload_options(command: Command) -> Command:
         show_default=True,
         help="Multiply the arrival rate; whoever plans here expects it.",
     )(command)
-    return click.option(
-        "--requests", type=click.IntRange(1), help="Requests to simulate [scenario's own number]."
-    )(command)
+    return requests_option(command)
+
+
+def study_options(method: str, seeds: int) -> Callable[[Command], Command]:
+    """How outcomes of a study are made, with a method and seeds unless told."""
+
+    def decorate(command: Command) -> Command:
+        for option in (
+            click.option("--admission", type=ADMISSION, default="retry", show_default=True),
+            requests_option,
+            click.option("--seeds", type=click.IntRange(1), default=seeds, show_default=True),
+            click.option("--router", help="Router in place of the method's own."),
+            click.option("--method", default=method, show_default=True, help="Placement method."),
+        ):
+            command = option(command)
+        return command
+
+    return decorate
 
 
 def length_options(command: Command) -> Command:

@@ -10,12 +10,12 @@ import click
 
 from .. import render
 from .shared import (
-    ADMISSIONS,
     FILE,
     common_options,
     handle_errors,
     load,
     scenario_argument,
+    study_options,
 )
 
 if TYPE_CHECKING:
@@ -42,16 +42,10 @@ if TYPE_CHECKING:
     show_default=True,
 )
 @click.option("--scratch", is_flag=True, help="Leave out the scenario's own servers.")
-@click.option("--method", default="cg-bp", show_default=True, help="Placement method.")
-@click.option("--router", help="Router in place of the method's own.")
-@click.option("--seeds", type=click.IntRange(1), default=2, show_default=True)
+@study_options("cg-bp", 2)
 @click.option(
     "--most", type=click.IntRange(1), default=80, show_default=True, help="Sets to simulate."
 )
-@click.option(
-    "--requests", type=click.IntRange(1), help="Requests to simulate [scenario's own number]."
-)
-@click.option("--admission", type=click.Choice(ADMISSIONS), default="retry", show_default=True)
 @click.option("-o", "--output", type=FILE, help="Write the scenario with the set that was found.")
 @common_options
 @handle_errors

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING
 import click
 
 from .. import render
-from .shared import ADMISSIONS, FILE, common_options, handle_errors, load, scenario_argument
+from .shared import (
+    FILE,
+    common_options,
+    handle_errors,
+    load,
+    scenario_argument,
+    study_options,
+)
 
 if TYPE_CHECKING:
     from ..core.names import Admission
@@ -42,15 +49,9 @@ def edit_options(command: click.decorators.FC) -> click.decorators.FC:
 )
 @click.option("--keep", is_flag=True, help="Show also what happens while no server moves blocks.")
 @click.option("--each-server", is_flag=True, help="Rank the servers by what is lost without each.")
-@click.option("--method", default="auto", show_default=True, help="Placement method.")
-@click.option("--router", help="Router in place of the method's own.")
-@click.option("--seeds", type=click.IntRange(1), default=3, show_default=True)
+@study_options("auto", 3)
 @click.option("-o", "--output", type=FILE, help="Write the edited scenario.")
 @click.option("--report", "html", type=FILE, help="Write a self-contained HTML report.")
-@click.option(
-    "--requests", type=click.IntRange(1), help="Requests to simulate [scenario's own number]."
-)
-@click.option("--admission", type=click.Choice(ADMISSIONS), default="retry", show_default=True)
 @common_options
 @handle_errors
 def command(

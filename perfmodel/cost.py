@@ -43,6 +43,8 @@ class CostModel:
         tokens = per_block(problem.model.cache_bytes_per_token, self.num_blocks)
         self.token_bytes = Runs.of([tokens], np.int64)
         self._held_bytes = self.token_bytes.ramp(0)
+        each = self.token_bytes.each  # a plain number where blocks are alike: asked for most often
+        self._each_token_bytes = None if each is None else int(each[0])
         self._columns = self._timings()
         self.step_hop_s = self._hop_s(problem.network.step_overhead_s, slice(None), tokens=1)
         self._shapes: dict[tuple[int, int, int], HopCost] = {}
@@ -69,6 +71,8 @@ class CostModel:
 
     def cache_bytes(self, tokens: Any, start: Rows, end: Rows) -> Any:
         """Cache that one session with so many tokens holds on blocks ``[start, end)``."""
+        if self._each_token_bytes is not None:
+            return tokens * (self._each_token_bytes * (end - start))
         return tokens * self.token_bytes(0, start, end)
 
     def session_bytes(self, start: Rows, end: Rows) -> Any:

@@ -61,8 +61,10 @@ class Runs(ByContent):
 
     def __call__(self, server: Rows, start: Rows, end: Rows) -> Any:
         """Cost of blocks ``[start, end)`` at a server; arrays are broadcast."""
-        if self.each is not None:
-            return self.each[..., server] * (end - start)
+        each = self.each
+        if each is not None:
+            # The plain index is three times as fast; simulations ask often.
+            return (each[server] if each.ndim == 1 else each[..., server]) * (end - start)
         assert self.sums is not None
         return self.sums[..., server, end] - self.sums[..., server, start]
 

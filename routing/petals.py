@@ -108,7 +108,7 @@ class PetalsRouter:
             free = pool - held
             empty: np.ndarray = free == 0 if options.cache_penalty == "zero" else free <= 0
             return empty
-        if now_s - self._viewed_s >= options.refresh_s or not len(self._view):
+        if now_s - self._viewed_s >= options.refresh_s:
             self._view = view.free_bytes.astype(np.float64)
             self._viewed_s = now_s
         lacking: np.ndarray = whole > self._view

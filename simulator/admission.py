@@ -104,7 +104,10 @@ class Rule(Protocol):
     """A waiting rule. What waits is kept in ``gate.waiting``."""
 
     def arrive(self, gate: Gate, session: Session, *, again: bool = False) -> None:
-        """A session wants in; ``again`` when it had to give up its cache and comes back."""
+        """A session wants in.
+
+        ``again`` when it had to give up its cache and comes back; ``freed`` is called next then.
+        """
         ...
 
     def freed(self, gate: Gate) -> None:
@@ -135,7 +138,6 @@ class Queue:
     def arrive(self, gate: Gate, session: Session, *, again: bool = False) -> None:
         if again:
             gate.waiting.insert(0, session)
-            self.freed(gate)
         elif (gate.waiting and not self.backfill) or not gate.attempt(session):
             gate.waiting.append(session)
 

@@ -230,7 +230,7 @@ class Table:
     def _end(self, session: Session, status: Status, now_s: float) -> None:
         self._status[session.row] = status
         self.unfinished_rows -= 1
-        self.last_s = max(self.last_s, now_s)
+        self.last_s = now_s
         self.note(session)
 
     def note(self, session: Session) -> None:

@@ -20,6 +20,48 @@ from swarmplan.placement.task import Task
 from swarmplan.tests.chains.every import every_chain
 
 BYTES = 1_000_000
+BLOOM = ModelSpec(
+    name="BLOOM-176B",
+    num_blocks=70,
+    hidden_size=14336,
+    block_bytes=1_323_397_667,
+    cache_bytes_per_token=57_344,
+    activation_bytes_per_token=28_672,
+)
+
+
+def toy(blocks: int, cache: float) -> ModelSpec:
+    """A model whose blocks are 1 MB, with so many MB of cache per token and block."""
+    return ModelSpec(
+        name="toy",
+        num_blocks=blocks,
+        hidden_size=8,
+        block_bytes=BYTES,
+        cache_bytes_per_token=round(cache * BYTES),
+        activation_bytes_per_token=16,
+    )
+
+
+def bare(spans: Sequence[tuple[int, int]]) -> Placement:
+    """A placement without caches; a span that ends where it begins is none."""
+    return Placement(
+        start=np.array([s if e > s else 0 for s, e in spans]),
+        end=np.array([e if e > s else 0 for s, e in spans]),
+        cache_bytes=np.zeros(len(spans), dtype=np.int64),
+    )
+
+
+def forty_blocks(servers: int, clients: int) -> Problem:
+    """A drawn instance that is too large to be solved at once."""
+    rng = np.random.default_rng(7)
+    return offline(
+        blocks=40,
+        tau_ms=rng.uniform(2, 15, servers).tolist(),
+        memory=rng.uniform(9, 24, servers).tolist(),
+        cache=0.1,
+        hop_ms=rng.uniform(20, 200, (clients, servers)).tolist(),
+        each=6,
+    )
 
 
 def offline(
@@ -39,14 +81,7 @@ def offline(
     lengths = Lengths(values=(20,))
     weights = block or [1.0] * n
     return Problem(
-        model=ModelSpec(
-            name="toy",
-            num_blocks=blocks,
-            hidden_size=8,
-            block_bytes=BYTES,
-            cache_bytes_per_token=round(cache * BYTES),
-            activation_bytes_per_token=16,
-        ),
+        model=toy(blocks, cache),
         servers=tuple(
             Server(
                 id=f"s{j}",
@@ -88,14 +123,7 @@ def jobs(
     one = Lengths(values=(1,))
     n = len(memory)
     return Problem(
-        model=ModelSpec(
-            name="toy",
-            num_blocks=blocks,
-            hidden_size=8,
-            block_bytes=BYTES,
-            cache_bytes_per_token=round(cache * BYTES),
-            activation_bytes_per_token=16,
-        ),
+        model=toy(blocks, cache),
         servers=tuple(
             Server(
                 id=f"j{j + 1}",

@@ -28,7 +28,14 @@ from swarmplan.placement.milp.solve import solve_milp
 from swarmplan.placement.sessions import task_of
 from swarmplan.solve.deadline import Deadline
 from swarmplan.solve.progress import Progress
-from swarmplan.tests.placement.offline import BYTES, best_plan_s, golden, offline, task_for
+from swarmplan.tests.placement.offline import (
+    BYTES,
+    best_plan_s,
+    forty_blocks,
+    golden,
+    offline,
+    task_for,
+)
 
 
 def have_cbc() -> bool:
@@ -190,15 +197,7 @@ def test_a_warm_start_without_room_for_the_sessions_is_dropped() -> None:
 
 
 def large() -> Problem:
-    rng = np.random.default_rng(7)
-    return offline(
-        blocks=40,
-        tau_ms=rng.uniform(2, 15, 9).tolist(),
-        memory=rng.uniform(9, 24, 9).tolist(),
-        cache=0.1,
-        hop_ms=rng.uniform(20, 200, (1, 9)).tolist(),
-        each=6,
-    )
+    return forty_blocks(9, 1)
 
 
 def chained(problem: Problem) -> Placement:

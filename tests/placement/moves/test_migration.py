@@ -12,16 +12,9 @@ from swarmplan.core.plan import Placement
 from swarmplan.core.problem import Problem
 from swarmplan.placement.moves import migration
 from swarmplan.placement.moves.migration import order_moves
+from swarmplan.tests.placement.offline import bare
 
 LENGTH = 6
-
-
-def placement(spans: Sequence[tuple[int, int]]) -> Placement:
-    return Placement(
-        start=np.array([s if e > s else 0 for s, e in spans]),
-        end=np.array([e if e > s else 0 for s, e in spans]),
-        cache_bytes=np.zeros(len(spans), dtype=np.int64),
-    )
 
 
 def dark_block_s(
@@ -47,7 +40,7 @@ CASE = st.lists(st.tuples(SPAN, SPAN, st.integers(1, 5)), min_size=1, max_size=6
 def test_no_permutation_leaves_fewer_dark_block_seconds(
     tiny: Problem, case: list[tuple[tuple[int, int], tuple[int, int], int]]
 ) -> None:
-    old, new = placement([c[0] for c in case]), placement([c[1] for c in case])
+    old, new = bare([c[0] for c in case]), bare([c[1] for c in case])
     load_s = [float(c[2]) for c in case]
     found = order_moves(tiny, old, new, load_s)
     moving = [m.server for m in found.moves]
@@ -63,15 +56,15 @@ def test_no_permutation_leaves_fewer_dark_block_seconds(
 
 
 def test_make_before_break_when_two_servers_swap_beside_a_third(tiny: Problem) -> None:
-    old = placement([(0, 3), (3, 6), (0, 0)])
-    new = placement([(3, 6), (0, 3), (0, 6)])
+    old = bare([(0, 3), (3, 6), (0, 0)])
+    new = bare([(3, 6), (0, 3), (0, 6)])
     found = order_moves(tiny, old, new, [1.0, 1.0, 9.0])
     assert found.dark_block_s == 0
     assert found.moves[0].server == 2
 
 
 def test_an_unavoidable_gap_names_the_blocks_and_the_seconds(tiny: Problem) -> None:
-    found = order_moves(tiny, placement([(0, 3), (3, 6)]), placement([(3, 6), (0, 3)]), [2.0, 5.0])
+    found = order_moves(tiny, bare([(0, 3), (3, 6)]), bare([(3, 6), (0, 3)]), [2.0, 5.0])
     assert [m.dark for m in found.moves] in ([(0, 1, 2), (0, 1, 2)], [(3, 4, 5), (3, 4, 5)])
     assert found.dark_block_s == pytest.approx(3 * 7.0)
 
@@ -79,8 +72,8 @@ def test_an_unavoidable_gap_names_the_blocks_and_the_seconds(tiny: Problem) -> N
 def test_many_moves_keep_every_block_served(tiny: Problem, monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(3)
     starts = rng.integers(0, 4, size=(2, 40))
-    old = placement([(int(s), int(s) + 3) for s in starts[0]])
-    new = placement([(int(s), int(s) + 3) for s in starts[1]])
+    old = bare([(int(s), int(s) + 3) for s in starts[0]])
+    new = bare([(int(s), int(s) + 3) for s in starts[1]])
     monkeypatch.setattr(migration, "EXHAUSTIVE_MOVES", 5)
     found = order_moves(tiny, old, new, [1.0] * 40)
     assert found.dark_block_s == 0

@@ -14,16 +14,9 @@ from swarmplan.core.problem import Problem
 from swarmplan.perfmodel.reload import Reload
 from swarmplan.placement.moves import schedule as schedule_module
 from swarmplan.placement.moves.schedule import Schedule, phases, schedule
+from swarmplan.tests.placement.offline import bare
 
 LENGTH = 6
-
-
-def placement(spans: Sequence[tuple[int, int]]) -> Placement:
-    return Placement(
-        start=np.array([s if e > s else 0 for s, e in spans]),
-        end=np.array([e if e > s else 0 for s, e in spans]),
-        cache_bytes=np.zeros(len(spans), dtype=np.int64),
-    )
 
 
 SPAN = st.tuples(st.integers(0, LENGTH), st.integers(0, LENGTH)).map(sorted).map(tuple)
@@ -65,7 +58,7 @@ def dark_s_of(made: Schedule, old: Placement, new: Placement) -> float:
 
 @given(case=CASE)
 def test_no_order_of_single_moves_is_dark_for_less_time(tiny: Problem, case: Case) -> None:
-    old, new = placement([c[0] for c in case]), placement([c[1] for c in case])
+    old, new = bare([c[0] for c in case]), bare([c[1] for c in case])
     away = [float(c[2]) if c[1][1] > c[1][0] else 0.0 for c in case]
     made = schedule(tiny, old, new, away)
     moving = [s.server for s in made.steps]
@@ -80,7 +73,7 @@ def test_no_order_of_single_moves_is_dark_for_less_time(tiny: Problem, case: Cas
 
 @given(case=CASE)
 def test_a_long_schedule_is_dark_only_when_every_order_is(tiny: Problem, case: Case) -> None:
-    old, new = placement([c[0] for c in case]), placement([c[1] for c in case])
+    old, new = bare([c[0] for c in case]), bare([c[1] for c in case])
     away = [float(c[2]) if c[1][1] > c[1][0] else 0.0 for c in case]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(schedule_module, "EXACT_MOVES", -1)
@@ -98,8 +91,8 @@ def _span(span: tuple[int, int]) -> tuple[int, int]:
 
 
 def test_safe_moves_run_at_the_same_time(tiny: Problem) -> None:
-    old = placement([(0, 6), (0, 3), (3, 6)])
-    new = placement([(0, 6), (3, 6), (0, 3)])
+    old = bare([(0, 6), (0, 3), (3, 6)])
+    new = bare([(0, 6), (3, 6), (0, 3)])
     made = schedule(tiny, old, new, [0.0, 4.0, 5.0])
     assert [s.begin_s for s in made.steps] == [0.0, 0.0]
     assert made.duration_s == 5.0
@@ -109,7 +102,7 @@ def test_safe_moves_run_at_the_same_time(tiny: Problem) -> None:
 
 
 def test_a_swap_without_help_is_dark_once_and_says_which_blocks(tiny: Problem) -> None:
-    made = schedule(tiny, placement([(0, 3), (3, 6)]), placement([(3, 6), (0, 3)]), [2.0, 5.0])
+    made = schedule(tiny, bare([(0, 3), (3, 6)]), bare([(3, 6), (0, 3)]), [2.0, 5.0])
     assert [s.begin_s for s in made.steps] == [0.0, 0.0]
     assert made.dark_s == 5.0
     assert made.dark[0].blocks == (0, 1, 2, 3, 4, 5)
@@ -118,7 +111,7 @@ def test_a_swap_without_help_is_dark_once_and_says_which_blocks(tiny: Problem) -
 
 
 def test_a_server_that_gives_up_its_blocks_does_so_last(tiny: Problem) -> None:
-    made = schedule(tiny, placement([(0, 6), (0, 0)]), placement([(0, 0), (0, 6)]), [0.0, 7.0])
+    made = schedule(tiny, bare([(0, 6), (0, 0)]), bare([(0, 0), (0, 6)]), [0.0, 7.0])
     assert [(s.server, s.begin_s) for s in made.steps] == [(1, 0.0), (0, 7.0)]
     assert not made.dark
 
@@ -126,8 +119,8 @@ def test_a_server_that_gives_up_its_blocks_does_so_last(tiny: Problem) -> None:
 def test_many_moves_overlap_and_stay_served(tiny: Problem) -> None:
     rng = np.random.default_rng(5)
     starts = rng.integers(0, 4, size=(2, 30))
-    old = placement([(int(s), int(s) + 3) for s in starts[0]])
-    new = placement([(int(s), int(s) + 3) for s in starts[1]])
+    old = bare([(int(s), int(s) + 3) for s in starts[0]])
+    new = bare([(int(s), int(s) + 3) for s in starts[1]])
     assert old.coverage(LENGTH).all()
     assert new.coverage(LENGTH).all()
     away = rng.uniform(1, 5, size=30)
@@ -149,7 +142,7 @@ def test_a_server_reloads_its_whole_span_unless_told_otherwise(tiny: Problem) ->
     assert petals.move_s(replace(known, load_block_bytes=3_000), (0, 0), (0, 2)) == 2.0 + 60.0
     default = Reload(restart_s=0.0)
     assert default.move_s(server, (0, 0), (0, 1)) == pytest.approx(1_000 / 12.5e6)
-    away = petals.away_s(tiny, placement([(0, 3)] * 4), placement([(0, 3), (0, 0), (3, 6), (0, 3)]))
+    away = petals.away_s(tiny, bare([(0, 3)] * 4), bare([(0, 3), (0, 0), (3, 6), (0, 3)]))
     assert away[0] == away[1] == away[3] == 0.0
     assert away[2] > 2.0
 

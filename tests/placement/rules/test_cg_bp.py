@@ -32,7 +32,7 @@ from swarmplan.placement.sessions import demand_of, target_sessions, task_of, un
 from swarmplan.routing.offline import best_routes
 from swarmplan.routing.state import SwarmState
 from swarmplan.routing.ws_rr import WsRr
-from swarmplan.tests.placement.offline import best_plan_s, heavy_tailed, spans, uneven
+from swarmplan.tests.placement.offline import BLOOM, best_plan_s, heavy_tailed, spans, uneven
 
 MB = 1_000_000
 Make = Callable[..., Problem]
@@ -183,14 +183,7 @@ def cluster(client: int, rate: float, output: int, cap: int | None = 4) -> Probl
         )
 
     return Problem(
-        model=ModelSpec(
-            name="BLOOM-176B",
-            num_blocks=70,
-            hidden_size=14336,
-            block_bytes=1_323_397_667,
-            cache_bytes_per_token=57_344,
-            activation_bytes_per_token=28_672,
-        ),
+        model=BLOOM,
         servers=tuple(server(j) for j in range(9)),
         clients=(Client(id="client"),),
         network=Network(

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from swarmplan.chains.soundness import misplaced
 from swarmplan.core.errors import SwarmplanWarning
 from swarmplan.core.plan import Placement
-from swarmplan.core.problem import ModelSpec, Problem, Timing
+from swarmplan.core.problem import Problem, Timing
 from swarmplan.perfmodel.announced import (
     announced_throughput,
     blocks_by_rule,
@@ -24,17 +24,9 @@ from swarmplan.perfmodel.cost import CostModel
 from swarmplan.perfmodel.timing import prefill_s
 from swarmplan.placement.rules.petals import PetalsRule, PetalsTuned, rebalanced, should_move
 from swarmplan.placement.sessions import task_of
-from swarmplan.tests.placement.offline import spans, uneven
+from swarmplan.tests.placement.offline import BLOOM, spans, uneven
 
 Make = Callable[..., Problem]
-BLOOM = ModelSpec(
-    name="BLOOM-176B",
-    num_blocks=70,
-    hidden_size=14336,
-    block_bytes=1_323_397_667,
-    cache_bytes_per_token=57_344,
-    activation_bytes_per_token=28_672,
-)
 
 
 def bloom(tiny: Problem, *memory_gb: float) -> Problem:

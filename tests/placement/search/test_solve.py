@@ -32,6 +32,7 @@ from swarmplan.solve.progress import Progress
 from swarmplan.tests.placement.offline import (
     BYTES,
     best_plan_s,
+    forty_blocks,
     golden,
     offline,
     task_for,
@@ -205,15 +206,7 @@ def test_under_server_relay_the_search_comes_near_the_programme(seed: int) -> No
 
 
 def crowded() -> Problem:
-    rng = np.random.default_rng(7)
-    return offline(
-        blocks=40,
-        tau_ms=rng.uniform(2, 15, 12).tolist(),
-        memory=rng.uniform(9, 24, 12).tolist(),
-        cache=0.1,
-        hop_ms=rng.uniform(20, 200, (3, 12)).tolist(),
-        each=6,
-    )
+    return forty_blocks(12, 3)
 
 
 def test_a_run_that_ends_by_steps_repeats_exactly() -> None:
