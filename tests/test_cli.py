@@ -78,8 +78,24 @@ def test_an_unknown_method_lists_those_that_exist() -> None:
     assert "cg-bp" in result.stderr
 
 
-def test_a_gap_that_is_not_proven_exits_with_4_when_required() -> None:
-    assert run("plan", TINY, "--require-gap", "0.0").exit_code in (0, 4)
+@pytest.mark.parametrize(
+    ("asked", "gap", "code"),
+    [
+        (("--method", "exact"), 1e-4, 0),
+        (("--method", "auto", "--objective", "response"), 1e-4, 0),
+        # The bound is of the objective that was asked for, or there is none.
+        (("--method", "auto", "--objective", "throughput"), 1.0, 4),
+        (("--method", "exact", "--objective", "response"), 1.0, 4),
+        (("--method", "petals"), 0.2, 4),
+    ],
+)
+def test_the_gap_that_is_required_is_that_of_what_was_asked_for(
+    asked: tuple[str, ...], gap: float, code: int
+) -> None:
+    result = run("plan", TINY, *asked, "--require-gap", gap, "--json")
+    assert result.exit_code == code
+    found = json.loads(result.stdout)["certificate"]["objective"]["gap"]
+    assert (found is not None and found <= gap) == (code == 0)
 
 
 def test_compare_prints_one_document(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from swarmplan.methods.draft import Draft
 from swarmplan.methods.table import Method, method_named
 from swarmplan.placement.rules.cg_bp import cg_bp
 from swarmplan.placement.task import Task
+from swarmplan.simulator.metrics import WARM_UP, summarise
 
 ROOT = Path(__file__).resolve().parents[1]
 DEMO, TINY = (ROOT / "scenarios" / f"{name}.toml" for name in ("demo", "tiny"))
@@ -214,3 +215,14 @@ def test_what_a_package_does_not_hold_is_told_in_one_line(
     assert done.returncode == code
     assert said in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("load", [0.5, 3.0])
+def test_a_load_means_the_same_where_one_plan_is_simulated_and_where_many_are_compared(
+    load: float,
+) -> None:
+    for entry in ("cg-bp", swarmplan.plan(TINY, "cg-bp")):
+        given = {"plan": entry} if isinstance(entry, Plan) else {"method": entry}
+        run = swarmplan.simulate(TINY, **given, load=load, seed=4, requests=80)
+        found = swarmplan.compare(TINY, [entry], load=load, seeds=[4], requests=80)
+        assert found.rows[0].runs == (summarise(run, warm_up=WARM_UP),)
