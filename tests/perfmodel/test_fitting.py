@@ -39,10 +39,10 @@ def test_no_coefficients_nearby_have_a_smaller_loss(seed: int) -> None:
     assert (fitted >= 0).all()
     least = huber(columns @ fitted, measured)
     # The loss is convex: where no small step helps, none does.
-    for i, step in ((i, s) for i in range(3) for s in (-1e-2, 1e-2)):
+    for i, step in ((i, s) for i in range(3) for s in (-1e-3, 1e-3)):
         other = fitted.copy()
         other[i] = max(0.0, other[i] + step)
-        assert least <= huber(columns @ other, measured) * (1 + 1e-3) + 1e-12
+        assert least <= huber(columns @ other, measured) * (1 + 1e-5)
 
 
 @given(st.integers(0, 10**6))
