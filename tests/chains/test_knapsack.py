@@ -50,6 +50,7 @@ def test_the_least_response_is_that_of_the_fastest_chain_of_all(
 ) -> None:
     rng = np.random.default_rng(seed)
     problem = make_problem(rng, servers=4, clients=2, length=5, relay=relay)
+    problem = replace(problem, alloc_delay_s=float(rng.integers(0, 2)) / 4)
     asked = [request(rng, i, 2) for i in range(3)]
     for found, one in zip(least_responses_s(CostModel.of(problem), asked), asked, strict=True):
         expected = fastest_of_all(problem, one)

@@ -120,3 +120,47 @@ def test_links_that_must_not_be_used_are_infinite(tiny: Problem) -> None:
     links, total = shortest(graph, np.where(graph.server == 0, np.inf, 1.0))
     assert graph.route(links).servers == (1, 2)
     assert total == 2.0
+
+
+@pytest.mark.parametrize("pairs", [False, True])
+@pytest.mark.parametrize(
+    ("spans", "prices", "servers"),
+    [
+        # Of two last servers at equal cost the lower row.
+        ([(0, 6), (0, 6)], {(0, 0): 2.0, (1, 0): 2.0}, (0,)),
+        # Of two servers before the one that is reached sooner, though its row is higher.
+        ([(0, 4), (0, 2), (2, 6)], {(0, 0): 3.0, (1, 0): 1.0, (2, 4): 1.0, (2, 2): 3.0}, (1, 2)),
+        ([(0, 2), (0, 4), (2, 6)], {(0, 0): 3.0, (1, 0): 1.0, (2, 4): 3.0, (2, 2): 1.0}, (1, 2)),
+        # Reached at the same time, the lower row.
+        ([(0, 4), (0, 2), (2, 6)], {(0, 0): 2.0, (1, 0): 2.0, (2, 4): 1.0, (2, 2): 1.0}, (0, 2)),
+        ([(0, 2), (0, 4), (2, 6)], {(0, 0): 2.0, (1, 0): 2.0, (2, 4): 1.0, (2, 2): 1.0}, (0, 2)),
+        # The last server's row comes before anything else.
+        ([(0, 2), (2, 6), (0, 6)], {(0, 0): 1.0, (1, 2): 1.0, (2, 0): 2.0}, (0, 1)),
+        ([(0, 6), (0, 2), (2, 6)], {(0, 0): 2.0, (1, 0): 1.0, (2, 2): 1.0}, (0,)),
+    ],
+)
+def test_ties_are_broken_as_dijkstra_settles_them(
+    tiny: Problem,
+    pairs: bool,
+    spans: list[tuple[int, int]],
+    prices: dict[tuple[int, int], float],
+    servers: tuple[int, ...],
+) -> None:
+    cost = CostModel.of(tiny)
+    graph = build_graph(cost, cost.placed(spans + [(0, 0)] * (4 - len(spans))), pairs=pairs)
+    links = zip(graph.server.tolist(), graph.origin.tolist(), strict=True)
+    found, _ = shortest(graph, np.array([prices.get(link, np.inf) for link in links]))
+    assert graph.route(found).servers == servers
+
+
+@pytest.mark.parametrize(("leave", "server"), [((1.0, 2.0), 1), ((2.0, 2.0), 1), ((1.0, 2.5), 0)])
+def test_of_chains_as_dear_with_the_way_back_the_one_that_is_done_first_wins(
+    tiny: Problem, leave: tuple[float, float], server: int
+) -> None:
+    cost = CostModel.of(tiny)
+    graph = build_graph(cost, cost.placed([(0, 6), (0, 6), (0, 0), (0, 0)]), pairs=True)
+    found, total = shortest(graph, np.array([2.0, 1.0]), np.array([*leave, 0.0, 0.0]))
+    assert graph.route(found).servers == (server,)
+    assert total == 3.0
+    equal, _ = shortest(graph, np.array([1.0, 1.0]), np.zeros(4))
+    assert graph.route(equal).servers == (0,)

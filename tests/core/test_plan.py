@@ -33,3 +33,14 @@ def test_the_gap_of_a_certificate_is_relative_to_the_objective() -> None:
     certificate = Certificate(objective=Objective(goal=STEP, value=2.0, bound=1.5))
     assert certificate.gap == pytest.approx(0.25)
     assert Certificate(objective=Objective(goal=STEP, value=2.0)).gap is None
+
+
+@pytest.mark.parametrize(
+    ("bound", "status"),
+    [(10_000.0, "optimal"), (9_999.0, "optimal"), (9_998.99, "feasible"), (None, "feasible")],
+)
+def test_a_plan_is_optimal_when_a_ten_thousandth_at_most_is_left_to_its_bound(
+    bound: float | None, status: str
+) -> None:
+    reached = Objective(goal=STEP, value=10_000.0, bound=bound)
+    assert Certificate(objective=reached).status == status

@@ -26,9 +26,15 @@ def test_lengths_below_one_are_refused() -> None:
 def test_the_rate_of_a_trace_is_requests_over_its_span() -> None:
     trace = tuple(
         Request(
-            id=i, client=0, arrival_s=float(i), prompt_tokens=1, output_tokens=1, reserved_tokens=2
+            id=i,
+            client=0,
+            arrival_s=5.0 + i,
+            prompt_tokens=1,
+            output_tokens=1,
+            reserved_tokens=2,
         )
         for i in range(11)
     )
     assert Workload(trace=trace).rate_per_s == pytest.approx(1.0)
     assert Workload(trace=trace[:1]).rate_per_s == 0.0
+    assert Workload(trace=trace[:1] * 3).rate_per_s == 0.0  # all at once: no rate can be told

@@ -11,7 +11,7 @@ from swarmplan.core.objective import goal_of
 from swarmplan.core.problem import Problem
 from swarmplan.core.workload import Request
 from swarmplan.methods.candidates import entries
-from swarmplan.methods.certify import floor_of
+from swarmplan.methods.certify import floor_of, trial_requests
 from swarmplan.methods.draft import Settings
 from swarmplan.methods.race import Race, Runner
 from swarmplan.methods.routers import ROUTERS, router_named
@@ -76,6 +76,15 @@ def test_the_plan_tells_what_no_plan_can_beat(tiny: Problem, metric: Metric) -> 
     assert floor_s <= best * 1.001
     assert proof.objective.bound == min(floor_s, best)
     assert proof.gap == pytest.approx(1 - proof.objective.bound / best)
+
+
+@pytest.mark.parametrize("seed", [0, 3])
+def test_a_plan_is_not_chosen_on_the_requests_of_a_comparison_with_its_seed(
+    tiny: Problem, seed: int
+) -> None:
+    trial = api.plan(tiny, "auto", seed=seed).certificate.trial
+    assert trial is not None
+    assert not set(trial_requests(tiny, trial)) & set(draw_requests(tiny, seed))
 
 
 def test_the_published_rivals_are_simulated_however_little_time_there_is(tiny: Problem) -> None:

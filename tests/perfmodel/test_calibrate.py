@@ -11,7 +11,12 @@ from hypothesis import strategies as st
 
 from swarmplan.core.errors import CalibrationError
 from swarmplan.core.problem import Timing
-from swarmplan.perfmodel.calibrate import calibrate_file, read_profile, write_profile
+from swarmplan.perfmodel.calibrate import (
+    calibrate_file,
+    parse_profile,
+    read_profile,
+    write_profile,
+)
 from swarmplan.perfmodel.fitting import fit_decode, fit_nonnegative, fit_prefill
 from swarmplan.perfmodel.timing import decode_s, prefill_s
 
@@ -53,6 +58,15 @@ def test_exact_measurements_give_their_formula_back(tmp_path: Path) -> None:
     assert len(fitted.points) == len(PROMPTS) + 2 * len(CONTEXTS)
     assert (fitted.largest_prompt_tokens, fitted.largest_context_tokens) == (2048, 8192)
     assert any("beyond 4096 tokens" in warning for warning in fitted.warnings)
+
+
+def test_the_coefficients_are_told_in_human_units(tmp_path: Path) -> None:
+    fitted = calibrate_file(saved(tmp_path, table()), name="mine")
+    figures = [figure for _, figure in fitted.terms]
+    assert [name.partition(",")[2].split()[0] for name, _ in fitted.terms] == [
+        "ms", "us", "ms", "ms", "ms", "us"
+    ]  # fmt: skip
+    assert figures == pytest.approx([0.5, 0.003, 0.02, 0.55, 0.2, 2.5])
 
 
 def test_one_wild_point_hardly_moves_the_fit_and_shows_in_the_table(tmp_path: Path) -> None:
@@ -201,6 +215,52 @@ def test_petals_file_gives_level_without_error_figures(shared_data: Path, tmp_pa
 def test_other_json_is_refused(text: str, tmp_path: Path) -> None:
     with pytest.raises(CalibrationError, match=r"throughput\.json"):
         calibrate_file(saved(tmp_path, text, "throughput.json"), name="mine")
+
+
+def test_two_figures_of_petals_give_a_step_and_a_slope(tmp_path: Path) -> None:
+    rates = {"forward_rps": 2_000, "inference_rps": 200, "network_rps": 500}
+    path = saved(tmp_path, json.dumps({"A100": rates}), "throughput.json")
+    fitted = calibrate_file(path, name="mine")
+    assert fitted.timing == Timing(
+        decode_base_s=1 / 200, prefill_floor_s=1 / 200, prefill_per_token_s=1 / 2_000
+    )
+    assert fitted.source == "throughput.json: A100"
+    assert (fitted.largest_prompt_tokens, fitted.largest_context_tokens) == (1_024, 1)
+    assert (fitted.forward_rps, fitted.inference_rps, fitted.network_rps) == (2_000, 200, 500)
+    assert fitted.mean_error_percent is None
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "accepted"),
+    [
+        ("decode_base", 0, True),
+        ("decode_base", 1e9, True),
+        ("decode_base", 1.01e9, False),
+        ("decode_base", -0.1, False),
+        ("decode_base", True, False),
+        ("decode_base", "1", False),
+        ("forward_rps", 0.5, True),
+        ("forward_rps", None, True),
+        ("forward_rps", 0, False),
+        ("inference_rps", 0, False),
+        ("network_rps", 0, False),
+        ("network_rps", float("nan"), False),
+    ],
+)
+def test_figures_of_a_profile_are_numbers_within_reason(
+    field: str, value: object, accepted: bool
+) -> None:
+    document: dict[str, object] = {"name": "x", "timing_ms": {"decode_base": 3.0}}
+    if field == "decode_base":
+        document["timing_ms"] = {field: value}
+    else:
+        document[field] = value
+    text = json.dumps(document)
+    if accepted:
+        assert parse_profile(text, source="x.json").name == "x"
+        return
+    with pytest.raises(CalibrationError, match=r"^x\.json: no profile of swarmplan calibrate"):
+        parse_profile(text, source="x.json")
 
 
 def test_a_written_profile_reads_back(tmp_path: Path) -> None:

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import importlib.util
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from swarmplan.core.errors import ScenarioError
+from swarmplan.core.problem import Timing
 from swarmplan.perfmodel.catalogue import model_spec
 from swarmplan.perfmodel.devices import device, device_names, scaled_timing
 from swarmplan.perfmodel.timing import decode_s, prefill_s
@@ -72,6 +74,33 @@ def test_bigger_blocks_take_longer_in_proportion() -> None:
     four_bit = scaled_timing(profile, model_spec("Llama-3.1-70B", "nf4"))
     assert decode_s(four_bit, 0) < decode_s(timing, 0)
     assert four_bit.prefill_per_token_s == timing.prefill_per_token_s
+
+
+def test_each_term_grows_with_what_binds_it() -> None:
+    """Measured on blocks of half the bytes, a quarter of the cache, an eighth of the parameters."""
+    own, blocks = device("RTX4090"), model_spec("Llama-3.1-8B", "bf16")
+    smaller = replace(
+        own,
+        block_bytes=own.block_bytes // 2,
+        cache_bytes_per_token=own.cache_bytes_per_token // 4,
+        block_parameters=own.block_parameters // 8,
+        timing=Timing(
+            decode_base_s=1.0,
+            decode_per_context_token_s=1.0,
+            decode_per_sequence_s=1.0,
+            prefill_floor_s=1.0,
+            prefill_base_s=1.0,
+            prefill_per_token_s=1.0,
+        ),
+    )
+    assert scaled_timing(smaller, blocks) == Timing(
+        decode_base_s=2.0,
+        decode_per_context_token_s=4.0,
+        decode_per_sequence_s=8.0,
+        prefill_floor_s=2.0,
+        prefill_base_s=8.0,
+        prefill_per_token_s=8.0,
+    )
 
 
 def test_scaling_predicts_a_measured_larger_model_within_a_quarter() -> None:

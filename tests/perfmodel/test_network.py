@@ -34,6 +34,15 @@ def test_the_internet_is_never_faster_than_fibre(places: list[tuple[float, float
     assert not np.diag(internet).any()
     assert fibre == pytest.approx(km / 102.0 / 1e3)
     assert pairs_below_floor(internet, places) == []
+    assert pairs_below_floor(fibre, places) == []
+    assert len(pairs_below_floor(fibre * (1 - 1e-8), places)) == np.count_nonzero(np.triu(km))
+
+
+def test_the_internet_takes_17_and_a_half_ms_for_a_thousand_km_and_5_7_ms_more() -> None:
+    quarter_km = np.pi * 6_371.0 / 2
+    rtt = rtt_from_coordinates_s([(0.0, 0.0), (0.0, 90.0), (0.0, 0.0)], "internet")
+    assert rtt[0, 1] == pytest.approx(17.5e-6 * quarter_km + 5.7e-3)
+    assert rtt[0, 2] == 5.7e-3
 
 
 def test_unknown_places_stay_unknown() -> None:

@@ -12,6 +12,7 @@ from swarmplan.core.workload import Request
 from swarmplan.perfmodel.cost import CostModel
 from swarmplan.routing.free import FastestFree
 from swarmplan.routing.state import SwarmState
+from swarmplan.routing.threshold import LeastResponse
 from swarmplan.tests.chains.every import every_chain
 
 ASK = Request(id=0, client=0, arrival_s=0.0, prompt_tokens=11, output_tokens=11, reserved_tokens=22)
@@ -39,6 +40,23 @@ def test_it_takes_the_fastest_chain_that_has_room(tiny: Problem, busy: list[int]
         assert decision.route in free
     else:
         assert decision.cost_s > 0
+
+
+def test_a_slower_chain_that_is_free_is_taken_although_waiting_would_end_sooner(
+    tiny: Problem,
+) -> None:
+    cost = CostModel.of(tiny)
+    placement = cost.placed([(0, 6), (0, 6), (0, 0), (0, 0)], cache_bytes=[1_320, 1_320, 0, 0])
+    state = SwarmState(cost, placement)
+    fast, slow = (Route(hops=(Hop(server=j, start=0, end=6),)) for j in (0, 1))
+    state.reserve(1, fast, 22, 0.1)
+    assert LeastResponse(cost, placement)(ASK, state, 0.0).route == fast
+    decision = FastestFree(cost, placement)(ASK, state, 0.0)
+    assert decision.route == slow
+    assert decision.cost_s == pytest.approx(cost.route_time(slow, cost.shape(0, 11, 11)).total_s)
+    # Where nothing is free, it waits for the chain that ends first.
+    state.reserve(2, slow, 22, 0.1)
+    assert FastestFree(cost, placement)(ASK, state, 0.0).route == fast
 
 
 def test_without_any_chain_it_says_so(tiny: Problem) -> None:

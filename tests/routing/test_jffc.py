@@ -62,6 +62,22 @@ def test_without_room_the_answer_is_the_chain_that_is_free_first(tiny: Problem) 
     assert router(request(2), state, 2.0).route == first.route
 
 
+def test_sessions_that_wait_at_a_server_keep_nobody_from_other_chains(tiny: Problem) -> None:
+    cost = CostModel.of(tiny)
+    spans = [(0, 6), (0, 3), (3, 6), (0, 6)]
+    placement = cost.placed(spans, cache_bytes=[1_500] * 4)
+    router, state = Jffc(cost, placement), SwarmState(cost, placement)
+    assert sorted(c.route.servers for c in router.chains) == [(0,), (1, 2), (3,)]
+    crowded = router(request(0), state, 0.0).route
+    assert crowded.servers == (0,)
+    for number in range(3):  # one runs, two wait: more is promised than there is
+        state.reserve(number, crowded, 22, 9.0)
+    decision = router(request(4), state, 0.0)
+    assert decision.route.servers == (3,)
+    own = cost.route_time(decision.route, cost.shape(0, 11, 11)).total_s
+    assert decision.cost_s == pytest.approx(own)
+
+
 def test_the_worked_example_of_four_jobs(tiny: Problem) -> None:
     # Chains of 2 s and 5 s, one session each; jobs at 0, 1, 1.5, 3 answer after 2, 5, 2.5, 3 s.
     servers = tuple(dataclasses.replace(s, memory_bytes=9_000) for s in tiny.servers)

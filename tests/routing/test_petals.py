@@ -64,15 +64,28 @@ def rule_p5(
 
 
 @settings(max_examples=200)
-@given(seed=st.integers(0, 10**6), tokens=st.integers(5, 120), start=st.sampled_from((0, 0, 2)))
+@given(
+    seed=st.integers(0, 10**6),
+    tokens=st.integers(5, 120),
+    start=st.sampled_from((0, 0, 2)),
+    farther=st.sampled_from((1, 1, 400)),
+)
 def test_the_cost_is_that_of_petals_own_graph(
-    make_problem: Make, make_placement: Place, seed: int, tokens: int, start: int
+    make_problem: Make, make_placement: Place, seed: int, tokens: int, start: int, farther: int
 ) -> None:
     rng = np.random.default_rng(seed)
     problem = make_problem(rng)
     unknown = dataclasses.replace(problem.servers[1], inference_rps=None)
+    net = problem.network
     problem = dataclasses.replace(
-        problem, servers=(problem.servers[0], unknown, *problem.servers[2:])
+        problem,
+        servers=(problem.servers[0], unknown, *problem.servers[2:]),
+        # Round trips of up to 15 s: PETALS believes in no delay above 5 s.
+        network=dataclasses.replace(
+            net,
+            client_rtt_s=farther * net.client_rtt_s,
+            server_rtt_s=farther * net.server_rtt_s,
+        ),
     )
     placement = make_placement(rng, problem)
     cost = CostModel.of(problem)
@@ -112,6 +125,16 @@ def test_a_client_sees_caches_as_they_were_up_to_a_minute_ago(tiny: Problem) -> 
     state.reserve(0, first.route, 20, 500.0)
     assert router(request(20), state, 59.0).route == first.route
     assert router(request(20), state, 60.0).route != first.route
+
+
+def test_a_decision_is_remembered_while_others_are_asked_for(tiny: Problem) -> None:
+    cost = CostModel.of(tiny)
+    placement = whole(cost)
+    state, router = SwarmState(cost, placement), PetalsRouting()(cost, placement)
+    first = router(request(20), state, 0.0).route
+    far = router(request(20, client=1), state, 0.0).route
+    assert router(request(20), state, 0.0).route is first
+    assert router(request(20, client=1), state, 0.0).route is far
 
 
 def test_the_references_count_of_sessions_forgets_the_penalty_below_zero(tiny: Problem) -> None:

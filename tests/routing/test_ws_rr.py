@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import networkx as nx
 import numpy as np
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from swarmplan.core.errors import NoRouteError, RequestTooLargeError, SwarmplanError
 from swarmplan.core.names import Relay
-from swarmplan.core.plan import Placement
+from swarmplan.core.plan import Hop, Placement, Route
 from swarmplan.core.problem import Problem, per_block
 from swarmplan.core.workload import Request
 from swarmplan.perfmodel.cost import CostModel
@@ -222,3 +222,37 @@ def test_a_session_that_fits_no_idle_server_is_too_large_not_awaited(tiny: Probl
     placement = cost.placed([(0, 4), (3, 6), (0, 3), (4, 6)])
     with pytest.raises(RequestTooLargeError, match="more than some server"):
         WsRr(cost, placement)(request(100_000), SwarmState(cost, placement), 0.0)
+
+
+class Counted(SwarmState):
+    """A swarm that counts how often anybody asks when its servers are free."""
+
+    looks = 0
+
+    def ready_many_s(self, server: int, needs_bytes: Iterable[int], now_s: float) -> list[float]:
+        self.looks += 1
+        return super().ready_many_s(server, needs_bytes, now_s)
+
+
+def test_only_servers_whose_reservations_changed_are_looked_at_again(tiny: Problem) -> None:
+    cost = CostModel.of(tiny)
+    placement = cost.placed([(0, 4), (4, 6), (0, 3), (3, 6)], cache_bytes=[2_000] * 4)
+    first = Route(hops=(Hop(server=0, start=0, end=4), Hop(server=1, start=4, end=6)))
+    state, router = Counted(cost, placement), WsRr(cost, placement)
+
+    def looks_for(tokens: int) -> int:
+        before = state.looks
+        asked = request(tokens)
+        found = router(asked, state, 0.0)
+        looks = state.looks - before
+        assert found == WsRr(cost, placement)(asked, state, 0.0)
+        return looks
+
+    assert looks_for(30) == 0  # there is room everywhere
+    state.reserve(1, first, 50, 9.0)  # takes all of the first server, half of the second
+    assert (looks_for(30), looks_for(30)) == (1, 0)
+    state.reserve(2, first, 0, 9.0)
+    assert (looks_for(30), looks_for(30)) == (1, 0)
+    assert (looks_for(31), looks_for(31), looks_for(30)) == (1, 0, 1)
+    state.release(1)
+    assert looks_for(30) == 0

@@ -111,6 +111,9 @@ def test_a_failure_in_the_prompt_sends_the_prompt_again(problem: Problem) -> Non
     result = run(problem, placed(problem), events=(down(B, 0.5),))
     assert result.ttft_s[0] == pytest.approx(0.5 + 0.3 + 0.4)
     assert result.finish_s[0] == pytest.approx(1.2 + 10 * 0.5)
+    # What was lost made no token; A and C get the whole prompt and ten steps.
+    busy = result.compute_busy_frac * result.end_s
+    assert busy == pytest.approx([0.2 + 10 * 0.1, 0.0, 0.2 + 10 * 0.1])
 
 
 def test_a_failure_after_the_last_token_changes_nothing(problem: Problem) -> None:

@@ -98,6 +98,7 @@ def test_older_and_doubled_versions_are_refused_also_after_a_restart(tmp_path: P
     assert not first.offer(packed(5, valid_s=200.0), NOW)
     again = Acceptor("p", state)
     assert not again.offer(packed(4), NOW)
+    assert not again.offer(packed(5, valid_s=200.0), NOW)
     assert again.offer(packed(5), NOW)
     assert again.offer(packed(6), NOW)
     assert again.current(NOW) is not None

@@ -15,7 +15,11 @@ from swarmplan.perfmodel.cost import CostModel
 from swarmplan.placement.rules.cg_bp import place_blocks
 from swarmplan.routing.api import Decision, SwarmView
 from swarmplan.routing.ws_rr import WsRr
+from swarmplan.simulator.admission import Gate, Retry
 from swarmplan.simulator.engine import simulate
+from swarmplan.simulator.events import ServerEvent
+from swarmplan.simulator.session import Session
+from swarmplan.simulator.swarm import Swarm
 from swarmplan.workload.draw import draw_requests
 from swarmplan.workload.lengths import crossed, known_of, predicted_by_class, provided
 from swarmplan.workload.load import at_load
@@ -124,6 +128,47 @@ def test_an_overflow_grows_by_the_ladder_not_by_the_truth(tiny: Problem) -> None
     assert route is not None
     held = [int(cost.cache_bytes(44, h.start, h.end)) for h in route.hops]
     assert result.peak_cache_bytes.max() == max(held)
+
+
+class Looking:
+    """``retry``, with a look at when the first server's pool is believed to be free."""
+
+    def __init__(self) -> None:
+        self.believed_s: list[float] = []
+
+    def arrive(self, gate: Gate, session: Session, *, again: bool = False) -> None:
+        Retry().arrive(gate, session, again=again)
+
+    def freed(self, gate: Gate) -> None:
+        assert isinstance(gate, Swarm)
+        pool = int(gate.state.pool_bytes[0])
+        if gate.state.count_at(0):
+            self.believed_s.append(gate.state.ready_s(0, pool, 0.0))
+
+
+def test_a_session_that_outlasts_its_expected_end_is_expected_to_use_half_of_its_room(
+    tiny: Problem,
+) -> None:
+    asked = Request(
+        id=0,
+        client=0,
+        arrival_s=0.0,
+        prompt_tokens=4,
+        output_tokens=32,
+        reserved_tokens=36,
+        expected_tokens=2,
+    )
+    cost = CostModel.of(tiny)
+    placement = cost.placed([(0, 4), (4, 6), (0, 0), (0, 0)])
+    # A server without blocks comes up again and again, so that there is an occasion to look.
+    looks = [ServerEvent(time_s=0.01 * i, server=3, up=True) for i in range(300)]
+    rule = Looking()
+    result = simulate(tiny, placement, WsRr(cost, placement), [asked], admission=rule, events=looks)
+    step_s = float(result.tpot_s[0])
+    told = sorted(set(rule.believed_s))
+    tokens = [1 + (at - float(result.first_token_s[0])) / step_s for at in told]
+    # Of 30 left half, of 15 half, of 8 half; with less than 8 left, all of it.
+    assert tokens == pytest.approx([2, 2 + 15, 17 + 7, 24 + 4, 32])
 
 
 def test_a_session_that_outlasts_its_expected_end_does_not_look_free(tiny: Problem) -> None:

@@ -139,6 +139,8 @@ def test_a_server_reloads_its_whole_span_unless_told_otherwise(tiny: Problem) ->
     known = replace(server, download_bytes_per_s=100.0, disk_bytes_per_s=1_000.0)
     assert petals.move_s(known, (0, 3), (1, 4)) == 2.0 + 10.0 + 2.0
     assert fast.move_s(known, (0, 3), (1, 4)) == 2.0 + 10.0
+    # Nothing is kept of a span that lies elsewhere.
+    assert petals.move_s(known, (0, 2), (4, 6)) == fast.move_s(known, (4, 6), (0, 2)) == 2.0 + 20.0
     assert petals.move_s(replace(known, load_block_bytes=3_000), (0, 0), (0, 2)) == 2.0 + 60.0
     default = Reload(restart_s=0.0)
     assert default.move_s(server, (0, 0), (0, 1)) == pytest.approx(1_000 / 12.5e6)
