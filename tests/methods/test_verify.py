@@ -171,6 +171,23 @@ def test_all_violations_are_listed_not_only_the_first(snug: Problem) -> None:
     assert found == ["placement of fast", "routes[1]", "sessions"]
 
 
+def test_sessions_find_no_room_only_where_less_than_one_fits(tiny: Problem) -> None:
+    # Memory for three blocks with one session each and two thirds of another session.
+    servers = tuple(dataclasses.replace(s, memory_bytes=3_000 + 5 * 220) for s in tiny.servers)
+    problem = dataclasses.replace(tiny, servers=servers)
+    plan = tight(problem)
+
+    def told(plan: Plan) -> list[str]:
+        return [f.message for f in verify(problem, plan) if "there is room" in f.message]
+
+    assert told(dataclasses.replace(plan, sessions=4, unrouted=2)) == []
+    for r in range(2):
+        fewer = dataclasses.replace(plan, unrouted=1, routes=plan.routes[r : r + 1])
+        name = problem.clients[1 - r].id
+        text = f"1 sessions of client {name} have no route although there is room"
+        assert told(fewer) == [text]
+
+
 def test_a_block_without_a_server_is_named(snug: Problem) -> None:
     placement = CostModel.of(snug).placed([(0, 3), (4, 6)] * 2)
     plan = dataclasses.replace(tight(snug), placement=placement)

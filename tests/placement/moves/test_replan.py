@@ -190,12 +190,17 @@ def test_a_gain_that_does_not_repay_its_cost_is_refused_and_a_longer_horizon_acc
     assert long.break_even_s < 1e6
 
 
+@pytest.mark.parametrize(
+    ("first_span", "rate_per_s", "busy"),
+    [((0, 5), 0.2, False), ((0, 3), 0.05, True)],
+    ids=["an idle server moves", "a server in use moves"],
+)
 def test_the_cost_of_a_lone_move_is_its_lost_service_and_the_generations_cut_off(
-    tiny: Problem,
+    tiny: Problem, first_span: tuple[int, int], rate_per_s: float, busy: bool
 ) -> None:
-    task = task_of(at_rate(tiny, 0.2))
+    task = task_of(at_rate(tiny, rate_per_s))
     cost = task.cost
-    current = cost.placed([(0, 5), (0, 3), (3, 6), (3, 5)])
+    current = cost.placed([first_span, (0, 3), (3, 6), (3, 5)])
     found = replan(task, current, terms=Terms(budget=1, horizon_s=1e4, surge=1.0))
     moved = found.best
     assert moved.moves == 1
@@ -209,6 +214,7 @@ def test_the_cost_of_a_lone_move_is_its_lost_service_and_the_generations_cut_off
     lost = evaluate(current).sessions_at(load, 4)[step.server]
     by_hand = away_s * (without - moved.requests)
     by_hand += 0.5 * lost * evaluate(current).mean_service_s
+    assert (lost > 0) == busy
     assert moved.lost_sessions == pytest.approx(lost)
     assert moved.cost == pytest.approx(by_hand)
 
