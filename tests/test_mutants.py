@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+pytest.importorskip("coverage", reason="comes with the extra dev, which make test installs")
+
 from swarmplan.benchmarks import mutants
 from swarmplan.benchmarks.mutants import ROOT, TARGETS, draw, judged, run_all, table, targets
 from swarmplan.benchmarks.mutations import mutants_of, mutated
