@@ -7,6 +7,9 @@ from typing import Any, Literal, get_args
 
 #: Who hands a session's step on: every hop returns to the client, or servers push to the next.
 Relay = Literal["client", "server"]
+#: How a server shares its compute among sessions: one task at a time (PETALS), all steps that wait
+#: together, or everybody at once as if alone (the assumption of the papers).
+Sharing = Literal["serial", "batched", "independent"]
 #: What a request does when its servers are full (simulator.admission).
 Admission = Literal["retry", "queue", "reserve", "notify"]
 #: What policies know of output lengths (core.workload.LengthUse).

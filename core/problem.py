@@ -16,7 +16,7 @@ import numpy as np
 from . import names
 from .constraints import Constraints
 from .content import ByContent, FloatArray, IntArray, frozen_array
-from .names import Relay
+from .names import Relay, Sharing
 from .workload import Workload
 
 T = TypeVar("T")
@@ -129,6 +129,9 @@ class Server:
     load_block_bytes : weight file of one block, read when the block is loaded; None = block_bytes.
     download_bytes_per_s : rate at which new blocks arrive over the link, None = not known.
     disk_bytes_per_s : rate at which blocks are read from the server's own disk, None = not known.
+    sharing : how it shares its compute among sessions.
+    task_tokens : positions that its runtime takes in one task; longer prompts go block by block, each
+        block joining the end of the line (PETALS: 128, and 1 on nf4).
     """
 
     id: str
@@ -147,6 +150,8 @@ class Server:
     load_block_bytes: int | None = None
     download_bytes_per_s: float | None = None
     disk_bytes_per_s: float | None = None
+    sharing: Sharing = "independent"
+    task_tokens: int = 128
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

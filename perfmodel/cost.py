@@ -7,7 +7,6 @@ the cost that places is the cost that routes is the cost that simulates.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,8 +15,9 @@ from ..core.content import FloatArray, IntArray, frozen_array
 from ..core.plan import Placement, Route
 from ..core.problem import Problem, per_block
 from .hops import HopCost, RouteTime, mean_context_tokens
-from .relay import relaying
+from .relay import ClientRelay, relaying
 from .runs import Rows, Runs
+from .tasks import Tasks
 from .timing import Timings, decode_s, prefill_s
 
 #: Models that are remembered; bytes of arrays and fewest request shapes that each remembers.
@@ -46,6 +46,12 @@ class CostModel:
         each = self.token_bytes.each  # a plain number where blocks are alike: asked for most often
         self._each_token_bytes = None if each is None else int(each[0])
         self._columns = self._timings()
+        self._step_base_s = self._runs_s(lambda t: t.decode_base_s)
+        self._step_slope_s = self._runs_s(lambda t: t.decode_per_context_token_s)
+        self._task_tokens = [
+            np.iinfo(np.int64).max if s.sharing == "independent" else s.task_tokens
+            for s in problem.servers
+        ]
         self.step_hop_s = self._hop_s(problem.network.step_overhead_s, slice(None), tokens=1)
         self._shapes: dict[tuple[int, int, int], HopCost] = {}
         self._most_shapes = max(FEWEST_SHAPES, KNOWN_BYTES // (40 * max(problem.num_servers, 1)))
@@ -197,28 +203,36 @@ class CostModel:
             run_s=first_run.plus(later_run, steps),
         )
 
-    @property
-    def slows_with_sessions(self) -> bool:
-        """Whether steps slow down with the sessions on a server."""
-        return bool(self._runs_s(lambda t: t.decode_per_sequence_s).dearest_block().any())
-
-    def crowded(self, shape: HopCost, others: FloatArray) -> HopCost:
-        """The shape where steps slow down with the other sessions on a server.
-
-        Parameters
-        ----------
-        others : (n,) sessions beside this one.
-        """
-        more = self._runs_s(lambda t: t.decode_per_sequence_s)
-        if more.each is not None:
-            extra = Runs(length=self.num_blocks, each=more.each * others)
-        else:
-            extra = Runs(length=self.num_blocks, sums=more.ramp(slice(None)) * others[:, None])
-        return replace(
-            shape,
-            step_run_s=shape.step_run_s.plus(extra),
-            run_s=shape.run_s.plus(extra, shape.steps),
+    def tasks(self, route: Route, client: int, prompt_tokens: int) -> Tasks:
+        """The tasks of a session on a chain, hop by hop. Prompts go by way of the client (3.1)."""
+        server = np.array(route.servers, dtype=np.int64)
+        start = np.array([h.start for h in route.hops], dtype=np.int64)
+        end = np.array([h.end for h in route.hops], dtype=np.int64)
+        network, prompt = self.problem.network, self.prefill_run_s(prompt_tokens)
+        first_hop = self.prefill_hop_s(client, prompt_tokens)
+        cut = (prompt_tokens > np.array(self._task_tokens)[server]) & (end - start > 1)
+        piece = np.zeros(self.num_blocks)
+        for j, first, last in zip(server[cut], start[cut], end[cut], strict=True):
+            piece[first:last] = np.diff(prompt.ramp(j)[first : last + 1])
+        return Tasks(
+            server=server,
+            start=start,
+            end=end,
+            first_gap_s=ClientRelay(network).gaps_s(client, first_hop, server),
+            gap_s=self.relaying.gaps_s(client, self.step_hop_s[client], server),
+            back_s=network.client_rtt_s[client, server] / 2,
+            prompt_s=prompt(server, start, end),
+            base_s=self._step_base_s(server, start, end),
+            slope_s=self._step_slope_s(server, start, end),
+            cut=cut,
+            piece_s=piece,
         )
+
+    @property
+    def step_per_sequence_s(self) -> FloatArray:
+        """(n,) what a further sequence of a batch costs on one block, at most."""
+        most: FloatArray = self._runs_s(lambda t: t.decode_per_sequence_s).dearest_block()
+        return most
 
     def step_s(self, route: Route, cost: HopCost) -> float:
         """Seconds of one decode step over a route."""

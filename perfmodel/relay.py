@@ -57,6 +57,15 @@ class Relaying(Protocol):
         """Seconds of one decode step over a chain."""
         ...
 
+    def gaps_s(self, client: int, hop_s: FloatArray, servers: IntArray) -> FloatArray:
+        """(H,) seconds of a step from the end of the work before into each hop of a chain.
+
+        Parameters
+        ----------
+        hop_s : (n,) a hop without its compute, there and back.
+        """
+        ...
+
     def links_s(
         self, cost: HopCost, server: IntArray, start: IntArray, end: IntArray, previous: IntArray
     ) -> FloatArray:
@@ -98,6 +107,13 @@ class ClientRelay:
 
     def back_s(self, cost: HopCost) -> FloatArray | None:
         return None
+
+    def gaps_s(self, client: int, hop_s: FloatArray, servers: IntArray) -> FloatArray:
+        # What is not the way back lies before the work: software and transfers too.
+        back = self.network.client_rtt_s[client, servers] / 2
+        gaps: FloatArray = hop_s[servers] - back
+        gaps[1:] += back[:-1]
+        return gaps
 
     def step_s(self, cost: HopCost, visits: Visits) -> float:
         hop, run = cost.step_hop_s, cost.step_run_s
@@ -145,6 +161,12 @@ class ServerRelay:
     def back_s(self, cost: HopCost) -> FloatArray | None:
         back: FloatArray = self.network.client_rtt_s[cost.client] / 2
         return back
+
+    def gaps_s(self, client: int, hop_s: FloatArray, servers: IntArray) -> FloatArray:
+        rtt = self.network.client_rtt_s[client, servers]
+        legs = np.concatenate((rtt[:1], self.network.server_rtt_s[servers[:-1], servers[1:]]))
+        gaps: FloatArray = legs / 2 + (hop_s[servers] - rtt)
+        return gaps
 
     def step_s(self, cost: HopCost, visits: Visits) -> float:
         rtt = self.network.client_rtt_s[cost.client]

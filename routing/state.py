@@ -15,10 +15,11 @@ from ..perfmodel.cost import CostModel
 
 @dataclass(frozen=True, slots=True)
 class _Held:
-    """What one session holds: (server, bytes) pairs and its expected finish."""
+    """What one session holds: (server, bytes) pairs, its expected finish and time per token."""
 
     parts: tuple[tuple[int, int], ...]
     finish_s: float
+    step_s: float
 
 
 class SwarmState:
@@ -47,10 +48,15 @@ class SwarmState:
         self._ends: list[list[tuple[float, int, int]]] = [[] for _ in range(n)]
         self._held: dict[int, _Held] = {}
 
-    def reserve(self, session: int, route: Route, tokens: int, finish_s: float) -> None:
-        """Hold ``tokens`` tokens of cache for every block that the route runs."""
+    def reserve(
+        self, session: int, route: Route, tokens: int, finish_s: float, step_s: float = 0.0
+    ) -> None:
+        """Hold ``tokens`` tokens of cache for every block that the route runs.
+
+        A session that is not done when it was expected to be counts as ``step_s`` from its end.
+        """
         parts = tuple(self._needs(route, tokens))
-        self._held[session] = _Held(parts, finish_s)
+        self._held[session] = _Held(parts, finish_s, step_s)
         for j, size in parts:
             self.free_bytes[j] -= size
             self.version[j] += 1
@@ -70,7 +76,7 @@ class SwarmState:
     def retime(self, session: int, finish_s: float) -> None:
         """Change when a session is expected to end."""
         held = self._held[session]
-        self._held[session] = _Held(held.parts, finish_s)
+        self._held[session] = _Held(held.parts, finish_s, held.step_s)
         for j, size in held.parts:
             self.version[j] += 1
             ends = self._ends[j]
@@ -117,11 +123,17 @@ class SwarmState:
         missing = need_bytes - int(self.free_bytes[server])
         if missing <= 0:
             return now_s
-        for finish_s, _, size in self._ends[server]:
+        at_s = now_s
+        for finish_s, session, size in self._ends[server]:
             missing -= size
+            at_s = max(at_s, self._end_s(finish_s, session, now_s))
             if missing <= 0:
-                return max(finish_s, now_s)
+                return at_s
         return float("inf")
+
+    def _end_s(self, finish_s: float, session: int, now_s: float) -> float:
+        """When a session is expected to end: never before its next token."""
+        return finish_s if finish_s > now_s else now_s + self._held[session].step_s
 
     def ready_many_s(self, server: int, needs_bytes: Iterable[int], now_s: float) -> list[float]:
         """``ready_s`` for several needs in increasing order, in one walk."""
@@ -133,7 +145,7 @@ class SwarmState:
                 found.append(float("inf"))
                 continue
             while free < need and i < len(ends):
-                at = max(now_s, ends[i][0])
+                at = max(at, self._end_s(ends[i][0], ends[i][1], now_s))
                 free += ends[i][2]
                 i += 1
             found.append(at if free >= need else float("inf"))

@@ -18,7 +18,7 @@ from ..perfmodel.cost import CostModel
 from ..routing.api import Router, SlotRouter
 from .admission import Rule, Slotted, rule_named
 from .events import ServerEvent, joining_servers
-from .failures import server_down, server_up
+from .failures import meets_loss, server_down, server_up
 from .kernel import Rank
 from .result import SimulationResult, Table
 from .swarm import Swarm
@@ -83,7 +83,7 @@ def simulate(
         action = server_up if event.up else server_down
         swarm.kernel.at(event.time_s, Rank.SERVER, action, swarm, event.server)
     _let_in(swarm, requests, order)
-    swarm.kernel.run(math.inf if horizon_s is None else horizon_s)
+    _run(swarm, math.inf if horizon_s is None else horizon_s)
     swarm.close()
     end_s = horizon_s if horizon_s is not None and table.unfinished_rows else table.last_s
     return SimulationResult(
@@ -97,6 +97,23 @@ def simulate(
         server_ids=tuple(s.id for s in problem.servers),
         client_ids=tuple(c.id for c in problem.clients),
     )
+
+
+def _run(swarm: Swarm, until_s: float) -> None:
+    """Decisions and the work between them, up to and including an instant."""
+    kernel, work = swarm.kernel, swarm.work
+    while True:
+        pause = work.advance(min(kernel.next_s, until_s))
+        if pause.why == "made":
+            kernel.now_s = pause.time_s
+            swarm.made(swarm.running[pause.row])
+        elif pause.why == "lost":
+            kernel.now_s = pause.time_s
+            meets_loss(swarm, swarm.running[pause.row])
+        elif pause.why == "quiet":
+            if kernel.next_s == math.inf or kernel.next_s > until_s:
+                return
+            kernel.step()
 
 
 def _check(problem: Problem, events: Sequence[ServerEvent]) -> None:
@@ -146,7 +163,7 @@ def _servers(cost: CostModel, placement: Placement, swarm: Swarm, end_s: float) 
         "cache_used_frac": frozen_array(
             swarm.ledger.used_byte_seconds(end_s) / pool / span, np.float64
         ),
-        "compute_busy_frac": frozen_array(np.array(swarm.ledger.busy_s) / span, np.float64),
+        "compute_busy_frac": frozen_array(swarm.work.busy_s(end_s) / span, np.float64),
         "timeline_s": frozen_array(times, np.float64),
         "timeline_bytes": frozen_array(samples, np.int64),
     }

@@ -26,6 +26,7 @@ def server_up(swarm: Swarm, server: int) -> None:
 def server_down(swarm: Swarm, server: int) -> None:
     """A server fails: running sessions lose a hop, booked ones choose again."""
     swarm.state.set_down(server, True)
+    swarm.work.stop_server(server, swarm.now_s)
     for session in list(swarm.running.values()):
         if server not in session.lost and any(h.server == server for h in session.hops):
             _lose(swarm, session, server)
@@ -38,20 +39,25 @@ def server_down(swarm: Swarm, server: int) -> None:
 
 
 def _lose(swarm: Swarm, session: Session, server: int) -> None:
-    """The failed server took its part of the cache with it; the client has yet to notice."""
-    now, tokens = swarm.kernel.now_s, session.request.reserved_tokens
+    """The failed server took its part of the cache with it; what runs elsewhere goes on."""
+    now, tokens = swarm.now_s, session.request.reserved_tokens
     swarm.ledger.leave([h for h in session.hops if h.server == server], tokens, now)
-    if not session.lost:
-        swarm.stop(session)
-        swarm.plan(session, now + swarm.detection_s, Rank.NOTICE, _notice)
     session.lost.add(server)
+    if swarm.work.runs(session.row) and swarm.work.fail(session.row, server, now):
+        meets_loss(swarm, session)
     left = tuple(h for h in session.hops if h.server not in session.lost)
     swarm.hold(session, Route(hops=left), now)
 
 
+def meets_loss(swarm: Swarm, session: Session) -> None:
+    """A session stands at a server that is gone: the client has yet to notice."""
+    swarm.stop(session)
+    swarm.plan(session, swarm.now_s + swarm.detection_s, Rank.NOTICE, _notice)
+
+
 def _notice(swarm: Swarm, session: Session) -> None:
     """Re-route from the first lost hop on, replay there and go on; or come back as a whole."""
-    now, tokens = swarm.kernel.now_s, session.request.reserved_tokens
+    now, tokens = swarm.now_s, session.request.reserved_tokens
     hops = session.hops
     first = next(i for i, h in enumerate(hops) if h.server in session.lost)
     later = [h for h in hops[first:] if h.server not in session.lost]
@@ -73,7 +79,7 @@ def _rest(swarm: Swarm, session: Session, start_block: int) -> Route | None:
         return swarm.router(
             session.request,
             swarm.state,
-            swarm.kernel.now_s,
+            swarm.now_s,
             start_block=start_block,
             exclude=frozenset(session.lost),
         ).route

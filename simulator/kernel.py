@@ -7,6 +7,7 @@ then in the order in which they were scheduled, so that a run is a function of i
 from __future__ import annotations
 
 import heapq
+import math
 from collections.abc import Callable
 from enum import IntEnum
 from typing import Any
@@ -15,14 +16,12 @@ from typing import Any
 class Rank(IntEnum):
     """Order of events at one instant: what frees cache comes before what takes it."""
 
-    FINISH = 0
-    OVERFLOW = 1
-    SERVER = 2
-    NOTICE = 3
-    START = 4
-    RETRY = 5
-    ARRIVAL = 6
-    TICK = 7
+    SERVER = 0
+    NOTICE = 1
+    START = 2
+    RETRY = 3
+    ARRIVAL = 4
+    TICK = 5
 
 
 class Kernel:
@@ -44,9 +43,12 @@ class Kernel:
         when = max(time_s, self.now_s)
         heapq.heappush(self._heap, (when, rank, self._scheduled, action, args))
 
-    def run(self, until_s: float = float("inf")) -> None:
-        """Run every event up to and including ``until_s``; later ones stay undone."""
-        heap = self._heap
-        while heap and heap[0][0] <= until_s:
-            self.now_s, _, _, action, args = heapq.heappop(heap)
-            action(*args)
+    @property
+    def next_s(self) -> float:
+        """Instant of the next event; inf when there is none."""
+        return self._heap[0][0] if self._heap else math.inf
+
+    def step(self) -> None:
+        """Run the next event."""
+        self.now_s, _, _, action, args = heapq.heappop(self._heap)
+        action(*args)

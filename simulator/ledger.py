@@ -19,13 +19,12 @@ SAMPLES = 512
 
 
 class Ledger:
-    """Physical cache use and compute time of every server.
+    """Physical cache use of every server.
 
     Attributes
     ----------
     used_bytes, peak_bytes : per server, now and at most so far.
     sessions : per server, sessions that hold cache there.
-    busy_s : per server, compute time of work that made tokens.
     """
 
     def __init__(self, cost: CostModel, placement: Placement, span_s: float) -> None:
@@ -35,7 +34,6 @@ class Ledger:
         self.used_bytes = [0] * n
         self.peak_bytes = [0] * n
         self.sessions = [0] * n
-        self.busy_s = [0.0] * n
         self._area = [0.0] * n
         self._since_s = [0.0] * n
         self._pause_s = span_s / SAMPLES

@@ -1,67 +1,62 @@
-"""When the tokens of a session come, and whether a chain can ever hold it."""
+"""What a session's tasks take, when its tokens are expected, whether a chain can ever hold it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from ..chains.reach import has_chain
 from ..core.plan import Placement, Route
-from ..core.workload import Request
 from ..perfmodel.cost import CostModel
-from ..perfmodel.hops import HopCost
-from .session import Segment, Session
+from ..perfmodel.tasks import Tasks
+from .session import Estimate, Session
 
 
 class Pricing:
     """Times of sessions by the cost model, set-up included.
 
     ``alloc_delay_s`` of the problem is part of every opening, for every method alike.
+
+    Attributes
+    ----------
+    opening_s : seconds from the opening of a session until its prompt is sent.
     """
 
     def __init__(self, cost: CostModel) -> None:
         self._cost = cost
-        self._opening_s = cost.problem.session_setup_s + cost.problem.alloc_delay_s
-        self._crowds = cost.slows_with_sessions
+        self.opening_s = cost.problem.session_setup_s + cost.problem.alloc_delay_s
 
-    def cost(self, request: Request, route: Route, sessions: Sequence[int]) -> HopCost:
-        """Costs of what is left of a request that starts now.
-
-        Parameters
-        ----------
-        sessions : (n,) sessions on every server, this one included. Where decode steps slow down
-            with the load, the load at the start stands for the whole run (an approximation).
-        """
-        shape = self._cost.shape(request.client, request.prompt_tokens, request.output_tokens)
-        if not self._crowds:
-            return shape
-        others = np.array(sessions, dtype=np.float64)
-        others[list(route.servers)] -= 1.0
-        return self._cost.crowded(shape, others)
-
-    def segment(self, session: Session, route: Route, begin_s: float, cost: HopCost) -> Segment:
-        """The tokens that are left, on this chain from an instant on.
+    def tasks(self, session: Session, route: Route) -> Tasks:
+        """What is left of a request on a chain.
 
         After a loss or a pause the tokens made so far are sent again as prompt, but not to the
         hops that the session kept: those take one decode step instead.
         """
+        request = session.request
+        tasks = self._cost.tasks(route, request.client, request.prompt_tokens)
+        kept = np.arange(len(route.hops)) < (session.kept if session.made else 0)
+        if not kept.any():
+            return tasks
+        step_s = tasks.base_s + tasks.slope_s * request.prompt_tokens
+        return replace(
+            tasks,
+            first_gap_s=np.where(kept, tasks.gap_s, tasks.first_gap_s),
+            prompt_s=np.where(kept, step_s, tasks.prompt_s),
+            cut=np.where(kept, 0, tasks.cut),
+        )
+
+    def estimate(self, session: Session, route: Route, begin_s: float) -> Estimate:
+        """When its tokens are expected, for the length that is expected: policies know no more."""
+        request = session.request
+        cost = self._cost.shape(request.client, request.prompt_tokens, request.planned_tokens)
         time = self._cost.route_time(route, cost)
         lead = time.ttft_s
         for h in route.hops[: session.kept] if session.made else ():
             span = (h.server, h.start, h.end)
             lead += float(cost.step_hop_s[h.server] - cost.prefill_hop_s[h.server])
             lead += float(cost.step_run_s(*span) - cost.prefill_run_s(*span))
-        return Segment(begin_s, self._opening_s + lead, time.tpot_s, cost.steps + 1)
-
-    def expected(self, session: Session, route: Route, begin_s: float) -> Segment:
-        """The same for the length that is expected: routers see no more."""
-        request = session.request
-        output = request.planned_tokens
-        if session.segment is not None and output == request.output_tokens:
-            return session.segment
-        cost = self._cost.shape(request.client, request.prompt_tokens, output)
-        return self.segment(session, route, begin_s, cost)
+        return Estimate(begin_s, self.opening_s + lead, time.tpot_s)
 
 
 class ChainTest:

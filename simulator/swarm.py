@@ -18,7 +18,8 @@ from .kernel import Kernel, Rank
 from .ledger import Ledger
 from .pricing import ChainTest, Pricing
 from .result import Reason, Table
-from .session import Segment, Session
+from .session import Session
+from .work import Work
 
 #: A step of a session's life.
 Step = Callable[["Swarm", Session], None]
@@ -35,6 +36,7 @@ class Swarm:
     Attributes
     ----------
     waiting : sessions that wait for cache to be freed, in order.
+    work : what runs, task by task.
     running, booked : by row, sessions that occupy cache, and that were promised some.
     ups_to_come : servers that will still join or return.
     """
@@ -53,6 +55,7 @@ class Swarm:
         self.kernel = Kernel()
         self.state = SwarmState(cost, placement)
         self.ledger = Ledger(cost, placement, span_s)
+        self.work = Work(cost)
         self.router = router
         self.rule = rule
         self.detection_s = detection_s
@@ -154,7 +157,7 @@ class Swarm:
         self._refuse(session, "too-large", why)
 
     def _refuse(self, session: Session, reason: Reason, why: str) -> None:
-        self._table.refused(session, reason, why, self.kernel.now_s)
+        self._table.refused(session, reason, why, self.now_s)
 
     def wait_s(self, session: Session, route: Route) -> float:
         """Longest expected wait over the hops of a chain, seconds from now; inf when too large."""
@@ -164,15 +167,15 @@ class Swarm:
         """Come back after PETALS' pause for the failed tries so far."""
         session.tries += 1
         session.tries_in_all += 1
-        when = self.kernel.now_s + pause_s(session.tries)
+        when = self.now_s + pause_s(session.tries)
         self.kernel.at(when, Rank.RETRY, again, self, session)
 
     def book(self, session: Session, route: Route, start_s: float) -> None:
         """Hold cache from now on for a session that starts later."""
         session.route = route
-        self.hold(session, route, self._pricing.expected(session, route, start_s).finish_s)
+        self._expect(session, route, start_s)
         self.booked[session.row] = session
-        if start_s <= self.kernel.now_s:
+        if start_s <= self.now_s:
             _start_booked(self, session)
         else:
             self.plan(session, start_s, Rank.START, _start_booked)
@@ -204,71 +207,72 @@ class Swarm:
 
     def hold(self, session: Session, route: Route, finish_s: float) -> None:
         """What routers see of a session: the hops it holds and its expected end."""
+        assert session.estimate is not None
         self.state.release(session.row)
-        self.state.reserve(session.row, route, session.request.reserved_tokens, finish_s)
+        self.state.reserve(
+            session.row,
+            route,
+            session.request.reserved_tokens,
+            finish_s,
+            session.estimate.step_s,
+        )
+
+    def _expect(self, session: Session, route: Route, begin_s: float) -> None:
+        """Hold the chain until the last token is expected of a session that begins then."""
+        session.estimate = self._pricing.estimate(session, route, begin_s)
+        self.hold(session, route, session.estimate.token_at_s(session.request.planned_tokens))
 
     def open(self, session: Session, route: Route, *, kept: int = 0) -> None:
         """Start work on a chain whose first ``kept`` hops the session already holds."""
-        now, request = self.kernel.now_s, session.request
+        now, request = self.now_s, session.request
         if math.isnan(session.start_s):
             session.start_s = now
         else:
             session.replays += 1
         session.route, session.kept, session.tries = route, kept, 0
         self.ledger.enter(route.hops[kept:], request.reserved_tokens, now)
-        session.cost = self._pricing.cost(request, route, self.ledger.sessions)
-        segment = self._pricing.segment(session, route, now, session.cost)
-        session.segment = segment
-        self.hold(session, route, self._pricing.expected(session, route, now).finish_s)
+        self._expect(session, route, now)
         self.running[session.row] = session
-        self._plan_end(session, segment)
+        tasks = self._pricing.tasks(session, route)
+        begin_s = now + self._pricing.opening_s
+        self.work.open(session.row, tasks, request.prompt_tokens, session.stop_at(), begin_s)
 
-    def _plan_end(self, session: Session, segment: Segment) -> None:
-        """Schedule the last token, or the one with which the reservation is full."""
-        request = session.request
-        # A reservation below the prompt is taken at its word until the first token.
-        room = max(1, request.reserved_tokens - request.prompt_tokens)
-        if room >= request.output_tokens:
-            self.plan(session, segment.finish_s, Rank.FINISH, _finish)
+    def made(self, session: Session) -> None:
+        """A session has made the tokens at which something is to be decided."""
+        made, request = self.work.made(session.row), session.request
+        if made >= request.output_tokens:
+            self.finish(session)
+        elif session.lost:  # it finds that out before its next token: no more room is needed
+            self.work.go_on(session.row, request.output_tokens)
+        elif made >= session.room_tokens:
+            self.overflow(session)
         else:
-            self.plan(session, segment.token_at_s(room), Rank.OVERFLOW, _overflow)
-        if request.expected_tokens is not None and request.planned_tokens < room:
-            self.plan(
-                session, segment.token_at_s(request.planned_tokens), Rank.OVERFLOW, _outlasted
-            )
+            self.outlast(session)
 
     def outlast(self, session: Session) -> None:
         """A session is not done by its expected end: expect half of the room that is left.
 
         Otherwise it would look to routers as if it freed its cache at any moment.
         """
-        request, segment = session.request, session.segment
-        assert segment is not None
-        room, made = request.reserved_tokens - request.prompt_tokens, request.planned_tokens
+        room, made = session.room_tokens, session.request.planned_tokens
         expected = room if room - made < CLOSE_TOKENS else made + (room - made) // 2
-        session.request = replace(request, expected_tokens=expected)
-        self.state.retime(session.row, segment.token_at_s(expected))
-        if expected < room:
-            self.plan(session, segment.token_at_s(expected), Rank.OVERFLOW, _outlasted)
+        session.request = replace(session.request, expected_tokens=expected)
+        self.state.retime(session.row, self._later_s(session, expected - made))
+        self.work.go_on(session.row, session.stop_at())
+
+    def _later_s(self, session: Session, tokens: int) -> float:
+        """When a running session is expected to have made so many tokens more."""
+        assert session.estimate is not None
+        return self.now_s + tokens * session.estimate.step_s
 
     def stop(self, session: Session) -> None:
-        """End the present segment; the compute time of the tokens it made is accounted."""
-        cost, kept, replayed = session.cost, session.kept, session.made > 0
-        fresh = session.stop(self.kernel.now_s)
-        assert cost is not None
-        if not fresh:
-            return
-        busy = self.ledger.busy_s
-        for i, h in enumerate(session.hops):
-            step = cost.step_run_s(h.server, h.start, h.end)
-            again = replayed and i < kept
-            first = step if again else cost.prefill_run_s(h.server, h.start, h.end)
-            busy[h.server] += float(first + (fresh - 1) * step)
+        """A session works no more for the present."""
+        session.stopped(*self.work.close(session.row, self.now_s))
 
     def release(self, session: Session) -> None:
         """Give back all that a running session holds on servers that are not lost."""
         held = [h for h in session.hops if h.server not in session.lost]
-        self.ledger.leave(held, session.request.reserved_tokens, self.kernel.now_s)
+        self.ledger.leave(held, session.request.reserved_tokens, self.now_s)
         self.state.release(session.row)
         del self.running[session.row]
 
@@ -276,7 +280,7 @@ class Swarm:
         """The last token is there."""
         self.stop(session)
         self.release(session)
-        self._table.completed(session, self.kernel.now_s)
+        self._table.completed(session, self.now_s)
         self.rule.freed(self)
 
     def overflow(self, session: Session) -> None:
@@ -285,8 +289,7 @@ class Swarm:
         How much more is the next step of the request's ladder; nobody knows where it will end.
         """
         session.overflows += 1
-        request, segment = session.request, session.segment
-        assert segment is not None
+        request = session.request
         total = _next_reservation(session)
         extra = total - request.reserved_tokens
         route = Route(hops=session.hops)
@@ -294,17 +297,15 @@ class Swarm:
             self.stop(session)
             self.readmit(session, _widened(session.request, total))
             return
-        self.ledger.grow(route.hops, extra, self.kernel.now_s)
+        self.ledger.grow(route.hops, extra, self.now_s)
+        made = self.work.made(session.row)
         session.request = _widened(request, total)
-        if not request.ladder_tokens:
-            self.hold(session, route, segment.finish_s)
-            self.plan(session, segment.finish_s, Rank.FINISH, _finish)
-            return
-        # More was made than expected: by now about half of the new room is.
-        room = request.reserved_tokens - request.prompt_tokens
-        session.request = replace(session.request, expected_tokens=room + max(1, extra // 2))
-        self.hold(session, route, segment.token_at_s(session.request.planned_tokens))
-        self._plan_end(session, segment)
+        if request.ladder_tokens:
+            # More was made than expected: by now about half of the new room is.
+            session.request = replace(session.request, expected_tokens=made + max(1, extra // 2))
+        more = session.request.planned_tokens - made
+        self.hold(session, route, self._later_s(session, more))
+        self.work.go_on(session.row, session.stop_at())
 
     def readmit(self, session: Session, request: Request) -> None:
         """Give up all cache and come back under the waiting rule; tokens are sent again."""
@@ -319,7 +320,7 @@ class Swarm:
     def close(self) -> None:
         """The end: note how far the sessions are that still run."""
         for session in self.running.values():
-            if session.segment is not None:
+            if self.work.runs(session.row):
                 self.stop(session)
             self._table.note(session)
 
@@ -343,15 +344,3 @@ def _widened(request: Request, total: int) -> Request:
 def _start_booked(swarm: Swarm, session: Session) -> None:
     if not swarm.start_if_room(session):
         swarm.waiting.append(session)
-
-
-def _finish(swarm: Swarm, session: Session) -> None:
-    swarm.finish(session)
-
-
-def _outlasted(swarm: Swarm, session: Session) -> None:
-    swarm.outlast(session)
-
-
-def _overflow(swarm: Swarm, session: Session) -> None:
-    swarm.overflow(session)

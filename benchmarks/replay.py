@@ -1,0 +1,141 @@
+"""A plain replay of sessions on servers that work on one task at a time.
+
+It shares no code with the simulator's engine: objects, queues and one event for every beginning and
+end, straight from the figures of the problem. Given who started when on which chain, it tells when
+every request's first and last token were there.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from swarmplan.core.problem import Problem, Timing, per_block
+
+
+@dataclass
+class Started:
+    """A session: its row in the table, where it comes from, what it asks, its chain, its tokens."""
+
+    row: int
+    client: int
+    start_s: float
+    prompt_tokens: int
+    output_tokens: int
+    chain: tuple[tuple[int, int, int], ...]
+    token_s: list[float] = field(default_factory=list)
+
+
+#: A task: its server, its seconds, and what is to wait before it is submitted.
+Task = tuple[int, float, float]
+
+
+def replay(problem: Problem, sessions: Sequence[Started]) -> None:
+    """Fill in ``token_s`` of all sessions."""
+    World(problem).run(sessions)
+
+
+class World:
+    """Servers with lines, sessions as generators of their tasks."""
+
+    def __init__(self, problem: Problem) -> None:
+        self.problem = problem
+        self.line: list[deque[int]] = [deque() for _ in problem.servers]
+        self.busy = [False] * len(problem.servers)
+        self.calendar: list[tuple[float, int, int, int]] = []
+        self.now_s = 0.0
+
+    def run(self, sessions: Sequence[Started]) -> None:
+        opening = self.problem.session_setup_s + self.problem.alloc_delay_s
+        self.life = {s.row: self.passes(s) for s in sessions}
+        self.task: dict[int, tuple[int, float]] = {}
+        for s in sessions:
+            self.submit_next(s.row, s.start_s + opening)
+        while self.calendar:
+            self.now_s, rank, who, row = heapq.heappop(self.calendar)
+            if rank == 0:
+                self.ended(who, row)
+            else:
+                self.submitted(who)
+
+    def submit_next(self, row: int, now_s: float) -> None:
+        try:
+            server, work_s, wait_s = next(self.life[row])
+        except StopIteration:
+            return
+        self.task[row] = server, work_s
+        heapq.heappush(self.calendar, (now_s + wait_s, 1, row, row))
+
+    def submitted(self, row: int) -> None:
+        server, work_s = self.task[row]
+        if self.problem.servers[server].sharing == "independent":
+            heapq.heappush(self.calendar, (self.now_s + work_s, 0, server, row))
+            return
+        self.line[server].append(row)
+        if not self.busy[server]:
+            self.work(server)
+
+    def work(self, server: int) -> None:
+        row = self.line[server].popleft()
+        self.busy[server] = True
+        heapq.heappush(self.calendar, (self.now_s + self.task[row][1], 0, server, row))
+
+    def ended(self, server: int, row: int) -> None:
+        if self.problem.servers[server].sharing != "independent":
+            self.busy[server] = False
+            if self.line[server]:
+                self.work(server)
+        self.submit_next(row, self.now_s)
+
+    def passes(self, s: Started) -> Iterator[Task]:
+        """A session's tasks one after the other; it notes when its tokens are there."""
+        at_client_s = None
+        for token in range(s.output_tokens):
+            context = s.prompt_tokens + token
+            answers = []
+            wait_s = 0.0 if at_client_s is None else at_client_s - self.now_s
+            for i, (j, start, end) in enumerate(s.chain):
+                pushed = token > 0 and self.problem.network.relay == "server" and i > 0
+                rtt_s = float(self.problem.network.client_rtt_s[s.client, j])
+                if pushed:
+                    before = s.chain[i - 1][0]
+                    wait_s = float(self.problem.network.server_rtt_s[before, j]) / 2
+                else:
+                    wait_s += rtt_s / 2
+                wait_s += self.overhead_s(s, j, token)
+                for work_s in self.work_s(s, j, start, end, token, context):
+                    yield j, work_s, wait_s
+                    wait_s = 0.0
+                answers.append(self.now_s + rtt_s / 2)
+                wait_s = rtt_s / 2
+            at_client_s = max(answers)
+            s.token_s.append(at_client_s)
+
+    def overhead_s(self, s: Started, j: int, token: int) -> float:
+        net = self.problem.network
+        tokens = 1 if token else s.prompt_tokens
+        seconds = net.step_overhead_s
+        if token == 0:
+            seconds = net.prefill_overhead_s + net.prefill_overhead_per_token_s * tokens
+        if net.client_bandwidth_bytes_per_s is not None:
+            volume = 2 * tokens * self.problem.model.activation_bytes_per_token
+            seconds += volume / float(net.client_bandwidth_bytes_per_s[s.client, j])
+        return seconds
+
+    def work_s(
+        self, s: Started, j: int, start: int, end: int, token: int, context: int
+    ) -> Sequence[float]:
+        server = self.problem.servers[j]
+        timings = per_block(server.timing, self.problem.model.num_blocks)[start:end]
+        each = [block_s(t, s.prompt_tokens, token, context) for t in timings]
+        whole = token > 0 or s.prompt_tokens <= server.task_tokens
+        return [sum(each)] if whole or server.sharing == "independent" else each
+
+
+def block_s(t: Timing, prompt_tokens: int, token: int, context: int) -> float:
+    """Seconds of one block: the prompt, or a later token."""
+    if token:
+        return t.decode_base_s + t.decode_per_context_token_s * context
+    return max(t.prefill_floor_s, t.prefill_base_s + t.prefill_per_token_s * prompt_tokens)

@@ -1,0 +1,39 @@
+"""What a session's tasks on a chain take, hop by hop: the way in, the work, the way back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..core.content import ByContent, FloatArray, IntArray
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Tasks(ByContent):
+    """The tasks of one session on a chain of H hops; docs/model.md 3.2. Arrays (H,) unless said.
+
+    A pass over the chain is a prompt or a step: into each hop, work there, on to the next one; a
+    token is there when the client has the answers of all hops.
+
+    Attributes
+    ----------
+    server, start, end : blocks [start, end) of each hop.
+    first_gap_s, gap_s : from the end of the work before (from the client, at the first hop) to the
+        server: of the prompt, of a step.
+    back_s : from the end of the work to the client.
+    prompt_s : work of the prompt.
+    base_s, slope_s : work of a step, and more of it for each token of context.
+    cut : whether the prompt is worked on block by block.
+    piece_s : (L,) work of the prompt on each block.
+    """
+
+    server: IntArray
+    start: IntArray
+    end: IntArray
+    first_gap_s: FloatArray
+    gap_s: FloatArray
+    back_s: FloatArray
+    prompt_s: FloatArray
+    base_s: FloatArray
+    slope_s: FloatArray
+    cut: IntArray
+    piece_s: FloatArray

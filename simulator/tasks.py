@@ -1,0 +1,334 @@
+"""The task engine: what sessions, hops and servers do between two decisions, exactly.
+
+A session's pass over its chain (the prompt first, then one step per token) travels to a server,
+stands in its line, is worked on, and travels on; docs/model.md 3.2. A serial server works on one
+task at a time, first come first served: then all that is needed of its line is when it will be
+free, and a task is one event, its arrival. Everything is an array, so that numba compiles it; the
+functions are plain Python too. Instants in seconds.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .jit import compiled
+
+#: How servers share their compute: one task at a time; waiting steps together; everybody at once.
+SERIAL, BATCHED, INDEPENDENT = 0, 1, 2
+#: Why ``advance`` comes up: nothing left until then; a session has made the tokens it was to make;
+#: it has come to a hop whose cache is lost; many events went by.
+QUIET, MADE, LOST, TIRED = 0, 1, 2, 3
+#: Kinds of a session's events: it comes to a server; the same, with a token made; it is to stop.
+_ARRIVE, _NEXT, _STOP = 0, 1, 2
+#: A session's key: its row, the kind of event, its slot. A server's is negative: it comes first.
+_SLOT_BITS, _KIND_BITS = 22, 2
+_SLOTS, _KINDS = (1 << _SLOT_BITS) - 1, (1 << _KIND_BITS) - 1
+
+#: A session in its slot.
+#: key : of its row and slot, -1 = the slot is free. At one instant the lower row goes first.
+#: hops, hop, block : hops of the chain, the present one, the next block of a prompt that is cut.
+#: prompt, made, stop : tokens of its prompt; tokens made; tokens at which to come up.
+#: due : whether its pass is over, so that at token_s one token more is made.
+#: after : next in the same line or batch, -1 = none.
+#: answer_s : when the client has all answers of the present pass.
+#: leave_s : when its latest task is done, inf while that is not known.
+#: token_s, first_s : the latest and the first token at the client.
+SESSION = np.dtype(
+    [("key", np.int64)]
+    + [(name, np.int32) for name in ("prompt", "made", "stop", "after")]
+    + [(name, np.int16) for name in ("hops", "hop", "block", "due")]
+    + [(name, np.float64) for name in ("answer_s", "leave_s", "token_s", "first_s")]
+)
+#: A hop of a session: blocks [start, end) of a server.
+#: cut : whether the prompt runs block by block. lost : whether its cache is gone.
+#: first_gap_s, gap_s : the way into the hop, of the prompt and of a step.
+#: back_s : the way from it to the client.
+#: prompt_s, base_s, slope_s : work of the prompt in one piece, of a step, and per token of context.
+HOP = np.dtype(
+    [("server", np.int32)]
+    + [(name, np.int16) for name in ("start", "end", "cut", "lost")]
+    + [
+        (name, np.float64)
+        for name in ("first_gap_s", "gap_s", "back_s", "prompt_s", "base_s", "slope_s")
+    ],
+    align=True,
+)
+#: A server. free_s : when a serial one has done all it was given. sequence_s : what a further step
+#: of a batch costs on each block. busy_s : compute time handed out. head, tail, work : first and
+#: last in the line of one that batches, and the first that it works on; -1 = none.
+SERVER = np.dtype(
+    [(name, np.int64) for name in ("sharing", "head", "tail", "work")]
+    + [(name, np.float64) for name in ("free_s", "sequence_s", "busy_s")]
+)
+
+
+class State(NamedTuple):
+    """Everything that changes during a run.
+
+    Attributes
+    ----------
+    sessions, hops, servers : (slots,) of SESSION, (slots, most hops) of HOP, (n,) of SERVER.
+    piece_s : (slots, L) work of one block's part of a prompt, where it is cut.
+    time_s, key : the calendar, a heap with four children of which the first ``size[0]`` count.
+    """
+
+    sessions: NDArray[np.void]
+    hops: NDArray[np.void]
+    servers: NDArray[np.void]
+    piece_s: NDArray[np.float64]
+    time_s: NDArray[np.float64]
+    key: NDArray[np.int64]
+    size: NDArray[np.int64]
+
+
+@compiled
+def advance(s: State, until_s: float, most: int) -> tuple[int, float, int]:
+    """Run until an instant, a decision, or so many events; why it ended, when, which slot."""
+    while s.size[0] > 0 and s.time_s[0] <= until_s:
+        now_s, key = s.time_s[0], s.key[0]
+        if most == 0:
+            return TIRED, now_s, -1
+        most -= 1
+        if key < 0:
+            _pop(s)
+            _end(s, -1 - key, now_s)
+            continue
+        slot, kind = key & _SLOTS, key >> _SLOT_BITS & _KINDS
+        session = s.sessions[slot]
+        if kind != _ARRIVE:
+            _count(session)
+        hop = s.hops[slot, session["hop"]]
+        if kind == _STOP or hop["lost"]:
+            _pop(s)
+            return (MADE if kind == _STOP else LOST), now_s, slot
+        server = s.servers[hop["server"]]
+        if server["sharing"] == BATCHED:
+            _pop(s)
+            _stand(s, slot, now_s)
+            continue
+        work_s = _work_s(s, slot)
+        server["busy_s"] += work_s
+        if server["sharing"] == SERIAL:
+            leave_s = max(now_s, server["free_s"]) + work_s
+            server["free_s"] = leave_s
+        else:
+            leave_s = now_s + work_s
+        when_s, key = _leave(s, slot, leave_s)
+        _down(s, s.size[0], when_s, key)
+    return QUIET, until_s, -1
+
+
+@compiled
+def begin(s: State, slot: int, now_s: float) -> None:
+    """Send a session's first pass on its way."""
+    s.sessions[slot]["answer_s"] = s.sessions[slot]["leave_s"] = -np.inf
+    _push(s, now_s + s.hops[slot, 0]["first_gap_s"], s.sessions[slot]["key"])
+
+
+@compiled
+def go_on(s: State, slot: int) -> None:
+    """Send a session that came up with its tokens on to the next one."""
+    session = s.sessions[slot]
+    _push(s, session["token_s"] + s.hops[slot, 0]["gap_s"], session["key"])
+
+
+def key_of(row: int, slot: int) -> int:
+    """The key of a session in its slot."""
+    return (row + 1) << (_SLOT_BITS + _KIND_BITS) | slot
+
+
+def hop_of_task(session: Any, hops: Any) -> int:
+    """The hop of a session's latest task."""
+    at = int(session["hop"])
+    cut = session["made"] == 0 and hops[at]["cut"] and session["block"] > hops[at]["start"]
+    return at if cut or session["leave_s"] == np.inf else (at - 1) % int(session["hops"])
+
+
+def forget(s: State, slot: int) -> None:
+    """Nothing of a session is under way any more."""
+    session, size = s.sessions[slot], int(s.size[0])
+    session["due"] = 0
+    session["leave_s"] = -np.inf
+    keep = [i for i in range(size) if s.key[i] < 0 or s.key[i] & _SLOTS != slot]
+    _refill(s, keep)
+
+
+def stop_server(s: State, j: int, now_s: float) -> None:
+    """A server is gone: its line is dropped, and what it was to do after this instant."""
+    server = s.servers[j]
+    if server["sharing"] == BATCHED:
+        _refill(s, [i for i in range(int(s.size[0])) if s.key[i] != -1 - j])
+        server["head"] = server["tail"] = server["work"] = -1
+    if server["free_s"] > now_s:
+        server["busy_s"] -= server["free_s"] - now_s
+        server["free_s"] = now_s
+
+
+def _refill(s: State, keep: list[int]) -> None:
+    """The calendar with some of its events alone: in order, so that it is a heap."""
+    order = np.array(sorted(keep, key=lambda i: (s.time_s[i], s.key[i])), dtype=np.int64)
+    s.time_s[: len(order)], s.key[: len(order)] = s.time_s[order], s.key[order]
+    s.size[0] = len(order)
+
+
+@compiled
+def _count(session: Any) -> None:
+    """The token of the pass that is over is there."""
+    session["made"] += 1
+    session["due"] = 0
+    if session["made"] == 1:
+        session["first_s"] = session["token_s"]
+
+
+@compiled
+def _work_s(s: State, slot: int) -> float:
+    """Compute time of a session's present task."""
+    session = s.sessions[slot]
+    hop = s.hops[slot, session["hop"]]
+    if session["made"] > 0:
+        return hop["base_s"] + hop["slope_s"] * (session["prompt"] + session["made"])
+    if hop["cut"]:
+        return s.piece_s[slot, session["block"]]
+    return hop["prompt_s"]
+
+
+@compiled
+def _leave(s: State, slot: int, now_s: float) -> tuple[float, int]:
+    """A task is done at an instant, maybe one to come; the event that follows.
+
+    On to the next block, the next hop or the next token.
+    """
+    session = s.sessions[slot]
+    hop = s.hops[slot, session["hop"]]
+    session["leave_s"] = now_s
+    first = session["made"] == 0
+    if first and hop["cut"] and session["block"] + 1 < hop["end"]:
+        session["block"] += 1
+        return now_s, session["key"]
+    session["answer_s"] = max(session["answer_s"], now_s + hop["back_s"])
+    session["hop"] += 1
+    if session["hop"] < session["hops"]:
+        hop = s.hops[slot, session["hop"]]
+        session["block"] = hop["start"]
+        gap_s = hop["first_gap_s"] if first else hop["gap_s"]
+        return now_s + gap_s, session["key"]
+    hop = s.hops[slot, 0]
+    session["hop"], session["block"], session["due"] = 0, hop["start"], 1
+    session["token_s"] = session["answer_s"]
+    session["answer_s"] = -np.inf
+    if session["made"] + 1 >= session["stop"]:
+        return session["token_s"], session["key"] | _STOP << _SLOT_BITS
+    return session["token_s"] + hop["gap_s"], session["key"] | _NEXT << _SLOT_BITS
+
+
+@compiled
+def _stand(s: State, slot: int, now_s: float) -> None:
+    """A session's task joins the line of a server that batches."""
+    session = s.sessions[slot]
+    j = s.hops[slot, session["hop"]]["server"]
+    server = s.servers[j]
+    session["after"], session["leave_s"] = -1, np.inf
+    if server["tail"] < 0:
+        server["head"] = slot
+    else:
+        s.sessions[server["tail"]]["after"] = slot
+    server["tail"] = slot
+    if server["work"] < 0:
+        _take(s, j, now_s)
+
+
+@compiled
+def _take(s: State, j: int, now_s: float) -> None:
+    """An idle server takes what is first in line: a prompt, or all steps up to the next prompt."""
+    server = s.servers[j]
+    first = last = server["head"]
+    work_s, widest, more = 0.0, 0, 0
+    slot = first
+    while slot >= 0 and (slot == first or s.sessions[slot]["made"] > 0):
+        hop = s.hops[slot, s.sessions[slot]["hop"]]
+        work_s = max(work_s, _work_s(s, slot))
+        widest = max(widest, hop["end"] - hop["start"])
+        more += slot != first
+        last, slot = slot, s.sessions[slot]["after"]
+        if s.sessions[first]["made"] == 0:
+            break
+    work_s += more * widest * server["sequence_s"]
+    server["head"] = slot
+    if slot < 0:
+        server["tail"] = -1
+    s.sessions[last]["after"] = -1
+    server["work"] = first
+    server["busy_s"] += work_s
+    server["free_s"] = now_s + work_s
+    _push(s, now_s + work_s, -1 - j)
+
+
+@compiled
+def _end(s: State, j: int, now_s: float) -> None:
+    """A server that batches is done: those it worked on go on, the next in line are taken."""
+    server = s.servers[j]
+    slot = server["work"]
+    server["work"] = -1
+    while slot >= 0:
+        following = s.sessions[slot]["after"]
+        when_s, key = _leave(s, slot, now_s)
+        _push(s, when_s, key)
+        slot = following
+    if server["head"] >= 0:
+        _take(s, j, now_s)
+
+
+@compiled
+def _push(s: State, when_s: float, key: int) -> None:
+    """Put an event on the calendar."""
+    i = s.size[0]
+    s.size[0] = i + 1
+    while i > 0:
+        up = (i - 1) >> 2
+        if s.time_s[up] < when_s or (s.time_s[up] == when_s and s.key[up] < key):
+            break
+        s.time_s[i], s.key[i] = s.time_s[up], s.key[up]
+        i = up
+    s.time_s[i], s.key[i] = when_s, key
+
+
+@compiled
+def _pop(s: State) -> None:
+    """Take the first event off the calendar."""
+    size = s.size[0] - 1
+    s.size[0] = size
+    if size > 0:
+        _down(s, size, s.time_s[size], s.key[size])
+
+
+@compiled
+def _first(time_s: Any, keys: Any, one: int, other: int) -> int:
+    """Which of two events comes first."""
+    if time_s[one] == time_s[other]:
+        return one if keys[one] < keys[other] else other
+    return other if time_s[other] < time_s[one] else one
+
+
+@compiled
+def _down(s: State, size: int, when_s: float, key: int) -> None:
+    """Put an event in the place of the first one and let it sink."""
+    time_s, keys = s.time_s, s.key
+    i, child = 0, 1
+    while child < size:
+        if child + 3 < size:
+            low = _first(time_s, keys, child, child + 1)
+            high = _first(time_s, keys, child + 2, child + 3)
+            least = _first(time_s, keys, low, high)
+        else:
+            least = child
+            for other in range(child + 1, size):
+                least = _first(time_s, keys, least, other)
+        least_s = time_s[least]
+        if when_s < least_s or (when_s == least_s and key < keys[least]):
+            break
+        time_s[i], keys[i] = least_s, keys[least]
+        i, child = least, 4 * least + 1
+    time_s[i], keys[i] = when_s, key

@@ -1,0 +1,175 @@
+"""The sessions under way: what the compiled task engine works on, and how the rest talks to it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from ..core.content import FloatArray
+from ..perfmodel.cost import CostModel
+from ..perfmodel.tasks import Tasks
+from . import tasks as engine
+
+#: Events after which the engine comes up at the latest, so that Ctrl-C is heard.
+MOST_EVENTS = 1_000_000
+#: Slots for sessions to begin with.
+FEWEST_SLOTS = 64
+_SHARING = {
+    "serial": engine.SERIAL,
+    "batched": engine.BATCHED,
+    "independent": engine.INDEPENDENT,
+}
+
+
+#: Why the engine paused, in the order of its codes: nothing is left to do until then; a session
+#: made its tokens, or came to a hop that is lost; it has run for long.
+Why = Literal["quiet", "made", "lost", "tired"]
+_WHY: tuple[Why, ...] = ("quiet", "made", "lost", "tired")
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Why the engine paused, when, and the row of the session that it hands back, or -1."""
+
+    why: Why
+    time_s: float
+    row: int
+
+
+class Work:
+    """Sessions at work on chains, told apart by their rows.
+
+    A session runs by itself until it has made the tokens at which it is to stop; then it either
+    ends or goes on.
+    """
+
+    def __init__(self, cost: CostModel) -> None:
+        n = cost.problem.num_servers
+        self._length = cost.num_blocks
+        self._state = _empty(FEWEST_SLOTS, 4, n, self._length)
+        servers = self._state.servers
+        servers["sharing"] = [_SHARING[s.sharing] for s in cost.problem.servers]
+        servers["sequence_s"] = cost.step_per_sequence_s
+        servers["head"] = servers["tail"] = servers["work"] = -1
+        self._slots: dict[int, int] = {}
+        self._rows = [-1] * FEWEST_SLOTS
+        self._free = list(range(FEWEST_SLOTS - 1, -1, -1))
+
+    def open(self, row: int, tasks: Tasks, prompt_tokens: int, stop: int, begin_s: float) -> None:
+        """Send a session's prompt on its way; it comes back with ``stop`` tokens made."""
+        if not self._free or len(tasks.server) > self._state.hops.shape[1]:
+            self._grow(len(tasks.server))
+        slot = self._free.pop()
+        self._slots[row], self._rows[slot] = slot, row
+        count = len(tasks.server)
+        hops = self._state.hops[slot, :count]
+        for name in engine.HOP.names or ():
+            hops[name] = getattr(tasks, name) if name != "lost" else 0
+        if tasks.cut.any():
+            self._state.piece_s[slot] = tasks.piece_s
+        session = self._state.sessions[slot]
+        session["key"] = engine.key_of(row, slot)
+        session["hops"], session["hop"], session["block"] = count, 0, tasks.start[0]
+        session["prompt"], session["made"], session["stop"] = prompt_tokens, 0, stop
+        session["due"], session["after"], session["first_s"] = 0, -1, np.nan
+        engine.begin(self._state, slot, begin_s)
+
+    def go_on(self, row: int, stop: int) -> None:
+        """Let a session that made its tokens make more, until there are ``stop``."""
+        slot = self._slots[row]
+        self._state.sessions[slot]["stop"] = stop
+        engine.go_on(self._state, slot)
+
+    def runs(self, row: int) -> bool:
+        """Whether a session is under way."""
+        return row in self._slots
+
+    def made(self, row: int) -> int:
+        """Tokens of a session that came up with them."""
+        return int(self._state.sessions[self._slots[row]]["made"])
+
+    def close(self, row: int, now_s: float) -> tuple[int, float]:
+        """Take a session out: the tokens it made until an instant, and when the first was there.
+
+        Nothing of it may be under way, unless the run is over.
+        """
+        slot = self._slots.pop(row)
+        session = self._state.sessions[slot]
+        made, first_s = int(session["made"]), float(session["first_s"])
+        if session["due"] and session["token_s"] <= now_s:
+            made += 1
+            first_s = float(session["token_s"]) if made == 1 else first_s
+        self._undo(slot, now_s)
+        session["key"] = -1
+        self._rows[slot] = -1
+        self._free.append(slot)
+        return made, first_s
+
+    def fail(self, row: int, server: int, now_s: float) -> bool:
+        """A server takes a session's cache with it; whether the session was there just then.
+
+        Then nothing of it is under way any more. Otherwise it finds out when it comes there.
+        """
+        slot = self._slots[row]
+        session, hops = self._state.sessions[slot], self._state.hops[slot]
+        count = int(session["hops"])
+        hops["lost"][:count][hops["server"][:count] == server] = 1
+        if session["leave_s"] <= now_s or hops["server"][engine.hop_of_task(session, hops)] != server:
+            return False
+        self._undo(slot, now_s)
+        engine.forget(self._state, slot)
+        return True
+
+    def _undo(self, slot: int, now_s: float) -> None:
+        """Take back the compute time of a task that an independent server does not finish."""
+        session, hops = self._state.sessions[slot], self._state.hops[slot]
+        server = self._state.servers[hops["server"][engine.hop_of_task(session, hops)]]
+        if session["leave_s"] > now_s and server["sharing"] == engine.INDEPENDENT:
+            server["busy_s"] -= session["leave_s"] - now_s
+
+    def stop_server(self, server: int, now_s: float) -> None:
+        """A server works on nothing from now on, and what it was given is not worked on."""
+        engine.stop_server(self._state, server, now_s)
+
+    def advance(self, until_s: float) -> Pause:
+        """Run until the first session stops, or until an instant, what happens then included."""
+        why, now_s, slot = engine.advance(self._state, until_s, MOST_EVENTS)
+        return Pause(_WHY[why], now_s, self._rows[slot] if slot >= 0 else -1)
+
+    def busy_s(self, end_s: float) -> FloatArray:
+        """(n,) compute time until the end of the run."""
+        servers = self._state.servers
+        # A serial server that has work beyond the end has it without a break.
+        late = np.where(servers["sharing"] == engine.INDEPENDENT, 0.0, servers["free_s"] - end_s)
+        busy: FloatArray = servers["busy_s"] - np.maximum(late, 0.0)
+        return busy
+
+    def _grow(self, hops: int) -> None:
+        """Twice as many slots, or longer chains."""
+        old = self._state
+        slots, most = old.hops.shape
+        more = slots if self._free else 2 * slots
+        state = _empty(more, max(hops, most), len(old.servers), self._length)
+        state.sessions[:slots], state.hops[:slots, :most] = old.sessions, old.hops
+        state.servers[:], state.piece_s[:slots] = old.servers, old.piece_s
+        state.time_s[: len(old.time_s)], state.key[: len(old.key)] = old.time_s, old.key
+        state.size[:] = old.size
+        self._state = state
+        self._rows += [-1] * (more - slots)
+        self._free[:0] = range(more - 1, slots - 1, -1)
+
+
+def _empty(slots: int, hops: int, servers: int, length: int) -> engine.State:
+    """A state with nothing under way; on the calendar every session and server has one event."""
+    events = slots + servers
+    return engine.State(
+        sessions=np.zeros(slots, engine.SESSION),
+        hops=np.zeros((slots, hops), engine.HOP),
+        servers=np.zeros(servers, engine.SERVER),
+        piece_s=np.zeros((slots, length)),
+        time_s=np.zeros(events),
+        key=np.zeros(events, np.int64),
+        size=np.zeros(1, np.int64),
+    )
