@@ -40,6 +40,7 @@ def online_problem(case: Case, *, capped: bool = True) -> Problem:
             max_blocks=cap if capped and kind == "MIG" else None,
             forward_rps=rates[0],
             network_rps=rates[1],
+            sharing="independent",
         )
         for j, (kind, memory, tau, tau_in, rates) in enumerate(
             zip(
@@ -121,6 +122,7 @@ def offline_problem(case: Case) -> tuple[Problem, tuple[Demand, ...]]:
             # The offline cases give one announced figure per server, whatever it hosts.
             forward_rps=float("inf"),
             network_rps=rps,
+            sharing="independent",
         )
         for j, (memory, tau, rps) in enumerate(
             zip(given["M"], given["tau"], given["throughput"], strict=True)

@@ -130,8 +130,8 @@ class Server:
     download_bytes_per_s : rate at which new blocks arrive over the link, None = not known.
     disk_bytes_per_s : rate at which blocks are read from the server's own disk, None = not known.
     sharing : how it shares its compute among sessions.
-    task_tokens : positions that its runtime takes in one task; longer prompts go block by block, each
-        block joining the end of the line (PETALS: 128, and 1 on nf4).
+    task_tokens : positions that its runtime takes in one task; longer prompts go block by block,
+        each block joining the end of the line (PETALS: 128, and 1 on nf4).
     """
 
     id: str
@@ -150,7 +150,7 @@ class Server:
     load_block_bytes: int | None = None
     download_bytes_per_s: float | None = None
     disk_bytes_per_s: float | None = None
-    sharing: Sharing = "independent"
+    sharing: Sharing = "serial"
     task_tokens: int = 128
 
 

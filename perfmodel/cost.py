@@ -33,6 +33,7 @@ class CostModel:
     weights_bytes : (server, start, end) -> bytes of the weights.
     token_bytes : the same of one token's attention cache, which is equal at all servers: row 0.
     step_hop_s : (clients, n) t_cj, a hop of one decode step without compute.
+    serial : (n,) servers that work on one task at a time.
     """
 
     def __init__(self, problem: Problem) -> None:
@@ -48,6 +49,7 @@ class CostModel:
         self._columns = self._timings()
         self._step_base_s = self._runs_s(lambda t: t.decode_base_s)
         self._step_slope_s = self._runs_s(lambda t: t.decode_per_context_token_s)
+        self.serial = np.array([s.sharing == "serial" for s in problem.servers])
         self._task_tokens = [
             np.iinfo(np.int64).max if s.sharing == "independent" else s.task_tokens
             for s in problem.servers
@@ -224,7 +226,7 @@ class CostModel:
             prompt_s=prompt(server, start, end),
             base_s=self._step_base_s(server, start, end),
             slope_s=self._step_slope_s(server, start, end),
-            cut=cut,
+            cut=cut.astype(np.int64),
             piece_s=piece,
         )
 

@@ -37,3 +37,8 @@ class Tasks(ByContent):
     slope_s: FloatArray
     cut: IntArray
     piece_s: FloatArray
+
+    def step_s(self, context_tokens: float) -> FloatArray:
+        """(H,) work of a step after so many tokens."""
+        work: FloatArray = self.base_s + self.slope_s * context_tokens
+        return work

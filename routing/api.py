@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..core.content import IntArray
+from ..core.content import FloatArray, IntArray
 from ..core.plan import Placement, Route
 from ..core.workload import Request
 from ..perfmodel.cost import CostModel
@@ -23,6 +24,28 @@ class Decision:
     cost_s: float
 
 
+class Ready(NamedTuple):
+    """When cache is expected to be free: with the end of a session.
+
+    Attributes
+    ----------
+    finish_s : the end expected of it; -inf = free already, inf = never.
+    step_s : its time per token: once the end is overdue, it is taken to be a token away.
+    """
+
+    finish_s: float
+    step_s: float = 0.0
+
+    def at_s(self, now_s: float) -> float:
+        """The instant, seen from another one."""
+        if self.finish_s > now_s:
+            return self.finish_s
+        return now_s + self.step_s
+
+
+FREE, NEVER = Ready(-math.inf), Ready(math.inf)
+
+
 class SwarmView(Protocol):
     """The live swarm as routers see it; they must not change it.
 
@@ -33,8 +56,12 @@ class SwarmView(Protocol):
     down : (n,) servers out of service.
     version : (n,) grows whenever a server's reservations change, so that routers can remember
         what they derived from them.
+    work_s : (n,) compute time of one token more of every session at a server that works on one
+        task at a time; 0 at others.
     """
 
+    @property
+    def work_s(self) -> FloatArray: ...
     @property
     def pool_bytes(self) -> IntArray: ...
     @property
@@ -56,8 +83,8 @@ class SwarmView(Protocol):
         """When so much is expected to be free; inf when the whole pool is too small."""
         ...
 
-    def ready_many_s(self, server: int, needs_bytes: Iterable[int], now_s: float) -> list[float]:
-        """``ready_s`` for several needs in increasing order."""
+    def ready_many(self, server: int, needs_bytes: Iterable[int]) -> list[Ready]:
+        """When each of several needs in increasing order is expected to be free."""
         ...
 
 

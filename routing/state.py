@@ -4,22 +4,24 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ..core.content import FloatArray, IntArray
 from ..core.plan import Placement, Route
 from ..perfmodel.cost import CostModel
+from .api import FREE, NEVER, Ready
 
 
 @dataclass(frozen=True, slots=True)
 class _Held:
-    """What one session holds: (server, bytes) pairs, its expected finish and time per token."""
+    """What one session holds: (server, bytes) pairs, and what is expected of it."""
 
     parts: tuple[tuple[int, int], ...]
     finish_s: float
-    step_s: float
+    step_s: float = 0.0
+    work_s: tuple[float, ...] = ()
 
 
 class SwarmState:
@@ -35,6 +37,8 @@ class SwarmState:
     down : (n,) servers out of service.
     version : (n,) grows whenever a server's reservations change, so that routers can remember
         what they derived from them.
+    work_s : (n,) compute time of one token more of every session at a server that works on one
+        task at a time; 0 at others.
     """
 
     def __init__(self, cost: CostModel, placement: Placement) -> None:
@@ -44,19 +48,33 @@ class SwarmState:
         self.free_bytes: IntArray = placement.cache_bytes.copy()
         self.down = np.zeros(n, dtype=bool)
         self.version = np.zeros(n, dtype=np.int64)
+        self.work_s = np.zeros(n)
+        self._serial = cost.serial
         self._cost = cost
         self._ends: list[list[tuple[float, int, int]]] = [[] for _ in range(n)]
         self._held: dict[int, _Held] = {}
 
     def reserve(
-        self, session: int, route: Route, tokens: int, finish_s: float, step_s: float = 0.0
+        self,
+        session: int,
+        route: Route,
+        tokens: int,
+        finish_s: float,
+        *,
+        step_s: float = 0.0,
+        work_s: Iterable[float] = (),
     ) -> None:
         """Hold ``tokens`` tokens of cache for every block that the route runs.
 
-        A session that is not done when it was expected to be counts as ``step_s`` from its end.
+        Parameters
+        ----------
+        step_s : time per token; a session that is not done when it was expected to be counts as
+            one token from its end.
+        work_s : compute time of a token on each hop.
         """
         parts = tuple(self._needs(route, tokens))
-        self._held[session] = _Held(parts, finish_s, step_s)
+        held = self._held[session] = _Held(parts, finish_s, step_s, tuple(work_s))
+        self._add_work(held, 1)
         for j, size in parts:
             self.free_bytes[j] -= size
             self.version[j] += 1
@@ -67,16 +85,22 @@ class SwarmState:
         held = self._held.pop(session, None)
         if held is None:
             return
+        self._add_work(held, -1)
         for j, size in held.parts:
             self.free_bytes[j] += size
             self.version[j] += 1
             ends = self._ends[j]
             del ends[bisect_left(ends, (held.finish_s, session, size))]
 
+    def _add_work(self, held: _Held, sign: int) -> None:
+        for (j, _), seconds in zip(held.parts, held.work_s, strict=False):
+            if self._serial[j]:
+                self.work_s[j] += sign * seconds
+
     def retime(self, session: int, finish_s: float) -> None:
         """Change when a session is expected to end."""
         held = self._held[session]
-        self._held[session] = _Held(held.parts, finish_s, held.step_s)
+        self._held[session] = replace(held, finish_s=finish_s)
         for j, size in held.parts:
             self.version[j] += 1
             ends = self._ends[j]
@@ -116,39 +140,27 @@ class SwarmState:
         """When ``need_bytes`` are free: now, or the earliest finish that frees enough.
 
         Infinite when the whole pool is too small. docs/model.md, online routing: the q-th
-        earliest finish for the smallest q that frees enough.
+        earliest finish for the smallest q that frees enough; one that is over counts as a step
+        away.
         """
-        if need_bytes > self.pool_bytes[server]:
-            return float("inf")
-        missing = need_bytes - int(self.free_bytes[server])
-        if missing <= 0:
-            return now_s
-        at_s = now_s
-        for finish_s, session, size in self._ends[server]:
-            missing -= size
-            at_s = max(at_s, self._end_s(finish_s, session, now_s))
-            if missing <= 0:
-                return at_s
-        return float("inf")
+        (ready,) = self.ready_many(server, (need_bytes,))
+        return ready.at_s(now_s)
 
-    def _end_s(self, finish_s: float, session: int, now_s: float) -> float:
-        """When a session is expected to end: never before its next token."""
-        return finish_s if finish_s > now_s else now_s + self._held[session].step_s
-
-    def ready_many_s(self, server: int, needs_bytes: Iterable[int], now_s: float) -> list[float]:
-        """``ready_s`` for several needs in increasing order, in one walk."""
+    def ready_many(self, server: int, needs_bytes: Iterable[int]) -> list[Ready]:
+        """When each of several needs in increasing order is expected to be free, in one walk."""
         ends, free = self._ends[server], int(self.free_bytes[server])
         pool = int(self.pool_bytes[server])
-        found, i, at = [], 0, now_s
+        found, i, at = [], 0, FREE
         for need in needs_bytes:
             if need > pool:
-                found.append(float("inf"))
+                found.append(NEVER)
                 continue
             while free < need and i < len(ends):
-                at = max(at, self._end_s(ends[i][0], ends[i][1], now_s))
-                free += ends[i][2]
+                finish_s, session, size = ends[i]
+                at = Ready(finish_s, self._held[session].step_s)
+                free += size
                 i += 1
-            found.append(at if free >= need else float("inf"))
+            found.append(at if free >= need else NEVER)
         return found
 
     def wait_s(self, route: Route, tokens: int, now_s: float) -> float:

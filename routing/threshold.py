@@ -42,7 +42,7 @@ class LeastResponse:
         closed = view.closed(exclude)
         if closed is not None:
             links_s = np.where(closed[graph.server], np.inf, links_s)
-        wait = np.maximum(waits.ready_s(view, request.reserved_tokens) - now_s, 0.0)
+        wait = waits.waits_s(view, request.reserved_tokens, now_s)
         best: tuple[list[int], float] = ([], float("inf"))
         for limit in np.unique(wait[np.isfinite(wait)]).tolist():
             if limit >= best[1]:

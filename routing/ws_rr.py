@@ -37,20 +37,29 @@ class LinkWaits:
             self._origins[j] = (-later, inverse)
             if len(later):
                 self._first[j], self._end[j] = -later[-1], graph.end[links.start]
-        self._ready_s = np.full(len(graph.server), -np.inf)
+        self._finish_s = np.full(len(graph.server), -np.inf)
+        self._step_s = np.zeros(len(graph.server))
         self._seen = np.full(servers, -1, dtype=np.int64)
         self._tokens = -1
         self._whole_bytes = np.zeros(servers, dtype=np.int64)
 
-    def ready_s(self, view: SwarmView, tokens: int) -> FloatArray:
-        """(E,) instant from which cache for ``tokens`` tokens is free; -inf = already."""
+    def waits_s(self, view: SwarmView, tokens: int, now_s: float) -> FloatArray:
+        """(E,) seconds until cache for ``tokens`` tokens is expected to be free."""
+        self._look(view, tokens)
+        finish_s = self._finish_s
+        wait: FloatArray = np.where(finish_s > now_s, finish_s - now_s, self._step_s)
+        return wait
+
+    def _look(self, view: SwarmView, tokens: int) -> None:
+        """Look again at the servers whose reservations changed, or at all for another size."""
         hosts = self._hosts
         if tokens != self._tokens:
             # Another size: most servers have room for it, only the others are looked at.
             self._tokens = tokens
             self._whole_bytes = self._cost.cache_bytes(tokens, self._first, self._end)
             self._seen[hosts] = view.version[hosts]
-            self._ready_s.fill(-np.inf)
+            self._finish_s.fill(-np.inf)
+            self._step_s.fill(0.0)
             stale = hosts[self._whole_bytes[hosts] > view.free_bytes[hosts]]
         else:
             stale = hosts[view.version[hosts] != self._seen[hosts]]
@@ -59,12 +68,11 @@ class LinkWaits:
             self._seen[j] = view.version[j]
             links = self._graph.by_server[j]
             if len(origins) and self._whole_bytes[j] <= view.free_bytes[j]:
-                self._ready_s[links] = -np.inf
+                self._finish_s[links], self._step_s[links] = -np.inf, 0.0
                 continue
             needs = self._cost.cache_bytes(tokens, origins, self._end[j])
-            ready = view.ready_many_s(j, needs.tolist(), -np.inf)
-            self._ready_s[links] = np.array(ready)[inverse]
-        return self._ready_s
+            ready = np.array(view.ready_many(j, needs.tolist()))[inverse]
+            self._finish_s[links], self._step_s[links] = ready[:, 0], ready[:, 1]
 
 
 class WsRr:
@@ -95,7 +103,7 @@ class WsRr:
     ) -> Decision:
         graph, waits = self._graph(start_block)
         plain, leave = self._costs(graph, request)
-        cost = np.maximum(waits.ready_s(view, request.reserved_tokens) - now_s, 0.0)
+        cost = waits.waits_s(view, request.reserved_tokens, now_s)
         cost += plain
         closed = view.closed(exclude)
         if closed is not None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from ..core.errors import SwarmplanWarning
 
@@ -23,9 +23,10 @@ def compiled(function: Function) -> Function:
         _tell(str(error))
         return function
     try:
-        return njit(cache=True)(function)  # type: ignore[no-any-return]
+        made: Any = njit(cache=True)(function)
     except RuntimeError:  # no folder to keep it in
-        return njit(function)  # type: ignore[no-any-return]
+        made = njit(function)
+    return cast("Function", made)
 
 
 _told: list[str] = []

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from ..chains.reach import has_chain
+from ..core.content import FloatArray
 from ..core.plan import Placement, Route
 from ..perfmodel.cost import CostModel
 from ..perfmodel.tasks import Tasks
@@ -38,7 +39,7 @@ class Pricing:
         kept = np.arange(len(route.hops)) < (session.kept if session.made else 0)
         if not kept.any():
             return tasks
-        step_s = tasks.base_s + tasks.slope_s * request.prompt_tokens
+        step_s = tasks.step_s(request.prompt_tokens)
         return replace(
             tasks,
             first_gap_s=np.where(kept, tasks.gap_s, tasks.first_gap_s),
@@ -46,17 +47,35 @@ class Pricing:
             cut=np.where(kept, 0, tasks.cut),
         )
 
-    def estimate(self, session: Session, route: Route, begin_s: float) -> Estimate:
-        """When its tokens are expected, for the length that is expected: policies know no more."""
+    def estimate(
+        self, session: Session, route: Route, begin_s: float, others_s: FloatArray
+    ) -> Estimate:
+        """When its tokens are expected, for the length that is expected: policies know no more.
+
+        A server that works on one task at a time gives everybody a token in each round at best:
+        a step takes no less than the work of all who are there (docs/model.md 3.2).
+
+        Parameters
+        ----------
+        others_s : (n,) work of a token of each of the other sessions, added up by server.
+        """
         request = session.request
-        cost = self._cost.shape(request.client, request.prompt_tokens, request.planned_tokens)
+        shape = request.prompt_tokens, request.planned_tokens
+        cost = self._cost.shape(request.client, *shape)
+        works = {h: float(cost.step_run_s(h.server, h.start, h.end)) for h in route.hops}
         time = self._cost.route_time(route, cost)
         lead = time.ttft_s
         for h in route.hops[: session.kept] if session.made else ():
             span = (h.server, h.start, h.end)
             lead += float(cost.step_hop_s[h.server] - cost.prefill_hop_s[h.server])
             lead += float(cost.step_run_s(*span) - cost.prefill_run_s(*span))
-        return Estimate(begin_s, self.opening_s + lead, time.tpot_s)
+        rounds = [
+            float(others_s[h.server]) + work
+            for h, work in works.items()
+            if self._cost.serial[h.server]
+        ]
+        step = max(time.tpot_s, *rounds, 0.0)
+        return Estimate(begin_s, self.opening_s + lead + step - time.tpot_s, step, works)
 
 
 class ChainTest:

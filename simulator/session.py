@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from ..core.plan import Hop, Route
@@ -18,11 +19,13 @@ class Estimate:
     begin_s : instant of the start.
     lead_s : seconds until the first token: set-up and prompt.
     step_s : seconds per later token.
+    work_s : of that the compute on each hop, without waiting.
     """
 
     begin_s: float
     lead_s: float
     step_s: float
+    work_s: Mapping[Hop, float]
 
     def token_at_s(self, number: int) -> float:
         """Instant at which token ``number`` (from 1) is expected."""
@@ -76,7 +79,7 @@ class Session:
         return max(1, self.request.reserved_tokens - self.request.prompt_tokens)
 
     def stop_at(self) -> int:
-        """Tokens at which something has to be decided: the last, the last with room, the expected."""
+        """Tokens at which to decide: the last, the last with room, the last that was expected."""
         request, room = self.request, self.room_tokens
         stop = min(request.output_tokens, room)
         if request.expected_tokens is not None and request.planned_tokens < room:

@@ -214,12 +214,15 @@ class Swarm:
             route,
             session.request.reserved_tokens,
             finish_s,
-            session.estimate.step_s,
+            step_s=session.estimate.step_s,
+            work_s=[session.estimate.work_s[h] for h in route.hops],
         )
 
     def _expect(self, session: Session, route: Route, begin_s: float) -> None:
         """Hold the chain until the last token is expected of a session that begins then."""
-        session.estimate = self._pricing.estimate(session, route, begin_s)
+        self.state.release(session.row)
+        others_s = self.state.work_s
+        session.estimate = self._pricing.estimate(session, route, begin_s, others_s)
         self.hold(session, route, session.estimate.token_at_s(session.request.planned_tokens))
 
     def open(self, session: Session, route: Route, *, kept: int = 0) -> None:

@@ -189,10 +189,12 @@ def _work_s(s: State, slot: int) -> float:
     session = s.sessions[slot]
     hop = s.hops[slot, session["hop"]]
     if session["made"] > 0:
-        return hop["base_s"] + hop["slope_s"] * (session["prompt"] + session["made"])
-    if hop["cut"]:
-        return s.piece_s[slot, session["block"]]
-    return hop["prompt_s"]
+        work_s: float = hop["base_s"] + hop["slope_s"] * (session["prompt"] + session["made"])
+    elif hop["cut"]:
+        work_s = s.piece_s[slot, session["block"]]
+    else:
+        work_s = hop["prompt_s"]
+    return work_s
 
 
 @compiled

@@ -116,7 +116,8 @@ class Work:
         session, hops = self._state.sessions[slot], self._state.hops[slot]
         count = int(session["hops"])
         hops["lost"][:count][hops["server"][:count] == server] = 1
-        if session["leave_s"] <= now_s or hops["server"][engine.hop_of_task(session, hops)] != server:
+        at = hops["server"][engine.hop_of_task(session, hops)]
+        if session["leave_s"] <= now_s or at != server:
             return False
         self._undo(slot, now_s)
         engine.forget(self._state, slot)

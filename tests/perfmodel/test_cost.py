@@ -183,23 +183,3 @@ def test_a_problem_has_one_cost_model_while_it_is_among_the_last_ones(tiny: Prob
     assert all(CostModel.of(p).problem is p for p in others)
     assert CostModel.of(one) is not cost
     assert CostModel.of(one).problem is one
-
-
-@pytest.mark.parametrize("unequal", [False, True])
-def test_steps_slow_down_with_the_other_sessions_on_a_server(tiny: Problem, unequal: bool) -> None:
-    plain = CostModel.of(tiny)
-    assert not plain.slows_with_sessions
-    slow = Timing(decode_base_s=0.01, decode_per_sequence_s=0.002)
-    timing = (slow,) * 5 + (dataclasses.replace(slow, decode_per_sequence_s=0.004),)
-    crowd = (dataclasses.replace(s, timing=timing if unequal else slow) for s in tiny.servers[1:3])
-    servers = (tiny.servers[0], *crowd, tiny.servers[3])
-    cost = CostModel.of(dataclasses.replace(tiny, servers=servers))
-    assert cost.slows_with_sessions
-    shape = cost.shape(0, 10, 5)
-    crowded = cost.crowded(shape, np.array([5.0, 1.0, 3.0, 0.0]))
-    more = [
-        crowded.step_run_s(j, 4, 6) - shape.step_run_s(j, 4, 6) for j in range(tiny.num_servers)
-    ]
-    two_blocks = 0.006 if unequal else 0.004
-    assert more == pytest.approx([0.0, two_blocks, 3 * two_blocks, 0.0], abs=1e-12)
-    assert crowded.prefill_run_s == shape.prefill_run_s

@@ -98,7 +98,8 @@ def test_every_answer_is_that_of_a_plain_list_of_reservations(
         assert state.free_bytes[j] == book.free(j)
         assert state.ready_s(j, need, now) == book.ready(j, need, now)
         needs = sorted({need // 3, need // 2, need, need + 600})
-        assert state.ready_many_s(j, needs, now) == [book.ready(j, x, now) for x in needs]
+        many = [ready.at_s(now) for ready in state.ready_many(j, needs)]
+        assert many == [book.ready(j, x, now) for x in needs]
         here = [s for s, (route, _, _) in book.held.items() if j in route.servers]
         assert sorted(state.sessions_at(j)) == sorted(here)
         assert state.count_at(j) == len(here)

@@ -17,6 +17,7 @@ from swarmplan.core.problem import Problem, per_block
 from swarmplan.core.workload import Request
 from swarmplan.perfmodel.cost import CostModel
 from swarmplan.perfmodel.timing import decode_s, prefill_s
+from swarmplan.routing.api import Ready
 from swarmplan.routing.state import SwarmState
 from swarmplan.routing.ws_rr import WsRr
 
@@ -229,9 +230,9 @@ class Counted(SwarmState):
 
     looks = 0
 
-    def ready_many_s(self, server: int, needs_bytes: Iterable[int], now_s: float) -> list[float]:
+    def ready_many(self, server: int, needs_bytes: Iterable[int]) -> list[Ready]:
         self.looks += 1
-        return super().ready_many_s(server, needs_bytes, now_s)
+        return super().ready_many(server, needs_bytes)
 
 
 def test_only_servers_whose_reservations_changed_are_looked_at_again(tiny: Problem) -> None:

@@ -24,7 +24,13 @@ def run(rule: Admission | Rule) -> list[float]:
             activation_bytes_per_token=16,
         ),
         servers=(
-            Server(id="s", memory_bytes=101, block_bytes=1, timing=Timing(decode_base_s=1.0)),
+            Server(
+                id="s",
+                memory_bytes=101,
+                block_bytes=1,
+                timing=Timing(decode_base_s=1.0),
+                sharing="independent",
+            ),
         ),
         clients=(Client(id="c"),),
         network=Network(client_rtt_s=np.zeros((1, 1)), server_rtt_s=np.zeros((1, 1))),

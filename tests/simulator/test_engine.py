@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from swarmplan.core.errors import SwarmplanError
-from swarmplan.core.names import Admission
+from swarmplan.core.names import Admission, Sharing, names
 from swarmplan.core.plan import Hop, Placement, Route
 from swarmplan.core.problem import Client, ModelSpec, Network, Planning, Problem, Server, Timing
 from swarmplan.core.workload import Request, Workload
@@ -34,7 +34,7 @@ NAMES: tuple[Admission, ...] = ("retry", "queue", "reserve", "notify")
 RULES: tuple[Admission | Rule, ...] = (*NAMES, Queue(backfill=True))
 
 
-def random_problem(rng: np.random.Generator, *, slowdown: bool = False) -> Problem:
+def random_problem(rng: np.random.Generator, *, sharing: Sharing = "independent") -> Problem:
     """A few servers of uneven speed and memory around two clients."""
     n, clients = int(rng.integers(2, 7)), 2
     points = rng.uniform(0, 0.1, (n + clients, 2))
@@ -47,12 +47,14 @@ def random_problem(rng: np.random.Generator, *, slowdown: bool = False) -> Probl
             timing=Timing(
                 decode_base_s=float(rng.uniform(0.001, 0.02)),
                 decode_per_context_token_s=1e-5,
-                decode_per_sequence_s=0.001 if slowdown else 0.0,
+                decode_per_sequence_s=0.001,
                 prefill_base_s=0.01,
                 prefill_per_token_s=1e-4,
             ),
             forward_rps=100.0,
             network_rps=100.0,
+            sharing=sharing,
+            task_tokens=10,
         )
         for j in range(n)
     )
@@ -194,15 +196,17 @@ def test_every_request_ends_and_no_pool_is_ever_over_committed(
     st.sampled_from(RULES),
     st.sampled_from(ROUTERS),
     st.sampled_from((0.0, 0.7, 180.0)),
+    st.sampled_from(names(Sharing)),
 )
 def test_failures_joins_and_short_reservations_lose_no_request(
     seed: int,
     rule: Admission | Rule,
     factory: RouterFactory,
     detection_s: float,
+    sharing: Sharing,
 ) -> None:
     rng = np.random.default_rng(seed)
-    problem = random_problem(rng, slowdown=rng.random() < 0.3)
+    problem = random_problem(rng, sharing=sharing)
     placement = random_placement(rng, problem)
     requests = random_requests(rng, 30, exact=False)
     events = random_events(rng, problem)
@@ -225,12 +229,12 @@ def test_failures_joins_and_short_reservations_lose_no_request(
     assert result.finish_s.tolist() == pytest.approx(again.finish_s.tolist(), nan_ok=True, rel=0)
 
 
-@given(st.integers(0, 10_000), st.sampled_from(RULES))
+@given(st.integers(0, 10_000), st.sampled_from(RULES), st.sampled_from(names(Sharing)))
 def test_a_horizon_leaves_the_rest_unfinished_and_changes_nothing_before(
-    seed: int, rule: Admission | Rule
+    seed: int, rule: Admission | Rule, sharing: Sharing
 ) -> None:
     rng = np.random.default_rng(seed)
-    problem = random_problem(rng)
+    problem = random_problem(rng, sharing=sharing)
     placement = random_placement(rng, problem)
     requests = random_requests(rng, 20)
     cost = CostModel.of(problem)
@@ -306,6 +310,7 @@ def station() -> tuple[Problem, Placement]:
                 memory_bytes=2_000 + 3 * 40,
                 block_bytes=1_000,
                 timing=Timing(decode_base_s=0.05, prefill_base_s=0.05),
+                sharing="independent",
             ),
         ),
         clients=(Client(id="c"),),

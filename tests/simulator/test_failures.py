@@ -40,7 +40,14 @@ def problem() -> Problem:
             activation_bytes_per_token=16,
         ),
         servers=tuple(
-            Server(id=name, memory_bytes=2_100, block_bytes=1_000, timing=TIMING) for name in "ABC"
+            Server(
+                id=name,
+                memory_bytes=2_100,
+                block_bytes=1_000,
+                timing=TIMING,
+                sharing="independent",
+            )
+            for name in "ABC"
         ),
         clients=(Client(id="client"),),
         network=Network(

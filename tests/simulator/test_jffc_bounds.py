@@ -37,6 +37,7 @@ def whole_model_servers(seconds: list[float], capacity: list[int]) -> tuple[Prob
                 memory_bytes=1_000 + capacity[j] * 10,
                 block_bytes=1_000,
                 timing=Timing(decode_base_s=0.0, prefill_per_token_s=seconds[j] / MEAN_TOKENS),
+                sharing="independent",
             )
             for j in range(n)
         ),

@@ -1,0 +1,232 @@
+"""The task engine against a plain replay, against itself as plain Python, and by hand."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from swarmplan.benchmarks.replay import Started, replay
+from swarmplan.core.names import Sharing
+from swarmplan.core.plan import Placement
+from swarmplan.core.problem import Problem, Timing
+from swarmplan.core.workload import Request
+from swarmplan.perfmodel.cost import CostModel
+from swarmplan.routing.petals import PetalsRouting
+from swarmplan.simulator import work as work_module
+from swarmplan.simulator.engine import simulate
+from swarmplan.simulator.result import SimulationResult
+from swarmplan.tests.placement.offline import uneven
+from swarmplan.tests.simulator.test_engine import (
+    random_placement,
+    random_problem,
+    random_requests,
+)
+
+
+def shared(problem: Problem, rng: np.random.Generator, kinds: tuple[Sharing, ...]) -> Problem:
+    """Servers that share their compute in one of these ways, and cut prompts of many lengths."""
+    servers = tuple(
+        replace(
+            s,
+            sharing=kinds[int(rng.integers(len(kinds)))],
+            task_tokens=int(rng.choice([1, 8, 128])),
+        )
+        for s in problem.servers
+    )
+    return replace(problem, servers=servers)
+
+
+def simulated(seed: int, kinds: tuple[Sharing, ...]) -> tuple[Problem, SimulationResult]:
+    """A small swarm with much to do."""
+    rng = np.random.default_rng(seed)
+    problem = shared(random_problem(rng), rng, kinds)
+    if rng.random() < 0.3:
+        problem = uneven(problem, rng)
+    placement = random_placement(rng, problem)
+    router = PetalsRouting()(CostModel.of(problem), placement)
+    requests = random_requests(rng, 60)
+    return problem, simulate(problem, placement, router, requests, admission="queue")
+
+
+def sessions(result: SimulationResult) -> list[Started]:
+    """Who started when on which chain."""
+    return [
+        Started(
+            row=i,
+            client=int(result.client[i]),
+            start_s=float(result.start_s[i]),
+            prompt_tokens=int(result.prompt_tokens[i]),
+            output_tokens=int(result.output_tokens[i]),
+            chain=tuple((h.server, h.start, h.end) for h in route.hops),
+        )
+        for i, route in enumerate(result.routes)
+        if route is not None and result.status[i] == "completed"
+    ]
+
+
+@given(st.integers(0, 10_000))
+def test_every_token_comes_when_a_plain_replay_says_so(seed: int) -> None:
+    problem, result = simulated(seed, ("serial", "serial", "independent"))
+    started = sessions(result)
+    replay(problem, started)
+    for s in started:
+        assert result.first_token_s[s.row] == pytest.approx(s.token_s[0], rel=1e-9)
+        assert result.finish_s[s.row] == pytest.approx(s.token_s[-1], rel=1e-9)
+
+
+@given(st.integers(0, 10_000))
+def test_no_server_works_more_than_all_the_time_and_no_work_is_lost(seed: int) -> None:
+    problem, result = simulated(seed, ("serial", "batched"))
+    assert (result.compute_busy_frac <= 1 + 1e-9).all()
+    plain = replace(
+        problem, servers=tuple(replace(s, sharing="independent") for s in problem.servers)
+    )
+    cost = CostModel.of(plain)
+    work = np.zeros(problem.num_servers)
+    for s in sessions(result):
+        shape = cost.shape(s.client, s.prompt_tokens, s.output_tokens)
+        for j, start, end in s.chain:
+            work[j] += shape.run_s(j, start, end)
+    busy = result.compute_busy_frac * result.end_s
+    serial = [s.sharing == "serial" for s in problem.servers]
+    assert busy[serial] == pytest.approx(work[serial], rel=1e-9)
+
+
+#: One server with four equal blocks: a step takes 0.2 s, a prompt of 10 tokens 0.4 s.
+TIMING = Timing(decode_base_s=0.05, prefill_per_token_s=0.01, decode_per_sequence_s=0.01)
+
+
+@pytest.fixture
+def station(tiny: Problem) -> tuple[Problem, Placement]:
+    server = replace(tiny.servers[0], memory_bytes=100_000, timing=TIMING)
+    network = replace(
+        tiny.network,
+        client_rtt_s=np.full((2, 1), 0.1),
+        server_rtt_s=np.zeros((1, 1)),
+        step_overhead_s=0.0,
+        prefill_overhead_s=0.0,
+        prefill_overhead_per_token_s=0.0,
+        client_bandwidth_bytes_per_s=None,
+    )
+    model = replace(tiny.model, num_blocks=4)
+    problem = replace(tiny, model=model, servers=(server,), network=network, session_setup_s=0.0)
+    return problem, CostModel.of(problem).placed([(0, 4)])
+
+
+def together(
+    station: tuple[Problem, Placement], count: int, output: int, **server: object
+) -> SimulationResult:
+    """So many requests at the same instant."""
+    problem, placement = station
+    changed = replace(problem.servers[0], **server)  # type: ignore[arg-type]
+    problem = replace(problem, servers=(changed,))
+    requests = [
+        Request(
+            id=i,
+            client=0,
+            arrival_s=0.0,
+            prompt_tokens=10,
+            output_tokens=output,
+            reserved_tokens=40,
+        )
+        for i in range(count)
+    ]
+    router = PetalsRouting()(CostModel.of(problem), placement)
+    return simulate(problem, placement, router, requests)
+
+
+def test_prompts_stand_in_line_one_after_the_other(station: tuple[Problem, Placement]) -> None:
+    result = together(station, 3, 1)
+    assert result.finish_s.tolist() == pytest.approx([0.5, 0.9, 1.3])
+
+
+def test_prompts_that_are_cut_take_turns_block_by_block(
+    station: tuple[Problem, Placement],
+) -> None:
+    result = together(station, 3, 1, task_tokens=1)
+    assert result.finish_s.tolist() == pytest.approx([1.1, 1.2, 1.3])
+
+
+def test_steps_wait_for_the_steps_of_others(station: tuple[Problem, Placement]) -> None:
+    # Prompts end at 0.45 and 0.85 s. The first one's step comes at 0.55 s and waits until 0.85 s,
+    # the other's comes at 0.95 s and waits until 1.05 s; so do the next two, until 1.25 and 1.45.
+    result = together(station, 2, 3)
+    assert result.first_token_s.tolist() == pytest.approx([0.5, 0.9])
+    assert result.finish_s.tolist() == pytest.approx([1.5, 1.7])
+
+
+def test_a_batch_takes_all_steps_that_wait_and_each_costs_a_little(
+    station: tuple[Problem, Placement],
+) -> None:
+    # Prompts end at 0.45, 0.85 and 1.25 s. The step of the first waits behind the prompts from
+    # 0.55 s on, that of the second from 0.95 s on: together 0.2 + 4 * 0.01 s.
+    result = together(station, 3, 2, sharing="batched")
+    assert result.first_token_s.tolist() == pytest.approx([0.5, 0.9, 1.3])
+    assert result.finish_s.tolist() == pytest.approx([1.54, 1.54, 1.74])
+
+
+def test_independent_servers_work_for_everybody_at_once(
+    station: tuple[Problem, Placement],
+) -> None:
+    result = together(station, 3, 2, sharing="independent", task_tokens=1)
+    assert result.finish_s.tolist() == pytest.approx([0.8] * 3)
+
+
+def test_a_run_that_pauses_often_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    _, whole = simulated(3, ("serial", "batched"))
+    monkeypatch.setattr(work_module, "MOST_EVENTS", 7)
+    assert simulated(3, ("serial", "batched"))[1] == whole
+
+
+SCRIPT = """
+import json, sys, warnings
+{before}
+from swarmplan.tests.simulator.test_tasks import simulated
+result = simulated(11, ("serial", "batched", "independent"))[1]
+print(json.dumps([t.hex() for t in result.finish_s.tolist()]))
+"""
+
+
+def told(before: str = "", **environment: str) -> tuple[list[str], str]:
+    """Instants of a run in a process of its own, to the last bit, and what it said."""
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT.format(before=before)],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, **environment},
+    )
+    return json.loads(done.stdout), done.stderr
+
+
+def test_compiled_or_as_plain_python_every_instant_is_equal_to_the_last_bit() -> None:
+    _, here = simulated(11, ("serial", "batched", "independent"))
+    expected = [t.hex() for t in here.finish_s.tolist()]
+    assert told(NUMBA_DISABLE_JIT="1")[0] == expected
+
+
+def test_without_numba_it_runs_as_python_and_says_so_once() -> None:
+    _, here = simulated(11, ("serial", "batched", "independent"))
+    found, said = told(before="sys.modules['numba'] = None")
+    assert found == [t.hex() for t in here.finish_s.tolist()]
+    assert said.count("numba cannot be imported") == 1
+
+
+def test_where_nothing_can_be_kept_it_compiles_again_and_says_nothing(tmp_path: Path) -> None:
+    nowhere = tmp_path / "none"
+    nowhere.write_text("a file, no folder")
+    found, said = told(
+        before="sys.dont_write_bytecode = True", NUMBA_CACHE_DIR=str(nowhere / "below")
+    )
+    _, here = simulated(11, ("serial", "batched", "independent"))
+    assert found == [t.hex() for t in here.finish_s.tolist()]
+    assert said == ""
