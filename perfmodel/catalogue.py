@@ -24,6 +24,8 @@ Family = Literal["bloom", "falcon", "llama", "mixtral"]
 
 #: By quantisation, and by the data type of 16- and 32-bit weights.
 BYTES_PER_VALUE = {"bf16": 2.0, "int8": 1.0, "nf4": 4.25 / 8}
+#: Positions that PETALS' runtime takes in one task; longer prompts go block by block.
+TASK_TOKENS = {"bf16": 128, "int8": 128, "nf4": 1}
 BYTES_PER_TYPE = {"float32": 4.0, "float16": 2.0, "bfloat16": 2.0}
 #: What PETALS adds to a block's weights.
 OVERHEAD = 1.01

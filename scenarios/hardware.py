@@ -10,7 +10,13 @@ from typing import TypeVar
 from ..core.errors import CalibrationError, InputProblem, ScenarioError
 from ..core.problem import ModelSpec, Server, Span, Timing
 from ..perfmodel.calibrate import Calibration, parse_profile
-from ..perfmodel.catalogue import BYTES_PER_VALUE, block_bytes, block_parameters, model_spec
+from ..perfmodel.catalogue import (
+    BYTES_PER_VALUE,
+    TASK_TOKENS,
+    block_bytes,
+    block_parameters,
+    model_spec,
+)
 from ..perfmodel.devices import Device, device, scaled_timing
 from . import schema
 from .files import decode, read_referenced
@@ -170,6 +176,8 @@ def build_server(
         load_block_bytes=_file_bytes(document.model, model),
         download_bytes_per_s=_download(given),
         disk_bytes_per_s=None if given.disk_gb_per_s is None else given.disk_gb_per_s * 1e9,
+        sharing=given.sharing or kind.given.sharing or document.sharing,
+        task_tokens=TASK_TOKENS[given.quantisation or document.model.quantisation],
     )
 
 

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from ..core.names import Admission, LengthMode, Relay, Status
+from ..core.names import Admission, LengthMode, Relay, Sharing, Status
 from ..core.objective import GoalId
 
 SCENARIO_FORMAT = "swarmplan/scenario/1"
@@ -75,6 +75,7 @@ class Device(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     forward_rps: Positive | None = None
     inference_rps: Positive | None = None
     network_rps: Positive | None = None
+    sharing: Sharing | None = None
 
 
 class Server(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -97,6 +98,7 @@ class Server(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     download_mbit_per_s: Positive | None = None
     disk_gb_per_s: Positive | None = None
     span: tuple[Block, Block] | None = None
+    sharing: Sharing | None = None
 
 
 class Client(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -240,6 +242,7 @@ class Scenario(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     session_setup_ms: Milliseconds = 0.0
     testbed_alloc_delay_ms: Milliseconds = 0.0
     events: Annotated[list[Event], Meta(max_length=10_000)] = []
+    sharing: Sharing = "serial"
 
 
 class PlacedServer(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
