@@ -258,6 +258,11 @@ class Problem:
         """Number of servers, n."""
         return len(self.servers)
 
+    @property
+    def independent(self) -> tuple[str, ...]:
+        """Servers that compute for every session as if it were alone, as the papers assume."""
+        return tuple(s.id for s in self.servers if s.sharing == "independent")
+
     def __repr__(self) -> str:
         return (
             f"Problem({self.model.name}: {self.model.num_blocks} blocks, {self.num_servers} "

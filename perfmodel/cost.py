@@ -183,6 +183,11 @@ class CostModel:
             cost = self._shapes[key] = self._shape(*key)
         return cost
 
+    def work_s(self, prompt_tokens: int, output_tokens: int) -> Runs:
+        """Runs of the compute of a whole request: the prompt and every later token."""
+        step = self.step_run_s(mean_context_tokens(prompt_tokens, output_tokens))
+        return self.prefill_run_s(prompt_tokens).plus(step, output_tokens - 1)
+
     def planned(self, client: int) -> HopCost:
         """What the representative request of the planning figures costs."""
         plan = self.problem.planning

@@ -14,6 +14,7 @@ from ..core.names import Admission
 from ..core.plan import Placement
 from ..core.problem import Problem
 from ..core.workload import Request
+from ..perfmodel.capacity import most_per_s
 from ..perfmodel.cost import CostModel
 from ..routing.api import Router, SlotRouter
 from .admission import Rule, Slotted, rule_named
@@ -37,9 +38,8 @@ def simulate(
 ) -> SimulationResult:
     """Run requests through a placement with a router.
 
-    The run is a function of its arguments: the engine draws nothing at random. Times are those
-    of the cost model; sessions do not slow each other down unless a server's timing says
-    so (``decode_per_sequence_s``), and then by the load at their start.
+    The run is a function of its arguments: the engine draws nothing at random. Work and ways are
+    those of the cost model; how sessions share a server is up to the server (docs/model.md 3.2).
 
     Parameters
     ----------
@@ -93,6 +93,10 @@ def simulate(
         end_s=end_s,
         admission=admission if isinstance(admission, str) else repr(admission),
         alloc_delay_s=problem.alloc_delay_s,
+        independent=problem.independent,
+        most_per_s=most_per_s(
+            cost, ([r.prompt_tokens for r in requests], [r.output_tokens for r in requests])
+        ),
         refusal=table.refusal,
         server_ids=tuple(s.id for s in problem.servers),
         client_ids=tuple(c.id for c in problem.clients),

@@ -43,12 +43,13 @@ class SimulationResult(ByContent):
     memory_bytes, peak_cache_bytes, peak_memory_bytes : what there is; the most cache at any
         instant; that plus the weights.
     cache_used_frac : share of the pool in use, averaged over the run; 0 without a pool.
-    compute_busy_frac : compute time of the tokens made / run time. Above 1 the assumption that
-        sessions do not slow each other down no longer holds at that server.
+    compute_busy_frac : compute time / run time; above 1 only where servers are ``independent``.
     timeline_s, timeline_bytes : (T,) and (T, n): cache in use just before sampled instants.
     end_s : end of the run.
     admission : the waiting rule.
     alloc_delay_s : the constant fitted to one testbed, 0 unless switched on.
+    independent : servers that computed for every session as if it were alone: an assumption.
+    most_per_s : rate of such requests that no plan and no router can exceed, inf where unknown.
     refusal : why the first refused request was refused.
     """
 
@@ -79,6 +80,8 @@ class SimulationResult(ByContent):
     end_s: float
     admission: str
     alloc_delay_s: float
+    independent: tuple[str, ...]
+    most_per_s: float
     refusal: str
     server_ids: tuple[str, ...]
     client_ids: tuple[str, ...]
@@ -106,6 +109,12 @@ class SimulationResult(ByContent):
         return self.finish_s - self.arrival_s
 
     @property
+    def offered_per_s(self) -> float:
+        """Mean rate of arrivals; nan for a single one."""
+        span = float(np.ptp(self.arrival_s)) if len(self.arrival_s) > 1 else 0.0
+        return (len(self.arrival_s) - 1) / span if span else math.nan
+
+    @property
     def num_hops(self) -> IntArray:
         """(N,) servers on the chain, 0 without one."""
         return np.array([len(r.hops) if r else 0 for r in self.routes], dtype=np.int64)
@@ -130,7 +139,15 @@ class SimulationResult(ByContent):
         hops = self.num_hops
         seconds = {
             name: getattr(self, name)
-            for name in ("wait_s", "ttft_s", "tpot_s", "response_s", "start_s", "finish_s")
+            for name in (
+                "wait_s",
+                "ttft_s",
+                "tpot_s",
+                "response_s",
+                "start_s",
+                "first_token_s",
+                "finish_s",
+            )
         }
         for i, route in enumerate(self.routes):
             yield {

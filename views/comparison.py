@@ -9,7 +9,7 @@ from ..render import print_lines, print_table
 from ..simulator.compare import Comparison, Row
 from ..simulator.figures import COMPARED, RESPONSE
 from ..simulator.metrics import Interval
-from .text import mean_of, percent
+from .text import assumed, mean_of, percent
 
 
 def print_comparison(comparison: Comparison) -> None:
@@ -34,8 +34,10 @@ def print_comparison(comparison: Comparison) -> None:
         columns,
         rows,
     )
+    lines = assumed(comparison.independent)
     if comparison.alloc_delay_s:
-        print_lines([f"testbed constant in force: {comparison.alloc_delay_s:g} s per request"])
+        lines.append(f"testbed constant in force: {comparison.alloc_delay_s:g} s per request")
+    print_lines(lines)
 
 
 def _gain(value: Interval) -> str:
@@ -52,6 +54,7 @@ def comparison_document(comparison: Comparison) -> dict[str, Any]:
         "seeds": list(comparison.seeds),
         "join_orders": comparison.join_orders,
         "testbed_alloc_delay_s": comparison.alloc_delay_s,
+        "independent_servers": list(comparison.independent),
         "methods": [_row_document(comparison, row) for row in comparison.rows],
     }
 

@@ -6,7 +6,7 @@ from ..core.plan import Certificate, Plan
 from ..core.problem import Problem
 from ..perfmodel.cost import CostModel
 from ..render import milliseconds, number, print_lines, print_table
-from .text import chain, percent, span
+from .text import assumed, chain, percent, span
 
 #: Columns of ``placement_rows``.
 PLACEMENT = (
@@ -73,7 +73,8 @@ def print_plan(problem: Problem, plan: Plan) -> None:
                 for c in plan.candidates
             ],
         )
-    print_lines([f"requests are routed by {plan.router}", proven(plan.certificate), *plan.notes])
+    lines = [f"requests are routed by {plan.router}", proven(plan.certificate), *plan.notes]
+    print_lines([*lines, *assumed(problem.independent, problem.num_servers)])
 
 
 def proven(proof: Certificate) -> str:

@@ -9,7 +9,7 @@ from ..core.problem import Problem
 from ..render import number, print_lines, print_table
 from ..simulator.metrics import Distribution, summarise
 from ..simulator.result import SimulationResult
-from .text import percent
+from .text import assumed, percent
 
 
 def print_result(problem: Problem, result: SimulationResult) -> None:
@@ -44,6 +44,12 @@ def print_result(problem: Problem, result: SimulationResult) -> None:
         f"requests/s; {summary.retries} retries, {summary.replays} replays, "
         f"{summary.overflows} cache extensions"
     ]
+    lines += assumed(result.independent, problem.num_servers)
+    if result.offered_per_s > result.most_per_s:
+        lines.append(
+            f"too much: {number(result.offered_per_s)} requests/s arrive, all servers together "
+            f"compute {number(result.most_per_s)} at most, so waiting grows as long as this lasts"
+        )
     if result.alloc_delay_s:
         lines.append(f"testbed constant in force: {result.alloc_delay_s:g} s per request")
     print_lines(lines)
@@ -58,6 +64,9 @@ def result_document(problem: Problem, result: SimulationResult) -> dict[str, Any
     return {
         "summary": asdict(summarise(result)),
         "testbed_alloc_delay_s": result.alloc_delay_s,
+        "independent_servers": list(result.independent),
+        "offered_per_s": result.offered_per_s,
+        "most_per_s": result.most_per_s,
         "servers": [
             {
                 "server": s.id,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ..core.names import blocks
 from ..core.plan import Route
 from ..core.problem import Problem
@@ -14,6 +16,14 @@ def chain(problem: Problem, route: Route | None) -> str:
     if route is None:
         return "-"
     return " > ".join(f"{problem.servers[h.server].id}[{h}]" for h in route.hops)
+
+
+def assumed(independent: Sequence[str], total: int | None = None) -> list[str]:
+    """What is assumed of servers that no server does, in a line; none where nothing is."""
+    if not independent:
+        return []
+    who = "all servers" if len(independent) == total else ", ".join(independent)
+    return [f"assumed, as the papers do: sessions do not slow each other down at {who}"]
 
 
 def span(start: int, end: int) -> str:

@@ -1,0 +1,174 @@
+"""Is the simulator exact where servers work on one task at a time, and how fast is it?
+
+    python benchmarks/contention.py exact     # every request against a plain replay
+    python benchmarks/contention.py speed     # 100,000 requests on 100 and 1,000 servers
+
+The replay (``replay.py``) shares no code with the engine. Loads are shares of what all servers
+together can compute (``perfmodel/capacity.py``).
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import swarms
+from replay import Started, replay
+
+from swarmplan.core.names import Relay
+from swarmplan.core.plan import Placement
+from swarmplan.core.problem import Problem
+from swarmplan.core.workload import Request
+from swarmplan.perfmodel.capacity import most_per_s
+from swarmplan.perfmodel.cost import CostModel
+from swarmplan.placement.rules.cg_bp import place_blocks
+from swarmplan.routing.ws_rr import WsRr
+from swarmplan.scenarios.scenario import load_scenario
+from swarmplan.simulator.engine import simulate
+from swarmplan.simulator.result import SimulationResult
+from swarmplan.workload.draw import draw_requests
+
+SCENARIOS = Path(__file__).resolve().parents[1] / "scenarios"
+LOADS = (0.2, 0.5, 0.8, 0.95)
+PROMPTS = (20, 300)
+RELAYS: tuple[Relay, ...] = ("client", "server")
+TASKS = {"nf4": 1, "16 bit": 128}
+
+
+def started(result: SimulationResult) -> list[Started]:
+    """Who started when on which chain, of those that were served."""
+    return [
+        Started(
+            row=i,
+            client=int(result.client[i]),
+            start_s=float(result.start_s[i]),
+            prompt_tokens=int(result.prompt_tokens[i]),
+            output_tokens=int(result.output_tokens[i]),
+            chain=tuple((h.server, h.start, h.end) for h in route.hops),
+        )
+        for i, route in enumerate(result.routes)
+        if route is not None and result.status[i] == "completed"
+    ]
+
+
+def off_by(problem: Problem, result: SimulationResult) -> float:
+    """The largest relative difference of any first or last token from the replay."""
+    sessions = started(result)
+    replay(problem, sessions)
+    worst = 0.0
+    for s in sessions:
+        for told, found in (
+            (result.first_token_s[s.row], s.token_s[0]),
+            (result.finish_s[s.row], s.token_s[-1]),
+        ):
+            worst = max(worst, abs(float(told) / found - 1.0))
+    return worst
+
+
+def variants(problem: Problem) -> Iterator[tuple[str, Problem]]:
+    """Both relay modes, both ways to cut prompts."""
+    for relay, (kind, tokens) in itertools.product(RELAYS, TASKS.items()):
+        servers = tuple(replace(s, task_tokens=tokens) for s in problem.servers)
+        # Times in whole milliseconds make ties, which the rounding of sums would decide.
+        rtt = problem.network.client_rtt_s
+        odd = np.random.default_rng(0).uniform(0, 1e-6, rtt.shape)
+        network = replace(problem.network, relay=relay, client_rtt_s=rtt + odd)
+        yield f"{relay} relay, {kind}", replace(problem, servers=servers, network=network)
+
+
+def offered(
+    problem: Problem, load: float, prompt: int | None, count: int, seed: int = 3
+) -> list[Request]:
+    """Requests of the scenario at a share of what the servers compute, with prompts of a length."""
+    drawn = draw_requests(problem, seed, num_requests=count)
+    if prompt is not None:
+        drawn = tuple(
+            replace(
+                r,
+                prompt_tokens=prompt,
+                reserved_tokens=r.reserved_tokens - r.prompt_tokens + prompt,
+            )
+            for r in drawn
+        )
+    rate = (count - 1) / (drawn[-1].arrival_s - drawn[0].arrival_s)
+    shapes = [r.prompt_tokens for r in drawn], [r.output_tokens for r in drawn]
+    stretch = rate / (load * most_per_s(CostModel.of(problem), shapes))
+    return [replace(r, arrival_s=r.arrival_s * stretch) for r in drawn]
+
+
+def exact(count: int) -> None:
+    """Every shipped scenario, load, relay mode, cut and prompt."""
+    print("| scenario | variant | prompt | load | busiest | mean response s | alone s | off by |")
+    print("|---|---|---|---|---|---|---|---|")
+    worst = 0.0
+    for path in sorted(SCENARIOS.glob("*.toml")):
+        for what, problem in variants(load_scenario(path).problem):
+            cost = CostModel.of(problem)
+            placement = place_blocks(cost, 4)
+            for prompt, load in itertools.product(PROMPTS, LOADS):
+                requests = offered(problem, load, prompt, count)
+                found = simulate(problem, placement, WsRr(cost, placement), requests)
+                off = off_by(problem, found)
+                worst = max(worst, off)
+                print(
+                    f"| {path.stem} | {what} | {prompt} | {load} | "
+                    f"{found.compute_busy_frac.max():.2f} | {np.nanmean(found.response_s):.1f} | "
+                    f"{alone_s(cost, found):.1f} | {off:.0e} |",
+                    flush=True,
+                )
+    print(f"\nworst difference {worst:.1e}; {'equal to 1e-9' if worst <= 1e-9 else 'NOT EQUAL'}")
+
+
+def alone_s(cost: CostModel, result: SimulationResult) -> float:
+    """Mean response of the same requests on the same chains, each alone."""
+    times = []
+    for s, route in ((s, result.routes[s.row]) for s in started(result)):
+        assert route is not None
+        shape = cost.shape(s.client, s.prompt_tokens, s.output_tokens)
+        times.append(cost.route_time(route, shape).total_s)
+    return float(np.mean(times)) if times else float("nan")
+
+
+def speed(count: int, load: float) -> None:
+    """CPU seconds of whole runs; compiling apart."""
+    for servers in (100, 1000):
+        problem, placement = swarm(servers)
+        cost = CostModel.of(problem)
+        requests = offered(problem, load, None, count)
+        simulate(problem, placement, WsRr(cost, placement), requests[:200])
+        began = time.process_time()
+        result = simulate(problem, placement, WsRr(cost, placement), requests)
+        spent = time.process_time() - began
+        hops = float(result.num_hops.mean())
+        print(
+            f"{count} requests, {servers} servers, {hops:.1f} hops, busiest "
+            f"{result.compute_busy_frac.max():.2f}: {spent:.1f} CPU s"
+        )
+
+
+def swarm(servers: int) -> tuple[Problem, Placement]:
+    """A synthetic swarm of so many servers, placed by CG-BP."""
+    problem = swarms.swarm(servers)
+    return problem, place_blocks(CostModel.of(problem), max(4, servers // 2))
+
+
+def main() -> None:
+    """Run one of the parts."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("part", choices=("exact", "speed"))
+    parser.add_argument("--requests", type=int)
+    parser.add_argument("--load", type=float, default=0.7)
+    given = parser.parse_args()
+    if given.part == "exact":
+        exact(given.requests or 60)
+    else:
+        speed(given.requests or 100_000, given.load)
+
+
+if __name__ == "__main__":
+    main()
