@@ -10,6 +10,7 @@ from ..routing.api import RouterFactory
 from ..routing.free import FastestFree
 from ..routing.jffc import Jffc
 from ..routing.offline import Shortest
+from ..routing.overlap import Overlap
 from ..routing.petals import PetalsRouting
 from ..routing.threshold import LeastResponse
 from ..routing.ws_rr import WsRr
@@ -19,6 +20,7 @@ ROUTERS: dict[str, RouterFactory] = {
     "jffc": Jffc,
     "fastest-free": FastestFree,
     "least-response": LeastResponse,
+    "overlap": Overlap,
     "shortest": Shortest,
     "petals": PetalsRouting(),
 }

@@ -210,6 +210,14 @@ class CostModel:
             run_s=first_run.plus(later_run, steps),
         )
 
+    def prompt_tasks(
+        self, prompt_tokens: int, server: IntArray, start: IntArray, end: IntArray
+    ) -> IntArray:
+        """Tasks of a prompt on blocks ``[start, end)``: one, or one for each block."""
+        whole = prompt_tokens <= np.array(self._task_tokens)[server]
+        count: IntArray = np.where(whole, 1, end - start)
+        return count
+
     def tasks(self, route: Route, client: int, prompt_tokens: int) -> Tasks:
         """The tasks of a session on a chain, hop by hop. Prompts go by way of the client (3.1)."""
         server = np.array(route.servers, dtype=np.int64)
@@ -217,7 +225,7 @@ class CostModel:
         end = np.array([h.end for h in route.hops], dtype=np.int64)
         network, prompt = self.problem.network, self.prefill_run_s(prompt_tokens)
         first_hop = self.prefill_hop_s(client, prompt_tokens)
-        cut = (prompt_tokens > np.array(self._task_tokens)[server]) & (end - start > 1)
+        cut = self.prompt_tasks(prompt_tokens, server, start, end) > 1
         piece = np.zeros(self.num_blocks)
         for j, first, last in zip(server[cut], start[cut], end[cut], strict=True):
             piece[first:last] = np.diff(prompt.ramp(j)[first : last + 1])

@@ -10,9 +10,10 @@ from typing import NamedTuple, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from ..core.content import FloatArray, IntArray
+from ..core.content import IntArray
 from ..core.plan import Placement, Route
 from ..core.workload import Request
+from ..perfmodel.contention import Crowd
 from ..perfmodel.cost import CostModel
 
 
@@ -56,12 +57,11 @@ class SwarmView(Protocol):
     down : (n,) servers out of service.
     version : (n,) grows whenever a server's reservations change, so that routers can remember
         what they derived from them.
-    work_s : (n,) compute time of one token more of every session at a server that works on one
-        task at a time; 0 at others.
+    crowd : the sessions at servers that work on one task at a time.
     """
 
     @property
-    def work_s(self) -> FloatArray: ...
+    def crowd(self) -> Crowd: ...
     @property
     def pool_bytes(self) -> IntArray: ...
     @property

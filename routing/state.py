@@ -10,6 +10,7 @@ import numpy as np
 
 from ..core.content import FloatArray, IntArray
 from ..core.plan import Placement, Route
+from ..perfmodel.contention import Crowd
 from ..perfmodel.cost import CostModel
 from .api import FREE, NEVER, Ready
 
@@ -22,6 +23,10 @@ class _Held:
     finish_s: float
     step_s: float = 0.0
     work_s: tuple[float, ...] = ()
+
+    def visits(self) -> Iterator[tuple[int, float]]:
+        """(server, work of a step) of every hop; none where the work is not known."""
+        return ((j, work) for (j, _), work in zip(self.parts, self.work_s, strict=False))
 
 
 class SwarmState:
@@ -37,8 +42,7 @@ class SwarmState:
     down : (n,) servers out of service.
     version : (n,) grows whenever a server's reservations change, so that routers can remember
         what they derived from them.
-    work_s : (n,) compute time of one token more of every session at a server that works on one
-        task at a time; 0 at others.
+    crowd : the sessions at servers that work on one task at a time.
     """
 
     def __init__(self, cost: CostModel, placement: Placement) -> None:
@@ -48,8 +52,7 @@ class SwarmState:
         self.free_bytes: IntArray = placement.cache_bytes.copy()
         self.down = np.zeros(n, dtype=bool)
         self.version = np.zeros(n, dtype=np.int64)
-        self.work_s = np.zeros(n)
-        self._serial = cost.serial
+        self.crowd = Crowd(cost.serial)
         self._cost = cost
         self._ends: list[list[tuple[float, int, int]]] = [[] for _ in range(n)]
         self._held: dict[int, _Held] = {}
@@ -74,7 +77,7 @@ class SwarmState:
         """
         parts = tuple(self._needs(route, tokens))
         held = self._held[session] = _Held(parts, finish_s, step_s, tuple(work_s))
-        self._add_work(held, 1)
+        self.crowd.add(held.visits(), step_s)
         for j, size in parts:
             self.free_bytes[j] -= size
             self.version[j] += 1
@@ -85,17 +88,12 @@ class SwarmState:
         held = self._held.pop(session, None)
         if held is None:
             return
-        self._add_work(held, -1)
+        self.crowd.add(held.visits(), held.step_s, -1)
         for j, size in held.parts:
             self.free_bytes[j] += size
             self.version[j] += 1
             ends = self._ends[j]
             del ends[bisect_left(ends, (held.finish_s, session, size))]
-
-    def _add_work(self, held: _Held, sign: int) -> None:
-        for (j, _), seconds in zip(held.parts, held.work_s, strict=False):
-            if self._serial[j]:
-                self.work_s[j] += sign * seconds
 
     def retime(self, session: int, finish_s: float) -> None:
         """Change when a session is expected to end."""

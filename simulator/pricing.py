@@ -48,34 +48,24 @@ class Pricing:
         )
 
     def estimate(
-        self, session: Session, route: Route, begin_s: float, others_s: FloatArray
+        self, session: Session, route: Route, begin_s: float, waits_s: FloatArray
     ) -> Estimate:
         """When its tokens are expected, for the length that is expected: policies know no more.
 
-        A server that works on one task at a time gives everybody a token in each round at best:
-        a step takes no less than the work of all who are there (docs/model.md 3.2).
-
         Parameters
         ----------
-        others_s : (n,) work of a token of each of the other sessions, added up by server.
+        waits_s : (n,) how long a step is expected to wait at each server.
         """
         request = session.request
-        shape = request.prompt_tokens, request.planned_tokens
-        cost = self._cost.shape(request.client, *shape)
-        works = {h: float(cost.step_run_s(h.server, h.start, h.end)) for h in route.hops}
+        cost = self._cost.shape(request.client, request.prompt_tokens, request.planned_tokens)
         time = self._cost.route_time(route, cost)
+        works = {h: float(cost.step_run_s(h.server, h.start, h.end)) for h in route.hops}
         lead = time.ttft_s
         for h in route.hops[: session.kept] if session.made else ():
-            span = (h.server, h.start, h.end)
             lead += float(cost.step_hop_s[h.server] - cost.prefill_hop_s[h.server])
-            lead += float(cost.step_run_s(*span) - cost.prefill_run_s(*span))
-        rounds = [
-            float(others_s[h.server]) + work
-            for h, work in works.items()
-            if self._cost.serial[h.server]
-        ]
-        step = max(time.tpot_s, *rounds, 0.0)
-        return Estimate(begin_s, self.opening_s + lead + step - time.tpot_s, step, works)
+            lead += works[h] - float(cost.prefill_run_s(h.server, h.start, h.end))
+        wait = sum(waits_s[list(route.servers)].tolist())
+        return Estimate(begin_s, self.opening_s + lead + wait, time.tpot_s + wait, works)
 
 
 class ChainTest:

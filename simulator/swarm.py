@@ -221,8 +221,8 @@ class Swarm:
     def _expect(self, session: Session, route: Route, begin_s: float) -> None:
         """Hold the chain until the last token is expected of a session that begins then."""
         self.state.release(session.row)
-        others_s = self.state.work_s
-        session.estimate = self._pricing.estimate(session, route, begin_s, others_s)
+        waits_s = self.state.crowd.wait_s()
+        session.estimate = self._pricing.estimate(session, route, begin_s, waits_s)
         self.hold(session, route, session.estimate.token_at_s(session.request.planned_tokens))
 
     def open(self, session: Session, route: Route, *, kept: int = 0) -> None:
