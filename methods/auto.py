@@ -31,7 +31,7 @@ SEED_OFFSET = 7_654_321
 ROUNDS = ((4.0, 150, 1_500, 8), (10.0, 400, 4_000, 3), (25.0, 1_000, 10_000, 1))
 #: Placements that lead after the first round run on with these routers too.
 LEADERS = 3
-OTHER_ROUTERS = ("jffc", "fastest-free", "ws-rr")
+OTHER_ROUTERS = ("overlap", "jffc", "fastest-free", "ws-rr")
 #: Of the time limit: after this share no further placement is made, after that no run begun.
 CANDIDATES_SHARE, RACE_SHARE = 0.35, 0.9
 TRACE_ROUNDS = (1_500, 4_000, 10_000)

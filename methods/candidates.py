@@ -78,11 +78,14 @@ def entries(task: Task) -> tuple[Entry, ...]:
         chosen += sorted(plans, key=partial(_lower_s, cost, surge))[:BEST_IN_SURGES]
     chosen.append(max(plans, key=lambda p: p.rate_per_s))
     chosen.append(min(plans, key=lambda p: p.upper_s))
-    suited = ("jffc",) if int((client_shares(problem) > 0).sum()) == 1 else ("fastest-free",)
+    one_client = int((client_shares(problem) > 0).sum()) == 1
+    free = ("jffc",) if one_client else ("fastest-free",)
+    # Where servers work on one task at a time, who is there already decides.
+    suited = ("overlap",) if cost.serial.any() else free
     found: list[Suited] = [(p, suited, False) for p in chosen]
-    found += [(p, suited, True) for p in plans if is_published(p)][:1]
+    found += [(p, (*suited, *free), True) for p in plans if is_published(p)][:1]
     made: list[tuple[str, Callable[[], Placement], tuple[str, ...], bool]] = [
-        ("cg-bp", lambda: cg_bp(task), (*suited, "ws-rr"), True)
+        ("cg-bp", lambda: cg_bp(task), (*suited, *free, "ws-rr"), True)
     ]
     made += [(f"petals-tuned, {how}", rule, suited, False) for how, rule in _petals(task)]
     if problem.num_servers <= MOST_SERVERS_TO_SEARCH:

@@ -25,6 +25,7 @@ from ..routing.offline import best_routes
 from ..solve.deadline import Deadline
 from .candidates import entries
 from .draft import Draft
+from .programme import ROUTER
 
 #: Left of the time limit for checking and writing the plan.
 RESERVE_S = 0.5
@@ -47,7 +48,7 @@ class Found:
         """The row of the plan's table."""
         return Candidate(
             placement=self.name,
-            router="fastest-free",
+            router=ROUTER,
             bound=self.bound_s,
             figure=self.objective_s,
             requests=0,
@@ -124,7 +125,7 @@ def _best(task: Task, found: list[Found], bound: float, proof: str, interrupted:
     )
     return Draft(
         placement=best.placement,
-        router="fastest-free",
+        router=ROUTER,
         routes=best.routes,
         certificate=certificate,
         candidates=tuple(f.candidate() for f in ranked),

@@ -16,7 +16,7 @@ from ..placement.task import Task
 from .draft import Draft, Settings
 
 #: Online router of plans that were made by a solver.
-ROUTER = "fastest-free"
+ROUTER = "overlap"
 #: Steps of the search whose plan the programme begins with.
 START_STEPS = 100
 #: Pairs of servers times routes that are still written down.

@@ -67,16 +67,15 @@ class Overlap:
         graph, waits = self._graph(start_block)
         links = self._links(graph, request)
         cost = links.alone_s + self._crowding_s(graph, links, request, view)
-        cost += waits.waits_s(view, request.reserved_tokens, now_s)
         closed = view.closed(exclude)
         if closed is not None:
             cost[closed[graph.server]] = np.inf
-        chain, total = shortest(graph, cost, links.leave_s)
+        wait = waits.waits_s(view, request.reserved_tokens, now_s)
+        chain, total = shortest(graph, np.where(wait > 0, np.inf, cost), links.leave_s)
+        if not chain:  # nobody has room: the chain that is done first, its longest waits added up
+            chain, total = shortest(graph, cost + wait, links.leave_s)
         if not chain:
-            idle = links.alone_s
-            if closed is not None:
-                idle = np.where(closed[graph.server], np.inf, idle)
-            exists = bool(shortest(graph, idle, links.leave_s)[0])
+            exists = bool(shortest(graph, cost, links.leave_s)[0])
             refuse(self._cost.problem, request, graph.start, chain_exists=exists)
         return Decision(route=graph.route(chain), cost_s=total)
 
