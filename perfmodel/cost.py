@@ -34,6 +34,7 @@ class CostModel:
     token_bytes : the same of one token's attention cache, which is equal at all servers: row 0.
     step_hop_s : (clients, n) t_cj, a hop of one decode step without compute.
     serial : (n,) servers that work on one task at a time.
+    opening_s : from the opening of a session until its prompt is sent, for every method alike.
     """
 
     def __init__(self, problem: Problem) -> None:
@@ -55,6 +56,7 @@ class CostModel:
             for s in problem.servers
         ]
         self.step_hop_s = self._hop_s(problem.network.step_overhead_s, slice(None), tokens=1)
+        self.opening_s = problem.session_setup_s + problem.alloc_delay_s
         self._shapes: dict[tuple[int, int, int], HopCost] = {}
         self._most_shapes = max(FEWEST_SHAPES, KNOWN_BYTES // (40 * max(problem.num_servers, 1)))
 

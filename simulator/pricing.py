@@ -15,18 +15,10 @@ from .session import Estimate, Session
 
 
 class Pricing:
-    """Times of sessions by the cost model, set-up included.
-
-    ``alloc_delay_s`` of the problem is part of every opening, for every method alike.
-
-    Attributes
-    ----------
-    opening_s : seconds from the opening of a session until its prompt is sent.
-    """
+    """Times of sessions by the cost model, set-up included."""
 
     def __init__(self, cost: CostModel) -> None:
         self._cost = cost
-        self.opening_s = cost.problem.session_setup_s + cost.problem.alloc_delay_s
 
     def tasks(self, session: Session, route: Route) -> Tasks:
         """What is left of a request on a chain.
@@ -65,7 +57,7 @@ class Pricing:
             lead += float(cost.step_hop_s[h.server] - cost.prefill_hop_s[h.server])
             lead += works[h] - float(cost.prefill_run_s(h.server, h.start, h.end))
         wait = sum(waits_s[list(route.servers)].tolist())
-        return Estimate(begin_s, self.opening_s + lead + wait, time.tpot_s + wait, works)
+        return Estimate(begin_s, self._cost.opening_s + lead + wait, time.tpot_s + wait, works)
 
 
 class ChainTest:

@@ -64,6 +64,7 @@ class Swarm:
         self.booked: dict[int, Session] = {}
         self.ups_to_come = 0
         self._table = table
+        self._cost = cost
         self._pricing = Pricing(cost)
         self._chain_exists = ChainTest(cost, placement)
         self._why = ""
@@ -237,7 +238,7 @@ class Swarm:
         self._expect(session, route, now)
         self.running[session.row] = session
         tasks = self._pricing.tasks(session, route)
-        begin_s = now + self._pricing.opening_s
+        begin_s = now + self._cost.opening_s
         self.work.open(session.row, tasks, request.prompt_tokens, session.stop_at(), begin_s)
 
     def made(self, session: Session) -> None:

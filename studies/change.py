@@ -154,6 +154,7 @@ def _parts(before: Outcome, after: Outcome) -> str:
         "overhead": _hop_words(before, after),
         "prompt": "",
         "compute": _compute_words(before, after),
+        "line": "",
     }
     told: list[str] = []
     said: set[str] = set()

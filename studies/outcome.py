@@ -26,7 +26,8 @@ from ..simulator.result import SimulationResult
 from ..workload.draw import draw_requests
 
 #: Parts of a response, in the order in which they happen.
-PARTS = ("waiting", "prompt", "network", "overhead", "compute")
+PARTS = ("waiting", "prompt", "network", "overhead", "compute", "line")
+Parts = tuple[float, float, float, float, float, float]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,8 +56,9 @@ class ClientFigures:
 
     Attributes
     ----------
-    parts_s : response split into waiting, prompt (with session set-up) and, for the tokens after
-        the first, network, software overhead and compute.
+    parts_s : response split into waiting for cache, prompt (with session set-up) and, for the
+        tokens after the first, network, software overhead and compute; last what tasks stood in
+        line at servers that worked for others, losses and replays included.
     chain : the chain that most of its requests took, None without any.
     """
 
@@ -67,7 +69,7 @@ class ClientFigures:
     ttft_s: float
     tpot_s: float
     hops: float
-    parts_s: tuple[float, float, float, float, float]
+    parts_s: Parts
     chain: Route | None
 
 
@@ -106,7 +108,7 @@ class Outcome:
     runs: tuple[Summary, ...]
     clients: tuple[ClientFigures, ...]
     hops: tuple[HopFigures, ...]
-    parts_s: tuple[float, float, float, float, float]
+    parts_s: Parts
     uncovered: tuple[int, ...]
     rooms: float
     error: str = ""
@@ -205,7 +207,7 @@ def _nothing(
         runs=(),
         clients=(),
         hops=(),
-        parts_s=(np.nan,) * 5,
+        parts_s=(np.nan,) * 6,
         uncovered=uncovered,
         rooms=0.0,
         error=error,
@@ -234,7 +236,7 @@ def _client(cost: CostModel, results: Sequence[SimulationResult], client: int) -
             rows.append(_request(cost, result, int(i), route))
             if route is not None:
                 chains[route] += 1
-    table = np.array(rows) if rows else np.full((1, 9), np.nan)
+    table = np.array(rows) if rows else np.full((1, 10), np.nan)
     mean = [float(np.mean(column[~np.isnan(column)])) if rows else np.nan for column in table.T]
     return ClientFigures(
         client=cost.problem.clients[client].id,
@@ -244,7 +246,7 @@ def _client(cost: CostModel, results: Sequence[SimulationResult], client: int) -
         ttft_s=mean[1],
         tpot_s=mean[2],
         hops=mean[3],
-        parts_s=(mean[4], mean[5], mean[6], mean[7], mean[8]),
+        parts_s=(mean[4], mean[5], mean[6], mean[7], mean[8], mean[9]),
         chain=chains.most_common(1)[0][0] if chains else None,
     )
 
@@ -258,34 +260,37 @@ def _request(
     tpot = float(result.tpot_s[i]) if result.output_tokens[i] > 1 else np.nan
     decode = response - ttft
     if route is None:
-        return response, ttft, tpot, 0.0, wait, ttft - wait, decode, 0.0, 0.0
+        return response, ttft, tpot, 0.0, wait, ttft - wait, decode, 0.0, 0.0, 0.0
     client = int(result.client[i])
     shape = cost.shape(client, int(result.prompt_tokens[i]), int(result.output_tokens[i]))
     network, overhead, compute = cost.step_parts_s(route, shape)
-    step = cost.step_s(route, shape)
-    # The shares of the modelled step, laid over what the run took (loads and losses included).
-    scale = decode / step if step > 0 else 0.0
+    alone = cost.route_time(route, shape)
+    prompt = min(ttft - wait, cost.opening_s + alone.ttft_s)
+    steps = shape.steps * alone.tpot_s
+    # A run with losses may end on a faster chain than it made most of its tokens on.
+    scale = min(shape.steps, decode / alone.tpot_s) if steps > 0 else 0.0
     return (
         response,
         ttft,
         tpot,
         len(route.hops),
         wait,
-        ttft - wait,
+        prompt,
         network * scale,
         overhead * scale,
         compute * scale,
+        ttft - wait - prompt + decode - scale * alone.tpot_s,
     )
 
 
-def _mean_parts(clients: Sequence[ClientFigures]) -> tuple[float, float, float, float, float]:
+def _mean_parts(clients: Sequence[ClientFigures]) -> Parts:
     """Parts of the response, weighted by completed requests."""
     total = sum(c.completed for c in clients)
     if not total:
-        return (np.nan,) * 5
+        return (np.nan,) * 6
     mean = np.sum([np.array(c.parts_s) * c.completed for c in clients if c.completed], axis=0)
-    a, b, c, d, e = (float(v) / total for v in mean)
-    return a, b, c, d, e
+    a, b, c, d, e, f = (float(v) / total for v in mean)
+    return a, b, c, d, e, f
 
 
 def _hops(

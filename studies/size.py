@@ -288,6 +288,7 @@ def _missing(
         "network": "servers nearer to the clients, or larger ones so that chains are shorter",
         "overhead": "larger servers, so that chains are shorter",
         "compute": "faster devices",
+        "line": "more or faster devices: servers work for others most of the time",
     }[PARTS[part]]
     seconds = closest.outcome.parts_s[part]
     lines.append(f"most of its response is {PARTS[part]} ({seconds:.3g} s): add {remedy}")

@@ -82,7 +82,9 @@ def test_an_unknown_method_lists_those_that_exist() -> None:
     ("asked", "gap", "code"),
     [
         (("--method", "exact"), 1e-4, 0),
-        (("--method", "auto", "--objective", "response"), 1e-4, 0),
+        # Servers that work for others keep some of it from what a request alone would take.
+        (("--method", "auto", "--objective", "response"), 0.05, 0),
+        (("--method", "auto", "--objective", "response"), 1e-4, 4),
         # The bound is of the objective that was asked for, or there is none.
         (("--method", "auto", "--objective", "throughput"), 1.0, 4),
         (("--method", "exact", "--objective", "response"), 1.0, 4),

@@ -1,0 +1,61 @@
+"""Waits at servers that work on one task at a time: by hand, and against the simulator."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from swarmplan.core.problem import Problem
+from swarmplan.core.workload import Request
+from swarmplan.perfmodel.capacity import most_per_s
+from swarmplan.perfmodel.contention import Crowd
+from swarmplan.perfmodel.cost import CostModel
+from swarmplan.routing.ws_rr import WsRr
+from swarmplan.simulator.engine import simulate
+
+
+def test_who_comes_waits_for_half_of_what_is_worked_on_and_all_that_stands_in_line() -> None:
+    crowd = Crowd(np.array([True, True, False]))
+    assert crowd.wait_s().tolist() == [0.0, 0.0, 0.0]
+    crowd.add([(0, 0.2), (2, 0.5)], step_s=1.0)
+    # At work for a fifth of the time: 0.2 * 0.1 s, and as much again in line, a fifth of the time.
+    assert crowd.wait_s() == pytest.approx([0.02 / 0.8, 0.0, 0.0])
+    crowd.add([(0, 0.1)], step_s=0.5)
+    assert crowd.wait_s() == pytest.approx([(0.02 + 0.01) / 0.6, 0.0, 0.0])
+    assert crowd.count.tolist() == [2, 0, 0]
+    crowd.add([(0, 0.1)], step_s=0.5, sign=-1)
+    crowd.add([(0, 0.2), (2, 0.5)], step_s=1.0, sign=-1)
+    assert crowd.wait_s() == pytest.approx([0.0, 0.0, 0.0], abs=1e-15)
+
+
+def test_nobody_waits_for_more_than_one_step_of_everybody() -> None:
+    crowd = Crowd(np.array([True]))
+    for _ in range(5):
+        crowd.add([(0, 0.3)], step_s=1.0)
+    assert crowd.use[0] == pytest.approx(1.5)
+    assert crowd.wait_s() == pytest.approx([5 * 0.3])
+
+
+def test_no_run_completes_more_than_all_servers_together_compute(tiny: Problem) -> None:
+    cost = CostModel.of(tiny)
+    placement = cost.placed([(0, 6), (0, 0), (0, 6), (0, 0)], cache_bytes=[10**6] * 4)
+    requests = [
+        Request(
+            id=i,
+            client=i % 2,
+            arrival_s=0.0,
+            prompt_tokens=10,
+            output_tokens=20,
+            reserved_tokens=30,
+        )
+        for i in range(200)
+    ]
+    most = most_per_s(cost, ([10], [20]))
+    work = [cost.work_s(10, 20)(j, 0, 1) for j in range(4)]
+    assert most == pytest.approx(sum(1 / w for w in work) / 6)
+    result = simulate(tiny, placement, WsRr(cost, placement), requests)
+    assert result.most_per_s == pytest.approx(most)
+    assert 200 / result.end_s < most
+    parallel = (replace(tiny.servers[0], sharing="independent"), *tiny.servers[1:])
+    several = CostModel.of(replace(tiny, servers=parallel))
+    assert most_per_s(several, ([10], [20])) == np.inf
