@@ -26,7 +26,7 @@ import msgspec
 import numpy as np
 
 from swarmplan.core.errors import HeuristicFailedError, SwarmplanError, SwarmplanWarning
-from swarmplan.core.names import Admission
+from swarmplan.core.names import Admission, Sharing, names
 from swarmplan.core.objective import goal_of
 from swarmplan.core.plan import Placement, Trial
 from swarmplan.core.problem import Problem
@@ -35,6 +35,7 @@ from swarmplan.methods.certify import floor_of
 from swarmplan.methods.draft import Settings
 from swarmplan.methods.routers import router_named
 from swarmplan.methods.table import method_named
+from swarmplan.perfmodel.capacity import most_per_s
 from swarmplan.perfmodel.cost import CostModel
 from swarmplan.placement.rules.composed import chain_plan, chain_plans
 from swarmplan.placement.rules.gbp_cr import gbp_cr, max_capacity
@@ -104,25 +105,30 @@ def twenty(seed: int = 0) -> dict[str, Any]:
     }
 
 
-def problem_of(setting: str, arrivals: str) -> Problem:
+def problem_of(setting: str, arrivals: str, sharing: Sharing) -> Problem:
     """The problem of a setting, with its own streams or with the trace."""
     if setting == "twenty":
         document = twenty()
     else:
         document = tomllib.loads((ROOT / "scenarios" / f"{setting}.toml").read_text())
+    document["sharing"] = sharing
     if arrivals == "azure":
         document["workload"] = {"trace": {"csv": str(TRACE)}}
     return build(msgspec.convert(document, schema.Scenario), ROOT).problem
 
 
 def capacity_per_s(problem: Problem) -> float:
-    """The highest rate that chains of GBP-CR, CG-BP or whole models sustain.
+    """The highest rate that chains of GBP-CR, CG-BP or whole models have the caches for.
 
-    Tiers, which no rival has, are left out: they would only move the loads.
+    At most what all servers together compute. Tiers, which no rival has, are left out: they would
+    only move the loads.
     """
-    return max(
+    drawn = draw_requests(problem, 0, num_requests=2_000)
+    shapes = [r.prompt_tokens for r in drawn], [r.output_tokens for r in drawn]
+    kept = max(
         p.rate_per_s for p in chain_plans(task_of(problem)) if not p.name.startswith("tiers")
     )
+    return min(kept, most_per_s(CostModel.of(problem), shapes))
 
 
 def parts(
@@ -245,6 +251,7 @@ def main() -> None:
     parser.add_argument("--loads", nargs="+", type=float, default=LOADS)
     parser.add_argument("--admission", choices=("retry", "queue"), default="retry")
     parser.add_argument("--metric", choices=("mean", "p95"), default="mean")
+    parser.add_argument("--sharing", choices=names(Sharing), default="serial")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--requests", type=int, default=4_000)
     parser.add_argument("--holdout", action="store_true", help="test on another part of the trace")
@@ -252,7 +259,7 @@ def main() -> None:
     warnings.simplefilter("ignore", SwarmplanWarning)
     for setting in args.setting:
         for arrivals in args.arrivals:
-            base = problem_of(setting, arrivals)
+            base = problem_of(setting, arrivals, args.sharing)
             capacity = capacity_per_s(base)
             told = "" if not args.holdout else ", tested on another part"
             print(

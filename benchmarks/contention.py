@@ -27,6 +27,7 @@ from swarmplan.core.workload import Request
 from swarmplan.perfmodel.capacity import most_per_s
 from swarmplan.perfmodel.cost import CostModel
 from swarmplan.placement.rules.cg_bp import place_blocks
+from swarmplan.routing.overlap import Overlap
 from swarmplan.routing.ws_rr import WsRr
 from swarmplan.scenarios.scenario import load_scenario
 from swarmplan.simulator.engine import simulate
@@ -140,9 +141,9 @@ def speed(count: int, load: float) -> None:
         problem, placement = swarm(servers)
         cost = CostModel.of(problem)
         requests = offered(problem, load, None, count)
-        simulate(problem, placement, WsRr(cost, placement), requests[:200])
+        simulate(problem, placement, Overlap(cost, placement), requests[:200])
         began = time.process_time()
-        result = simulate(problem, placement, WsRr(cost, placement), requests)
+        result = simulate(problem, placement, Overlap(cost, placement), requests)
         spent = time.process_time() - began
         hops = float(result.num_hops.mean())
         print(
@@ -154,7 +155,7 @@ def speed(count: int, load: float) -> None:
 def swarm(servers: int) -> tuple[Problem, Placement]:
     """A synthetic swarm of so many servers, placed by CG-BP."""
     problem = swarms.swarm(servers)
-    return problem, place_blocks(CostModel.of(problem), max(4, servers // 2))
+    return problem, place_blocks(CostModel.of(problem), max(4, servers // 20))
 
 
 def main() -> None:
