@@ -66,17 +66,14 @@ class Row:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """Rows in the order asked for; the first is the baseline.
-
-    ``independent`` servers computed for every session as if it were alone: an assumption.
-    """
+    """Rows in the order asked for; the first is the baseline. ``problem`` is what all solved."""
 
     rows: tuple[Row, ...]
     seeds: tuple[int, ...]
     join_orders: int
     admission: Admission
     alloc_delay_s: float
-    independent: tuple[str, ...] = ()
+    problem: Problem
 
     def __repr__(self) -> str:
         methods = ", ".join(r.method for r in self.rows)
@@ -166,5 +163,5 @@ def compare(
         join_orders=join_orders,
         admission=admission,
         alloc_delay_s=problem.alloc_delay_s,
-        independent=problem.independent,
+        problem=problem,
     )

@@ -93,7 +93,6 @@ def simulate(
         end_s=end_s,
         admission=admission if isinstance(admission, str) else repr(admission),
         alloc_delay_s=problem.alloc_delay_s,
-        independent=problem.independent,
         most_per_s=most_per_s(
             cost, ([r.prompt_tokens for r in requests], [r.output_tokens for r in requests])
         ),

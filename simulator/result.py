@@ -48,7 +48,6 @@ class SimulationResult(ByContent):
     end_s : end of the run.
     admission : the waiting rule.
     alloc_delay_s : the constant fitted to one testbed, 0 unless switched on.
-    independent : servers that computed for every session as if it were alone: an assumption.
     most_per_s : rate of such requests that no plan and no router can exceed, inf where unknown.
     refusal : why the first refused request was refused.
     """
@@ -80,7 +79,6 @@ class SimulationResult(ByContent):
     end_s: float
     admission: str
     alloc_delay_s: float
-    independent: tuple[str, ...]
     most_per_s: float
     refusal: str
     server_ids: tuple[str, ...]

@@ -153,3 +153,33 @@ def test_a_plan_is_compared_and_simulated_with_the_router_it_was_made_for(tmp_pa
     refused = run("simulate", TINY, "--plan", path)
     assert refused.exit_code == 2
     assert "least-response" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "command"),
+    [
+        ((), "plan"),
+        ((), "simulate"),
+        (("--seeds", "1", "-m", "cg-bp"), "compare"),
+        (("--rtt-scale", "2", "--method", "cg-bp"), "whatif"),
+        (("--each-server", "--method", "cg-bp"), "whatif"),
+    ],
+)
+def test_what_is_assumed_of_servers_is_said_wherever_figures_are(
+    tmp_path: Path, words: tuple[str, ...], command: str
+) -> None:
+    said = "assumed, as the papers do: sessions do not slow each other down at all servers"
+    path = tmp_path / "assumed.toml"
+    text = Path(TINY).read_text()
+    path.write_text(text.replace("[model]", 'sharing = "independent"\n[model]', 1))
+    assert said in run(command, path, *words).stdout
+    assert "assumed" not in run(command, TINY, *words).stdout
+
+
+def test_a_load_that_no_swarm_can_bear_is_said() -> None:
+    shown = run("simulate", TINY, "--method", "cg-bp", "--load", "8")
+    assert "too much: " in shown.stdout
+    told = json.loads(run("simulate", TINY, "--method", "cg-bp", "--load", "8", "--json").stdout)
+    assert told["offered_per_s"] > told["most_per_s"] > 2
+    assert told["independent_servers"] == []
+    assert "too much" not in run("simulate", TINY, "--method", "cg-bp").stdout

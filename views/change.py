@@ -10,7 +10,7 @@ import numpy as np
 from ..render import milliseconds, number, print_lines, print_table
 from ..studies.change import CHANGED, Change, difference, reason
 from ..studies.outcome import PARTS, ClientFigures, HopFigures, Outcome
-from .text import chain, interval, signed, span
+from .text import assumed, chain, interval, signed, span
 
 
 def print_change(change: Change) -> None:
@@ -22,7 +22,8 @@ def print_change(change: Change) -> None:
             _print_metrics(before, after)
             _print_clients(before, after)
             _print_hops(before, after)
-    print_lines([reason(before, after) for after in change.after])
+    reasons = [reason(before, after) for after in change.after]
+    print_lines([*reasons, *assumed(before.problem)])
 
 
 def _mean(outcome: Outcome, figure: Any) -> float:
@@ -137,6 +138,7 @@ def outcome_document(outcome: Outcome) -> dict[str, Any]:
         "error": outcome.error,
         "uncovered_blocks": list(outcome.uncovered),
         "sessions_at_once": outcome.rooms,
+        "independent_servers": list(outcome.problem.independent),
         "response_parts_s": dict(zip(PARTS, outcome.parts_s, strict=True)),
         "runs": [asdict(r) for r in outcome.runs],
         "clients": [

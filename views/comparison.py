@@ -34,7 +34,7 @@ def print_comparison(comparison: Comparison) -> None:
         columns,
         rows,
     )
-    lines = assumed(comparison.independent)
+    lines = assumed(comparison.problem)
     if comparison.alloc_delay_s:
         lines.append(f"testbed constant in force: {comparison.alloc_delay_s:g} s per request")
     print_lines(lines)
@@ -54,7 +54,7 @@ def comparison_document(comparison: Comparison) -> dict[str, Any]:
         "seeds": list(comparison.seeds),
         "join_orders": comparison.join_orders,
         "testbed_alloc_delay_s": comparison.alloc_delay_s,
-        "independent_servers": list(comparison.independent),
+        "independent_servers": list(comparison.problem.independent),
         "methods": [_row_document(comparison, row) for row in comparison.rows],
     }
 

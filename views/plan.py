@@ -74,7 +74,7 @@ def print_plan(problem: Problem, plan: Plan) -> None:
             ],
         )
     lines = [f"requests are routed by {plan.router}", proven(plan.certificate), *plan.notes]
-    print_lines([*lines, *assumed(problem.independent, problem.num_servers)])
+    print_lines([*lines, *assumed(problem)])
 
 
 def proven(proof: Certificate) -> str:

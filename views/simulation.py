@@ -44,7 +44,7 @@ def print_result(problem: Problem, result: SimulationResult) -> None:
         f"requests/s; {summary.retries} retries, {summary.replays} replays, "
         f"{summary.overflows} cache extensions"
     ]
-    lines += assumed(result.independent, problem.num_servers)
+    lines += assumed(problem)
     if result.offered_per_s > result.most_per_s:
         lines.append(
             f"too much: {number(result.offered_per_s)} requests/s arrive, all servers together "
@@ -64,7 +64,7 @@ def result_document(problem: Problem, result: SimulationResult) -> dict[str, Any
     return {
         "summary": asdict(summarise(result)),
         "testbed_alloc_delay_s": result.alloc_delay_s,
-        "independent_servers": list(result.independent),
+        "independent_servers": list(problem.independent),
         "offered_per_s": result.offered_per_s,
         "most_per_s": result.most_per_s,
         "servers": [

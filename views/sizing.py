@@ -7,6 +7,7 @@ from typing import Any
 from ..render import number, print_lines, print_table
 from ..studies.catalogue import Market
 from ..studies.size import Sizing, Tried
+from .text import assumed
 
 
 def print_sizing(market: Market, found: Sizing) -> None:
@@ -28,8 +29,9 @@ def print_sizing(market: Market, found: Sizing) -> None:
             for t, f in zip(found.targets, shown.figures, strict=True)
         ],
     )
+    assumptions = assumed(shown.outcome.problem)
     if found.best is None:
-        print_lines(found.missing)
+        print_lines([*found.missing, *assumptions])
         return
     value = sum(shown.counts) if found.minimise == "count" else market.price(shown.counts)
     lines = [
@@ -40,7 +42,7 @@ def print_sizing(market: Market, found: Sizing) -> None:
         if found.bound > 0
         else f"lower bound 0: nothing is proven about a {found.minimise} below {number(value)}",
     ]
-    print_lines(lines)
+    print_lines([*lines, *assumptions])
 
 
 def sizing_document(market: Market, found: Sizing) -> dict[str, Any]:
@@ -58,6 +60,7 @@ def sizing_document(market: Market, found: Sizing) -> dict[str, Any]:
 
     return {
         "minimise": found.minimise,
+        "independent_servers": list((found.best or found.closest).outcome.problem.independent),
         "targets": [str(t) for t in found.targets],
         "best": entry(found.best) if found.best else None,
         "closest": entry(found.closest),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from ..core.names import blocks
 from ..core.plan import Route
 from ..core.problem import Problem
@@ -18,11 +16,12 @@ def chain(problem: Problem, route: Route | None) -> str:
     return " > ".join(f"{problem.servers[h.server].id}[{h}]" for h in route.hops)
 
 
-def assumed(independent: Sequence[str], total: int | None = None) -> list[str]:
+def assumed(problem: Problem) -> list[str]:
     """What is assumed of servers that no server does, in a line; none where nothing is."""
+    independent = problem.independent
     if not independent:
         return []
-    who = "all servers" if len(independent) == total else ", ".join(independent)
+    who = "all servers" if len(independent) == problem.num_servers else ", ".join(independent)
     return [f"assumed, as the papers do: sessions do not slow each other down at {who}"]
 
 

@@ -10,7 +10,7 @@ from ..render import number, print_lines, print_table
 from ..studies.outcome import Outcome
 from ..studies.worth import Worth
 from .change import outcome_document
-from .text import interval, span
+from .text import assumed, interval, span
 
 
 def print_worth(base: Outcome, found: Sequence[Worth]) -> None:
@@ -41,7 +41,8 @@ def print_worth(base: Outcome, found: Sequence[Worth]) -> None:
         lines.append(f"not used: {', '.join(useless)}")
     if not base.served:
         lines.append(f"nothing is served with all of them: {base.error}")
-    print_lines(lines or ["every server is used and none makes things worse"])
+    lines = lines or ["every server is used and none makes things worse"]
+    print_lines([*lines, *assumed(base.problem)])
 
 
 def worth_document(base: Outcome, found: Sequence[Worth]) -> dict[str, Any]:
