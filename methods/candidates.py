@@ -15,6 +15,7 @@ from ..core.errors import HeuristicFailedError, SwarmplanWarning
 from ..core.plan import Placement
 from ..perfmodel.announced import announced_throughput, blocks_by_rule
 from ..perfmodel.cost import CostModel
+from ..placement.api import Rule
 from ..placement.moves.resilience import honoured
 from ..placement.rules.cg_bp import cg_bp
 from ..placement.rules.composed import ChainPlan, chain_plan, chain_plans
@@ -33,6 +34,10 @@ BEST_IN_SURGES = 2
 SEARCHED_SESSIONS = (1.0, 1.5, 2.0)
 SEARCH_STEPS = 150
 MOST_SERVERS_TO_SEARCH = 300
+
+#: R that CG-BP and PETALS' rule are tried for where servers work on one task at a time: how many
+#: sessions had better share the memory then depends on what they compute, which R does not know.
+SWEPT_SESSIONS = (1, 2, 3, 4, 6, 8, 11, 16, 23, 32, 45, 64)
 
 #: A plan, its routers and whether it is a published rival.
 Suited = tuple[ChainPlan, tuple[str, ...], bool]
@@ -88,7 +93,17 @@ def entries(task: Task) -> tuple[Entry, ...]:
         ("cg-bp", lambda: cg_bp(task), (*suited, *free, "ws-rr"), True)
     ]
     made += [(f"petals-tuned, {how}", rule, suited, False) for how, rule in _petals(task)]
+    if cost.serial.any():
+        made += [
+            (f"cg-bp R={r}", partial(_for, cg_bp, task, r), suited, False) for r in SWEPT_SESSIONS
+        ]
     if problem.num_servers <= MOST_SERVERS_TO_SEARCH:
+        if cost.serial.any():
+            rule = PetalsTuned()
+            made += [
+                (f"petals-tuned R={r}", partial(_for, rule, task, r), suited, False)
+                for r in SWEPT_SESSIONS
+            ]
         made += [
             (f"search R={r}", partial(_searched, task, r), suited, False)
             for r in dict.fromkeys(max(1, round(f * task.sessions)) for f in SEARCHED_SESSIONS)
@@ -129,6 +144,11 @@ def _moved(task: Task, plan: ChainPlan) -> ChainPlan:
     """The plan after the moves that the constraints ask for."""
     placement = honoured(task, plan.placement)
     return plan if placement is plan.placement else chain_plan(task.cost, placement, plan.name)
+
+
+def _for(rule: Rule, task: Task, sessions: int) -> Placement:
+    """What a rule places for this many sessions."""
+    return rule(for_sessions(task, sessions))
 
 
 def _searched(task: Task, sessions: int) -> Placement:

@@ -99,6 +99,22 @@ def test_the_published_rivals_are_simulated_however_little_time_there_is(tiny: P
     assert rivals <= {c.placement for c in ran}
 
 
+def test_where_servers_work_on_one_task_at_a_time_work_decides_about_routers_and_r(
+    tiny: Problem,
+) -> None:
+    found = entries(task_of(tiny))
+    assert {e.routers[0] for e in found} == {"overlap"}
+    names = " = ".join(e.plan.name for e in found)
+    for name in ("cg-bp R=1", "cg-bp R=3"):
+        assert name in names
+    (published,) = (e for e in found if "ws-rr" in e.routers)
+    assert published.rival
+    idle = tuple(replace(s, sharing="independent") for s in tiny.servers)
+    found = entries(task_of(replace(tiny, servers=idle)))
+    assert not any("overlap" in e.routers for e in found)
+    assert "R=1" not in " ".join(e.plan.name for e in found if not e.plan.name.startswith("search"))
+
+
 def test_equal_settings_give_equal_plans(tiny: Problem) -> None:
     first, second = (api.plan(tiny, "auto") for _ in range(2))
     assert first.candidates == second.candidates
