@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from ..core.errors import NoRouteError, RequestTooLargeError
 from ..core.plan import Placement, Route
@@ -19,7 +20,9 @@ from .ledger import Ledger
 from .pricing import ChainTest, Pricing
 from .result import Reason, Table
 from .session import Session
-from .work import Work
+
+if TYPE_CHECKING:
+    from .work import Work
 
 #: A step of a session's life.
 Step = Callable[["Swarm", Session], None]
@@ -55,7 +58,7 @@ class Swarm:
         self.kernel = Kernel()
         self.state = SwarmState(cost, placement)
         self.ledger = Ledger(cost, placement, span_s)
-        self.work = Work(cost)
+        self.work: Work = _work(cost)
         self.router = router
         self.rule = rule
         self.detection_s = detection_s
@@ -327,6 +330,12 @@ class Swarm:
             if self.work.runs(session.row):
                 self.stop(session)
             self._table.note(session)
+
+
+def _work(cost: CostModel) -> Work:
+    from .work import Work  # numba takes a while to load: only when something is simulated
+
+    return Work(cost)
 
 
 def _next_reservation(session: Session) -> int:

@@ -28,6 +28,19 @@ def test_help_loads_no_heavy_package() -> None:
     assert done.stdout.strip() == "[]"
 
 
+def test_the_compiler_is_loaded_only_when_something_is_simulated() -> None:
+    code = (
+        "import sys\n"
+        "from swarmplan import api\n"
+        f"api.plan({TINY!r}, 'cg-bp')\n"
+        "before = 'numba' in sys.modules\n"
+        f"api.simulate({TINY!r}, method='cg-bp', requests=2)\n"
+        "print(before, 'numba' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "True"]
+
+
 def test_plan_verify_and_explain_agree(tmp_path: Path) -> None:
     path = tmp_path / "plan.json"
     assert run("plan", TINY, "-o", path).exit_code == 0
