@@ -13,7 +13,7 @@ import argparse
 import itertools
 import time
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +22,7 @@ from replay import Started, replay
 
 from swarmplan.core.names import Relay
 from swarmplan.core.plan import Placement
-from swarmplan.core.problem import Problem
+from swarmplan.core.problem import Problem, Timing
 from swarmplan.core.workload import Request
 from swarmplan.perfmodel.capacity import most_per_s
 from swarmplan.perfmodel.cost import CostModel
@@ -72,14 +72,32 @@ def off_by(problem: Problem, result: SimulationResult) -> float:
 
 
 def variants(problem: Problem) -> Iterator[tuple[str, Problem]]:
-    """Both relay modes, both ways to cut prompts."""
+    """Both relay modes, both ways to cut prompts; no two servers are alike to the last digit.
+
+    Like servers and times in whole milliseconds make ties: a block of one prompt ends at the very
+    instant at which that of another comes. Who is first is then up to the rounding of sums, which
+    no two programs share, so timings and distances are taken apart by a millionth.
+    """
+    rng = np.random.default_rng(0)
+    rtt = problem.network.client_rtt_s
+    apart = [replace(s, timing=odd(s.timing, 1.0 + 1e-6 * rng.random())) for s in problem.servers]
+    far = replace(problem.network, client_rtt_s=rtt + rng.uniform(0, 1e-6, rtt.shape))
     for relay, (kind, tokens) in itertools.product(RELAYS, TASKS.items()):
-        servers = tuple(replace(s, task_tokens=tokens) for s in problem.servers)
-        # Times in whole milliseconds make ties, which the rounding of sums would decide.
-        rtt = problem.network.client_rtt_s
-        odd = np.random.default_rng(0).uniform(0, 1e-6, rtt.shape)
-        network = replace(problem.network, relay=relay, client_rtt_s=rtt + odd)
+        servers = tuple(replace(s, task_tokens=tokens) for s in apart)
+        network = replace(far, relay=relay)
         yield f"{relay} relay, {kind}", replace(problem, servers=servers, network=network)
+
+
+def odd(timing: Timing | tuple[Timing, ...], factor: float) -> Timing | tuple[Timing, ...]:
+    """A timing that takes so many times as long."""
+    if isinstance(timing, tuple):
+        return tuple(scaled(t, factor) for t in timing)
+    return scaled(timing, factor)
+
+
+def scaled(timing: Timing, factor: float) -> Timing:
+    """Every coefficient times a factor."""
+    return Timing(**{f.name: factor * getattr(timing, f.name) for f in fields(timing)})
 
 
 def offered(

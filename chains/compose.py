@@ -100,8 +100,23 @@ def mean_service_s(cost: CostModel, route: Route, jobs: JobCosts) -> float:
 
 
 def total_service_rate(chains: Sequence[Chain]) -> float:
-    """Requests per second that the chains can sustain, nu = sum of capacity / service time."""
+    """Requests per second that the chains have caches for, nu = sum of capacity / service time."""
     return float(sum(chain.capacity / chain.service_time_s for chain in chains))
+
+
+def bearable_per_s(cost: CostModel, chains: Sequence[Chain]) -> float:
+    """Requests per second that the chains bear, in caches and in compute, used in proportion.
+
+    A server that works on one task at a time computes for a second in a second: where the chains
+    at their full rates ask for more of one, all of them are slowed down alike. Requests are the
+    representative ones.
+    """
+    busy, run_s = np.zeros(cost.problem.num_servers), cost.planned(0).run_s
+    for chain in chains:
+        rate = chain.capacity / chain.service_time_s
+        for h in chain.route.hops:
+            busy[h.server] += rate * run_s(h.server, h.start, h.end)
+    return total_service_rate(chains) / max(1.0, float(busy[cost.serial].max(initial=0.0)))
 
 
 def gca(cost: CostModel, placement: Placement) -> tuple[Chain, ...]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..chains.compose import gca, total_service_rate
+from ..chains.compose import bearable_per_s, gca
 from ..chains.knapsack import least_responses_s
 from ..core.content import FloatArray
 from ..core.objective import P95_RESPONSE, Goal
@@ -50,4 +50,4 @@ def floor_of(cost: CostModel, goal: Goal, trial: Trial) -> float:
 
 def sustained_per_s(cost: CostModel, placement: Placement) -> float:
     """Requests per second that the chains composed on a placement sustain."""
-    return total_service_rate(gca(cost, placement))
+    return bearable_per_s(cost, gca(cost, placement))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -9,6 +10,8 @@ from ..chains import floor
 from ..core.objective import STEP, THROUGHPUT, WEIGHTED_STEP, Objective
 from ..core.plan import Certificate, Plan, PlannedRoute
 from ..core.problem import Problem
+from ..perfmodel.capacity import PROOF as CAPACITY_PROOF
+from ..perfmodel.capacity import most_planned_per_s
 from ..perfmodel.predict import predict, step_objective_s
 from ..placement.moves.resilience import demands_in_words
 from ..placement.task import Task
@@ -37,7 +40,7 @@ def planned(
         sessions=task.sessions,
         unrouted=sum(unrouted.values()),
         seed=settings.seed,
-        notes=(*draft.notes, *_waiting(problem, unrouted), *_demands(problem)),
+        notes=(*draft.notes, *_waiting(problem, unrouted), *_too_much(task), *_demands(problem)),
         router=draft.router,
         candidates=draft.candidates,
     )
@@ -55,8 +58,11 @@ def _certificate(task: Task, routes: Sequence[PlannedRoute], draft: Draft) -> Ce
         proof = Certificate(objective=Objective(goal=goal))
     proof = replace(proof, interrupted=proof.interrupted or draft.interrupted)
     if goal == THROUGHPUT:
-        value = sustained_per_s(task.cost, draft.placement)
-        return replace(proof, objective=replace(proof.objective, value=value))
+        value, most = sustained_per_s(task.cost, draft.placement), most_planned_per_s(task.cost)
+        if math.isinf(most):
+            return replace(proof, objective=Objective(goal=THROUGHPUT, value=value), proof="")
+        objective = Objective(goal=THROUGHPUT, value=value, bound=max(most, value))
+        return replace(proof, objective=objective, proof=CAPACITY_PROOF)
     if goal != STEP:
         return proof
     value = step_objective_s(task.cost, routes)
@@ -71,6 +77,16 @@ def _certificate(task: Task, routes: Sequence[PlannedRoute], draft: Draft) -> Ce
         proof,
         objective=Objective(goal=STEP, value=value, bound=known),
         proof=floor.PROOF,
+    )
+
+
+def _too_much(task: Task) -> tuple[str, ...]:
+    rate, most = task.problem.workload.rate_per_s, most_planned_per_s(task.cost)
+    if rate <= most:
+        return ()
+    return (
+        f"the load of {rate:.4g} requests/s is more than the {most:.4g} that all servers together "
+        "compute: waiting grows as long as it lasts",
     )
 
 

@@ -16,6 +16,7 @@ from ..core.findings import Finding
 from ..core.objective import MEAN_RESPONSE, P95_RESPONSE, THROUGHPUT, WEIGHTED_STEP
 from ..core.plan import Plan
 from ..core.problem import Problem
+from ..perfmodel import capacity
 from ..perfmodel.cost import CostModel
 from ..perfmodel.predict import predict, step_objective_s
 from ..placement.sessions import demand_of
@@ -140,6 +141,11 @@ def _certificate(cost: CostModel, plan: Plan, *, simulate: bool) -> Iterator[Fin
         least = floor.lower_bound_s(cost, demand_of(cost.problem, plan.sessions))
         if not _close(min(least, objective.value or least), objective.bound):
             message = f"the bound is {objective.bound:.9g}, its proof gives {least:.9g}"
+            yield Finding(where=where, message=message)
+    if proof.proof == capacity.PROOF and objective.bound is not None:
+        most = max(capacity.most_planned_per_s(cost), objective.value or 0.0)
+        if not _close(most, objective.bound):
+            message = f"the bound is {objective.bound:.9g}, its proof gives {most:.9g}"
             yield Finding(where=where, message=message)
     if objective.value is not None and objective.bound is not None:
         sign = 1.0 if objective.goal.direction == "min" else -1.0

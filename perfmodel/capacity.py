@@ -10,6 +10,8 @@ import numpy as np
 from ..core.content import FloatArray
 from .cost import CostModel
 
+#: What proves a bound on the rate.
+PROOF = "what all servers together compute"
 #: Prompt and output tokens of requests, (N,) each.
 Shapes = tuple[Sequence[int], Sequence[int]]
 
@@ -36,3 +38,9 @@ def most_per_s(cost: CostModel, shapes: Shapes) -> float:
     work = work_per_block_s(cost, shapes)
     with np.errstate(divide="ignore"):
         return float((1.0 / work).sum()) / cost.num_blocks
+
+
+def most_planned_per_s(cost: CostModel) -> float:
+    """The same for the representative request."""
+    planning = cost.problem.planning
+    return most_per_s(cost, ([planning.prompt_tokens], [planning.output_tokens]))

@@ -15,7 +15,7 @@ from functools import partial
 import numpy as np
 
 from ...chains.bounds import response_bounds
-from ...chains.compose import Chain, gca, total_service_rate
+from ...chains.compose import Chain, bearable_per_s, gca
 from ...core.errors import HeuristicFailedError, SwarmplanWarning
 from ...core.plan import Placement
 from ...perfmodel.cost import CostModel
@@ -41,7 +41,7 @@ class ChainPlan:
     Attributes
     ----------
     name : how the placement was made.
-    rate_per_s : highest load the chains sustain, nu.
+    rate_per_s : highest load the chains sustain, in caches and in compute.
     lower_s, upper_s : bounds on the mean response of JFFC at the workload's rate; infinite when
         the chains do not sustain it.
     """
@@ -66,7 +66,7 @@ def chain_plan(cost: CostModel, placement: Placement, name: str) -> ChainPlan:
         name=name,
         placement=placement,
         chains=chains,
-        rate_per_s=total_service_rate(chains),
+        rate_per_s=bearable_per_s(cost, chains),
         lower_s=lower,
         upper_s=upper,
     )

@@ -11,7 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from swarmplan.chains.compose import client_shares, gca, job_costs, total_service_rate
+from swarmplan.chains.compose import (
+    bearable_per_s,
+    client_shares,
+    gca,
+    job_costs,
+    total_service_rate,
+)
 from swarmplan.core.plan import Placement
 from swarmplan.core.problem import Problem
 from swarmplan.core.workload import Request, Workload
@@ -114,3 +120,17 @@ def test_shares_are_those_of_the_rates_or_of_the_trace(tiny: Problem) -> None:
     traced = dataclasses.replace(tiny, workload=Workload(trace=trace))
     assert client_shares(traced).tolist() == [0.25, 0.75]
     assert client_shares(dataclasses.replace(tiny, workload=Workload())).tolist() == [0.5, 0.5]
+
+
+def test_chains_bear_no_more_than_their_servers_compute(tiny: Problem) -> None:
+    cost = CostModel.of(tiny)
+    roomy = cost.placed([(0, 6), (0, 0), (0, 0), (0, 0)], cache_bytes=[10**6, 0, 0, 0])
+    chains = gca(cost, roomy)
+    work = cost.planned(0).run_s(0, 0, 6)
+    assert total_service_rate(chains) > 1 / work
+    assert bearable_per_s(cost, chains) == pytest.approx(1 / work)
+    small = gca(cost, cost.placed([(0, 6), (0, 0), (0, 0), (0, 0)], cache_bytes=[1_400, 0, 0, 0]))
+    assert bearable_per_s(cost, small) == total_service_rate(small) < 1 / work
+    alone = tuple(dataclasses.replace(s, sharing="independent") for s in tiny.servers)
+    ideal = CostModel.of(dataclasses.replace(tiny, servers=alone))
+    assert bearable_per_s(ideal, chains) == total_service_rate(chains)

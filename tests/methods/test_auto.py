@@ -24,6 +24,7 @@ from swarmplan.simulator.engine import simulate
 from swarmplan.simulator.metrics import summarise
 from swarmplan.solve.deadline import NEVER, Deadline
 from swarmplan.workload.draw import draw_requests
+from swarmplan.workload.load import at_load
 
 
 def at_rate(problem: Problem, rate_per_s: float) -> Problem:
@@ -140,6 +141,21 @@ def race(problem: Problem, *, deadline: Deadline = NEVER) -> Race:
         admission="retry",
         deadline=deadline,
     )
+
+
+def test_a_throughput_is_told_with_what_all_servers_compute(tiny: Problem) -> None:
+    plan = api.plan(tiny, "auto", settings=Settings(aim="throughput"))
+    found, cost = plan.certificate.objective, CostModel.of(tiny)
+    planning = tiny.planning
+    work = cost.work_s(planning.prompt_tokens, planning.output_tokens)
+    most = sum(1 / work(j, 0, 6) for j in range(4))
+    assert found.bound == pytest.approx(most)
+    assert found.value is not None
+    assert 0 < found.value <= most
+    assert verify(tiny, plan) == ()
+    assert not any("more than the" in note for note in plan.notes)
+    busy = api.plan(at_load(tiny, 2 * most / tiny.workload.rate_per_s), "cg-bp")
+    assert any(f"more than the {most:.4g}" in note for note in busy.notes)
 
 
 def test_a_race_without_time_still_names_a_winner(tiny: Problem) -> None:

@@ -164,11 +164,15 @@ def test_a_process_that_is_killed_leaves_what_it_told() -> None:
 
 
 def test_a_process_that_is_killed_before_it_told_anything_is_an_error_with_the_cause() -> None:
+    before = set(workers(os.getpid()))
+
     def kill() -> None:
-        for process in workers(os.getpid()):
+        while not (started := set(workers(os.getpid())) - before):
+            time.sleep(0.01)
+        for process in started:
             os.kill(process, signal.SIGKILL)
 
-    threading.Timer(1.0, kill).start()
+    threading.Thread(target=kill, daemon=True).start()
     with pytest.raises(SolverError, match="ended by signal 9: perhaps memory ran out"):
         solve_programme(cover(), deadline=Deadline.after(60), gap=0.0)
 
