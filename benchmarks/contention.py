@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import swarms
-from replay import Started, replay
+from replay import replay, started
 
 from swarmplan.core.names import Relay
 from swarmplan.core.plan import Placement
@@ -39,22 +39,6 @@ LOADS = (0.2, 0.5, 0.8, 0.95)
 PROMPTS = (20, 300)
 RELAYS: tuple[Relay, ...] = ("client", "server")
 TASKS = {"nf4": 1, "16 bit": 128}
-
-
-def started(result: SimulationResult) -> list[Started]:
-    """Who started when on which chain, of those that were served."""
-    return [
-        Started(
-            row=i,
-            client=int(result.client[i]),
-            start_s=float(result.start_s[i]),
-            prompt_tokens=int(result.prompt_tokens[i]),
-            output_tokens=int(result.output_tokens[i]),
-            chain=tuple((h.server, h.start, h.end) for h in route.hops),
-        )
-        for i, route in enumerate(result.routes)
-        if route is not None and result.status[i] == "completed"
-    ]
 
 
 def off_by(problem: Problem, result: SimulationResult) -> float:

@@ -1,7 +1,7 @@
 """A plain replay of sessions on servers that work on one task at a time.
 
-It shares no code with the simulator's engine: objects, queues and one event for every beginning and
-end, straight from the figures of the problem. Given who started when on which chain, it tells when
+It shares no code with the simulator's engine, only reads the table that this writes: objects, lines
+and an event for every beginning and end, straight from the figures of the problem. Given who started when on which chain, it tells when
 every request's first and last token were there.
 """
 
@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from swarmplan.core.problem import Problem, Timing, per_block
+from swarmplan.simulator.result import SimulationResult
 
 
 @dataclass
@@ -35,6 +36,22 @@ Task = tuple[int, float, float]
 def replay(problem: Problem, sessions: Sequence[Started]) -> None:
     """Fill in ``token_s`` of all sessions."""
     World(problem).run(sessions)
+
+
+def started(result: SimulationResult) -> list[Started]:
+    """Who started when on which chain, of those that were served."""
+    return [
+        Started(
+            row=i,
+            client=int(result.client[i]),
+            start_s=float(result.start_s[i]),
+            prompt_tokens=int(result.prompt_tokens[i]),
+            output_tokens=int(result.output_tokens[i]),
+            chain=tuple((h.server, h.start, h.end) for h in route.hops),
+        )
+        for i, route in enumerate(result.routes)
+        if route is not None and result.status[i] == "completed"
+    ]
 
 
 class World:

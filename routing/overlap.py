@@ -12,14 +12,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..chains.graph import Graph, build_graph, request_costs_s
+from ..chains.graph import Graph, request_costs_s
 from ..chains.shortest import shortest
 from ..core.content import FloatArray, IntArray
 from ..core.plan import Placement
 from ..core.workload import Request
 from ..perfmodel.cost import CostModel
 from .api import Decision, SwarmView
-from .ws_rr import LinkWaits, refuse
+from .ws_rr import WaitGraphs, refuse
 
 #: Share of the request's steps during which a session that it meets is still there.
 BESIDE = 0.5
@@ -50,8 +50,7 @@ class Overlap:
 
     def __init__(self, cost: CostModel, placement: Placement) -> None:
         self._cost = cost
-        self._placement = placement
-        self._graphs: dict[int, tuple[Graph, LinkWaits]] = {}
+        self._graph = WaitGraphs(cost, placement)
         self._known: dict[tuple[int, int, int, int], _Links] = {}
 
     def __call__(
@@ -89,12 +88,6 @@ class Overlap:
         delay = links.work_s / links.step_s * (links.work_s / 2 + in_line)
         total: FloatArray = links.tasks * in_line + BESIDE * steps * crowd.count[server] * delay
         return total
-
-    def _graph(self, start: int) -> tuple[Graph, LinkWaits]:
-        if start not in self._graphs:
-            graph = build_graph(self._cost, self._placement, start)
-            self._graphs[start] = graph, LinkWaits(self._cost, graph)
-        return self._graphs[start]
 
     def _links(self, graph: Graph, request: Request) -> _Links:
         key = (graph.start, request.client, request.prompt_tokens, request.planned_tokens)

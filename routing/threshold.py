@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..chains.graph import Graph, build_graph, request_costs_s
+from ..chains.graph import request_costs_s
 from ..chains.shortest import shortest
 from ..core.plan import Placement
 from ..core.workload import Request
 from ..perfmodel.cost import CostModel
 from .api import Decision, SwarmView
-from .ws_rr import LinkWaits, refuse
+from .ws_rr import WaitGraphs, refuse
 
 
 class LeastResponse:
@@ -24,8 +24,7 @@ class LeastResponse:
 
     def __init__(self, cost: CostModel, placement: Placement) -> None:
         self._cost = cost
-        self._placement = placement
-        self._graphs: dict[int, tuple[Graph, LinkWaits]] = {}
+        self._graph = WaitGraphs(cost, placement)
 
     def __call__(
         self,
@@ -56,9 +55,3 @@ class LeastResponse:
             exists = bool(shortest(graph, links_s, leave)[0])
             refuse(self._cost.problem, request, start_block, chain_exists=exists)
         return Decision(route=graph.route(best[0]), cost_s=best[1])
-
-    def _graph(self, start: int) -> tuple[Graph, LinkWaits]:
-        if start not in self._graphs:
-            graph = build_graph(self._cost, self._placement, start)
-            self._graphs[start] = graph, LinkWaits(self._cost, graph)
-        return self._graphs[start]

@@ -75,6 +75,21 @@ class LinkWaits:
             self._finish_s[links], self._step_s[links] = ready[:, 0], ready[:, 1]
 
 
+class WaitGraphs:
+    """The routing graph from a block on, and when its links are free; each made once."""
+
+    def __init__(self, cost: CostModel, placement: Placement) -> None:
+        self._cost, self._placement = cost, placement
+        self._known: dict[int, tuple[Graph, LinkWaits]] = {}
+
+    def __call__(self, start: int) -> tuple[Graph, LinkWaits]:
+        """From this block on."""
+        if start not in self._known:
+            graph = build_graph(self._cost, self._placement, start)
+            self._known[start] = graph, LinkWaits(self._cost, graph)
+        return self._known[start]
+
+
 class WsRr:
     """Online router: link cost = time until the link is free + time of the request on it.
 
@@ -88,9 +103,8 @@ class WsRr:
 
     def __init__(self, cost: CostModel, placement: Placement) -> None:
         self._cost = cost
-        self._placement = placement
+        self._graph = WaitGraphs(cost, placement)
         self._plain: dict[tuple[int, int, int, int], Costs] = {}
-        self._graphs: dict[int, tuple[Graph, LinkWaits]] = {}
 
     def __call__(
         self,
@@ -114,12 +128,6 @@ class WsRr:
             exists = bool(shortest(graph, idle, leave)[0])
             refuse(self._cost.problem, request, graph.start, chain_exists=exists)
         return Decision(route=graph.route(links), cost_s=total)
-
-    def _graph(self, start: int) -> tuple[Graph, LinkWaits]:
-        if start not in self._graphs:
-            graph = build_graph(self._cost, self._placement, start)
-            self._graphs[start] = graph, LinkWaits(self._cost, graph)
-        return self._graphs[start]
 
     def _costs(self, graph: Graph, request: Request) -> Costs:
         key = (graph.start, request.client, request.prompt_tokens, request.planned_tokens)

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from swarmplan.benchmarks.replay import Started, replay
+from swarmplan.benchmarks.replay import replay, started
 from swarmplan.core.names import Sharing
 from swarmplan.core.plan import Placement
 from swarmplan.core.problem import Problem, Timing
@@ -57,28 +57,12 @@ def simulated(seed: int, kinds: tuple[Sharing, ...]) -> tuple[Problem, Simulatio
     return problem, simulate(problem, placement, router, requests, admission="queue")
 
 
-def sessions(result: SimulationResult) -> list[Started]:
-    """Who started when on which chain."""
-    return [
-        Started(
-            row=i,
-            client=int(result.client[i]),
-            start_s=float(result.start_s[i]),
-            prompt_tokens=int(result.prompt_tokens[i]),
-            output_tokens=int(result.output_tokens[i]),
-            chain=tuple((h.server, h.start, h.end) for h in route.hops),
-        )
-        for i, route in enumerate(result.routes)
-        if route is not None and result.status[i] == "completed"
-    ]
-
-
 @given(st.integers(0, 10_000))
 def test_every_token_comes_when_a_plain_replay_says_so(seed: int) -> None:
     problem, result = simulated(seed, ("serial", "serial", "independent"))
-    started = sessions(result)
-    replay(problem, started)
-    for s in started:
+    sessions = started(result)
+    replay(problem, sessions)
+    for s in sessions:
         assert result.first_token_s[s.row] == pytest.approx(s.token_s[0], rel=1e-9)
         assert result.finish_s[s.row] == pytest.approx(s.token_s[-1], rel=1e-9)
 
@@ -92,7 +76,7 @@ def test_no_server_works_more_than_all_the_time_and_no_work_is_lost(seed: int) -
     )
     cost = CostModel.of(plain)
     work = np.zeros(problem.num_servers)
-    for s in sessions(result):
+    for s in started(result):
         shape = cost.shape(s.client, s.prompt_tokens, s.output_tokens)
         for j, start, end in s.chain:
             work[j] += shape.run_s(j, start, end)
