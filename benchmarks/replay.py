@@ -1,8 +1,8 @@
 """A plain replay of sessions on servers that work on one task at a time.
 
 It shares no code with the simulator's engine, only reads the table that this writes: objects, lines
-and an event for every beginning and end, straight from the figures of the problem. Given who started when on which chain, it tells when
-every request's first and last token were there.
+and an event for every beginning and end, straight from the figures of the problem. Given who
+started when on which chain, it tells when every request's first and last token were there.
 """
 
 from __future__ import annotations
