@@ -86,19 +86,20 @@ def entries(task: Task) -> tuple[Entry, ...]:
     one_client = int((client_shares(problem) > 0).sum()) == 1
     free = ("jffc",) if one_client else ("fastest-free",)
     # Where servers work on one task at a time, who is there already decides.
-    suited = ("overlap",) if cost.serial.any() else free
+    serial = bool(cost.serial.any())
+    suited = ("overlap",) if serial else free
     found: list[Suited] = [(p, suited, False) for p in chosen]
     found += [(p, (*suited, *free), True) for p in plans if is_published(p)][:1]
     made: list[tuple[str, Callable[[], Placement], tuple[str, ...], bool]] = [
         ("cg-bp", lambda: cg_bp(task), (*suited, *free, "ws-rr"), True)
     ]
     made += [(f"petals-tuned, {how}", rule, suited, False) for how, rule in _petals(task)]
-    if cost.serial.any():
+    if serial:
         made += [
             (f"cg-bp R={r}", partial(_for, cg_bp, task, r), suited, False) for r in SWEPT_SESSIONS
         ]
     if problem.num_servers <= MOST_SERVERS_TO_SEARCH:
-        if cost.serial.any():
+        if serial:
             rule = PetalsTuned()
             made += [
                 (f"petals-tuned R={r}", partial(_for, rule, task, r), suited, False)

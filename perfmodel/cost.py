@@ -51,10 +51,9 @@ class CostModel:
         self._step_base_s = self._runs_s(lambda t: t.decode_base_s)
         self._step_slope_s = self._runs_s(lambda t: t.decode_per_context_token_s)
         self.serial = np.array([s.sharing == "serial" for s in problem.servers])
-        self._task_tokens = [
-            np.iinfo(np.int64).max if s.sharing == "independent" else s.task_tokens
-            for s in problem.servers
-        ]
+        whole = np.iinfo(np.int64).max  # where there is no line nothing is cut
+        cuts = [whole if s.sharing == "independent" else s.task_tokens for s in problem.servers]
+        self._task_tokens = np.array(cuts, dtype=np.int64)
         self.step_hop_s = self._hop_s(problem.network.step_overhead_s, slice(None), tokens=1)
         self.opening_s = problem.session_setup_s + problem.alloc_delay_s
         self._shapes: dict[tuple[int, int, int], HopCost] = {}
@@ -216,7 +215,7 @@ class CostModel:
         self, prompt_tokens: int, server: IntArray, start: IntArray, end: IntArray
     ) -> IntArray:
         """Tasks of a prompt on blocks ``[start, end)``: one, or one for each block."""
-        whole = prompt_tokens <= np.array(self._task_tokens)[server]
+        whole = prompt_tokens <= self._task_tokens[server]
         count: IntArray = np.where(whole, 1, end - start)
         return count
 
