@@ -33,6 +33,8 @@ class CostModel:
     weights_bytes : (server, start, end) -> bytes of the weights.
     token_bytes : the same of one token's attention cache, which is equal at all servers: row 0.
     step_hop_s : (clients, n) t_cj, a hop of one decode step without compute.
+    step_base_s, step_slope_s : runs of a step, and what each token of context adds to it.
+    task_tokens : (n,) the longest pass that is one task; a longer one is a task for each block.
     serial : (n,) servers that work on one task at a time.
     opening_s : from the opening of a session until its prompt is sent, for every method alike.
     """
@@ -48,12 +50,12 @@ class CostModel:
         each = self.token_bytes.each  # a plain number where blocks are alike: asked for most often
         self._each_token_bytes = None if each is None else int(each[0])
         self._columns = self._timings()
-        self._step_base_s = self._runs_s(lambda t: t.decode_base_s)
-        self._step_slope_s = self._runs_s(lambda t: t.decode_per_context_token_s)
+        self.step_base_s = self._runs_s(lambda t: t.decode_base_s)
+        self.step_slope_s = self._runs_s(lambda t: t.decode_per_context_token_s)
         self.serial = np.array([s.sharing == "serial" for s in problem.servers])
         whole = np.iinfo(np.int64).max  # where there is no line nothing is cut
         cuts = [whole if s.sharing == "independent" else s.task_tokens for s in problem.servers]
-        self._task_tokens = np.array(cuts, dtype=np.int64)
+        self.task_tokens = np.array(cuts, dtype=np.int64)
         self.step_hop_s = self._hop_s(problem.network.step_overhead_s, slice(None), tokens=1)
         self.opening_s = problem.session_setup_s + problem.alloc_delay_s
         self._shapes: dict[tuple[int, int, int], HopCost] = {}
@@ -215,7 +217,7 @@ class CostModel:
         self, prompt_tokens: int, server: IntArray, start: IntArray, end: IntArray
     ) -> IntArray:
         """Tasks of a prompt on blocks ``[start, end)``: one, or one for each block."""
-        whole = prompt_tokens <= self._task_tokens[server]
+        whole = prompt_tokens <= self.task_tokens[server]
         count: IntArray = np.where(whole, 1, end - start)
         return count
 
@@ -229,7 +231,8 @@ class CostModel:
         cut = self.prompt_tasks(prompt_tokens, server, start, end) > 1
         piece = np.zeros(self.num_blocks)
         for j, first, last in zip(server[cut], start[cut], end[cut], strict=True):
-            piece[first:last] = np.diff(prompt.ramp(j)[first : last + 1])
+            block = np.arange(first, last)
+            piece[first:last] = prompt(j, block, block + 1)
         return Tasks(
             server=server,
             start=start,
@@ -238,8 +241,8 @@ class CostModel:
             gap_s=self.relaying.gaps_s(client, self.step_hop_s[client], server),
             back_s=network.client_rtt_s[client, server] / 2,
             prompt_s=prompt(server, start, end),
-            base_s=self._step_base_s(server, start, end),
-            slope_s=self._step_slope_s(server, start, end),
+            base_s=self.step_base_s(server, start, end),
+            slope_s=self.step_slope_s(server, start, end),
             cut=cut.astype(np.int64),
             piece_s=piece,
         )

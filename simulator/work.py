@@ -46,13 +46,8 @@ class Work:
     """
 
     def __init__(self, cost: CostModel) -> None:
-        n = cost.problem.num_servers
         self._length = cost.num_blocks
-        self._state = _empty(FEWEST_SLOTS, 4, n, self._length)
-        servers = self._state.servers
-        servers["sharing"] = [_SHARING[s.sharing] for s in cost.problem.servers]
-        servers["sequence_s"] = cost.step_per_sequence_s
-        servers["head"] = servers["tail"] = servers["work"] = -1
+        self._state = idle_state(cost, FEWEST_SLOTS, 4)
         self._slots: dict[int, int] = {}
         self._rows = [-1] * FEWEST_SLOTS
         self._free = list(range(FEWEST_SLOTS - 1, -1, -1))
@@ -160,6 +155,16 @@ class Work:
         self._state = state
         self._rows += [-1] * (more - slots)
         self._free[:0] = range(more - 1, slots - 1, -1)
+
+
+def idle_state(cost: CostModel, slots: int, hops: int) -> engine.State:
+    """The servers of a problem, idle, with room for so many sessions of so many hops."""
+    state = _empty(slots, hops, cost.problem.num_servers, cost.num_blocks)
+    servers = state.servers
+    servers["sharing"] = [_SHARING[s.sharing] for s in cost.problem.servers]
+    servers["sequence_s"] = cost.step_per_sequence_s
+    servers["head"] = servers["tail"] = servers["work"] = -1
+    return state
 
 
 def _empty(slots: int, hops: int, servers: int, length: int) -> engine.State:

@@ -9,8 +9,9 @@ from swarmplan.core.plan import Hop, Placement, Route
 from swarmplan.core.problem import Problem
 from swarmplan.core.workload import Request
 from swarmplan.perfmodel.cost import CostModel
-from swarmplan.routing.overlap import BESIDE, Overlap
+from swarmplan.routing.overlap import Overlap
 from swarmplan.routing.state import SwarmState
+from swarmplan.routing.sweep import BESIDE
 from swarmplan.routing.ws_rr import WsRr
 
 REQUEST = Request(
