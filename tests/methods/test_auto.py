@@ -1,18 +1,17 @@
 """The portfolio: what it picks, what it tells, when it stops."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
 
 from swarmplan import api
 from swarmplan.core.names import Metric
-from swarmplan.core.objective import goal_of
+from swarmplan.core.objective import MEAN_RESPONSE, goal_of
 from swarmplan.core.problem import Problem
-from swarmplan.core.workload import Request
 from swarmplan.methods.candidates import entries
 from swarmplan.methods.certify import floor_of, trial_requests
 from swarmplan.methods.draft import Settings
+from swarmplan.methods.judge import Judge
 from swarmplan.methods.race import Race, Runner
 from swarmplan.methods.routers import ROUTERS, router_named
 from swarmplan.methods.table import METHODS, method_named
@@ -134,11 +133,14 @@ def race(problem: Problem, *, deadline: Deadline = NEVER) -> Race:
     """Two short rounds."""
     cost = CostModel.of(problem)
     return Race(
-        cost=cost,
-        router=lambda name, placement: router_named(name)(cost, placement),
         rounds=[(50, 2), (100, 1)],
-        requests_of=lambda count: draw_requests(problem, 0, num_requests=count),
-        admission="retry",
+        judge_of=lambda count: Judge(
+            cost,
+            draw_requests(problem, 0, num_requests=count),
+            router=lambda name, placement: router_named(name)(cost, placement),
+            admission="retry",
+            goal=MEAN_RESPONSE,
+        ),
         deadline=deadline,
     )
 
@@ -173,17 +175,19 @@ def test_a_race_without_time_still_names_a_winner(tiny: Problem) -> None:
 
 
 def test_ctrl_c_in_a_later_round_keeps_the_results_before(tiny: Problem) -> None:
-    def requests_of(count: int) -> Sequence[Request]:
+    whole = race(tiny)
+
+    def judge_of(count: int) -> Judge:
         if count > 50:
             raise KeyboardInterrupt
-        return draw_requests(tiny, 0, num_requests=count)
+        return whole.judge_of(count)
 
     plan = METHODS["cg-bp"](tiny, Settings())
     runners = [
         Runner(name=r, placement=plan.placement, router=r, bound_s=1.0, alone_s=0.0)
         for r in ("jffc", "ws-rr")
     ]
-    ranked, stopped = replace(race(tiny), requests_of=requests_of).run(runners)
+    ranked, stopped = replace(whole, judge_of=judge_of).run(runners)
     assert stopped == "interrupted"
     assert [r.requests for r in ranked] == [50, 50]
 
