@@ -65,10 +65,10 @@ def test_a_plan_that_does_not_serve_everybody_is_not_touched(tiny: Problem) -> N
 
 
 def test_what_a_scenario_demands_is_kept(tiny: Problem) -> None:
-    pinned = (ServerSpan(server=0, start=0, end=1),)
+    pinned = (ServerSpan(server=1, start=0, end=3),)
     asked = replace(tiny, planning=replace(tiny.planning, constraints=Constraints(pinned=pinned)))
     found = improved(asked).placement
-    assert (found.start[0], found.end[0]) == (0, 1)
+    assert (found.start[1], found.end[1]) == (0, 3)
     assert found != CostModel.of(asked).placed(POOR)
     assert not any(unmet(CostModel.of(asked), found))
 
