@@ -129,9 +129,11 @@ def _improved(
         return [], []
     from .improve import LOADS, Improver, holds, requests_needed  # numba takes a while to load
 
-    count = requests_needed(task.cost)
-    loaded = [replace(task, cost=CostModel.of(at_load(task.problem, f))) for f in LOADS]
-    sets = [_judge(t, settings, TRIED, number, count).rehearsal for number, t in enumerate(loaded)]
+    more = requests_needed(task.cost)
+    sets = [
+        _judge(_at_load(task, load), settings, TRIED, number, more * count).rehearsal
+        for number, (load, count) in enumerate(LOADS)
+    ]
     tried = [s for s in sets if s is not None]
     if (best.router, settings.admission) != REHEARSED or len(tried) < len(sets):
         return [], []
@@ -142,11 +144,15 @@ def _improved(
         return [], [f"{made}: none made it better"]
     new = replace(best, name=f"{best.name}, improved", placement=found.placement)
     pairs = (new.placement, new.router), (best.placement, best.router)
-    if not holds(*pairs, judge_of=partial(_judge, task, settings, AGREEING), count=count):
+    if not holds(*pairs, judge_of=partial(_judge, task, settings, AGREEING), more=more):
         return [], [f"{made}: what they gained did not hold for fresh requests"]
     figure = _judge(task, settings, SEED_OFFSET, 0, best.requests)(new.placement, new.router)
     new.figure_s, new.unserved = figure.figure_s, figure.unserved
     return [new], [made]
+
+
+def _at_load(task: Task, factor: float) -> Task:
+    return replace(task, cost=CostModel.of(at_load(task.problem, factor)))
 
 
 def _certificate(task: Task, settings: Settings, best: Runner, *, interrupted: bool) -> Certificate:

@@ -21,15 +21,15 @@ from ..perfmodel.cost import CostModel
 from ..perfmodel.memory import blocks_that_fit
 from ..placement.search.neighbours import Spans, neighbour
 from ..simulator.metrics import Interval
-from ..simulator.rehearsal import Rehearsal
+from ..simulator.rehearsal import Rehearsal, Rehearsed
 from ..solve.deadline import Deadline
 from .judge import Judge, judged
 
-#: Loads that a plan is made for, in multiples of the expected one: the hardest says most.
-LOADS = (1.15, 1.0, 0.85)
-#: Requests of each, and from which share of what all servers compute on there have to be more: an
-#: empty swarm hides for long that a plan piles up.
-FEW, MANY, BUSY = 400, 1_500, 0.85
+#: Loads that a plan is made for, in multiples of the expected one, and requests of each: the
+#: highest says most, and a long run whether a plan piles up, which an empty swarm hides for a while.
+LOADS = ((1.15, 400), (0.85, 400), (1.0, 1_200))
+#: From this share of what all servers compute on requests are more by such a factor.
+BUSY, MORE = 0.85, 4
 #: Moves of a round, which begins from the best plan so far, and the gain that earns another one.
 ROUND_MOVES, WORTH_A_ROUND = 300, 0.005
 #: Loss that a round accepts at its beginning, about; at its end none.
@@ -37,8 +37,9 @@ WARMTH = 0.03
 #: A run is broken off once its requests have spent this much more time in the swarm than the
 #: present plan's, times the root of R / i after i of R.
 SLACK = 0.05
-#: Fresh runs that have to agree, the gain that they have to show, and requests of a last long run.
-GUARDS, LEAST_GAIN, LONG = 8, 0.01, 2_000
+#: Fresh runs that have to agree and their requests, the gain that they have to show, and requests
+#: of a last long run.
+GUARDS, GUARD_REQUESTS, LEAST_GAIN, LONG = 8, 400, 0.01, 2_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +93,7 @@ class Improver:
         spans = Spans(
             span=np.stack([start.start, start.end], axis=1),
             most=blocks_that_fit(self._cost, 1),
+            busy=np.zeros(len(start.start)),
             length=self._cost.num_blocks,
         )
         best = self._first(spans, start)
@@ -115,7 +117,10 @@ class Improver:
             return None
         self._base_s = tuple(f.figure_s for f in found)
         return Standing(
-            spans=spans, figures_s=self._base_s, ages_s=tuple(r.ages_s for r in runs), score=1.0
+            spans=_with_busy(spans, runs[0]),
+            figures_s=self._base_s,
+            ages_s=tuple(r.ages_s for r in runs),
+            score=1.0,
         )
 
     def _round(self, start: Standing) -> Standing:
@@ -142,7 +147,7 @@ class Improver:
         if any(unmet(self._cost, placement)):
             return None
         self._judged += 1
-        figures, ages = list(now.figures_s), []
+        figures, runs = list(now.figures_s), []
         for i, rehearsal in enumerate(self._sets):
             arrivals = np.arange(1, rehearsal.count + 1)
             slack = most / now.score + SLACK * np.sqrt(rehearsal.count / arrivals)
@@ -151,11 +156,15 @@ class Improver:
             if not run.whole or found.unserved:
                 return None
             figures[i] = found.figure_s
-            ages.append(run.ages_s)
+            runs.append(run)
             if self._score(figures) > most:  # the loads to come taken as they are
                 return None
-        score = self._score(figures)
-        return Standing(spans=spans, figures_s=tuple(figures), ages_s=tuple(ages), score=score)
+        return Standing(
+            spans=_with_busy(spans, runs[0]),
+            figures_s=tuple(figures),
+            ages_s=tuple(r.ages_s for r in runs),
+            score=self._score(figures),
+        )
 
     def _score(self, figures_s: Sequence[float]) -> float:
         return float(np.mean([f / b for f, b in zip(figures_s, self._base_s, strict=True)]))
@@ -165,17 +174,22 @@ class Improver:
         return self._cost.placed(rows)
 
 
+def _with_busy(spans: Spans, run: Rehearsed) -> Spans:
+    """The spans, with how busy the servers were in a run."""
+    return spans._replace(busy=run.busy_s / max(float(run.busy_s.max()), 1e-9))
+
+
 def requests_needed(cost: CostModel) -> int:
-    """Requests that tell plans apart at the problem's load."""
+    """How many times as many requests it takes to tell plans apart at the problem's load."""
     share = cost.problem.workload.rate_per_s / most_planned_per_s(cost)
-    return MANY if share >= BUSY else FEW
+    return MORE if share >= BUSY else 1
 
 
 #: A placement with a router.
 Pair = tuple[Placement, str]
 
 
-def holds(new: Pair, old: Pair, *, judge_of: Callable[[int, int], Judge], count: int) -> bool:
+def holds(new: Pair, old: Pair, *, judge_of: Callable[[int, int], Judge], more: int = 1) -> bool:
     """Whether fresh requests agree that a pair is better than another one.
 
     Its mean response is more than 1 % lower, beyond doubt at 95 %, over several paired runs; its
@@ -184,10 +198,11 @@ def holds(new: Pair, old: Pair, *, judge_of: Callable[[int, int], Judge], count:
     Parameters
     ----------
     judge_of : by (number of the run, requests).
+    more : multiple of the usual number of requests.
     """
     gains, tails = [], []
     for number in range(GUARDS):
-        judge = judge_of(number, count)
+        judge = judge_of(number, more * GUARD_REQUESTS)
         ours, theirs = judge.response_s(*new), judge.response_s(*old)
         if judged(ours, MEAN_RESPONSE).unserved:
             return False
@@ -196,7 +211,7 @@ def holds(new: Pair, old: Pair, *, judge_of: Callable[[int, int], Judge], count:
     gain = Interval.of(gains)
     if gain.mean < LEAST_GAIN or gain.mean - gain.half_width <= 0 or np.mean(tails) < 0:
         return False
-    judge = judge_of(GUARDS, max(LONG, count))
+    judge = judge_of(GUARDS, more * LONG)
     return _gain(judge.response_s(*new), judge.response_s(*old), MEAN_RESPONSE) > 0
 
 

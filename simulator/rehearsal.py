@@ -27,12 +27,14 @@ class Rehearsed(ByContent):
     ----------
     response_s, ttft_s : (R,) from the arrival to the last and to the first token.
     ages_s : (R,) the time that all requests so far had spent in the swarm, at each arrival.
+    busy_s : (n,) compute time that was handed out.
     whole : whether the run was not broken off.
     """
 
     response_s: FloatArray
     ttft_s: FloatArray
     ages_s: FloatArray
+    busy_s: FloatArray
     whole: bool
 
 
@@ -84,6 +86,7 @@ class Rehearsal:
             response_s=frozen_array(r.request["finish_s"] - arrival_s, np.float64),
             ttft_s=frozen_array(r.request["first_s"] - arrival_s, np.float64),
             ages_s=frozen_array(r.request["ages_s"], np.float64),
+            busy_s=frozen_array(r.state.servers["busy_s"], np.float64),
             whole=let_in == self.count,
         )
 

@@ -1,6 +1,7 @@
 """Neighbours of a placement: one server's span, or one boundary that servers share, changed.
 
-For searches that judge whole placements, by whatever measure.
+For searches that judge whole placements, by whatever measure. Where it is known how busy servers
+are, those that have time are rather sent to help those that have none.
 """
 
 from __future__ import annotations
@@ -10,10 +11,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ...core.content import IntArray
+from ...core.content import FloatArray, IntArray
 
 #: How far a boundary or a span moves at most, blocks.
 FURTHEST = 4
+#: Least chance of a server to be drawn, beside 1 for the busiest, or for the one with most time.
+LEAST = 0.1
 
 
 class Spans(NamedTuple):
@@ -23,11 +26,13 @@ class Spans(NamedTuple):
     ----------
     span : (n, 2) blocks [start, end); equal where a server is idle.
     most : (n,) most blocks of each server.
+    busy : (n,) how busy each server is, beside the busiest one: 0 to 1.
     length : blocks of the model.
     """
 
     span: IntArray
     most: IntArray
+    busy: FloatArray
     length: int
 
     def put(self, j: int, start: int, end: int, *, keep_end: bool = False) -> None:
@@ -62,10 +67,15 @@ def neighbour(spans: Spans, rng: np.random.Generator) -> Spans:
 
 
 def copy(s: Spans, rng: np.random.Generator) -> None:
-    """A server takes the span of another one."""
-    if len(s.span) > 1:
-        j, other = rng.choice(len(s.span), 2, replace=False)
-        s.put(j, *s.span[other], keep_end=rng.random() < 0.5)
+    """A server with time takes the span of a busy one, or the part that it can hold."""
+    j, other = _drawn(1.0 - s.busy, rng), _drawn(s.busy, rng)
+    start, end = s.span[other].tolist()
+    if end - start > s.most[j] and rng.random() < 1 / 3:
+        inner = [at for at in s.boundaries().tolist() if start < at < end]
+        anywhere = not inner or rng.random() < 0.3
+        at = int(rng.integers(start, end)) if anywhere else int(rng.choice(inner))
+        start, end = (at, end) if rng.random() < 0.5 else (start, max(at, start + 1))
+    s.put(j, start, end, keep_end=rng.random() < 0.5)
 
 
 def swap(s: Spans, rng: np.random.Generator) -> None:
@@ -111,13 +121,20 @@ def shift(s: Spans, rng: np.random.Generator) -> None:
 
 
 def resize(s: Spans, rng: np.random.Generator) -> None:
-    """A span gets longer or shorter."""
-    j, by = int(rng.integers(len(s.span))), _step(rng)
+    """A span gets longer or, more likely where the server is busy, shorter."""
+    j, by = int(rng.integers(len(s.span))), abs(_step(rng))
     start, end = s.span[j].tolist()
+    by = by if rng.random() > LEAST + (1.0 - 2 * LEAST) * s.busy[j] else -by
     if rng.random() < 0.5:
-        s.put(j, start + by, end, keep_end=True)
+        s.put(j, start - by, end, keep_end=True)
     else:
         s.put(j, start, end + by)
+
+
+def _drawn(weight: FloatArray, rng: np.random.Generator) -> int:
+    """A server, by weights of 0 to 1."""
+    chance = weight + LEAST
+    return int(rng.choice(len(chance), p=chance / chance.sum()))
 
 
 def _step(rng: np.random.Generator) -> int:

@@ -80,7 +80,7 @@ def test_near_what_all_servers_compute_more_requests_are_needed(tiny: Problem) -
         loaded = at_load(tiny, share * most / tiny.workload.rate_per_s)
         return requests_needed(CostModel.of(loaded))
 
-    assert at(0.80) < at(0.90)
+    assert at(0.80) == 1 < at(0.90)
 
 
 class Told(Judge):
@@ -96,7 +96,7 @@ class Told(Judge):
 def agreed(tiny: Problem, told: Callable[[int, int], Told]) -> bool:
     placement = CostModel.of(tiny).placed(POOR)
     new: Pair = placement, "new"
-    return holds(new, (placement, "old"), judge_of=told, count=50)
+    return holds(new, (placement, "old"), judge_of=told)
 
 
 def test_only_a_gain_that_fresh_runs_agree_on_holds(tiny: Problem) -> None:

@@ -20,7 +20,10 @@ from swarmplan.placement.search.neighbours import (
 )
 
 START = Spans(
-    span=np.array([(0, 6), (6, 10), (6, 12), (0, 0)]), most=np.array([6, 4, 8, 3]), length=12
+    span=np.array([(0, 6), (6, 10), (6, 12), (0, 0)]),
+    most=np.array([6, 4, 8, 3]),
+    busy=np.array([1.0, 0.3, 0.6, 0.0]),
+    length=12,
 )
 
 
@@ -96,3 +99,22 @@ def test_a_span_is_aligned_with_a_boundary_of_others() -> None:
         (rows,) = np.nonzero((span != START.span).any(axis=1))
         for j in rows:
             assert set(span[j].tolist()) & set(START.boundaries().tolist())
+
+
+def test_those_who_have_time_help_the_busy() -> None:
+    counts = np.zeros(4, int)
+    for seed in range(400):
+        (rows,) = np.nonzero((changed(copy, seed).span != START.span).any(axis=1))
+        counts[rows] += 1
+    assert counts[3] > 3 * counts[0]
+    shorter = [changed(resize, seed).span[0] for seed in range(400)]
+    sizes = [end - start for start, end in shorter]
+    assert sum(s < 6 for s in sizes) > 50
+    idle = START._replace(busy=np.zeros(4), most=np.full(4, 12))
+    grown = 0
+    for seed in range(400):
+        spans = idle._replace(span=START.span.copy())
+        resize(spans, np.random.default_rng(seed))
+        size = spans.span[:, 1] - spans.span[:, 0]
+        grown += bool((size > START.span[:, 1] - START.span[:, 0]).any())
+    assert grown > 100
