@@ -26,7 +26,7 @@ from ..solve.deadline import Deadline
 from .judge import Judge, judged
 
 #: Loads that a plan is made for, in multiples of the expected one, and requests of each: the
-#: highest says most, and a long run whether a plan piles up, which an empty swarm hides for a while.
+#: highest says most, and a long run whether requests pile up, which an empty swarm hides.
 LOADS = ((1.15, 400), (0.85, 400), (1.0, 1_200))
 #: From this share of what all servers compute on requests are more by such a factor.
 BUSY, MORE = 0.85, 4
