@@ -178,7 +178,16 @@ def build_server(
         disk_bytes_per_s=None if given.disk_gb_per_s is None else given.disk_gb_per_s * 1e9,
         sharing=given.sharing or kind.given.sharing or document.sharing,
         task_tokens=TASK_TOKENS[given.quantisation or document.model.quantisation],
+        task_overhead_s=_task_overhead_s(kind),
     )
+
+
+def _task_overhead_s(kind: Kind) -> float:
+    """Own figure over that of a calibrated profile."""
+    if kind.given.task_overhead_ms is not None:
+        return kind.given.task_overhead_ms / 1e3
+    measured = kind.calibrated.hop if kind.calibrated else None
+    return measured.task_s if measured else 0.0
 
 
 def _shipped(name: str, document: schema.Scenario) -> Device:
