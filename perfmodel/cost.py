@@ -57,6 +57,7 @@ class CostModel:
         cuts = [whole if s.sharing == "independent" else s.task_tokens for s in problem.servers]
         self._task_tokens = np.array(cuts, dtype=np.int64)
         self.task_s = np.array([s.task_overhead_s for s in problem.servers])
+        self._turn_s = np.array([s.piece_delay_s for s in problem.servers])
         self._step_delay_s = self._delay_s(problem.network.step_overhead_s, slice(None), tokens=1)
         self.step_hop_s = frozen_array(self._step_delay_s + self.task_s, np.float64)
         self.opening_s = problem.session_setup_s + problem.alloc_delay_s
@@ -164,8 +165,8 @@ class CostModel:
         return self._runs_s(lambda t: prefill_s(t, prompt_tokens))
 
     def _prompt_run_s(self, prompt_tokens: int) -> Runs:
-        """Runs of a prompt: its blocks, and the tasks' overhead where every block is a task."""
-        each = np.where(self._is_cut(prompt_tokens), self.task_s, 0.0)
+        """Runs of a prompt: its blocks, and the tasks' overheads where every block is a task."""
+        each = np.where(self._is_cut(prompt_tokens), self.task_s + self._turn_s, 0.0)
         blocks = self.prefill_run_s(prompt_tokens)
         return blocks.plus(Runs(length=self.num_blocks, each=each)) if each.any() else blocks
 
@@ -245,23 +246,22 @@ class CostModel:
         server = np.array(route.servers, dtype=np.int64)
         start = np.array([h.start for h in route.hops], dtype=np.int64)
         end = np.array([h.end for h in route.hops], dtype=np.int64)
-        network, prompt = self.problem.network, self._prompt_run_s(prompt_tokens)
-        cut = self.prompt_tasks(prompt_tokens, server, start, end) > 1
-        task = self.task_s[server]
-        prompt_task = np.where(self._is_cut(prompt_tokens)[server], 0.0, task)
-        piece = np.zeros(self.num_blocks)
+        network, blocks = self.problem.network, self.prefill_run_s(prompt_tokens)
+        delay = self._prompt_delay_s(client, prompt_tokens)
+        delay = delay + np.where(self._is_cut(prompt_tokens), self._turn_s, 0.0)
+        count, task = self.prompt_tasks(prompt_tokens, server, start, end), self.task_s[server]
+        cut, piece = count > 1, np.zeros(self.num_blocks)
         for j, first, last in zip(server[cut], start[cut], end[cut], strict=True):
-            piece[first:last] = np.diff(prompt.ramp(j)[first : last + 1])
+            piece[first:last] = np.diff(blocks.ramp(j)[first : last + 1]) + self.task_s[j]
         return Tasks(
             server=server,
             start=start,
             end=end,
-            first_gap_s=ClientRelay(network).gaps_s(
-                client, self._prompt_delay_s(client, prompt_tokens), server
-            ),
+            first_gap_s=ClientRelay(network).gaps_s(client, delay, server),
             gap_s=self.relaying.gaps_s(client, self._step_delay_s[client], server),
             back_s=network.client_rtt_s[client, server] / 2,
-            prompt_s=prompt(server, start, end) + prompt_task,
+            turn_s=self._turn_s[server],
+            prompt_s=blocks(server, start, end) + count * task,
             base_s=self._step_base_s(server, start, end) + task,
             slope_s=self._step_slope_s(server, start, end),
             cut=cut.astype(np.int64),

@@ -1,8 +1,8 @@
-"""Several clients at once on a loopback swarm: what was measured, and what the simulator says.
+"""Several clients at once on a loopback swarm: when was every token there?
 
-A *round* is a handful of requests with given starts, prompts and chains. ``measure`` runs rounds
-through real PETALS servers, ``predict`` runs the same through the simulator. The servers hold all
-blocks; a chain uses some blocks of each, as if they hosted just those.
+A *round* is a handful of requests with given starts, prompts and chains. An ``Arena`` runs rounds
+through real PETALS servers and clients; ``swarm.forecast`` runs the same through the simulator. The
+servers hold all blocks; a chain uses some blocks of each, as if they hosted just those.
 """
 
 from __future__ import annotations
@@ -17,12 +17,7 @@ from typing import Any
 import numpy as np
 
 from ..core.errors import SwarmUnreachableError
-from ..core.plan import Hop, Route
-from ..core.problem import Client, ModelSpec, Network, Planning, Problem, Server, Timing
-from ..core.workload import Request, Workload
-from ..perfmodel.cost import CostModel
-from ..routing.api import Decision
-from ..simulator.engine import simulate
+from ..core.problem import Timing
 from .clock import LATE
 from .loopback import LoopbackSwarm, ServerSpec
 from .trial import ClientProcess, Event
@@ -55,33 +50,27 @@ class Visit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Times:
-    """When the tokens of a request were there, seconds from its start."""
+    """When each token of a request was there, seconds from its start."""
 
-    first_s: float
-    last_s: float
-    tokens: int
+    tokens_s: tuple[float, ...]
+
+    @property
+    def first_s(self) -> float:
+        """Time to the first token."""
+        return self.tokens_s[0]
+
+    @property
+    def whole_s(self) -> float:
+        """Time to the last token."""
+        return self.tokens_s[-1]
 
     @property
     def step_s(self) -> float:
         """Time per token after the first."""
-        return (self.last_s - self.first_s) / (self.tokens - 1)
+        return (self.whole_s - self.first_s) / (len(self.tokens_s) - 1)
 
 
 Round = Sequence[Visit]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Overheads:
-    """What a hop costs beside round trip and blocks, seconds.
-
-    ``step_s``, ``prefill_s`` and ``prefill_per_token_s`` only delay; ``task_s`` is work of the
-    server for each task.
-    """
-
-    step_s: float
-    task_s: float
-    prefill_s: float
-    prefill_per_token_s: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,7 +135,7 @@ class Arena:
         if failed:
             raise SwarmUnreachableError(f"request {failed[0]['id']}: {failed[0]['error']}")
         times = tuple(
-            tuple(_times(done[f"{i}/{j}"]) for j in range(len(visits)))
+            tuple(Times(tokens_s=tuple(done[f"{i}/{j}"]["tokens_s"])) for j in range(len(visits)))
             for i, visits in enumerate(rounds)
         )
         return Measured(rounds=times, idle_frac=tuple(idle), late_tasks=self.late_tasks())
@@ -193,84 +182,6 @@ class Arena:
         return sum(self._swarm.children[s.name].text().count(LATE) for s in self.stations)
 
 
-def _times(event: Event) -> Times:
-    tokens_s = event["tokens_s"]
-    return Times(first_s=tokens_s[0], last_s=tokens_s[-1], tokens=len(tokens_s))
-
-
 def _jiffies() -> np.ndarray:
     """Time of all cores by use, idle the fourth; from the kernel."""
     return np.array([int(w) for w in Path("/proc/stat").read_text().split("\n")[0].split()[1:9]])
-
-
-def problem_of(stations: Sequence[Station], overheads: Overheads, *, blocks: int) -> Problem:
-    """The stations as the simulator sees them: one client, a serial runtime each."""
-    servers = tuple(
-        Server(
-            id=s.name,
-            memory_bytes=10**12,
-            block_bytes=10**6,
-            timing=s.timing,
-            task_overhead_s=overheads.task_s,
-        )
-        for s in stations
-    )
-    rtt_s = np.array([[s.rtt_s for s in stations]])
-    network = Network(
-        client_rtt_s=rtt_s,
-        server_rtt_s=np.zeros((len(stations), len(stations))),
-        step_overhead_s=overheads.step_s,
-        prefill_overhead_s=overheads.prefill_s,
-        prefill_overhead_per_token_s=overheads.prefill_per_token_s,
-    )
-    model = ModelSpec(
-        name="small blocks",
-        num_blocks=blocks,
-        hidden_size=64,
-        block_bytes=10**6,
-        cache_bytes_per_token=512,
-        activation_bytes_per_token=256,
-    )
-    return Problem(
-        model=model,
-        servers=servers,
-        clients=(Client(id="here"),),
-        network=network,
-        workload=Workload(trace=()),
-        planning=Planning(prompt_tokens=32, output_tokens=16, session_tokens=64),
-    )
-
-
-def predict(problem: Problem, visits: Round) -> tuple[Times, ...]:
-    """What the simulator says of a round."""
-    row = {s.id: j for j, s in enumerate(problem.servers)}
-    routes = {
-        i: Route(hops=tuple(Hop(server=row[s], start=a, end=b) for s, a, b in visit.chain))
-        for i, visit in enumerate(visits)
-    }
-
-    def given(request: Request, *_view: Any, **_rest: Any) -> Decision:
-        return Decision(route=routes[request.id], cost_s=0.0)
-
-    requests = [
-        Request(
-            id=i,
-            client=0,
-            arrival_s=visit.at_s,
-            prompt_tokens=visit.prompt_tokens,
-            output_tokens=visit.new_tokens,
-            reserved_tokens=visit.prompt_tokens + visit.new_tokens,
-        )
-        for i, visit in enumerate(visits)
-    ]
-    placement = CostModel.of(problem).placed([(0, problem.model.num_blocks)] * problem.num_servers)
-    found = simulate(problem, placement, given, requests)
-    return tuple(
-        Times(first_s=float(first), last_s=float(last), tokens=visit.new_tokens)
-        for first, last, visit in zip(
-            found.first_token_s - found.arrival_s,
-            found.finish_s - found.arrival_s,
-            visits,
-            strict=True,
-        )
-    )
