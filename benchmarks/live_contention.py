@@ -82,7 +82,10 @@ def main() -> None:
     rounds = [r for _, _, r in trial] * given.repeats
     with passing_folder("swarmplan-live-") as folder:
         tuned, measured = measure(folder, [tuning, rounds], given)
-    hop = fit_overhead(list(hop_rows(STATIONS, tuning, tuned.rounds)), STATIONS[0].timing)
+    if os.environ.get("KEEP"):
+        import pickle
+        pickle.dump((tuning, tuned, rounds, measured), open(os.environ["KEEP"], "wb"))
+    hop = fit_overhead(list(hop_rows(STATIONS, tuning, tuned.rounds)))
     print(hop)
     problem = problem_of(STATIONS, hop, blocks=BLOCKS)
     report(trial, [predict(problem, r) for r in rounds], measured)

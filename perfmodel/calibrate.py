@@ -152,7 +152,7 @@ def _fit(rows: Sequence[Row], *, name: str, source: str) -> Calibration:
         name=name,
         source=source,
         timing=timing,
-        hop=fit_overhead(hops, timing, source=source) if hops else None,
+        hop=fit_overhead([(m, timing) for m in hops], source=source) if hops else None,
         points=points,
         mean_error_percent=float(np.mean(errors)),
         max_error_percent=max(errors),

@@ -41,9 +41,9 @@ class HopOverhead:
 
 
 def fit_overhead(
-    rows: Sequence[HopMeasurement], timing: Timing, *, source: str = "hops"
+    rows: Sequence[tuple[HopMeasurement, Timing]], *, source: str = "hops"
 ) -> HopOverhead:
-    """The overheads that explain runs of clients, where blocks take what ``timing`` says.
+    """The overheads that explain runs of clients, each with what a block of its server takes.
 
     Without first tokens a prompt is taken to be delayed as a step is.
 
@@ -52,34 +52,41 @@ def fit_overhead(
     CalibrationError
         If steps were not measured both with one client and with several.
     """
-    steps = [r for r in rows if r.what == "step"]
-    if not any(r.clients == 1 for r in steps) or not any(r.clients > 1 for r in steps):
+    steps = [(r, t) for r, t in rows if r.what == "step"]
+    if {r.clients > 1 for r, _ in steps} != {False, True}:
         raise CalibrationError(
             f"{source}: steps of one client alone and of several at once (1, 2, 4, 8) are needed "
             "to tell what delays a hop from what is work of the server"
         )
     step_s, task_s = fit_steps(
-        _column(r.clients for r in steps),
-        _column(r.rtt_s for r in steps),
-        _column(r.blocks * decode_s(timing, r.tokens) for r in steps),
-        _column(r.seconds for r in steps),
-    )
-    prefill = [float(step_s), 0.0, 0.0]
-    if firsts := [r for r in rows if r.what == "first"]:
-        pieces = _column(r.tasks if r.tasks > 1 else 0 for r in firsts)
-        prompt = _column(r.tokens for r in firsts)
-        known = _column(
-            r.rtt_s + r.blocks * prefill_s(timing, r.tokens) + r.tasks * task_s for r in firsts
-        )
-        columns = np.column_stack([np.ones_like(prompt), prompt, pieces])
-        prefill = fit_nonnegative(columns, _column(r.seconds for r in firsts), known).tolist()
+        _column(r.clients for r, _ in steps),
+        _column(r.rtt_s for r, _ in steps),
+        _column(r.blocks * decode_s(t, r.tokens) for r, t in steps),
+        _column(r.seconds for r, _ in steps),
+    ).tolist()
+    firsts = [(r, t) for r, t in rows if r.what == "first"]
+    prefill = _fit_firsts(firsts, task_s) if firsts else (step_s, 0.0, 0.0)
     return HopOverhead(
-        step_s=float(step_s),
-        task_s=float(task_s),
+        step_s=step_s,
+        task_s=task_s,
         prefill_s=prefill[0],
         prefill_per_token_s=prefill[1],
         piece_s=prefill[2],
     )
+
+
+def _fit_firsts(
+    rows: Sequence[tuple[HopMeasurement, Timing]], task_s: float
+) -> tuple[float, float, float]:
+    """Delay of a prompt, per token of it, per task where it is cut."""
+    tokens = _column(r.tokens for r, _ in rows)
+    pieces = _column(r.tasks if r.tasks > 1 else 0 for r, _ in rows)
+    known = _column(
+        r.rtt_s + r.blocks * prefill_s(t, r.tokens) + r.tasks * task_s for r, t in rows
+    )
+    columns = np.column_stack([np.ones_like(tokens), tokens, pieces])
+    fitted = fit_nonnegative(columns, _column(r.seconds for r, _ in rows), known)
+    return float(fitted[0]), float(fitted[1]), float(fitted[2])
 
 
 def _column(values: Iterable[float]) -> FloatArray:

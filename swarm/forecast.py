@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..core.plan import Hop, Route
-from ..core.problem import Client, ModelSpec, Network, Planning, Problem, Server
+from ..core.problem import Client, ModelSpec, Network, Planning, Problem, Server, Timing
 from ..core.workload import Request, Workload
 from ..perfmodel.cost import CostModel
 from ..perfmodel.measurements import HopMeasurement
@@ -89,7 +89,7 @@ def predict(problem: Problem, visits: Round) -> tuple[Times, ...]:
     ]
     placement = CostModel.of(problem).placed([(0, problem.model.num_blocks)] * problem.num_servers)
     found = simulate(problem, placement, given, requests)
-    whole_s, step_s = found.response_s, found.per_token_s
+    whole_s, step_s = found.response_s, found.tpot_s
     return tuple(
         Times(
             tokens_s=tuple(
@@ -102,17 +102,17 @@ def predict(problem: Problem, visits: Round) -> tuple[Times, ...]:
 
 def hop_rows(
     stations: Sequence[Station], rounds: Sequence[Round], measured: Sequence[Sequence[Times]]
-) -> Iterator[HopMeasurement]:
+) -> Iterator[tuple[HopMeasurement, Timing]]:
     """What rounds of equal clients on one hop tell: first tokens of one alone, steps of all."""
     station = {s.name: s for s in stations}
     for visits, times in zip(rounds, measured, strict=True):
         (name, start, end), *rest = visits[0].chain
         if rest or any(v.chain != visits[0].chain for v in visits):
             raise ValueError("overheads are told by clients that share a chain of one hop")
-        rtt_s, blocks = station[name].rtt_s, end - start
+        rtt_s, blocks, timing = station[name].rtt_s, end - start, station[name].timing
         prompt = visits[0].prompt_tokens
         if len(visits) == 1:
-            yield HopMeasurement(
+            first = HopMeasurement(
                 what="first",
                 tokens=prompt,
                 clients=1,
@@ -121,7 +121,8 @@ def hop_rows(
                 rtt_s=rtt_s,
                 seconds=times[0].first_s,
             )
-        yield HopMeasurement(
+            yield first, timing
+        step = HopMeasurement(
             what="step",
             tokens=prompt + visits[0].new_tokens // 2,
             clients=len(visits),
@@ -130,6 +131,7 @@ def hop_rows(
             rtt_s=rtt_s,
             seconds=together_s(visits, times),
         )
+        yield step, timing
 
 
 def together_s(visits: Round, times: Sequence[Times]) -> float:
