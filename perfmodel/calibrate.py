@@ -3,7 +3,7 @@
 The table has the columns ``phase,prompt_tokens,context_tokens,batch,ms_per_block``: phase is
 ``prefill`` (prompt_tokens = new tokens of the step) or ``decode`` (context_tokens = tokens already
 in the cache, batch = sequences in the step). Rows of phase ``step`` and ``first`` tell what clients
-saw of a hop, in the further columns ``clients,blocks,tasks,rtt_ms,ms``. Formulas: docs/perfmodel.md.
+saw of a hop, in more columns, ``clients,blocks,tasks,rtt_ms,ms``. Formulas: docs/perfmodel.md.
 """
 
 from __future__ import annotations

@@ -81,9 +81,7 @@ def _fit_firsts(
     """Delay of a prompt, per token of it, per task where it is cut."""
     tokens = _column(r.tokens for r, _ in rows)
     pieces = _column(r.tasks if r.tasks > 1 else 0 for r, _ in rows)
-    known = _column(
-        r.rtt_s + r.blocks * prefill_s(t, r.tokens) + r.tasks * task_s for r, t in rows
-    )
+    known = _column(r.rtt_s + r.blocks * prefill_s(t, r.tokens) + r.tasks * task_s for r, t in rows)
     columns = np.column_stack([np.ones_like(tokens), tokens, pieces])
     fitted = fit_nonnegative(columns, _column(r.seconds for r, _ in rows), known)
     return float(fitted[0]), float(fitted[1]), float(fitted[2])

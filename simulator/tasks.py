@@ -45,7 +45,7 @@ SESSION = np.dtype(
 #: A hop of a session: blocks [start, end) of a server.
 #: cut : whether the prompt runs block by block. lost : whether its cache is gone.
 #: first_gap_s, gap_s : the way into the hop, of the prompt and of a step.
-#: back_s : the way from it to the client. turn_s : the way from one block of a cut prompt to the next.
+#: back_s : the way from it to the client. turn_s : from one block of a cut prompt to the next.
 #: prompt_s, base_s, slope_s : work of the prompt in one piece, of a step, and per token of context.
 HOP = np.dtype(
     [("server", np.int32)]

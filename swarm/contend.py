@@ -12,30 +12,35 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
 from ..core.errors import SwarmUnreachableError
 from ..core.problem import Timing
-from .clock import LATE
+from .clock import LATE, told_timing
 from .loopback import LoopbackSwarm, ServerSpec
-from .trial import ClientProcess, Event
+from .trial import ClientProcess, Event, answers
 
-#: From the word to begin until the first request of a round, so that all clients have heard it.
+#: From the word to begin until the round begins, so that all clients have heard it.
 HEARD_S = 0.3
-ROUND_LIMIT_S = 120.0
+READY_LIMIT_S, ROUND_LIMIT_S = 90.0, 120.0
 #: Far more than any round needs: rounds are about compute, not about cache.
 CACHE_TOKENS = 16_384
+#: Where the kernel keeps the idle time of all cores in its first line.
+_IDLE = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Station:
-    """A server that holds all blocks, its round trip from everybody, what a block takes."""
+    """A server that holds all blocks, its round trip from everybody, what a block takes.
+
+    Without a timing it computes as fast as this machine lets it, and tells how long tasks took.
+    """
 
     name: str
     rtt_s: float
-    timing: Timing
+    timing: Timing | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +51,9 @@ class Visit:
     prompt_tokens: int
     new_tokens: int
     chain: tuple[tuple[str, int, int], ...]
+
+
+Round = Sequence[Visit]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,93 +78,85 @@ class Times:
         return (self.whole_s - self.first_s) / (len(self.tokens_s) - 1)
 
 
-Round = Sequence[Visit]
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
-    """Times of every round's requests; how idle the cores were; tasks that outran the clock."""
+    """A round's times in the order of its requests, and the share of time that cores were idle."""
 
-    rounds: tuple[tuple[Times, ...], ...]
-    idle_frac: tuple[float, ...]
-    late_tasks: int
+    times: tuple[Times, ...]
+    idle_frac: float
 
 
 @dataclass(kw_only=True)
 class Arena:
-    """Stations and client processes that are up; a context manager."""
+    """Servers that are up, and clients for every series of rounds; a context manager.
+
+    Attributes
+    ----------
+    processes : client processes; the requests of a round are dealt out to them.
+    """
 
     folder: Path
     model: Path
     stations: Sequence[Station]
-    by_clock: bool
-    handlers: int = 2
+    blocks: int
     processes: int = 2
     _stack: ExitStack = field(default_factory=ExitStack)
     _swarm: LoopbackSwarm = field(init=False)
 
-    def __enter__(self) -> Arena:
-        self._swarm = self._stack.enter_context(
-            LoopbackSwarm(folder=self.folder, model=self.model, handlers=self.handlers)
-        )
+    def __enter__(self) -> Self:
+        with ExitStack() as stack:
+            swarm = LoopbackSwarm(folder=self.folder, model=self.model)
+            self._swarm = stack.enter_context(swarm)
+            self._swarm.start_servers([self._spec(s) for s in self.stations], one_by_one=True)
+            self._stack = stack.pop_all()
         return self
 
-    def __exit__(self, *details: object) -> None:
-        self._stack.__exit__(None, None, None)
+    def __exit__(self, *_details: object) -> None:
+        self._stack.close()
 
-    def start(self, blocks: int) -> None:
-        """Start all servers."""
-        specs = [
-            ServerSpec(
-                name=s.name,
-                blocks=(0, blocks),
-                rtt_s=s.rtt_s,
-                cache_tokens=CACHE_TOKENS,
-                timing=s.timing if self.by_clock else None,
-            )
-            for s in self.stations
-        ]
-        self._swarm.start_servers(specs, one_by_one=True)
+    def _spec(self, station: Station) -> ServerSpec:
+        return ServerSpec(
+            name=station.name,
+            blocks=(0, self.blocks),
+            rtt_s=station.rtt_s,
+            cache_tokens=CACHE_TOKENS,
+            clock=station.timing or "tell",
+        )
 
-    def run(self, rounds: Sequence[Round], *, name: str) -> Measured:
-        """Run rounds one after another, each when all before it have ended."""
+    def run(self, rounds: Sequence[Round], *, name: str) -> list[Measured]:
+        """Run rounds one after another, each when all before it have ended.
+
+        Raises
+        ------
+        SwarmUnreachableError
+            If a request fails, or a client gets stuck.
+        """
         go = self.folder / f"{name}.go"
-        dealt = [self._deal(rounds, p, go) for p in range(self.processes)]
         with ExitStack() as stack:
             clients = [
                 stack.enter_context(ClientProcess(swarm=self._swarm, name=f"{name}-{p}", job=job))
-                for p, job in enumerate(dealt)
+                for p, job in enumerate(self._deal(rounds, p, go) for p in range(self.processes))
             ]
             for client in clients:
-                client.wait_for(lambda seen: any(e["event"] == "ready" for e in seen), limit_s=90)
-            idle = [self._round(clients, go, i) for i in range(len(rounds))]
-            done = {e["id"]: e for c in clients for e in c.events() if e["event"] == "done"}
-            failed = [e for c in clients for e in c.events() if e["event"] == "failed"]
-        if failed:
-            raise SwarmUnreachableError(f"request {failed[0]['id']}: {failed[0]['error']}")
-        times = tuple(
-            tuple(Times(tokens_s=tuple(done[f"{i}/{j}"]["tokens_s"])) for j in range(len(visits)))
+                client.wait_for(lambda seen: any(map(_is_ready, seen)), limit_s=READY_LIMIT_S)
+            idle = [_hold(clients, go, number) for number in range(len(rounds))]
+            done = answers([e for client in clients for e in client.events()])
+        failed = next((e for e in done.values() if e["event"] == "failed"), None)
+        if failed is not None:
+            raise SwarmUnreachableError(f"request {failed['id']} of {name}: {failed['error']}")
+        return [
+            Measured(
+                times=tuple(
+                    Times(tokens_s=tuple(done[f"{i}/{j}"]["tokens_s"])) for j in range(len(visits))
+                ),
+                idle_frac=idle[i],
+            )
             for i, visits in enumerate(rounds)
-        )
-        return Measured(rounds=times, idle_frac=tuple(idle), late_tasks=self.late_tasks())
-
-    def _round(self, clients: Sequence[ClientProcess], go: Path, number: int) -> float:
-        """Let a round begin and wait for its end; the share of time that the cores were idle."""
-        before = _jiffies()
-        part = go.with_name(f"{go.name}.part")
-        part.write_text(repr(time.time() + HEARD_S), encoding="utf-8")
-        part.rename(f"{go}.{number}")
-
-        def over(seen: list[Event]) -> bool:
-            return any(e["event"] == "round" and e["number"] == number for e in seen)
-
-        for client in clients:
-            client.wait_for(over, limit_s=ROUND_LIMIT_S)
-        spent = _jiffies() - before
-        return float(spent[3] / spent.sum())
+        ]
 
     def _deal(self, rounds: Sequence[Round], process: int, go: Path) -> dict[str, Any]:
         """The job of one client process: every so many-th request of each round."""
+        peers = self._swarm.peers
         return {
             "routing": "fixed",
             "warm_up_s": 1.0,
@@ -168,7 +168,7 @@ class Arena:
                         "at_s": visit.at_s,
                         "prompt": [(7 * j + t) % 250 for t in range(visit.prompt_tokens)],
                         "new_tokens": visit.new_tokens,
-                        "route": [(self._swarm.peers[s], a, b) for s, a, b in visit.chain],
+                        "route": [(peers[s], a, b) for s, a, b in visit.chain],
                     }
                     for j, visit in enumerate(visits)
                     if (i + j) % self.processes == process
@@ -179,9 +179,40 @@ class Arena:
 
     def late_tasks(self) -> int:
         """Tasks so far whose real work took longer than the clock allows."""
-        return sum(self._swarm.children[s.name].text().count(LATE) for s in self.stations)
+        return sum(self._log(s).count(LATE) for s in self.stations)
+
+    def told(self) -> list[Station]:
+        """The stations with the timing of the tasks so far, where they tell it."""
+        return [
+            Station(name=s.name, rtt_s=s.rtt_s, timing=s.timing or told_timing(self._log(s)))
+            for s in self.stations
+        ]
+
+    def _log(self, station: Station) -> str:
+        return self._swarm.children[station.name].text()
+
+
+def _hold(clients: Sequence[ClientProcess], go: Path, number: int) -> float:
+    """Let a round begin and wait for its end; the share of time that the cores were idle."""
+    before = _jiffies()
+    part = go.with_name(f"{go.name}.part")
+    part.write_text(repr(time.time() + HEARD_S), encoding="utf-8")
+    part.rename(f"{go}.{number}")
+
+    def over(seen: list[Event]) -> bool:
+        return any(e["event"] == "round" and e["number"] == number for e in seen)
+
+    for client in clients:
+        client.wait_for(over, limit_s=ROUND_LIMIT_S)
+    spent = _jiffies() - before
+    return float(spent[_IDLE] / spent.sum())
+
+
+def _is_ready(event: Event) -> bool:
+    return bool(event["event"] == "ready")
 
 
 def _jiffies() -> np.ndarray:
-    """Time of all cores by use, idle the fourth; from the kernel."""
-    return np.array([int(w) for w in Path("/proc/stat").read_text().split("\n")[0].split()[1:9]])
+    """Time of all cores since they started, by use."""
+    first = Path("/proc/stat").read_text(encoding="ascii").split("\n", 1)[0]
+    return np.array([int(word) for word in first.split()[1:9]])

@@ -20,7 +20,7 @@ from ..perfmodel.measurements import HopMeasurement
 from ..perfmodel.overhead import HopOverhead
 from ..routing.api import Decision
 from ..simulator.engine import simulate
-from .contend import Round, Station, Times
+from .contend import Measured, Round, Station, Times
 
 #: Positions that PETALS takes in one task without quantisation.
 TASK_TOKENS = 128
@@ -33,7 +33,7 @@ def problem_of(stations: Sequence[Station], hop: HopOverhead, *, blocks: int) ->
             id=s.name,
             memory_bytes=10**12,
             block_bytes=10**6,
-            timing=s.timing,
+            timing=known_timing(s),
             task_overhead_s=hop.task_s,
             piece_delay_s=hop.piece_s,
         )
@@ -65,8 +65,15 @@ def problem_of(stations: Sequence[Station], hop: HopOverhead, *, blocks: int) ->
     )
 
 
+def known_timing(station: Station) -> Timing:
+    """The timing of a station that has one: given, or told by its tasks."""
+    if station.timing is None:
+        raise ValueError(f"server {station.name} has not told yet how long its tasks take")
+    return station.timing
+
+
 def predict(problem: Problem, visits: Round) -> tuple[Times, ...]:
-    """What the simulator says of a round."""
+    """What the simulator says of a round: first and last tokens; evenly spaced between them."""
     row = {s.id: j for j, s in enumerate(problem.servers)}
     routes = {
         i: Route(hops=tuple(Hop(server=row[s], start=a, end=b) for s, a, b in visit.chain))
@@ -89,27 +96,22 @@ def predict(problem: Problem, visits: Round) -> tuple[Times, ...]:
     ]
     placement = CostModel.of(problem).placed([(0, problem.model.num_blocks)] * problem.num_servers)
     found = simulate(problem, placement, given, requests)
-    whole_s, step_s = found.response_s, found.tpot_s
     return tuple(
-        Times(
-            tokens_s=tuple(
-                float(whole_s[i] - step_s[i] * (v.new_tokens - k)) for k in range(1, v.new_tokens + 1)
-            )
-        )
-        for i, v in enumerate(visits)
+        Times(tokens_s=tuple(np.linspace(first, whole, v.new_tokens).tolist()))
+        for first, whole, v in zip(found.ttft_s, found.response_s, visits, strict=True)
     )
 
 
 def hop_rows(
-    stations: Sequence[Station], rounds: Sequence[Round], measured: Sequence[Sequence[Times]]
+    stations: Sequence[Station], rounds: Sequence[Round], measured: Sequence[Measured]
 ) -> Iterator[tuple[HopMeasurement, Timing]]:
     """What rounds of equal clients on one hop tell: first tokens of one alone, steps of all."""
     station = {s.name: s for s in stations}
-    for visits, times in zip(rounds, measured, strict=True):
+    for visits, found in zip(rounds, measured, strict=True):
         (name, start, end), *rest = visits[0].chain
         if rest or any(v.chain != visits[0].chain for v in visits):
             raise ValueError("overheads are told by clients that share a chain of one hop")
-        rtt_s, blocks, timing = station[name].rtt_s, end - start, station[name].timing
+        rtt_s, blocks, timing = station[name].rtt_s, end - start, known_timing(station[name])
         prompt = visits[0].prompt_tokens
         if len(visits) == 1:
             first = HopMeasurement(
@@ -119,7 +121,7 @@ def hop_rows(
                 blocks=blocks,
                 tasks=blocks if prompt > TASK_TOKENS else 1,
                 rtt_s=rtt_s,
-                seconds=times[0].first_s,
+                seconds=found.times[0].first_s,
             )
             yield first, timing
         step = HopMeasurement(
@@ -129,7 +131,7 @@ def hop_rows(
             blocks=blocks,
             tasks=1,
             rtt_s=rtt_s,
-            seconds=together_s(visits, times),
+            seconds=together_s(visits, found.times),
         )
         yield step, timing
 

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 from ..core.problem import Timing
 from .clock import environment
@@ -38,7 +38,7 @@ class ServerSpec:
     inference_rps, forward_rps, network_rps : figures to announce instead of measuring.
     planned : run under ``swarmplan swarm serve`` with these further arguments.
     remedies : optional remedies to apply, ``server-push`` for example.
-    timing : compute by the clock (``swarm.clock``); None = as fast as this machine is.
+    clock : compute by this clock (``swarm.clock``), or ``tell`` how long every task took.
     """
 
     name: str
@@ -50,7 +50,7 @@ class ServerSpec:
     network_rps: float = 5000.0
     planned: tuple[str, ...] | None = None
     remedies: tuple[str, ...] = ()
-    timing: Timing | None = None
+    clock: Timing | Literal["tell"] | None = None
 
 
 @dataclass(kw_only=True)
@@ -154,8 +154,8 @@ class LoopbackSwarm:
         flags += ["--public_name", spec.name, "--no_auto_relay", "--skip_reachability_check"]
         flags += ["--update_period", str(self.update_period_s)]
         extra = {"SWARMPLAN_WITH_REMEDIES": ",".join(spec.remedies)}
-        if spec.timing is not None:
-            extra |= environment(spec.timing)
+        if spec.clock is not None:
+            extra |= environment(None if spec.clock == "tell" else spec.clock)
         if spec.planned is None:
             program = ["-m", f"{__package__}.run_petals", "server", *flags]
         else:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from importlib import import_module
 
-from .clock import keep_time_if_told
+from .clock import follow_environment
 from .compat import apply_remedies
 
 
@@ -19,7 +19,7 @@ def main() -> None:
         sys.exit("usage: python -m swarmplan.swarm.run_petals dht|server [flags of PETALS]")
     apply_remedies("server")
     if kind == "server":
-        keep_time_if_told()
+        follow_environment()
     sys.argv = [f"run_{kind}", *sys.argv[2:]]
     import_module(f"petals.cli.run_{kind}").main()
 

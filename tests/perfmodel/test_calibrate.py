@@ -154,7 +154,11 @@ def test_too_little_data_says_what_to_measure(
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("prefill,16,,1,", "prefil,16,,1,", "gpu.csv:3:phase: must be prefill, decode, step or first"),
+        (
+            "prefill,16,,1,",
+            "prefil,16,,1,",
+            "gpu.csv:3:phase: must be prefill, decode, step or first",
+        ),
         ("prefill,16,", "prefill,-16,", "gpu.csv:3:prompt_tokens: must be a whole number"),
         ("prefill,16,,", "prefill,16,7,", "gpu.csv:3:context_tokens: prefill is measured"),
         ("prefill,16,,1,", "prefill,16,,0,", "gpu.csv:3:batch: must lie in 1"),

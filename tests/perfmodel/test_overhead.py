@@ -53,9 +53,7 @@ def rows(hop: HopOverhead) -> Rows:
     return [(m, TIMING) for m in (*steps, *firsts)]
 
 
-@given(
-    st.floats(1e-3, 0.04), st.floats(0, 0.02), st.floats(1e-3, 0.04), st.floats(0, 0.01)
-)
+@given(st.floats(1e-3, 0.04), st.floats(0, 0.02), st.floats(1e-3, 0.04), st.floats(0, 0.01))
 def test_exact_rows_give_their_overheads_back(
     step_s: float, task_s: float, prefill_s: float, piece_s: float
 ) -> None:
