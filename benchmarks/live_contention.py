@@ -46,10 +46,10 @@ def by_clock(ms: float) -> Timing:
 
 
 STATIONS = (
-    Station(name="A", rtt_s=0.020, timing=by_clock(12.0)),
-    Station(name="B", rtt_s=0.040, timing=by_clock(9.0)),
-    Station(name="C", rtt_s=0.060, timing=by_clock(14.0)),
-    Station(name="D", rtt_s=0.030, timing=by_clock(7.0)),
+    Station(name="A", rtt_s=0.020, clock=by_clock(12.0)),
+    Station(name="B", rtt_s=0.040, clock=by_clock(9.0)),
+    Station(name="C", rtt_s=0.060, clock=by_clock(14.0)),
+    Station(name="D", rtt_s=0.030, clock=by_clock(7.0)),
 )
 #: Chains that a placement offers, blocks per server; clients are dealt out to them in turn.
 PLACEMENTS = (
@@ -81,6 +81,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--real", action="store_true", help="real compute, not by the clock")
     parser.add_argument("--hidden", type=int, default=64, help="width of the blocks")
+    parser.add_argument("--keep", type=Path, help="a file for all that was measured (pickle)")
     given = parser.parse_args()
     began = time.monotonic()
     tuning = calibration()
@@ -89,8 +90,8 @@ def main() -> None:
         stations, tuned, measured, late = measure(
             folder, tuning, [r for _, _, r in trial], real=given.real, hidden=given.hidden
         )
-    if os.environ.get("KEEP"):
-        pickle.dump((stations, tuning, tuned, trial, measured), open(os.environ["KEEP"], "wb"))
+    if given.keep:
+        given.keep.write_bytes(pickle.dumps((stations, tuning, tuned, trial, measured)))
     hop = fit_overhead(list(hop_rows(stations, tuning, tuned)))
     print("# real compute" if given.real else "# compute by the clock")
     print(told(hop))
@@ -110,7 +111,7 @@ def measure(
     from swarmplan.swarm.tiny_model import save_tiny_llama
 
     model = save_tiny_llama(folder / "model", blocks=BLOCKS, hidden=hidden)
-    stations = [replace(s, timing=None) for s in STATIONS] if real else list(STATIONS)
+    stations = [replace(s, clock=None) for s in STATIONS] if real else list(STATIONS)
     swarm = folder / "swarm"
     with Arena(folder=swarm, model=model, stations=stations, blocks=BLOCKS) as arena:
         if real:

@@ -35,12 +35,12 @@ _IDLE = 3
 class Station:
     """A server that holds all blocks, its round trip from everybody, what a block takes.
 
-    Without a timing it computes as fast as this machine lets it, and tells how long tasks took.
+    Without a clock it computes as fast as this machine lets it, and tells how long tasks took.
     """
 
     name: str
     rtt_s: float
-    timing: Timing | None = None
+    clock: Timing | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,7 +120,7 @@ class Arena:
             blocks=(0, self.blocks),
             rtt_s=station.rtt_s,
             cache_tokens=CACHE_TOKENS,
-            clock=station.timing or "tell",
+            clock=station.clock or "tell",
         )
 
     def run(self, rounds: Sequence[Round], *, name: str) -> list[Measured]:
@@ -184,7 +184,7 @@ class Arena:
     def told(self) -> list[Station]:
         """The stations with the timing of the tasks so far, where they tell it."""
         return [
-            Station(name=s.name, rtt_s=s.rtt_s, timing=s.timing or told_timing(self._log(s)))
+            Station(name=s.name, rtt_s=s.rtt_s, clock=s.clock or told_timing(self._log(s)))
             for s in self.stations
         ]
 

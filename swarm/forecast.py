@@ -67,9 +67,9 @@ def problem_of(stations: Sequence[Station], hop: HopOverhead, *, blocks: int) ->
 
 def known_timing(station: Station) -> Timing:
     """The timing of a station that has one: given, or told by its tasks."""
-    if station.timing is None:
+    if station.clock is None:
         raise ValueError(f"server {station.name} has not told yet how long its tasks take")
-    return station.timing
+    return station.clock
 
 
 def predict(problem: Problem, visits: Round) -> tuple[Times, ...]:
