@@ -104,7 +104,7 @@ class Calibration:
         return (
             ("hop, delay of a step, ms", hop.step_s * 1e3),
             ("hop, delay of a prompt, ms", hop.prefill_s * 1e3),
-            ("hop, delay of a prompt, us per token", hop.prefill_per_token_s * 1e6),
+            ("hop, delay of a prompt, us per token", hop.per_prompt_token_s * 1e6),
             ("hop, delay of each block of a cut prompt, ms", hop.piece_s * 1e3),
             ("hop, work of each task, ms", hop.task_s * 1e3),
         )

@@ -28,7 +28,7 @@ class HopOverhead:
     ----------
     step_s : delay of a step (``network.step_overhead_ms``).
     task_s : work of the server for each task (``task_overhead_ms``).
-    prefill_s, prefill_per_token_s : delay of a prompt (``network.prefill_overhead_ms``,
+    prefill_s, per_prompt_token_s : delay of a prompt (``network.prefill_overhead_ms``,
         ``prefill_overhead_us_per_token``).
     piece_s : delay of each task of a prompt that goes block by block (``piece_delay_ms``).
     """
@@ -36,7 +36,7 @@ class HopOverhead:
     step_s: float
     task_s: float
     prefill_s: float
-    prefill_per_token_s: float = 0.0
+    per_prompt_token_s: float = 0.0
     piece_s: float = 0.0
 
 
@@ -70,7 +70,7 @@ def fit_overhead(
         step_s=step_s,
         task_s=task_s,
         prefill_s=prefill[0],
-        prefill_per_token_s=prefill[1],
+        per_prompt_token_s=prefill[1],
         piece_s=prefill[2],
     )
 

@@ -45,7 +45,7 @@ def problem_of(stations: Sequence[Station], hop: HopOverhead, *, blocks: int) ->
         server_rtt_s=np.zeros((len(stations), len(stations))),
         step_overhead_s=hop.step_s,
         prefill_overhead_s=hop.prefill_s,
-        prefill_overhead_per_token_s=hop.prefill_per_token_s,
+        prefill_overhead_per_token_s=hop.per_prompt_token_s,
     )
     model = ModelSpec(
         name="small blocks",

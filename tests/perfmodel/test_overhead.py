@@ -38,7 +38,7 @@ def step(hop: HopOverhead, clients: int, rtt_s: float) -> HopMeasurement:
 
 def first(hop: HopOverhead, prompt: int, tasks: int) -> HopMeasurement:
     """What a client alone waits for its first token."""
-    seconds = 0.02 + hop.prefill_s + hop.prefill_per_token_s * prompt + tasks * hop.task_s
+    seconds = 0.02 + hop.prefill_s + hop.per_prompt_token_s * prompt + tasks * hop.task_s
     seconds += BLOCKS * float(prefill_s(TIMING, prompt)) + (tasks * hop.piece_s if tasks > 1 else 0)
     return HopMeasurement(
         what="first", tokens=prompt, clients=1, blocks=BLOCKS, tasks=tasks, rtt_s=0.02,
@@ -58,7 +58,7 @@ def test_exact_rows_give_their_overheads_back(
     step_s: float, task_s: float, prefill_s: float, piece_s: float
 ) -> None:
     true = HopOverhead(
-        step_s=step_s, task_s=task_s, prefill_s=prefill_s, prefill_per_token_s=2e-5, piece_s=piece_s
+        step_s=step_s, task_s=task_s, prefill_s=prefill_s, per_prompt_token_s=2e-5, piece_s=piece_s
     )
     assert astuple(fit_overhead(rows(true))) == pytest.approx(astuple(true), rel=1e-6, abs=1e-7)
 
