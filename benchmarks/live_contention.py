@@ -73,6 +73,7 @@ CALIBRATED = ("A", "D")
 ALONE = (4, 64, 128, 144, 208)
 #: From one client's start to the next one's.
 APART_S = 0.07
+CORES = ("idle_frac", "swarm_frac")
 FIGURES = {"step_s": "per token", "first_s": "first token", "whole_s": "whole request"}
 
 
@@ -97,10 +98,12 @@ def main() -> None:
     print(told(hop))
     problem = problem_of(stations, hop, blocks=BLOCKS)
     report(trial, [predict(problem, r) for _, _, r in trial], measured)
-    idle = 100 * np.array([m.idle_frac for m in measured])
+    idle, own = (100 * np.array([getattr(m, f) for m in measured]) for f in CORES)
     print(
-        f"cores idle {idle.mean():.0f} % (least in a round {idle.min():.0f} %); {late} tasks "
-        f"outran the clock; load {os.getloadavg()[0]:.1f}; {time.monotonic() - began:.0f} s"
+        f"cores: idle {idle.mean():.0f} % (least in a round {idle.min():.0f} %), the swarm's "
+        f"{own.mean():.0f} % (most {own.max():.0f} %), others {(100 - idle - own).mean():.0f} %; "
+        f"{late} tasks outran the clock; load {os.getloadavg()[0]:.1f}; "
+        f"{time.monotonic() - began:.0f} s"
     )
 
 
@@ -177,7 +180,7 @@ def report(
 ) -> None:
     """A row for each placement and number of clients, and the errors of rows and of requests."""
     heads = [f"{figure}, ms\tmeasured\terror %" for figure in FIGURES.values()]
-    print("\t".join(["placement", "clients", *heads, "idle %"]))
+    print("\t".join(["placement", "clients", *heads, "idle %", "swarm %"]))
     rows, requests = [], []
     for (placement, clients, _), said, found in zip(trial, predicted, measured, strict=True):
         p, m = figures(said), figures(found.times)
@@ -186,7 +189,8 @@ def report(
         rows.append(np.abs(p / m - 1.0)[None])
         cells = chain(*zip(1e3 * p, 1e3 * m, 100 * (p / m - 1.0), strict=True))
         text = "\t".join(f"{c:+.1f}" if i % 3 == 2 else f"{c:.0f}" for i, c in enumerate(cells))
-        print(f"{placement}\t{clients}\t{text}\t{100 * found.idle_frac:.0f}")
+        cores = f"{100 * found.idle_frac:.0f}\t{100 * found.swarm_frac:.0f}"
+        print(f"{placement}\t{clients}\t{text}\t{cores}")
     for what, errors in (("medians of a row's requests", rows), ("single requests", requests)):
         all_errors = 100 * np.concatenate(errors)
         print(f"\n{what}:")

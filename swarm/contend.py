@@ -7,10 +7,13 @@ servers hold all blocks; a chain uses some blocks of each, as if they hosted jus
 
 from __future__ import annotations
 
+import contextlib
+import os
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Self
 
@@ -80,10 +83,17 @@ class Times:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
-    """A round's times in the order of its requests, and the share of time that cores were idle."""
+    """A round's times in the order of its requests, and what the cores did meanwhile.
+
+    Attributes
+    ----------
+    idle_frac, swarm_frac : share of the cores' time in which they were idle; in which they worked
+        for servers and clients. The rest went to others on the machine.
+    """
 
     times: tuple[Times, ...]
     idle_frac: float
+    swarm_frac: float
 
 
 @dataclass(kw_only=True)
@@ -126,12 +136,15 @@ class Arena:
     def run(self, rounds: Sequence[Round], *, name: str) -> list[Measured]:
         """Run rounds one after another, each when all before it have ended.
 
+        Before, every client process calls every server once: what is measured are clients that
+        have connections.
+
         Raises
         ------
         SwarmUnreachableError
             If a request fails, or a client gets stuck.
         """
-        go = self.folder / f"{name}.go"
+        go, rounds = self.folder / f"{name}.go", [self._greeting(), *rounds]
         with ExitStack() as stack:
             clients = [
                 stack.enter_context(ClientProcess(swarm=self._swarm, name=f"{name}-{p}", job=job))
@@ -139,7 +152,9 @@ class Arena:
             ]
             for client in clients:
                 client.wait_for(lambda seen: any(map(_is_ready, seen)), limit_s=READY_LIMIT_S)
-            idle = [_hold(clients, go, number) for number in range(len(rounds))]
+            children = [*self._swarm.children.values(), *(c.child for c in clients)]
+            groups = frozenset(child.pid for child in children)
+            use = [_hold(clients, go, number, groups) for number in range(len(rounds))]
             done = answers([e for client in clients for e in client.events()])
         failed = next((e for e in done.values() if e["event"] == "failed"), None)
         if failed is not None:
@@ -149,10 +164,20 @@ class Arena:
                 times=tuple(
                     Times(tokens_s=tuple(done[f"{i}/{j}"]["tokens_s"])) for j in range(len(visits))
                 ),
-                idle_frac=idle[i],
+                idle_frac=use[i][0],
+                swarm_frac=use[i][1],
             )
             for i, visits in enumerate(rounds)
-        ]
+        ][1:]
+
+    def _greeting(self) -> Round:
+        """A request of each client process through all servers."""
+        cuts = np.linspace(0, self.blocks, len(self.stations) + 1).astype(int).tolist()
+        chain = tuple(
+            (s.name, *pair) for s, pair in zip(self.stations, pairwise(cuts), strict=True)
+        )
+        visit = Visit(at_s=0.0, prompt_tokens=4, new_tokens=2, chain=chain)
+        return [visit] * self.processes
 
     def _deal(self, rounds: Sequence[Round], process: int, go: Path) -> dict[str, Any]:
         """The job of one client process: every so many-th request of each round."""
@@ -192,9 +217,11 @@ class Arena:
         return self._swarm.children[station.name].text()
 
 
-def _hold(clients: Sequence[ClientProcess], go: Path, number: int) -> float:
-    """Let a round begin and wait for its end; the share of time that the cores were idle."""
-    before = _jiffies()
+def _hold(
+    clients: Sequence[ClientProcess], go: Path, number: int, groups: frozenset[int]
+) -> tuple[float, float]:
+    """Let a round begin and wait for its end; shares of the cores' time: idle, spent by groups."""
+    before, own_before = _jiffies(), _spent(groups)
     part = go.with_name(f"{go.name}.part")
     part.write_text(repr(time.time() + HEARD_S), encoding="utf-8")
     part.rename(f"{go}.{number}")
@@ -205,7 +232,8 @@ def _hold(clients: Sequence[ClientProcess], go: Path, number: int) -> float:
     for client in clients:
         client.wait_for(over, limit_s=ROUND_LIMIT_S)
     spent = _jiffies() - before
-    return float(spent[_IDLE] / spent.sum())
+    total = float(spent.sum())
+    return float(spent[_IDLE]) / total, (_spent(groups) - own_before) / total
 
 
 def _is_ready(event: Event) -> bool:
@@ -216,3 +244,15 @@ def _jiffies() -> np.ndarray:
     """Time of all cores since they started, by use."""
     first = Path("/proc/stat").read_text(encoding="ascii").split("\n", 1)[0]
     return np.array([int(word) for word in first.split()[1:9]])
+
+
+def _spent(groups: frozenset[int]) -> float:
+    """Time of the cores that living processes of some groups have used."""
+    total = 0.0
+    for entry in Path("/proc").iterdir():
+        with contextlib.suppress(OSError, ValueError):
+            if os.getpgid(int(entry.name)) in groups:
+                # Behind the name in brackets: state, parent, ...; user and system time.
+                fields = (entry / "stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+                total += float(fields[11]) + float(fields[12])
+    return total

@@ -50,12 +50,12 @@ def test_clients_on_one_server_stand_in_line_and_on_two_they_do_not() -> None:
 def test_rounds_on_one_hop_give_back_the_overheads_that_made_them() -> None:
     problem = problem_of(STATIONS, HOP, blocks=BLOCKS)
     rounds = [visits(1, ("B", 0, 8), prompt=p) for p in (8, 100, 160, 300)]
-    made = [Measured(times=predict(problem, r), idle_frac=1.0) for r in rounds]
+    made = [Measured(times=predict(problem, r), idle_frac=1.0, swarm_frac=0.0) for r in rounds]
     for clients in (4, 8):  # nobody has a pause: a token for each in the time of all their tasks
         stamps = [0.5 + 0.1 * clients + clients * 0.082 * k for k in range(9)]
         times = [Times(tokens_s=tuple(t - 0.05 * i for t in stamps)) for i in range(clients)]
         rounds.append(visits(clients, ("A", 0, 8)))
-        made.append(Measured(times=tuple(times), idle_frac=1.0))
+        made.append(Measured(times=tuple(times), idle_frac=1.0, swarm_frac=0.0))
     found = fit_overhead(list(hop_rows(STATIONS, rounds, made)))
     assert found.step_s == pytest.approx(HOP.step_s, rel=0.05)
     assert found.task_s == pytest.approx(HOP.task_s, rel=0.05)
@@ -69,7 +69,7 @@ def test_overheads_are_not_read_off_rounds_of_several_hops_or_chains() -> None:
         [visits(1, ("A", 0, 3), ("B", 3, 8))],
         [[*visits(1, ("A", 0, 8)), *visits(1, ("B", 0, 8))]],
     ):
-        made = [Measured(times=predict(problem, r), idle_frac=1.0) for r in rounds]
+        made = [Measured(times=predict(problem, r), idle_frac=1.0, swarm_frac=0.0) for r in rounds]
         with pytest.raises(ValueError, match="share a chain of one hop"):
             list(hop_rows(STATIONS, rounds, made))
 
