@@ -2,14 +2,15 @@
 
 The table has the columns ``phase,prompt_tokens,context_tokens,batch,ms_per_block``: phase is
 ``prefill`` (prompt_tokens = new tokens of the step) or ``decode`` (context_tokens = tokens already
-in the cache, batch = sequences in the step). Formulas: docs/perfmodel.md.
+in the cache, batch = sequences in the step). Rows of phase ``step`` and ``first`` tell what clients
+saw of a hop, in more columns, ``clients,blocks,tasks,rtt_ms,ms``. Formulas: docs/perfmodel.md.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -19,7 +20,15 @@ from ..core.content import FloatArray
 from ..core.errors import CalibrationError
 from ..core.problem import Timing
 from .fitting import fit_decode, fit_prefill
-from .measurements import Measurement, read_measurements, read_petals_rates, read_text
+from .measurements import (
+    HopMeasurement,
+    Measurement,
+    Row,
+    read_measurements,
+    read_petals_rates,
+    read_text,
+)
+from .overhead import HopOverhead, fit_overhead
 
 LONG_PROMPT_TOKENS = 1_024
 _FOLDS = 10
@@ -55,6 +64,7 @@ class Calibration:
     mean_error_percent, max_error_percent : absolute, over ``points``; None without points.
     largest_prompt_tokens, largest_context_tokens : end of the measured range.
     forward_rps, inference_rps, network_rps : what PETALS announces, if the file says so.
+    hop : what a hop costs beside round trip and blocks; None without rows of hops.
     warnings : what the user should measure or know.
     """
 
@@ -69,6 +79,7 @@ class Calibration:
     forward_rps: float | None = None
     inference_rps: float | None = None
     network_rps: float | None = None
+    hop: HopOverhead | None = None
     warnings: tuple[str, ...] = ()
 
     @property
@@ -82,6 +93,20 @@ class Calibration:
             ("prefill floor, ms", timing.prefill_floor_s * 1e3),
             ("prefill base, ms", timing.prefill_base_s * 1e3),
             ("prefill, us per token", timing.prefill_per_token_s * 1e6),
+            *self._hop_terms,
+        )
+
+    @property
+    def _hop_terms(self) -> tuple[tuple[str, float], ...]:
+        hop = self.hop
+        if hop is None:
+            return ()
+        return (
+            ("hop, delay of a step, ms", hop.step_s * 1e3),
+            ("hop, delay of a prompt, ms", hop.prefill_s * 1e3),
+            ("hop, delay of a prompt, us per token", hop.per_prompt_token_s * 1e6),
+            ("hop, delay of each block of a cut prompt, ms", hop.piece_s * 1e3),
+            ("hop, work of each task, ms", hop.task_s * 1e3),
         )
 
 
@@ -105,25 +130,29 @@ def calibrate_file(path: Path | str, *, name: str) -> Calibration:
     return _fit(read_measurements(path), name=name, source=path.name)
 
 
-def _fit(measurements: Sequence[Measurement], *, name: str, source: str) -> Calibration:
-    prefill = [m for m in measurements if m.phase == "prefill"]
-    decode = [m for m in measurements if m.phase == "decode"]
+def _fit(rows: Sequence[Row], *, name: str, source: str) -> Calibration:
+    blocks = [m for m in rows if isinstance(m, Measurement)]
+    hops = [m for m in rows if isinstance(m, HopMeasurement)]
+    prefill = [m for m in blocks if m.phase == "prefill"]
+    decode = [m for m in blocks if m.phase == "decode"]
     _require_enough(prefill, decode, source)
     floor, base, per_token = _fit_phase(prefill)
     step, per_context, per_sequence = _fit_phase(decode)
     points = (*_held_out(prefill), *_held_out(decode))
     errors = [abs(p.error_percent) for p in points]
+    timing = Timing(
+        decode_base_s=step,
+        decode_per_context_token_s=per_context,
+        decode_per_sequence_s=per_sequence,
+        prefill_floor_s=floor,
+        prefill_base_s=base,
+        prefill_per_token_s=per_token,
+    )
     return Calibration(
         name=name,
         source=source,
-        timing=Timing(
-            decode_base_s=step,
-            decode_per_context_token_s=per_context,
-            decode_per_sequence_s=per_sequence,
-            prefill_floor_s=floor,
-            prefill_base_s=base,
-            prefill_per_token_s=per_token,
-        ),
+        timing=timing,
+        hop=fit_overhead([(m, timing) for m in hops], source=source) if hops else None,
         points=points,
         mean_error_percent=float(np.mean(errors)),
         max_error_percent=max(errors),
@@ -256,11 +285,11 @@ def write_profile(path: Path | str, calibration: Calibration) -> None:
         If the file cannot be written.
     """
     path = Path(path)
-    timing = asdict(calibration.timing).items()
     document = {
         "name": calibration.name,
         "source": calibration.source,
-        "timing_ms": {key.removesuffix("_s"): value * 1e3 for key, value in timing},
+        "timing_ms": _in_ms(calibration.timing),
+        "hop_ms": _in_ms(calibration.hop) if calibration.hop else None,
         "fit_mean_error_percent": calibration.mean_error_percent,
         "fit_max_error_percent": calibration.max_error_percent,
         "largest_prompt_tokens": calibration.largest_prompt_tokens,
@@ -277,6 +306,14 @@ def write_profile(path: Path | str, calibration: Calibration) -> None:
     except OSError as error:
         partial.unlink(missing_ok=True)
         raise CalibrationError(f"cannot write the profile: {error}") from error
+
+
+def _in_ms(figures: Timing | HopOverhead) -> dict[str, float]:
+    return {key.removesuffix("_s"): value * 1e3 for key, value in asdict(figures).items()}
+
+
+def _of_ms(content: Mapping[str, object]) -> dict[str, float]:
+    return {f"{key}_s": _figure(value) / 1e3 for key, value in content.items()}
 
 
 def read_profile(path: Path | str) -> Timing:
@@ -301,7 +338,7 @@ def parse_profile(text: str, *, source: str) -> Calibration:
     """
     try:
         content = json.loads(text)
-        terms = {f"{key}_s": _figure(v) / 1e3 for key, v in content["timing_ms"].items()}
+        terms, hop = _of_ms(content["timing_ms"]), content.get("hop_ms")
         given = [content.get(key) for key in ("forward_rps", "inference_rps", "network_rps")]
         forward, inference, network = (None if v is None else _figure(v) for v in given)
         if 0.0 in (forward, inference, network):
@@ -310,6 +347,7 @@ def parse_profile(text: str, *, source: str) -> Calibration:
             name=str(content.get("name", source)),
             source=source,
             timing=Timing(**terms),
+            hop=None if hop is None else HopOverhead(**_of_ms(hop)),
             forward_rps=forward,
             inference_rps=inference,
             network_rps=network,

@@ -33,9 +33,13 @@ class CostModel:
     weights_bytes : (server, start, end) -> bytes of the weights.
     token_bytes : the same of one token's attention cache, which is equal at all servers: row 0.
     step_hop_s : (clients, n) t_cj, a hop of one decode step without compute.
+    step_delay_s : (clients, n) of that what is no work.
     step_base_s, step_slope_s : runs of a step, and what each token of context adds to it.
     task_tokens : (n,) the longest pass that is one task; a longer one is a task for each block.
     serial : (n,) servers that work on one task at a time.
+    task_s : (n,) work of a task beside its blocks. For a request alone it is part of the hop, and
+        of the run where a prompt goes block by block; where tasks meet, of the work (3.2).
+    turn_s : (n,) from the end of one task of a prompt that is cut until the next stands in line.
     opening_s : from the opening of a session until its prompt is sent, for every method alike.
     """
 
@@ -56,7 +60,10 @@ class CostModel:
         whole = np.iinfo(np.int64).max  # where there is no line nothing is cut
         cuts = [whole if s.sharing == "independent" else s.task_tokens for s in problem.servers]
         self.task_tokens = np.array(cuts, dtype=np.int64)
-        self.step_hop_s = self._hop_s(problem.network.step_overhead_s, slice(None), tokens=1)
+        self.task_s = np.array([s.task_overhead_s for s in problem.servers])
+        self.turn_s = np.array([s.piece_delay_s for s in problem.servers])
+        self.step_delay_s = self._delay_s(problem.network.step_overhead_s, slice(None), tokens=1)
+        self.step_hop_s = frozen_array(self.step_delay_s + self.task_s, np.float64)
         self.opening_s = problem.session_setup_s + problem.alloc_delay_s
         self._shapes: dict[tuple[int, int, int], HopCost] = {}
         self._most_shapes = max(FEWEST_SHAPES, KNOWN_BYTES // (40 * max(problem.num_servers, 1)))
@@ -158,16 +165,35 @@ class CostModel:
         return self._runs_s(lambda t: decode_s(t, context_tokens))
 
     def prefill_run_s(self, prompt_tokens: float) -> Runs:
-        """Runs of a prompt."""
+        """Runs of a prompt's blocks."""
         return self._runs_s(lambda t: prefill_s(t, prompt_tokens))
 
+    def _prompt_run_s(self, prompt_tokens: int) -> Runs:
+        """Runs of a prompt: its blocks, and the tasks' overheads where every block is a task."""
+        each = np.where(self._is_cut(prompt_tokens), self.task_s + self.turn_s, 0.0)
+        blocks = self.prefill_run_s(prompt_tokens)
+        return blocks.plus(Runs(length=self.num_blocks, each=each)) if each.any() else blocks
+
     def prefill_hop_s(self, client: int, prompt_tokens: int) -> FloatArray:
-        """(n,) t^I_cj, a hop of a prompt: RTT + overhead(l_in) (+ transfer)."""
+        """(n,) t^I_cj, a hop of a prompt: RTT + overhead(l_in) (+ transfer) (+ its one task's)."""
+        task = np.where(self._is_cut(prompt_tokens), 0.0, self.task_s)
+        return frozen_array(self._prompt_way_s(client, prompt_tokens) + task, np.float64)
+
+    def _is_cut(self, prompt_tokens: int) -> Any:
+        """(n,) whether a prompt goes block by block."""
+        return prompt_tokens > self.task_tokens
+
+    def prompt_delay_s(self, client: int, prompt_tokens: int) -> FloatArray:
+        """(n,) of a hop of a prompt what is no work, until its first task stands in line."""
+        turn = np.where(self._is_cut(prompt_tokens), self.turn_s, 0.0)
+        return frozen_array(self._prompt_way_s(client, prompt_tokens) + turn, np.float64)
+
+    def _prompt_way_s(self, client: int, prompt_tokens: int) -> FloatArray:
         net = self.problem.network
         overhead = net.prefill_overhead_s + net.prefill_overhead_per_token_s * prompt_tokens
-        return self._hop_s(overhead, client, tokens=prompt_tokens)
+        return self._delay_s(overhead, client, tokens=prompt_tokens)
 
-    def _hop_s(self, overhead_s: float, clients: Rows, *, tokens: int) -> FloatArray:
+    def _delay_s(self, overhead_s: float, clients: Rows, *, tokens: int) -> FloatArray:
         """RTT + overhead, plus sending hidden states there and back where bandwidth is known."""
         net = self.problem.network
         hop = net.client_rtt_s[clients] + overhead_s
@@ -189,7 +215,11 @@ class CostModel:
     def work_s(self, prompt_tokens: int, output_tokens: int) -> Runs:
         """Runs of the compute of a whole request: the prompt and every later token."""
         step = self.step_run_s(mean_context_tokens(prompt_tokens, output_tokens))
-        return self.prefill_run_s(prompt_tokens).plus(step, output_tokens - 1)
+        return self._prompt_run_s(prompt_tokens).plus(step, output_tokens - 1)
+
+    def step_work_s(self, cost: HopCost, server: Rows, start: Rows, end: Rows) -> Any:
+        """What a step keeps a server busy: the run, and the overhead of its task."""
+        return cost.step_run_s(server, start, end) + self.task_s[server]
 
     def planned(self, client: int) -> HopCost:
         """What the representative request of the planning figures costs."""
@@ -199,7 +229,7 @@ class CostModel:
     def _shape(self, client: int, prompt_tokens: int, output_tokens: int) -> HopCost:
         steps = output_tokens - 1
         first_hop = self.prefill_hop_s(client, prompt_tokens)
-        first_run = self.prefill_run_s(prompt_tokens)
+        first_run = self._prompt_run_s(prompt_tokens)
         later_hop = self.step_hop_s[client]
         later_run = self.step_run_s(mean_context_tokens(prompt_tokens, output_tokens))
         return HopCost(
@@ -217,8 +247,7 @@ class CostModel:
         self, prompt_tokens: int, server: IntArray, start: IntArray, end: IntArray
     ) -> IntArray:
         """Tasks of a prompt on blocks ``[start, end)``: one, or one for each block."""
-        whole = prompt_tokens <= self.task_tokens[server]
-        count: IntArray = np.where(whole, 1, end - start)
+        count: IntArray = np.where(self._is_cut(prompt_tokens)[server], end - start, 1)
         return count
 
     def tasks(self, route: Route, client: int, prompt_tokens: int) -> Tasks:
@@ -226,22 +255,23 @@ class CostModel:
         server = np.array(route.servers, dtype=np.int64)
         start = np.array([h.start for h in route.hops], dtype=np.int64)
         end = np.array([h.end for h in route.hops], dtype=np.int64)
-        network, prompt = self.problem.network, self.prefill_run_s(prompt_tokens)
-        first_hop = self.prefill_hop_s(client, prompt_tokens)
-        cut = self.prompt_tasks(prompt_tokens, server, start, end) > 1
-        piece = np.zeros(self.num_blocks)
+        network, blocks = self.problem.network, self.prefill_run_s(prompt_tokens)
+        delay = self.prompt_delay_s(client, prompt_tokens)
+        count, task = self.prompt_tasks(prompt_tokens, server, start, end), self.task_s[server]
+        cut, piece = count > 1, np.zeros(self.num_blocks)
         for j, first, last in zip(server[cut], start[cut], end[cut], strict=True):
             block = np.arange(first, last)
-            piece[first:last] = prompt(j, block, block + 1)
+            piece[first:last] = blocks(j, block, block + 1) + self.task_s[j]
         return Tasks(
             server=server,
             start=start,
             end=end,
-            first_gap_s=ClientRelay(network).gaps_s(client, first_hop, server),
-            gap_s=self.relaying.gaps_s(client, self.step_hop_s[client], server),
+            first_gap_s=ClientRelay(network).gaps_s(client, delay, server),
+            gap_s=self.relaying.gaps_s(client, self.step_delay_s[client], server),
             back_s=network.client_rtt_s[client, server] / 2,
-            prompt_s=prompt(server, start, end),
-            base_s=self.step_base_s(server, start, end),
+            turn_s=self.turn_s[server],
+            prompt_s=blocks(server, start, end) + count * task,
+            base_s=self.step_base_s(server, start, end) + task,
             slope_s=self.step_slope_s(server, start, end),
             cut=cut.astype(np.int64),
             piece_s=piece,

@@ -22,16 +22,21 @@ Shape = tuple[int, int, int]
 SHAPE = np.dtype(
     [(name, np.int64) for name in ("client", "prompt", "planned")] + [("step_s", np.float64)]
 )
-#: What a shape costs at a server: ways of the whole request and of its prompt; one block's work for
-#: both, and for a step.
+#: What a shape costs at a server. hop_s, prompt_hop_s : ways of the whole request and its prompt,
+#: prompt_delay_s of that what is no work. run_s, prompt_run_s, step_run_s : one block's part of the
+#: whole request, its prompt and a step; piece_s : its work on a prompt.
 PRICE = np.dtype(
-    [
-        (name, np.float64)
-        for name in ("hop_s", "prompt_hop_s", "run_s", "prompt_run_s", "step_run_s")
-    ]
+    [(name, np.float64) for name in ("hop_s", "prompt_hop_s", "prompt_delay_s")]
+    + [(name, np.float64) for name in ("run_s", "prompt_run_s", "step_run_s", "piece_s")]
 )
-#: A step's way from a client to a server and back, and of that the round trip.
-WAY = np.dtype([("step_hop_s", np.float64), ("rtt_s", np.float64)])
+#: A step's way from a client to a server and back, of that what is no work, and the round trip.
+WAY = np.dtype([(name, np.float64) for name in ("step_hop_s", "step_delay_s", "rtt_s")])
+#: A server: a step's work on a block without context, and more for each token of context; work and
+#: delay of a task beside its blocks; the longest pass that is one task.
+WORK = np.dtype(
+    [(name, np.float64) for name in ("base_s", "slope_s", "task_s", "turn_s")]
+    + [("task_tokens", np.int64)]
+)
 
 
 class FlatCosts(NamedTuple):
@@ -41,7 +46,7 @@ class FlatCosts(NamedTuple):
     ----------
     shape : (S,) of SHAPE. price : (S, n) of PRICE. way : (clients, n) of WAY.
     between_s : (n, n) round trips of servers where they hand steps on, else (0, 0).
-    work_s : (3, n) one block's work of a step, and of each token of context; longest task, tokens.
+    work : (n,) of WORK.
     token_bytes : one block's cache of a token. opening_s : as ``CostModel``.
     """
 
@@ -49,7 +54,7 @@ class FlatCosts(NamedTuple):
     price: NDArray[np.void]
     way: NDArray[np.void]
     between_s: FloatArray
-    work_s: FloatArray
+    work: NDArray[np.void]
     token_bytes: int
     opening_s: float
 
@@ -66,15 +71,21 @@ def flat_costs(cost: CostModel, shapes: Sequence[Shape]) -> FlatCosts:
         price[k]["run_s"] = made.run_s.each
         price[k]["prompt_run_s"] = made.prefill_run_s.each
         price[k]["step_run_s"] = made.step_run_s.each
+        price[k]["prompt_delay_s"] = cost.prompt_delay_s(asked[0], asked[1])
+        price[k]["piece_s"] = cost.prefill_run_s(asked[1]).each
     way = np.zeros(network.client_rtt_s.shape, WAY)
     way["step_hop_s"], way["rtt_s"] = cost.step_hop_s, network.client_rtt_s
-    work = (cost.step_base_s.each, cost.step_slope_s.each, cost.task_tokens)
+    way["step_delay_s"] = cost.step_delay_s
+    work = np.zeros(cost.problem.num_servers, WORK)
+    work["base_s"], work["slope_s"] = cost.step_base_s.each, cost.step_slope_s.each
+    work["task_s"], work["turn_s"] = cost.task_s, cost.turn_s
+    work["task_tokens"] = cost.task_tokens
     return FlatCosts(
         shape=flat,
         price=price,
         way=way,
         between_s=np.array(network.server_rtt_s) if cost.relaying.pairs else np.zeros((0, 0)),
-        work_s=np.array(work, dtype=np.float64),
+        work=work,
         token_bytes=int(cost.cache_bytes(1, 0, 1)),
         opening_s=float(cost.opening_s),
     )
@@ -89,6 +100,20 @@ def into_s(way: Any, between_s: FloatArray, before: int, j: int) -> float:
     leg_s: float = way[j]["rtt_s"] if before < 0 else between_s[before, j]
     own_s: float = way[j]["step_hop_s"] - way[j]["rtt_s"]
     return leg_s / 2 + own_s
+
+
+@compiled
+def gap_s(way: Any, between_s: FloatArray, before: int, j: int, back_s: float) -> float:
+    """A step's way until its task stands in line, as ``Relaying.gaps_s``.
+
+    ``back_s`` is the way back from the server before, through the client where that relays.
+    """
+    rtt_s: float = way[j]["rtt_s"]
+    delay_s: float = way[j]["step_delay_s"]
+    if len(between_s) == 0:
+        return delay_s - rtt_s / 2 + back_s
+    leg_s: float = rtt_s if before < 0 else between_s[before, j]
+    return leg_s / 2 + (delay_s - rtt_s)
 
 
 @compiled
@@ -115,26 +140,33 @@ def held_bytes(token_bytes: int, tokens: int, blocks: int) -> int:
 
 
 @compiled
-def step_work_s(price: Any, j: int, blocks: int) -> float:
-    """Work of a step at the mean context; ``price`` is the row of its shape."""
-    work_s: float = price[j]["step_run_s"] * blocks
+def step_run_s(price: Any, j: int, blocks: int) -> float:
+    """Run of a step at the mean context; ``price`` is the row of its shape."""
+    run_s: float = price[j]["step_run_s"] * blocks
+    return run_s
+
+
+@compiled
+def prompt_run_s(price: Any, j: int, blocks: int) -> float:
+    """Run of a prompt alone; ``price`` is the row of its shape."""
+    run_s: float = price[j]["prompt_run_s"] * blocks
+    return run_s
+
+
+@compiled
+def prompt_work_s(price: Any, work: Any, j: int, blocks: int, tasks: int) -> float:
+    """Work of a prompt in so many tasks; ``price`` is the row of its shape."""
+    work_s: float = price[j]["piece_s"] * blocks + tasks * work[j]["task_s"]
     return work_s
 
 
 @compiled
-def prompt_work_s(price: Any, j: int, blocks: int) -> float:
-    """Work of a prompt; ``price`` is the row of its shape."""
-    work_s: float = price[j]["prompt_run_s"] * blocks
-    return work_s
-
-
-@compiled
-def growing_work_s(work_s: FloatArray, j: int, blocks: int) -> tuple[float, float]:
+def growing_work_s(work: Any, j: int, blocks: int) -> tuple[float, float]:
     """Work of a step before any context, and what each token of context adds to it."""
-    return work_s[0, j] * blocks, work_s[1, j] * blocks
+    return work[j]["base_s"] * blocks + work[j]["task_s"], work[j]["slope_s"] * blocks
 
 
 @compiled
-def prompt_tasks(work_s: FloatArray, prompt: int, j: int, blocks: int) -> int:
+def prompt_tasks(work: Any, prompt: int, j: int, blocks: int) -> int:
     """Tasks of a prompt, as ``CostModel.prompt_tasks``."""
-    return 1 if prompt <= work_s[2, j] else blocks
+    return 1 if prompt <= work[j]["task_tokens"] else blocks

@@ -1,4 +1,4 @@
-"""Reading measurements: the CSV table of block times and PETALS' throughput file."""
+"""Reading measurements: the CSV table of blocks and hops, and PETALS' throughput file."""
 
 from __future__ import annotations
 
@@ -26,6 +26,31 @@ class Measurement:
     tokens: int
     batch: int
     seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HopMeasurement:
+    """A chain of one hop, measured by clients.
+
+    Attributes
+    ----------
+    what : ``step`` = time per token while ``clients`` step at once, ``first`` = time to the first
+        token of a client alone.
+    tokens : context of the steps (prompt and tokens so far), or the prompt.
+    blocks : run at the server.
+    tasks : tasks that the server made of the prompt: 1, or ``blocks``.
+    """
+
+    what: Literal["step", "first"]
+    tokens: int
+    clients: int
+    blocks: int
+    tasks: int
+    rtt_s: float
+    seconds: float
+
+
+Row = Measurement | HopMeasurement
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +84,7 @@ def read_text(path: Path) -> str:
         raise CalibrationError(f"cannot read {path}: {error}") from error
 
 
-def read_measurements(path: Path) -> tuple[Measurement, ...]:
+def read_measurements(path: Path) -> tuple[Row, ...]:
     """All rows of the table.
 
     Raises
@@ -69,7 +94,7 @@ def read_measurements(path: Path) -> tuple[Measurement, ...]:
     """
     rows = csv.reader(io.StringIO(read_text(path), newline=""), strict=True)
     problems: list[str] = []
-    found: list[Measurement] = []
+    found: list[Row] = []
     try:
         header = [cell.strip() for cell in next(rows, [])]
         if absent := [column for column in COLUMNS if column not in header]:
@@ -93,10 +118,12 @@ def read_measurements(path: Path) -> tuple[Measurement, ...]:
     return tuple(found)
 
 
-def _measurement(row: Mapping[str, str]) -> Measurement:
+def _measurement(row: Mapping[str, str]) -> Row:
     phase = row.get("phase", "")
+    if phase in ("step", "first"):
+        return _hop_measurement(row, "step" if phase == "step" else "first")
     batch = _count(row, "batch", least=1, default=1)
-    seconds = _milliseconds(row) / 1e3
+    seconds = _milliseconds(row, "ms_per_block") / 1e3
     if phase == "prefill":
         if _count(row, "context_tokens", least=0, default=0):
             raise _CellError("context_tokens", "prefill is measured with an empty cache, leave 0")
@@ -105,7 +132,27 @@ def _measurement(row: Mapping[str, str]) -> Measurement:
     if phase == "decode":
         tokens = _count(row, "context_tokens", least=0)
         return Measurement(phase="decode", tokens=tokens, batch=batch, seconds=seconds)
-    raise _CellError("phase", f"must be prefill or decode, got {phase!r}")
+    raise _CellError("phase", f"must be prefill, decode, step or first, got {phase!r}")
+
+
+def _hop_measurement(row: Mapping[str, str], what: Literal["step", "first"]) -> HopMeasurement:
+    step = what == "step"
+    blocks = _count(row, "blocks", least=1)
+    tasks = _count(row, "tasks", least=1, default=1)
+    if tasks not in (1, blocks) or (step and tasks > 1):
+        raise _CellError("tasks", f"a step is 1 task, a prompt 1 or {blocks}, got {tasks}")
+    clients = _count(row, "clients", least=1, default=1)
+    if clients > 1 and not step:
+        raise _CellError("clients", "first tokens are measured with one client")
+    return HopMeasurement(
+        what=what,
+        tokens=_count(row, "context_tokens" if step else "prompt_tokens", least=0 if step else 1),
+        clients=clients,
+        blocks=blocks,
+        tasks=tasks,
+        rtt_s=_milliseconds(row, "rtt_ms", least=0.0) / 1e3,
+        seconds=_milliseconds(row, "ms") / 1e3,
+    )
 
 
 def _count(row: Mapping[str, str], column: str, *, least: int, default: int | None = None) -> int:
@@ -120,14 +167,15 @@ def _count(row: Mapping[str, str], column: str, *, least: int, default: int | No
     return value
 
 
-def _milliseconds(row: Mapping[str, str]) -> float:
-    text = row.get("ms_per_block", "")
+def _milliseconds(row: Mapping[str, str], column: str, *, least: float = 1e-9) -> float:
+    text = row.get(column, "")
     try:
         value = float(text)
     except ValueError:
         value = math.nan
-    if not (1e-9 <= value <= 1e9):
-        raise _CellError("ms_per_block", f"must be a positive number of milliseconds, got {text!r}")
+    if not (least <= value <= 1e9):
+        kind = "positive number" if least else "number, 0 or more,"
+        raise _CellError(column, f"must be a {kind} of milliseconds, got {text!r}")
     return value
 
 

@@ -23,6 +23,7 @@ class Tasks(ByContent):
     prompt_s : work of the prompt.
     base_s, slope_s : work of a step, and more of it for each token of context.
     cut : whether the prompt is worked on block by block.
+    turn_s : then from the end of the work on a block until the next one stands in line.
     piece_s : (L,) work of the prompt on each block.
     """
 
@@ -36,6 +37,7 @@ class Tasks(ByContent):
     base_s: FloatArray
     slope_s: FloatArray
     cut: IntArray
+    turn_s: FloatArray
     piece_s: FloatArray
 
     def step_s(self, context_tokens: float) -> FloatArray:

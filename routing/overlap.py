@@ -129,7 +129,7 @@ class Overlap:
             self._known[key] = _Links(
                 alone_s=alone,
                 leave_s=gone,
-                work_s=shape.step_run_s(*runs),
+                work_s=self._cost.step_work_s(shape, *runs),
                 tasks=tasks,
                 step_s=max(fastest / request.planned_tokens, 1e-9),
             )

@@ -160,6 +160,7 @@ def build_server(
             f"{where}.span", f"[{span[0]}, {span[1]}) is not within the {model.num_blocks} blocks"
         )
     own_bytes = _block_bytes(given, document.model, model)
+    hop = kind.calibrated.hop if kind.calibrated else None
     return Server(
         id=name,
         memory_bytes=memory,
@@ -178,7 +179,14 @@ def build_server(
         disk_bytes_per_s=None if given.disk_gb_per_s is None else given.disk_gb_per_s * 1e9,
         sharing=given.sharing or kind.given.sharing or document.sharing,
         task_tokens=TASK_TOKENS[given.quantisation or document.model.quantisation],
+        task_overhead_s=_overhead_s(kind.given.task_overhead_ms, hop.task_s if hop else 0.0),
+        piece_delay_s=_overhead_s(kind.given.piece_delay_ms, hop.piece_s if hop else 0.0),
     )
+
+
+def _overhead_s(given_ms: float | None, calibrated_s: float) -> float:
+    """Own figure over that of a calibrated profile."""
+    return calibrated_s if given_ms is None else given_ms / 1e3
 
 
 def _shipped(name: str, document: schema.Scenario) -> Device:

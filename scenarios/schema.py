@@ -72,6 +72,8 @@ class Device(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     prefill_floor_ms: Milliseconds | None = None
     prefill_base_ms: Milliseconds | None = None
     prefill_us_per_token: Microseconds | None = None
+    task_overhead_ms: Milliseconds | None = None
+    piece_delay_ms: Milliseconds | None = None
     forward_rps: Positive | None = None
     inference_rps: Positive | None = None
     network_rps: Positive | None = None

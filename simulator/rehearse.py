@@ -23,8 +23,12 @@ _advance, _begin, _go_on, _key = tasks.advance, tasks.begin, tasks.go_on, tasks.
 _push, _pop, _MADE, _TIRED = tasks.push, tasks.pop, tasks.MADE, tasks.TIRED
 _look, _ready_s, _hold, _drop = books.look, books.ready_s, books.hold, books.drop
 _meet = books.meet
-_into_s, _link_s, _held_bytes = flat.into_s, flat.link_s, flat.held_bytes
-_step_work_s, _prompt_work_s = flat.step_work_s, flat.prompt_work_s
+_into_s, _gap_s, _link_s, _held_bytes = flat.into_s, flat.gap_s, flat.link_s, flat.held_bytes
+_step_run_s, _prompt_run_s, _prompt_work_s = (
+    flat.step_run_s,
+    flat.prompt_run_s,
+    flat.prompt_work_s,
+)
 _growing_work_s, _prompt_tasks = flat.growing_work_s, flat.prompt_tasks
 
 _EVENTS = 1_000_000
@@ -96,7 +100,7 @@ def run(r: Run, most_s: FloatArray) -> int:
                 continue
             r.request[row]["finish_s"] = now_s
             r.request[row]["first_s"] = r.state.sessions[slot]["first_s"]
-            _leave(r.net.link, r.costs.price, r.request[row], r.path[row], r.seat, r.end, row)
+            _leave(r, row)
             r.state.sessions[slot]["key"] = -1
             r.slot[1, r.tally[_SPARE]] = slot
             r.tally[_SPARE] += 1
@@ -157,9 +161,9 @@ def _decide(r: Run, row: int, now_s: float) -> int:
         j, blocks = at["server"], at["end"] - at["origin"]
         at["cost_s"] = _link_s(price, way, between_s, steps, at["previous"], j, blocks)
         at["cost_s"] += crowding_s(
-            _step_work_s(price, j, blocks),
+            _step_run_s(price, j, blocks) + r.costs.work[j]["task_s"],
             shape["step_s"],
-            steps + _prompt_tasks(r.costs.work_s, shape["prompt"], j, blocks),
+            steps + _prompt_tasks(r.costs.work, shape["prompt"], j, blocks),
             steps,
             r.seat[j]["in_line_s"],
             r.seat[j]["count"],
@@ -211,7 +215,7 @@ def _write(r: Run, row: int, slot: int) -> None:
 
     As ``CostModel.tasks`` and ``Pricing.estimate``.
     """
-    request, between_s = r.request[row], r.costs.between_s
+    request, between_s, work = r.request[row], r.costs.between_s, r.costs.work
     shape = r.costs.shape[request["shape"]]
     price, way = r.costs.price[request["shape"]], r.costs.way[shape["client"]]
     before, back_s = -1, 0.0
@@ -220,22 +224,24 @@ def _write(r: Run, row: int, slot: int) -> None:
         at, hop = r.net.link[r.path[row, i]], r.state.hops[slot, i]
         j, start, end = at["server"], at["origin"], at["end"]
         half_s, blocks = way[j]["rtt_s"] / 2, end - start
-        work_s, prompt_s = _step_work_s(price, j, blocks), _prompt_work_s(price, j, blocks)
+        run_s, count = (
+            _step_run_s(price, j, blocks),
+            _prompt_tasks(work, shape["prompt"], j, blocks),
+        )
         hop["server"], hop["start"], hop["end"], hop["lost"] = j, start, end, 0
-        hop["first_gap_s"] = price[j]["prompt_hop_s"] - half_s + back_s
-        hop["gap_s"] = way[j]["step_hop_s"] - half_s + back_s
+        hop["first_gap_s"] = price[j]["prompt_delay_s"] - half_s + back_s
+        hop["gap_s"] = _gap_s(way, between_s, before, j, back_s)
         if len(between_s) > 0:
-            hop["gap_s"] = _into_s(way, between_s, before, j)
-            reached_s += hop["gap_s"] + work_s
+            reached_s += _into_s(way, between_s, before, j) + run_s
             latest_s = max(latest_s, reached_s + half_s)
         back_s = half_s
-        hop["back_s"], hop["prompt_s"] = back_s, prompt_s
-        hop["base_s"], hop["slope_s"] = _growing_work_s(r.costs.work_s, j, blocks)
-        hop["cut"] = _prompt_tasks(r.costs.work_s, shape["prompt"], j, blocks) > 1
+        hop["back_s"], hop["turn_s"], hop["cut"] = back_s, work[j]["turn_s"], count > 1
+        hop["prompt_s"] = _prompt_work_s(price, work, j, blocks, count)
+        hop["base_s"], hop["slope_s"] = _growing_work_s(work, j, blocks)
         if hop["cut"]:
-            r.state.piece_s[slot, start:end] = _prompt_work_s(price, j, 1)
-        lead_s += price[j]["prompt_hop_s"] + prompt_s
-        hops_s += way[j]["step_hop_s"] + work_s
+            r.state.piece_s[slot, start:end] = _prompt_work_s(price, work, j, 1, 1)
+        lead_s += price[j]["prompt_hop_s"] + _prompt_run_s(price, j, blocks)
+        hops_s += way[j]["step_hop_s"] + run_s
         wait_s += r.seat[j]["in_line_s"]
         before = j
     step_s = (latest_s if len(between_s) > 0 else hops_s) + wait_s
@@ -245,18 +251,20 @@ def _write(r: Run, row: int, slot: int) -> None:
     for i in range(request["hops"]):
         at = r.net.link[r.path[row, i]]
         j = at["server"]
-        _meet(r.seat[j], _step_work_s(price, j, at["end"] - at["origin"]), step_s, 1)
+        work_s = _step_run_s(price, j, at["end"] - at["origin"]) + work[j]["task_s"]
+        _meet(r.seat[j], work_s, step_s, 1)
 
 
 @compiled
-def _leave(link: Any, price: Any, request: Any, path: Any, seat: Any, end: Any, row: int) -> None:
+def _leave(r: Run, row: int) -> None:
     """The last token is there: give everything back."""
+    request, price = r.request[row], r.costs.price[r.request[row]["shape"]]
     for i in range(request["hops"]):
-        at = link[path[i]]
+        at = r.net.link[r.path[row, i]]
         j = at["server"]
-        _drop(seat[j], end[j], row)
-        work_s = _step_work_s(price[request["shape"]], j, at["end"] - at["origin"])
-        _meet(seat[j], work_s, request["step_s"], -1)
+        _drop(r.seat[j], r.end[j], row)
+        work_s = _step_run_s(price, j, at["end"] - at["origin"]) + r.costs.work[j]["task_s"]
+        _meet(r.seat[j], work_s, request["step_s"], -1)
 
 
 @compiled

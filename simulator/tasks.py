@@ -45,14 +45,14 @@ SESSION = np.dtype(
 #: A hop of a session: blocks [start, end) of a server.
 #: cut : whether the prompt runs block by block. lost : whether its cache is gone.
 #: first_gap_s, gap_s : the way into the hop, of the prompt and of a step.
-#: back_s : the way from it to the client.
+#: back_s : the way from it to the client. turn_s : from one block of a cut prompt to the next.
 #: prompt_s, base_s, slope_s : work of the prompt in one piece, of a step, and per token of context.
 HOP = np.dtype(
     [("server", np.int32)]
     + [(name, np.int16) for name in ("start", "end", "cut", "lost")]
     + [
         (name, np.float64)
-        for name in ("first_gap_s", "gap_s", "back_s", "prompt_s", "base_s", "slope_s")
+        for name in ("first_gap_s", "gap_s", "back_s", "turn_s", "prompt_s", "base_s", "slope_s")
     ],
     align=True,
 )
@@ -210,7 +210,7 @@ def _leave(s: State, slot: int, now_s: float) -> tuple[float, int]:
     first = session["made"] == 0
     if first and hop["cut"] and session["block"] + 1 < hop["end"]:
         session["block"] += 1
-        return now_s, session["key"]
+        return now_s + hop["turn_s"], session["key"]
     session["answer_s"] = max(session["answer_s"], now_s + hop["back_s"])
     session["hop"] += 1
     if session["hop"] < session["hops"]:

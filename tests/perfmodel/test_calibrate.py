@@ -69,6 +69,39 @@ def test_the_coefficients_are_told_in_human_units(tmp_path: Path) -> None:
     assert figures == pytest.approx([0.5, 0.003, 0.02, 0.55, 0.2, 2.5])
 
 
+HOPS = """\
+step,,0,,,1,8,,20,34
+step,,0,,,8,8,,20,48
+first,1,,,,1,8,,20,31.4
+first,2048,,,,1,8,8,20,92.56
+"""
+
+
+def with_hops() -> str:
+    """The table, with rows of a hop: 8 ms of a step delay, 2 ms are work of the server."""
+    rows = table().replace("ms_per_block\n", "ms_per_block,clients,blocks,tasks,rtt_ms,ms\n")
+    return rows + HOPS
+
+
+def test_rows_of_hops_tell_what_delays_and_what_is_work(tmp_path: Path) -> None:
+    fitted = calibrate_file(saved(tmp_path, with_hops()), name="mine")
+    near(fitted.timing, TRUE, 1e-6)
+    assert fitted.hop is not None
+    assert (fitted.hop.step_s, fitted.hop.task_s) == pytest.approx((8e-3, 2e-3), rel=1e-6)
+    assert dict(fitted.terms)["hop, work of each task, ms"] == pytest.approx(2.0)
+    write_profile(tmp_path / "mine.json", fitted)
+    text = (tmp_path / "mine.json").read_text(encoding="utf-8")
+    assert parse_profile(text, source="mine.json").hop == fitted.hop
+
+
+def test_a_table_without_hops_says_nothing_of_them(tmp_path: Path) -> None:
+    fitted = calibrate_file(saved(tmp_path, table()), name="mine")
+    assert fitted.hop is None
+    write_profile(tmp_path / "mine.json", fitted)
+    text = (tmp_path / "mine.json").read_text(encoding="utf-8")
+    assert parse_profile(text, source="mine.json").hop is None
+
+
 def test_one_wild_point_hardly_moves_the_fit_and_shows_in_the_table(tmp_path: Path) -> None:
     text = table().replace(f"decode,,512,1,{decode_s(TRUE, 512) * 1e3!r}", "decode,,512,1,9.9")
     fitted = calibrate_file(saved(tmp_path, text), name="mine")
@@ -154,7 +187,11 @@ def test_too_little_data_says_what_to_measure(
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("prefill,16,,1,", "prefil,16,,1,", "gpu.csv:3:phase: must be prefill or decode"),
+        (
+            "prefill,16,,1,",
+            "prefil,16,,1,",
+            "gpu.csv:3:phase: must be prefill, decode, step or first",
+        ),
         ("prefill,16,", "prefill,-16,", "gpu.csv:3:prompt_tokens: must be a whole number"),
         ("prefill,16,,", "prefill,16,7,", "gpu.csv:3:context_tokens: prefill is measured"),
         ("prefill,16,,1,", "prefill,16,,0,", "gpu.csv:3:batch: must lie in 1"),

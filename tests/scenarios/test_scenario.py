@@ -11,6 +11,7 @@ import pytest
 from swarmplan.core.errors import ScenarioError
 from swarmplan.core.problem import Timing
 from swarmplan.perfmodel.calibrate import calibrate_file, write_profile
+from swarmplan.perfmodel.overhead import HopOverhead
 from swarmplan.scenarios.files import parse_file
 from swarmplan.scenarios.scenario import load_scenario
 from swarmplan.scenarios.schema import json_schema, plan_json_schema
@@ -132,6 +133,21 @@ def test_a_calibrated_profile_is_used_as_measured(tmp_path: Path) -> None:
     before = scenario.sha256
     write_profile(tmp_path / "gpu.json", dataclasses.replace(fitted, name="other"))
     assert load_scenario(edited(tmp_path, PROFILED)).sha256 != before
+
+
+def test_overheads_of_tasks_come_from_the_file_else_from_the_profile_else_are_none(
+    tmp_path: Path,
+) -> None:
+    assert load_scenario(edited(tmp_path)).problem.servers[0].task_overhead_s == 0.0
+    (tmp_path / "measured.csv").write_text(TABLE)
+    hop = HopOverhead(step_s=0.008, task_s=0.002, prefill_s=0.01, piece_s=0.003)
+    fitted = calibrate_file(tmp_path / "measured.csv", name="gpu")
+    write_profile(tmp_path / "gpu.json", dataclasses.replace(fitted, hop=hop))
+    server = load_scenario(edited(tmp_path, PROFILED)).problem.servers[0]
+    assert (server.task_overhead_s, server.piece_delay_s) == pytest.approx((0.002, 0.003))
+    own = (PROFILED[0], PROFILED[1] + "\ntask_overhead_ms = 5\npiece_delay_ms = 0")
+    server = load_scenario(edited(tmp_path, own)).problem.servers[0]
+    assert (server.task_overhead_s, server.piece_delay_s) == pytest.approx((0.005, 0.0))
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,15 @@ def case_of(seed: int) -> Case:
     rng = np.random.default_rng(seed)
     problem = random_problem(rng, sharing="serial")
     ways: tuple[Sharing, ...] = ("serial", "serial", "batched", "independent")
-    servers = tuple(replace(s, sharing=ways[rng.integers(4)]) for s in problem.servers)
+    servers = tuple(
+        replace(
+            s,
+            sharing=ways[rng.integers(4)],
+            task_overhead_s=float(rng.choice([0.0, 0.003])),
+            piece_delay_s=float(rng.choice([0.0, 0.002])),
+        )
+        for s in problem.servers
+    )
     problem = replace(problem, servers=servers)
     requests = tuple(
         replace(
