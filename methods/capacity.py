@@ -25,9 +25,9 @@ from .routers import router_named
 #: Placements that are simulated, those whose chains carry most.
 SIMULATED = 3
 #: Requests of a run; it holds a rate when less than this share of them piles up after a third.
-REQUESTS, PILED = 3_000, 0.02
-#: Rates are sought from this share of what the chains carry on, by so many bisections.
-LEAST, STEPS = 0.6, 4
+REQUESTS, PILED = 4_000, 0.015
+#: Rates are sought from this share of what the chains carry on, to that share of it.
+LEAST, FINENESS = 0.6, 0.03
 #: Offset of the seeds of these requests from those of reports.
 SEED_OFFSET = 8_765_432
 #: Of the time limit: after this share no placement is made, after that no flow computed.
@@ -124,32 +124,41 @@ def _highest(
 ) -> float:
     """The highest rate that holds, by bisection below what is carried; 0 if none beats others."""
     low, high = max(LEAST * carried_per_s, beaten_per_s), carried_per_s
-    if low >= high or not holds(low):
+    if beaten_per_s and (low >= high or not holds(low)):
         return 0.0
-    for _ in range(STEPS):
-        if deadline.passed:
-            break
+    known = beaten_per_s
+    while high - low > FINENESS * carried_per_s and not deadline.passed:
         middle = 0.5 * (low + high)
-        low, high = (middle, high) if holds(middle) else (low, middle)
-    return low
+        if holds(middle):
+            low = known = middle
+        else:
+            high = middle
+    if not known and holds(low):
+        known = low
+    return known
 
 
 def _holding(
     problem: Problem, carrier: Carrier, admission: Admission, seed: int
 ) -> Callable[[float], bool]:
-    """Whether a rate can be sustained: in a long run no requests pile up."""
+    """Whether a rate can be sustained: in a long run no requests pile up.
+
+    They come at even distances: what is sustained in the long run is the same for every process of
+    arrivals, and what a short run piles up by chance is least for this one.
+    """
+    drawn = draw_requests(problem, SEED_OFFSET + seed, num_requests=REQUESTS)
 
     def holds(rate_per_s: float) -> bool:
         asked = at_load(problem, rate_per_s / problem.workload.rate_per_s)
         cost = CostModel.of(asked)
-        requests = draw_requests(asked, SEED_OFFSET + seed, num_requests=REQUESTS)
+        requests = [replace(r, arrival_s=i / rate_per_s) for i, r in enumerate(drawn)]
         result = simulate(
             asked,
             carrier.placement,
             router_named(carrier.router)(cost, carrier.placement),
             requests,
             admission=admission,
-            horizon_s=max(r.arrival_s for r in requests),
+            horizon_s=requests[-1].arrival_s,
         )
         return piled(result.arrival_s, result.finish_s) <= PILED
 

@@ -201,7 +201,7 @@ def test_a_load_that_no_swarm_can_bear_is_said() -> None:
 
 def test_capacity_tells_bound_best_plan_and_what_binds(tmp_path: Path) -> None:
     path = tmp_path / "most.json"
-    told = json.loads(run("capacity", TINY, "--json", "-o", path).stdout)
+    told = json.loads(run("capacity", TINY, "--json", "--time-limit", "3", "-o", path).stdout)
     assert 0 < told["found_per_s"] <= told["most_per_s"]
     assert told["load_per_s"] == pytest.approx(0.4)
     assert told["placements"][0]["held_per_s"] == told["found_per_s"]
@@ -212,7 +212,7 @@ def test_capacity_tells_bound_best_plan_and_what_binds(tmp_path: Path) -> None:
     hosted = {s["server"]: s["start_block"] for s in told["servers"]}
     assert {s["server"]: s["start_block"] for s in plan["placement"]} == hosted
     assert run("verify", path, TINY).exit_code == 0
-    shown = run("capacity", TINY).stdout
+    shown = run("capacity", TINY, "--time-limit", "1").stdout
     assert "no plan sustains more than 2.437 requests/s" in shown
     assert "best found: " in shown
     assert "load 0.4 requests/s, 16 % of the 2.437" in shown

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,7 +24,7 @@ def mix(*rows: tuple[int, int, int, int], share: tuple[float, ...] = ()) -> Mix:
     return Mix.of(np.array(rows), np.array(share or [1.0 / len(rows)] * len(rows)))
 
 
-def only(problem: Problem, rows: list[int], **server: object) -> Problem:
+def only(problem: Problem, rows: list[int], **server: Any) -> Problem:
     """The problem with some of its servers, changed alike."""
     network = problem.network
     return replace(
@@ -121,7 +123,7 @@ def test_a_further_server_never_lowers_the_bound(make_problem: MakeProblem) -> N
             most_per_s(CostModel.of(only(problem, list(range(count)))), asked)
             for count in range(2, 7)
         ]
-        assert all(b >= a * (1 - 1e-8) for a, b in zip(rates, rates[1:], strict=False))
+        assert all(b >= a * (1 - 1e-8) for a, b in pairwise(rates))
 
 
 def test_the_representative_request_stands_for_every_client(tiny: Problem) -> None:

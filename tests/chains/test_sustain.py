@@ -4,7 +4,6 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from tests.chains.every import every_chain
 
 from swarmplan.chains.compose import bearable_per_s, gca, job_costs, mean_service_s
 from swarmplan.chains.sustain import sustained
@@ -14,6 +13,7 @@ from swarmplan.core.workload import Mix
 from swarmplan.perfmodel.cost import CostModel
 from swarmplan.solve.deadline import NEVER
 from swarmplan.solve.lp import Lp
+from swarmplan.tests.chains.every import every_chain
 
 MIX = Mix.of(np.array([[0, 10, 9, 20], [1, 10, 9, 20]]), np.array([0.5, 0.5]))
 

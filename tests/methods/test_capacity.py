@@ -28,7 +28,7 @@ def test_who_stays_is_counted_after_a_third() -> None:
 
 
 def test_the_best_found_holds_and_more_than_the_bound_does_not(tiny: Problem) -> None:
-    found = capacity(Settings(time_limit_s=None).task(tiny, "response"))
+    found = capacity(Settings(time_limit_s=3).task(tiny, "response"))
     best = found.best
     assert 0 < best.found_per_s <= best.carried.rate_per_s <= found.most_per_s
     assert best.found_per_s >= LEAST * best.carried.rate_per_s
@@ -36,11 +36,11 @@ def test_the_best_found_holds_and_more_than_the_bound_does_not(tiny: Problem) ->
         (c.found_per_s for c in found.carriers), reverse=True
     )
     assert any(best.carried.binds(j) for j in range(tiny.num_servers))
-    for rate, holds in ((0.95 * best.found_per_s, True), (1.15 * found.most_per_s, False)):
+    for rate, holds in ((0.9 * best.found_per_s, True), (1.15 * found.most_per_s, False)):
         problem = at_load(tiny, rate / tiny.workload.rate_per_s)
         cost = CostModel.of(problem)
         router = router_named(best.router)(cost, best.placement)
-        requests = draw_requests(problem, 11, num_requests=3_000)
+        requests = draw_requests(problem, 11, num_requests=2_000)
         last_s = max(r.arrival_s for r in requests)
         run = simulate(problem, best.placement, router, requests, horizon_s=last_s)
         assert (piled(run.arrival_s, run.finish_s) < 0.02) is holds
@@ -57,7 +57,7 @@ def test_the_load_is_said_beside_the_bound(tiny: Problem) -> None:
 
 def test_without_lines_the_fastest_free_chains_are_tried(tiny: Problem) -> None:
     servers = tuple(replace(s, sharing="independent") for s in tiny.servers)
-    found = capacity(Settings(time_limit_s=None).task(replace(tiny, servers=servers), "response"))
+    found = capacity(Settings(time_limit_s=3).task(replace(tiny, servers=servers), "response"))
     assert found.best.router != "overlap"
     assert found.best.carried.compute_frac.max() == 0.0
     assert 0 < found.best.found_per_s <= found.most_per_s

@@ -1,6 +1,7 @@
 """What a workload's requests are like, against what is drawn of it."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from swarmplan.workload.draw import draw_requests
 from swarmplan.workload.mix import MOST_LENGTHS, mix_of
 
 
-def of(tiny: Problem, **fields: object) -> Problem:
+def of(tiny: Problem, **fields: Any) -> Problem:
     return replace(tiny, workload=replace(tiny.workload, **fields))
 
 
