@@ -12,11 +12,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..chains.capacity import most_planned_per_s
 from ..chains.soundness import unmet
 from ..core.content import FloatArray
 from ..core.objective import MEAN_RESPONSE, P95_RESPONSE, Goal
 from ..core.plan import Placement
-from ..perfmodel.capacity import most_planned_per_s
 from ..perfmodel.cost import CostModel
 from ..perfmodel.memory import blocks_that_fit
 from ..placement.search.neighbours import Spans, neighbour

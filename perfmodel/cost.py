@@ -221,6 +221,11 @@ class CostModel:
         """What a step keeps a server busy: the run, and the overhead of its task."""
         return cost.step_run_s(server, start, end) + self.task_s[server]
 
+    def batched_work_s(self, prompt_tokens: int, output_tokens: int) -> Runs:
+        """The same where every step is one more sequence of a batch that is on its way anyhow."""
+        step = self._runs_s(lambda t: t.decode_per_sequence_s)
+        return self.prefill_run_s(prompt_tokens).plus(step, output_tokens - 1)
+
     def planned(self, client: int) -> HopCost:
         """What the representative request of the planning figures costs."""
         plan = self.problem.planning

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from swarmplan.chains.capacity import most_planned_per_s
 from swarmplan.chains.soundness import unmet
 from swarmplan.core.constraints import Constraints, ServerSpan
 from swarmplan.core.objective import MEAN_RESPONSE
@@ -14,7 +15,6 @@ from swarmplan.core.problem import Problem
 from swarmplan.methods import improve
 from swarmplan.methods.improve import Improvement, Improver, Pair, holds, requests_needed
 from swarmplan.methods.judge import Judge
-from swarmplan.perfmodel.capacity import most_planned_per_s
 from swarmplan.perfmodel.cost import CostModel
 from swarmplan.simulator.rehearsal import Rehearsal
 from swarmplan.solve.deadline import NEVER, Deadline
