@@ -1,11 +1,12 @@
 """``auto`` against the best of its rivals: response time by load, arrivals and setting.
 
 Rivals: PETALS with its cache flag tuned, CG-BP + WS-RR, and GBP-CR + GCA + JFFC as published (the
-capacity c by the lower bound, spare servers idle); beside them CG-BP with the router ``overlap``, and
-the best of CG-BP and PETALS' rule for twelve R with it, chosen by requests that are not those of the
-test. Same requests, same constants, same waiting rule for all; a gain is paired over the tests. Load
-1 is the highest rate that ``swarmplan capacity`` finds to hold. Bursty arrivals are the public Azure
-code trace of 2023, stretched to the rate: planned on its first part, tested on the parts after it.
+capacity c by the lower bound, spare servers idle); beside them CG-BP with the router ``overlap``,
+and the best of CG-BP and PETALS' rule for twelve R with it, chosen by requests that are not those
+of the test. Same requests, same constants, same waiting rule for all; a gain is paired over the
+tests. Load 1 is the highest rate that ``swarmplan capacity`` finds to hold. Bursty arrivals are the
+public Azure code trace of 2023, stretched to the rate: planned on its first part, tested on the
+parts after it.
 
     python benchmarks/auto.py --setting twenty --arrivals azure --loads 0.7 0.95
 """
