@@ -5,8 +5,8 @@
 Five scenarios as they were before servers had lines, at a share of the highest rate that
 ``swarmplan capacity`` finds to hold. Paired over fresh requests, all with the router ``overlap``:
 the plan that ``auto`` made then for that very rate (``before/plans.json``), and the best pair that
-exists without a search: CG-BP or PETALS' rule for one of twelve R, with ``overlap`` or any router of
-theirs. That pair is chosen on the very requests of the test: it is no worse than anybody could pick.
+exists without a search: CG-BP or PETALS' rule for one of twelve R, with ``overlap`` or any router
+of theirs. That pair is chosen on the very requests of the test, so nobody could pick a better one.
 """
 
 from __future__ import annotations
@@ -143,8 +143,9 @@ def main() -> None:
         took = time.monotonic() - began
         new = figures(judges, draft.placement, draft.router)
         print(
-            f"| {name} | {problem.workload.rate_per_s:.4f} | {old.mean():.1f} | {pair.mean():.1f} | "
-            f"{new.mean():.1f} | {gain(new, old)} | {gain(new, pair)} | {took:.0f} s |",
+            f"| {name} | {problem.workload.rate_per_s:.4f} | {old.mean():.1f} | "
+            f"{pair.mean():.1f} | {new.mean():.1f} | {gain(new, old)} | {gain(new, pair)} | "
+            f"{took:.0f} s |",
             flush=True,
         )
         print("".join(f"  {note}\n" for note in draft.notes), flush=True)
