@@ -22,7 +22,7 @@ from ..workload.load import at_load
 from .candidates import Entry, entries
 from .certify import ALONE, floor_of
 from .draft import Draft, Settings
-from .judge import REHEARSED, Judge
+from .judge import REHEARSED, Judge, requests_needed
 from .race import INTERRUPTED, Race, Runner, behind
 from .routers import router_named
 
@@ -31,8 +31,9 @@ from .routers import router_named
 SEED_OFFSET = 7_654_321
 #: Requests of the rounds in multiples of the requests that run at once, and their limits; the
 #: candidates that stay after each.
-ROUNDS = ((4.0, 150, 1_500, 8), (10.0, 400, 4_000, 3), (25.0, 1_000, 10_000, 1))
-#: Placements that lead after the first round run on with these routers too.
+ROUNDS = ((4.0, 300, 1_500, 8), (10.0, 800, 4_000, 3), (25.0, 2_000, 10_000, 1))
+#: Placements that lead after the first round run on with these routers too, unless all servers work
+#: on one task at a time: then none but the first comes near.
 LEADERS = 3
 OTHER_ROUTERS = ("overlap", "jffc", "fastest-free", "ws-rr")
 #: Shares of the time limit: until then placements are made, raced, and the best one is improved.
@@ -65,9 +66,9 @@ def _least_response(task: Task, settings: Settings) -> Draft:
     found = entries(replace(task, deadline=task.deadline.share(CANDIDATES_SHARE)))
     improving = task.deadline.share(IMPROVING_SHARE)
     race = Race(
-        rounds=_rounds(problem, found),
+        rounds=_rounds(task, found),
         judge_of=partial(_judge, task, settings, SEED_OFFSET, 0),
-        more=lambda leaders: _further(problem, found, leaders),
+        more=lambda leaders: [] if task.cost.serial.all() else _further(problem, found, leaders),
         goal=task.goal,
         deadline=task.deadline.share(RACE_SHARE),
         on_progress=task.on_progress,
@@ -127,7 +128,7 @@ def _improved(
     """
     if best.unserved or not (best.served and task.cost.serial.any()) or task.problem.workload.trace:
         return [], []
-    from .improve import LOADS, Improver, holds, requests_needed  # numba takes a while to load
+    from .improve import LOADS, Improver, holds  # numba takes a while to load
 
     more = requests_needed(task.cost)
     sets = [
@@ -173,10 +174,13 @@ def _certificate(task: Task, settings: Settings, best: Runner, *, interrupted: b
     )
 
 
-def _rounds(problem: Problem, found: Sequence[Entry]) -> list[tuple[int, int]]:
+def _rounds(task: Task, found: Sequence[Entry]) -> list[tuple[int, int]]:
     """(requests, runners that stay) of each round."""
+    problem, more = task.problem, requests_needed(task.cost)
     busy = problem.workload.rate_per_s * min(e.alone_s for e in found)
-    rounds = [(int(min(max(scale * busy, low), high)), stay) for scale, low, high, stay in ROUNDS]
+    rounds = [
+        (more * int(min(max(scale * busy, low), high)), stay) for scale, low, high, stay in ROUNDS
+    ]
     if problem.workload.trace:  # its beginning says little of the bursts to come
         total = problem.workload.num_requests
         rounds = [(min(total, n), stay) for n, (_, stay) in zip(TRACE_ROUNDS, rounds, strict=True)]

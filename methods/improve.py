@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..chains.capacity import most_planned_per_s
 from ..chains.soundness import unmet
 from ..core.content import FloatArray
 from ..core.objective import MEAN_RESPONSE, P95_RESPONSE, Goal
@@ -28,8 +27,6 @@ from .judge import Judge, judged
 #: Loads that a plan is made for, in multiples of the expected one, and requests of each: the
 #: highest says most, and a long run whether requests pile up, which an empty swarm hides.
 LOADS = ((1.15, 400), (0.85, 400), (1.0, 1_200))
-#: From this share of what all servers compute on requests are more by such a factor.
-BUSY, MORE = 0.85, 4
 #: Moves of a round, which begins from the best plan so far, and the gain that earns another one.
 ROUND_MOVES, WORTH_A_ROUND = 300, 0.005
 #: Loss that a round accepts at its beginning, about; at its end none.
@@ -177,12 +174,6 @@ class Improver:
 def _with_busy(spans: Spans, run: Rehearsed) -> Spans:
     """The spans, with how busy the servers were in a run."""
     return spans._replace(busy=run.busy_s / max(float(run.busy_s.max()), 1e-9))
-
-
-def requests_needed(cost: CostModel) -> int:
-    """How many times as many requests it takes to tell plans apart at the problem's load."""
-    share = cost.problem.workload.rate_per_s / most_planned_per_s(cost)
-    return MORE if share >= BUSY else 1
 
 
 #: A placement with a router.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..chains.capacity import most_planned_per_s
 from ..core.content import FloatArray
 from ..core.names import Admission
 from ..core.objective import P95_RESPONSE, Goal
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 
 #: The router and the waiting rule that are compiled into one whole run.
 REHEARSED: tuple[str, Admission] = ("overlap", "retry")
+#: From this share of what is sustained at all on requests have to be more by such a factor: an
+#: empty swarm hides for long that they pile up.
+BUSY, MORE = 0.85, 4
 #: Makes the router of a name for a placement.
 MakeRouter = Callable[[str, Placement], Router]
 
@@ -90,3 +94,9 @@ def judged(response_s: FloatArray, goal: Goal) -> Judged:
         return Judged(figure_s=float("nan"), unserved=len(counted))
     figure = np.quantile(served, 0.95) if goal == P95_RESPONSE else served.mean()
     return Judged(figure_s=float(figure), unserved=len(counted) - len(served))
+
+
+def requests_needed(cost: CostModel) -> int:
+    """How many times as many requests it takes to tell plans apart at the problem's load."""
+    share = cost.problem.workload.rate_per_s / most_planned_per_s(cost)
+    return MORE if share >= BUSY else 1

@@ -6,14 +6,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from swarmplan.chains.capacity import most_planned_per_s
 from swarmplan.chains.soundness import unmet
 from swarmplan.core.constraints import Constraints, ServerSpan
 from swarmplan.core.objective import MEAN_RESPONSE
 from swarmplan.core.plan import Placement
 from swarmplan.core.problem import Problem
 from swarmplan.methods import improve
-from swarmplan.methods.improve import Improvement, Improver, Pair, holds, requests_needed
+from swarmplan.methods.improve import Improvement, Improver, Pair, holds
 from swarmplan.methods.judge import Judge
 from swarmplan.perfmodel.cost import CostModel
 from swarmplan.simulator.rehearsal import Rehearsal
@@ -71,16 +70,6 @@ def test_what_a_scenario_demands_is_kept(tiny: Problem) -> None:
     assert (found.start[1], found.end[1]) == (0, 3)
     assert found != CostModel.of(asked).placed(POOR)
     assert not any(unmet(CostModel.of(asked), found))
-
-
-def test_near_what_all_servers_compute_more_requests_are_needed(tiny: Problem) -> None:
-    most = most_planned_per_s(CostModel.of(tiny))
-
-    def at(share: float) -> int:
-        loaded = at_load(tiny, share * most / tiny.workload.rate_per_s)
-        return requests_needed(CostModel.of(loaded))
-
-    assert at(0.80) == 1 < at(0.90)
 
 
 class Told(Judge):

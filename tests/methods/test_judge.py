@@ -5,16 +5,18 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from swarmplan.chains.capacity import most_planned_per_s
 from swarmplan.core.names import Admission
 from swarmplan.core.objective import MEAN_RESPONSE, P95_RESPONSE
 from swarmplan.core.problem import Problem
-from swarmplan.methods.judge import Judge, judged
+from swarmplan.methods.judge import Judge, judged, requests_needed
 from swarmplan.methods.routers import router_named
 from swarmplan.perfmodel.cost import CostModel
 from swarmplan.placement.rules.cg_bp import place_blocks
 from swarmplan.simulator.engine import simulate
 from swarmplan.simulator.metrics import WARM_UP, summarise
 from swarmplan.workload.draw import draw_requests
+from swarmplan.workload.load import at_load
 
 
 def judge_of(problem: Problem, *, admission: Admission = "retry", short: int = 0) -> Judge:
@@ -72,3 +74,13 @@ def test_requests_that_found_an_empty_swarm_do_not_count_and_unserved_ones_are_t
     nobody = judged(np.full(20, np.nan), MEAN_RESPONSE)
     assert nobody.unserved == 18
     assert np.isnan(nobody.figure_s)
+
+
+def test_near_what_all_servers_compute_more_requests_are_needed(tiny: Problem) -> None:
+    most = most_planned_per_s(CostModel.of(tiny))
+
+    def at(share: float) -> int:
+        loaded = at_load(tiny, share * most / tiny.workload.rate_per_s)
+        return requests_needed(CostModel.of(loaded))
+
+    assert at(0.80) == 1 < at(0.90)
