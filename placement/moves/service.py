@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...chains.bounds import response_bounds
-from ...chains.compose import Chain, bearable_per_s, gca
+from ...chains.compose import Chain, bearable_per_s, gca, total_service_rate
 from ...core.content import FloatArray
 from ...core.plan import Placement
 from ...perfmodel.cost import CostModel
@@ -66,7 +66,7 @@ class Service:
         """Service time of a request, all chains busy."""
         if not self.rate_per_s:
             return 0.0
-        return sum(c.capacity for c in self.chains) / self.rate_per_s
+        return sum(c.capacity for c in self.chains) / total_service_rate(self.chains)
 
 
 #: Placement -> how it serves; see ``remembering``.
