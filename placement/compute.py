@@ -105,4 +105,4 @@ def in_words(cost: CostModel) -> str:
     """What a proof on these costs assumes, in front of it; empty where memory alone counts."""
     if not np.isfinite(cost.lasting_s):
         return ""
-    return f"no server computing for more than sessions of {cost.lasting_s:.4g} s leave it; "
+    return f"with compute slots of {cost.lasting_s:.4g} s, "

@@ -87,7 +87,7 @@ def test_planned_sessions_leave_servers_time(roomy: Problem, method: str) -> Non
     assert busiest(cost, plan.routes, lasting_s) <= 1.0
     alone = solve_search(task_of(busy, sessions=plan.sessions), max_steps=100)
     assert busiest(cost, alone.routes, lasting_s) > 1.0  # memory alone overloads the fastest
-    assert "no server computing for more than sessions of" in plan.certificate.proof
+    assert plan.certificate.proof.startswith("with compute slots of ")
 
 
 def test_the_exact_method_is_exact_with_slots(roomy: Problem) -> None:
