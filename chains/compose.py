@@ -161,7 +161,7 @@ class _Table:
 
     def __init__(self, cost: CostModel, placement: Placement, jobs: JobCosts) -> None:
         self._cost, self._jobs = cost, jobs
-        self._free = placement.cache_bytes.copy()
+        self._free = np.minimum(placement.cache_bytes, cost.most_cache_bytes)
         held = placement.end > placement.start
         self._tokens = cost.problem.planning.session_tokens
         #: first block from which each server takes a session to its end; the end itself: none.

@@ -31,7 +31,7 @@ from .routers import router_named
 SEED_OFFSET = 7_654_321
 #: Requests of the rounds in multiples of the requests that run at once, and their limits; the
 #: candidates that stay after each.
-ROUNDS = ((4.0, 300, 1_500, 8), (10.0, 800, 4_000, 3), (25.0, 2_000, 10_000, 1))
+ROUNDS = ((4.0, 150, 1_500, 8), (10.0, 400, 4_000, 3), (25.0, 1_000, 10_000, 1))
 #: Placements that lead after the first round run on with these routers too, unless all servers work
 #: on one task at a time: then none but the first comes near.
 LEADERS = 3

@@ -15,10 +15,10 @@ from ..core.plan import Placement, Trial
 from ..core.problem import Problem
 from ..core.workload import Request
 from ..perfmodel.cost import CostModel
-from ..simulator.engine import simulate
-from ..simulator.metrics import WARM_UP, summarise
+from ..simulator.metrics import WARM_UP
 from ..workload.draw import draw_requests
 from ..workload.mix import mix_of
+from .judge import Judge
 from .routers import router_named
 
 #: What gives the bound on a response.
@@ -32,14 +32,14 @@ def trial_requests(problem: Problem, trial: Trial) -> Sequence[Request]:
 
 def measured(cost: CostModel, placement: Placement, router: str, goal: Goal, trial: Trial) -> float:
     """The response time that a goal looks at, seconds, when the trial's requests are simulated."""
-    result = simulate(
-        cost.problem,
-        placement,
-        router_named(router)(cost, placement),
+    judge = Judge(
+        cost,
         trial_requests(cost.problem, trial),
+        router=lambda name, placed: router_named(name)(cost, placed),
         admission=trial.admission,
+        goal=goal,
     )
-    return summarise(result, warm_up=WARM_UP).response_of(goal)
+    return judge(placement, router).figure_s
 
 
 def floor_of(cost: CostModel, goal: Goal, trial: Trial) -> float:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..core.names import Admission, Aim, Metric
 from ..core.objective import goal_of
 from ..core.plan import Candidate, Certificate, Placement, PlannedRoute
 from ..core.problem import Problem
 from ..placement.api import Rule, Solver
+from ..placement.compute import fitted, in_words
 from ..placement.sessions import task_of
 from ..placement.task import Task
 from ..solve.deadline import Deadline
@@ -94,10 +95,15 @@ def placed(rule: Rule, router: str) -> Make:
 
 
 def solved(solver: Solver, router: str) -> Make:
-    """A method out of a solver, which finds placement, routes and bound together."""
+    """A method out of a solver, which finds placement, routes and bound together.
+
+    What it proves is said with what it assumes of compute.
+    """
 
     def make(task: Task, settings: Settings) -> Draft:
-        placement, routes, certificate = solver(task)
+        asked = fitted(task)
+        placement, routes, certificate = solver(asked)
+        certificate = replace(certificate, proof=in_words(asked.cost) + certificate.proof)
         return Draft(placement=placement, router=router, routes=routes, certificate=certificate)
 
     return make

@@ -97,6 +97,9 @@ def judged(response_s: FloatArray, goal: Goal) -> Judged:
 
 
 def requests_needed(cost: CostModel) -> int:
-    """How many times as many requests it takes to tell plans apart at the problem's load."""
+    """How many times as many requests it takes to tell plans apart at the problem's load.
+
+    Where more comes than is sustained at all they pile up in any plan: then it takes no more.
+    """
     share = cost.problem.workload.rate_per_s / most_planned_per_s(cost)
-    return MORE if share >= BUSY else 1
+    return MORE if BUSY <= share <= 1.0 else 1

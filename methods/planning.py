@@ -12,6 +12,7 @@ from ..chains.capacity import most_planned_per_s
 from ..core.objective import STEP, THROUGHPUT, WEIGHTED_STEP, Objective
 from ..core.plan import Certificate, Plan, PlannedRoute
 from ..core.problem import Problem
+from ..perfmodel.cost import CostModel
 from ..perfmodel.predict import predict, step_objective_s
 from ..placement.moves.resilience import demands_in_words
 from ..placement.task import Task
@@ -74,7 +75,7 @@ def _certificate(task: Task, routes: Sequence[PlannedRoute], draft: Draft) -> Ce
     bound = proof.objective.bound
     if sum(r.sessions for r in routes) < sum(d.sessions for d in task.demand):
         return replace(proof, objective=Objective(goal=STEP, value=value), proof="")
-    known = min(floor.lower_bound_s(task.cost, task.demand), value)
+    known = min(floor.lower_bound_s(CostModel.of(task.problem), task.demand), value)
     if bound is not None and bound >= known:
         objective = Objective(goal=STEP, value=value, bound=min(bound, value))
         return replace(proof, objective=objective)

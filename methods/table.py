@@ -9,6 +9,7 @@ from ..core.names import Aim
 from ..core.plugins import Group, added, loaded
 from ..core.problem import Problem
 from ..placement.api import Rule
+from ..placement.compute import for_load
 from ..placement.moves.resilience import honoured
 from ..placement.rules.cg_bp import cg_bp
 from ..placement.rules.composed import composed
@@ -33,6 +34,7 @@ class Method:
     make : the decision itself.
     aim : what it works for where nothing else is asked.
     router : router to use in place of the method's own, or None.
+    compute : it plans for compute beside memory.
     random_order : the result depends on the order in which servers join; comparisons average
         over several orders.
     """
@@ -43,6 +45,7 @@ class Method:
     aim: Aim = "latency"
     router: str | None = None
     random_order: bool = False
+    compute: bool = False
 
     def __call__(self, problem: Problem, settings: Settings) -> Draft:
         """The decision for a problem; see ``decide``."""
@@ -50,7 +53,8 @@ class Method:
 
     def task(self, problem: Problem, settings: Settings, *, sessions: int | None = None) -> Task:
         """What the method is asked to do; the clock starts here."""
-        return settings.task(problem, self.aim, sessions=sessions)
+        task = settings.task(problem, self.aim, sessions=sessions)
+        return for_load(task, sessions=sessions) if self.compute else task
 
     def decide(self, task: Task, settings: Settings) -> Draft:
         """The decision, moved where constraints ask for it, with the router that was asked for."""
@@ -117,11 +121,13 @@ def _builtin() -> tuple[Method, ...]:
             name="exact",
             make=_exact,
             note="column generation with a bound that holds at any instant",
+            compute=True,
         ),
         Method(
             name="search",
             make=solved(solve_search, ROUTER),
             note="large-neighbourhood search over placement and routes, with a bound",
+            compute=True,
         ),
         Method(
             name="milp",

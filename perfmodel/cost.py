@@ -6,7 +6,9 @@ the cost that places is the cost that routes is the cost that simulates.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
+from copy import copy
 from typing import Any
 
 import numpy as np
@@ -22,6 +24,8 @@ from .timing import Timings, decode_s, prefill_s
 
 #: Models that are remembered; bytes of arrays and fewest request shapes that each remembers.
 KNOWN_MODELS, KNOWN_BYTES, FEWEST_SHAPES = 8, 64_000_000, 64
+#: Bytes of a cache without any limit; sums of some still fit an integer.
+NO_LIMIT = np.int64(2**60)
 
 
 class CostModel:
@@ -40,6 +44,8 @@ class CostModel:
     task_s : (n,) work of a task beside its blocks. For a request alone it is part of the hop, and
         of the run where a prompt goes block by block; where tasks meet, of the work (3.2).
     turn_s : (n,) from the end of one task of a prompt that is cut until the next stands in line.
+    lasting_s : how long sessions are planned to last; infinite where only memory counts.
+    most_cache_bytes : (n,) cache of the sessions for which a server computes; see ``lasting``.
     opening_s : from the opening of a session until its prompt is sent, for every method alike.
     """
 
@@ -65,6 +71,8 @@ class CostModel:
         self.step_delay_s = self._delay_s(problem.network.step_overhead_s, slice(None), tokens=1)
         self.step_hop_s = frozen_array(self.step_delay_s + self.task_s, np.float64)
         self.opening_s = problem.session_setup_s + problem.alloc_delay_s
+        self.lasting_s = math.inf
+        self.most_cache_bytes = np.full(problem.num_servers, NO_LIMIT)
         self._shapes: dict[tuple[int, int, int], HopCost] = {}
         self._most_shapes = max(FEWEST_SHAPES, KNOWN_BYTES // (40 * max(problem.num_servers, 1)))
 
@@ -77,6 +85,25 @@ class CostModel:
                 _MODELS.pop(next(iter(_MODELS)))
             known = _MODELS[id(problem)] = cls(problem)
         return known
+
+    def lasting(self, seconds: float) -> CostModel:
+        """The same costs for planning sessions that last so long: compute slots (model.md 12).
+
+        A session that runs k blocks at server j keeps it at work for the share ``k w_j / seconds``
+        of the time, w_j being the work of the representative request on a block. So a server that
+        works on one task at a time has ``seconds / w_j`` slots, whatever its memory; a slot is
+        counted as what it is beside memory, the cache of a session on a block. Where blocks differ
+        work is that of the lightest and cache that of the dearest.
+        """
+        planning = self.problem.planning
+        work = self.work_s(planning.prompt_tokens, planning.output_tokens).cheapest_block()
+        slot = planning.session_tokens * int(self.token_bytes.dearest_block()[0])
+        with np.errstate(divide="ignore"):
+            slots = np.minimum(np.floor(seconds / work + 1e-9), NO_LIMIT // slot)
+        capped = copy(self)
+        capped.lasting_s = seconds
+        capped.most_cache_bytes = np.where(self.serial, slots.astype(np.int64) * slot, NO_LIMIT)
+        return capped
 
     # ------------------------------------------------------------------ memory
 

@@ -56,7 +56,8 @@ def blocks_within(
     else:
         table = need.lightest() if lightest else need.heaviest()
         fit = (table[:, 1:] <= memory_bytes[:, None]).sum(axis=1)
-    return np.clip(fit, 0, limit)
+    computed = blocks_of_cache(cost, cost.most_cache_bytes, max(tokens, 1))
+    return np.clip(np.minimum(fit, computed), 0, limit)
 
 
 def furthest_ends(cost: CostModel, sessions: int) -> IntArray:
@@ -91,7 +92,8 @@ def slots_beside(cost: CostModel, tokens: int) -> IntArray:
     """
     weights = cost.weights_bytes.lightest()
     each = tokens * int(cost.token_bytes.cheapest_block()[0])
-    slots: IntArray = (cost.problem.memory_bytes[:, None] - weights) // each
+    left = np.minimum(cost.problem.memory_bytes[:, None] - weights, cost.most_cache_bytes[:, None])
+    slots: IntArray = left // each
     return slots
 
 

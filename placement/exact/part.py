@@ -26,7 +26,8 @@ class Part:
 
         Demands on the placement do not carry over.
         """
-        return replace(self.full, cost=CostModel(self._problem(most)), on_progress=None)
+        cost = CostModel(self._problem(most)).lasting(self.full.cost.lasting_s)
+        return replace(self.full, cost=cost, on_progress=None)
 
     def _problem(self, most: Mapping[int, int] | None) -> Problem:
         full = self.full.problem

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...chains.bounds import response_bounds
-from ...chains.compose import Chain, gca, total_service_rate
+from ...chains.compose import Chain, bearable_per_s, gca, total_service_rate
 from ...core.content import FloatArray
 from ...core.plan import Placement
 from ...perfmodel.cost import CostModel
@@ -31,7 +31,7 @@ class Service:
     Attributes
     ----------
     chains : fastest first, with the sessions that each holds.
-    rate_per_s : highest load they sustain; 0 when some block is dark.
+    rate_per_s : highest load they sustain, in caches and in compute; 0 when some block is dark.
     """
 
     chains: tuple[Chain, ...]
@@ -66,7 +66,7 @@ class Service:
         """Service time of a request, all chains busy."""
         if not self.rate_per_s:
             return 0.0
-        return sum(c.capacity for c in self.chains) / self.rate_per_s
+        return sum(c.capacity for c in self.chains) / total_service_rate(self.chains)
 
 
 #: Placement -> how it serves; see ``remembering``.
@@ -83,7 +83,7 @@ def remembering(cost: CostModel) -> Evaluate:
             chains: tuple[Chain, ...] = ()
             if placement.coverage(cost.num_blocks).all():
                 chains = gca(cost, placement)
-            known[key] = Service(chains=chains, rate_per_s=total_service_rate(chains))
+            known[key] = Service(chains=chains, rate_per_s=bearable_per_s(cost, chains))
         return known[key]
 
     return evaluate

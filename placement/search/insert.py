@@ -49,11 +49,13 @@ def most_blocks(state: State, ask: Ask) -> IntArray:
     cost, tokens = state.instance.cost, state.instance.tokens[ask.row]
     spare = cost.problem.memory_bytes - state.cache
     hosted, together = state.blocks, tokens * ask.sessions
-    rest = cost.room_bytes(state.end - hosted, state.end) - state.cache
+    computed = cost.most_cache_bytes - state.cache
+    rest = np.minimum(cost.room_bytes(state.end - hosted, state.end) - state.cache, computed)
     inside = np.minimum(blocks_of_cache(cost, rest, together), hosted)
     if ask.fixed:
         return np.where(state.end > 0, inside, 0)
     larger = blocks_within(cost, spare, together, capped=False)
+    larger = np.minimum(larger, blocks_of_cache(cost, computed, together))
     used = np.minimum(np.where(larger > hosted, larger, inside), state.end)
     free = blocks_within(cost, spare, tokens * ask.head, capped=False)
     return np.clip(np.where(state.end > 0, used, free), 0, cost.problem.max_blocks)

@@ -123,8 +123,8 @@ class State:
         fit = []
         for j, b, e in chain:
             first = min(b, e - int(self.blocks[j]))
-            left = int(cost.problem.memory_bytes[j] - self.cache[j])
-            spare = left - int(cost.weights_bytes(j, first, e))
+            left = int(cost.problem.memory_bytes[j]) - int(cost.weights_bytes(j, first, e))
+            spare = min(left, int(cost.most_cache_bytes[j])) - int(self.cache[j])
             fit.append(spare // int(cost.cache_bytes(tokens, b, e)))
         return min(fit)
 
