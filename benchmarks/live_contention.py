@@ -71,6 +71,9 @@ PROMPTS = (8, 160, 60, 200, 24, 128, 140, 90)
 #: Servers that overheads are fitted on, and prompts of a client alone there.
 CALIBRATED = ("A", "D")
 ALONE = (4, 64, 128, 144, 208)
+#: A round is run once more where others took more than this share of the cores' time; that with
+#: the smaller share counts, whatever its times.
+OTHERS_FRAC = 0.2
 #: From one client's start to the next one's.
 APART_S = 0.07
 CORES = ("idle_frac", "swarm_frac")
@@ -123,6 +126,10 @@ def measure(
         stations = arena.told()
         tuned = arena.run(tuning, name="tuning")
         measured = arena.run(trial, name="trial")
+        disturbed = [i for i, m in enumerate(measured) if m.others_frac > OTHERS_FRAC]
+        again = arena.run([trial[i] for i in disturbed], name="again") if disturbed else []
+        for i, second in zip(disturbed, again, strict=True):
+            measured[i] = min(measured[i], second, key=lambda m: m.others_frac)
         return stations, tuned, measured, arena.late_tasks()
 
 

@@ -95,6 +95,11 @@ class Measured:
     idle_frac: float
     swarm_frac: float
 
+    @property
+    def others_frac(self) -> float:
+        """Share of the cores' time that went to others on the machine."""
+        return max(0.0, 1.0 - self.idle_frac - self.swarm_frac)
+
 
 @dataclass(kw_only=True)
 class Arena:
