@@ -100,7 +100,12 @@ def main() -> None:
     print("# real compute" if given.real else "# compute by the clock")
     print(told(hop))
     problem = problem_of(stations, hop, blocks=BLOCKS)
-    report(trial, [predict(problem, r) for _, _, r in trial], measured)
+    said = [predict(problem, r) for _, _, r in trial]
+    report(trial, said, measured)
+    crowd = replace(
+        problem, servers=tuple(replace(s, sharing="independent") for s in problem.servers)
+    )
+    by_clients(trial, said, [predict(crowd, r) for _, _, r in trial], measured)
     idle, own = (100 * np.array([getattr(m, f) for m in measured]) for f in CORES)
     print(
         f"cores: idle {idle.mean():.0f} % (least in a round {idle.min():.0f} %), the swarm's "
@@ -206,6 +211,24 @@ def report(
                 f"  {figure}: median error {np.median(e):.1f} %, 90 % within "
                 f"{np.quantile(e, 0.9):.1f} %, worst {e.max():.1f} %"
             )
+
+
+def by_clients(
+    trial: Sequence[tuple[str, int, Round]],
+    said: Sequence[Sequence[Times]],
+    alone: Sequence[Sequence[Times]],
+    measured: Sequence[Measured],
+) -> None:
+    """Median and worst error of rows by number of clients; the last column: of the time per token,
+    were servers independent."""
+    print("\n" + "\t".join(["clients", *FIGURES.values(), "per token, independent servers"]))
+    for clients in CLIENTS:
+        rows = [i for i, (_, n, _) in enumerate(trial) if n == clients]
+        of = [np.array([np.median(figures(t[i]), axis=0) for i in rows]) for t in (said, alone)]
+        real = np.array([np.median(figures(measured[i].times), axis=0) for i in rows])
+        errors = [*(100 * np.abs(of[0] / real - 1.0)).T, 100 * np.abs(of[1] / real - 1.0)[:, 0]]
+        cells = [f"{np.median(e):.1f} %, {e.max():.1f} %" for e in errors]
+        print("\t".join([str(clients), *cells]))
 
 
 def figures(times: Sequence[Times]) -> NDArray[np.float64]:
