@@ -74,8 +74,8 @@ ALONE = (4, 64, 128, 144, 208)
 #: A round is run once more where others took more than this share of the cores' time; that with
 #: the smaller share counts, whatever its times.
 OTHERS_FRAC = 0.2
-#: From one client's start to the next one's.
-APART_S = 0.07
+#: From one client's start to the next one's; in calibration, where all are to step at once.
+APART_S, TOGETHER_S = 0.07, 0.01
 CORES = ("idle_frac", "swarm_frac")
 FIGURES = {"step_s": "per token", "first_s": "first token", "whole_s": "whole request"}
 
@@ -150,8 +150,8 @@ def calibration() -> list[Round]:
     for name in CALIBRATED:
         found += [one(name, p, 4) for p in ALONE]
         for clients in CLIENTS:
-            (visit,) = one(name, 8, 8)
-            found.append([replace(visit, at_s=APART_S * i) for i in range(clients)])
+            (visit,) = one(name, 8, 10)
+            found.append([replace(visit, at_s=TOGETHER_S * i) for i in range(clients)])
     return 2 * found
 
 
