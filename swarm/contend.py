@@ -95,6 +95,11 @@ class Measured:
     idle_frac: float
     swarm_frac: float
 
+    @property
+    def others_frac(self) -> float:
+        """Share of the cores' time that went to others on the machine."""
+        return max(0.0, 1.0 - self.idle_frac - self.swarm_frac)
+
 
 @dataclass(kw_only=True)
 class Arena:
@@ -232,8 +237,10 @@ def _hold(
     for client in clients:
         client.wait_for(over, limit_s=ROUND_LIMIT_S)
     spent = _jiffies() - before
+    # Clients end with their last round; what they spent on it is not known any more.
+    own = sum(now - own_before.get(pid, 0.0) for pid, now in _spent(groups).items())
     total = float(spent.sum())
-    return float(spent[_IDLE]) / total, (_spent(groups) - own_before) / total
+    return float(spent[_IDLE]) / total, own / total
 
 
 def _is_ready(event: Event) -> bool:
@@ -246,13 +253,13 @@ def _jiffies() -> np.ndarray:
     return np.array([int(word) for word in first.split()[1:9]])
 
 
-def _spent(groups: frozenset[int]) -> float:
-    """Time of the cores that living processes of some groups have used."""
-    total = 0.0
+def _spent(groups: frozenset[int]) -> dict[int, float]:
+    """Time of the cores that each living process of some groups has used."""
+    found = {}
     for entry in Path("/proc").iterdir():
         with contextlib.suppress(OSError, ValueError):
             if os.getpgid(int(entry.name)) in groups:
                 # Behind the name in brackets: state, parent, ...; user and system time.
                 fields = (entry / "stat").read_text(encoding="utf-8").rpartition(")")[2].split()
-                total += float(fields[11]) + float(fields[12])
-    return total
+                found[int(entry.name)] = float(fields[11]) + float(fields[12])
+    return found

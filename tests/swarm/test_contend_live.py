@@ -46,7 +46,7 @@ def crowd(clients: int, *chains: tuple[tuple[str, int, int], ...], prompts: list
 def test_the_simulator_says_beforehand_what_several_clients_at_once_wait(
     tiny_model: Path, tmp_path: Path
 ) -> None:
-    tuning = [crowd(n, ALL_A, prompts=[p]) for n, p in ((1, 8), (1, 8), (1, 160), (4, 8))]
+    tuning = [crowd(n, ALL_A, prompts=[p]) for n, p in ((1, 8), (1, 100), (1, 160), (4, 8))]
     trial = [
         crowd(1, BOTH, prompts=[8]),
         crowd(4, BOTH, prompts=[8, 160]),

@@ -1,0 +1,53 @@
+"""Rounds of requests: each starts when it is due, tells its tokens, and fails alone."""
+
+from __future__ import annotations
+
+import time
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+from swarmplan.swarm.rounds import run_rounds
+from swarmplan.tests.extras import needs
+
+
+class Fake:
+    """A model that takes a while and always says token 3."""
+
+    def __call__(self, ids: Any) -> Any:
+        import torch
+
+        time.sleep(0.01)
+        self.logits = torch.nn.functional.one_hot(torch.full((1, ids.shape[1]), 3), 8)
+        return self
+
+
+def test_requests_start_when_they_are_due_and_one_that_fails_leaves_the_others(
+    tmp_path: Path,
+) -> None:
+    needs("swarm")
+    go, told = tmp_path / "go", []
+    begin_s = time.time() + 0.2
+    for number in range(2):
+        (tmp_path / f"go.{number}").write_text(repr(begin_s))
+
+    def open_session(request: Any) -> Any:
+        assert time.time() >= begin_s + request["at_s"]
+        if request["id"] == "bad":
+            raise OSError("no such peer")
+        return nullcontext()
+
+    def request(name: str, at_s: float) -> dict[str, Any]:
+        return {"id": name, "at_s": at_s, "prompt": [1, 2], "new_tokens": 3}
+
+    rounds = [[request("good", 0.0), request("bad", 0.0)], [request("late", 0.1)]]
+    job = {"go": str(go), "rounds": rounds}
+    run_rounds(Fake(), job, open_session, lambda event, **more: told.append((event, more)))
+    done = {more["id"]: more["tokens_s"] for event, more in told if event == "done"}
+    assert sorted(done) == ["good", "late"]
+    assert len(done["good"]) == 3
+    assert done["good"] == sorted(done["good"])
+    assert done["good"][0] >= 0.01
+    failed = [more for event, more in told if event == "failed"]
+    assert failed == [{"id": "bad", "error": "OSError: no such peer"}]
+    assert [more["number"] for event, more in told if event == "round"] == [0, 1]
