@@ -16,7 +16,7 @@ from ..core.plan import Placement
 from ..perfmodel.announced import announced_throughput, blocks_by_rule
 from ..perfmodel.cost import CostModel
 from ..placement.api import Rule
-from ..placement.compute import fitted, for_load
+from ..placement.compute import for_load
 from ..placement.moves.resilience import honoured
 from ..placement.rules.cg_bp import cg_bp
 from ..placement.rules.composed import ChainPlan, chain_plan, chain_plans
@@ -158,7 +158,7 @@ def _for(rule: Rule, task: Task, sessions: int) -> Placement:
 def _searched(task: Task, sessions: int) -> Placement:
     """What a short search finds for this many concurrent sessions; repeatable by its steps."""
     asked = replace(for_sessions(task, sessions), deadline=NEVER, gap=SEARCH_GAP, on_progress=None)
-    asked = fitted(for_load(asked, sessions=sessions))
+    asked = for_load(asked, sessions=sessions)
     return solve_search(asked, max_steps=SEARCH_STEPS).placement
 
 

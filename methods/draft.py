@@ -10,7 +10,7 @@ from ..core.objective import goal_of
 from ..core.plan import Candidate, Certificate, Placement, PlannedRoute
 from ..core.problem import Problem
 from ..placement.api import Rule, Solver
-from ..placement.compute import fitted, in_words
+from ..placement.compute import in_words
 from ..placement.sessions import task_of
 from ..placement.task import Task
 from ..solve.deadline import Deadline
@@ -101,9 +101,8 @@ def solved(solver: Solver, router: str) -> Make:
     """
 
     def make(task: Task, settings: Settings) -> Draft:
-        asked = fitted(task)
-        placement, routes, certificate = solver(asked)
-        certificate = replace(certificate, proof=in_words(asked.cost) + certificate.proof)
+        placement, routes, certificate = solver(task)
+        certificate = replace(certificate, proof=in_words(task.cost) + certificate.proof)
         return Draft(placement=placement, router=router, routes=routes, certificate=certificate)
 
     return make

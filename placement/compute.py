@@ -16,65 +16,59 @@ from ..chains.compose import client_shares
 from ..chains.knapsack import least_chains_s
 from ..core.errors import HeuristicFailedError, InfeasibleError
 from ..perfmodel.cost import CostModel
-from ..perfmodel.memory import blocks_alone, max_sessions
+from ..perfmodel.memory import blocks_alone, max_sessions, sessions_for_load
 from .search.solve import solve_search
 from .sessions import for_sessions
 from .task import Task
 
 #: A load is planned for as if at most this share of what is sustained at all.
-MOST_BUSY = 0.95
-#: Steps of search that tell whether the sessions fit.
-TRIAL_STEPS = 30
+MOST_BUSY = 0.9
+#: Steps of search that tell whether the sessions fit, and share of the time limit for all of them.
+TRIAL_STEPS, TRIAL_SHARE = 30, 0.3
 #: Swarms on which sessions are fitted by search.
 MOST_SERVERS = 300
 
 
 def for_load(task: Task, *, sessions: int | None = None) -> Task:
-    """The task with slots for compute, and with the sessions that are there under contention.
+    """The task with the sessions that are there under contention and as few slots as they fit.
 
     A request that takes T1 alone, on a swarm that is busy for the share rho, is expected to take
-    ``T1 / (1 - rho)``; as many come in that time are there at once (Little).
+    ``T1 / (1 - rho)``; R follows from that as from T1 for memory alone (docs/model.md 5). Servers
+    are to be busy for half of what the load leaves free at most, ``(1 + rho) / 2``; where the
+    sessions do not fit then, for half of the rest, in the end for longer than there is time; then
+    for half as many sessions. On large swarms, and where nothing fits, the task stays as it is.
 
     Parameters
     ----------
     sessions : R, if it is not to be derived.
     """
+    given = task.problem.planning.sessions if sessions is None else sessions
+    asked = task if given is None else for_sessions(task, given)
     cost, rate = task.cost, task.problem.workload.rate_per_s
     busy = busy_frac(cost)
-    if not busy:
-        return task
-    given = task.problem.planning.sessions if sessions is None else sessions
-    lasting_s = _alone_s(cost) / (1.0 - busy)
-    if not np.isfinite(lasting_s):
-        return task
-    count = given or max(1, min(round(rate * lasting_s), max_sessions(cost)))
-    lasting_s = max(lasting_s, count / rate)
-    return replace(for_sessions(task, count), cost=cost.lasting(lasting_s))
+    alone_s = _alone_s(cost) if busy else np.inf
+    if not np.isfinite(alone_s) or task.problem.num_servers > MOST_SERVERS:
+        return asked
+    expected_s, z = alone_s / (1.0 - busy), task.problem.planning.safety_z
+    count = given or sessions_for_load(rate, expected_s, z, max_sessions(cost))
+    trial = task.deadline.share(TRIAL_SHARE)
+    while not trial.passed:
+        lasting_s = max(expected_s, count / rate)
+        for use in _uses(busy):
+            slots = cost.lasting(use * lasting_s)
+            tried = replace(for_sessions(task, count), cost=slots)
+            if _fits(replace(tried, deadline=trial)):
+                return tried
+        if given or count <= task.sessions:
+            break
+        count = max(task.sessions, count // 2)
+    return asked
 
 
 def busy_frac(cost: CostModel) -> float:
     """The load as a share of what no plan exceeds; 0 where compute does not count."""
     most = most_planned_per_s(cost) if cost.serial.any() else 0.0
     return min(cost.problem.workload.rate_per_s / most, MOST_BUSY) if most > 0 else 0.0
-
-
-def fitted(task: Task) -> Task:
-    """A task for a load with as few slots for compute as its sessions fit.
-
-    Servers are to be busy for half of what the load leaves free at most, ``(1 + rho) / 2``; where
-    the sessions do not fit then, for half of the rest, in the end for as long as it takes. On large
-    swarms, and where nothing fits, the slots are those of memory alone.
-    """
-    if not np.isfinite(task.cost.lasting_s):
-        return task
-    if task.problem.num_servers <= MOST_SERVERS:
-        for use in _uses(busy_frac(task.cost)):
-            tried = replace(task, cost=task.cost.lasting(use * task.cost.lasting_s))
-            if task.deadline.passed:
-                break
-            if _fits(tried):
-                return tried
-    return replace(task, cost=CostModel.of(task.problem))
 
 
 def _uses(busy: float) -> Iterator[float]:

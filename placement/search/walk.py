@@ -79,9 +79,14 @@ class Run:
         return self.task.deadline.passed
 
     def _keep(self, state: State) -> None:
-        """Remember a state if it is the best so far, and tell about it."""
+        """Remember a state if it is the best so far, and tell about it.
+
+        One in which every session has a chain is better than any in which some have none.
+        """
         reached = state.cost_s
         better = reached < self.best_s * (1.0 - 1e-12)
+        if self.best is not None and bool(self.best.pending) != bool(state.pending):
+            better = not state.pending
         if better or self.best is None:
             self.best, self.best_s = state.copy(), reached
         if self.task.on_progress is None:

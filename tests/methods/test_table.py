@@ -12,7 +12,6 @@ from swarmplan.core.problem import Problem
 from swarmplan.methods.draft import Settings
 from swarmplan.methods.table import METHODS
 from swarmplan.methods.verify import verify
-from swarmplan.placement.compute import fitted
 from swarmplan.placement.search.solve import solve_search
 from swarmplan.tests.placement.offline import offline, uneven
 
@@ -25,7 +24,7 @@ def test_a_method_hands_on_placement_routes_and_proof_of_its_solver() -> None:
     )
     method, settings = METHODS["search"], Settings()
     draft = method(problem, settings)
-    task = fitted(method.task(problem, settings))
+    task = method.task(problem, settings)
     placement, routes, certificate = solve_search(task)
     assert (draft.placement, draft.routes) == (placement, routes)
     said = f"with compute slots of {task.cost.lasting_s:.4g} s, {certificate.proof}"
