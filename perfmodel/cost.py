@@ -197,7 +197,11 @@ class CostModel:
 
     def _prompt_run_s(self, prompt_tokens: int) -> Runs:
         """Runs of a prompt: its blocks, and the tasks' overheads where every block is a task."""
-        each = np.where(self._is_cut(prompt_tokens), self.task_s + self.turn_s, 0.0)
+        return self._cut_run_s(prompt_tokens, self.task_s + self.turn_s)
+
+    def _cut_run_s(self, prompt_tokens: int, more_s: FloatArray) -> Runs:
+        """Runs of a prompt's blocks, with something more for each where every block is a task."""
+        each = np.where(self._is_cut(prompt_tokens), more_s, 0.0)
         blocks = self.prefill_run_s(prompt_tokens)
         return blocks.plus(Runs(length=self.num_blocks, each=each)) if each.any() else blocks
 
@@ -242,7 +246,8 @@ class CostModel:
     def work_s(self, prompt_tokens: int, output_tokens: int) -> Runs:
         """Runs of the compute of a whole request: the prompt and every later token."""
         step = self.step_run_s(mean_context_tokens(prompt_tokens, output_tokens))
-        return self._prompt_run_s(prompt_tokens).plus(step, output_tokens - 1)
+        # Turns between tasks are no work: the server is free for others then.
+        return self._cut_run_s(prompt_tokens, self.task_s).plus(step, output_tokens - 1)
 
     def step_work_s(self, cost: HopCost, server: Rows, start: Rows, end: Rows) -> Any:
         """What a step keeps a server busy: the run, and the overhead of its task."""
