@@ -80,7 +80,7 @@ def _least_response(task: Task, settings: Settings) -> Draft:
     interrupted = stopped == INTERRUPTED
     if not interrupted:
         try:
-            more, said = _improved(task, settings, best, improving)
+            more, said = _improved(task, settings, ranked, improving)
             ranked, told = [*more, *ranked], [*told, *said]
             for runner in ranked[len(more) :]:
                 if runner.requests == ranked[0].requests and runner is not ranked[0]:
@@ -116,13 +116,14 @@ def _judge(task: Task, settings: Settings, first_seed: int, number: int, count: 
 
 
 def _improved(
-    task: Task, settings: Settings, best: Runner, end: Deadline
+    task: Task, settings: Settings, ranked: Sequence[Runner], end: Deadline
 ) -> tuple[list[Runner], list[str]]:
-    """The race's winner made better, where fresh requests agree that it is; and what was tried.
+    """The race's leaders made better, where fresh requests agree; and what was tried.
 
     Where sessions wait for each other the simulator is needed to tell, and a trace has no fresh
     requests.
     """
+    best = ranked[0]
     if best.unserved or not (best.served and task.cost.serial.any()) or task.problem.workload.trace:
         return [], []
     from .improve import LOADS, Improver, holds  # numba takes a while to load
@@ -136,11 +137,12 @@ def _improved(
     if (best.router, settings.admission) != REHEARSED or len(tried) < len(sets):
         return [], []
     improver = Improver(task.cost, tried, goal=task.goal, deadline=end, seed=task.seed)
-    found = improver(best.placement)
-    made = f"auto: {found.judged} moves tried on {best.name}"
+    leaders = [r for r in ranked if r.router == best.router and r.served and not r.unserved]
+    found = improver([r.placement for r in leaders])
+    made = f"auto: {found.judged} moves tried"
     if found.placement == best.placement:
         return [], [f"{made}: none made it better"]
-    new = replace(best, name=f"{best.name}, improved", placement=found.placement)
+    new = replace(best, name="improved", placement=found.placement)
     pairs = (new.placement, new.router), (best.placement, best.router)
     if not holds(*pairs, judge_of=partial(_judge, task, settings, AGREEING), more=more):
         return [], [f"{made}: what they gained did not hold for fresh requests"]

@@ -1,12 +1,16 @@
-"""A plan improved by moves, each judged as the plan will be: by the simulator, with its router.
+"""Plans improved by moves, each judged as a plan will be: by the simulator, with its router.
 
-Simulated annealing over spans (docs/auto.md). All moves meet the same requests, at the load that is
-expected and 15 % beside it; a move is broken off as soon as requests pile up. What comes out may
-suit those requests only, so it is handed out only where fresh ones agree (``holds``).
+Simulated annealing over spans from several plans, of which the worse half is given up again and
+again (docs/auto.md). All moves meet the same requests, at the load that is expected and 15 % beside
+it; a move is broken off as soon as requests pile up. What comes out may suit those requests only,
+so it is handed out only where fresh ones agree (``holds``).
 """
 
 from __future__ import annotations
 
+import itertools
+import math
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -27,10 +31,14 @@ from .judge import Judge, judged
 #: Loads that a plan is made for, in multiples of the expected one, and requests of each: the
 #: highest says most, and a long run whether requests pile up, which an empty swarm hides.
 LOADS = ((1.15, 400), (0.85, 400), (1.0, 1_200))
-#: Moves of a round, which begins from the best plan so far, and the gain that earns another one.
-ROUND_MOVES, WORTH_A_ROUND = 300, 0.005
-#: Loss that a round accepts at its beginning, about; at its end none.
-WARMTH = 0.03
+#: Plans that are improved at first. Each round gives all of them together so many moves; the better
+#: half goes on. The last one goes on while a round gains so much.
+STARTS, ROUND_MOVES, WORTH_A_ROUND = 8, 1_200, 0.005
+#: With less time than for so many moves of each, fewer plans are begun with; most moves are broken
+#: off, and take about this share of a whole run.
+LEAST_MOVES, BROKEN_OFF = 60, 0.3
+#: Loss that a walk accepts at its beginning, about; at its end none.
+WARMTH = 0.015
 #: A run is broken off once its requests have spent this much more time in the swarm than the
 #: present plan's, times the root of R / i after i of R.
 SLACK = 0.05
@@ -63,7 +71,7 @@ class Improvement:
 
 
 class Improver:
-    """The search from one placement.
+    """The search from several placements.
 
     Parameters
     ----------
@@ -85,48 +93,72 @@ class Improver:
         self._seen: set[bytes] = set()
         self._base_s: tuple[float, ...] = ()
 
-    def __call__(self, start: Placement) -> Improvement:
-        """The best placement found."""
+    def __call__(self, starts: Sequence[Placement]) -> Improvement:
+        """The best placement found from some; the first one is what the others are measured by."""
+        begun_s = time.monotonic()
+        first = self._first(starts[0])
+        if first is None:
+            return Improvement(placement=starts[0], judged=0)
+        self._base_s = first.figures_s
+        count = self._begun_with(time.monotonic() - begun_s)
+        others = [self._first(start) for start in starts[1:count]]
+        standing, best = [first, *(s for s in others if s is not None)], first
+        for rounds in itertools.count((len(standing) - 1).bit_length() + 1, -1):
+            standing = self._round(standing, self._deadline.share(1.0 / max(rounds, 1)))
+            worth = standing[0].score < best.score * (1.0 - WORTH_A_ROUND)
+            best = min(best, standing[0], key=lambda s: s.score)
+            if self._deadline.passed or (rounds <= 1 and not worth):
+                break
+            standing = standing[: (len(standing) + 1) // 2]
+        return Improvement(
+            placement=starts[0] if best is first else self._placed(best.spans), judged=self._judged
+        )
+
+    def _begun_with(self, run_s: float) -> int:
+        """How many plans there is time for, by how long it takes to judge one."""
+        per_round_s = self._deadline.left_s() / STARTS.bit_length()
+        least_s = LEAST_MOVES * BROKEN_OFF * max(run_s, 1e-9)
+        return int(min(max(per_round_s / least_s, 1), STARTS))
+
+    def _round(self, standing: Sequence[Standing], end: Deadline) -> list[Standing]:
+        """The same plans after a walk from each, best first."""
+        left = range(len(standing), 0, -1)
+        moves = ROUND_MOVES // len(standing)
+        found = [
+            self._walk(s, moves, end.share(1.0 / more))
+            for s, more in zip(standing, left, strict=True)
+        ]
+        return sorted(found, key=lambda s: s.score)
+
+    def _first(self, start: Placement) -> Standing | None:
+        """How a placement does that was made elsewhere; None where it does not serve everybody."""
         spans = Spans(
             span=np.stack([start.start, start.end], axis=1),
             most=blocks_that_fit(self._cost, 1),
             busy=np.zeros(len(start.start)),
             length=self._cost.num_blocks,
         )
-        best = self._first(spans, start)
-        while best is not None:
-            found = self._round(best)
-            worth = found.score < best.score * (1.0 - WORTH_A_ROUND)
-            best = found
-            if not worth or self._deadline.passed:
-                break
-        same = best is None or (best.spans.span == spans.span).all()
-        return Improvement(
-            placement=start if best is None or same else self._placed(best.spans),
-            judged=self._judged,
-        )
-
-    def _first(self, spans: Spans, start: Placement) -> Standing | None:
-        """How the first placement does; None where it does not serve everybody."""
         runs = [rehearsal(start) for rehearsal in self._sets]
         found = [judged(r.response_s, self._goal) for r in runs]
         if any(f.unserved for f in found):
             return None
-        self._base_s = tuple(f.figure_s for f in found)
+        figures = tuple(f.figure_s for f in found)
         return Standing(
             spans=_with_busy(spans, runs[0]),
-            figures_s=self._base_s,
+            figures_s=figures,
             ages_s=tuple(r.ages_s for r in runs),
-            score=1.0,
+            score=self._score(figures) if self._base_s else 1.0,
         )
 
-    def _round(self, start: Standing) -> Standing:
+    def _walk(self, start: Standing, moves: int, end: Deadline) -> Standing:
         """The best placement of a walk that accepts less and less loss."""
         best = now = start
-        for move in range(ROUND_MOVES):
-            if self._deadline.passed:
+        whole_s = end.left_s()
+        for move in range(moves):
+            if end.passed:
                 break
-            warmth = WARMTH * (1.0 - move / ROUND_MOVES)
+            passed = 0.0 if math.isinf(whole_s) else 1.0 - end.left_s() / whole_s
+            warmth = WARMTH * (1.0 - max(move / moves, passed))
             most = now.score - warmth * np.log(1.0 - self._rng.random())
             found = self._judge(neighbour(now.spans, self._rng), now, float(most))
             if found is not None:

@@ -30,7 +30,7 @@ def improved(problem: Problem, *, deadline: Deadline = NEVER, seed: int = 0) -> 
         Rehearsal(cost, draw_requests(at_load(problem, f), 7, num_requests=60)) for f in (1.1, 0.9)
     ]
     improver = Improver(cost, sets, goal=MEAN_RESPONSE, deadline=deadline, seed=seed)
-    return improver(cost.placed(POOR))
+    return improver([cost.placed(POOR)])
 
 
 def mean_s(problem: Problem, placement: Placement) -> float:
@@ -43,6 +43,28 @@ def test_a_poor_plan_gets_better(tiny: Problem) -> None:
     cost = CostModel.of(tiny)
     assert mean_s(tiny, found.placement) < 0.8 * mean_s(tiny, cost.placed(POOR))
     assert found.judged > 50
+
+
+def test_a_better_plan_to_begin_with_is_not_lost(
+    tiny: Problem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    better = improved(tiny).placement
+    monkeypatch.setattr(improve, "ROUND_MOVES", 2)  # too few to get there from the poor plan
+    cost = CostModel.of(tiny)
+    sets = [Rehearsal(cost, draw_requests(tiny, 7, num_requests=60))]
+    improver = Improver(cost, sets, goal=MEAN_RESPONSE, deadline=NEVER, seed=0)
+    found = improver([cost.placed(POOR), better]).placement
+    assert mean_s(tiny, found) <= 1.02 * mean_s(tiny, better)
+
+
+def test_the_less_time_the_fewer_plans_are_begun_with(tiny: Problem) -> None:
+    def begun_with(deadline: Deadline) -> int:
+        improver = Improver(CostModel.of(tiny), [], goal=MEAN_RESPONSE, deadline=deadline, seed=0)
+        return improver._begun_with(0.1)
+
+    assert begun_with(NEVER) == improve.STARTS
+    assert 1 < begun_with(Deadline.after(25.0)) < improve.STARTS
+    assert begun_with(Deadline.after(0.0)) == 1
 
 
 def test_equal_seeds_give_equal_plans(tiny: Problem) -> None:
@@ -60,7 +82,7 @@ def test_a_plan_that_does_not_serve_everybody_is_not_touched(tiny: Problem) -> N
     sets = [Rehearsal(cost, draw_requests(tiny, 7, num_requests=30))]
     start = cost.placed([(0, 3), (0, 3), (0, 0), (0, 0)])
     improver = Improver(cost, sets, goal=MEAN_RESPONSE, deadline=NEVER, seed=0)
-    assert improver(start) == Improvement(placement=start, judged=0)
+    assert improver([start]) == Improvement(placement=start, judged=0)
 
 
 def test_what_a_scenario_demands_is_kept(tiny: Problem) -> None:
