@@ -74,7 +74,12 @@ _STYLE = (
     "details{margin:.5rem 0;background:var(--box);border-radius:6px;padding:.35rem .8rem}"
     "summary{cursor:pointer}.note{color:var(--soft);font-size:.92rem}"
     "ul.plain{padding-left:1.2rem;margin:.3rem 0}footer{margin:2.5rem auto;color:var(--soft)}"
-    "@media(max-width:600px){h1{font-size:1.3rem}body{font-size:15px}}"
+    "@media(max-width:600px){h1{font-size:1.3rem}body{font-size:15px}"
+    # the whole map at once: marks and clients' names stay as large as they are on a wide screen
+    ".fits .mark,.fits .client,.fits .dot{transform-box:fill-box;transform-origin:center;"
+    "transform:scale(2)}.fits .label,.fits .count,.fits .many{display:none}"
+    ".fits .label.who{display:inline;font-size:26px;stroke-width:6px;text-anchor:middle;"
+    "transform:translateY(34px)}.fits .arc{stroke-width:3px}}"
     "@media print{nav,.skip{display:none}"
     "details::details-content{content-visibility:visible;display:block}}"
 )

@@ -97,7 +97,7 @@ def map_section(
         "the servers around it: the number counts them, the ring shows their devices."
     )
     name = _anchor(title)
-    body = drawing(WIDTH, height, title, told, parts, f"{name}-map") if seen else ""
+    body = drawing(WIDTH, height, title, told, parts, f"{name}-map", fits=True) if seen else ""
     body += tag("p", text(told), class_="note")
     if seen:
         body += _map_legend(kinds)

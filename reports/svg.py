@@ -35,9 +35,21 @@ def _short(value: object) -> object:
 
 
 def drawing(
-    width: float, height: float, title: str, description: str, parts: Iterable[str], name: str
+    width: float,
+    height: float,
+    title: str,
+    description: str,
+    parts: Iterable[str],
+    name: str,
+    *,
+    fits: bool = False,
 ) -> str:
-    """An SVG image with a name and a description for screen readers."""
+    """An SVG image with a name and a description for screen readers.
+
+    Parameters
+    ----------
+    fits : whether it shrinks with its column; otherwise it is scrolled, its text stays readable.
+    """
     head = tag("title", text(title), id=f"{name}-t") + tag(
         "desc", text(description), id=f"{name}-d"
     )
@@ -48,7 +60,8 @@ def drawing(
         role="img",
         aria_labelledby=f"{name}-t",
         aria_describedby=f"{name}-d",
-        style=f"max-width:{width:g}px;min-width:{0.95 * width:.0f}px",
+        class_="fits" if fits else None,
+        style=f"max-width:{width:g}px" + ("" if fits else f";min-width:{0.95 * width:.0f}px"),
     )
     return tag("div", image, class_="scroll", tabindex="0", role="group", aria_label=title)
 

@@ -7,11 +7,14 @@ drawn as one mark with their number; whatever has no known place is listed besid
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
+from itertools import accumulate
+from typing import NamedTuple
 
 from .svg import CHARACTER, SERIES, marker, points, tag, text
 
@@ -75,10 +78,30 @@ class View:
         return self.west + (lon - self.west) % 360.0
 
 
+class Outline(NamedTuple):
+    """One piece of land: its westernmost and easternmost longitude, and its SVG path."""
+
+    west: float
+    east: float
+    path: str
+
+
 @cache
-def land() -> str:
-    """Outline of the land (Natural Earth 1:110m, public domain), as an SVG path."""
-    return files(__package__).joinpath("land.txt").read_text(encoding="ascii").replace("\n", "")
+def land() -> tuple[Outline, ...]:
+    """The outlines of the land (Natural Earth 1:110m, public domain).
+
+    None is cut at the date line: Eurasia reaches to 190 E.
+    """
+    lines = files(__package__).joinpath("land.txt").read_text(encoding="ascii")
+    return tuple(_outline(ring + "z") for ring in lines.replace("\n", "").split("z")[:-1])
+
+
+def _outline(path: str) -> Outline:
+    """With how far it reaches: ``Mx yldx dy dx dy...z``."""
+    start, _, steps = path.partition("l")
+    across = [int(v) for v in re.findall(r"-?\d+", steps)][::2]
+    at = list(accumulate(across, initial=int(start[1:].split()[0])))
+    return Outline(min(at) / _UNITS - 180.0, max(at) / _UNITS - 180.0, path)
 
 
 def view_of(places: Sequence[Place]) -> View:
@@ -135,16 +158,17 @@ def world(marks: Sequence[Mark], arcs: Sequence[Arc]) -> tuple[float, list[str]]
 
 
 def _land(view: View) -> list[str]:
-    """The outline, and its repetitions where the window passes the date line."""
-    scale = view.scale / _UNITS
+    """The outlines, once or more often, wherever they meet the window."""
+    scale, east = view.scale / _UNITS, view.west + WIDTH / view.scale
     parts = []
     for turn in (-360.0, 0.0, 360.0):
-        left = -180.0 + turn
-        if left + 370.0 < view.west or left - 10.0 > view.west + WIDTH / view.scale:
+        met = [o for o in land() if o.west + turn < east and o.east + turn > view.west]
+        if not met:
             continue
-        x, y = (left - view.west) * view.scale, (view.north - 90.0) * view.scale
-        move = f"translate({x:.1f} {y:.1f})"
-        parts.append(tag("path", d=land(), class_="land", transform=f"{move} scale({scale:.5f})"))
+        x, y = (turn - 180.0 - view.west) * view.scale, (view.north - 90.0) * view.scale
+        move = f"translate({x:.1f} {y:.1f}) scale({scale:.5f})"
+        path = "".join(o.path for o in met)
+        parts.append(tag("path", d=path, class_="land", transform=move))
     return parts
 
 

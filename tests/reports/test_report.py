@@ -183,11 +183,11 @@ def test_no_line_of_an_arc_or_of_the_land_crosses_the_whole_map() -> None:
     for line in re.findall(r'points="([^"]+)"', drawn):
         xs = [float(p.split(",")[0]) for p in line.split()]
         assert max(abs(b - a) for a, b in itertools.pairwise(xs)) < WIDTH / 2
-    steps = re.findall(r"(?<=[lz \d])(-?\d+)[ -]", land())
-    assert steps
-    for ring in land().split("z"):
-        offsets = [int(v) for v in re.findall(r"-?\d+", ring.partition("l")[2])]
+    assert len(land()) > 100
+    for outline in land():
+        offsets = [int(v) for v in re.findall(r"-?\d+", outline.path.partition("l")[2])]
         assert all(abs(dx) < 1800 for dx in offsets[::2])
+        assert -180.0 <= outline.west < outline.east < 200.0
 
 
 def test_places_that_are_not_known_are_listed(tmp_path: Path) -> None:
