@@ -29,7 +29,7 @@ from .race import INTERRUPTED, Race, Runner, behind
 SEED_OFFSET = 7_654_321
 #: Requests of the rounds in multiples of the requests that run at once, and their limits; the
 #: candidates that stay after each.
-ROUNDS = ((4.0, 150, 1_500, 8), (10.0, 400, 4_000, 3), (25.0, 1_000, 10_000, 1))
+ROUNDS = ((4.0, 150, 1_500, 8), (10.0, 400, 4_000, 3), (25.0, 4_000, 10_000, 1))
 #: Placements that lead after the first round run on with these routers too, unless all servers work
 #: on one task at a time: then none but the first comes near.
 LEADERS = 3
@@ -124,7 +124,10 @@ def _improved(
     requests.
     """
     best = ranked[0]
-    if best.unserved or not (best.served and task.cost.serial.any()) or task.problem.workload.trace:
+    router, admission = REHEARSED
+    leaders = [r for r in ranked if r.router == router and r.served and not r.unserved]
+    asked = task.cost.serial.any() and admission == settings.admission
+    if best.unserved or not (leaders and asked) or task.problem.workload.trace:
         return [], []
     from .improve import LOADS, Improver, holds  # numba takes a while to load
 
@@ -134,15 +137,14 @@ def _improved(
         for number, (load, count) in enumerate(LOADS)
     ]
     tried = [s for s in sets if s is not None]
-    if (best.router, settings.admission) != REHEARSED or len(tried) < len(sets):
+    if len(tried) < len(sets):
         return [], []
     improver = Improver(task.cost, tried, goal=task.goal, deadline=end, seed=task.seed)
-    leaders = [r for r in ranked if r.router == best.router and r.served and not r.unserved]
     found = improver([r.placement for r in leaders])
     made = f"auto: {found.judged} moves tried"
-    if found.placement == best.placement:
+    if found.placement == leaders[0].placement:
         return [], [f"{made}: none made it better"]
-    new = replace(best, name="improved", placement=found.placement)
+    new = replace(best, name="improved", placement=found.placement, router=router)
     pairs = (new.placement, new.router), (best.placement, best.router)
     if not holds(*pairs, judge_of=partial(_judge, task, settings, AGREEING), more=more):
         return [], [f"{made}: what they gained did not hold for fresh requests"]
