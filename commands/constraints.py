@@ -81,7 +81,11 @@ OPTIONS = (
         "--forbid", type=SpanOf(), multiple=True, help="Blocks that a server must not host."
     ),
     click.option("--keep", multiple=True, metavar="SERVER", help="A server that may not move."),
-    click.option("--current", type=FILE, help="The plan in force, for --keep."),
+    click.option(
+        "--current",
+        type=FILE,
+        help="The plan in force, for --keep; auto comes up with nothing that does worse.",
+    ),
 )
 
 

@@ -72,11 +72,12 @@ def command(
     from .. import api
     from ..methods.draft import Settings
     from ..scenarios.overrides import constrained
-    from ..scenarios.planfile import plan_document, write_plan
+    from ..scenarios.planfile import plan_document, read_plan, write_plan
     from ..views.plan import print_plan
 
     loaded = load(scenario)
     problem = loaded.problem
+    current = [] if asked.current is None else [read_plan(asked.current, loaded)]
     if asked.any:
         problem = constrained(loaded, asked=asked.fields, current=asked.current, keep=asked.keep)
     with render.solving(quiet=quiet) as report:
@@ -88,6 +89,7 @@ def command(
             aim=aim,
             metric=metric,
             admission=admission,
+            known=tuple((plan.placement, plan.router) for plan in current),
             on_progress=report,
         )
         made = api.plan(problem, method, router=router, sessions=sessions, settings=settings)

@@ -52,16 +52,16 @@ def auto(task: Task, settings: Settings) -> Draft:
     if task.goal == STEP:
         from .latency import least_latency  # HiGHS is slow to load
 
-        return least_latency(task)
+        return least_latency(task, settings.known)
     if task.goal == THROUGHPUT:
-        return _most_throughput(task)
+        return _most_throughput(task, settings)
     return _least_response(task, settings)
 
 
 def _least_response(task: Task, settings: Settings) -> Draft:
     """Race all candidates, then improve the best one."""
     problem = task.problem
-    found = entries(replace(task, deadline=task.deadline.share(CANDIDATES_SHARE)))
+    found = entries(replace(task, deadline=task.deadline.share(CANDIDATES_SHARE)), settings.known)
     improving = task.deadline.share(IMPROVING_SHARE)
     race = Race(
         rounds=_rounds(task, found),
@@ -211,9 +211,11 @@ def _runner(problem: Problem, entry: Entry, router: str) -> Runner:
     )
 
 
-def _most_throughput(task: Task) -> Draft:
+def _most_throughput(task: Task, settings: Settings) -> Draft:
     """The placement whose composed chains sustain the highest rate: JFFC reaches it."""
-    found = sorted(entries(replace(task, deadline=NEVER)), key=lambda e: -e.plan.rate_per_s)
+    found = sorted(
+        entries(replace(task, deadline=NEVER), settings.known), key=lambda e: -e.plan.rate_per_s
+    )
     best = found[0]
     return Draft(
         placement=best.plan.placement,

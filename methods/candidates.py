@@ -11,6 +11,7 @@ import numpy as np
 
 from ..chains.bounds import response_bounds
 from ..chains.compose import client_shares
+from ..chains.soundness import misplaced
 from ..core.errors import HeuristicFailedError, SwarmplanWarning
 from ..core.plan import Placement
 from ..perfmodel.announced import announced_throughput, blocks_by_rule
@@ -26,6 +27,8 @@ from ..placement.search.solve import SEARCH_GAP, solve_search
 from ..placement.sessions import for_sessions, unloaded_response_s
 from ..placement.task import Task
 from ..solve.deadline import NEVER
+from .draft import Known
+from .routers import router_names
 
 #: Plans of chain composition that are simulated, by the bound on the response.
 BEST_CHAIN_PLANS = 6
@@ -63,7 +66,7 @@ class Entry:
     rival: bool = False
 
 
-def entries(task: Task) -> tuple[Entry, ...]:
+def entries(task: Task, known: Sequence[Known] = ()) -> tuple[Entry, ...]:
     """Every placement worth simulating, most promising first.
 
     The best plans of chain composition by the lower bound on the mean response at the load
@@ -71,6 +74,10 @@ def entries(task: Task) -> tuple[Entry, ...]:
     least upper bound; CG-BP as published; short searches for R and more concurrent sessions, which
     serve every client by itself; PETALS' rule tuned, for servers that join at random,
     by memory and by speed. After the task's deadline only the most promising are made.
+
+    Parameters
+    ----------
+    known : placements that are there already; those that cannot be here are left out.
 
     Raises
     ------
@@ -121,6 +128,7 @@ def entries(task: Task) -> tuple[Entry, ...]:
         plan = chain_plan(cost, placement, name)
         if plan.chains:
             found.append((plan, routers, rival))
+    found += _given(cost, known, suited)
     if problem.planning.constraints.shapes_placement:
         found = [(_moved(task, p), routers, rival) for p, routers, rival in found]
     return tuple(
@@ -128,6 +136,22 @@ def entries(task: Task) -> tuple[Entry, ...]:
         for p, routers, rival in _distinct(found)
         if p.chains
     )
+
+
+def _given(cost: CostModel, known: Sequence[Known], suited: tuple[str, ...]) -> list[Suited]:
+    """Placements that are there already, with their routers; never dropped for want of time."""
+    problem = cost.problem
+    sound = [
+        (placement, router)
+        for placement, router in known
+        if len(placement.start) == problem.num_servers and not any(misplaced(cost, placement))
+    ]
+    plans = [(chain_plan(cost, placement, "given"), router) for placement, router in sound]
+    return [
+        (plan, tuple(dict.fromkeys((*({router} & set(router_names())), *suited))), True)
+        for plan, router in plans
+        if plan.chains
+    ]
 
 
 def is_published(plan: ChainPlan) -> bool:

@@ -16,6 +16,9 @@ from ..placement.task import Task
 from ..solve.deadline import Deadline
 from ..solve.progress import OnProgress
 
+#: A placement and the name of its router.
+Known = tuple[Placement, str]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
@@ -29,6 +32,8 @@ class Settings:
     solver : ``highs``, ``cbc`` or any solver that PuLP lists; the mixed-integer programme only.
     aim, metric : what is asked for; None = what the method itself works for.
     admission : the waiting rule under which ``auto`` simulates its candidates.
+    known : placements that are there already, each with the name of its router: ``auto`` returns
+        nothing that does worse.
     on_progress : called now and then while a method works.
     """
 
@@ -39,6 +44,7 @@ class Settings:
     aim: Aim | None = None
     metric: Metric = "mean"
     admission: Admission = "retry"
+    known: tuple[Known, ...] = ()
     on_progress: OnProgress | None = None
 
     def task(self, problem: Problem, aim: Aim, *, sessions: int | None = None) -> Task:

@@ -100,7 +100,7 @@ class Improver:
         if first is None:
             return Improvement(placement=starts[0], judged=0)
         self._base_s = first.figures_s
-        count = self._begun_with(time.monotonic() - begun_s)
+        count = begun_with(self._deadline.left_s(), time.monotonic() - begun_s)
         others = [self._first(start) for start in starts[1:count]]
         standing, best = [first, *(s for s in others if s is not None)], first
         for rounds in itertools.count((len(standing) - 1).bit_length() + 1, -1):
@@ -113,12 +113,6 @@ class Improver:
         return Improvement(
             placement=starts[0] if best is first else self._placed(best.spans), judged=self._judged
         )
-
-    def _begun_with(self, run_s: float) -> int:
-        """How many plans there is time for, by how long it takes to judge one."""
-        per_round_s = self._deadline.left_s() / STARTS.bit_length()
-        least_s = LEAST_MOVES * BROKEN_OFF * max(run_s, 1e-9)
-        return int(min(max(per_round_s / least_s, 1), STARTS))
 
     def _round(self, standing: Sequence[Standing], end: Deadline) -> list[Standing]:
         """The same plans after a walk from each, best first."""
@@ -201,6 +195,12 @@ class Improver:
     def _placed(self, spans: Spans) -> Placement:
         rows = [(int(start), int(end)) for start, end in spans.span]
         return self._cost.placed(rows)
+
+
+def begun_with(left_s: float, run_s: float) -> int:
+    """How many plans there is time to begin with, by how long it takes to judge one."""
+    least_s = LEAST_MOVES * BROKEN_OFF * max(run_s, 1e-9)
+    return int(min(max(left_s / STARTS.bit_length() / least_s, 1), STARTS))
 
 
 def _with_busy(spans: Spans, run: Rehearsed) -> Spans:

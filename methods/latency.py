@@ -6,6 +6,7 @@ where the exact method begins, which improves it and proves a bound in the time 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from ..chains import floor
@@ -24,7 +25,7 @@ from ..placement.task import Task
 from ..routing.offline import best_routes
 from ..solve.deadline import Deadline
 from .candidates import entries
-from .draft import Draft
+from .draft import Draft, Known
 from .programme import ROUTER
 
 #: Left of the time limit for checking and writing the plan.
@@ -56,15 +57,19 @@ class Found:
         )
 
 
-def least_latency(task: Task) -> Draft:
+def least_latency(task: Task, known: Sequence[Known] = ()) -> Draft:
     """The plan with the least total step time, and the best bound that any part of it proved.
+
+    Parameters
+    ----------
+    known : placements that are there already.
 
     Raises
     ------
     InfeasibleError, HeuristicFailedError
         If no plan holds all sessions.
     """
-    found = _constructed(task)
+    found = _constructed(task, known)
     bound, proof = floor.lower_bound_s(task.cost, task.demand), floor.PROOF
     best = min(found, key=lambda f: f.objective_s, default=None)
     interrupted = False
@@ -90,11 +95,11 @@ def least_latency(task: Task) -> Draft:
     return _best(task, found, bound, proof, interrupted)
 
 
-def _constructed(task: Task) -> list[Found]:
+def _constructed(task: Task, known: Sequence[Known]) -> list[Found]:
     """Plans on the placements of the portfolio that hold all sessions."""
     found = []
     early = replace(task, deadline=task.deadline.share(CONSTRUCTION_SHARE))
-    for entry in entries(early):
+    for entry in entries(early, known):
         placement = entry.plan.placement
         try:
             routes, unrouted = best_routes(task.cost, placement, task.demand)

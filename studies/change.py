@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..core.plan import Placement
+from ..methods.draft import Known
 from ..perfmodel.cost import CostModel
 from ..perfmodel.memory import blocks_that_fit
 from ..scenarios.scenario import Scenario
@@ -88,18 +88,24 @@ def what_if(
         base, source = before, scenario
         if fail and edits:
             base, source = outcome(edited, study, "edited"), edited
-        kept = _carried(base.placement, source, left)
-        if kept is not None:
-            after.append(outcome_of(left, kept, base.router, study, "blocks stay"))
-    after.append(outcome(left, study, "planned anew" if after else "after"))
+        after += [
+            outcome_of(left, kept, router, study, "blocks stay")
+            for kept, router in carried(base, source, left)
+        ]
+    known = carried(before, scenario, left)
+    after.append(outcome(left, study, "planned anew" if after else "after", known=known))
     texts = [e.text for e in edits] + [f"fail {name}" for name in fail]
     return Change(edits=tuple(texts), before=before, after=tuple(after))
 
 
-def _carried(placement: Placement | None, source: Scenario, target: Scenario) -> Placement | None:
-    """The spans of a placement for the servers of another scenario, by id; new ones are idle."""
+def carried(planned: Outcome, source: Scenario, target: Scenario) -> tuple[Known, ...]:
+    """A plan for the servers of another scenario, by id, and its router; () where there is none.
+
+    Servers that are new are idle, spans that no longer fit are cut.
+    """
+    placement = planned.placement
     if placement is None:
-        return None
+        return ()
     spans = {
         s.id: (int(placement.start[j]), int(placement.end[j]))
         for j, s in enumerate(source.problem.servers)
@@ -110,7 +116,7 @@ def _carried(placement: Placement | None, source: Scenario, target: Scenario) ->
     for j, server in enumerate(problem.servers):
         start, end = spans.get(server.id, (0, 0))
         chosen.append((start, min(end, start + int(room[j]), problem.model.num_blocks)))
-    return cost.placed(chosen)
+    return ((cost.placed(chosen), planned.router),)
 
 
 def difference(before: Outcome, after: Outcome, figure: Callable[[Summary], float]) -> Interval:

@@ -14,7 +14,7 @@ from ..core.errors import SwarmplanError, SwarmplanWarning
 from ..core.names import Admission, block_ranges
 from ..core.plan import Placement, Route
 from ..core.problem import Problem
-from ..methods.draft import Settings
+from ..methods.draft import Known, Settings
 from ..methods.routers import AnyRouter, router_name, router_of
 from ..methods.table import AnyMethod, method_of
 from ..perfmodel.cost import CostModel
@@ -124,10 +124,20 @@ class Outcome:
         return float(np.mean([r.response_s.mean for r in self.runs])) if self.runs else np.nan
 
 
-def outcome(scenario: Scenario, study: Study, label: str) -> Outcome:
-    """Plan a scenario and simulate the plan; a plan that cannot be made is an outcome too."""
+def outcome(
+    scenario: Scenario, study: Study, label: str, *, known: Sequence[Known] = ()
+) -> Outcome:
+    """Plan a scenario and simulate the plan; a plan that cannot be made is an outcome too.
+
+    Parameters
+    ----------
+    known : plans that are there already: none that does worse comes out of ``auto``.
+    """
     settings = Settings(
-        seed=study.seeds[0], time_limit_s=study.time_limit_s, admission=study.admission
+        seed=study.seeds[0],
+        time_limit_s=study.time_limit_s,
+        admission=study.admission,
+        known=tuple(known),
     )
     try:
         with warnings.catch_warnings():  # what loading said of small servers, once per plan

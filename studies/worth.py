@@ -9,11 +9,12 @@ from typing import Literal
 
 import numpy as np
 
+from ..methods.draft import Known
 from ..methods.table import method_of
 from ..scenarios.files import parse_file
 from ..scenarios.scenario import Scenario
 from ..simulator.metrics import Interval
-from .change import NOTABLE, difference
+from .change import NOTABLE, carried, difference
 from .edits import Edit, applied, remove
 from .outcome import HopFigures, Outcome, Study, outcome
 
@@ -71,16 +72,19 @@ def rank_servers(
         without: list[Outcome] = []
         if len(names) > 1:
             left = applied(raw, scenario, [*edits, remove(name)])
-            without = _orders(left, study, f"without {name}")
+            known = carried(base[0], edited, left)
+            without = _orders(left, study, f"without {name}", known=known)
         found.append(_worth(base, without, j, name))
     return _merged(base), tuple(sorted(found, key=_rank))
 
 
-def _orders(scenario: Scenario, study: Study, label: str) -> list[Outcome]:
+def _orders(
+    scenario: Scenario, study: Study, label: str, *, known: Sequence[Known] = ()
+) -> list[Outcome]:
     """One plan; of a method that depends on the join order one per seed, so that the interval of
     a difference covers what the order alone changes."""
     if not method_of(study.method).random_order:
-        return [outcome(scenario, study, label)]
+        return [outcome(scenario, study, label, known=known)]
     return [outcome(scenario, replace(study, seeds=(s,)), label) for s in study.seeds]
 
 

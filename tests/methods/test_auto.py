@@ -50,6 +50,23 @@ def test_auto_is_not_worse_than_its_own_ingredients(tiny: Problem, rate_per_s: f
         assert auto <= 1.01 * response_s(loaded, method, 1)
 
 
+def test_a_plan_that_is_there_already_is_not_lost(tiny: Problem) -> None:
+    """Even where there is no time to look for another one, and where its router is unknown here."""
+    loaded = at_rate(tiny, 2.0)
+    best = method_named("auto")(loaded, Settings(time_limit_s=None))
+    for router in (best.router, "a router of theirs"):
+        known = ((best.placement, router),)
+        found = method_named("auto")(loaded, Settings(time_limit_s=1e-3, known=known))
+        assert any("given" in c.placement and c.requests for c in found.candidates)
+        assert found.placement == best.placement
+
+
+def test_a_plan_that_cannot_be_here_is_left_out(tiny: Problem) -> None:
+    everywhere = CostModel.of(tiny).placed([(0, tiny.model.num_blocks)] * tiny.num_servers)
+    found = method_named("auto")(tiny, Settings(known=((everywhere, "overlap"),)))
+    assert not any("given" in c.placement for c in found.candidates)
+
+
 def test_the_plan_brings_its_router_and_the_table_of_candidates(tiny: Problem) -> None:
     plan = api.plan(tiny, "auto")
     assert not verify(tiny, plan)

@@ -1,5 +1,6 @@
 """Improving a plan: what comes out is no worse, and is handed out only where fresh runs agree."""
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -12,7 +13,7 @@ from swarmplan.core.objective import MEAN_RESPONSE
 from swarmplan.core.plan import Placement
 from swarmplan.core.problem import Problem
 from swarmplan.methods import improve
-from swarmplan.methods.improve import Improvement, Improver, Pair, holds
+from swarmplan.methods.improve import Improvement, Improver, Pair, begun_with, holds
 from swarmplan.methods.judge import Judge
 from swarmplan.perfmodel.cost import CostModel
 from swarmplan.simulator.rehearsal import Rehearsal
@@ -57,14 +58,10 @@ def test_a_better_plan_to_begin_with_is_not_lost(
     assert mean_s(tiny, found) <= 1.02 * mean_s(tiny, better)
 
 
-def test_the_less_time_the_fewer_plans_are_begun_with(tiny: Problem) -> None:
-    def begun_with(deadline: Deadline) -> int:
-        improver = Improver(CostModel.of(tiny), [], goal=MEAN_RESPONSE, deadline=deadline, seed=0)
-        return improver._begun_with(0.1)
-
-    assert begun_with(NEVER) == improve.STARTS
-    assert 1 < begun_with(Deadline.after(25.0)) < improve.STARTS
-    assert begun_with(Deadline.after(0.0)) == 1
+def test_the_less_time_the_fewer_plans_are_begun_with() -> None:
+    assert begun_with(math.inf, 0.1) == improve.STARTS
+    assert 1 < begun_with(25.0, 0.1) < improve.STARTS
+    assert begun_with(-1.0, 0.1) == 1
 
 
 def test_equal_seeds_give_equal_plans(tiny: Problem) -> None:
