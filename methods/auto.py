@@ -18,7 +18,7 @@ from ..placement.task import Task
 from ..solve.deadline import NEVER, Deadline
 from ..workload.draw import draw_requests
 from ..workload.load import at_load
-from .candidates import Entry, entries
+from .candidates import GIVEN, Entry, entries
 from .certify import ALONE, floor_of
 from .draft import Draft, Settings
 from .judge import REHEARSED, Judge, requests_needed
@@ -71,9 +71,7 @@ def _least_response(task: Task, settings: Settings) -> Draft:
         deadline=task.deadline.share(RACE_SHARE),
         on_progress=task.on_progress,
     )
-    # The race may be cut short: rivals run right after the leader, so that auto never loses to one.
-    order = (*found[:1], *sorted(found[1:], key=lambda e: not e.rival))
-    ranked, stopped = race.run([_runner(problem, e, r) for e in order for r in e.routers])
+    ranked, stopped = race.run(_lined_up(problem, found))
     best = ranked[0]
     best.verdict = "chosen"
     told = [f"auto: {stopped}: not every candidate had its full run"] if stopped else []
@@ -199,6 +197,20 @@ def _further(problem: Problem, found: Sequence[Entry], leaders: Sequence[Runner]
         for router in OTHER_ROUTERS
         if (id(leader.placement), router) not in known
     ]
+
+
+def _lined_up(problem: Problem, found: Sequence[Entry]) -> list[Runner]:
+    """All candidates. The race may be cut short: what is there already comes first, then what is
+    fast to simulate, then the leader and the rivals, so that auto never loses to one."""
+    rows = [(i, e, router) for i, e in enumerate(found) for router in e.routers]
+    rows.sort(
+        key=lambda row: (
+            row[1].rank != GIVEN,
+            row[2] != REHEARSED[0],
+            0 if row[0] == 0 else row[1].rank,
+        )
+    )
+    return [_runner(problem, entry, router) for _, entry, router in rows]
 
 
 def _runner(problem: Problem, entry: Entry, router: str) -> Runner:

@@ -43,8 +43,11 @@ MOST_SERVERS_TO_SEARCH = 300
 #: sessions had better share the memory then depends on what they compute, which R does not know.
 SWEPT_SESSIONS = (1, 2, 3, 4, 6, 8, 11, 16, 23, 32, 45, 64)
 
-#: A plan, its routers and whether it is a published rival.
-Suited = tuple[ChainPlan, tuple[str, ...], bool]
+#: Who is simulated first, where there is time for few: plans that are there already, then the
+#: published methods' own choices.
+GIVEN, RIVAL, OTHER = 0, 1, 2
+#: A plan, its routers and its rank of these.
+Suited = tuple[ChainPlan, tuple[str, ...], int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,13 +60,13 @@ class Entry:
     routers : names of the routers to try first.
     alone_s : time of the representative request when nothing else runs, each client on its own
         fastest chain, averaged over the clients. No router is faster.
-    rival : a published method's own choice: simulated even when there is time for few.
+    rank : GIVEN, RIVAL or OTHER.
     """
 
     plan: ChainPlan
     routers: tuple[str, ...]
     alone_s: float
-    rival: bool = False
+    rank: int = OTHER
 
 
 def entries(task: Task, known: Sequence[Known] = ()) -> tuple[Entry, ...]:
@@ -96,44 +99,44 @@ def entries(task: Task, known: Sequence[Known] = ()) -> tuple[Entry, ...]:
     # Where servers work on one task at a time, who is there already decides.
     serial = bool(cost.serial.any())
     suited = ("overlap",) if serial else free
-    found: list[Suited] = [(p, suited, False) for p in chosen]
-    found += [(p, (*suited, *free), True) for p in plans if is_published(p)][:1]
-    made: list[tuple[str, Callable[[], Placement], tuple[str, ...], bool]] = [
-        ("cg-bp", lambda: cg_bp(task), (*suited, *free, "ws-rr"), True)
+    found: list[Suited] = [(p, suited, OTHER) for p in chosen]
+    found += [(p, (*suited, *free), RIVAL) for p in plans if is_published(p)][:1]
+    made: list[tuple[str, Callable[[], Placement], tuple[str, ...], int]] = [
+        ("cg-bp", lambda: cg_bp(task), (*suited, *free, "ws-rr"), RIVAL)
     ]
-    made += [(f"petals-tuned, {how}", rule, suited, False) for how, rule in _petals(task)]
+    made += [(f"petals-tuned, {how}", rule, suited, OTHER) for how, rule in _petals(task)]
     if serial:
         made += [
-            (f"cg-bp R={r}", partial(_for, cg_bp, task, r), suited, False) for r in SWEPT_SESSIONS
+            (f"cg-bp R={r}", partial(_for, cg_bp, task, r), suited, OTHER) for r in SWEPT_SESSIONS
         ]
     if problem.num_servers <= MOST_SERVERS_TO_SEARCH:
         if serial:
             rule = PetalsTuned()
             made += [
-                (f"petals-tuned R={r}", partial(_for, rule, task, r), suited, False)
+                (f"petals-tuned R={r}", partial(_for, rule, task, r), suited, OTHER)
                 for r in SWEPT_SESSIONS
             ]
         made += [
-            (f"search R={r}", partial(_searched, task, r), suited, False)
+            (f"search R={r}", partial(_searched, task, r), suited, OTHER)
             for r in dict.fromkeys(
                 max(1, round(f * for_load(task).sessions)) for f in SEARCHED_SESSIONS
             )
         ]
-    for name, make, routers, rival in made:
-        if not rival and task.deadline.passed:
+    for name, make, routers, rank in made:
+        if rank == OTHER and task.deadline.passed:
             break
         placement = _quietly(make)
         if placement is None:
             continue
         plan = chain_plan(cost, placement, name)
         if plan.chains:
-            found.append((plan, routers, rival))
+            found.append((plan, routers, rank))
     found += _given(cost, known, suited)
     if problem.planning.constraints.shapes_placement:
-        found = [(_moved(task, p), routers, rival) for p, routers, rival in found]
+        found = [(_moved(task, p), routers, rank) for p, routers, rank in found]
     return tuple(
-        Entry(plan=p, routers=routers, alone_s=_alone_s(cost, p.placement), rival=rival)
-        for p, routers, rival in _distinct(found)
+        Entry(plan=p, routers=routers, alone_s=_alone_s(cost, p.placement), rank=rank)
+        for p, routers, rank in _distinct(found)
         if p.chains
     )
 
@@ -219,7 +222,7 @@ def _quietly(make: Callable[[], Placement]) -> Placement | None:
 def _distinct(found: Sequence[Suited]) -> list[Suited]:
     """Each placement once, with all its names and routers, by the lower bound."""
     kept: dict[bytes, Suited] = {}
-    for plan, routers, rival in found:
+    for plan, routers, rank in found:
         spans = plan.placement
         key = b"".join(a.tobytes() for a in (spans.start, spans.end, spans.cache_bytes))
         if key in kept:
@@ -227,6 +230,6 @@ def _distinct(found: Sequence[Suited]) -> list[Suited]:
             routers = tuple(dict.fromkeys((*others, *routers)))
             if plan.name not in first.name:
                 first = replace(first, name=f"{first.name} = {plan.name}")
-            plan, rival = first, rival or known
-        kept[key] = plan, routers, rival
+            plan, rank = first, min(rank, known)
+        kept[key] = plan, routers, rank
     return sorted(kept.values(), key=lambda k: (k[0].lower_s, -k[0].rate_per_s))

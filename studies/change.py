@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..core.plan import Placement
 from ..methods.draft import Known
 from ..perfmodel.cost import CostModel
 from ..perfmodel.memory import blocks_that_fit
@@ -99,13 +100,17 @@ def what_if(
 
 
 def carried(planned: Outcome, source: Scenario, target: Scenario) -> tuple[Known, ...]:
-    """A plan for the servers of another scenario, by id, and its router; () where there is none.
+    """A plan as ``respanned``, with its router; () where there is none."""
+    if planned.placement is None:
+        return ()
+    return ((respanned(planned.placement, source, target), planned.router),)
+
+
+def respanned(placement: Placement, source: Scenario, target: Scenario) -> Placement:
+    """The spans of a placement for the servers of another scenario, by id.
 
     Servers that are new are idle, spans that no longer fit are cut.
     """
-    placement = planned.placement
-    if placement is None:
-        return ()
     spans = {
         s.id: (int(placement.start[j]), int(placement.end[j]))
         for j, s in enumerate(source.problem.servers)
@@ -116,7 +121,7 @@ def carried(planned: Outcome, source: Scenario, target: Scenario) -> tuple[Known
     for j, server in enumerate(problem.servers):
         start, end = spans.get(server.id, (0, 0))
         chosen.append((start, min(end, start + int(room[j]), problem.model.num_blocks)))
-    return ((cost.placed(chosen), planned.router),)
+    return cost.placed(chosen)
 
 
 def difference(before: Outcome, after: Outcome, figure: Callable[[Summary], float]) -> Interval:

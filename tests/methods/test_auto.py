@@ -9,7 +9,7 @@ from swarmplan.chains.capacity import most_planned_per_s
 from swarmplan.core.names import Metric
 from swarmplan.core.objective import MEAN_RESPONSE, goal_of
 from swarmplan.core.problem import Problem
-from swarmplan.methods.candidates import entries
+from swarmplan.methods.candidates import RIVAL, entries
 from swarmplan.methods.certify import floor_of, trial_requests
 from swarmplan.methods.draft import Settings
 from swarmplan.methods.judge import Judge
@@ -109,11 +109,11 @@ def test_the_published_rivals_are_simulated_however_little_time_there_is(tiny: P
     loaded = at_rate(tiny, 1.0)
     hurried = entries(task_of(loaded, deadline=Deadline.after(0.0)))
     assert {"cg-bp", "gbp-cr"} <= {
-        name.split(" ")[0] for e in hurried if e.rival for name in e.plan.name.split(" = ")
+        name.split(" ")[0] for e in hurried if e.rank == RIVAL for name in e.plan.name.split(" = ")
     }
     draft = method_named("auto")(loaded, Settings())
     ran = [c for c in draft.candidates if c.requests]
-    rivals = {e.plan.name for e in entries(task_of(loaded)) if e.rival}
+    rivals = {e.plan.name for e in entries(task_of(loaded)) if e.rank == RIVAL}
     assert rivals <= {c.placement for c in ran}
 
 
@@ -126,7 +126,7 @@ def test_where_servers_work_on_one_task_at_a_time_work_decides_about_routers_and
     for name in ("cg-bp R=1", "cg-bp R=3"):
         assert name in names
     (published,) = (e for e in found if "ws-rr" in e.routers)
-    assert published.rival
+    assert published.rank == RIVAL
     idle = tuple(replace(s, sharing="independent") for s in tiny.servers)
     found = entries(task_of(replace(tiny, servers=idle)))
     assert not any("overlap" in e.routers for e in found)
