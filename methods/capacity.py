@@ -26,8 +26,9 @@ from .routers import router_named
 SIMULATED = 3
 #: Requests of a run; it holds a rate when less than this share of them piles up after a third.
 REQUESTS, PILED = 4_000, 0.015
-#: Rates are sought from this share of what the chains carry on, to that share of it.
-LEAST, FINENESS = 0.6, 0.03
+#: Rates are sought from this share of what the chains carry on, to that share of it; where bursts
+#: pile up even so, down to the last one.
+LEAST, FINENESS, LOWEST = 0.6, 0.03, 0.01
 #: Offset of the seeds of these requests from those of reports.
 SEED_OFFSET = 8_765_432
 #: Of the time limit: after this share no placement is made, after that no flow computed.
@@ -109,7 +110,7 @@ def capacity(task: Task, *, admission: Admission = "retry") -> Capacity:
         if (i and task.deadline.passed) or not problem.workload.rate_per_s:
             break
         holds = _holding(problem, carrier, admission, task.seed)
-        held = _highest(carrier.carried.rate_per_s, best, holds, task.deadline)
+        held = highest(carrier.carried.rate_per_s, best, holds, task.deadline)
         carriers[i] = replace(carrier, held_per_s=held)
         best = max(best, held)
     return Capacity(
@@ -119,23 +120,24 @@ def capacity(task: Task, *, admission: Admission = "retry") -> Capacity:
     )
 
 
-def _highest(
+def highest(
     carried_per_s: float, beaten_per_s: float, holds: Callable[[float], bool], deadline: Deadline
 ) -> float:
-    """The highest rate that holds, by bisection below what is carried; 0 if none beats others."""
+    """The highest rate that holds, by bisection below what is carried; 0 if none beats others.
+
+    Parameters
+    ----------
+    beaten_per_s : what another placement holds; from there on down nothing is tried.
+    """
     low, high = max(LEAST * carried_per_s, beaten_per_s), carried_per_s
-    if beaten_per_s and (low >= high or not holds(low)):
-        return 0.0
-    known = beaten_per_s
+    while low >= high or not holds(low):
+        if beaten_per_s or low < LOWEST * carried_per_s or deadline.passed:
+            return 0.0
+        low, high = 0.5 * low, low
     while high - low > FINENESS * carried_per_s and not deadline.passed:
         middle = 0.5 * (low + high)
-        if holds(middle):
-            low = known = middle
-        else:
-            high = middle
-    if not known and holds(low):
-        known = low
-    return known
+        low, high = (middle, high) if holds(middle) else (low, middle)
+    return low
 
 
 def _holding(

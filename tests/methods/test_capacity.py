@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 
 from swarmplan.core.problem import Problem
-from swarmplan.methods.capacity import LEAST, capacity, piled
+from swarmplan.methods.capacity import FINENESS, LEAST, capacity, highest, piled
 from swarmplan.methods.certify import beside_most, load_in_words
 from swarmplan.methods.draft import Settings
 from swarmplan.methods.routers import router_named
 from swarmplan.perfmodel.cost import CostModel
 from swarmplan.simulator.engine import simulate
+from swarmplan.solve.deadline import NEVER
 from swarmplan.workload.draw import draw_requests
 from swarmplan.workload.load import at_load
 
@@ -44,6 +45,16 @@ def test_the_best_found_holds_and_more_than_the_bound_does_not(tiny: Problem) ->
         last_s = max(r.arrival_s for r in requests)
         run = simulate(problem, best.placement, router, requests, horizon_s=last_s)
         assert (piled(run.arrival_s, run.finish_s) < 0.02) is holds
+
+
+@pytest.mark.parametrize("most", [0.95, 0.7, 0.3, 0.02])
+def test_a_rate_that_holds_is_found_however_low(most: float) -> None:
+    """Bursts pile up far below what a steady flow carries."""
+    found = highest(10.0, 0.0, lambda rate: rate <= 10.0 * most, NEVER)
+    assert 10.0 * (most - FINENESS) <= found <= 10.0 * most
+    assert highest(10.0, 0.0, lambda rate: False, NEVER) == 0.0
+    better = highest(10.0, 6.5, lambda rate: rate <= 10.0 * most, NEVER)
+    assert better == 0.0 if most < 0.65 else better > 6.5
 
 
 def test_the_load_is_said_beside_the_bound(tiny: Problem) -> None:
