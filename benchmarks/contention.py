@@ -13,7 +13,7 @@ import argparse
 import itertools
 import time
 from collections.abc import Iterator
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +22,7 @@ from replay import replay, started
 
 from swarmplan.core.names import Relay
 from swarmplan.core.plan import Placement
-from swarmplan.core.problem import Problem, Timing
+from swarmplan.core.problem import COEFFICIENTS, Problem, Timing
 from swarmplan.core.workload import Request
 from swarmplan.perfmodel.capacity import most_per_s
 from swarmplan.perfmodel.cost import CostModel
@@ -88,7 +88,9 @@ def odd(timing: Timing | tuple[Timing, ...], factor: float) -> Timing | tuple[Ti
 
 def scaled(timing: Timing, factor: float) -> Timing:
     """Every coefficient times a factor."""
-    return Timing(**{f.name: factor * getattr(timing, f.name) for f in fields(timing)})
+    plain = {name: factor * getattr(timing, name) for name in COEFFICIENTS}
+    curve = tuple((rows, factor * more_s) for rows, more_s in timing.step_curve)
+    return Timing(**plain, step_curve=curve)
 
 
 def offered(

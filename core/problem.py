@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import TypeVar
 
 import numpy as np
@@ -94,7 +95,13 @@ def per_block(given: T | tuple[T, ...], num_blocks: int) -> tuple[T, ...]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timing:
-    """Coefficients of the compute time of one block on one device (perfmodel.timing)."""
+    """Coefficients of the compute time of one block on one device (perfmodel.timing).
+
+    Attributes
+    ----------
+    step_curve : (rows, seconds more than a step of one row), rows > 1 and increasing; beyond the
+        last of them every row costs ``decode_per_sequence_s`` more.
+    """
 
     decode_base_s: float
     decode_per_context_token_s: float = 0.0
@@ -102,12 +109,22 @@ class Timing:
     prefill_floor_s: float = 0.0
     prefill_base_s: float = 0.0
     prefill_per_token_s: float = 0.0
+    step_curve: tuple[tuple[float, float], ...] = ()
 
     def __post_init__(self) -> None:
-        for name in self.__slots__:
+        for name in COEFFICIENTS:
             value = getattr(self, name)
             if not (math.isfinite(value) and value >= 0):
                 raise ValueError(f"{name} must be finite and not negative, got {value}")
+        rows, more_s = [1.0, *(r for r, _ in self.step_curve)], [s for _, s in self.step_curve]
+        if not all(a < b < math.inf for a, b in pairwise(rows)):
+            raise ValueError(f"step_curve needs increasing rows beyond 1, got {rows[1:]}")
+        if not all(0 <= s < math.inf for s in more_s):
+            raise ValueError(f"step_curve must be finite and not negative, got {more_s}")
+
+
+#: The plain figures of a timing.
+COEFFICIENTS = tuple(name for name in Timing.__slots__ if name != "step_curve")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

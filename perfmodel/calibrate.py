@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +20,7 @@ from ..core.errors import CalibrationError
 from ..core.problem import Timing
 from .fitting import fit_decode, fit_prefill
 from .measurements import Measurement, read_measurements, read_petals_rates, read_text
+from .timing import timing_ms, timing_of
 
 LONG_PROMPT_TOKENS = 1_024
 _FOLDS = 10
@@ -256,11 +257,10 @@ def write_profile(path: Path | str, calibration: Calibration) -> None:
         If the file cannot be written.
     """
     path = Path(path)
-    timing = asdict(calibration.timing).items()
     document = {
         "name": calibration.name,
         "source": calibration.source,
-        "timing_ms": {key.removesuffix("_s"): value * 1e3 for key, value in timing},
+        "timing_ms": timing_ms(calibration.timing),
         "fit_mean_error_percent": calibration.mean_error_percent,
         "fit_max_error_percent": calibration.max_error_percent,
         "largest_prompt_tokens": calibration.largest_prompt_tokens,
@@ -301,7 +301,6 @@ def parse_profile(text: str, *, source: str) -> Calibration:
     """
     try:
         content = json.loads(text)
-        terms = {f"{key}_s": _figure(v) / 1e3 for key, v in content["timing_ms"].items()}
         given = [content.get(key) for key in ("forward_rps", "inference_rps", "network_rps")]
         forward, inference, network = (None if v is None else _figure(v) for v in given)
         if 0.0 in (forward, inference, network):
@@ -309,7 +308,7 @@ def parse_profile(text: str, *, source: str) -> Calibration:
         return Calibration(
             name=str(content.get("name", source)),
             source=source,
-            timing=Timing(**terms),
+            timing=timing_of(content["timing_ms"]),
             forward_rps=forward,
             inference_rps=inference,
             network_rps=network,

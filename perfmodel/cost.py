@@ -18,7 +18,7 @@ from .hops import HopCost, RouteTime, mean_context_tokens
 from .relay import ClientRelay, relaying
 from .runs import Rows, Runs
 from .tasks import Tasks
-from .timing import Timings, decode_s, prefill_s
+from .timing import Timings, knots_of, prefill_s, step_s
 
 #: Models that are remembered; bytes of arrays and fewest request shapes that each remembers.
 KNOWN_MODELS, KNOWN_BYTES, FEWEST_SHAPES = 8, 64_000_000, 64
@@ -153,7 +153,7 @@ class CostModel:
 
     def step_run_s(self, context_tokens: float) -> Runs:
         """Runs of one decode step after ``context_tokens``."""
-        return self._runs_s(lambda t: decode_s(t, context_tokens))
+        return self._runs_s(lambda t: step_s(t, context_tokens))
 
     def prefill_run_s(self, prompt_tokens: float) -> Runs:
         """Runs of a prompt."""
@@ -245,10 +245,15 @@ class CostModel:
         )
 
     @property
-    def step_per_sequence_s(self) -> FloatArray:
-        """(n,) what a further sequence of a batch costs on one block, at most."""
+    def step_per_row_s(self) -> FloatArray:
+        """(n,) what a row beyond the curve of a step costs on one block, at most."""
         most: FloatArray = self._runs_s(lambda t: t.decode_per_sequence_s).dearest_block()
         return most
+
+    def step_curve(self, server: int) -> tuple[list[float], list[float]]:
+        """Rows, and the seconds by which a step of so many takes longer on one block, at most."""
+        given = self.problem.servers[server].timing
+        return knots_of(tuple(dict.fromkeys(given if isinstance(given, tuple) else (given,))))
 
     def step_s(self, route: Route, cost: HopCost) -> float:
         """Seconds of one decode step over a route."""

@@ -13,6 +13,7 @@ from typing import Any
 
 from ..core.problem import ModelSpec, Timing
 from .catalogue import block_parameters, unknown_name
+from .timing import timing_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,6 +110,5 @@ def _devices() -> dict[str, Device]:
 
 def _device_of(entry: dict[str, Any]) -> Device:
     """One entry of the file: ``timing_ms`` in milliseconds, everything else as in ``Device``."""
-    timing = {f"{key}_s": value / 1e3 for key, value in entry["timing_ms"].items()}
     rest = {key: value for key, value in entry.items() if key != "timing_ms"}
-    return Device(timing=Timing(**timing), **rest)
+    return Device(timing=timing_of(entry["timing_ms"]), **rest)

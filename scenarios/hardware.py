@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
@@ -80,6 +80,7 @@ def build_kind(
 ) -> Kind:
     """A device type of the file; ``referenced`` receives the bytes of its profile file."""
     where = f"devices.{name}"
+    _check_curve(given, f"{where}.decode_ms_by_batch")
     profile = given.profile
     if profile is not None and profile.endswith(".json"):
         referenced[name] = read_referenced(base_dir / profile, f"{where}.profile")
@@ -87,11 +88,22 @@ def build_kind(
         memory = _memory_bytes(given, where)
         return Kind(base=None, given=given, memory_bytes=memory, calibrated=measured)
     base = _known(lambda: device(profile), f"{where}.profile") if profile else None
-    if base is None and given.decode_ms is None and given.inference_rps is None:
+    known = (given.decode_ms, given.decode_ms_by_batch, given.inference_rps)
+    if base is None and all(figure is None for figure in known):
         raise ScenarioError.single(
             f"{where}.decode_ms", "is missing: give decode_ms, inference_rps, or a shipped profile"
         )
     return Kind(base=base, given=given, memory_bytes=_memory_bytes(given, where))
+
+
+def _check_curve(given: schema.Device, where: str) -> None:
+    """A curve begins with one sequence; more of them are no faster."""
+    curve = given.decode_ms_by_batch or [(1, 0.0)]
+    batches, times = [b for b, _ in curve], [ms for _, ms in curve]
+    if batches[0] != 1 or batches != sorted(set(batches)) or times != sorted(times):
+        raise ScenarioError.single(
+            where, "must begin with batch 1 and rise: [[1, 0.8], [8, 0.9], [32, 1.2]]"
+        )
 
 
 def _calibrated(content: bytes, path: Path, field: str) -> Calibration:
@@ -116,20 +128,35 @@ def _timing(kind: Kind, model: ModelSpec) -> Timing:
     def pick(own: float | None, unit: float, fallback: float | None) -> float:
         return own * unit if own is not None else fallback or 0.0
 
+    points = given.decode_ms_by_batch
+    step_s = points[0][1] * 1e-3 if points else base.decode_base_s if base else announced
+    curve, beyond_s = base.step_curve if base else (), base.decode_per_sequence_s if base else 0.0
+    if points:
+        curve, beyond_s = _curve(points)
+    elif given.decode_ms_per_sequence is not None:
+        curve = ()
     return Timing(
-        decode_base_s=pick(given.decode_ms, 1e-3, base.decode_base_s if base else announced),
+        step_curve=curve,
+        decode_base_s=pick(given.decode_ms, 1e-3, step_s),
         decode_per_context_token_s=pick(
             given.decode_us_per_context_token, 1e-6, base.decode_per_context_token_s if base else 0
         ),
-        decode_per_sequence_s=pick(
-            given.decode_ms_per_sequence, 1e-3, base.decode_per_sequence_s if base else 0
-        ),
+        decode_per_sequence_s=pick(given.decode_ms_per_sequence, 1e-3, beyond_s),
         prefill_floor_s=pick(given.prefill_floor_ms, 1e-3, base.prefill_floor_s if base else 0),
         prefill_base_s=pick(given.prefill_base_ms, 1e-3, base.prefill_base_s if base else 0),
         prefill_per_token_s=pick(
             given.prefill_us_per_token, 1e-6, base.prefill_per_token_s if base else per_token
         ),
     )
+
+
+def _curve(points: Sequence[schema.BatchPoint]) -> tuple[tuple[tuple[float, float], ...], float]:
+    """Rows and seconds beyond a step of one sequence; what a row more costs where it ends."""
+    first_ms = points[0][1]
+    curve = [(float(batch), (ms - first_ms) * 1e-3) for batch, ms in points]
+    (before, before_s), (last, last_s) = ([(1.0, 0.0), *curve][-2], curve[-1])
+    slope_s = (last_s - before_s) / (last - before) if last > before else 0.0
+    return tuple(curve[1:]), slope_s
 
 
 def build_server(

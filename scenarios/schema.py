@@ -59,6 +59,10 @@ class Model(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     grouped_query: bool = False
 
 
+#: Sequences in one step, and the milliseconds that it takes one block.
+BatchPoint = tuple[Annotated[int, Meta(ge=1, le=100_000)], Milliseconds]
+
+
 class Device(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A type of server. ``profile`` takes a shipped device profile, or a ``.json`` file that
     ``swarmplan calibrate`` wrote; other fields override it."""
@@ -69,6 +73,7 @@ class Device(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     decode_ms: Milliseconds | None = None
     decode_us_per_context_token: Microseconds | None = None
     decode_ms_per_sequence: Milliseconds | None = None
+    decode_ms_by_batch: Annotated[list[BatchPoint], Meta(min_length=1, max_length=64)] | None = None
     prefill_floor_ms: Milliseconds | None = None
     prefill_base_ms: Milliseconds | None = None
     prefill_us_per_token: Microseconds | None = None

@@ -48,10 +48,16 @@ class Work:
     def __init__(self, cost: CostModel) -> None:
         n = cost.problem.num_servers
         self._length = cost.num_blocks
-        self._state = _empty(FEWEST_SLOTS, 4, n, self._length)
+        curves = [cost.step_curve(j) for j in range(n)]
+        knots = [len(rows) for rows, _ in curves]
+        self._state = _empty(FEWEST_SLOTS, 4, n, self._length, max(knots))
+        for j, (rows, more_s) in enumerate(curves):
+            self._state.knot_rows[j, : knots[j]] = rows
+            self._state.knot_s[j, : knots[j]] = more_s
         servers = self._state.servers
+        servers["knots"] = knots
         servers["sharing"] = [_SHARING[s.sharing] for s in cost.problem.servers]
-        servers["sequence_s"] = cost.step_per_sequence_s
+        servers["row_s"] = cost.step_per_row_s
         servers["head"] = servers["tail"] = servers["work"] = -1
         self._slots: dict[int, int] = {}
         self._rows = [-1] * FEWEST_SLOTS
@@ -152,7 +158,9 @@ class Work:
         old = self._state
         slots, most = old.hops.shape
         more = slots if self._free else 2 * slots
-        state = _empty(more, max(hops, most), len(old.servers), self._length)
+        n, knots = old.knot_rows.shape
+        state = _empty(more, max(hops, most), n, self._length, knots)
+        state.knot_rows[:], state.knot_s[:] = old.knot_rows, old.knot_s
         state.sessions[:slots], state.hops[:slots, :most] = old.sessions, old.hops
         state.servers[:], state.piece_s[:slots] = old.servers, old.piece_s
         state.time_s[: len(old.time_s)], state.key[: len(old.key)] = old.time_s, old.key
@@ -162,13 +170,15 @@ class Work:
         self._free[:0] = range(more - 1, slots - 1, -1)
 
 
-def _empty(slots: int, hops: int, servers: int, length: int) -> engine.State:
+def _empty(slots: int, hops: int, servers: int, length: int, knots: int) -> engine.State:
     """A state with nothing under way; on the calendar every session and server has one event."""
     events = slots + servers
     return engine.State(
         sessions=np.zeros(slots, engine.SESSION),
         hops=np.zeros((slots, hops), engine.HOP),
         servers=np.zeros(servers, engine.SERVER),
+        knot_rows=np.zeros((servers, knots)),
+        knot_s=np.zeros((servers, knots)),
         piece_s=np.zeros((slots, length)),
         time_s=np.zeros(events),
         key=np.zeros(events, np.int64),

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from swarmplan.core.errors import CalibrationError
-from swarmplan.core.problem import Timing
+from swarmplan.core.problem import COEFFICIENTS, Timing
 from swarmplan.perfmodel.calibrate import (
     calibrate_file,
     parse_profile,
@@ -46,7 +46,7 @@ def saved(tmp_path: Path, text: str, name: str = "gpu.csv") -> Path:
 
 
 def near(timing: Timing, expected: Timing, rel: float) -> None:
-    for field in Timing.__slots__:
+    for field in COEFFICIENTS:
         assert getattr(timing, field) == pytest.approx(getattr(expected, field), rel=rel), field
 
 

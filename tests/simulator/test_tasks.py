@@ -39,10 +39,21 @@ def shared(problem: Problem, rng: np.random.Generator, kinds: tuple[Sharing, ...
             s,
             sharing=kinds[int(rng.integers(len(kinds)))],
             task_tokens=int(rng.choice([1, 8, 128])),
+            timing=curved(s.timing, rng),
         )
         for s in problem.servers
     )
     return replace(problem, servers=servers)
+
+
+def curved(timing: object, rng: np.random.Generator) -> Timing:
+    """The timing, every other time with a curve of its steps."""
+    assert isinstance(timing, Timing)
+    knots = sorted(float(k) for k in rng.uniform(1.5, 12, 2))
+    curve = tuple(
+        (knot, float(more)) for knot, more in zip(knots, rng.uniform(0, 1e-3, 2), strict=True)
+    )
+    return replace(timing, step_curve=curve if rng.random() < 0.5 else ())
 
 
 def simulated(seed: int, kinds: tuple[Sharing, ...]) -> tuple[Problem, SimulationResult]:
@@ -214,3 +225,16 @@ def test_where_nothing_can_be_kept_it_compiles_again_and_says_nothing(tmp_path: 
     _, here = simulated(11, ("serial", "batched", "independent"))
     assert found == [t.hex() for t in here.finish_s.tolist()]
     assert said == ""
+
+
+def test_a_batch_costs_what_the_devices_curve_says(station: tuple[Problem, Placement]) -> None:
+    # The three steps begin as above; between the knots (1, 0) and (5, 0.1 s) two sequences more
+    # cost 0.05 s on each of four blocks, beyond the last knot 0.3 s each.
+    curve = replace(TIMING, step_curve=((5.0, 0.1),), decode_per_sequence_s=0.3)
+    result = together(station, 3, 2, sharing="batched", timing=curve)
+    two = 4 * 0.1 * (2 - 1) / (5 - 1)
+    assert result.finish_s.tolist() == pytest.approx([1.5 + two, 1.5 + two, 1.7 + two])
+    short = replace(curve, step_curve=((1.5, 0.1),))
+    result = together(station, 3, 2, sharing="batched", timing=short)
+    two = 4 * (0.1 + 0.3 * (2 - 1.5))
+    assert result.finish_s[0] == pytest.approx(1.5 + two)
