@@ -1,76 +1,114 @@
-"""Device profiles from own measurements: a CSV table or PETALS' throughput file.
+"""Device profiles from own measurements: a CSV table of block times or PETALS' throughput file.
 
-The table has the columns ``phase,prompt_tokens,context_tokens,batch,ms_per_block``: phase is
-``prefill`` (prompt_tokens = new tokens of the step) or ``decode`` (context_tokens = tokens already
-in the cache, batch = sequences in the step). Formulas: docs/perfmodel.md.
+The table has the columns ``phase, prompt_tokens, new_tokens, context_tokens, batch, precision,
+style, ms_per_block`` and, where it holds several, ``model`` and ``gpu``. Every model and precision
+becomes a profile of its own. Formulas: docs/perfmodel.md.
+
+Where the model is known what its blocks take is estimated first, then fitted to the rows; terms
+that no row shows stay estimates and are named. Where it is not known the rows must show all terms.
 """
 
 from __future__ import annotations
 
-import json
-import os
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
-from ..core.content import FloatArray
 from ..core.errors import CalibrationError
-from ..core.problem import Timing
-from .fitting import fit_decode, fit_prefill
-from .measurements import Measurement, read_measurements, read_petals_rates, read_text
-from .timing import timing_ms, timing_of
+from ..core.problem import Timing, Validity
+from .blockfit import Fit, expected_timing, fit_alone, fit_near_expected, held_out
+from .catalogue import model_spec, shipped_architecture
+from .kernelfit import SHORTEST_PROMPT, Point, fit_kernels
+from .kernels import DataSheet, Kernels, petals_kernels
+from .measurements import Measurement, read_measurements, read_petals_rates
+from .roofline import data_sheet, sheet_of_device
+from .shape import Shape, shape_of
+from .timing import decode_s, prefill_s, step_s
 
-LONG_PROMPT_TOKENS = 1_024
-_FOLDS = 10
+LONG_PROMPT_TOKENS, LONG_CONTEXT_TOKENS = 1_024, 2_048
+#: Eager attention, as PETALS runs it.
+PETALS_STYLE = "petals"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CalibrationPoint:
-    """One measured setting against the formula fitted without it.
+    """One measured setting against the fit, and against a fit without it.
 
-    ``tokens`` is the prompt for prefill and the context for decode.
+    ``tokens`` is the prompt for prefill and the context for decode and verify.
     """
 
     phase: str
     tokens: int
     batch: int
+    new_tokens: int
     measured_s: float
+    fitted_s: float
     predicted_s: float
 
     @property
     def error_percent(self) -> float:
-        """Signed relative error of the prediction."""
+        """Signed relative error of the prediction by a fit without the point."""
         return 100.0 * (self.predicted_s / self.measured_s - 1.0)
+
+    @property
+    def fit_error_percent(self) -> float:
+        """Signed relative error of the fit."""
+        return 100.0 * (self.fitted_s / self.measured_s - 1.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Calibration:
-    """A fitted profile and how far to trust it.
+    """A fitted profile of one model at one precision, and how far to trust it.
 
     Attributes
     ----------
-    points : every measurement with its held-out prediction; empty for PETALS' file, whose two
-        figures fix the two coefficients.
-    mean_error_percent, max_error_percent : absolute, over ``points``; None without points.
-    largest_prompt_tokens, largest_context_tokens : end of the measured range.
+    model, precision, style, gpu : what was measured, "" = not said.
+    points : every measurement with its fit; empty for PETALS' file, whose two figures fix the two
+        coefficients.
+    mean_error_percent, max_error_percent : absolute, held out, over ``points``; None without.
+    median_fit_error_percent, mean_fit_error_percent, max_fit_error_percent : absolute, of the fit
+        itself.
+    missing : points to measure, without which terms are estimates.
     forward_rps, inference_rps, network_rps : what PETALS announces, if the file says so.
-    warnings : what the user should measure or know.
+    warnings : what the user should know.
     """
 
     name: str
     source: str
     timing: Timing
+    model: str = ""
+    precision: str = ""
+    style: str = ""
+    gpu: str = ""
+    validity: Validity = field(default_factory=Validity)
     points: tuple[CalibrationPoint, ...] = ()
     mean_error_percent: float | None = None
     max_error_percent: float | None = None
-    largest_prompt_tokens: int = 0
-    largest_context_tokens: int = 0
+    median_fit_error_percent: float | None = None
+    mean_fit_error_percent: float | None = None
+    max_fit_error_percent: float | None = None
+    missing: tuple[str, ...] = ()
     forward_rps: float | None = None
     inference_rps: float | None = None
     network_rps: float | None = None
     warnings: tuple[str, ...] = ()
+
+    def said_s(self, phase: str, tokens: float) -> float:
+        """What the profile says of a prompt (prefill) or of one row after a context (decode)."""
+        return float((prefill_s if phase == "prefill" else step_s)(self.timing, tokens))
+
+    @property
+    def largest_prompt_tokens(self) -> int:
+        """End of the measured range."""
+        return (self.validity.prompt_tokens or (0, 0))[1]
+
+    @property
+    def largest_context_tokens(self) -> int:
+        """End of the measured range."""
+        return (self.validity.context_tokens or (0, 0))[1]
 
     @property
     def terms(self) -> tuple[tuple[str, float], ...]:
@@ -80,14 +118,47 @@ class Calibration:
             ("decode, ms per block", timing.decode_base_s * 1e3),
             ("decode, us per context token", timing.decode_per_context_token_s * 1e6),
             ("decode, ms per further sequence", timing.decode_per_sequence_s * 1e3),
+            ("decode floor, ms", timing.decode_floor_s * 1e3),
+            *((f"decode, ms more for {n:g} rows", s * 1e3) for n, s in timing.step_curve),
             ("prefill floor, ms", timing.prefill_floor_s * 1e3),
             ("prefill base, ms", timing.prefill_base_s * 1e3),
             ("prefill, us per token", timing.prefill_per_token_s * 1e6),
+            ("prefill, ns per token squared", timing.prefill_per_token2_s * 1e9),
         )
 
 
-def calibrate_file(path: Path | str, *, name: str) -> Calibration:
-    """Fit a profile to a file of measurements (CSV) or take it from PETALS (``.json``).
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Given:
+    """What a table does not say in its columns: None = it does, or nobody knows."""
+
+    model: str | None = None
+    gpu: str | None = None
+    precision: str | None = None
+    style: str | None = None
+
+
+NOTHING = Given()
+
+
+def calibrate_file(path: Path | str, *, name: str, given: Given = NOTHING) -> Calibration:
+    """The one profile of a file; see ``calibrate_all``.
+
+    Raises
+    ------
+    CalibrationError
+        As there; or if the file holds several models or precisions.
+    """
+    found = calibrate_all(path, name=name, given=given)
+    if len(found) > 1:
+        kinds = ", ".join(f"{c.model or 'model not said'} {c.precision}" for c in found)
+        raise CalibrationError(f"{Path(path).name}: holds several profiles: {kinds}")
+    return found[0]
+
+
+def calibrate_all(
+    path: Path | str, *, name: str, given: Given = NOTHING
+) -> tuple[Calibration, ...]:
+    """Fit profiles to a file of measurements (CSV) or take one from PETALS (``.json``).
 
     Parameters
     ----------
@@ -102,44 +173,147 @@ def calibrate_file(path: Path | str, *, name: str) -> Calibration:
     """
     path = Path(path)
     if path.suffix.lower() == ".json":
-        return _from_petals(path, name)
-    return _fit(read_measurements(path), name=name, source=path.name)
+        return (_from_petals(path, name, given),)
+    rows = [_completed(m, given) for m in read_measurements(path)]
+    return calibrate_rows(rows, name=name, source=path.name)
 
 
-def _fit(measurements: Sequence[Measurement], *, name: str, source: str) -> Calibration:
-    prefill = [m for m in measurements if m.phase == "prefill"]
-    decode = [m for m in measurements if m.phase == "decode"]
-    _require_enough(prefill, decode, source)
-    floor, base, per_token = _fit_phase(prefill)
-    step, per_context, per_sequence = _fit_phase(decode)
-    points = (*_held_out(prefill), *_held_out(decode))
+def calibrate_rows(
+    rows: Sequence[Measurement], *, name: str, source: str, prior: Kernels | None = None
+) -> tuple[Calibration, ...]:
+    """Fit a profile to every model and precision among measurements of one host and GPU."""
+    if not rows:
+        _require_enough((), source)
+    if len(gpus := sorted({m.gpu for m in rows if m.gpu})) > 1:
+        raise CalibrationError(f"{source}: rows of several GPUs, one file each: {', '.join(gpus)}")
+    style = _main_style(rows)
+    sheet, known_gpu = _sheet(gpus)
+    points = kernel_points([m for m in rows if m.style == style])
+    kernels = prior or petals_kernels()
+    if points and style in ("", PETALS_STYLE):
+        kernels = fit_kernels(points, sheet, kernels)
+    kinds = sorted({(m.model, m.precision) for m in rows})
+    found = []
+    for model, precision in kinds:
+        mine = [m for m in rows if (m.model, m.precision) == (model, precision)]
+        expected = None
+        if (shape := _shape(model, precision)) is not None:
+            expected = expected_timing(shape, precision, sheet, kernels, style)
+        label = name if len(kinds) == 1 else "/".join(filter(None, (name, model, precision)))
+        made = _calibration(mine, style, expected, label, source)
+        if expected is not None and not known_gpu:
+            note = "no data sheet of the GPU: terms that no row shows are those of an H100"
+            made = replace(made, warnings=(*made.warnings, note))
+        found.append(made)
+    return tuple(found)
+
+
+def _calibration(
+    rows: Sequence[Measurement], style: str, expected: Timing | None, name: str, source: str
+) -> Calibration:
+    """The profile of one model at one precision."""
+    main = [m for m in rows if m.style == style] or list(rows)
+    missing = _missing(main, rows)
+    if expected is None:
+        _require_enough(main, source)
+        fit: Fit = fit_alone
+    else:
+        fit = fit_near_expected(expected)
+    timing = fit(main, rows)
+    points = tuple(
+        CalibrationPoint(
+            phase=m.phase,
+            tokens=m.tokens,
+            batch=m.batch,
+            new_tokens=m.new_tokens,
+            measured_s=m.seconds,
+            fitted_s=_predicted_s(timing, m),
+            predicted_s=_predicted_s(without, m),
+        )
+        for m, without in held_out(fit, main, rows)
+    )
     errors = [abs(p.error_percent) for p in points]
+    fitted = [abs(p.fit_error_percent) for p in points]
+    median = float(np.median(fitted))
+    first = main[0]
     return Calibration(
         name=name,
         source=source,
-        timing=Timing(
-            decode_base_s=step,
-            decode_per_context_token_s=per_context,
-            decode_per_sequence_s=per_sequence,
-            prefill_floor_s=floor,
-            prefill_base_s=base,
-            prefill_per_token_s=per_token,
-        ),
+        timing=timing,
+        model=first.model,
+        precision=first.precision,
+        style=style,
+        gpu=first.gpu,
+        validity=_validity(main, rows, f"fit error {median:.0f} % (median)"),
         points=points,
         mean_error_percent=float(np.mean(errors)),
         max_error_percent=max(errors),
-        largest_prompt_tokens=max(m.tokens for m in prefill),
-        largest_context_tokens=max(m.tokens for m in decode),
-        warnings=_warnings(prefill, decode, errors),
+        median_fit_error_percent=median,
+        mean_fit_error_percent=float(np.mean(fitted)),
+        max_fit_error_percent=max(fitted),
+        missing=missing,
+        warnings=_warnings(main, rows, errors, estimated=bool(missing) and expected is not None),
     )
 
 
-def _require_enough(
-    prefill: Sequence[Measurement], decode: Sequence[Measurement], source: str
-) -> None:
-    """Refuse what cannot carry the formula, and say what is missing."""
+def _predicted_s(timing: Timing, m: Measurement) -> float:
+    if m.phase == "prefill":
+        return float(prefill_s(timing, m.tokens))
+    return float(decode_s(timing, m.tokens, m.batch, m.new_tokens))
+
+
+def _completed(m: Measurement, given: Given) -> Measurement:
+    """A row with what was said beside the table, where the table does not say it."""
+    return replace(
+        m,
+        model=m.model or given.model or "",
+        gpu=m.gpu or given.gpu or "",
+        precision=m.precision or given.precision or "",
+        style=m.style or given.style or "",
+    )
+
+
+def _main_style(rows: Sequence[Measurement]) -> str:
+    """PETALS' own style where it was measured, else the most frequent."""
+    counted = Counter(m.style for m in rows)
+    if PETALS_STYLE in counted:
+        return PETALS_STYLE
+    return min(counted, key=lambda style: (-counted[style], style))
+
+
+def _sheet(gpus: Sequence[str]) -> tuple[DataSheet, bool]:
+    """The data sheet of the measured GPU, and whether there is one."""
+    known = sheet_of_device(gpus[0]) if gpus else None
+    return (known or data_sheet("H100-SXM")), known is not None
+
+
+def _shape(model: str, precision: str) -> Shape | None:
+    if not precision or shipped_architecture(model) is None:
+        return None
+    return shape_of(model_spec(model, precision))
+
+
+def kernel_points(rows: Sequence[Measurement]) -> list[Point]:
+    """The measurements that tell what kernels take: of known models, prompts and single steps."""
+    return [point for m in rows if (point := _point(m)) is not None]
+
+
+def _point(m: Measurement) -> Point | None:
+    """The measurement as one that kernels are fitted to, None where it is none."""
+    prompt = m.phase == "prefill"
+    shape = _shape(m.model, m.precision)
+    if shape is None or m.rows != 1 or (prompt and m.tokens < SHORTEST_PROMPT):
+        return None
+    return Point(
+        shape=shape, precision=m.precision, prompt=prompt, tokens=m.tokens, seconds=m.seconds
+    )
+
+
+def _missing(main: Sequence[Measurement], rows: Sequence[Measurement]) -> tuple[str, ...]:
+    """Points that are not there and that a term depends on."""
+    prompts = {m.tokens for m in main if m.phase == "prefill"}
+    contexts = {m.tokens for m in main if m.phase == "decode" and m.batch == 1}
     missing = []
-    prompts = {m.tokens for m in prefill}
     if len(prompts) < 3:
         missing.append(
             f"prefill at 3 or more prompt lengths (found {len(prompts)}): 1, about 256 and "
@@ -150,78 +324,85 @@ def _require_enough(
             f"prefill at >= {LONG_PROMPT_TOKENS} tokens (longest is {max(prompts)}): short prompts "
             "do not show the slope"
         )
-    contexts = {m.tokens for m in decode}
     if len(contexts) < 2:
         missing.append(
-            f"decode at 2 or more context lengths (found {len(contexts)}): about 128 and >= 2048 "
-            "tokens"
+            f"decode at 2 or more context lengths (found {len(contexts)}): about 128 and "
+            f">= {LONG_CONTEXT_TOKENS} tokens"
         )
-    if missing:
-        raise CalibrationError(f"{source}: too little data; measure {'; and '.join(missing)}")
-
-
-def _fit_phase(measurements: Sequence[Measurement]) -> tuple[float, float, float]:
-    """Three coefficients of one phase: those of ``fit_prefill`` or ``fit_decode``, seconds."""
-    tokens, batch, measured = _columns(measurements)
-    if measurements[0].phase == "prefill":
-        fitted = fit_prefill(tokens, measured)
-    else:
-        fitted = fit_decode(tokens, batch, measured)
-    return float(fitted[0]), float(fitted[1]), float(fitted[2])
-
-
-def _columns(measurements: Sequence[Measurement]) -> tuple[FloatArray, FloatArray, FloatArray]:
-    rows = [(m.tokens, m.batch, m.seconds) for m in measurements]
-    tokens, batch, measured = np.array(rows, dtype=np.float64).T
-    return tokens, batch, measured
-
-
-def _predict(phase: str, fitted: tuple[float, float, float], m: Measurement) -> float:
-    if phase == "prefill":
-        return max(fitted[0], fitted[1] + fitted[2] * m.tokens)
-    return fitted[0] + fitted[1] * m.tokens + fitted[2] * (m.batch - 1)
-
-
-def _held_out(measurements: Sequence[Measurement]) -> tuple[CalibrationPoint, ...]:
-    """Predict every point from the others; repeats of one setting are left out together."""
-    settings = sorted({(m.tokens, m.batch) for m in measurements})
-    fold = {setting: i % _FOLDS for i, setting in enumerate(settings)}
-    predicted: dict[int, float] = {}
-    for k in sorted(set(fold.values())):
-        rest = [m for m in measurements if fold[m.tokens, m.batch] != k]
-        fitted = _fit_phase(rest)
-        for i, m in enumerate(measurements):
-            if fold[m.tokens, m.batch] == k:
-                predicted[i] = _predict(m.phase, fitted, m)
-    return tuple(
-        CalibrationPoint(
-            phase=m.phase,
-            tokens=m.tokens,
-            batch=m.batch,
-            measured_s=m.seconds,
-            predicted_s=predicted[i],
+    elif max(contexts) < LONG_CONTEXT_TOKENS:
+        missing.append(
+            f"decode at >= {LONG_CONTEXT_TOKENS} tokens of context (longest is {max(contexts)})"
         )
-        for i, m in enumerate(measurements)
+    if max((m.rows for m in rows if m.phase != "prefill"), default=1) == 1:
+        missing.append("decode at batch 8 and 32, or verify at 8 new tokens: what more rows cost")
+    return tuple(missing)
+
+
+def _require_enough(main: Sequence[Measurement], source: str) -> None:
+    """Refuse what cannot carry the formula, and say what is missing."""
+    prompts = {m.tokens for m in main if m.phase == "prefill"}
+    contexts = {m.tokens for m in main if m.phase == "decode" and m.batch == 1}
+    wanted = []
+    if len(prompts) < 3 or max(prompts) < LONG_PROMPT_TOKENS:
+        wanted += [line for line in _missing(main, ()) if line.startswith("prefill")]
+    if len(contexts) < 2:
+        wanted += [line for line in _missing(main, ()) if line.startswith("decode at 2")]
+    if wanted:
+        raise CalibrationError(
+            f"{source}: too little data; measure {'; and '.join(wanted)}; or say which model of "
+            "the catalogue and which precision it is, so that the rest can be estimated"
+        )
+
+
+def _validity(main: Sequence[Measurement], rows: Sequence[Measurement], remark: str) -> Validity:
+    prompts = [m.tokens for m in main if m.phase == "prefill"]
+    contexts = [m.tokens for m in main if m.phase != "prefill"]
+    steps = [m.rows for m in rows if m.phase != "prefill"]
+
+    def span(values: Sequence[int]) -> tuple[int, int] | None:
+        return (min(values), max(values)) if values else None
+
+    return Validity(
+        origin="measured",
+        remark=remark,
+        prompt_tokens=span(prompts),
+        context_tokens=span(contexts),
+        rows=(1, max(steps, default=1)),
     )
 
 
 def _warnings(
-    prefill: Sequence[Measurement], decode: Sequence[Measurement], errors: Sequence[float]
+    main: Sequence[Measurement],
+    rows: Sequence[Measurement],
+    errors: Sequence[float],
+    *,
+    estimated: bool,
 ) -> tuple[str, ...]:
-    longest = max(m.tokens for m in prefill)
-    found = [f"do not trust prompts beyond {2 * longest} tokens, twice the longest measured"]
-    if min(m.tokens for m in prefill) > 64:
-        found.append("no prompt of 64 tokens or fewer: the flat part of prefill is not measured")
-    if max(m.batch for m in decode) == 1:
-        found.append("no decode step with batch > 1: the batch term is 0")
-    if len({m.tokens for m in prefill}) < 5 or len({(m.tokens, m.batch) for m in decode}) < 4:
+    prompts = {m.tokens for m in main if m.phase == "prefill"}
+    steps = {(m.tokens, m.batch) for m in main if m.phase != "prefill"}
+    found = []
+    if prompts:
+        longest = 2 * max(prompts)
+        found.append(f"do not trust prompts beyond {longest} tokens, twice the longest measured")
+        if min(prompts) > SHORTEST_PROMPT:
+            found.append("no short prompt: the flat part of prefill is not measured")
+    if not any(m.rows > 1 and m.phase != "prefill" for m in main):
+        other = any(m.rows > 1 and m.phase != "prefill" for m in rows)
+        found.append(
+            "what more rows cost is of another style of attention"
+            if other
+            else "no decode step with batch > 1: what more rows cost is not measured"
+        )
+    if len(prompts) < 5 or len(steps) < 4:
         found.append("few points: held-out errors include extrapolation")
+    if estimated:
+        found.append("terms that no row shows are estimates")
     if max(errors) > 25.0:
         found.append(f"the worst held-out error is {max(errors):.0f} %: look at the points")
     return tuple(found)
 
 
-def _from_petals(path: Path, name: str) -> Calibration:
+def _from_petals(path: Path, name: str, given: Given) -> Calibration:
     """Level from PETALS' two figures: 1/inference_rps per step, 1/forward_rps per prompt token.
 
     The flat part of prefill cannot be known from them; the one-token step stands for it.
@@ -236,8 +417,16 @@ def _from_petals(path: Path, name: str) -> Calibration:
             prefill_floor_s=step_s,
             prefill_per_token_s=1.0 / rates.forward_rps,
         ),
-        largest_prompt_tokens=LONG_PROMPT_TOKENS,
-        largest_context_tokens=1,
+        model=given.model or "",
+        precision=given.precision or "",
+        style=PETALS_STYLE,
+        validity=Validity(
+            origin="measured",
+            remark="two figures of PETALS",
+            prompt_tokens=(1, LONG_PROMPT_TOKENS),
+            context_tokens=(0, 1),
+            rows=(1, 1),
+        ),
         forward_rps=rates.forward_rps,
         inference_rps=rates.inference_rps,
         network_rps=rates.network_rps,
@@ -246,80 +435,3 @@ def _from_petals(path: Path, name: str) -> Calibration:
             "equal to one decode step, no error can be given",
         ),
     )
-
-
-def write_profile(path: Path | str, calibration: Calibration) -> None:
-    """Write the profile as JSON (times in ms); a crash leaves the old file or the new one.
-
-    Raises
-    ------
-    CalibrationError
-        If the file cannot be written.
-    """
-    path = Path(path)
-    document = {
-        "name": calibration.name,
-        "source": calibration.source,
-        "timing_ms": timing_ms(calibration.timing),
-        "fit_mean_error_percent": calibration.mean_error_percent,
-        "fit_max_error_percent": calibration.max_error_percent,
-        "largest_prompt_tokens": calibration.largest_prompt_tokens,
-        "largest_context_tokens": calibration.largest_context_tokens,
-        "forward_rps": calibration.forward_rps,
-        "inference_rps": calibration.inference_rps,
-        "network_rps": calibration.network_rps,
-        "warnings": list(calibration.warnings),
-    }
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        partial.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
-        os.replace(partial, path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise CalibrationError(f"cannot write the profile: {error}") from error
-
-
-def read_profile(path: Path | str) -> Timing:
-    """Timing of a file that ``write_profile`` wrote.
-
-    Raises
-    ------
-    CalibrationError
-        If the file cannot be read or its ``timing_ms`` is malformed.
-    """
-    path = Path(path)
-    return parse_profile(read_text(path), source=path.name).timing
-
-
-def parse_profile(text: str, *, source: str) -> Calibration:
-    """Timing and announced rates of a profile file's text; the measured points are not in it.
-
-    Raises
-    ------
-    CalibrationError
-        If it is not what ``write_profile`` writes.
-    """
-    try:
-        content = json.loads(text)
-        given = [content.get(key) for key in ("forward_rps", "inference_rps", "network_rps")]
-        forward, inference, network = (None if v is None else _figure(v) for v in given)
-        if 0.0 in (forward, inference, network):
-            raise ValueError("rates must be positive")
-        return Calibration(
-            name=str(content.get("name", source)),
-            source=source,
-            timing=timing_of(content["timing_ms"]),
-            forward_rps=forward,
-            inference_rps=inference,
-            network_rps=network,
-        )
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        message = f"{source}: no profile of swarmplan calibrate ({error!r})"
-        raise CalibrationError(message) from error
-
-
-def _figure(value: object) -> float:
-    """A plain number within reason."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1e9:
-        raise ValueError(f"{value!r:.40} is not a number from 0 to 1e9")
-    return float(value)

@@ -50,6 +50,7 @@ class CostModel:
         self._columns = self._timings()
         self._step_base_s = self._runs_s(lambda t: t.decode_base_s)
         self._step_slope_s = self._runs_s(lambda t: t.decode_per_context_token_s)
+        self._step_floor_s = self._runs_s(lambda t: t.decode_floor_s)
         self.serial = np.array([s.sharing == "serial" for s in problem.servers])
         whole = np.iinfo(np.int64).max  # where there is no line nothing is cut
         cuts = [whole if s.sharing == "independent" else s.task_tokens for s in problem.servers]
@@ -240,6 +241,7 @@ class CostModel:
             prompt_s=prompt(server, start, end),
             base_s=self._step_base_s(server, start, end),
             slope_s=self._step_slope_s(server, start, end),
+            floor_s=self._step_floor_s(server, start, end),
             cut=cut.astype(np.int64),
             piece_s=piece,
         )
@@ -250,7 +252,7 @@ class CostModel:
         most: FloatArray = self._runs_s(lambda t: t.decode_per_sequence_s).dearest_block()
         return most
 
-    def step_curve(self, server: int) -> tuple[list[float], list[float]]:
+    def curve_of(self, server: int) -> tuple[list[float], list[float]]:
         """Rows, and the seconds by which a step of so many takes longer on one block, at most."""
         given = self.problem.servers[server].timing
         return knots_of(tuple(dict.fromkeys(given if isinstance(given, tuple) else (given,))))

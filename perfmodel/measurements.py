@@ -12,20 +12,44 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ..core.errors import CalibrationError
+from .catalogue import BYTES_PER_VALUE
 
-COLUMNS = ("phase", "prompt_tokens", "context_tokens", "batch", "ms_per_block")
+Phase = Literal["prefill", "decode", "verify"]
+#: Without the columns prompt_tokens and new_tokens there is no prefill, without context_tokens no
+#: decode; where there are several runs of a row, ``min_ms_per_block`` is the least of them.
+COLUMNS = ("phase", "ms_per_block")
+#: Phases of larger tables that tell nothing about one block in a server.
+PASSED_OVER = ("attention_only", "span", "span_host")
 _MOST_PROBLEMS = 20
 _LARGEST_COUNT = 10**9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measurement:
-    """One measured step of one block; ``tokens`` = prompt (prefill) or context (decode)."""
+    """One measured step of one block.
 
-    phase: Literal["prefill", "decode"]
+    Attributes
+    ----------
+    tokens : prompt (prefill) or context (decode, verify).
+    new_tokens : new tokens of each sequence in a step; 1 = decode.
+    precision, style, model, gpu : what was measured, "" = not said. style: how attention runs
+        (``petals``: eagerly, as PETALS does).
+    """
+
+    phase: Phase
     tokens: int
     batch: int
     seconds: float
+    new_tokens: int = 1
+    precision: str = ""
+    style: str = ""
+    model: str = ""
+    gpu: str = ""
+
+    @property
+    def rows(self) -> int:
+        """Rows of a step."""
+        return self.batch * self.new_tokens
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +105,9 @@ def read_measurements(path: Path) -> tuple[Measurement, ...]:
                 continue
             row = {column: cell.strip() for column, cell in zip(header, cells, strict=False)}
             try:
-                found.append(_measurement(row))
+                measured = _measurement(row)
+                if measured is not None:
+                    found.append(measured)
             except _CellError as error:
                 problems.append(f"{path.name}:{rows.line_num}:{error}")
     except csv.Error as error:
@@ -93,19 +119,37 @@ def read_measurements(path: Path) -> tuple[Measurement, ...]:
     return tuple(found)
 
 
-def _measurement(row: Mapping[str, str]) -> Measurement:
+def _measurement(row: Mapping[str, str]) -> Measurement | None:
+    """The measurement of a row, None where it is of another kind."""
     phase = row.get("phase", "")
-    batch = _count(row, "batch", least=1, default=1)
-    seconds = _milliseconds(row) / 1e3
+    if phase in PASSED_OVER:
+        return None
+    common: dict[str, Any] = {name: row.get(name, "") for name in ("style", "model", "gpu")}
+    common |= {
+        "precision": _precision(row),
+        "batch": _count(row, "batch", least=1, default=1),
+        "seconds": _milliseconds(row) / 1e3,
+    }
     if phase == "prefill":
         if _count(row, "context_tokens", least=0, default=0):
             raise _CellError("context_tokens", "prefill is measured with an empty cache, leave 0")
-        tokens = _count(row, "prompt_tokens", least=1)
-        return Measurement(phase="prefill", tokens=tokens, batch=batch, seconds=seconds)
-    if phase == "decode":
-        tokens = _count(row, "context_tokens", least=0)
-        return Measurement(phase="decode", tokens=tokens, batch=batch, seconds=seconds)
-    raise _CellError("phase", f"must be prefill or decode, got {phase!r}")
+        column = "prompt_tokens" if row.get("prompt_tokens") else "new_tokens"
+        tokens = _count(row, column if row.get(column) else "prompt_tokens", least=1)
+        return Measurement(phase="prefill", tokens=tokens, **common)
+    if phase in ("decode", "verify"):
+        context = _count(row, "context_tokens", least=0)
+        new = _count(row, "new_tokens", least=1, default=1 if phase == "decode" else None)
+        kind: Phase = "decode" if new == 1 else "verify"
+        return Measurement(phase=kind, tokens=context, new_tokens=new, **common)
+    raise _CellError("phase", f"must be prefill, decode or verify, got {phase!r}")
+
+
+def _precision(row: Mapping[str, str]) -> str:
+    text = row.get("precision", "").casefold()
+    text = {"fp16": "bf16", "float16": "bf16", "bfloat16": "bf16", "none": "bf16"}.get(text, text)
+    if text and text not in BYTES_PER_VALUE:
+        raise _CellError("precision", f"must be {', '.join(BYTES_PER_VALUE)}, got {text!r}")
+    return text
 
 
 def _count(row: Mapping[str, str], column: str, *, least: int, default: int | None = None) -> int:
@@ -121,7 +165,7 @@ def _count(row: Mapping[str, str], column: str, *, least: int, default: int | No
 
 
 def _milliseconds(row: Mapping[str, str]) -> float:
-    text = row.get("ms_per_block", "")
+    text = row.get("min_ms_per_block") or row.get("ms_per_block", "")
     try:
         value = float(text)
     except ValueError:

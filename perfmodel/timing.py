@@ -1,12 +1,14 @@
 """The two formulas of a block's compute time, for one timing or for columns of many.
 
-``decode = base + per_context_token context + more(rows)``, where a step of one token of each of b
-sequences, or of b tokens of one, has b rows; ``prefill = max(floor, base + per_token tokens)``.
-docs/perfmodel.md.
+``decode = max(floor, base + per_context_token context) + more(rows)``, where a step of one token of
+each of b sequences, or of b tokens of one, has b rows;
+``prefill = max(floor, base + per_token tokens + per_token2 tokens^2)``, but a prompt within the
+curve of steps is no slower than a step of as many rows. docs/perfmodel.md.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -27,26 +29,29 @@ class Timings:
     decode_base_s: FloatArray
     decode_per_context_token_s: FloatArray
     decode_per_sequence_s: FloatArray
+    decode_floor_s: FloatArray
     prefill_floor_s: FloatArray
     prefill_base_s: FloatArray
     prefill_per_token_s: FloatArray
+    prefill_per_token2_s: FloatArray
+    alone: tuple[Timing, ...]
 
     @classmethod
     def of(cls, timings: Sequence[Timing]) -> Timings:
         """The columns, in the order given."""
-        return cls(
-            **{n: np.array([getattr(t, n) for t in timings], np.float64) for n in COEFFICIENTS}
-        )
+        columns = {n: np.array([getattr(t, n) for t in timings], np.float64) for n in COEFFICIENTS}
+        return cls(**columns, alone=tuple(timings))
 
 
 def step_s(timing: Timing | Timings, context_tokens: float) -> Any:
     """Seconds for one block to process one new token."""
-    return timing.decode_base_s + timing.decode_per_context_token_s * context_tokens
+    line_s = timing.decode_base_s + timing.decode_per_context_token_s * context_tokens
+    return np.maximum(timing.decode_floor_s, line_s)
 
 
-def decode_s(timing: Timing, context_tokens: float, batch: float = 1.0, new: float = 1.0) -> Any:
+def decode_s(timing: Timing, context_tokens: float, batch: float = 1.0, new: float = 1.0) -> float:
     """Seconds for one block to process ``new`` tokens of each sequence of a batch."""
-    return step_s(timing, context_tokens) + more_s(timing, batch * new)
+    return float(step_s(timing, context_tokens)) + more_s(timing, batch * new)
 
 
 def more_s(timing: Timing, rows: float) -> float:
@@ -93,8 +98,20 @@ def picked(timings: Sequence[Timing], pick: Pick) -> Timing:
 
 def prefill_s(timing: Timing | Timings, tokens: float) -> Any:
     """Seconds for one block to process a prompt of ``tokens``."""
-    sloped = timing.prefill_base_s + timing.prefill_per_token_s * tokens
-    return np.maximum(timing.prefill_floor_s, sloped)
+    sloped = timing.prefill_per_token_s + timing.prefill_per_token2_s * tokens
+    long_s = np.maximum(timing.prefill_floor_s, timing.prefill_base_s + sloped * tokens)
+    if isinstance(timing, Timing):
+        return np.minimum(long_s, _few_rows_s(timing, tokens))
+    if not any(t.step_curve and tokens <= t.step_curve[-1][0] for t in timing.alone):
+        return long_s
+    return np.minimum(long_s, [_few_rows_s(t, tokens) for t in timing.alone])
+
+
+def _few_rows_s(timing: Timing, rows: float) -> float:
+    """A step of so many rows on an empty cache, inf beyond the curve."""
+    if not timing.step_curve or rows > timing.step_curve[-1][0]:
+        return math.inf
+    return decode_s(timing, 0, rows)
 
 
 def timing_ms(timing: Timing) -> dict[str, Any]:

@@ -48,12 +48,21 @@ SESSION = np.dtype(
 #: first_gap_s, gap_s : the way into the hop, of the prompt and of a step.
 #: back_s : the way from it to the client.
 #: prompt_s, base_s, slope_s : work of the prompt in one piece, of a step, and per token of context.
+#: floor_s : the least work of a step.
 HOP = np.dtype(
     [("server", np.int32)]
     + [(name, np.int16) for name in ("start", "end", "cut", "lost")]
     + [
         (name, np.float64)
-        for name in ("first_gap_s", "gap_s", "back_s", "prompt_s", "base_s", "slope_s")
+        for name in (
+            "first_gap_s",
+            "gap_s",
+            "back_s",
+            "prompt_s",
+            "base_s",
+            "slope_s",
+            "floor_s",
+        )
     ],
     align=True,
 )
@@ -197,7 +206,8 @@ def _work_s(s: State, slot: int) -> float:
     session = s.sessions[slot]
     hop = s.hops[slot, session["hop"]]
     if session["made"] > 0:
-        work_s: float = hop["base_s"] + hop["slope_s"] * (session["prompt"] + session["made"])
+        context = session["prompt"] + session["made"]
+        work_s: float = max(hop["floor_s"], hop["base_s"] + hop["slope_s"] * context)
     elif hop["cut"]:
         work_s = s.piece_s[slot, session["block"]]
     else:

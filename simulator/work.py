@@ -48,7 +48,7 @@ class Work:
     def __init__(self, cost: CostModel) -> None:
         n = cost.problem.num_servers
         self._length = cost.num_blocks
-        curves = [cost.step_curve(j) for j in range(n)]
+        curves = [cost.curve_of(j) for j in range(n)]
         knots = [len(rows) for rows, _ in curves]
         self._state = _empty(FEWEST_SLOTS, 4, n, self._length, max(knots))
         for j, (rows, more_s) in enumerate(curves):

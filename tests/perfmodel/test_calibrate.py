@@ -11,14 +11,11 @@ from hypothesis import strategies as st
 
 from swarmplan.core.errors import CalibrationError
 from swarmplan.core.problem import COEFFICIENTS, Timing
-from swarmplan.perfmodel.calibrate import (
-    calibrate_file,
-    parse_profile,
-    read_profile,
-    write_profile,
-)
-from swarmplan.perfmodel.fitting import fit_decode, fit_nonnegative, fit_prefill
-from swarmplan.perfmodel.timing import decode_s, prefill_s
+from swarmplan.perfmodel.calibrate import Given, calibrate_all, calibrate_file
+from swarmplan.perfmodel.devices import device
+from swarmplan.perfmodel.fitting import fit_floored, fit_nonnegative
+from swarmplan.perfmodel.profilefile import parse_profiles, read_profiles, write_profiles
+from swarmplan.perfmodel.timing import decode_s, more_s, prefill_s
 
 HEADER = "phase,prompt_tokens,context_tokens,batch,ms_per_block\n"
 PROMPTS = (1, 16, 64, 128, 256, 512, 1024, 2048)
@@ -64,9 +61,9 @@ def test_the_coefficients_are_told_in_human_units(tmp_path: Path) -> None:
     fitted = calibrate_file(saved(tmp_path, table()), name="mine")
     figures = [figure for _, figure in fitted.terms]
     assert [name.partition(",")[2].split()[0] for name, _ in fitted.terms] == [
-        "ms", "us", "ms", "ms", "ms", "us"
+        "ms", "us", "ms", "ms", "ms", "ms", "us", "ns"
     ]  # fmt: skip
-    assert figures == pytest.approx([0.5, 0.003, 0.02, 0.55, 0.2, 2.5])
+    assert figures == pytest.approx([0.5, 0.003, 0.02, 0.0, 0.55, 0.2, 2.5, 0.0], abs=1e-6)
 
 
 def test_one_wild_point_hardly_moves_the_fit_and_shows_in_the_table(tmp_path: Path) -> None:
@@ -97,8 +94,8 @@ def test_fits_are_finite_and_never_negative(true: list[float], noise: list[float
     y = (0.1 + true[0] + true[1] * x + true[2] * (x % 3)) * np.array(noise)
     for fitted in (
         fit_nonnegative(np.column_stack([np.ones(9), x, x % 3]), y),
-        fit_decode(x, x % 3 + 1, y),
-        fit_prefill(x + 1, y),
+        fit_floored(x, y),
+        fit_floored(x + 1, y, 2),
     ):
         assert np.isfinite(fitted).all()
         assert (fitted >= 0).all()
@@ -108,7 +105,7 @@ def test_fits_are_finite_and_never_negative(true: list[float], noise: list[float
 def test_fits_scale_with_the_unit_of_time(level: float, unit: float) -> None:
     x = np.array([1.0, 64.0, 256.0, 1024.0, 2048.0])
     y = level * np.maximum(0.6, 0.1 + 0.003 * x * (1 + 0.02 * np.sin(x)))
-    assert fit_prefill(x, unit * y) == pytest.approx(unit * fit_prefill(x, y), rel=1e-6)
+    assert fit_floored(x, unit * y) == pytest.approx(unit * fit_floored(x, y), rel=1e-6)
 
 
 @pytest.mark.parametrize("gpu", ["RTX4090", "RTXPRO6000"])
@@ -154,7 +151,7 @@ def test_too_little_data_says_what_to_measure(
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("prefill,16,,1,", "prefil,16,,1,", "gpu.csv:3:phase: must be prefill or decode"),
+        ("prefill,16,,1,", "prefil,16,,1,", "gpu.csv:3:phase: must be prefill, decode or verify"),
         ("prefill,16,", "prefill,-16,", "gpu.csv:3:prompt_tokens: must be a whole number"),
         ("prefill,16,,", "prefill,16,7,", "gpu.csv:3:context_tokens: prefill is measured"),
         ("prefill,16,,1,", "prefill,16,,0,", "gpu.csv:3:batch: must lie in 1"),
@@ -255,22 +252,106 @@ def test_figures_of_a_profile_are_numbers_within_reason(
         document["timing_ms"] = {field: value}
     else:
         document[field] = value
-    text = json.dumps(document)
-    if accepted:
-        assert parse_profile(text, source="x.json").name == "x"
-        return
-    with pytest.raises(CalibrationError, match=r"^x\.json: no profile of swarmplan calibrate"):
-        parse_profile(text, source="x.json")
+    for text in (json.dumps(document), json.dumps({"name": "y", "profiles": [document]})):
+        if accepted:
+            assert parse_profiles(text, source="x.json")[0].name == "x"
+            continue
+        with pytest.raises(CalibrationError, match=r"^x\.json: no profile of swarmplan calibrate"):
+            parse_profiles(text, source="x.json")
 
 
-def test_a_written_profile_reads_back(tmp_path: Path) -> None:
+def test_written_profiles_read_back(tmp_path: Path) -> None:
     fitted = calibrate_file(saved(tmp_path, table()), name="mine")
-    write_profile(tmp_path / "mine.json", fitted)
-    near(read_profile(tmp_path / "mine.json"), fitted.timing, 1e-12)
-    write_profile(tmp_path / "again.json", fitted)
+    write_profiles(tmp_path / "mine.json", "mine", [fitted])
+    (read,) = read_profiles(tmp_path / "mine.json")
+    near(read.timing, fitted.timing, 1e-12)
+    assert read.validity.origin == "measured"
+    assert read.validity.prompt_tokens == fitted.validity.prompt_tokens == (1, 2048)
+    write_profiles(tmp_path / "again.json", "mine", [fitted])
     assert (tmp_path / "again.json").read_bytes() == (tmp_path / "mine.json").read_bytes()
     assert not list(tmp_path.glob(".*"))
     with pytest.raises(CalibrationError, match="cannot write the profile"):
-        write_profile(tmp_path / "absent" / "mine.json", fitted)
+        write_profiles(tmp_path / "absent" / "mine.json", "mine", [fitted])
     with pytest.raises(CalibrationError, match="no profile of swarmplan calibrate"):
-        read_profile(saved(tmp_path, '{"timing_ms": {"decode": 3}}', "bad.json"))
+        read_profiles(saved(tmp_path, '{"timing_ms": {"decode": 3}}', "bad.json"))
+
+
+WIDE = (
+    "gpu,model,precision,style,phase,batch,new_tokens,context_tokens,"
+    "ms_per_block,min_ms_per_block\n"
+)
+
+
+def wide(precision: str, timing: Timing, *, prompts: tuple[int, ...], style: str = "petals") -> str:
+    """Rows of a table that holds several models and precisions; the minimum counts."""
+    lines = []
+    for tokens in prompts:
+        ms = float(prefill_s(timing, tokens)) * 1e3
+        lines.append(
+            f"NVIDIA H100,Llama-3.1-70B,{precision},{style},prefill,1,{tokens},0,99,{ms!r}"
+        )
+    for context in (1, 2048, 8192):
+        ms = float(decode_s(timing, context)) * 1e3
+        lines.append(
+            f"NVIDIA H100,Llama-3.1-70B,{precision},{style},decode,1,1,{context},99,{ms!r}"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def test_one_file_gives_a_profile_for_every_precision(tmp_path: Path) -> None:
+    sixteen, four = (device(f"H100-80GB/Llama-3.1-70B/{q}").timing for q in ("bf16", "nf4"))
+    rows = wide("bf16", sixteen, prompts=(128, 512, 2048)) + wide("nf4", four, prompts=(128,))
+    path = saved(tmp_path, WIDE + rows + "NVIDIA H100,,bf16,host,span,1,1,1,3,3\n")
+    found = {c.precision: c for c in calibrate_all(path, name="mine")}
+    assert sorted(found) == ["bf16", "nf4"]
+    assert [found[q].name for q in found] == ["mine/Llama-3.1-70B/bf16", "mine/Llama-3.1-70B/nf4"]
+    for precision, true in (("bf16", sixteen), ("nf4", four)):
+        for context in (1, 512, 8192):
+            mine = decode_s(found[precision].timing, context)
+            assert mine == pytest.approx(decode_s(true, context), rel=0.03)
+    # The 4-bit prompts that nobody measured are estimated, and it is said which.
+    assert prefill_s(found["nf4"].timing, 2048) == pytest.approx(prefill_s(four, 2048), rel=0.3)
+    assert any("prefill at 3 or more prompt lengths" in line for line in found["nf4"].missing)
+    assert not any("prefill" in line for line in found["bf16"].missing)
+    assert "terms that no row shows are estimates" in found["nf4"].warnings
+    with pytest.raises(CalibrationError, match=r"holds several profiles: Llama-3\.1-70B bf16, "):
+        calibrate_file(path, name="mine")
+
+
+def test_what_columns_do_not_say_may_be_said_beside_the_table(tmp_path: Path) -> None:
+    few = "\n".join([*table().splitlines()[1:4], "decode,,128,1,1.9"])
+    path = saved(tmp_path, HEADER + few)
+    with pytest.raises(CalibrationError, match="or say which model of the catalogue"):
+        calibrate_file(path, name="mine")
+    given = Given(model="Llama-3.1-70B", gpu="RTX4090", precision="nf4")
+    fitted = calibrate_file(path, name="mine", given=given)
+    assert (fitted.model, fitted.precision, fitted.gpu) == ("Llama-3.1-70B", "nf4", "RTX4090")
+    assert decode_s(fitted.timing, 128) == pytest.approx(1.9e-3, rel=0.05)
+
+
+def test_rows_of_two_gpus_are_no_table_of_one(tmp_path: Path) -> None:
+    rows = wide("bf16", TRUE, prompts=(128, 512, 2048))
+    other = rows.replace("NVIDIA H100", "NVIDIA H200")
+    with pytest.raises(CalibrationError, match="several GPUs, one file each: NVIDIA H100, NVIDIA"):
+        calibrate_all(saved(tmp_path, WIDE + rows + other), name="mine")
+
+
+def test_verified_tokens_and_batches_are_one_curve(tmp_path: Path) -> None:
+    """What more rows cost comes from another style where PETALS' own has only single rows."""
+    curve = ((2.0, 0.1e-3), (8.0, 0.4e-3), (32.0, 0.5e-3))
+    steps = [
+        f"NVIDIA H100,Llama-3.1-70B,bf16,sdpa,{phase},{batch},{new},512,9,{ms!r}"
+        for phase, batch, new, ms in (
+            ("decode", 1, 1, 0.7),
+            ("verify", 1, 2, 0.8),
+            ("decode", 8, 1, 1.1),
+            ("verify", 2, 16, 1.2),
+        )
+    ]  # fmt: skip
+    text = WIDE + wide("bf16", TRUE, prompts=(128, 512, 2048)) + "\n".join(steps)
+    fitted = calibrate_file(saved(tmp_path, text), name="mine")
+    assert [rows for rows, _ in fitted.timing.step_curve] == [2.0, 8.0, 32.0]
+    for rows, more in curve:
+        assert more_s(fitted.timing, rows) == pytest.approx(more)
+    assert fitted.validity.rows == (1, 32)
+    assert "what more rows cost is of another style of attention" in fitted.warnings

@@ -26,6 +26,24 @@ def test_prefill_is_flat_up_to_the_floor_then_linear() -> None:
     assert prefill_s(timing, 100) == pytest.approx(1.1)
 
 
+def test_a_prompt_within_the_curve_is_no_slower_than_a_step_of_as_many_rows() -> None:
+    timing = Timing(
+        decode_base_s=0.1,
+        step_curve=((8.0, 0.2),),
+        decode_per_sequence_s=0.001,
+        prefill_floor_s=0.5,
+        prefill_per_token_s=0.05,
+    )
+    found = [prefill_s(timing, tokens) for tokens in (1, 8, 9, 20)]
+    assert found == pytest.approx([0.1, 0.3, 0.5, 1.0])
+    without = Timing(decode_base_s=0.1, prefill_floor_s=0.5)
+    columns = Timings.of([timing, without])
+    for tokens in (1, 8, 9):
+        assert prefill_s(columns, tokens).tolist() == [
+            prefill_s(t, tokens) for t in (timing, without)
+        ]
+
+
 def test_decode_grows_with_context_and_batch() -> None:
     timing = Timing(decode_base_s=0.1, decode_per_context_token_s=0.001, decode_per_sequence_s=0.02)
     assert decode_s(timing, 100) == pytest.approx(0.2)

@@ -1,6 +1,5 @@
 """Scenario files: what is shipped loads, what is wrong is named."""
 
-import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,8 @@ import pytest
 
 from swarmplan.core.errors import ScenarioError
 from swarmplan.core.problem import COEFFICIENTS, Timing
-from swarmplan.perfmodel.calibrate import calibrate_file, write_profile
+from swarmplan.perfmodel.calibrate import calibrate_file
+from swarmplan.perfmodel.profilefile import write_profiles
 from swarmplan.perfmodel.timing import decode_s
 from swarmplan.scenarios.files import parse_file
 from swarmplan.scenarios.scenario import load_scenario
@@ -125,13 +125,13 @@ TABLE = (
 def test_a_calibrated_profile_is_used_as_measured(tmp_path: Path) -> None:
     (tmp_path / "measured.csv").write_text(TABLE)
     fitted = calibrate_file(tmp_path / "measured.csv", name="gpu")
-    write_profile(tmp_path / "gpu.json", fitted)
+    write_profiles(tmp_path / "gpu.json", "gpu", [fitted])
     scenario = load_scenario(edited(tmp_path, PROFILED))
     timing = scenario.problem.servers[0].timing
     for name in COEFFICIENTS:
         assert getattr(timing, name) == pytest.approx(getattr(fitted.timing, name), rel=1e-12)
     before = scenario.sha256
-    write_profile(tmp_path / "gpu.json", dataclasses.replace(fitted, name="other"))
+    write_profiles(tmp_path / "gpu.json", "other", [fitted])
     assert load_scenario(edited(tmp_path, PROFILED)).sha256 != before
 
 
