@@ -197,7 +197,10 @@ def calibrate_rows(
     for model, precision in kinds:
         mine = [m for m in rows if (m.model, m.precision) == (model, precision)]
         expected = None
-        if (shape := _shape(model, precision)) is not None:
+        main = [m for m in mine if m.style == style] or mine
+        shape = _shape(model, precision)
+        # Without a data sheet rows that show everything are better than a guess.
+        if shape is not None and (known_gpu or _wanting(main)):
             expected = expected_timing(shape, precision, sheet, kernels, style)
         label = name if len(kinds) == 1 else "/".join(filter(None, (name, model, precision)))
         made = _calibration(mine, style, expected, label, source)
@@ -338,8 +341,8 @@ def _missing(main: Sequence[Measurement], rows: Sequence[Measurement]) -> tuple[
     return tuple(missing)
 
 
-def _require_enough(main: Sequence[Measurement], source: str) -> None:
-    """Refuse what cannot carry the formula, and say what is missing."""
+def _wanting(main: Sequence[Measurement]) -> list[str]:
+    """What keeps rows from carrying the formula by themselves."""
     prompts = {m.tokens for m in main if m.phase == "prefill"}
     contexts = {m.tokens for m in main if m.phase == "decode" and m.batch == 1}
     wanted = []
@@ -347,7 +350,12 @@ def _require_enough(main: Sequence[Measurement], source: str) -> None:
         wanted += [line for line in _missing(main, ()) if line.startswith("prefill")]
     if len(contexts) < 2:
         wanted += [line for line in _missing(main, ()) if line.startswith("decode at 2")]
-    if wanted:
+    return wanted
+
+
+def _require_enough(main: Sequence[Measurement], source: str) -> None:
+    """Refuse what cannot carry the formula, and say what is missing."""
+    if wanted := _wanting(main):
         raise CalibrationError(
             f"{source}: too little data; measure {'; and '.join(wanted)}; or say which model of "
             "the catalogue and which precision it is, so that the rest can be estimated"

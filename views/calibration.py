@@ -28,8 +28,8 @@ def print_calibration(fitted: Calibration) -> None:
         ],
     )
     print_table("Points, by the fit and by a fit without them", COLUMNS, point_rows(fitted))
-    print_lines([f"missing: {line}" for line in fitted.missing])
-    print_lines([f"warning: {w}" for w in fitted.warnings] or ["no warnings"])
+    remarks = [f"missing: {line}" for line in fitted.missing]
+    print_lines(remarks + [f"warning: {w}" for w in fitted.warnings] or ["no warnings"])
 
 
 def point_rows(fitted: Calibration) -> list[list[object]]:
