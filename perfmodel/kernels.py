@@ -2,8 +2,9 @@
 
 A PETALS server runs blocks eagerly: its host launches kernel after kernel, so that a step takes as
 long as launching or as its work on the GPU, whichever is longer. Precision is a property of the
-kernels: 8- and 4-bit layers launch more and read slower than their bytes tell, and unpack their
-weights for prompts. Nothing is scaled from one precision to another. docs/perfmodel.md.
+kernels: 8-bit layers launch more and make the host wait, 4-bit ones read slower than their bytes
+tell and are unpacked for prompts. Nothing is scaled from one precision to another.
+docs/perfmodel.md.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ PAIR_BYTES = 24.0
 #: Rows of a step at which estimated curves have their knots, and from which launching for many
 #: rows is complete.
 KNOTS, MANY_ROWS = (2, 4, 8, 16, 32), 128
+#: Layers whose host waits for the GPU, here to learn of outliers: launches and work add up.
+WAITING = ("int8",)
 #: From so many rows on 4-bit kernels read their weights this many times as long as for one.
 NF4_ROWS, NF4_TIMES = 4, 2.0
 
@@ -108,20 +111,23 @@ def block_timing(shape: Shape, precision: str, sheet: DataSheet, kernels: Kernel
     """Every term of the timing of a block, each by its own formula."""
     bandwidth = sheet.bandwidth_bytes_per_s
     active = shape.parameters(shape.active)
+    step_s = _read_s(shape, precision, 1, bandwidth, kernels)
+    launched_s = launch_s(shape, precision, 1, kernels)
+    many_s = launch_s(shape, precision, MANY_ROWS, kernels)
+    waits = precision in WAITING
     share = kernels.int8_compute if precision == "int8" else kernels.compute
     row_s = 2.0 * active / (share * sheet.flops_per_s)
     unpack_s = _unpack_s(shape, precision, bandwidth, kernels)
     return Timing(
-        decode_floor_s=launch_s(shape, precision, 1, kernels),
-        decode_base_s=_read_s(shape, precision, 1, bandwidth, kernels),
+        decode_floor_s=0.0 if waits else launched_s,
+        decode_base_s=launched_s + step_s if waits else step_s,
         decode_per_context_token_s=shape.attention_bytes / (kernels.attention_read * bandwidth),
         decode_per_sequence_s=row_s,
         step_curve=_curve(shape, precision, bandwidth, kernels),
         prefill_floor_s=max(
-            launch_s(shape, precision, MANY_ROWS, kernels),
-            unpack_s + _prompt_read_s(shape, precision, bandwidth, kernels),
+            many_s, unpack_s + _prompt_read_s(shape, precision, bandwidth, kernels)
         ),
-        prefill_base_s=unpack_s,
+        prefill_base_s=many_s if waits else unpack_s,
         prefill_per_token_s=row_s,
         prefill_per_token2_s=shape.heads * PAIR_BYTES / (kernels.pair_read * bandwidth),
     )
@@ -169,7 +175,8 @@ def _curve(
 
     def step_s(rows: float) -> float:
         read_s = _read_s(shape, precision, rows, bandwidth, kernels)
-        return max(launch_s(shape, precision, rows, kernels), read_s)
+        launched_s = launch_s(shape, precision, rows, kernels)
+        return launched_s + read_s if precision in WAITING else max(launched_s, read_s)
 
     return tuple((float(rows), max(0.0, step_s(rows) - step_s(1))) for rows in KNOTS)
 

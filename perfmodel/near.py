@@ -21,7 +21,7 @@ def fit_near(
     predict: Callable[[FloatArray], FloatArray],
     measured: FloatArray,
     expected: FloatArray,
-    spread: float,
+    spread: float | FloatArray,
     noise: float,
 ) -> FloatArray:
     """Positive figures by which points are predicted, no farther from expected ones than needed.
@@ -31,7 +31,8 @@ def fit_near(
     predict : figures -> (points,) positive predictions.
     measured : (points,) positive.
     expected : (k,) positive.
-    spread : by which factor, as a logarithm, a figure may well differ from the expected one.
+    spread : by which factor, as a logarithm, a figure may well differ from the expected one; for
+        all figures or (k,) each.
     noise : likewise, a prediction from what was measured.
     """
     centre = np.log(expected)

@@ -74,6 +74,17 @@ def test_a_gpus_name_stands_for_all_that_was_measured_on_it() -> None:
     assert len(devices_named("H100-80GB/Llama-3.1-70B")) == 3
 
 
+def test_a_gpu_that_nobody_measured_is_known_by_its_data_sheet() -> None:
+    (h200,) = devices_named("h200")
+    assert h200.memory_bytes == 141_000_000_000
+    for precision in ("bf16", "int8", "nf4"):
+        model = model_spec("Llama-3.1-70B", precision)
+        rated = timing_for((h200,), model)
+        assert rated.timing == roofline_timing(model, "H200")
+        assert rated.validity.origin == "estimated"
+        assert "H200" in rated.validity.remark
+
+
 def test_the_measured_model_keeps_its_timing() -> None:
     for name, model, precision in (
         ("RTX4090", "Llama-3.1-8B", "bf16"),

@@ -87,14 +87,30 @@ def test_terms_follow_bandwidth_or_arithmetic_alone() -> None:
         own, by_reading, by_counting = (
             block_timing(DENSE, precision, sheet, KERNELS) for sheet in (H100, wide, quick)
         )
-        for name in ("decode_base_s", "decode_per_context_token_s", "prefill_per_token2_s"):
+        for name in ("decode_per_context_token_s", "prefill_per_token2_s"):
             assert getattr(by_reading, name) == pytest.approx(getattr(own, name) / 2)
             assert getattr(by_counting, name) == getattr(own, name)
+        waited = launch_s(DENSE, precision, 1, KERNELS) if precision == "int8" else 0.0
+        reading = own.decode_base_s - waited
+        assert by_reading.decode_base_s == pytest.approx(waited + reading / 2)
         assert by_counting.prefill_per_token_s == pytest.approx(own.prefill_per_token_s / 2)
         assert by_reading.prefill_per_token_s == own.prefill_per_token_s
         assert by_reading.decode_floor_s == by_counting.decode_floor_s == own.decode_floor_s
-        assert by_reading.prefill_base_s == pytest.approx(own.prefill_base_s / 2)
-        assert (own.prefill_base_s > 0) == (precision == "nf4")
+        if precision == "int8":
+            many = launch_s(DENSE, "int8", 128, KERNELS)
+            assert own.prefill_base_s == by_reading.prefill_base_s == pytest.approx(many)
+        else:
+            assert by_reading.prefill_base_s == pytest.approx(own.prefill_base_s / 2)
+            assert (own.prefill_base_s > 0) == (precision == "nf4")
+
+
+def test_launches_of_layers_that_wait_do_not_overlap_with_work() -> None:
+    timing = estimated_timing(model_spec("BLOOM-176B", "int8"), H100)
+    launched = launch_s(shape_of(model_spec("BLOOM-176B")), "int8", 1, KERNELS)
+    assert timing.decode_floor_s == 0
+    assert decode_s(timing, 0) > launched + 0.5e-3
+    sixteen = estimated_timing(model_spec("BLOOM-176B", "bf16"), H100)
+    assert decode_s(sixteen, 0) == sixteen.decode_base_s > sixteen.decode_floor_s > 0
 
 
 def test_four_bit_steps_of_many_rows_read_twice_as_long() -> None:
@@ -151,7 +167,7 @@ def test_constants_are_found_again_from_rows_that_they_made() -> None:
     again = timings_of(points, H100, found)
     errors = [abs(point_s(again[p.shape, p.precision], p) / p.seconds - 1) for p in points]
     assert max(errors) < 0.05
-    assert found.compute == pytest.approx(0.5, rel=0.05)
+    assert found.compute == pytest.approx(0.5, rel=0.1)
     assert found.block_launch_s == pytest.approx(true.block_launch_s, rel=0.1)
 
 

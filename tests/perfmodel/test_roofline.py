@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from swarmplan.core.errors import ScenarioError
+from swarmplan.core.problem import ModelSpec
 from swarmplan.perfmodel.catalogue import model_spec
 from swarmplan.perfmodel.devices import device
 from swarmplan.perfmodel.roofline import (
@@ -62,6 +63,39 @@ def test_rates_that_petals_developers_measured_are_met_within_forty_per_cent(
     estimate = roofline_timing(model_spec("Falcon-40B", "nf4"), gpu)
     assert 1 / decode_s(estimate, 50) == pytest.approx(inference_rps, rel=0.4)
     assert 1024 / prefill_s(estimate, 1024) == pytest.approx(forward_rps, rel=0.4)
+
+
+def seven(precision: str) -> ModelSpec:
+    """Llama-2-7B: no heads share keys."""
+    size = int(202_383_360 * {"bf16": 2.0, "int8": 1.0, "nf4": 4.25 / 8}[precision] * 1.01)
+    return ModelSpec(
+        name="Llama-2-7B",
+        num_blocks=32,
+        hidden_size=4096,
+        block_bytes=size,
+        cache_bytes_per_token=16_384,
+        activation_bytes_per_token=8_192,
+        quantisation=precision,
+    )
+
+
+@pytest.mark.parametrize(
+    ("model", "gpu", "ms"),
+    [
+        (seven("bf16"), "A10", 37 / 32),
+        (seven("int8"), "A10", 164 / 32),
+        (seven("nf4"), "A10", 42 / 32),
+        (seven("bf16"), "RTX3090", 32.89 / 32),
+        (seven("int8"), "RTX3090", 154.55 / 32),
+        (model_spec("BLOOM-176B", "bf16"), "A100-80GB", 230.38 / 70),
+        (model_spec("BLOOM-176B", "int8"), "A100-80GB", 286.56 / 70),
+    ],
+)
+def test_published_steps_of_eager_blocks_are_met_within_a_fifth(
+    model: ModelSpec, gpu: str, ms: float
+) -> None:
+    """Hugging Face on cards that nothing was fitted to; sources in docs/perfmodel.md."""
+    assert decode_s(roofline_timing(model, gpu), 100) * 1e3 == pytest.approx(ms, rel=0.2)
 
 
 def test_prefill_is_flat_then_grows_with_arithmetic_and_with_attention_to_itself() -> None:
