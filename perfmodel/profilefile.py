@@ -83,7 +83,14 @@ def parse_profiles(text: str, *, source: str) -> tuple[Device, ...]:
         if not entries:
             raise ValueError("no profile in it")
         return tuple(_device(entry, source) for entry in entries)
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+    except (
+        ValueError,
+        TypeError,
+        KeyError,
+        AttributeError,
+        OverflowError,
+        RecursionError,
+    ) as error:
         message = f"{source}: no profile of swarmplan calibrate ({error!r})"
         raise CalibrationError(message) from error
 

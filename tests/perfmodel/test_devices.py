@@ -63,7 +63,7 @@ def test_a_short_name_is_enough_where_it_is_unique() -> None:
     assert device("h100-80gb/llama-3.1-70b/NF4").precision == "nf4"
     with pytest.raises(ScenarioError, match=r"say which model.*H100/Llama-3\.1-70B"):
         device("H100")
-    with pytest.raises(ScenarioError, match=r"unknown device 'RTX4091'; did you mean RTX4090/"):
+    with pytest.raises(ScenarioError, match=r"unknown device 'RTX4091'; did you mean RTX4090"):
         device("RTX4091")
 
 
