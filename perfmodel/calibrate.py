@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,111 +20,25 @@ import numpy as np
 from ..core.errors import CalibrationError
 from ..core.problem import Timing, Validity
 from .blockfit import Fit, expected_timing, fit_alone, fit_near_expected, held_out
+from .calibration import Calibration, CalibrationPoint
 from .catalogue import model_spec, shipped_architecture
 from .kernelfit import SHORTEST_PROMPT, Point, fit_kernels
 from .kernels import DataSheet, Kernels, petals_kernels
 from .measurements import Measurement, read_measurements, read_petals_rates
 from .roofline import data_sheet, sheet_of_device
 from .shape import Shape, shape_of
-from .timing import decode_s, prefill_s, step_s
+from .shortfall import (
+    LONG_PROMPT_TOKENS,
+    measured_ranges,
+    missing_points,
+    require_enough,
+    wanting,
+    warnings_of,
+)
+from .timing import decode_s, prefill_s
 
-LONG_PROMPT_TOKENS, LONG_CONTEXT_TOKENS = 1_024, 2_048
 #: Eager attention, as PETALS runs it.
 PETALS_STYLE = "petals"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CalibrationPoint:
-    """One measured setting against the fit, and against a fit without it.
-
-    ``tokens`` is the prompt for prefill and the context for decode and verify.
-    """
-
-    phase: str
-    tokens: int
-    batch: int
-    new_tokens: int
-    measured_s: float
-    fitted_s: float
-    predicted_s: float
-
-    @property
-    def error_percent(self) -> float:
-        """Signed relative error of the prediction by a fit without the point."""
-        return 100.0 * (self.predicted_s / self.measured_s - 1.0)
-
-    @property
-    def fit_error_percent(self) -> float:
-        """Signed relative error of the fit."""
-        return 100.0 * (self.fitted_s / self.measured_s - 1.0)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Calibration:
-    """A fitted profile of one model at one precision, and how far to trust it.
-
-    Attributes
-    ----------
-    model, precision, style, gpu : what was measured, "" = not said.
-    points : every measurement with its fit; empty for PETALS' file, whose two figures fix the two
-        coefficients.
-    mean_error_percent, max_error_percent : absolute, held out, over ``points``; None without.
-    median_fit_error_percent, mean_fit_error_percent, max_fit_error_percent : absolute, of the fit
-        itself.
-    missing : points to measure, without which terms are estimates.
-    forward_rps, inference_rps, network_rps : what PETALS announces, if the file says so.
-    warnings : what the user should know.
-    """
-
-    name: str
-    source: str
-    timing: Timing
-    model: str = ""
-    precision: str = ""
-    style: str = ""
-    gpu: str = ""
-    validity: Validity = field(default_factory=Validity)
-    points: tuple[CalibrationPoint, ...] = ()
-    mean_error_percent: float | None = None
-    max_error_percent: float | None = None
-    median_fit_error_percent: float | None = None
-    mean_fit_error_percent: float | None = None
-    max_fit_error_percent: float | None = None
-    missing: tuple[str, ...] = ()
-    forward_rps: float | None = None
-    inference_rps: float | None = None
-    network_rps: float | None = None
-    warnings: tuple[str, ...] = ()
-
-    def said_s(self, phase: str, tokens: float) -> float:
-        """What the profile says of a prompt (prefill) or of one row after a context (decode)."""
-        return float((prefill_s if phase == "prefill" else step_s)(self.timing, tokens))
-
-    @property
-    def largest_prompt_tokens(self) -> int:
-        """End of the measured range."""
-        return (self.validity.prompt_tokens or (0, 0))[1]
-
-    @property
-    def largest_context_tokens(self) -> int:
-        """End of the measured range."""
-        return (self.validity.context_tokens or (0, 0))[1]
-
-    @property
-    def terms(self) -> tuple[tuple[str, float], ...]:
-        """The coefficients in human units, named, for tables."""
-        timing = self.timing
-        return (
-            ("decode, ms per block", timing.decode_base_s * 1e3),
-            ("decode, us per context token", timing.decode_per_context_token_s * 1e6),
-            ("decode, ms per further sequence", timing.decode_per_sequence_s * 1e3),
-            ("decode floor, ms", timing.decode_floor_s * 1e3),
-            *((f"decode, ms more for {n:g} rows", s * 1e3) for n, s in timing.step_curve),
-            ("prefill floor, ms", timing.prefill_floor_s * 1e3),
-            ("prefill base, ms", timing.prefill_base_s * 1e3),
-            ("prefill, us per token", timing.prefill_per_token_s * 1e6),
-            ("prefill, ns per token squared", timing.prefill_per_token2_s * 1e9),
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,7 +97,7 @@ def calibrate_rows(
 ) -> tuple[Calibration, ...]:
     """Fit a profile to every model and precision among measurements of one host and GPU."""
     if not rows:
-        _require_enough((), source)
+        require_enough((), source)
     if len(gpus := sorted({m.gpu for m in rows if m.gpu})) > 1:
         raise CalibrationError(f"{source}: rows of several GPUs, one file each: {', '.join(gpus)}")
     style = _main_style(rows)
@@ -200,7 +114,7 @@ def calibrate_rows(
         main = [m for m in mine if m.style == style] or mine
         shape = _shape(model, precision)
         # Without a data sheet rows that show everything are better than a guess.
-        if shape is not None and (known_gpu or _wanting(main)):
+        if shape is not None and (known_gpu or wanting(main)):
             expected = expected_timing(shape, precision, sheet, kernels, style)
         label = name if len(kinds) == 1 else "/".join(filter(None, (name, model, precision)))
         made = _calibration(mine, style, expected, label, source)
@@ -216,9 +130,9 @@ def _calibration(
 ) -> Calibration:
     """The profile of one model at one precision."""
     main = [m for m in rows if m.style == style] or list(rows)
-    missing = _missing(main, rows)
+    missing = missing_points(main, rows)
     if expected is None:
-        _require_enough(main, source)
+        require_enough(main, source)
         fit: Fit = fit_alone
     else:
         fit = fit_near_expected(expected)
@@ -247,7 +161,7 @@ def _calibration(
         precision=first.precision,
         style=style,
         gpu=first.gpu,
-        validity=_validity(main, rows, f"fit error {median:.0f} % (median)"),
+        validity=measured_ranges(main, rows, f"fit error {median:.0f} % (median)"),
         points=points,
         mean_error_percent=float(np.mean(errors)),
         max_error_percent=max(errors),
@@ -255,7 +169,7 @@ def _calibration(
         mean_fit_error_percent=float(np.mean(fitted)),
         max_fit_error_percent=max(fitted),
         missing=missing,
-        warnings=_warnings(main, rows, errors, estimated=bool(missing) and expected is not None),
+        warnings=warnings_of(main, rows, errors, estimated=bool(missing) and expected is not None),
     )
 
 
@@ -310,104 +224,6 @@ def _point(m: Measurement) -> Point | None:
     return Point(
         shape=shape, precision=m.precision, prompt=prompt, tokens=m.tokens, seconds=m.seconds
     )
-
-
-def _missing(main: Sequence[Measurement], rows: Sequence[Measurement]) -> tuple[str, ...]:
-    """Points that are not there and that a term depends on."""
-    prompts = {m.tokens for m in main if m.phase == "prefill"}
-    contexts = {m.tokens for m in main if m.phase == "decode" and m.batch == 1}
-    missing = []
-    if len(prompts) < 3:
-        missing.append(
-            f"prefill at 3 or more prompt lengths (found {len(prompts)}): 1, about 256 and "
-            f">= {LONG_PROMPT_TOKENS} tokens"
-        )
-    elif max(prompts) < LONG_PROMPT_TOKENS:
-        missing.append(
-            f"prefill at >= {LONG_PROMPT_TOKENS} tokens (longest is {max(prompts)}): short prompts "
-            "do not show the slope"
-        )
-    if len(contexts) < 2:
-        missing.append(
-            f"decode at 2 or more context lengths (found {len(contexts)}): about 128 and "
-            f">= {LONG_CONTEXT_TOKENS} tokens"
-        )
-    elif max(contexts) < LONG_CONTEXT_TOKENS:
-        missing.append(
-            f"decode at >= {LONG_CONTEXT_TOKENS} tokens of context (longest is {max(contexts)})"
-        )
-    if max((m.rows for m in rows if m.phase != "prefill"), default=1) == 1:
-        missing.append("decode at batch 8 and 32, or verify at 8 new tokens: what more rows cost")
-    return tuple(missing)
-
-
-def _wanting(main: Sequence[Measurement]) -> list[str]:
-    """What keeps rows from carrying the formula by themselves."""
-    prompts = {m.tokens for m in main if m.phase == "prefill"}
-    contexts = {m.tokens for m in main if m.phase == "decode" and m.batch == 1}
-    wanted = []
-    if len(prompts) < 3 or max(prompts) < LONG_PROMPT_TOKENS:
-        wanted += [line for line in _missing(main, ()) if line.startswith("prefill")]
-    if len(contexts) < 2:
-        wanted += [line for line in _missing(main, ()) if line.startswith("decode at 2")]
-    return wanted
-
-
-def _require_enough(main: Sequence[Measurement], source: str) -> None:
-    """Refuse what cannot carry the formula, and say what is missing."""
-    if wanted := _wanting(main):
-        raise CalibrationError(
-            f"{source}: too little data; measure {'; and '.join(wanted)}; or say which model of "
-            "the catalogue and which precision it is, so that the rest can be estimated"
-        )
-
-
-def _validity(main: Sequence[Measurement], rows: Sequence[Measurement], remark: str) -> Validity:
-    prompts = [m.tokens for m in main if m.phase == "prefill"]
-    contexts = [m.tokens for m in main if m.phase != "prefill"]
-    steps = [m.rows for m in rows if m.phase != "prefill"]
-
-    def span(values: Sequence[int]) -> tuple[int, int] | None:
-        return (min(values), max(values)) if values else None
-
-    return Validity(
-        origin="measured",
-        remark=remark,
-        prompt_tokens=span(prompts),
-        context_tokens=span(contexts),
-        rows=(1, max(steps, default=1)),
-    )
-
-
-def _warnings(
-    main: Sequence[Measurement],
-    rows: Sequence[Measurement],
-    errors: Sequence[float],
-    *,
-    estimated: bool,
-) -> tuple[str, ...]:
-    prompts = {m.tokens for m in main if m.phase == "prefill"}
-    steps = {(m.tokens, m.batch) for m in main if m.phase != "prefill"}
-    found = []
-    if prompts:
-        longest = 2 * max(prompts)
-        found.append(f"do not trust prompts beyond {longest} tokens, twice the longest measured")
-        if min(prompts) > SHORTEST_PROMPT:
-            found.append("no short prompt: the flat part of prefill is not measured")
-    if not any(m.rows > 1 and m.phase != "prefill" for m in main):
-        other = any(m.rows > 1 and m.phase != "prefill" for m in rows)
-        found.append(
-            "what more rows cost is of another style of attention"
-            if other
-            else "no decode step with batch > 1: what more rows cost is not measured"
-        )
-    if len(prompts) < 5 or len(steps) < 4:
-        found.append("few points: held-out errors include extrapolation")
-    if estimated:
-        found.append("terms that no row shows are estimates")
-    if max(errors) > 25.0:
-        found.append(f"the worst held-out error is {max(errors):.0f} %: look at the points")
-    return tuple(found)
 
 
 def _from_petals(path: Path, name: str, given: Given) -> Calibration:

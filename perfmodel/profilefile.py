@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.errors import CalibrationError
-from .calibrate import Calibration
+from .calibration import Calibration
 from .catalogue import model_spec, shipped_architecture
 from .devices import Device, device_of
 from .measurements import read_text

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..perfmodel.calibrate import Calibration, CalibrationPoint
+from ..perfmodel.calibration import Calibration, CalibrationPoint
 from ..render import number
 from ..views.calibration import COLUMNS, point_rows
 from .charts import fit

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from ..perfmodel.calibrate import Calibration
+from ..perfmodel.calibration import Calibration
 from ..render import milliseconds, number, print_lines, print_table
 
 COLUMNS = (
