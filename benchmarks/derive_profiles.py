@@ -197,6 +197,7 @@ def published_profiles(folder: Path) -> list[dict[str, Any]]:
             {
                 "name": name,
                 "gpu": GPU[name],
+                "style": PETALS_STYLE,
                 "precision": "nf4",
                 "memory_bytes": round(memory_gb * 1e9),
                 "timing_ms": {

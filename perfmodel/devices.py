@@ -222,7 +222,8 @@ def _scaled_by_kernels(device: Device, model: ModelSpec) -> Timing:
         decode_base_s=term("decode_base_s"),
         decode_per_context_token_s=term("decode_per_context_token_s"),
         decode_per_sequence_s=term("decode_per_sequence_s"),
-        decode_floor_s=term("decode_floor_s"),
+        # Where the floor was not seen beneath large blocks it is there beneath small ones.
+        decode_floor_s=term("decode_floor_s") or now.decode_floor_s,
         step_curve=now.step_curve,
         prefill_floor_s=term("prefill_floor_s"),
         prefill_base_s=term("prefill_base_s"),

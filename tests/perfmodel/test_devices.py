@@ -156,6 +156,15 @@ def test_petals_blocks_scale_to_another_measured_model(precision: str) -> None:
         assert prefill_s(rated.timing, prompt) == pytest.approx(wanted, rel=0.35)
 
 
+def test_small_blocks_in_petals_are_bound_by_launches_that_large_ones_hid() -> None:
+    """BLOOM's step on an A100 is 3.2 ms; by bytes one of Llama-3.1-8B would take 0.28 ms."""
+    model = model_spec("Llama-3.1-8B", "nf4")
+    timing = timing_for([device("BPRR-A100")], model).timing
+    assert decode_s(timing, 0) == timing.decode_floor_s > 1e-3
+    measured = decode_s(device("H100-80GB/Llama-3.1-8B/nf4").timing, 0)
+    assert decode_s(timing, 0) == pytest.approx(measured, rel=0.5)
+
+
 def test_each_term_of_other_runtimes_grows_with_what_binds_it() -> None:
     """Measured on blocks of half the bytes, a quarter of the cache, an eighth of the parameters."""
     own, blocks = device("RTX4090"), model_spec("Llama-3.1-8B", "bf16")
