@@ -12,8 +12,10 @@ from .core.names import Admission
 from .core.plan import Placement, Plan, Route
 from .core.problem import Problem
 from .core.workload import Request
+from .methods import capacity as capacities
 from .methods.draft import Settings
 from .methods.planning import planned
+from .methods.replanning import kept
 from .methods.routers import AnyRouter, router_name, router_named, router_of
 from .methods.table import DEFAULT_COMPARISON, AnyMethod, method_of
 from .methods.verify import verify as verify_plan
@@ -187,6 +189,29 @@ def compare(
         events=_events(given),
         on_progress=on_progress,
         on_result=on_result,
+    )
+
+
+def capacity(given: Given, *, settings: Settings | None = None) -> capacities.Capacity:
+    """The highest rate that the swarm sustains: proven bound, best placements, what binds.
+
+    Raises
+    ------
+    InfeasibleError, HeuristicFailedError
+        If no placement can be made.
+    """
+    asked = settings or Settings()
+    task = asked.task(problem_of(given), "response")
+    return capacities.capacity(task, admission=asked.admission)
+
+
+def plan_for(given: Given, found: capacities.Capacity, *, settings: Settings | None = None) -> Plan:
+    """The whole plan of the placement that sustains most."""
+    best = found.best
+    return planned(
+        problem_of(given),
+        kept(best.placement, best.router, name="capacity"),
+        settings or Settings(),
     )
 
 

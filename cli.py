@@ -15,6 +15,7 @@ COMMANDS = {
     "replan": "Find the best plan within a move budget and whether going there pays.",
     "simulate": "Simulate the scenario's requests through one placement and router.",
     "compare": "Run methods side by side on the same requests with equal constants.",
+    "capacity": "Find the highest rate that the swarm sustains, proven and found, and what binds.",
     "verify": "Re-check a plan, also one edited by hand, without a solver.",
     "explain": "Show where the time of a route goes, and why not the alternatives.",
     "whatif": "Show what happens if servers join, leave or fail, if load or network change.",

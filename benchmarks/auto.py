@@ -1,10 +1,12 @@
-"""``auto`` against the best of three rivals: response time by load, arrivals and setting.
+"""``auto`` against the best of its rivals: response time by load, arrivals and setting.
 
 Rivals: PETALS with its cache flag tuned, CG-BP + WS-RR, and GBP-CR + GCA + JFFC as published (the
-capacity c by the lower bound, spare servers idle). Same requests, same constants, same waiting
-rule for all. Load 1 is the highest rate that any composed chains sustain in that setting. Bursty
-arrivals are the public Azure code trace of 2023, stretched to the rate; with ``--holdout`` plans
-are made on its first half and tested on the second.
+capacity c by the lower bound, spare servers idle); beside them CG-BP with the router ``overlap``,
+and the best of CG-BP and PETALS' rule for twelve R with it, chosen by requests that are not those
+of the test. Same requests, same constants, same waiting rule for all; a gain is paired over the
+tests. Load 1 is the highest rate that ``swarmplan capacity`` finds to hold. Bursty arrivals are the
+public Azure code trace of 2023, stretched to the rate: planned on its first part, tested on the
+parts after it.
 
     python benchmarks/auto.py --setting twenty --arrivals azure --loads 0.7 0.95
 """
@@ -18,39 +20,54 @@ import tomllib
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
 
+from swarmplan.core.content import FloatArray
 from swarmplan.core.errors import HeuristicFailedError, SwarmplanError, SwarmplanWarning
-from swarmplan.core.names import Admission, Sharing, names
+from swarmplan.core.names import Sharing, names
 from swarmplan.core.objective import goal_of
-from swarmplan.core.plan import Placement, Trial
+from swarmplan.core.plan import Placement
 from swarmplan.core.problem import Problem
 from swarmplan.core.workload import Request
-from swarmplan.methods.certify import floor_of
+from swarmplan.methods.capacity import capacity
 from swarmplan.methods.draft import Settings
+from swarmplan.methods.judge import Judge
 from swarmplan.methods.routers import router_named
 from swarmplan.methods.table import method_named
-from swarmplan.perfmodel.capacity import most_per_s
 from swarmplan.perfmodel.cost import CostModel
-from swarmplan.placement.rules.composed import chain_plan, chain_plans
+from swarmplan.placement.rules.cg_bp import place_blocks
+from swarmplan.placement.rules.composed import chain_plan
 from swarmplan.placement.rules.gbp_cr import gbp_cr, max_capacity
+from swarmplan.placement.rules.petals import PetalsTuned
 from swarmplan.placement.sessions import task_of
 from swarmplan.scenarios import schema
 from swarmplan.scenarios.build import build
-from swarmplan.simulator.engine import simulate
-from swarmplan.simulator.metrics import WARM_UP, summarise
+from swarmplan.simulator.metrics import Interval
+from swarmplan.solve.deadline import Deadline
 from swarmplan.workload.draw import draw_requests
+from swarmplan.workload.load import at_load
 
 ROOT = Path(__file__).resolve().parents[1]
 TRACE = ROOT.parent / "shared" / "data" / "traces" / "azure2023_code.csv.gz"
 SETTINGS = ("abvt", "bellcanada", "geant2012", "gts-ce", "twenty")
-LOADS = (0.3, 0.5, 0.7, 0.85, 0.95)
+LOADS = (0.5, 0.7, 0.85, 0.95)
+#: R that CG-BP and PETALS' rule are tried for.
+SESSIONS = (1, 2, 3, 4, 6, 8, 11, 16, 23, 32, 45, 64)
+#: Seed and number of the requests by which the best of them is chosen.
+CHOSEN_BY = 1_000_001, 1_000
 JOIN_ORDERS = 3
+RIVALS = (
+    "PETALS tuned",
+    "CG-BP + WS-RR",
+    "GBP-CR + JFFC",
+    "CG-BP + overlap",
+    "best R + overlap",
+)
 #: Latitude and longitude of the places of the 20-server setting, the client's (Frankfurt) first.
 PLACES = (
     (50.1, 8.7), (51.5, -0.1), (48.9, 2.4), (52.4, 4.9), (40.4, -3.7), (45.5, 9.2), (52.5, 13.4),
@@ -117,71 +134,49 @@ def problem_of(setting: str, arrivals: str, sharing: Sharing) -> Problem:
     return build(msgspec.convert(document, schema.Scenario), ROOT).problem
 
 
-def capacity_per_s(problem: Problem) -> float:
-    """The highest rate that chains of GBP-CR, CG-BP or whole models have the caches for.
-
-    At most what all servers together compute. Tiers, which no rival has, are left out: they would
-    only move the loads.
-    """
-    drawn = draw_requests(problem, 0, num_requests=2_000)
-    shapes = [r.prompt_tokens for r in drawn], [r.output_tokens for r in drawn]
-    kept = max(
-        p.rate_per_s for p in chain_plans(task_of(problem)) if not p.name.startswith("tiers")
-    )
-    return min(kept, most_per_s(CostModel.of(problem), shapes))
-
-
 def parts(
-    problem: Problem, rate_per_s: float, count: int, holdout: bool
-) -> tuple[Problem, Problem]:
-    """The problem to plan and the one to test, both at a rate."""
+    problem: Problem, rate_per_s: float, count: int, tests: int
+) -> tuple[Problem, list[Sequence[Request]]]:
+    """The problem to plan at a rate, and the requests of each test."""
     load = problem.workload
     if not load.trace:
-        scale = rate_per_s / load.rate_per_s
-        classes = tuple(replace(c, rate_per_s=c.rate_per_s * scale) for c in load.classes)
-        loaded = replace(problem, workload=replace(load, classes=classes))
-        return loaded, loaded
-    both = load.trace[: 2 * count if holdout else count]
-    span = both[-1].arrival_s - both[0].arrival_s
-    stretch = (len(both) - 1) / span / rate_per_s
-    both = tuple(replace(r, arrival_s=(r.arrival_s - both[0].arrival_s) * stretch) for r in both)
-    half = len(both) // 2 if holdout else 0
-    first, second = (
-        replace(problem, workload=replace(load, trace=t, num_requests=len(t)))
-        for t in (both[:half] or both, both[half:])
+        loaded = at_load(problem, rate_per_s / load.rate_per_s)
+        return loaded, [draw_requests(loaded, seed, num_requests=count) for seed in range(tests)]
+    windows = []
+    for i in range(min(tests + 1, len(load.trace) // count)):
+        part = load.trace[i * count : (i + 1) * count]
+        stretch = (count - 1) / (part[-1].arrival_s - part[0].arrival_s) / rate_per_s
+        trace = tuple(
+            replace(r, arrival_s=(r.arrival_s - part[0].arrival_s) * stretch) for r in part
+        )
+        workload = replace(load, trace=trace, num_requests=count)
+        windows.append(replace(problem, workload=workload))
+    return windows[0], [draw_requests(w, 0, num_requests=count) for w in windows[1:]]
+
+
+#: Placements and routers of a method.
+Made = Sequence[tuple[Placement, str]]
+
+
+def judge_of(problem: Problem, requests: Sequence[Request], args: argparse.Namespace) -> Judge:
+    """A judge by some requests."""
+    cost = CostModel.of(problem)
+    return Judge(
+        cost,
+        requests,
+        router=lambda name, placement: router_named(name)(cost, placement),
+        admission=args.admission,
+        goal=goal_of("response", args.metric),
     )
-    return first, second
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cell:
-    """Mean response of one method, and its 95th percentile, seconds; nan = it failed."""
-
-    mean_s: float
-    p95_s: float
-
-
-def responses(
-    problem: Problem,
-    decisions: Sequence[tuple[Placement, str]],
-    draws: Sequence[Sequence[Request]],
-    admission: Admission,
-) -> Cell:
-    """Averages over all draws and decisions."""
-    found = []
-    for requests in draws:
-        for placement, router in decisions:
-            made = router_named(router)(CostModel.of(problem), placement)
-            result = simulate(problem, placement, made, requests, admission=admission)
-            figures = summarise(result, warm_up=WARM_UP)
-            whole = figures.completed == figures.requests
-            found.append(figures.response_s if whole else None)
-    if any(f is None for f in found):
-        return Cell(mean_s=float("nan"), p95_s=float("nan"))
-    return Cell(
-        mean_s=float(np.mean([f.mean for f in found if f])),
-        p95_s=float(np.mean([f.p95 for f in found if f])),
-    )
+def responses(made: Made, judges: Sequence[Judge]) -> FloatArray:
+    """(tests,) figure of a method, over its placements; nan where a request was not served."""
+    rows = []
+    for judge in judges:
+        found = [judge(placement, router) for placement, router in made]
+        rows.append(np.mean([f.figure_s if not f.unserved else np.nan for f in found]))
+    return np.array(rows)
 
 
 def published(problem: Problem) -> Placement:
@@ -193,8 +188,22 @@ def published(problem: Problem) -> Placement:
     return min(plans, key=lambda p: (p.lower_s, -p.rate_per_s)).placement
 
 
-def decisions(problem: Problem, admission: Admission) -> Iterator[tuple[str, Any]]:
-    """(method, its placements and routers) or (method, why it failed)."""
+def swept(problem: Problem, args: argparse.Namespace) -> tuple[Placement, str]:
+    """The best of CG-BP and PETALS' rule over R with ``overlap``."""
+    cost, made = CostModel.of(problem), []
+    seed, count = CHOSEN_BY
+    judge = judge_of(problem, draw_requests(problem, seed, num_requests=count), args)
+    for sessions in SESSIONS:
+        with suppress(HeuristicFailedError):
+            made.append(place_blocks(cost, sessions))
+        with suppress(HeuristicFailedError):
+            made.append(PetalsTuned()(task_of(problem, sessions=sessions)))
+    found = [(judge(placement, "overlap"), placement) for placement in made]
+    return min(found, key=lambda f: (f[0].unserved, f[0].figure_s))[1], "overlap"
+
+
+def decisions(problem: Problem, args: argparse.Namespace) -> Iterator[tuple[str, Made | None]]:
+    """(method, its placements and routers, None where it failed)."""
     orders = {"PETALS tuned": range(1, JOIN_ORDERS + 1)}
     for name, method in (("PETALS tuned", "petals-tuned"), ("CG-BP + WS-RR", "cg-bp")):
         try:
@@ -202,44 +211,42 @@ def decisions(problem: Problem, admission: Admission) -> Iterator[tuple[str, Any
                 method_named(method)(problem, Settings(seed=s)) for s in orders.get(name, range(1))
             ]
             yield name, [(d.placement, d.router) for d in drafts]
-        except SwarmplanError as error:
-            yield name, error
+            if method == "cg-bp":
+                yield "CG-BP + overlap", [(d.placement, "overlap") for d in drafts]
+        except SwarmplanError:
+            yield name, None
     yield "GBP-CR + JFFC", [(published(problem), "jffc")]
+    yield "best R + overlap", [swept(problem, args)]
     began = time.monotonic()
-    draft = method_named("auto")(problem, Settings(admission=admission))
-    print(f"auto took {time.monotonic() - began:.1f} s: {draft.notes[0]}", file=sys.stderr)
+    draft = method_named("auto")(
+        problem, Settings(admission=args.admission, time_limit_s=args.time_limit)
+    )
+    print(f"auto took {time.monotonic() - began:.1f} s: {draft.notes}", file=sys.stderr)
     yield "auto", [(draft.placement, draft.router)]
 
 
 def cell(args: argparse.Namespace, base: Problem, capacity: float, load: float) -> list[str]:
     """One row of the table."""
     rate = load * capacity
-    alone = min(c.service_time_s for p in chain_plans(task_of(base))[:1] for c in p.chains)
-    count = int(min(max(2_000, 20 * rate * alone), args.requests))
-    planned, tested = parts(base, rate, count, args.holdout)
-    seeds = range(1) if base.workload.trace else range(args.seeds)
-    draws = [draw_requests(tested, seed, num_requests=count) for seed in seeds]
-    cells: dict[str, Cell] = {}
-    for name, made in decisions(planned, args.admission):
-        if isinstance(made, SwarmplanError):
-            cells[name] = Cell(mean_s=float("nan"), p95_s=float("nan"))
-            continue
-        cells[name] = responses(tested, made, draws, args.admission)
-    figure = {n: c.p95_s if args.metric == "p95" else c.mean_s for n, c in cells.items()}
-    auto = figure.pop("auto")
-    best = float(np.nanmin(list(figure.values())))
-    gain = 1.0 - auto / figure["CG-BP + WS-RR"]
-    goal, cost = goal_of("response", args.metric), CostModel.of(tested)
-    trials = [Trial(seed=s, requests=count, admission=args.admission) for s in seeds]
-    floor = float(np.mean([floor_of(cost, goal, trial) for trial in trials]))
+    planned, tests = parts(base, rate, args.requests, args.tests)
+    judges = [judge_of(planned, requests, args) for requests in tests]
+    found = {
+        name: np.full(len(judges), np.nan) if made is None else responses(made, judges)
+        for name, made in decisions(planned, args)
+    }
+    auto = found["auto"]
+    best = min(
+        (name for name in RIVALS if not np.isnan(found[name]).any()),
+        key=lambda name: float(found[name].mean()),
+    )
+    gain = Interval.of((1.0 - auto / found[best]).tolist())
     return [
         f"{load:.2f}",
-        f"{rate:.2f}",
-        *(f"{v:.1f}" for v in figure.values()),
-        f"{auto:.1f}",
-        f"{(auto / best - 1) * 100:+.1f} %",
-        f"{gain * 100:+.0f} %",
-        f"{1 - floor / figure['CG-BP + WS-RR']:.0%}",
+        f"{rate:.3f}",
+        *(f"{found[name].mean():.1f}" for name in RIVALS),
+        f"{auto.mean():.1f}",
+        f"{gain.mean * 100:+.1f} ± {gain.half_width * 100:.1f} %",
+        best,
     ]
 
 
@@ -252,26 +259,26 @@ def main() -> None:
     parser.add_argument("--admission", choices=("retry", "queue"), default="retry")
     parser.add_argument("--metric", choices=("mean", "p95"), default="mean")
     parser.add_argument("--sharing", choices=names(Sharing), default="serial")
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--requests", type=int, default=4_000)
-    parser.add_argument("--holdout", action="store_true", help="test on another part of the trace")
+    parser.add_argument("--tests", type=int, default=5)
+    parser.add_argument("--requests", type=int, default=2_000)
+    parser.add_argument("--time-limit", type=float, default=30.0)
     args = parser.parse_args()
     warnings.simplefilter("ignore", SwarmplanWarning)
     for setting in args.setting:
         for arrivals in args.arrivals:
             base = problem_of(setting, arrivals, args.sharing)
-            capacity = capacity_per_s(base)
-            told = "" if not args.holdout else ", tested on another part"
+            task = task_of(base, deadline=Deadline.after(args.time_limit))
+            found = capacity(task, admission=args.admission).best.found_per_s
             print(
-                f"\n{setting}, {arrivals}{told}, rule {args.admission}: {args.metric} response s\n"
+                f"\n{setting}, {arrivals}, rule {args.admission}: {args.metric} response s; "
+                f"load 1 is {found:.3g} requests/s\n"
             )
             print(
-                "| load | requests/s | PETALS tuned | CG-BP + WS-RR | GBP-CR + JFFC | auto "
-                "| over best rival | gain over CG-BP | no plan gains more than |"
+                "| load | requests/s | " + " | ".join(RIVALS) + " | auto | gain over | the best |"
             )
-            print("|" + "---|" * 9)
+            print("|" + "---|" * (len(RIVALS) + 5))
             for load in args.loads:
-                print("| " + " | ".join(cell(args, base, capacity, load)) + " |")
+                print("| " + " | ".join(cell(args, base, found, load)) + " |")
                 sys.stdout.flush()
 
 

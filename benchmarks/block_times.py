@@ -24,7 +24,7 @@ from swarmplan.perfmodel.calibrate import calibrate_rows, kernel_points
 from swarmplan.perfmodel.catalogue import block_parameters, model_spec
 from swarmplan.perfmodel.kernelfit import ANEW, SHORTEST_PROMPT, fit_kernels
 from swarmplan.perfmodel.kernels import DataSheet, Kernels, estimated_timing
-from swarmplan.perfmodel.measurements import Measurement, read_measurements
+from swarmplan.perfmodel.measurements import Measurement, of_blocks, read_measurements
 from swarmplan.perfmodel.roofline import GPUS
 from swarmplan.perfmodel.timing import prefill_s, step_s
 
@@ -39,7 +39,7 @@ def rows_of(folder: Path) -> list[Measurement]:
     """The rows that are judged."""
     return [
         m
-        for m in read_measurements(folder / "own_h100.csv")
+        for m in of_blocks(read_measurements(folder / "own_h100.csv"))
         if m.style == "petals" and m.batch == 1 and m.phase in ("decode", "prefill")
         if m.tokens <= LONGEST and (m.phase == "decode" or m.tokens >= SHORTEST_PROMPT)
     ]

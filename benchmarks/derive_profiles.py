@@ -21,7 +21,7 @@ from swarmplan.perfmodel.calibrate import PETALS_STYLE, calibrate_rows, kernel_p
 from swarmplan.perfmodel.catalogue import architecture, block_bytes, model_spec
 from swarmplan.perfmodel.kernelfit import ANEW, fit_kernels
 from swarmplan.perfmodel.kernels import Kernels, kernels_document
-from swarmplan.perfmodel.measurements import Measurement, read_measurements
+from swarmplan.perfmodel.measurements import Measurement, of_blocks, read_measurements
 from swarmplan.perfmodel.roofline import GPUS
 from swarmplan.perfmodel.timing import timing_ms
 
@@ -218,7 +218,7 @@ def published_profiles(folder: Path) -> list[dict[str, Any]]:
 
 def own_rows(folder: Path) -> list[Measurement]:
     """Rows of our own H100s that profiles are fitted to."""
-    rows = read_measurements(folder / "own_h100.csv")
+    rows = of_blocks(read_measurements(folder / "own_h100.csv"))
     return [m for m in rows if m.style in (PETALS_STYLE, "sdpa") and m.tokens <= LONGEST]
 
 

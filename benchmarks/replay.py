@@ -134,10 +134,14 @@ class World:
                     wait_s = float(self.problem.network.server_rtt_s[before, j]) / 2
                 else:
                     wait_s += rtt_s / 2
-                wait_s += self.overhead_s(s, j, token)
-                for work_s in self.work_s(s, j, start, end, token, context):
-                    yield j, work_s, wait_s
-                    wait_s = 0.0
+                server = self.problem.servers[j]
+                cut = self.is_cut(s, j, token)
+                turn_s = server.piece_delay_s if cut else 0.0
+                wait_s += self.overhead_s(s, j, token) + turn_s
+                blocks = self.blocks_s(s, j, start, end, token, context)
+                for work_s in blocks if cut else [sum(blocks)]:
+                    yield j, work_s + server.task_overhead_s, wait_s
+                    wait_s = turn_s
                 answers.append(self.now_s + rtt_s / 2)
                 wait_s = rtt_s / 2
             at_client_s = max(answers)
@@ -154,14 +158,17 @@ class World:
             seconds += volume / float(net.client_bandwidth_bytes_per_s[s.client, j])
         return seconds
 
-    def work_s(
+    def is_cut(self, s: Started, j: int, token: int) -> bool:
+        server = self.problem.servers[j]
+        long = token == 0 and s.prompt_tokens > server.task_tokens
+        return long and server.sharing != "independent"
+
+    def blocks_s(
         self, s: Started, j: int, start: int, end: int, token: int, context: int
     ) -> Sequence[float]:
         server = self.problem.servers[j]
         timings = per_block(server.timing, self.problem.model.num_blocks)[start:end]
-        each = [block_s(t, s.prompt_tokens, token, context) for t in timings]
-        whole = token > 0 or s.prompt_tokens <= server.task_tokens
-        return [sum(each)] if whole or server.sharing == "independent" else each
+        return [block_s(t, s.prompt_tokens, token, context) for t in timings]
 
 
 def block_s(t: Timing, prompt_tokens: int, token: int, context: int) -> float:

@@ -14,6 +14,7 @@ import numpy as np
 from ..core.content import ByContent, FloatArray, IntArray, frozen_array
 from ..core.plan import Placement, Route
 from ..core.problem import Problem
+from ..core.workload import Mix
 from ..perfmodel.cost import CostModel
 from ..perfmodel.hops import HopCost
 from ..perfmodel.runs import Runs
@@ -65,8 +66,12 @@ def client_shares(problem: Problem) -> FloatArray:
     return frozen_array(rates / rates.sum(), np.float64)
 
 
-def job_costs(cost: CostModel) -> JobCosts:
+def job_costs(cost: CostModel, mix: Mix | None = None) -> JobCosts:
     """Costs that compose chains.
+
+    Parameters
+    ----------
+    mix : whose clients count; those of the workload when left out.
 
     Notes
     -----
@@ -76,6 +81,8 @@ def job_costs(cost: CostModel) -> JobCosts:
     composed at hub-and-spoke prices, but their service times are those of the relay.
     """
     shares = client_shares(cost.problem)
+    if mix is not None:
+        shares = frozen_array(np.bincount(mix.client, mix.share, len(shares)), np.float64)
     costs = tuple(cost.planned(c) for c in range(len(shares)))
     hop = np.sum([share * paid.hop_s for share, paid in zip(shares, costs, strict=True)], axis=0)
     return JobCosts(

@@ -174,6 +174,10 @@ class Server:
     task_tokens : positions that its runtime takes in one task; longer prompts go block by block,
         each block joining the end of the line (PETALS: 128, and 1 on nf4).
     validity : how far its timing can be trusted.
+    task_overhead_s : work of the runtime for each task beside its blocks: the part of a hop's
+        overhead for which the tasks behind it wait too. What only delays is the network's.
+    piece_delay_s : delay of each task of a prompt that goes block by block: the turn of the
+        handler, in which the runtime is free for others.
     """
 
     id: str
@@ -195,6 +199,8 @@ class Server:
     sharing: Sharing = "serial"
     task_tokens: int = 128
     validity: Validity = Validity()
+    task_overhead_s: float = 0.0
+    piece_delay_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from .content import ByContent
+from .content import ByContent, FloatArray, IntArray, frozen_array
 from .names import LengthMode
 
 
@@ -133,6 +133,47 @@ class Workload(ByContent):
             span = self.trace[-1].arrival_s - self.trace[0].arrival_s
             return (len(self.trace) - 1) / span if span > 0 else 0.0
         return sum(c.rate_per_s for c in self.classes)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Mix(ByContent):
+    """What a workload's requests are like; columns (N,).
+
+    Attributes
+    ----------
+    client, prompt_tokens, output_tokens, reserved_tokens : as those of a ``Request``.
+    share : of all requests, together 1.
+    """
+
+    client: IntArray
+    prompt_tokens: IntArray
+    output_tokens: IntArray
+    reserved_tokens: IntArray
+    share: FloatArray
+
+    def __post_init__(self) -> None:
+        for name in ("client", "prompt_tokens", "output_tokens", "reserved_tokens"):
+            object.__setattr__(self, name, frozen_array(getattr(self, name), np.int64))
+        object.__setattr__(self, "share", frozen_array(self.share, np.float64))
+
+    @classmethod
+    def of(cls, rows: IntArray, share: FloatArray) -> Mix:
+        """Rows of client, prompt, output, reserved with their shares; like ones counted once."""
+        distinct, which = np.unique(rows, axis=0, return_inverse=True)
+        client, prompt, output, reserved = distinct.T
+        return cls(
+            client=client,
+            prompt_tokens=prompt,
+            output_tokens=output,
+            reserved_tokens=reserved,
+            share=np.bincount(which.reshape(-1), share) / share.sum(),
+        )
+
+    def of_client(self, client: int) -> Mix:
+        """The requests of one client, with their shares of all."""
+        own = self.client == client
+        names = ("client", "prompt_tokens", "output_tokens", "reserved_tokens", "share")
+        return Mix(**{name: getattr(self, name)[own] for name in names})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 from ..core.objective import STEP, THROUGHPUT, Objective
 from ..core.plan import Candidate, Certificate, Placement, Trial
@@ -15,12 +16,14 @@ from ..core.problem import Problem
 from ..perfmodel.cost import CostModel
 from ..placement.task import Task
 from ..routing.api import Router
-from ..solve.deadline import NEVER
+from ..solve.deadline import NEVER, Deadline
 from ..workload.draw import draw_requests
+from ..workload.load import at_load
 from .candidates import Entry, entries
 from .certify import ALONE, floor_of
 from .draft import Draft, Settings
-from .race import INTERRUPTED, Race, Runner
+from .judge import REHEARSED, Judge
+from .race import INTERRUPTED, Race, Runner, behind
 from .routers import router_named
 
 #: Offset of the seeds of auto's own requests, so that a plan is never chosen on the very draws on
@@ -32,8 +35,10 @@ ROUNDS = ((4.0, 150, 1_500, 8), (10.0, 400, 4_000, 3), (25.0, 1_000, 10_000, 1))
 #: Placements that lead after the first round run on with these routers too.
 LEADERS = 3
 OTHER_ROUTERS = ("overlap", "jffc", "fastest-free", "ws-rr")
-#: Of the time limit: after this share no further placement is made, after that no run begun.
-CANDIDATES_SHARE, RACE_SHARE = 0.35, 0.9
+#: Shares of the time limit: until then placements are made, raced, and the best one is improved.
+CANDIDATES_SHARE, RACE_SHARE, IMPROVING_SHARE = 0.35, 0.6, 0.9
+#: The same of requests that moves are tried on, and of those that have to agree.
+TRIED, AGREEING = 8_765_432, 9_876_543
 TRACE_ROUNDS = (1_500, 4_000, 10_000)
 
 
@@ -55,20 +60,16 @@ def auto(task: Task, settings: Settings) -> Draft:
 
 
 def _least_response(task: Task, settings: Settings) -> Draft:
-    """Race all candidates."""
-    problem, end = task.problem, task.deadline.share(RACE_SHARE)
+    """Race all candidates, then improve the best one."""
+    problem = task.problem
     found = entries(replace(task, deadline=task.deadline.share(CANDIDATES_SHARE)))
+    improving = task.deadline.share(IMPROVING_SHARE)
     race = Race(
-        cost=task.cost,
-        router=lambda name, placement: _router(task.cost, name, placement),
         rounds=_rounds(problem, found),
-        requests_of=lambda count: draw_requests(
-            problem, SEED_OFFSET + task.seed, num_requests=count
-        ),
-        admission=settings.admission,
+        judge_of=partial(_judge, task, settings, SEED_OFFSET, 0),
         more=lambda leaders: _further(problem, found, leaders),
         goal=task.goal,
-        deadline=end,
+        deadline=task.deadline.share(RACE_SHARE),
         on_progress=task.on_progress,
     )
     # The race may be cut short: rivals run right after the leader, so that auto never loses to one.
@@ -76,20 +77,82 @@ def _least_response(task: Task, settings: Settings) -> Draft:
     ranked, stopped = race.run([_runner(problem, e, r) for e in order for r in e.routers])
     best = ranked[0]
     best.verdict = "chosen"
-    notes = [
+    told = [f"auto: {stopped}: not every candidate had its full run"] if stopped else []
+    interrupted = stopped == INTERRUPTED
+    if not interrupted:
+        try:
+            more, said = _improved(task, settings, best, improving)
+            ranked, told = [*more, *ranked], [*told, *said]
+            for runner in ranked[len(more) :]:
+                if runner.requests == ranked[0].requests and runner is not ranked[0]:
+                    runner.verdict = behind(runner, ranked[0])
+        except KeyboardInterrupt:
+            interrupted = True
+    best = ranked[0]
+    notes = (
         f"auto: {best.name} with {best.router}: {task.goal.words} {best.figure_s:.4g} s over "
-        f"{best.requests} requests, the least of {len(ranked)} candidates"
-    ]
-    if stopped:
-        notes.append(f"auto: {stopped}: not every candidate had its full run")
+        f"{best.requests} requests, the least of {len(ranked)} candidates",
+        *told,
+    )
     return Draft(
         placement=best.placement,
         router=best.router,
-        certificate=_certificate(task, settings, best, interrupted=stopped == INTERRUPTED),
+        certificate=_certificate(task, settings, best, interrupted=interrupted),
         candidates=tuple(r.candidate() for r in ranked),
-        notes=tuple(notes),
-        interrupted=stopped == INTERRUPTED,
+        notes=notes,
+        interrupted=interrupted,
     )
+
+
+def _judge(task: Task, settings: Settings, first_seed: int, number: int, count: int) -> Judge:
+    """Requests that neither a comparison nor another part of the search will meet."""
+    seed = first_seed + number + task.seed
+    requests = draw_requests(task.problem, seed, num_requests=count)
+    return Judge(
+        task.cost,
+        requests,
+        router=lambda name, placement: _router(task.cost, name, placement),
+        admission=settings.admission,
+        goal=task.goal,
+    )
+
+
+def _improved(
+    task: Task, settings: Settings, best: Runner, end: Deadline
+) -> tuple[list[Runner], list[str]]:
+    """The race's winner made better, where fresh requests agree that it is; and what was tried.
+
+    Where sessions wait for each other the simulator is needed to tell, and a trace has no fresh
+    requests.
+    """
+    if best.unserved or not (best.served and task.cost.serial.any()) or task.problem.workload.trace:
+        return [], []
+    from .improve import LOADS, Improver, holds, requests_needed  # numba takes a while to load
+
+    more = requests_needed(task.cost)
+    sets = [
+        _judge(_at_load(task, load), settings, TRIED, number, more * count).rehearsal
+        for number, (load, count) in enumerate(LOADS)
+    ]
+    tried = [s for s in sets if s is not None]
+    if (best.router, settings.admission) != REHEARSED or len(tried) < len(sets):
+        return [], []
+    improver = Improver(task.cost, tried, goal=task.goal, deadline=end, seed=task.seed)
+    found = improver(best.placement)
+    made = f"auto: {found.judged} moves tried on {best.name}"
+    if found.placement == best.placement:
+        return [], [f"{made}: none made it better"]
+    new = replace(best, name=f"{best.name}, improved", placement=found.placement)
+    pairs = (new.placement, new.router), (best.placement, best.router)
+    if not holds(*pairs, judge_of=partial(_judge, task, settings, AGREEING), more=more):
+        return [], [f"{made}: what they gained did not hold for fresh requests"]
+    figure = _judge(task, settings, SEED_OFFSET, 0, best.requests)(new.placement, new.router)
+    new.figure_s, new.unserved = figure.figure_s, figure.unserved
+    return [new], [made]
+
+
+def _at_load(task: Task, factor: float) -> Task:
+    return replace(task, cost=CostModel.of(at_load(task.problem, factor)))
 
 
 def _certificate(task: Task, settings: Settings, best: Runner, *, interrupted: bool) -> Certificate:

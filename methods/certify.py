@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ..chains.capacity import PROOF, most_per_s
 from ..chains.compose import bearable_per_s, gca
 from ..chains.knapsack import least_responses_s
 from ..core.content import FloatArray
@@ -17,6 +18,7 @@ from ..perfmodel.cost import CostModel
 from ..simulator.engine import simulate
 from ..simulator.metrics import WARM_UP, summarise
 from ..workload.draw import draw_requests
+from ..workload.mix import mix_of
 from .routers import router_named
 
 #: What gives the bound on a response.
@@ -51,3 +53,23 @@ def floor_of(cost: CostModel, goal: Goal, trial: Trial) -> float:
 def sustained_per_s(cost: CostModel, placement: Placement) -> float:
     """Requests per second that the chains composed on a placement sustain."""
     return bearable_per_s(cost, gca(cost, placement))
+
+
+def load_in_words(cost: CostModel) -> str:
+    """The load of a problem beside what no plan exceeds, in a line."""
+    most = most_per_s(cost, mix_of(cost.problem))
+    return beside_most(cost.problem.workload.rate_per_s, most)
+
+
+def beside_most(load_per_s: float, most_per_s: float) -> str:
+    """A load beside a rate that no plan exceeds, in a line; too much is said clearly."""
+    if load_per_s > most_per_s:
+        return (
+            f"too much: {load_per_s:.4g} requests/s arrive, no plan sustains more than "
+            f"{most_per_s:.4g} ({PROOF}), so waiting grows as long as this lasts"
+        )
+    share = load_per_s / most_per_s if most_per_s else 0.0
+    return (
+        f"load {load_per_s:.4g} requests/s, {share * 100:.0f} % of the {most_per_s:.4g} that no "
+        f"plan exceeds ({PROOF})"
+    )

@@ -7,16 +7,16 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from ..chains import floor
+from ..chains.capacity import PROOF as CAPACITY_PROOF
+from ..chains.capacity import most_planned_per_s
 from ..core.objective import STEP, THROUGHPUT, WEIGHTED_STEP, Objective
 from ..core.plan import Certificate, Plan, PlannedRoute
 from ..core.problem import Problem
-from ..perfmodel.capacity import PROOF as CAPACITY_PROOF
-from ..perfmodel.capacity import most_planned_per_s
 from ..perfmodel.predict import predict, step_objective_s
 from ..placement.moves.resilience import demands_in_words
 from ..placement.task import Task
 from ..routing.offline import best_routes
-from .certify import sustained_per_s
+from .certify import load_in_words, sustained_per_s
 from .draft import Draft, Settings
 from .table import Method
 
@@ -40,7 +40,12 @@ def planned(
         sessions=task.sessions,
         unrouted=sum(unrouted.values()),
         seed=settings.seed,
-        notes=(*draft.notes, *_waiting(problem, unrouted), *_too_much(task), *_demands(problem)),
+        notes=(
+            *draft.notes,
+            *_waiting(problem, unrouted),
+            load_in_words(task.cost),
+            *_demands(problem),
+        ),
         router=draft.router,
         candidates=draft.candidates,
     )
@@ -77,16 +82,6 @@ def _certificate(task: Task, routes: Sequence[PlannedRoute], draft: Draft) -> Ce
         proof,
         objective=Objective(goal=STEP, value=value, bound=known),
         proof=floor.PROOF,
-    )
-
-
-def _too_much(task: Task) -> tuple[str, ...]:
-    rate, most = task.problem.workload.rate_per_s, most_planned_per_s(task.cost)
-    if rate <= most:
-        return ()
-    return (
-        f"the load of {rate:.4g} requests/s is more than the {most:.4g} that all servers together "
-        "compute: waiting grows as long as it lasts",
     )
 
 

@@ -11,16 +11,11 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from ..core.names import Admission
 from ..core.objective import MEAN_RESPONSE, P95_RESPONSE, Goal, Objective
 from ..core.plan import Candidate, Placement
-from ..core.workload import Request
-from ..perfmodel.cost import CostModel
-from ..routing.api import Router
-from ..simulator.engine import simulate
-from ..simulator.metrics import WARM_UP, summarise
 from ..solve.deadline import NEVER, Deadline
 from ..solve.progress import OnProgress, Progress
+from .judge import Judge
 
 #: Of the time that is left, how much each round may take; the last one all of it.
 ROUND_SHARES = (0.5, 0.6, 1.0)
@@ -76,19 +71,15 @@ class Race:
 
     Attributes
     ----------
-    router : makes the router of a name for a placement.
     rounds : (requests, runners that stay) of each round.
-    requests_of : the requests of a round.
+    judge_of : judges by so many requests.
     more : what joins the race after its first round, given those that stay.
     goal : the mean of the response, or its 95th percentile.
     deadline : when the race is called.
     """
 
-    cost: CostModel
-    router: Callable[[str, Placement], Router]
     rounds: Sequence[tuple[int, int]]
-    requests_of: Callable[[int], Sequence[Request]]
-    admission: Admission
+    judge_of: Callable[[int], Judge]
     more: Callable[[Sequence[Runner]], Sequence[Runner]] = lambda leaders: ()
     goal: Goal = MEAN_RESPONSE
     deadline: Deadline = NEVER
@@ -116,7 +107,7 @@ class Race:
             ran = sorted((r for r in racing if not r.verdict), key=Runner.order)
             out = ran[stay:] + [r for r in racing if r.verdict] + out
             for runner in ran[stay:]:
-                runner.verdict = _behind(runner, ran[0])
+                runner.verdict = behind(runner, ran[0])
             racing = ran[:stay]
             if stopped == INTERRUPTED or not racing:
                 break
@@ -126,7 +117,7 @@ class Race:
         unseen = [r for r in racing if not r.served]
         ran = [r for r in racing if r.served]
         for runner in ran[1:]:
-            runner.verdict = _behind(runner, ran[0])
+            runner.verdict = behind(runner, ran[0])
         for runner in unseen:
             runner.verdict = f"not simulated: {cut}"
         return ran + unseen + out, cut
@@ -142,7 +133,7 @@ class Race:
         found: list[tuple[float, int]] = []
         end = self.deadline.share(share)
         try:
-            requests = self.requests_of(count)
+            judge = self.judge_of(count)
             for runner in runners:
                 if (runner.served or found) and end.left_s() < pace_s:
                     return found, "time limit"
@@ -151,7 +142,7 @@ class Race:
                     found.append((math.inf, 0))
                     continue
                 begun = time.monotonic()
-                found.append(self._measure(runner, requests))
+                found.append(self._measure(runner, judge))
                 pace_s = max(pace_s, time.monotonic() - begun)
                 if not found[-1][1]:
                     best = min(best, found[-1][0])
@@ -166,18 +157,13 @@ class Race:
             objective = Objective(goal=self.goal, value=best)
             self.on_progress(Progress(elapsed_s=elapsed, objective=objective))
 
-    def _measure(self, runner: Runner, requests: Sequence[Request]) -> tuple[float, int]:
+    def _measure(self, runner: Runner, judge: Judge) -> tuple[float, int]:
         """Mean or tail of the response, infinite when nothing was served; requests not served."""
-        router = self.router(runner.router, runner.placement)
-        result = simulate(
-            self.cost.problem, runner.placement, router, requests, admission=self.admission
-        )
-        found = summarise(result, warm_up=WARM_UP)
-        figure = found.response_of(self.goal)
-        return math.inf if math.isnan(figure) else figure, found.requests - found.completed
+        found = judge(runner.placement, runner.router)
+        return math.inf if math.isnan(found.figure_s) else found.figure_s, found.unserved
 
 
-def _behind(runner: Runner, best: Runner) -> str:
+def behind(runner: Runner, best: Runner) -> str:
     """Why a runner lost."""
     if runner.unserved > best.unserved:
         return f"left {runner.unserved} requests of {runner.requests} unserved"

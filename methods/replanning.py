@@ -55,13 +55,13 @@ def _targets(task: Task, method: Method, settings: Settings) -> Sequence[Placeme
         return []
 
 
-def kept(placement: Placement, router: str) -> Method:
+def kept(placement: Placement, router: str, *, name: str = "replan") -> Method:
     """A method that decides for a given placement: it turns the decision into a whole plan."""
 
     def make(task: Task, settings: Settings) -> Draft:
         return Draft(placement=placement, router=router)
 
-    return Method(name="replan", make=make, note="the plan that re-planning decided for")
+    return Method(name=name, make=make, note="a placement that was decided for before")
 
 
 def migration_document(

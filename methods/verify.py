@@ -9,14 +9,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from ..chains import floor
+from ..chains import capacity, floor
 from ..chains.reach import reaches
 from ..chains.soundness import misplaced, misrouted, outside, overfull, uncovered, unmet
 from ..core.findings import Finding
 from ..core.objective import MEAN_RESPONSE, P95_RESPONSE, THROUGHPUT, WEIGHTED_STEP
 from ..core.plan import Plan
 from ..core.problem import Problem
-from ..perfmodel import capacity
 from ..perfmodel.cost import CostModel
 from ..perfmodel.predict import predict, step_objective_s
 from ..placement.sessions import demand_of

@@ -2,7 +2,8 @@
 
 The table has the columns ``phase, prompt_tokens, new_tokens, context_tokens, batch, precision,
 style, ms_per_block`` and, where it holds several, ``model`` and ``gpu``. Every model and precision
-becomes a profile of its own. Formulas: docs/perfmodel.md.
+becomes a profile of its own. Rows of phase ``step`` and ``first`` tell what clients saw of a hop,
+in more columns, ``clients, blocks, tasks, rtt_ms, ms``. Formulas: docs/perfmodel.md.
 
 Where the model is known what its blocks take is estimated first, then fitted to the rows; terms
 that no row shows stay estimates and are named. Where it is not known the rows must show all terms.
@@ -24,7 +25,15 @@ from .calibration import Calibration, CalibrationPoint
 from .catalogue import model_spec, shipped_architecture
 from .kernelfit import SHORTEST_PROMPT, Point, fit_kernels
 from .kernels import DataSheet, Kernels, petals_kernels
-from .measurements import Measurement, read_measurements, read_petals_rates
+from .measurements import (
+    HopMeasurement,
+    Measurement,
+    of_blocks,
+    of_hops,
+    read_measurements,
+    read_petals_rates,
+)
+from .overhead import fit_overhead
 from .roofline import data_sheet, sheet_of_device
 from .shape import Shape, shape_of
 from .shortfall import (
@@ -88,8 +97,36 @@ def calibrate_all(
     path = Path(path)
     if path.suffix.lower() == ".json":
         return (_from_petals(path, name, given),)
-    rows = [_completed(m, given) for m in read_measurements(path)]
-    return calibrate_rows(rows, name=name, source=path.name)
+    rows = read_measurements(path)
+    blocks = [_completed(m, given) for m in of_blocks(rows)]
+    found = calibrate_rows(blocks, name=name, source=path.name)
+    return _with_hops(found, of_hops(rows), path.name)
+
+
+def _with_hops(
+    found: Sequence[Calibration], hops: Sequence[HopMeasurement], source: str
+) -> tuple[Calibration, ...]:
+    """The profiles with what hops cost beside their blocks, where rows tell it."""
+    made = list(found)
+    mine: dict[int, list[HopMeasurement]] = {}
+    for hop in hops:
+        fitting = [i for i, one in enumerate(made) if _may_be_of(hop, one)]
+        if len(fitting) != 1:
+            raise CalibrationError(
+                f"{source}: rows of phase {hop.what} must say by model, precision and gpu which "
+                f"block times of the file they belong to; {len(fitting)} profiles match"
+            )
+        mine.setdefault(fitting[0], []).append(hop)
+    for i, own in mine.items():
+        timing = made[i].timing
+        made[i] = replace(made[i], hop=fit_overhead([(h, timing) for h in own], source=source))
+    return tuple(made)
+
+
+def _may_be_of(hop: HopMeasurement, one: Calibration) -> bool:
+    """Whether nothing that is said of both differs."""
+    both = ((hop.model, one.model), (hop.precision, one.precision), (hop.gpu, one.gpu))
+    return all("" in pair or pair[0] == pair[1] for pair in both)
 
 
 def calibrate_rows(

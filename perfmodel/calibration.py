@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from ..core.problem import Timing, Validity
+from .overhead import HopOverhead
 from .timing import prefill_s, step_s
 
 
@@ -48,6 +49,7 @@ class Calibration:
         itself.
     missing : points to measure, without which terms are estimates.
     forward_rps, inference_rps, network_rps : what PETALS announces, if the file says so.
+    hop : what a hop costs beside round trip and blocks; None without rows of hops.
     warnings : what the user should know.
     """
 
@@ -69,6 +71,7 @@ class Calibration:
     forward_rps: float | None = None
     inference_rps: float | None = None
     network_rps: float | None = None
+    hop: HopOverhead | None = None
     warnings: tuple[str, ...] = ()
 
     def said_s(self, phase: str, tokens: float) -> float:
@@ -99,4 +102,18 @@ class Calibration:
             ("prefill base, ms", timing.prefill_base_s * 1e3),
             ("prefill, us per token", timing.prefill_per_token_s * 1e6),
             ("prefill, ns per token squared", timing.prefill_per_token2_s * 1e9),
+            *self._hop_terms,
+        )
+
+    @property
+    def _hop_terms(self) -> tuple[tuple[str, float], ...]:
+        hop = self.hop
+        if hop is None:
+            return ()
+        return (
+            ("hop, delay of a step, ms", hop.step_s * 1e3),
+            ("hop, delay of a prompt, ms", hop.prefill_s * 1e3),
+            ("hop, delay of a prompt, us per token", hop.per_prompt_token_s * 1e6),
+            ("hop, delay of each block of a cut prompt, ms", hop.piece_s * 1e3),
+            ("hop, work of each task, ms", hop.task_s * 1e3),
         )

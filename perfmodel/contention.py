@@ -5,11 +5,14 @@ For planning and routing; what is reported comes from the simulator, which is ex
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
 from ..core.content import FloatArray
+
+#: Rounds of the fixed point at most, and the relative change at which it is reached.
+ROUNDS, STEADY = 60, 1e-4
 
 
 class Crowd:
@@ -51,3 +54,33 @@ class Crowd:
         free = np.maximum(1.0 - self.use, 1e-9)
         wait: FloatArray = np.clip(self.half_s / free, 0.0, np.maximum(self.work_s, 0.0))
         return wait
+
+
+def steady_steps_s(
+    serial: np.ndarray, alone_s: FloatArray, visits: Sequence[Sequence[tuple[int, float]]]
+) -> FloatArray:
+    """(S,) time between two tokens of sessions that go on beside each other.
+
+    The fixed point of the waits of ``Crowd``: every session waits for all others at their steps,
+    damped by half. Prompts are not looked at.
+
+    Parameters
+    ----------
+    alone_s : (S,) of each session by itself.
+    visits : (server, work of a step) on each hop of each session.
+    """
+    steps = np.array(alone_s, dtype=np.float64)
+    for _ in range(ROUNDS):
+        crowd = Crowd(serial)
+        for visited, step in zip(visits, steps.tolist(), strict=True):
+            crowd.add(visited, step)
+        found = np.empty(len(steps))
+        for i, (visited, step) in enumerate(zip(visits, steps.tolist(), strict=True)):
+            crowd.add(visited, step, -1)  # nobody waits for itself
+            found[i] = alone_s[i] + crowd.wait_s()[[j for j, _ in visited]].sum()
+            crowd.add(visited, step)
+        steady = bool((np.abs(found - steps) <= STEADY * steps).all())
+        steps = (steps + found) / 2
+        if steady:
+            break
+    return steps

@@ -7,6 +7,7 @@ the cost that places is the cost that routes is the cost that simulates.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from .hops import HopCost, RouteTime, mean_context_tokens
 from .relay import ClientRelay, relaying
 from .runs import Rows, Runs
 from .tasks import Tasks
-from .timing import Timings, knots_of, prefill_s, step_s
+from .timing import StepCurves, Timings, least_row_s, prefill_s, step_s
 
 #: Models that are remembered; bytes of arrays and fewest request shapes that each remembers.
 KNOWN_MODELS, KNOWN_BYTES, FEWEST_SHAPES = 8, 64_000_000, 64
@@ -33,7 +34,14 @@ class CostModel:
     weights_bytes : (server, start, end) -> bytes of the weights.
     token_bytes : the same of one token's attention cache, which is equal at all servers: row 0.
     step_hop_s : (clients, n) t_cj, a hop of one decode step without compute.
+    step_delay_s : (clients, n) of that what is no work.
+    step_base_s, step_slope_s, step_floor_s : runs of a step, what each token of context adds to it,
+        and the least that it takes.
+    task_tokens : (n,) the longest pass that is one task; a longer one is a task for each block.
     serial : (n,) servers that work on one task at a time.
+    task_s : (n,) work of a task beside its blocks. For a request alone it is part of the hop, and
+        of the run where a prompt goes block by block; where tasks meet, of the work (3.2).
+    turn_s : (n,) from the end of one task of a prompt that is cut until the next stands in line.
     opening_s : from the opening of a session until its prompt is sent, for every method alike.
     """
 
@@ -48,14 +56,17 @@ class CostModel:
         each = self.token_bytes.each  # a plain number where blocks are alike: asked for most often
         self._each_token_bytes = None if each is None else int(each[0])
         self._columns = self._timings()
-        self._step_base_s = self._runs_s(lambda t: t.decode_base_s)
-        self._step_slope_s = self._runs_s(lambda t: t.decode_per_context_token_s)
-        self._step_floor_s = self._runs_s(lambda t: t.decode_floor_s)
+        self.step_base_s = self._runs_s(lambda t: t.decode_base_s)
+        self.step_slope_s = self._runs_s(lambda t: t.decode_per_context_token_s)
+        self.step_floor_s = self._runs_s(lambda t: t.decode_floor_s)
         self.serial = np.array([s.sharing == "serial" for s in problem.servers])
         whole = np.iinfo(np.int64).max  # where there is no line nothing is cut
         cuts = [whole if s.sharing == "independent" else s.task_tokens for s in problem.servers]
-        self._task_tokens = np.array(cuts, dtype=np.int64)
-        self.step_hop_s = self._hop_s(problem.network.step_overhead_s, slice(None), tokens=1)
+        self.task_tokens = np.array(cuts, dtype=np.int64)
+        self.task_s = np.array([s.task_overhead_s for s in problem.servers])
+        self.turn_s = np.array([s.piece_delay_s for s in problem.servers])
+        self.step_delay_s = self._delay_s(problem.network.step_overhead_s, slice(None), tokens=1)
+        self.step_hop_s = frozen_array(self.step_delay_s + self.task_s, np.float64)
         self.opening_s = problem.session_setup_s + problem.alloc_delay_s
         self._shapes: dict[tuple[int, int, int], HopCost] = {}
         self._most_shapes = max(FEWEST_SHAPES, KNOWN_BYTES // (40 * max(problem.num_servers, 1)))
@@ -157,16 +168,35 @@ class CostModel:
         return self._runs_s(lambda t: step_s(t, context_tokens))
 
     def prefill_run_s(self, prompt_tokens: float) -> Runs:
-        """Runs of a prompt."""
+        """Runs of a prompt's blocks."""
         return self._runs_s(lambda t: prefill_s(t, prompt_tokens))
 
+    def _prompt_run_s(self, prompt_tokens: int, beside_s: FloatArray) -> Runs:
+        """Runs of a prompt, and (n,) of what is beside a block where every block is a task."""
+        each = np.where(self._is_cut(prompt_tokens), beside_s, 0.0)
+        blocks = self.prefill_run_s(prompt_tokens)
+        return blocks.plus(Runs(length=self.num_blocks, each=each)) if each.any() else blocks
+
     def prefill_hop_s(self, client: int, prompt_tokens: int) -> FloatArray:
-        """(n,) t^I_cj, a hop of a prompt: RTT + overhead(l_in) (+ transfer)."""
+        """(n,) t^I_cj, a hop of a prompt: RTT + overhead(l_in) (+ transfer) (+ its one task's)."""
+        task = np.where(self._is_cut(prompt_tokens), 0.0, self.task_s)
+        return frozen_array(self._prompt_way_s(client, prompt_tokens) + task, np.float64)
+
+    def _is_cut(self, prompt_tokens: int) -> Any:
+        """(n,) whether a prompt goes block by block."""
+        return prompt_tokens > self.task_tokens
+
+    def prompt_delay_s(self, client: int, prompt_tokens: int) -> FloatArray:
+        """(n,) of a hop of a prompt what is no work, until its first task stands in line."""
+        turn = np.where(self._is_cut(prompt_tokens), self.turn_s, 0.0)
+        return frozen_array(self._prompt_way_s(client, prompt_tokens) + turn, np.float64)
+
+    def _prompt_way_s(self, client: int, prompt_tokens: int) -> FloatArray:
         net = self.problem.network
         overhead = net.prefill_overhead_s + net.prefill_overhead_per_token_s * prompt_tokens
-        return self._hop_s(overhead, client, tokens=prompt_tokens)
+        return self._delay_s(overhead, client, tokens=prompt_tokens)
 
-    def _hop_s(self, overhead_s: float, clients: Rows, *, tokens: int) -> FloatArray:
+    def _delay_s(self, overhead_s: float, clients: Rows, *, tokens: int) -> FloatArray:
         """RTT + overhead, plus sending hidden states there and back where bandwidth is known."""
         net = self.problem.network
         hop = net.client_rtt_s[clients] + overhead_s
@@ -186,9 +216,21 @@ class CostModel:
         return cost
 
     def work_s(self, prompt_tokens: int, output_tokens: int) -> Runs:
-        """Runs of the compute of a whole request: the prompt and every later token."""
+        """Runs of the compute of a whole request: the prompt and every later token.
+
+        Never more than it takes: where a launch floor binds some of the steps, they take more.
+        """
         step = self.step_run_s(mean_context_tokens(prompt_tokens, output_tokens))
-        return self.prefill_run_s(prompt_tokens).plus(step, output_tokens - 1)
+        return self._prompt_run_s(prompt_tokens, self.task_s).plus(step, output_tokens - 1)
+
+    def step_work_s(self, cost: HopCost, server: Rows, start: Rows, end: Rows) -> Any:
+        """What a step keeps a server busy: the run, and the overhead of its task."""
+        return cost.step_run_s(server, start, end) + self.task_s[server]
+
+    def batched_work_s(self, prompt_tokens: int, output_tokens: int) -> Runs:
+        """The same where steps share batches: the least for each that any batch comes to."""
+        step = self._runs_s(lambda t: least_row_s(t, prompt_tokens + 1))
+        return self._prompt_run_s(prompt_tokens, self.task_s).plus(step, output_tokens - 1)
 
     def planned(self, client: int) -> HopCost:
         """What the representative request of the planning figures costs."""
@@ -198,7 +240,7 @@ class CostModel:
     def _shape(self, client: int, prompt_tokens: int, output_tokens: int) -> HopCost:
         steps = output_tokens - 1
         first_hop = self.prefill_hop_s(client, prompt_tokens)
-        first_run = self.prefill_run_s(prompt_tokens)
+        first_run = self._prompt_run_s(prompt_tokens, self.task_s + self.turn_s)
         later_hop = self.step_hop_s[client]
         later_run = self.step_run_s(mean_context_tokens(prompt_tokens, output_tokens))
         return HopCost(
@@ -216,8 +258,7 @@ class CostModel:
         self, prompt_tokens: int, server: IntArray, start: IntArray, end: IntArray
     ) -> IntArray:
         """Tasks of a prompt on blocks ``[start, end)``: one, or one for each block."""
-        whole = prompt_tokens <= self._task_tokens[server]
-        count: IntArray = np.where(whole, 1, end - start)
+        count: IntArray = np.where(self._is_cut(prompt_tokens)[server], end - start, 1)
         return count
 
     def tasks(self, route: Route, client: int, prompt_tokens: int) -> Tasks:
@@ -225,37 +266,33 @@ class CostModel:
         server = np.array(route.servers, dtype=np.int64)
         start = np.array([h.start for h in route.hops], dtype=np.int64)
         end = np.array([h.end for h in route.hops], dtype=np.int64)
-        network, prompt = self.problem.network, self.prefill_run_s(prompt_tokens)
-        first_hop = self.prefill_hop_s(client, prompt_tokens)
-        cut = self.prompt_tasks(prompt_tokens, server, start, end) > 1
-        piece = np.zeros(self.num_blocks)
+        network, blocks = self.problem.network, self.prefill_run_s(prompt_tokens)
+        delay = self.prompt_delay_s(client, prompt_tokens)
+        count, task = self.prompt_tasks(prompt_tokens, server, start, end), self.task_s[server]
+        cut, piece = count > 1, np.zeros(self.num_blocks)
         for j, first, last in zip(server[cut], start[cut], end[cut], strict=True):
-            piece[first:last] = np.diff(prompt.ramp(j)[first : last + 1])
+            block = np.arange(first, last)
+            piece[first:last] = blocks(j, block, block + 1) + self.task_s[j]
         return Tasks(
             server=server,
             start=start,
             end=end,
-            first_gap_s=ClientRelay(network).gaps_s(client, first_hop, server),
-            gap_s=self.relaying.gaps_s(client, self.step_hop_s[client], server),
+            first_gap_s=ClientRelay(network).gaps_s(client, delay, server),
+            gap_s=self.relaying.gaps_s(client, self.step_delay_s[client], server),
             back_s=network.client_rtt_s[client, server] / 2,
-            prompt_s=prompt(server, start, end),
-            base_s=self._step_base_s(server, start, end),
-            slope_s=self._step_slope_s(server, start, end),
-            floor_s=self._step_floor_s(server, start, end),
+            turn_s=self.turn_s[server],
+            prompt_s=blocks(server, start, end) + count * task,
+            base_s=self.step_base_s(server, start, end) + task,
+            slope_s=self.step_slope_s(server, start, end),
+            floor_s=self.step_floor_s(server, start, end) + task,
             cut=cut.astype(np.int64),
             piece_s=piece,
         )
 
-    @property
-    def step_per_row_s(self) -> FloatArray:
-        """(n,) what a row beyond the curve of a step costs on one block, at most."""
-        most: FloatArray = self._runs_s(lambda t: t.decode_per_sequence_s).dearest_block()
-        return most
-
-    def curve_of(self, server: int) -> tuple[list[float], list[float]]:
-        """Rows, and the seconds by which a step of so many takes longer on one block, at most."""
-        given = self.problem.servers[server].timing
-        return knots_of(tuple(dict.fromkeys(given if isinstance(given, tuple) else (given,))))
+    @cached_property
+    def step_curves(self) -> StepCurves:
+        """What more rows of a step cost at every server."""
+        return StepCurves.of([s.timing for s in self.problem.servers])
 
     def step_s(self, route: Route, cost: HopCost) -> float:
         """Seconds of one decode step over a route."""

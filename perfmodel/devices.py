@@ -18,6 +18,7 @@ from ..core.errors import ScenarioError
 from ..core.problem import ModelSpec, Timing, Validity
 from .catalogue import block_parameters, model_spec, shipped_architecture, unknown_name
 from .kernels import DataSheet, estimated_timing
+from .overhead import HopOverhead, overhead_of
 from .roofline import GPUS, sheet_of_device
 from .timing import timing_of
 
@@ -44,6 +45,7 @@ class Device:
     fit_mean_error_percent, fit_max_error_percent : relative error of the formula on the measured
         points, the worse of prefill and decode; None = constants of a publication.
     forward_rps, inference_rps, network_rps : what PETALS measured on it, tokens/s, or None.
+    hop : what a hop to it costs beside round trip and blocks, or None.
     validity : how far the timing reaches.
     """
 
@@ -65,6 +67,7 @@ class Device:
     forward_rps: float | None = None
     inference_rps: float | None = None
     network_rps: float | None = None
+    hop: HopOverhead | None = None
     validity: Validity = field(default_factory=Validity)
 
 
@@ -251,11 +254,18 @@ def _devices() -> dict[str, Device]:
 
 
 def device_of(entry: dict[str, Any]) -> Device:
-    """One entry of a file: ``timing_ms`` in milliseconds, ``measured`` the ranges, the rest as in
-    ``Device``."""
-    rest = {key: value for key, value in entry.items() if key not in ("timing_ms", "measured")}
+    """One entry of a file: ``timing_ms`` and ``hop_ms`` in milliseconds, ``measured`` the ranges,
+    the rest as in ``Device``."""
+    own = ("timing_ms", "hop_ms", "measured")
+    rest = {key: value for key, value in entry.items() if key not in own}
+    hop = entry.get("hop_ms")
     ranges = {f"{name}": (int(a), int(b)) for name, (a, b) in entry.get("measured", {}).items()}
     worst = entry.get("fit_max_error_percent")
     remark = entry["source"] + ("" if worst is None else f"; worst fit error {worst:.0f} %")
     validity = Validity(origin="measured", remark=remark, **ranges)
-    return Device(timing=timing_of(entry["timing_ms"]), validity=validity, **rest)
+    return Device(
+        timing=timing_of(entry["timing_ms"]),
+        hop=None if hop is None else overhead_of(hop),
+        validity=validity,
+        **rest,
+    )

@@ -12,13 +12,16 @@ HUBER_SHARE = 0.05  # relative residuals beyond this lose weight
 _ITERATIONS = 30
 
 
-def fit_nonnegative(columns: FloatArray, measured: FloatArray) -> FloatArray:
+def fit_nonnegative(
+    columns: FloatArray, measured: FloatArray, known: FloatArray | float = 0.0
+) -> FloatArray:
     """Coefficients >= 0 of a linear formula, by Huber's loss on the relative residuals.
 
     Parameters
     ----------
     columns : (points, k) regressors, k <= 3.
     measured : (points,) positive values.
+    known : (points,) what the formula has beside its coefficients.
 
     Returns
     -------
@@ -30,23 +33,23 @@ def fit_nonnegative(columns: FloatArray, measured: FloatArray) -> FloatArray:
     coefficients that are not zero. Of equally good sets the smallest wins, so a formula with
     more terms than the data can tell apart stays simple.
     """
-    scaled = columns / measured[:, None]
+    scaled, target = columns / measured[:, None], 1.0 - known / measured
     weights = np.ones(len(measured))
     best = np.zeros(columns.shape[1])
     for _ in range(_ITERATIONS):
         previous = best
-        best = _least_squares(scaled, weights)
-        residual = np.abs(scaled @ best - 1.0)
+        best = _least_squares(scaled, target, weights)
+        residual = np.abs(scaled @ best - target)
         weights = np.minimum(1.0, HUBER_SHARE / np.maximum(residual, HUBER_SHARE))
         if np.allclose(best, previous, rtol=1e-12, atol=0.0):
             break
     return best
 
 
-def _least_squares(scaled: FloatArray, weights: FloatArray) -> FloatArray:
-    """Non-negative minimiser of ``sum w (scaled @ x - 1)^2`` by enumeration of supports."""
+def _least_squares(scaled: FloatArray, aim: FloatArray, weights: FloatArray) -> FloatArray:
+    """Non-negative minimiser of ``sum w (scaled @ x - aim)^2`` by enumeration of supports."""
     root = np.sqrt(weights)
-    rows, target = scaled * root[:, None], root
+    rows, target = scaled * root[:, None], aim * root
     count = scaled.shape[1]
     best, best_loss = np.zeros(count), float(target @ target)
     for size in range(1, count + 1):
@@ -99,6 +102,39 @@ def fit_curve(rows: FloatArray, more: FloatArray) -> tuple[tuple[float, float], 
             level[-2:] = [[(a * w + b * v) / (w + v), w + v]]
     values = [value for value, weight in level for _ in range(int(weight))]
     return tuple((knot[0], value) for knot, value in zip(knots, values, strict=True))
+
+
+def fit_steps(
+    clients: FloatArray, rtt: FloatArray, work: FloatArray, measured: FloatArray
+) -> FloatArray:
+    """(2,) delay o and serial overhead s of a hop, from clients that step at once.
+
+    Equal clients of one server that takes one task at a time step every
+    ``max(rtt + o + s + work, clients (s + work))``: the server has a pause, or it has none.
+
+    Parameters
+    ----------
+    clients, rtt, work, measured : (points,) clients; round trip; blocks' time of a step; time per
+        token.
+
+    Notes
+    -----
+    The more a point's line is at work, the less of a pause there is: points are split in that
+    order, and every split is tried.
+    """
+    load = clients * work / (rtt + work)
+    best, best_loss = np.zeros(2), np.inf
+    for bound in (np.inf, *np.unique(load)):
+        full = load >= bound
+        columns = np.column_stack([~full, np.where(full, clients, 1.0)])
+        known = np.where(full, clients * work, rtt + work)
+        fitted = fit_nonnegative(columns, measured, known)
+        paused = rtt + work + fitted.sum()
+        predicted = np.maximum(paused, clients * (work + fitted[1]))
+        loss = _huber(predicted / measured - 1.0)
+        if loss < best_loss * (1.0 - 1e-6) - 1e-15:
+            best, best_loss = fitted, loss
+    return best
 
 
 def _huber(residual: FloatArray) -> float:

@@ -1,4 +1,4 @@
-"""Reading measurements: the CSV table of block times and PETALS' throughput file."""
+"""Reading measurements: the CSV table of blocks and hops, and PETALS' throughput file."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -53,6 +53,45 @@ class Measurement:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HopMeasurement:
+    """A chain of one hop, measured by clients.
+
+    Attributes
+    ----------
+    what : ``step`` = time per token while ``clients`` step at once, ``first`` = time to the first
+        token of a client alone.
+    tokens : context of the steps (prompt and tokens so far), or the prompt.
+    blocks : run at the server.
+    tasks : tasks that the server made of the prompt: 1, or ``blocks``.
+    precision, model, gpu : of the blocks, "" = those of the file.
+    """
+
+    what: Literal["step", "first"]
+    tokens: int
+    clients: int
+    blocks: int
+    tasks: int
+    rtt_s: float
+    seconds: float
+    precision: str = ""
+    model: str = ""
+    gpu: str = ""
+
+
+Row = Measurement | HopMeasurement
+
+
+def of_blocks(rows: Iterable[Row]) -> list[Measurement]:
+    """The rows that tell what a block takes."""
+    return [row for row in rows if isinstance(row, Measurement)]
+
+
+def of_hops(rows: Iterable[Row]) -> list[HopMeasurement]:
+    """The rows that tell what clients saw."""
+    return [row for row in rows if isinstance(row, HopMeasurement)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PetalsRates:
     """One entry of PETALS' throughput file, tokens/s (forward and inference per block)."""
 
@@ -83,7 +122,7 @@ def read_text(path: Path) -> str:
         raise CalibrationError(f"cannot read {path}: {error}") from error
 
 
-def read_measurements(path: Path) -> tuple[Measurement, ...]:
+def read_measurements(path: Path) -> tuple[Row, ...]:
     """All rows of the table.
 
     Raises
@@ -93,7 +132,7 @@ def read_measurements(path: Path) -> tuple[Measurement, ...]:
     """
     rows = csv.reader(io.StringIO(read_text(path), newline=""), strict=True)
     problems: list[str] = []
-    found: list[Measurement] = []
+    found: list[Row] = []
     try:
         header = [cell.strip() for cell in next(rows, [])]
         if absent := [column for column in COLUMNS if column not in header]:
@@ -119,16 +158,19 @@ def read_measurements(path: Path) -> tuple[Measurement, ...]:
     return tuple(found)
 
 
-def _measurement(row: Mapping[str, str]) -> Measurement | None:
+def _measurement(row: Mapping[str, str]) -> Row | None:
     """The measurement of a row, None where it is of another kind."""
     phase = row.get("phase", "")
     if phase in PASSED_OVER:
         return None
-    common: dict[str, Any] = {name: row.get(name, "") for name in ("style", "model", "gpu")}
-    common |= {
-        "precision": _precision(row),
+    said: dict[str, Any] = {name: row.get(name, "") for name in ("model", "gpu")}
+    said["precision"] = _precision(row)
+    if phase in ("step", "first"):
+        return _hop_measurement(row, "step" if phase == "step" else "first", said)
+    common = said | {
+        "style": row.get("style", ""),
         "batch": _count(row, "batch", least=1, default=1),
-        "seconds": _milliseconds(row) / 1e3,
+        "seconds": _block_milliseconds(row) / 1e3,
     }
     if phase == "prefill":
         if _count(row, "context_tokens", least=0, default=0):
@@ -141,7 +183,7 @@ def _measurement(row: Mapping[str, str]) -> Measurement | None:
         new = _count(row, "new_tokens", least=1, default=1 if phase == "decode" else None)
         kind: Phase = "decode" if new == 1 else "verify"
         return Measurement(phase=kind, tokens=context, new_tokens=new, **common)
-    raise _CellError("phase", f"must be prefill, decode or verify, got {phase!r}")
+    raise _CellError("phase", f"must be prefill, decode, verify, step or first, got {phase!r}")
 
 
 def _precision(row: Mapping[str, str]) -> str:
@@ -150,6 +192,29 @@ def _precision(row: Mapping[str, str]) -> str:
     if text and text not in BYTES_PER_VALUE:
         raise _CellError("precision", f"must be {', '.join(BYTES_PER_VALUE)}, got {text!r}")
     return text
+
+
+def _hop_measurement(
+    row: Mapping[str, str], what: Literal["step", "first"], said: Mapping[str, Any]
+) -> HopMeasurement:
+    step = what == "step"
+    blocks = _count(row, "blocks", least=1)
+    tasks = _count(row, "tasks", least=1, default=1)
+    if tasks not in (1, blocks) or (step and tasks > 1):
+        raise _CellError("tasks", f"a step is 1 task, a prompt 1 or {blocks}, got {tasks}")
+    clients = _count(row, "clients", least=1, default=1)
+    if clients > 1 and not step:
+        raise _CellError("clients", "first tokens are measured with one client")
+    return HopMeasurement(
+        what=what,
+        tokens=_count(row, "context_tokens" if step else "prompt_tokens", least=0 if step else 1),
+        clients=clients,
+        blocks=blocks,
+        tasks=tasks,
+        rtt_s=_milliseconds(row, "rtt_ms", least=0.0) / 1e3,
+        seconds=_milliseconds(row, "ms") / 1e3,
+        **said,
+    )
 
 
 def _count(row: Mapping[str, str], column: str, *, least: int, default: int | None = None) -> int:
@@ -164,14 +229,19 @@ def _count(row: Mapping[str, str], column: str, *, least: int, default: int | No
     return value
 
 
-def _milliseconds(row: Mapping[str, str]) -> float:
-    text = row.get("min_ms_per_block") or row.get("ms_per_block", "")
+def _block_milliseconds(row: Mapping[str, str]) -> float:
+    return _milliseconds(row, "min_ms_per_block" if row.get("min_ms_per_block") else "ms_per_block")
+
+
+def _milliseconds(row: Mapping[str, str], column: str, *, least: float = 1e-9) -> float:
+    text = row.get(column, "")
     try:
         value = float(text)
     except ValueError:
         value = math.nan
-    if not (1e-9 <= value <= 1e9):
-        raise _CellError("ms_per_block", f"must be a positive number of milliseconds, got {text!r}")
+    if not (least <= value <= 1e9):
+        kind = "positive number" if least else "number, 0 or more,"
+        raise _CellError(column, f"must be a {kind} of milliseconds, got {text!r}")
     return value
 
 

@@ -13,6 +13,7 @@ from .calibration import Calibration
 from .catalogue import model_spec, shipped_architecture
 from .devices import Device, device_of
 from .measurements import read_text
+from .overhead import overhead_ms
 from .timing import timing_ms
 
 _RATES = ("forward_rps", "inference_rps", "network_rps")
@@ -48,6 +49,7 @@ def _entry(one: Calibration) -> dict[str, Any]:
         "style": one.style,
         "gpu": one.gpu,
         "timing_ms": timing_ms(one.timing),
+        "hop_ms": overhead_ms(one.hop) if one.hop else None,
         "measured": {name: list(span) for name, span in ranges.items() if span is not None},
         "fit_mean_error_percent": one.mean_error_percent,
         "fit_max_error_percent": one.max_error_percent,
@@ -106,6 +108,7 @@ def _device(entry: dict[str, Any], source: str) -> Device:
         "name": str(entry.get("name", source)),
         "source": str(entry.get("source", source)),
         "timing_ms": entry["timing_ms"],
+        "hop_ms": entry.get("hop_ms"),
         "measured": entry.get("measured", {}),
         "model": model,
         "precision": precision,

@@ -26,6 +26,7 @@ class Tasks(ByContent):
     base_s, slope_s : work of a step, and more of it for each token of context.
     floor_s : the least that a step takes.
     cut : whether the prompt is worked on block by block.
+    turn_s : then from the end of the work on a block until the next one stands in line.
     piece_s : (L,) work of the prompt on each block.
     """
 
@@ -40,6 +41,7 @@ class Tasks(ByContent):
     slope_s: FloatArray
     floor_s: FloatArray
     cut: IntArray
+    turn_s: FloatArray
     piece_s: FloatArray
 
     def step_s(self, context_tokens: float) -> FloatArray:

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from ..core.content import FloatArray
+from ..core.content import FloatArray, IntArray
 from ..core.problem import COEFFICIENTS, Timing
 
 #: The best or the worst of some figures.
@@ -87,6 +87,47 @@ def knots_of(timings: Sequence[Timing], pick: Pick = max) -> tuple[list[float], 
     return rows, [pick(more_s(t, r) for t in timings) for r in rows]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class StepCurves:
+    """What more rows cost at each of n servers, on one block at most.
+
+    Attributes
+    ----------
+    knots : (n,) number of knots. rows, more_s : (n, most knots) of them, padded with 0.
+    beyond_s : (n,) seconds per row beyond the last knot.
+    """
+
+    knots: IntArray
+    rows: FloatArray
+    more_s: FloatArray
+    beyond_s: FloatArray
+
+    @classmethod
+    def of(cls, timings: Sequence[Timing | tuple[Timing, ...]]) -> StepCurves:
+        """The curves of servers whose blocks are alike, or have a timing each."""
+        each = [tuple(dict.fromkeys(t)) if isinstance(t, tuple) else (t,) for t in timings]
+        curves = [knots_of(distinct) for distinct in each]
+        knots = np.array([len(rows) for rows, _ in curves], np.int64)
+        rows, more_s = np.zeros((2, len(curves), int(knots.max(initial=1))))
+        for j, (at, seconds) in enumerate(curves):
+            rows[j, : knots[j]], more_s[j, : knots[j]] = at, seconds
+        beyond_s = [max(t.decode_per_sequence_s for t in distinct) for distinct in each]
+        return cls(knots=knots, rows=rows, more_s=more_s, beyond_s=np.array(beyond_s))
+
+
+def least_row_s(timings: Timings, context_tokens: float) -> FloatArray:
+    """(m,) the least that a step takes per row of any batch, after so many tokens or more.
+
+    A batch of b rows takes ``step + more(b)``; per row that is least at a knot, or in the limit.
+    """
+    single_s = step_s(timings, context_tokens)
+    least: FloatArray = np.minimum(single_s, timings.decode_per_sequence_s)
+    for i, timing in enumerate(timings.alone):
+        for rows, more_s in timing.step_curve:
+            least[i] = min(least[i], (single_s[i] + more_s) / rows)
+    return least
+
+
 def picked(timings: Sequence[Timing], pick: Pick) -> Timing:
     """A timing of which every figure is the most (or least) of some timings' figures."""
     rows, seconds = knots_of(timings, pick)
@@ -129,12 +170,12 @@ def timing_of(given: Mapping[str, Any]) -> Timing:
     TypeError, ValueError
         If a name is unknown or a figure none.
     """
-    rest = {f"{name}_s": _figure(ms) / 1e3 for name, ms in given.items() if name != "step_curve"}
-    curve = tuple((_figure(r), _figure(ms) / 1e3) for r, ms in given.get("step_curve", ()))
+    rest = {f"{name}_s": figure(ms) / 1e3 for name, ms in given.items() if name != "step_curve"}
+    curve = tuple((figure(r), figure(ms) / 1e3) for r, ms in given.get("step_curve", ()))
     return Timing(**rest, step_curve=curve)
 
 
-def _figure(value: object) -> float:
+def figure(value: object) -> float:
     """A plain number within reason."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1e9:
         raise ValueError(f"{value!r:.40} is not a number from 0 to 1e9")

@@ -9,20 +9,22 @@ as they run beside each other (a session that is met has on average half of its 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..chains.graph import Graph, request_costs_s
-from ..chains.shortest import shortest
 from ..core.content import FloatArray, IntArray
 from ..core.plan import Placement
 from ..core.workload import Request
+from ..perfmodel.contention import Crowd
 from ..perfmodel.cost import CostModel
 from .api import Decision, SwarmView
 from .ws_rr import WaitGraphs, refuse
 
-#: Share of the request's steps during which a session that it meets is still there.
-BESIDE = 0.5
+if TYPE_CHECKING:
+    from .sweep import Net
+
 #: Request shapes that are remembered.
 MOST_SHAPES = 256
 
@@ -33,16 +35,44 @@ class _Links:
 
     Attributes
     ----------
-    alone_s : (E,) time on each link alone; ``leave_s`` as ``chains.shortest`` takes it.
+    alone_s : (E,) time on each link alone; ``leave_s`` (n,) of leaving, empty where it is none.
     work_s, tasks : (E,) work of one step, and tasks of the whole request.
     step_s : between two tokens on the chain that is fastest alone.
     """
 
     alone_s: FloatArray
-    leave_s: FloatArray | None
+    leave_s: FloatArray
     work_s: FloatArray
     tasks: IntArray
     step_s: float
+
+
+class _Sweep:
+    """The compiled decision over one graph; numba takes a while to load, so not before it."""
+
+    def __init__(self, graph: Graph) -> None:
+        from . import sweep
+
+        self._do = sweep
+        self._net: Net = sweep.net_of(graph)
+        self._path = np.empty(graph.num_nodes, dtype=np.int64)
+
+    def chain(self, cost_s: FloatArray, leave_s: FloatArray) -> tuple[list[int], float]:
+        """As ``chains.shortest`` finds it."""
+        self._net.link["cost_s"] = cost_s
+        last, total = self._do.sweep(self._net, leave_s, False)
+        if last == -2:
+            return [], total
+        return self._path[: self._do.walk_back(self._net, last, self._path)].tolist(), total
+
+    def crowded_s(self, links: _Links, request: Request, crowd: Crowd) -> FloatArray:
+        """(E,) time of the request on each link, and what it suffers and causes there."""
+        link, steps = self._net.link, request.planned_tokens - 1
+        link["cost_s"] = links.alone_s
+        known = links.work_s, links.tasks, links.step_s
+        self._do.add_crowding(link, *known, steps, crowd.wait_s(), crowd.count)
+        total: FloatArray = link["cost_s"].copy()
+        return total
 
 
 class Overlap:
@@ -51,6 +81,7 @@ class Overlap:
     def __init__(self, cost: CostModel, placement: Placement) -> None:
         self._cost = cost
         self._graph = WaitGraphs(cost, placement)
+        self._sweeps: dict[int, _Sweep] = {}
         self._known: dict[tuple[int, int, int, int], _Links] = {}
 
     def __call__(
@@ -64,30 +95,25 @@ class Overlap:
     ) -> Decision:
         """The chain to take; errors as every router."""
         graph, waits = self._graph(start_block)
+        sweep = self._sweep(graph)
         links = self._links(graph, request)
-        cost = links.alone_s + self._crowding_s(graph, links, request, view)
+        cost = sweep.crowded_s(links, request, view.crowd)
         closed = view.closed(exclude)
         if closed is not None:
             cost[closed[graph.server]] = np.inf
         wait = waits.waits_s(view, request.reserved_tokens, now_s)
-        chain, total = shortest(graph, np.where(wait > 0, np.inf, cost), links.leave_s)
+        chain, total = sweep.chain(np.where(wait > 0, np.inf, cost), links.leave_s)
         if not chain:  # nobody has room: the chain that is done first, its longest waits added up
-            chain, total = shortest(graph, cost + wait, links.leave_s)
+            chain, total = sweep.chain(cost + wait, links.leave_s)
         if not chain:
-            exists = bool(shortest(graph, cost, links.leave_s)[0])
+            exists = bool(sweep.chain(cost, links.leave_s)[0])
             refuse(self._cost.problem, request, graph.start, chain_exists=exists)
         return Decision(route=graph.route(chain), cost_s=total)
 
-    def _crowding_s(
-        self, graph: Graph, links: _Links, request: Request, view: SwarmView
-    ) -> FloatArray:
-        """(E,) waits of a request's tasks, and what they delay those who are there."""
-        crowd, server = view.crowd, graph.server
-        in_line = crowd.wait_s()[server]
-        steps = request.planned_tokens - 1
-        delay = links.work_s / links.step_s * (links.work_s / 2 + in_line)
-        total: FloatArray = links.tasks * in_line + BESIDE * steps * crowd.count[server] * delay
-        return total
+    def _sweep(self, graph: Graph) -> _Sweep:
+        if graph.start not in self._sweeps:
+            self._sweeps[graph.start] = _Sweep(graph)
+        return self._sweeps[graph.start]
 
     def _links(self, graph: Graph, request: Request) -> _Links:
         key = (graph.start, request.client, request.prompt_tokens, request.planned_tokens)
@@ -98,11 +124,12 @@ class Overlap:
             alone, leave = request_costs_s(self._cost, graph, shape)
             runs = graph.server, graph.origin, graph.end
             tasks = request.planned_tokens - 1 + self._cost.prompt_tasks(key[2], *runs)
-            _, fastest = shortest(graph, alone, leave)
+            gone = np.zeros(0) if leave is None else leave
+            _, fastest = self._sweep(graph).chain(alone, gone)
             self._known[key] = _Links(
                 alone_s=alone,
-                leave_s=leave,
-                work_s=shape.step_run_s(*runs),
+                leave_s=gone,
+                work_s=self._cost.step_work_s(shape, *runs),
                 tasks=tasks,
                 step_s=max(fastest / request.planned_tokens, 1e-9),
             )

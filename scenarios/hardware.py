@@ -17,6 +17,7 @@ from ..perfmodel.catalogue import (
     model_spec,
 )
 from ..perfmodel.devices import Device, Rated, devices_named, timing_for
+from ..perfmodel.overhead import HopOverhead
 from ..perfmodel.profilefile import parse_profiles
 from . import schema
 from .files import decode, read_referenced
@@ -195,6 +196,7 @@ def build_server(
     precision = given.quantisation or document.model.quantisation
     own = replace(model, block_bytes=own_bytes, quantisation=precision)
     rated = _known(lambda: _rated(kind, own), f"{where}.quantisation")
+    hop = _hop(kind, rated)
     return Server(
         id=name,
         memory_bytes=memory,
@@ -214,7 +216,20 @@ def build_server(
         disk_bytes_per_s=None if given.disk_gb_per_s is None else given.disk_gb_per_s * 1e9,
         sharing=given.sharing or kind.given.sharing or document.sharing,
         task_tokens=TASK_TOKENS[precision],
+        task_overhead_s=_overhead_s(kind.given.task_overhead_ms, hop.task_s if hop else 0.0),
+        piece_delay_s=_overhead_s(kind.given.piece_delay_ms, hop.piece_s if hop else 0.0),
     )
+
+
+def _hop(kind: Kind, rated: Rated) -> HopOverhead | None:
+    """Overheads of host and runtime: whatever blocks they were measured with, own ones first."""
+    known = (*([rated.device] if rated.device else ()), *kind.base)
+    return next((device.hop for device in known if device.hop), None)
+
+
+def _overhead_s(given_ms: float | None, calibrated_s: float) -> float:
+    """Own figure over that of a calibrated profile."""
+    return calibrated_s if given_ms is None else given_ms / 1e3
 
 
 def _shipped(name: str, document: schema.Scenario) -> tuple[Device, ...]:

@@ -80,6 +80,8 @@ class Device(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     prefill_base_ms: Milliseconds | None = None
     prefill_us_per_token: Microseconds | None = None
     prefill_ns_per_token_squared: Nanoseconds | None = None
+    task_overhead_ms: Milliseconds | None = None
+    piece_delay_ms: Milliseconds | None = None
     forward_rps: Positive | None = None
     inference_rps: Positive | None = None
     network_rps: Positive | None = None

@@ -51,11 +51,12 @@ class Pricing:
         request = session.request
         cost = self._cost.shape(request.client, request.prompt_tokens, request.planned_tokens)
         time = self._cost.route_time(route, cost)
-        works = {h: float(cost.step_run_s(h.server, h.start, h.end)) for h in route.hops}
+        visits = {h: (h.server, h.start, h.end) for h in route.hops}
+        works = {h: float(self._cost.step_work_s(cost, *v)) for h, v in visits.items()}
         lead = time.ttft_s
         for h in route.hops[: session.kept] if session.made else ():
             lead += float(cost.step_hop_s[h.server] - cost.prefill_hop_s[h.server])
-            lead += works[h] - float(cost.prefill_run_s(h.server, h.start, h.end))
+            lead += float(cost.step_run_s(*visits[h]) - cost.prefill_run_s(*visits[h]))
         wait = sum(waits_s[list(route.servers)].tolist())
         return Estimate(begin_s, self._cost.opening_s + lead + wait, time.tpot_s + wait, works)
 

@@ -9,6 +9,9 @@ from dataclasses import dataclass, field, replace
 from ..core.plan import Hop, Route
 from ..core.workload import Request
 
+#: Expectations that end this near to the reservation are taken to be the reservation.
+CLOSE_TOKENS = 8
+
 
 @dataclass(frozen=True, slots=True)
 class Estimate:

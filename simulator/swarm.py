@@ -19,15 +19,13 @@ from .kernel import Kernel, Rank
 from .ledger import Ledger
 from .pricing import ChainTest, Pricing
 from .result import Reason, Table
-from .session import Session
+from .session import CLOSE_TOKENS, Session
 
 if TYPE_CHECKING:
     from .work import Work
 
 #: A step of a session's life.
 Step = Callable[["Swarm", Session], None]
-#: Expectations that end this near to the reservation are taken to be the reservation.
-CLOSE_TOKENS = 8
 
 
 class Swarm:

@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ..core.jit import compiled
 from ..perfmodel.timing import extra_s
-from .jit import compiled
 
 #: How servers share their compute: one task at a time; waiting steps together; everybody at once.
 SERIAL, BATCHED, INDEPENDENT = 0, 1, 2
@@ -46,7 +46,7 @@ SESSION = np.dtype(
 #: A hop of a session: blocks [start, end) of a server.
 #: cut : whether the prompt runs block by block. lost : whether its cache is gone.
 #: first_gap_s, gap_s : the way into the hop, of the prompt and of a step.
-#: back_s : the way from it to the client.
+#: back_s : the way from it to the client. turn_s : from one block of a cut prompt to the next.
 #: prompt_s, base_s, slope_s : work of the prompt in one piece, of a step, and per token of context.
 #: floor_s : the least work of a step.
 HOP = np.dtype(
@@ -58,6 +58,7 @@ HOP = np.dtype(
             "first_gap_s",
             "gap_s",
             "back_s",
+            "turn_s",
             "prompt_s",
             "base_s",
             "slope_s",
@@ -107,7 +108,7 @@ def advance(s: State, until_s: float, most: int) -> tuple[int, float, int]:
             return TIRED, now_s, -1
         most -= 1
         if key < 0:
-            _pop(s)
+            pop(s)
             _end(s, -1 - key, now_s)
             continue
         slot, kind = key & _SLOTS, key >> _SLOT_BITS & _KINDS
@@ -116,11 +117,11 @@ def advance(s: State, until_s: float, most: int) -> tuple[int, float, int]:
             _count(session)
         hop = s.hops[slot, session["hop"]]
         if kind == _STOP or hop["lost"]:
-            _pop(s)
+            pop(s)
             return (MADE if kind == _STOP else LOST), now_s, slot
         server = s.servers[hop["server"]]
         if server["sharing"] == BATCHED:
-            _pop(s)
+            pop(s)
             _stand(s, slot, now_s)
             continue
         work_s = _work_s(s, slot)
@@ -139,16 +140,17 @@ def advance(s: State, until_s: float, most: int) -> tuple[int, float, int]:
 def begin(s: State, slot: int, now_s: float) -> None:
     """Send a session's first pass on its way."""
     s.sessions[slot]["answer_s"] = s.sessions[slot]["leave_s"] = -np.inf
-    _push(s, now_s + s.hops[slot, 0]["first_gap_s"], s.sessions[slot]["key"])
+    push(s, now_s + s.hops[slot, 0]["first_gap_s"], s.sessions[slot]["key"])
 
 
 @compiled
 def go_on(s: State, slot: int) -> None:
     """Send a session that came up with its tokens on to the next one."""
     session = s.sessions[slot]
-    _push(s, session["token_s"] + s.hops[slot, 0]["gap_s"], session["key"])
+    push(s, session["token_s"] + s.hops[slot, 0]["gap_s"], session["key"])
 
 
+@compiled
 def key_of(row: int, slot: int) -> int:
     """The key of a session in its slot."""
     return (row + 1) << (_SLOT_BITS + _KIND_BITS) | slot
@@ -227,7 +229,7 @@ def _leave(s: State, slot: int, now_s: float) -> tuple[float, int]:
     first = session["made"] == 0
     if first and hop["cut"] and session["block"] + 1 < hop["end"]:
         session["block"] += 1
-        return now_s, session["key"]
+        return now_s + hop["turn_s"], session["key"]
     session["answer_s"] = max(session["answer_s"], now_s + hop["back_s"])
     session["hop"] += 1
     if session["hop"] < session["hops"]:
@@ -283,7 +285,7 @@ def _take(s: State, j: int, now_s: float) -> None:
     server["work"] = first
     server["busy_s"] += work_s
     server["free_s"] = now_s + work_s
-    _push(s, now_s + work_s, -1 - j)
+    push(s, now_s + work_s, -1 - j)
 
 
 @compiled
@@ -295,14 +297,14 @@ def _end(s: State, j: int, now_s: float) -> None:
     while slot >= 0:
         following = s.sessions[slot]["after"]
         when_s, key = _leave(s, slot, now_s)
-        _push(s, when_s, key)
+        push(s, when_s, key)
         slot = following
     if server["head"] >= 0:
         _take(s, j, now_s)
 
 
 @compiled
-def _push(s: State, when_s: float, key: int) -> None:
+def push(s: Any, when_s: float, key: int) -> None:
     """Put an event on the calendar."""
     i = s.size[0]
     s.size[0] = i + 1
@@ -316,7 +318,7 @@ def _push(s: State, when_s: float, key: int) -> None:
 
 
 @compiled
-def _pop(s: State) -> None:
+def pop(s: Any) -> None:
     """Take the first event off the calendar."""
     size = s.size[0] - 1
     s.size[0] = size
@@ -333,7 +335,7 @@ def _first(time_s: Any, keys: Any, one: int, other: int) -> int:
 
 
 @compiled
-def _down(s: State, size: int, when_s: float, key: int) -> None:
+def _down(s: Any, size: int, when_s: float, key: int) -> None:
     """Put an event in the place of the first one and let it sink."""
     time_s, keys = s.time_s, s.key
     i, child = 0, 1

@@ -46,19 +46,8 @@ class Work:
     """
 
     def __init__(self, cost: CostModel) -> None:
-        n = cost.problem.num_servers
         self._length = cost.num_blocks
-        curves = [cost.curve_of(j) for j in range(n)]
-        knots = [len(rows) for rows, _ in curves]
-        self._state = _empty(FEWEST_SLOTS, 4, n, self._length, max(knots))
-        for j, (rows, more_s) in enumerate(curves):
-            self._state.knot_rows[j, : knots[j]] = rows
-            self._state.knot_s[j, : knots[j]] = more_s
-        servers = self._state.servers
-        servers["knots"] = knots
-        servers["sharing"] = [_SHARING[s.sharing] for s in cost.problem.servers]
-        servers["row_s"] = cost.step_per_row_s
-        servers["head"] = servers["tail"] = servers["work"] = -1
+        self._state = idle_state(cost, FEWEST_SLOTS, 4)
         self._slots: dict[int, int] = {}
         self._rows = [-1] * FEWEST_SLOTS
         self._free = list(range(FEWEST_SLOTS - 1, -1, -1))
@@ -168,6 +157,19 @@ class Work:
         self._state = state
         self._rows += [-1] * (more - slots)
         self._free[:0] = range(more - 1, slots - 1, -1)
+
+
+def idle_state(cost: CostModel, slots: int, hops: int) -> engine.State:
+    """The servers of a problem, idle, with room for so many sessions of so many hops."""
+    curves = cost.step_curves
+    n, knots = curves.rows.shape
+    state = _empty(slots, hops, n, cost.num_blocks, knots)
+    state.knot_rows[:], state.knot_s[:] = curves.rows, curves.more_s
+    servers = state.servers
+    servers["knots"], servers["row_s"] = curves.knots, curves.beyond_s
+    servers["sharing"] = [_SHARING[s.sharing] for s in cost.problem.servers]
+    servers["head"] = servers["tail"] = servers["work"] = -1
+    return state
 
 
 def _empty(slots: int, hops: int, servers: int, length: int, knots: int) -> engine.State:

@@ -9,7 +9,8 @@ The job: ``initial_peers``, ``prefix``, ``model``; ``config`` (keywords of PETAL
 ``requests``: each with ``id``, ``prompt``, ``new_tokens``, perhaps ``route`` and ``generate``;
 ``threads``; a request with ``steps`` in place of a prompt runs random hidden states; one with
 ``routing`` = ``petals`` is routed by PETALS whatever the job says; ``until``: a file at whose
-appearance the requests stop being repeated. A job with ``observe_s`` makes no requests: it tells
+appearance the requests stop being repeated. A job with ``rounds`` starts requests at given instants
+(``swarm.rounds``). One with ``observe_s`` makes no requests: it tells
 every so many seconds who announces what (``spans``).
 """
 
@@ -27,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from .compat import apply_remedies
+from .rounds import run_rounds
 
 _lock = threading.Lock()
 
@@ -68,6 +70,9 @@ def _run(job: dict[str, Any]) -> None:
         tell("plan", version=None if plan is None else plan.version)
     time.sleep(_warm_up_s(model, job))
     tell("ready")
+    if "rounds" in job:
+        run_rounds(model, job, lambda request: _session(model, job, dict(request)), tell)
+        return
     threads = job.get("threads", 1)
     # Not pool.map over the requests: it would draw all of an endless series at once.
     waiting = _Shared(_requests(job))

@@ -8,8 +8,10 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
+from ..core.problem import Timing
+from .clock import environment
 from .processes import Child, free_ports
 
 BOOT_LIMIT_S = 90.0
@@ -36,6 +38,7 @@ class ServerSpec:
     inference_rps, forward_rps, network_rps : figures to announce instead of measuring.
     planned : run under ``swarmplan swarm serve`` with these further arguments.
     remedies : optional remedies to apply, ``server-push`` for example.
+    clock : compute by this clock (``swarm.clock``), or ``tell`` how long every task took.
     """
 
     name: str
@@ -47,6 +50,7 @@ class ServerSpec:
     network_rps: float = 5000.0
     planned: tuple[str, ...] | None = None
     remedies: tuple[str, ...] = ()
+    clock: Timing | Literal["tell"] | None = None
 
 
 @dataclass(kw_only=True)
@@ -149,12 +153,14 @@ class LoopbackSwarm:
         flags += ["--identity_path", str(self.folder / f"{spec.name}.id")]
         flags += ["--public_name", spec.name, "--no_auto_relay", "--skip_reachability_check"]
         flags += ["--update_period", str(self.update_period_s)]
-        remedies = {"SWARMPLAN_WITH_REMEDIES": ",".join(spec.remedies)}
+        extra = {"SWARMPLAN_WITH_REMEDIES": ",".join(spec.remedies)}
+        if spec.clock is not None:
+            extra |= environment(None if spec.clock == "tell" else spec.clock)
         if spec.planned is None:
             program = ["-m", f"{__package__}.run_petals", "server", *flags]
         else:
             program = ["-m", "swarmplan.cli", "swarm", "serve", *spec.planned, "--", *flags]
-        self._child(spec.name, [sys.executable, *program], remedies)
+        self._child(spec.name, [sys.executable, *program], extra)
 
     def _await(self, spec: ServerSpec) -> None:
         child = self.children[spec.name]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from importlib import import_module
 
+from .clock import follow_environment
 from .compat import apply_remedies
 
 
@@ -17,6 +18,8 @@ def main() -> None:
     if kind not in ("dht", "server"):
         sys.exit("usage: python -m swarmplan.swarm.run_petals dht|server [flags of PETALS]")
     apply_remedies("server")
+    if kind == "server":
+        follow_environment()
     sys.argv = [f"run_{kind}", *sys.argv[2:]]
     import_module(f"petals.cli.run_{kind}").main()
 

@@ -235,3 +235,30 @@ def test_calibrate_shows_the_fit_and_what_is_missing(tmp_path: Path) -> None:
     note = "note: block times of 10 servers (mig) are scaled: from BLOOM-176B on BPRR-MIG-1g"
     assert note in told.stderr
     assert "(a100) are" not in told.stderr
+
+
+def test_capacity_tells_bound_best_plan_and_what_binds(tmp_path: Path) -> None:
+    path = tmp_path / "most.json"
+    told = json.loads(run("capacity", TINY, "--json", "--time-limit", "3", "-o", path).stdout)
+    assert 0 < told["found_per_s"] <= told["most_per_s"]
+    assert told["load_per_s"] == pytest.approx(0.4)
+    assert told["placements"][0]["held_per_s"] == told["found_per_s"]
+    assert told["placements"][0]["carried_per_s"] <= told["most_per_s"]
+    assert any("compute" in server["binds"] for server in told["servers"])
+    plan = json.loads(path.read_text())
+    assert plan["router"] == told["placements"][0]["router"]
+    hosted = {s["server"]: s["start_block"] for s in told["servers"]}
+    assert {s["server"]: s["start_block"] for s in plan["placement"]} == hosted
+    assert run("verify", path, TINY).exit_code == 0
+    shown = run("capacity", TINY, "--time-limit", "1").stdout
+    assert "no plan sustains more than 2.437 requests/s" in shown
+    assert "best found: " in shown
+    assert "load 0.4 requests/s, 16 % of the 2.437" in shown
+
+
+def test_the_load_is_said_beside_what_is_sustained() -> None:
+    said = "load 0.4 requests/s, 16 % of the 2.437 that no plan exceeds"
+    assert said in run("plan", TINY, "--method", "cg-bp").stdout
+    assert said in run("compare", TINY, "-m", "cg-bp", "--seeds", "1").stdout
+    compared = run("compare", TINY, "-m", "cg-bp", "--seeds", "1", "--load", "8").stdout
+    assert "too much: 3.2 requests/s arrive" in compared

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
+from ..methods.certify import load_in_words
+from ..perfmodel.cost import CostModel
 from ..render import print_lines, print_table
 from ..simulator.compare import Comparison, Row
 from ..simulator.figures import COMPARED, RESPONSE
@@ -34,7 +36,7 @@ def print_comparison(comparison: Comparison) -> None:
         columns,
         rows,
     )
-    lines = assumed(comparison.problem)
+    lines = [load_in_words(CostModel.of(comparison.problem)), *assumed(comparison.problem)]
     if comparison.alloc_delay_s:
         lines.append(f"testbed constant in force: {comparison.alloc_delay_s:g} s per request")
     print_lines(lines)

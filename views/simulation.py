@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from ..core.problem import Problem
+from ..methods.certify import beside_most
 from ..render import number, print_lines, print_table
 from ..simulator.metrics import Distribution, summarise
 from ..simulator.result import SimulationResult
@@ -46,10 +47,7 @@ def print_result(problem: Problem, result: SimulationResult) -> None:
     ]
     lines += assumed(problem)
     if result.offered_per_s > result.most_per_s:
-        lines.append(
-            f"too much: {number(result.offered_per_s)} requests/s arrive, all servers together "
-            f"compute {number(result.most_per_s)} at most, so waiting grows as long as this lasts"
-        )
+        lines.append(beside_most(result.offered_per_s, result.most_per_s))
     if result.alloc_delay_s:
         lines.append(f"testbed constant in force: {result.alloc_delay_s:g} s per request")
     print_lines(lines)

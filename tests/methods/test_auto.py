@@ -1,18 +1,18 @@
 """The portfolio: what it picks, what it tells, when it stops."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
 
 from swarmplan import api
+from swarmplan.chains.capacity import most_planned_per_s
 from swarmplan.core.names import Metric
-from swarmplan.core.objective import goal_of
+from swarmplan.core.objective import MEAN_RESPONSE, goal_of
 from swarmplan.core.problem import Problem
-from swarmplan.core.workload import Request
 from swarmplan.methods.candidates import entries
 from swarmplan.methods.certify import floor_of, trial_requests
 from swarmplan.methods.draft import Settings
+from swarmplan.methods.judge import Judge
 from swarmplan.methods.race import Race, Runner
 from swarmplan.methods.routers import ROUTERS, router_named
 from swarmplan.methods.table import METHODS, method_named
@@ -134,28 +134,32 @@ def race(problem: Problem, *, deadline: Deadline = NEVER) -> Race:
     """Two short rounds."""
     cost = CostModel.of(problem)
     return Race(
-        cost=cost,
-        router=lambda name, placement: router_named(name)(cost, placement),
         rounds=[(50, 2), (100, 1)],
-        requests_of=lambda count: draw_requests(problem, 0, num_requests=count),
-        admission="retry",
+        judge_of=lambda count: Judge(
+            cost,
+            draw_requests(problem, 0, num_requests=count),
+            router=lambda name, placement: router_named(name)(cost, placement),
+            admission="retry",
+            goal=MEAN_RESPONSE,
+        ),
         deadline=deadline,
     )
 
 
-def test_a_throughput_is_told_with_what_all_servers_compute(tiny: Problem) -> None:
+def test_a_throughput_is_told_with_what_all_servers_hold_and_compute(tiny: Problem) -> None:
     plan = api.plan(tiny, "auto", settings=Settings(aim="throughput"))
     found, cost = plan.certificate.objective, CostModel.of(tiny)
     planning = tiny.planning
     work = cost.work_s(planning.prompt_tokens, planning.output_tokens)
-    most = sum(1 / work(j, 0, 6) for j in range(4))
+    most = most_planned_per_s(cost)
+    assert most < sum(1 / work(j, 0, 6) for j in range(4))  # memory binds here
     assert found.bound == pytest.approx(most)
     assert found.value is not None
     assert 0 < found.value <= most
     assert verify(tiny, plan) == ()
-    assert not any("more than the" in note for note in plan.notes)
+    assert not any("too much" in note for note in plan.notes)
     busy = api.plan(at_load(tiny, 2 * most / tiny.workload.rate_per_s), "cg-bp")
-    assert any(f"more than the {most:.4g}" in note for note in busy.notes)
+    assert any(f"no plan sustains more than {most:.4g}" in note for note in busy.notes)
 
 
 def test_a_race_without_time_still_names_a_winner(tiny: Problem) -> None:
@@ -173,17 +177,19 @@ def test_a_race_without_time_still_names_a_winner(tiny: Problem) -> None:
 
 
 def test_ctrl_c_in_a_later_round_keeps_the_results_before(tiny: Problem) -> None:
-    def requests_of(count: int) -> Sequence[Request]:
+    whole = race(tiny)
+
+    def judge_of(count: int) -> Judge:
         if count > 50:
             raise KeyboardInterrupt
-        return draw_requests(tiny, 0, num_requests=count)
+        return whole.judge_of(count)
 
     plan = METHODS["cg-bp"](tiny, Settings())
     runners = [
         Runner(name=r, placement=plan.placement, router=r, bound_s=1.0, alone_s=0.0)
         for r in ("jffc", "ws-rr")
     ]
-    ranked, stopped = replace(race(tiny), requests_of=requests_of).run(runners)
+    ranked, stopped = replace(whole, judge_of=judge_of).run(runners)
     assert stopped == "interrupted"
     assert [r.requests for r in ranked] == [50, 50]
 

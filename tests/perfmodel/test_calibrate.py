@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import astuple
 from pathlib import Path
 
 import numpy as np
@@ -64,6 +65,65 @@ def test_the_coefficients_are_told_in_human_units(tmp_path: Path) -> None:
         "ms", "us", "ms", "ms", "ms", "ms", "us", "ns"
     ]  # fmt: skip
     assert figures == pytest.approx([0.5, 0.003, 0.02, 0.0, 0.55, 0.2, 2.5, 0.0], abs=1e-6)
+
+
+HOPS = """\
+step,,0,,,1,8,,20,34
+step,,0,,,8,8,,20,48
+first,1,,,,1,8,,20,31.4
+first,2048,,,,1,8,8,20,92.56
+"""
+
+
+def with_hops() -> str:
+    """The table, with rows of a hop: 8 ms of a step delay, 2 ms are work of the server."""
+    rows = table().replace("ms_per_block\n", "ms_per_block,clients,blocks,tasks,rtt_ms,ms\n")
+    return rows + HOPS
+
+
+def test_rows_of_hops_tell_what_delays_and_what_is_work(tmp_path: Path) -> None:
+    fitted = calibrate_file(saved(tmp_path, with_hops()), name="mine")
+    near(fitted.timing, TRUE, 1e-6)
+    assert fitted.hop is not None
+    assert (fitted.hop.step_s, fitted.hop.task_s) == pytest.approx((8e-3, 2e-3), rel=1e-6)
+    assert dict(fitted.terms)["hop, work of each task, ms"] == pytest.approx(2.0)
+    write_profiles(tmp_path / "mine.json", "mine", [fitted])
+    (read,) = read_profiles(tmp_path / "mine.json")
+    assert read.hop is not None
+    assert astuple(read.hop) == pytest.approx(astuple(fitted.hop), rel=1e-12)
+
+
+def test_a_table_without_hops_says_nothing_of_them(tmp_path: Path) -> None:
+    fitted = calibrate_file(saved(tmp_path, table()), name="mine")
+    assert fitted.hop is None
+    write_profiles(tmp_path / "mine.json", "mine", [fitted])
+    (read,) = read_profiles(tmp_path / "mine.json")
+    assert read.hop is None
+
+
+def of_two_precisions(hop_precision: str) -> str:
+    """The table twice, nf4 at twice the time, and rows of a hop of one of them."""
+    slow = Timing(**{name: 2 * getattr(TRUE, name) for name in COEFFICIENTS})
+    lines = ["precision," + HEADER.strip() + ",clients,blocks,tasks,rtt_ms,ms"]
+    for precision, timing in (("bf16", TRUE), ("nf4", slow)):
+        lines += [f"{precision},{line}" for line in table(timing).splitlines()[1:]]
+    return "\n".join([*lines, *(f"{hop_precision},{line}" for line in HOPS.splitlines())])
+
+
+def test_rows_of_hops_belong_to_the_block_times_of_their_precision(tmp_path: Path) -> None:
+    found = calibrate_all(saved(tmp_path, of_two_precisions("bf16")), name="mine")
+    hops = {one.precision: one.hop for one in found}
+    assert hops["nf4"] is None
+    assert hops["bf16"] is not None
+    assert hops["bf16"].task_s == pytest.approx(2e-3, rel=1e-6)
+
+
+@pytest.mark.parametrize(("precision", "matching"), [("", 2), ("int8", 0)])
+def test_rows_of_hops_that_may_be_of_several_block_times_or_of_none_are_refused(
+    tmp_path: Path, precision: str, matching: int
+) -> None:
+    with pytest.raises(CalibrationError, match=f"gpu.csv: rows of phase step .* {matching} prof"):
+        calibrate_all(saved(tmp_path, of_two_precisions(precision)), name="mine")
 
 
 def test_one_wild_point_hardly_moves_the_fit_and_shows_in_the_table(tmp_path: Path) -> None:
@@ -151,7 +211,11 @@ def test_too_little_data_says_what_to_measure(
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("prefill,16,,1,", "prefil,16,,1,", "gpu.csv:3:phase: must be prefill, decode or verify"),
+        (
+            "prefill,16,,1,",
+            "prefil,16,,1,",
+            "gpu.csv:3:phase: must be prefill, decode, verify, step or first",
+        ),
         ("prefill,16,", "prefill,-16,", "gpu.csv:3:prompt_tokens: must be a whole number"),
         ("prefill,16,,", "prefill,16,7,", "gpu.csv:3:context_tokens: prefill is measured"),
         ("prefill,16,,1,", "prefill,16,,0,", "gpu.csv:3:batch: must lie in 1"),

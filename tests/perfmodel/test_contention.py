@@ -8,7 +8,7 @@ import pytest
 from swarmplan.core.problem import Problem
 from swarmplan.core.workload import Request
 from swarmplan.perfmodel.capacity import most_per_s
-from swarmplan.perfmodel.contention import Crowd
+from swarmplan.perfmodel.contention import Crowd, steady_steps_s
 from swarmplan.perfmodel.cost import CostModel
 from swarmplan.routing.ws_rr import WsRr
 from swarmplan.simulator.engine import simulate
@@ -59,3 +59,15 @@ def test_no_run_completes_more_than_all_servers_together_compute(tiny: Problem) 
     parallel = (replace(tiny.servers[0], sharing="independent"), *tiny.servers[1:])
     several = CostModel.of(replace(tiny, servers=parallel))
     assert most_per_s(several, ([10], [20])) == np.inf
+
+
+def test_sessions_beside_each_other_wait_as_much_as_each_of_them_makes_others_wait() -> None:
+    # Two like sessions: T = 1 + D with D = u w / 2 + D u and u = w / T for the one that is met.
+    work, serial = 0.2, np.array([True])
+    first, second = steady_steps_s(serial, np.array([1.0, 1.0]), [[(0, work)], [(0, work)]])
+    assert first == pytest.approx(second)
+    use = work / first
+    assert first == pytest.approx(1.0 + use * work / 2 / (1 - use), rel=1e-3)
+    assert steady_steps_s(serial, np.array([1.0]), [[(0, work)]]).tolist() == [1.0]
+    free = steady_steps_s(np.array([False]), np.array([1.0, 1.0]), [[(0, work)], [(0, work)]])
+    assert free.tolist() == [1.0, 1.0]

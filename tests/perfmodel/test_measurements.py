@@ -10,6 +10,7 @@ import pytest
 
 from swarmplan.core.errors import CalibrationError
 from swarmplan.perfmodel.measurements import (
+    HopMeasurement,
     Measurement,
     PetalsRates,
     read_measurements,
@@ -37,6 +38,41 @@ def test_every_row_is_one_step_of_one_block(path: Path) -> None:
     )
 
 
+HOPS = "phase,prompt_tokens,context_tokens,batch,ms_per_block,clients,blocks,tasks,rtt_ms,ms\n"
+
+
+def test_rows_of_hops_tell_what_clients_saw(path: Path) -> None:
+    path.write_text(HOPS + "step,,64,,,4,8,,20,250\nfirst,200,,,,,8,8,0,300\n")
+    assert read_measurements(path) == (
+        HopMeasurement(
+            what="step", tokens=64, clients=4, blocks=8, tasks=1, rtt_s=0.02, seconds=0.25
+        ),
+        HopMeasurement(
+            what="first", tokens=200, clients=1, blocks=8, tasks=8, rtt_s=0.0, seconds=0.3
+        ),
+    )
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ("step,,64,,,4,,,20,250", "2:blocks: must be a whole number, got ''"),
+        ("step,,64,,,0,8,,20,250", "2:clients: must lie in 1"),
+        ("step,,64,,,4,8,8,20,250", "2:tasks: a step is 1 task, a prompt 1 or 8, got 8"),
+        ("first,200,,,,,8,4,20,250", "2:tasks: a step is 1 task, a prompt 1 or 8, got 4"),
+        ("first,200,,,,2,8,8,20,250", "2:clients: first tokens are measured with one client"),
+        ("first,0,,,,,8,8,20,250", "2:prompt_tokens: must lie in 1"),
+        ("step,,64,,,4,8,,-1,250", "2:rtt_ms: must be a number, 0 or more, of milliseconds"),
+        ("step,,64,,,4,8,,20,0", "2:ms: must be a positive number of milliseconds"),
+    ],
+)
+def test_a_row_of_a_hop_that_makes_no_sense_is_named(path: Path, row: str, message: str) -> None:
+    path.write_text(HOPS + row)
+    with pytest.raises(CalibrationError) as caught:
+        read_measurements(path)
+    assert str(caught.value).startswith(f"gpu.csv:{message}")
+
+
 @pytest.mark.parametrize("row", ["prefill,1000000000,,1000000000,1e9", "decode,,0000000000,1,1e-9"])
 def test_figures_at_their_limits_are_read(path: Path, row: str) -> None:
     path.write_text(HEADER + row)
@@ -58,7 +94,7 @@ def test_figures_at_their_limits_are_read(path: Path, row: str) -> None:
         ("decode,,1,1,1.01e9", "2:ms_per_block: must be a positive number"),
         ("decode,,1,1,soon", "2:ms_per_block: must be a positive number"),
         ('decode,,1,1,"1', "2: unexpected end of data"),
-        ("both,1,1,1,1", "2:phase: must be prefill, decode or verify, got 'both'"),
+        ("both,1,1,1,1", "2:phase: must be prefill, decode, verify, step or first, got 'both'"),
     ],
 )
 def test_a_cell_that_cannot_be_used_is_named(path: Path, row: str, message: str) -> None:

@@ -41,6 +41,29 @@ def test_a_pass_takes_what_the_chain_costs(
     assert (leave_s + tasks.back_s).max() == pytest.approx(time.tpot_s, rel=1e-12)
 
 
+@given(st.integers(0, 1000), st.sampled_from(["client", "server"]), st.integers(1, 40))
+def test_the_overheads_of_tasks_are_work_and_their_turns_are_delay(
+    make_problem: Callable[..., Problem], seed: int, relay: Relay, prompt: int
+) -> None:
+    plain = make_problem(np.random.default_rng(seed), servers=3, clients=2, length=6, relay=relay)
+    servers = tuple(replace(s, task_tokens=20) for s in plain.servers)
+    plain = replace(plain, servers=servers)
+    busy = replace(plain, servers=tuple(
+        replace(s, task_overhead_s=0.1, piece_delay_s=0.01) for s in servers
+    ))  # fmt: skip
+    before, after = (CostModel.of(p).tasks(CHAIN, 1, prompt) for p in (plain, busy))
+    pieces = np.array([2, 1, 3]) if prompt > 20 else np.ones(3)
+    np.testing.assert_allclose(after.base_s - before.base_s, 0.1)
+    np.testing.assert_allclose(after.prompt_s - before.prompt_s, 0.1 * pieces)
+    np.testing.assert_allclose(after.gap_s, before.gap_s)
+    turn_s = 0.01 if prompt > 20 else 0.0
+    np.testing.assert_allclose(after.first_gap_s - before.first_gap_s, turn_s, atol=1e-12)
+    times = [CostModel.of(p).route_time(CHAIN, CostModel.of(p).shape(1, prompt, 9))
+             for p in (plain, busy)]  # fmt: skip
+    added = 0.1 * pieces.sum() + turn_s * pieces.sum()
+    assert times[1].ttft_s - times[0].ttft_s == pytest.approx(added)
+
+
 @pytest.mark.parametrize(
     ("sharing", "prompt", "cut"),
     [

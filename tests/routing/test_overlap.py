@@ -9,8 +9,9 @@ from swarmplan.core.plan import Hop, Placement, Route
 from swarmplan.core.problem import Problem
 from swarmplan.core.workload import Request
 from swarmplan.perfmodel.cost import CostModel
-from swarmplan.routing.overlap import BESIDE, Overlap
+from swarmplan.routing.overlap import Overlap
 from swarmplan.routing.state import SwarmState
+from swarmplan.routing.sweep import BESIDE
 from swarmplan.routing.ws_rr import WsRr
 
 REQUEST = Request(
@@ -64,6 +65,17 @@ def test_a_prompt_that_is_cut_waits_for_each_of_its_blocks(tiny: Problem) -> Non
     uncut = Overlap(whole_cost, placement)(REQUEST, busy(whole_cost, placement, 3), 0.0)
     cut = Overlap(cost, placement)(REQUEST, state, 0.0)
     assert cut.cost_s - uncut.cost_s == pytest.approx(5 * state.crowd.wait_s()[0])
+
+
+def test_the_overhead_of_a_task_is_work_that_others_wait_for(tiny: Problem) -> None:
+    servers = tuple(replace(s, task_overhead_s=0.05) for s in tiny.servers)
+    cost, placement = whole(replace(tiny, servers=servers), 0)
+    shape, state = cost.shape(0, 11, 11), busy(cost, placement, 3)
+    work, wait = shape.step_run_s(0, 0, 6) + 0.05, state.crowd.wait_s()[0]
+    alone = cost.route_time(FAST, shape)
+    others = BESIDE * 10 * 3 * work / (alone.total_s / 11) * (work / 2 + wait)
+    decision = Overlap(cost, placement)(REQUEST, state, 0.0)
+    assert decision.cost_s == pytest.approx(alone.total_s + (10 + 1) * wait + others)
 
 
 def test_with_enough_sessions_the_slow_server_is_the_better_one(tiny: Problem) -> None:

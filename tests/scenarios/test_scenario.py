@@ -1,5 +1,6 @@
 """Scenario files: what is shipped loads, what is wrong is named."""
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 from swarmplan.core.errors import ScenarioError
 from swarmplan.core.problem import COEFFICIENTS, Timing
 from swarmplan.perfmodel.calibrate import calibrate_file
+from swarmplan.perfmodel.overhead import HopOverhead
 from swarmplan.perfmodel.profilefile import write_profiles
 from swarmplan.perfmodel.timing import decode_s
 from swarmplan.scenarios.files import parse_file
@@ -149,6 +151,21 @@ def test_a_curve_by_batch_begins_with_one_and_rises(tmp_path: Path, curve: str) 
     with pytest.raises(ScenarioError, match="must begin with batch 1 and rise") as caught:
         load_scenario(edited(tmp_path, ("decode_ms = 2\n", f"decode_ms_by_batch = {curve}\n")))
     assert [p.path for p in caught.value.problems] == ["devices.fast.decode_ms_by_batch"]
+
+
+def test_overheads_of_tasks_come_from_the_file_else_from_the_profile_else_are_none(
+    tmp_path: Path,
+) -> None:
+    assert load_scenario(edited(tmp_path)).problem.servers[0].task_overhead_s == 0.0
+    (tmp_path / "measured.csv").write_text(TABLE)
+    hop = HopOverhead(step_s=0.008, task_s=0.002, prefill_s=0.01, piece_s=0.003)
+    fitted = calibrate_file(tmp_path / "measured.csv", name="gpu")
+    write_profiles(tmp_path / "gpu.json", "gpu", [dataclasses.replace(fitted, hop=hop)])
+    server = load_scenario(edited(tmp_path, PROFILED)).problem.servers[0]
+    assert (server.task_overhead_s, server.piece_delay_s) == pytest.approx((0.002, 0.003))
+    own = (PROFILED[0], PROFILED[1] + "\ntask_overhead_ms = 5\npiece_delay_ms = 0")
+    server = load_scenario(edited(tmp_path, own)).problem.servers[0]
+    assert (server.task_overhead_s, server.piece_delay_s) == pytest.approx((0.005, 0.0))
 
 
 @pytest.mark.parametrize(

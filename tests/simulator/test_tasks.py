@@ -35,27 +35,33 @@ from swarmplan.tests.simulator.test_engine import (
 def shared(
     problem: Problem, rng: np.random.Generator, kinds: tuple[Sharing, ...], *, floors: bool = True
 ) -> Problem:
-    """Servers that share their compute in one of these ways, and cut prompts of many lengths."""
+    """Servers that share their compute in one of these ways, cut prompts of many lengths, and have
+    overheads of their own."""
     servers = tuple(
         replace(
             s,
             sharing=kinds[int(rng.integers(len(kinds)))],
             task_tokens=int(rng.choice([1, 8, 128])),
             timing=curved(s.timing, rng, floors) if isinstance(s.timing, Timing) else s.timing,
+            task_overhead_s=float(rng.choice([0.0, 0.003])),
+            piece_delay_s=float(rng.choice([0.0, 0.007])),
         )
         for s in problem.servers
     )
     return replace(problem, servers=servers)
 
 
-def curved(timing: Timing, rng: np.random.Generator, floors: bool) -> Timing:
-    """The timing, every other time with a curve of its steps, or a floor below which none is."""
+def curved(timing: Timing, rng: np.random.Generator, floors: bool = True) -> Timing:
+    """The timing, every other time with a curve of its steps, a floor below which none is, or
+    prompts that grow with their square."""
     knots = sorted(float(k) for k in rng.uniform(1.5, 12, 2))
     curve = tuple(
         (knot, float(more)) for knot, more in zip(knots, rng.uniform(0, 1e-3, 2), strict=True)
     )
     floor_s = timing.decode_base_s * float(rng.uniform(0.5, 1.5))
     changed = replace(timing, step_curve=curve if rng.random() < 0.5 else ())
+    if rng.random() < 0.5:
+        changed = replace(changed, prefill_per_token2_s=timing.prefill_per_token_s / 10)
     return replace(changed, decode_floor_s=floor_s) if floors and rng.random() < 0.5 else changed
 
 
@@ -97,10 +103,39 @@ def test_no_server_works_more_than_all_the_time_and_no_work_is_lost(seed: int) -
     for s in started(result):
         shape = cost.shape(s.client, s.prompt_tokens, s.output_tokens)
         for j, start, end in s.chain:
-            work[j] += shape.run_s(j, start, end)
+            server = problem.servers[j]
+            pieces = end - start if s.prompt_tokens > server.task_tokens else 1
+            tasks = s.output_tokens - 1 + pieces
+            work[j] += shape.run_s(j, start, end) + tasks * server.task_overhead_s
     busy = result.compute_busy_frac * result.end_s
     serial = [s.sharing == "serial" for s in problem.servers]
     assert busy[serial] == pytest.approx(work[serial], rel=1e-9)
+
+
+@given(st.integers(0, 10_000), st.sampled_from([1, 8, 128]))
+def test_overheads_of_tasks_make_a_lone_session_as_slow_as_its_chain_says(
+    seed: int, task_tokens: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    problem = random_problem(rng)
+    servers = tuple(
+        replace(s, sharing="serial", task_tokens=task_tokens,
+                task_overhead_s=0.003 * j, piece_delay_s=0.007 / (1 + j))
+        for j, s in enumerate(problem.servers)
+    )  # fmt: skip
+    problem = replace(problem, servers=servers)
+    cost, placement = CostModel.of(problem), random_placement(rng, problem)
+    request = replace(random_requests(rng, 1)[0], reserved_tokens=1_000)
+    router = PetalsRouting()(cost, placement)
+    result = simulate(problem, placement, router, [request], admission="queue")
+    route = result.routes[0]
+    if route is None:
+        return
+    shape = cost.shape(request.client, request.prompt_tokens, request.output_tokens)
+    alone = cost.route_time(route, shape)
+    waited = float(result.start_s[0] - result.arrival_s[0]) + cost.opening_s
+    assert result.ttft_s[0] - waited == pytest.approx(alone.ttft_s, rel=1e-9)
+    assert result.response_s[0] - waited == pytest.approx(alone.total_s, rel=1e-9)
 
 
 #: One server with four equal blocks: a step takes 0.2 s, a prompt of 10 tokens 0.4 s.
@@ -265,3 +300,17 @@ def test_blocks_that_differ_may_not_have_a_launch_floor(
     mixed = replace(problem.servers[0], timing=(floor, TIMING, TIMING, TIMING))
     with pytest.raises(ValueError, match="blocks that differ may not have a decode_floor_s"):
         replace(problem, servers=(mixed,))
+
+
+def test_the_overhead_of_a_task_keeps_the_next_one_waiting_and_a_delay_does_not(
+    station: tuple[Problem, Placement],
+) -> None:
+    # Two prompts of 0.4 s in one piece each, then a step of 0.2 s each.
+    plain = together(station, 2, 1)
+    busy = together(station, 2, 1, task_overhead_s=0.02)
+    assert busy.ttft_s - plain.ttft_s == pytest.approx([0.02, 0.04])
+    # Cut, four pieces of 0.1 s each: with a turn of 0.1 s, one works while the other is handed on.
+    cut = together(station, 2, 1, task_tokens=1)
+    turned = together(station, 2, 1, task_tokens=1, piece_delay_s=0.1)
+    assert cut.ttft_s == pytest.approx([0.8, 0.9])
+    assert turned.ttft_s == pytest.approx([0.9, 1.0])

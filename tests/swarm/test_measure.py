@@ -14,7 +14,7 @@ import pytest
 
 from swarmplan.core.errors import ScenarioError
 from swarmplan.perfmodel.catalogue import architecture
-from swarmplan.perfmodel.measurements import read_measurements
+from swarmplan.perfmodel.measurements import of_blocks, read_measurements
 from swarmplan.perfmodel.profilefile import read_profiles
 from swarmplan.scenarios.scenario import load_scenario
 from swarmplan.swarm.loopback import QUIET, LoopbackSwarm, ServerSpec
@@ -78,7 +78,7 @@ def measured(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 @pytest.mark.live
 def test_every_kind_of_step_is_measured_and_fitted(measured: Path) -> None:
-    rows = read_measurements(measured / "here.csv")
+    rows = of_blocks(read_measurements(measured / "here.csv"))
     assert {m.phase for m in rows} == {"decode", "prefill", "verify"}
     assert {m.tokens for m in rows if m.phase == "prefill"} == {128, 512, 1024}
     assert {m.rows for m in rows if m.phase == "decode"} == {1, 2, 4, 8, 16, 32}

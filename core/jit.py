@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
-from ..core.errors import SwarmplanWarning
+from .errors import SwarmplanWarning
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -23,9 +23,9 @@ def compiled(function: Function) -> Function:
         _tell(str(error))
         return function
     try:
-        made: Any = njit(cache=True)(function)
+        made: Any = njit(cache=True, error_model="numpy")(function)
     except RuntimeError:  # no folder to keep it in
-        made = njit(function)
+        made = njit(error_model="numpy")(function)
     return cast("Function", made)
 
 

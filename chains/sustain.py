@@ -1,0 +1,215 @@
+"""The highest rate that a placement sustains: a flow of requests over its routing graph.
+
+A linear programme: what comes to a block leaves it, no server gives more compute or cache than it
+has. docs/model.md 11.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..core.content import ByContent, FloatArray, IntArray
+from ..core.plan import Placement, Route
+from ..core.workload import Mix
+from ..perfmodel.capacity import mean_work_s
+from ..perfmodel.cost import CostModel
+from ..solve.deadline import NEVER
+from ..solve.lp import Lp
+from .compose import gca, job_costs, mean_service_s
+from .graph import Graph, build_graph
+from .shortest import backward, forward
+
+#: The programme is solved so often: how long sessions hold cache is known after it.
+ROUNDS = 3
+#: A server binds when less than this share of its compute or its cache is left.
+TIGHT = 1e-3
+#: Flows below this share of all are rounding.
+EPS = 1e-9
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flow:
+    """``rate_per_s`` requests take a route."""
+
+    route: Route
+    rate_per_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Sustained(ByContent):
+    """How a placement sustains most requests.
+
+    Attributes
+    ----------
+    rate_per_s : of all clients together; 0 where no chain holds a session.
+    flows : the routes taken, most used first.
+    compute_frac, cache_frac : (n,) what is used of every server's compute and cache.
+    """
+
+    rate_per_s: float
+    flows: tuple[Flow, ...]
+    compute_frac: FloatArray
+    cache_frac: FloatArray
+
+    def binds(self, server: int) -> tuple[str, ...]:
+        """What of a server is used up."""
+        used = (("compute", self.compute_frac), ("cache", self.cache_frac))
+        return tuple(what for what, frac in used if frac[server] > 1.0 - TIGHT)
+
+
+def sustained(cost: CostModel, placement: Placement, mix: Mix) -> Sustained:
+    """The highest rate in the long run, in compute and in cache.
+
+    A server that works on one task at a time computes for a second in a second, prompts counted;
+    a session holds its cache for as long as it takes alone. All clients spread over the chains
+    alike. What a router reaches is less where lines make sessions hold caches longer.
+    """
+    graph, n = build_graph(cost, placement, pairs=False), cost.problem.num_servers
+    use = _Use(cost, placement, mix, graph)
+    time_s = use.least_time_s()
+    # Where caches bind, no flow over links tells all: those of GCA are the least to begin with.
+    known = {c.route: use.chain(use.links(c.route)) for c in gca(cost, placement)}
+    for _ in range(ROUNDS if np.isfinite(time_s).any() else 0):
+        x = _largest_flow(graph, use, time_s, n)
+        chains = [(use.chain(links), rate) for links, rate in _chains(graph, x)]
+        known |= {chain.route: chain for chain, _ in chains}
+        # Chains take longer than the fastest ones through their links: that was assumed of cache.
+        assumed = np.bincount(graph.server, x * np.where(x > 0, use.held * time_s, 0.0), n)
+        taken = np.zeros(n)
+        for chain, rate in chains:
+            taken[chain.server] += rate * chain.cache
+        if taken.max() <= 1.0 + EPS:
+            break
+        time_s = time_s * np.divide(taken, assumed, out=np.ones(n), where=assumed > 0)[graph.server]
+    return _shared(list(known.values()), n)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Chain:
+    """What a request a second on a route takes of its servers; (hops,) each."""
+
+    route: Route
+    server: IntArray
+    compute: FloatArray
+    cache: FloatArray
+
+
+def _shared(chains: Sequence[_Chain], servers: int) -> Sustained:
+    """The most requests that these chains take together."""
+    compute, cache, flows = np.zeros(servers), np.zeros(servers), []
+    if not chains:
+        return Sustained(rate_per_s=0.0, flows=(), compute_frac=compute, cache_frac=cache)
+    lp = Lp()
+    for _ in range(2 * servers):  # compute of every server, then cache
+        lp.add_row({}, -np.inf, 1.0)
+    for chain in chains:
+        rows = np.concatenate([chain.server, servers + chain.server]).tolist()
+        takes = np.concatenate([chain.compute, chain.cache]).tolist()
+        lp.add_column(-1.0, dict(zip(rows, takes, strict=True)))
+    solution = lp.solve(NEVER)
+    assert solution is not None
+    for chain, rate in zip(chains, solution.values.tolist(), strict=True):
+        if rate > 0:
+            flows.append(Flow(route=chain.route, rate_per_s=rate))
+            compute[chain.server] += rate * chain.compute
+            cache[chain.server] += rate * chain.cache
+    return Sustained(
+        rate_per_s=float(sum(flow.rate_per_s for flow in flows)),
+        flows=tuple(sorted(flows, key=lambda flow: -flow.rate_per_s)),
+        compute_frac=compute,
+        cache_frac=cache,
+    )
+
+
+class _Use:
+    """What a request a second on each link, (E,), takes of its server.
+
+    Attributes
+    ----------
+    work_s : share of the compute.
+    held : share of the cache, for each second that the session lasts.
+    """
+
+    def __init__(self, cost: CostModel, placement: Placement, mix: Mix, graph: Graph) -> None:
+        self._cost, self._jobs, self._graph = cost, job_costs(cost, mix), graph
+        span = graph.server, graph.origin, graph.end
+        lasting = mix.share * mix.output_tokens  # sessions count by how long they last
+        tokens = float(lasting @ mix.reserved_tokens / lasting.sum())
+        pool = np.maximum(placement.cache_bytes, 1)[graph.server]
+        self.work_s = np.where(cost.serial[graph.server], mean_work_s(cost, mix)(*span), 0.0)
+        self.held = tokens * cost.cache_bytes(1, graph.origin, graph.end) / pool
+
+    def least_time_s(self) -> FloatArray:
+        """(E,) the fastest chain through each link, inf where none exists."""
+        graph, jobs = self._graph, self._jobs
+        run_s = jobs.run_s(graph.server, graph.origin, graph.end)
+        seconds = np.where(self.held <= 1.0, jobs.hop_s[graph.server] + run_s, np.inf)
+        to, _ = forward(graph, seconds)
+        onward, _ = backward(graph, seconds)
+        through: FloatArray = to[graph.tail] + seconds + onward[graph.end]
+        return through + self._cost.opening_s
+
+    def links(self, route: Route) -> list[int]:
+        """The links of a route."""
+        rows = zip(self._graph.server.tolist(), self._graph.origin.tolist(), strict=True)
+        by_hop = {hop: i for i, hop in enumerate(rows)}
+        return [by_hop[h.server, h.start] for h in route.hops]
+
+    def chain(self, links: list[int]) -> _Chain:
+        """What a request a second on a chain takes, for as long as it really lasts."""
+        route = self._graph.route(links)
+        time_s = mean_service_s(self._cost, route, self._jobs) + self._cost.opening_s
+        return _Chain(
+            route=route,
+            server=self._graph.server[links],
+            compute=self.work_s[links],
+            cache=self.held[links] * time_s,
+        )
+
+
+def _largest_flow(graph: Graph, use: _Use, time_s: FloatArray, servers: int) -> FloatArray:
+    """(E,) the largest flow from block 0 to the last one, for sessions that last ``time_s``."""
+    lp, last = Lp(), graph.finals[0]
+    nodes = {node: lp.add_row({}, 0.0, 0.0) for node, _ in graph.groups if node != last}
+    compute = [lp.add_row({}, -np.inf, 1.0) for _ in range(servers)]
+    cache = [lp.add_row({}, -np.inf, 1.0) for _ in range(servers)]
+    links = np.flatnonzero(np.isfinite(time_s))
+    held = use.held[links] * time_s[links]
+    columns = (graph.server[links], graph.origin[links], graph.end[links], use.work_s[links], held)
+    for j, origin, end, work, kept in zip(*(c.tolist() for c in columns), strict=True):
+        entries = {compute[j]: work, cache[j]: kept}
+        if origin:
+            entries[nodes[origin]] = 1.0
+        if end != last:
+            entries[nodes[end]] = -1.0
+        lp.add_column(0.0 if origin else -1.0, entries)
+    solution = lp.solve(NEVER)
+    assert solution is not None
+    x = np.zeros(len(time_s))
+    x[links] = solution.values
+    return x
+
+
+def _chains(graph: Graph, x: FloatArray) -> list[tuple[list[int], float]]:
+    """The flow as chains with their rates, fullest links first."""
+    left = x.copy()
+    found: list[tuple[list[int], float]] = []
+    least = EPS * float(x[graph.origin == 0].sum())
+    leaving: dict[int, list[int]] = {}
+    for link in np.flatnonzero(x > least).tolist():
+        leaving.setdefault(int(graph.origin[link]), []).append(link)
+    while True:
+        chain: list[int] = []
+        at = 0
+        while at != graph.finals[0]:
+            link = max(leaving.get(at, ()), key=left.__getitem__, default=-1)
+            if link < 0 or left[link] <= least:
+                return found
+            chain.append(link)
+            at = int(graph.end[link])
+        rate = float(left[chain].min())
+        left[chain] -= rate
+        found.append((chain, rate))

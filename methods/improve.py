@@ -1,0 +1,219 @@
+"""A plan improved by moves, each judged as the plan will be: by the simulator, with its router.
+
+Simulated annealing over spans (docs/auto.md). All moves meet the same requests, at the load that is
+expected and 15 % beside it; a move is broken off as soon as requests pile up. What comes out may
+suit those requests only, so it is handed out only where fresh ones agree (``holds``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..chains.capacity import most_planned_per_s
+from ..chains.soundness import unmet
+from ..core.content import FloatArray
+from ..core.objective import MEAN_RESPONSE, P95_RESPONSE, Goal
+from ..core.plan import Placement
+from ..perfmodel.cost import CostModel
+from ..perfmodel.memory import blocks_that_fit
+from ..placement.search.neighbours import Spans, neighbour
+from ..simulator.metrics import Interval
+from ..simulator.rehearsal import Rehearsal, Rehearsed
+from ..solve.deadline import Deadline
+from .judge import Judge, judged
+
+#: Loads that a plan is made for, in multiples of the expected one, and requests of each: the
+#: highest says most, and a long run whether requests pile up, which an empty swarm hides.
+LOADS = ((1.15, 400), (0.85, 400), (1.0, 1_200))
+#: From this share of what all servers compute on requests are more by such a factor.
+BUSY, MORE = 0.85, 4
+#: Moves of a round, which begins from the best plan so far, and the gain that earns another one.
+ROUND_MOVES, WORTH_A_ROUND = 300, 0.005
+#: Loss that a round accepts at its beginning, about; at its end none.
+WARMTH = 0.03
+#: A run is broken off once its requests have spent this much more time in the swarm than the
+#: present plan's, times the root of R / i after i of R.
+SLACK = 0.05
+#: Fresh runs that have to agree and their requests, the gain that they have to show, and requests
+#: of a last long run.
+GUARDS, GUARD_REQUESTS, LEAST_GAIN, LONG = 8, 400, 0.01, 2_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """A placement and how it did on each set of requests.
+
+    Attributes
+    ----------
+    score : its figures over those of the first plan, averaged.
+    """
+
+    spans: Spans
+    figures_s: tuple[float, ...]
+    ages_s: tuple[FloatArray, ...]
+    score: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Improvement:
+    """What came out: the placement, and how many others were judged."""
+
+    placement: Placement
+    judged: int
+
+
+class Improver:
+    """The search from one placement.
+
+    Parameters
+    ----------
+    sets : the requests of each load.
+    """
+
+    def __init__(
+        self,
+        cost: CostModel,
+        sets: Sequence[Rehearsal],
+        *,
+        goal: Goal,
+        deadline: Deadline,
+        seed: int,
+    ) -> None:
+        self._cost, self._sets, self._goal, self._deadline = cost, sets, goal, deadline
+        self._rng = np.random.default_rng(seed)
+        self._judged = 0
+        self._seen: set[bytes] = set()
+        self._base_s: tuple[float, ...] = ()
+
+    def __call__(self, start: Placement) -> Improvement:
+        """The best placement found."""
+        spans = Spans(
+            span=np.stack([start.start, start.end], axis=1),
+            most=blocks_that_fit(self._cost, 1),
+            busy=np.zeros(len(start.start)),
+            length=self._cost.num_blocks,
+        )
+        best = self._first(spans, start)
+        while best is not None:
+            found = self._round(best)
+            worth = found.score < best.score * (1.0 - WORTH_A_ROUND)
+            best = found
+            if not worth or self._deadline.passed:
+                break
+        same = best is None or (best.spans.span == spans.span).all()
+        return Improvement(
+            placement=start if best is None or same else self._placed(best.spans),
+            judged=self._judged,
+        )
+
+    def _first(self, spans: Spans, start: Placement) -> Standing | None:
+        """How the first placement does; None where it does not serve everybody."""
+        runs = [rehearsal(start) for rehearsal in self._sets]
+        found = [judged(r.response_s, self._goal) for r in runs]
+        if any(f.unserved for f in found):
+            return None
+        self._base_s = tuple(f.figure_s for f in found)
+        return Standing(
+            spans=_with_busy(spans, runs[0]),
+            figures_s=self._base_s,
+            ages_s=tuple(r.ages_s for r in runs),
+            score=1.0,
+        )
+
+    def _round(self, start: Standing) -> Standing:
+        """The best placement of a walk that accepts less and less loss."""
+        best = now = start
+        for move in range(ROUND_MOVES):
+            if self._deadline.passed:
+                break
+            warmth = WARMTH * (1.0 - move / ROUND_MOVES)
+            most = now.score - warmth * np.log(1.0 - self._rng.random())
+            found = self._judge(neighbour(now.spans, self._rng), now, float(most))
+            if found is not None:
+                now = found
+                best = now if now.score < best.score else best
+        return best
+
+    def _judge(self, spans: Spans, now: Standing, most: float) -> Standing | None:
+        """How a neighbour does; None where it was seen, cannot be, or scores more than ``most``."""
+        key = spans.span.tobytes()
+        if key in self._seen or not spans.covers:
+            return None
+        self._seen.add(key)
+        placement = self._placed(spans)
+        if any(unmet(self._cost, placement)):
+            return None
+        self._judged += 1
+        figures, runs = list(now.figures_s), []
+        for i, rehearsal in enumerate(self._sets):
+            arrivals = np.arange(1, rehearsal.count + 1)
+            slack = most / now.score + SLACK * np.sqrt(rehearsal.count / arrivals)
+            run = rehearsal(placement, now.ages_s[i] * slack)
+            found = judged(run.response_s, self._goal)
+            if not run.whole or found.unserved:
+                return None
+            figures[i] = found.figure_s
+            runs.append(run)
+            if self._score(figures) > most:  # the loads to come taken as they are
+                return None
+        return Standing(
+            spans=_with_busy(spans, runs[0]),
+            figures_s=tuple(figures),
+            ages_s=tuple(r.ages_s for r in runs),
+            score=self._score(figures),
+        )
+
+    def _score(self, figures_s: Sequence[float]) -> float:
+        return float(np.mean([f / b for f, b in zip(figures_s, self._base_s, strict=True)]))
+
+    def _placed(self, spans: Spans) -> Placement:
+        rows = [(int(start), int(end)) for start, end in spans.span]
+        return self._cost.placed(rows)
+
+
+def _with_busy(spans: Spans, run: Rehearsed) -> Spans:
+    """The spans, with how busy the servers were in a run."""
+    return spans._replace(busy=run.busy_s / max(float(run.busy_s.max()), 1e-9))
+
+
+def requests_needed(cost: CostModel) -> int:
+    """How many times as many requests it takes to tell plans apart at the problem's load."""
+    share = cost.problem.workload.rate_per_s / most_planned_per_s(cost)
+    return MORE if share >= BUSY else 1
+
+
+#: A placement with a router.
+Pair = tuple[Placement, str]
+
+
+def holds(new: Pair, old: Pair, *, judge_of: Callable[[int, int], Judge], more: int = 1) -> bool:
+    """Whether fresh requests agree that a pair is better than another one.
+
+    Its mean response is more than 1 % lower, beyond doubt at 95 %, over several paired runs; its
+    tail is not longer; and a long run agrees.
+
+    Parameters
+    ----------
+    judge_of : by (number of the run, requests).
+    more : multiple of the usual number of requests.
+    """
+    gains, tails = [], []
+    for number in range(GUARDS):
+        judge = judge_of(number, more * GUARD_REQUESTS)
+        ours, theirs = judge.response_s(*new), judge.response_s(*old)
+        if judged(ours, MEAN_RESPONSE).unserved:
+            return False
+        gains.append(_gain(ours, theirs, MEAN_RESPONSE))
+        tails.append(_gain(ours, theirs, P95_RESPONSE))
+    gain = Interval.of(gains)
+    if gain.mean < LEAST_GAIN or gain.mean - gain.half_width <= 0 or np.mean(tails) < 0:
+        return False
+    judge = judge_of(GUARDS, more * LONG)
+    return _gain(judge.response_s(*new), judge.response_s(*old), MEAN_RESPONSE) > 0
+
+
+def _gain(ours: FloatArray, theirs: FloatArray, goal: Goal) -> float:
+    return 1.0 - judged(ours, goal).figure_s / judged(theirs, goal).figure_s

@@ -1,0 +1,115 @@
+"""Many placements tried on the same requests, fast: what a search over the truth stands on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..chains.graph import build_graph
+from ..core.content import ByContent, FloatArray, frozen_array
+from ..core.plan import Placement
+from ..core.workload import Request
+from ..perfmodel.cost import CostModel
+from ..perfmodel.flat import Shape, flat_costs
+from ..routing.sweep import net_of
+from .books import END, seats_of
+from .rehearse import REQUEST, Calendar, Run, run
+from .work import idle_state
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Rehearsed(ByContent):
+    """What happened to R requests, in order of arrival; nan where one was not served.
+
+    Attributes
+    ----------
+    response_s, ttft_s : (R,) from the arrival to the last and to the first token.
+    ages_s : (R,) the time that all requests so far had spent in the swarm, at each arrival.
+    busy_s : (n,) compute time that was handed out.
+    whole : whether the run was not broken off.
+    """
+
+    response_s: FloatArray
+    ttft_s: FloatArray
+    ages_s: FloatArray
+    busy_s: FloatArray
+    whole: bool
+
+
+def can_rehearse(cost: CostModel, requests: Sequence[Request]) -> bool:
+    """Whether blocks are alike and no request outgrows its reservation."""
+    return cost.alike and all(
+        r.reserved_tokens >= r.prompt_tokens + r.output_tokens for r in requests
+    )
+
+
+class Rehearsal:
+    """Runs of the same requests: ``retry`` as waiting rule, ``overlap`` as router, no failures.
+
+    Parameters
+    ----------
+    requests : such that ``can_rehearse``; in any order.
+    """
+
+    def __init__(self, cost: CostModel, requests: Sequence[Request]) -> None:
+        self._cost = cost
+        asked = sorted(requests, key=lambda r: r.arrival_s)
+        shapes: dict[Shape, int] = {}
+        self._asked = np.zeros(len(asked), REQUEST)
+        for row, r in zip(self._asked, asked, strict=True):
+            shape = r.client, r.prompt_tokens, r.planned_tokens
+            row["shape"] = shapes.setdefault(shape, len(shapes))
+            row["prompt"], row["output"] = r.prompt_tokens, r.output_tokens
+            row["reserved"], row["expected"] = r.reserved_tokens, r.expected_tokens or 0
+            row["arrival_s"], row["first_s"], row["finish_s"] = r.arrival_s, np.nan, np.nan
+        self._costs = flat_costs(cost, list(shapes))
+        self._least_tokens = min(r.reserved_tokens for r in asked)
+
+    @property
+    def count(self) -> int:
+        """Number of requests, R."""
+        return len(self._asked)
+
+    def __call__(self, placement: Placement, most_s: FloatArray | None = None) -> Rehearsed:
+        """What happens to the requests on a placement.
+
+        Parameters
+        ----------
+        most_s : (R,) the ages, at each arrival, above which the run is broken off.
+        """
+        r = self._run(placement)
+        let_in = run(r, np.full(self.count, np.inf) if most_s is None else most_s)
+        arrival_s = r.request["arrival_s"]
+        return Rehearsed(
+            response_s=frozen_array(r.request["finish_s"] - arrival_s, np.float64),
+            ttft_s=frozen_array(r.request["first_s"] - arrival_s, np.float64),
+            ages_s=frozen_array(r.request["ages_s"], np.float64),
+            busy_s=frozen_array(r.state.servers["busy_s"], np.float64),
+            whole=let_in == self.count,
+        )
+
+    def _run(self, placement: Placement) -> Run:
+        """A run that has not begun."""
+        cost, count = self._cost, self.count
+        net, slots = net_of(build_graph(cost, placement)), self._most_sessions(placement)
+        longest = max(1, len(net.group) - 1)
+        self._costs.shape["step_s"] = np.nan
+        return Run(
+            net=net,
+            costs=self._costs,
+            request=self._asked.copy(),
+            path=np.zeros((count, longest), np.int64),
+            seat=seats_of(cost, placement),
+            end=np.empty((cost.problem.num_servers, slots), END),
+            slot=np.array([np.zeros(slots), np.arange(slots)[::-1]], dtype=np.int64),
+            tally=np.array([slots, 0, 0]),
+            tries=Calendar(np.zeros(count), np.zeros(count, np.int64), np.zeros(1, np.int64)),
+            state=idle_state(cost, slots, longest),
+        )
+
+    def _most_sessions(self, placement: Placement) -> int:
+        """More sessions than this cannot run at once: each holds cache for every block."""
+        whole = int(self._cost.cache_bytes(self._least_tokens, 0, self._cost.num_blocks))
+        return max(1, min(self.count, int(placement.cache_bytes.sum()) // max(whole, 1)))

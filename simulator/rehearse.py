@@ -1,0 +1,289 @@
+"""A whole run, compiled: requests that try and pause, routed by ``overlap``, worked on exactly.
+
+What ``engine.simulate`` does where nothing fails and no request outgrows its reservation; of each
+request it tells the first token and the end. docs/model.md 3.2.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..core.content import FloatArray, IntArray
+from ..core.jit import compiled
+from ..perfmodel import flat
+from ..routing.sweep import Net, crowding_s, sweep, walk_back
+from . import books, tasks
+from .session import CLOSE_TOKENS
+
+# Compiled code finds functions by their names in its own module.
+_advance, _begin, _go_on, _key = tasks.advance, tasks.begin, tasks.go_on, tasks.key_of
+_push, _pop, _MADE, _TIRED = tasks.push, tasks.pop, tasks.MADE, tasks.TIRED
+_look, _ready_s, _hold, _drop = books.look, books.ready_s, books.hold, books.drop
+_meet = books.meet
+_into_s, _gap_s, _link_s, _held_bytes = flat.into_s, flat.gap_s, flat.link_s, flat.held_bytes
+_step_run_s, _prompt_run_s, _prompt_work_s = (
+    flat.step_run_s,
+    flat.prompt_run_s,
+    flat.prompt_work_s,
+)
+_growing_work_s, _prompt_tasks = flat.growing_work_s, flat.prompt_tasks
+
+_EVENTS = 1_000_000
+#: Tries after which a request is given up where nothing runs: clients pause for 60 s by then.
+_PATIENT_TRIES = 7
+_LONGEST_PAUSE_S = 60.0
+#: What ``Run.tally`` counts: free slots, running sessions, failed tries.
+_SPARE, _RUNNING, _TRIES = 0, 1, 2
+#: A request, in order of arrival. expected : 0 where the reservation is all that is known.
+#: planned, step_s, end_s : tokens, time per token and end that are expected of it. slot, hops : its
+#: place in the task engine and the length of its path. first_s, finish_s : nan until known.
+#: ages_s : time that all requests so far had spent in the swarm when it came.
+REQUEST = np.dtype(
+    [(name, np.int64) for name in ("shape", "prompt", "output", "reserved", "expected")]
+    + [(name, np.int64) for name in ("planned", "tries", "slot", "hops")]
+    + [(name, np.float64) for name in ("arrival_s", "step_s", "end_s")]
+    + [(name, np.float64) for name in ("first_s", "finish_s", "ages_s")]
+)
+
+
+class Calendar(NamedTuple):
+    """Tries to come, as the calendar of ``tasks.State``; a key is try number * R + request."""
+
+    time_s: FloatArray
+    key: IntArray
+    size: IntArray
+
+
+class Run(NamedTuple):
+    """All of one run.
+
+    Attributes
+    ----------
+    request : (R,) of REQUEST. path : (R, most hops) links of its chain.
+    seat, end : (n,) of ``books.SEAT``, (n, most) of ``books.END``.
+    slot : (2, slots) the request in each slot of the task engine; the free ones.
+    tally : (3,).
+    """
+
+    net: Net
+    costs: flat.FlatCosts
+    request: NDArray[np.void]
+    path: IntArray
+    seat: NDArray[np.void]
+    end: NDArray[np.void]
+    slot: IntArray
+    tally: IntArray
+    tries: Calendar
+    state: tasks.State
+
+
+@compiled
+def run(r: Run, most_s: FloatArray) -> int:
+    """Run until all is done, or an arrival finds ages above ``most_s`` (R,); arrivals let in."""
+    total, at = len(r.request), 0
+    present, gone_s, since_s = 0, 0.0, 0.0  # requests here, ages of those gone, arrivals of these
+    while True:
+        again_s = r.tries.time_s[0] if r.tries.size[0] > 0 else np.inf
+        next_s = r.request[at]["arrival_s"] if at < total else np.inf
+        why, now_s, slot = _advance(r.state, min(again_s, next_s), _EVENTS)
+        if why == _TIRED:
+            continue
+        if why == _MADE:
+            row = r.slot[0, slot]
+            if r.state.sessions[slot]["made"] < r.request[row]["output"]:
+                _outlast(r.net.link, r.request[row], r.path[row], r.seat, r.end, row, now_s)
+                r.state.sessions[slot]["stop"] = _stop_at(r.request[row])
+                _go_on(r.state, slot)
+                continue
+            r.request[row]["finish_s"] = now_s
+            r.request[row]["first_s"] = r.state.sessions[slot]["first_s"]
+            _leave(r, row)
+            r.state.sessions[slot]["key"] = -1
+            r.slot[1, r.tally[_SPARE]] = slot
+            r.tally[_SPARE] += 1
+            r.tally[_RUNNING] -= 1
+            gone_s += now_s - r.request[row]["arrival_s"]
+        else:
+            if again_s <= next_s:
+                if again_s == np.inf:
+                    return total
+                row, now_s = r.tries.key[0] % total, again_s
+                _pop(r.tries)
+            else:
+                row, now_s = at, next_s
+                at += 1
+                present += 1
+                since_s += now_s
+                r.request[row]["ages_s"] = gone_s + present * now_s - since_s
+                if r.request[row]["ages_s"] > most_s[row]:
+                    return row
+            hops = _decide(r, row, now_s)
+            if hops > 0 and _open(r, row, hops, now_s):
+                continue
+            if hops > 0 and _pause(r.request[row], r.tally, r.tries, row, now_s, total):
+                continue
+        present -= 1
+        since_s -= r.request[row]["arrival_s"]
+
+
+@compiled
+def _pause(request: Any, tally: IntArray, tries: Any, row: int, now_s: float, total: int) -> bool:
+    """Come back later; not where nothing runs that could make room, after a while."""
+    tried = request["tries"] + 1
+    if tally[_RUNNING] == 0 and tried > _PATIENT_TRIES:
+        return False
+    request["tries"] = tried
+    tally[_TRIES] += 1
+    pause_s = min(2.0 ** min(tried - 1, 16), _LONGEST_PAUSE_S)
+    _push(tries, now_s + pause_s, tally[_TRIES] * total + row)
+    return True
+
+
+@compiled
+def _decide(r: Run, row: int, now_s: float) -> int:
+    """Fill in the path of a request, as ``Overlap``; its hops, 0 where no chain can hold it."""
+    link, between_s, request = r.net.link, r.costs.between_s, r.request[row]
+    shape = r.costs.shape[request["shape"]]
+    price, way = r.costs.price[request["shape"]], r.costs.way[shape["client"]]
+    steps = shape["planned"] - 1
+    leave_s = np.zeros(0) if len(between_s) == 0 else steps * (way["rtt_s"] / 2)
+    if np.isnan(shape["step_s"]):
+        for at in link:
+            j, blocks = at["server"], at["end"] - at["origin"]
+            at["cost_s"] = _link_s(price, way, between_s, steps, at["previous"], j, blocks)
+        _, fastest_s = sweep(r.net, leave_s, False)
+        shape["step_s"] = max(fastest_s / shape["planned"], 1e-9)
+    _look(r.seat)
+    for at in link:
+        j, blocks = at["server"], at["end"] - at["origin"]
+        at["cost_s"] = _link_s(price, way, between_s, steps, at["previous"], j, blocks)
+        at["cost_s"] += crowding_s(
+            _step_run_s(price, j, blocks) + r.costs.work[j]["task_s"],
+            shape["step_s"],
+            steps + _prompt_tasks(r.costs.work, shape["prompt"], j, blocks),
+            steps,
+            r.seat[j]["in_line_s"],
+            r.seat[j]["count"],
+        )
+        need = _held_bytes(r.costs.token_bytes, request["reserved"], blocks)
+        wait_s = _ready_s(r.seat[j], r.end[j], need, now_s)
+        at["full_s"] = at["cost_s"] + wait_s
+        if wait_s > 0:
+            at["cost_s"] = np.inf
+    last, _ = sweep(r.net, leave_s, False)
+    if last == -2:  # nobody has room: the chain that is done first
+        last, _ = sweep(r.net, leave_s, True)
+    return 0 if last == -2 else walk_back(r.net, last, r.path[row])
+
+
+@compiled
+def _open(r: Run, row: int, hops: int, now_s: float) -> bool:
+    """Reserve the path of a request and send its prompt on its way, if there is room."""
+    request, path, link = r.request[row], r.path[row], r.net.link
+    for i in range(hops):
+        at = link[path[i]]
+        need = _held_bytes(r.costs.token_bytes, request["reserved"], at["end"] - at["origin"])
+        if need > r.seat[at["server"]]["free"]:
+            return False
+    r.tally[_SPARE] -= 1
+    r.tally[_RUNNING] += 1
+    slot = r.slot[1, r.tally[_SPARE]]
+    r.slot[0, slot] = row
+    request["slot"], request["hops"] = slot, hops
+    _write(r, row, slot)
+    for i in range(hops):
+        at = link[path[i]]
+        j = at["server"]
+        need = _held_bytes(r.costs.token_bytes, request["reserved"], at["end"] - at["origin"])
+        _hold(r.seat[j], r.end[j], row, need, request["end_s"] + now_s, request["step_s"])
+    session = r.state.sessions[slot]
+    session["key"] = _key(row, slot)
+    session["hops"], session["hop"], session["block"] = hops, 0, link[path[0]]["origin"]
+    session["prompt"], session["made"] = request["prompt"], 0
+    session["stop"] = _stop_at(request)
+    session["due"], session["after"], session["first_s"] = 0, -1, np.nan
+    _begin(r.state, slot, now_s + r.costs.opening_s)
+    return True
+
+
+@compiled
+def _write(r: Run, row: int, slot: int) -> None:
+    """Write down a request's hops and what is expected of it; it joins the crowds.
+
+    As ``CostModel.tasks`` and ``Pricing.estimate``.
+    """
+    request, between_s, work = r.request[row], r.costs.between_s, r.costs.work
+    shape = r.costs.shape[request["shape"]]
+    price, way = r.costs.price[request["shape"]], r.costs.way[shape["client"]]
+    before, back_s = -1, 0.0
+    lead_s, hops_s, reached_s, latest_s, wait_s = 0.0, 0.0, 0.0, 0.0, 0.0
+    for i in range(request["hops"]):
+        at, hop = r.net.link[r.path[row, i]], r.state.hops[slot, i]
+        j, start, end = at["server"], at["origin"], at["end"]
+        half_s, blocks = way[j]["rtt_s"] / 2, end - start
+        run_s, count = (
+            _step_run_s(price, j, blocks),
+            _prompt_tasks(work, shape["prompt"], j, blocks),
+        )
+        hop["server"], hop["start"], hop["end"], hop["lost"] = j, start, end, 0
+        hop["first_gap_s"] = price[j]["prompt_delay_s"] - half_s + back_s
+        hop["gap_s"] = _gap_s(way, between_s, before, j, back_s)
+        if len(between_s) > 0:
+            reached_s += _into_s(way, between_s, before, j) + run_s
+            latest_s = max(latest_s, reached_s + half_s)
+        back_s = half_s
+        hop["back_s"], hop["turn_s"], hop["cut"] = back_s, work[j]["turn_s"], count > 1
+        hop["prompt_s"] = _prompt_work_s(price, work, j, blocks, count)
+        hop["base_s"], hop["slope_s"], hop["floor_s"] = _growing_work_s(work, j, blocks)
+        if hop["cut"]:
+            r.state.piece_s[slot, start:end] = _prompt_work_s(price, work, j, 1, 1)
+        lead_s += price[j]["prompt_hop_s"] + _prompt_run_s(price, j, blocks)
+        hops_s += way[j]["step_hop_s"] + run_s
+        wait_s += r.seat[j]["in_line_s"]
+        before = j
+    step_s = (latest_s if len(between_s) > 0 else hops_s) + wait_s
+    request["planned"], request["step_s"] = shape["planned"], step_s
+    lead_s = r.costs.opening_s + lead_s + wait_s
+    request["end_s"] = lead_s + (shape["planned"] - 1) * step_s
+    for i in range(request["hops"]):
+        at = r.net.link[r.path[row, i]]
+        j = at["server"]
+        work_s = _step_run_s(price, j, at["end"] - at["origin"]) + work[j]["task_s"]
+        _meet(r.seat[j], work_s, step_s, 1)
+
+
+@compiled
+def _leave(r: Run, row: int) -> None:
+    """The last token is there: give everything back."""
+    request, price = r.request[row], r.costs.price[r.request[row]["shape"]]
+    for i in range(request["hops"]):
+        at = r.net.link[r.path[row, i]]
+        j = at["server"]
+        _drop(r.seat[j], r.end[j], row)
+        work_s = _step_run_s(price, j, at["end"] - at["origin"]) + r.costs.work[j]["task_s"]
+        _meet(r.seat[j], work_s, request["step_s"], -1)
+
+
+@compiled
+def _stop_at(request: Any) -> int:
+    """Tokens at which to decide, as ``Session.stop_at``."""
+    room = max(1, request["reserved"] - request["prompt"])
+    stop: int = min(request["output"], room)
+    early = request["expected"] > 0 and request["planned"] < room
+    return min(stop, request["planned"]) if early else stop
+
+
+@compiled
+def _outlast(
+    link: Any, request: Any, path: Any, seat: Any, end: Any, row: int, now_s: float
+) -> None:
+    """A request is not done by its expected end: expect half of its room, as ``Swarm``."""
+    room, made = max(1, request["reserved"] - request["prompt"]), request["planned"]
+    request["planned"] = room if room - made < CLOSE_TOKENS else made + (room - made) // 2
+    end_s = now_s + (request["planned"] - made) * request["step_s"]
+    for i in range(request["hops"]):
+        j = link[path[i]]["server"]
+        _hold(seat[j], end[j], row, _drop(seat[j], end[j], row), end_s, request["step_s"])

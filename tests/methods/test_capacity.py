@@ -1,0 +1,63 @@
+"""How much a swarm sustains: what is found holds in simulation and is below what is proven."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from swarmplan.core.problem import Problem
+from swarmplan.methods.capacity import LEAST, capacity, piled
+from swarmplan.methods.certify import beside_most, load_in_words
+from swarmplan.methods.draft import Settings
+from swarmplan.methods.routers import router_named
+from swarmplan.perfmodel.cost import CostModel
+from swarmplan.simulator.engine import simulate
+from swarmplan.workload.draw import draw_requests
+from swarmplan.workload.load import at_load
+
+
+def test_who_stays_is_counted_after_a_third() -> None:
+    arrival = np.arange(90.0)
+    assert piled(arrival, arrival + 0.5) == pytest.approx(0.0)
+    assert piled(arrival, np.full(90, np.nan)) == pytest.approx(1.0)
+    # Every other one stays; at first nobody leaves at all.
+    finish = np.where(np.arange(90) % 2, arrival + 0.5, np.nan)
+    assert piled(arrival, finish) == pytest.approx(0.5, abs=0.01)
+    late = np.where(arrival < 29, 29.5, arrival + 0.5)
+    assert piled(arrival, late) == pytest.approx(0.0)
+
+
+def test_the_best_found_holds_and_more_than_the_bound_does_not(tiny: Problem) -> None:
+    found = capacity(Settings(time_limit_s=3).task(tiny, "response"))
+    best = found.best
+    assert 0 < best.found_per_s <= best.carried.rate_per_s <= found.most_per_s
+    assert best.found_per_s >= LEAST * best.carried.rate_per_s
+    assert [c.found_per_s for c in found.carriers] == sorted(
+        (c.found_per_s for c in found.carriers), reverse=True
+    )
+    assert any(best.carried.binds(j) for j in range(tiny.num_servers))
+    for rate, holds in ((0.9 * best.found_per_s, True), (1.15 * found.most_per_s, False)):
+        problem = at_load(tiny, rate / tiny.workload.rate_per_s)
+        cost = CostModel.of(problem)
+        router = router_named(best.router)(cost, best.placement)
+        requests = draw_requests(problem, 11, num_requests=2_000)
+        last_s = max(r.arrival_s for r in requests)
+        run = simulate(problem, best.placement, router, requests, horizon_s=last_s)
+        assert (piled(run.arrival_s, run.finish_s) < 0.02) is holds
+
+
+def test_the_load_is_said_beside_the_bound(tiny: Problem) -> None:
+    cost = CostModel.of(tiny)
+    assert load_in_words(cost).startswith("load 1 requests/s, ")
+    assert beside_most(0.5, 2.0).startswith("load 0.5 requests/s, 25 % of the 2 that no plan")
+    assert beside_most(3.0, 2.0).startswith("too much: 3 requests/s arrive, no plan sustains more")
+    heavy = at_load(tiny, 1_000.0)
+    assert load_in_words(CostModel.of(heavy)).startswith("too much: 1000 requests/s")
+
+
+def test_without_lines_the_fastest_free_chains_are_tried(tiny: Problem) -> None:
+    servers = tuple(replace(s, sharing="independent") for s in tiny.servers)
+    found = capacity(Settings(time_limit_s=3).task(replace(tiny, servers=servers), "response"))
+    assert found.best.router != "overlap"
+    assert found.best.carried.compute_frac.max() == 0.0
+    assert 0 < found.best.found_per_s <= found.most_per_s
