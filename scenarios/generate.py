@@ -17,7 +17,7 @@ Kind = Literal["geographic", "reference", "topology", "data-centres", "volunteer
 REQUESTS = 400
 #: Requests per second and server, 0.03 elsewhere: of these kinds about 0.6 of what their shipped
 #: sample is found to hold.
-LOAD = {"volunteers": 0.008, "data-centres": 0.012}
+LOAD = {"volunteers": 0.009, "data-centres": 0.012}
 #: Device types of the mixed swarm: memory GB, decode ms per block, share.
 MIXED = (
     (9.1, 16.25, 0.3),
