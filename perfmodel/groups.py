@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import fields, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Literal, TypeVar
 
 import numpy as np
 
 from ..core.content import IntArray
-from ..core.problem import Server, Timing, per_block
+from ..core.problem import Server, per_block
 from .cost import CostModel
+from .timing import picked
 
 Side = Literal["worst", "best"]
 T = TypeVar("T")
@@ -27,15 +28,11 @@ def levelled_server(
     timings = [per_block(m.timing, num_blocks) for m in members]
     return replace(
         server,
-        timing=_one(tuple(_timing(each, slow) for each in zip(*timings, strict=True))),
+        timing=_one(tuple(picked(each, slow) for each in zip(*timings, strict=True))),
         memory_bytes=large(m.memory_bytes for m in members),
         block_bytes=_one(tuple(slow(each) for each in zip(*weights, strict=True))),
         max_blocks=None if limit == unlimited else limit,
     )
-
-
-def _timing(members: Sequence[Timing], slow: Callable[..., float]) -> Timing:
-    return Timing(**{f.name: slow(getattr(m, f.name) for m in members) for f in fields(Timing)})
 
 
 def _one(each: tuple[T, ...]) -> T | tuple[T, ...]:

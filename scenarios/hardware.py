@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
 from ..core.errors import CalibrationError, InputProblem, ScenarioError
-from ..core.problem import ModelSpec, Server, Span, Timing
-from ..perfmodel.calibrate import Calibration, parse_profile
+from ..core.problem import ModelSpec, Server, Span, Timing, Validity
 from ..perfmodel.catalogue import (
     BYTES_PER_VALUE,
     TASK_TOKENS,
@@ -17,7 +16,9 @@ from ..perfmodel.catalogue import (
     block_parameters,
     model_spec,
 )
-from ..perfmodel.devices import Device, device, scaled_timing
+from ..perfmodel.devices import Device, Rated, devices_named, timing_for
+from ..perfmodel.overhead import HopOverhead
+from ..perfmodel.profilefile import parse_profiles
 from . import schema
 from .files import decode, read_referenced
 
@@ -46,6 +47,7 @@ def build_model(given: schema.Model) -> ModelSpec:
         cache_bytes_per_token=cache,
         activation_bytes_per_token=2 * given.hidden_size,
         grouped_query=given.grouped_query,
+        quantisation=given.quantisation,
     )
 
 
@@ -67,12 +69,11 @@ def _memory_bytes(given: schema.Device | schema.Server, where: str) -> int | Non
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kind:
-    """A device type of the file: a shipped profile with overrides, or own figures."""
+    """A device type of the file: measured profiles with overrides, or own figures alone."""
 
-    base: Device | None
+    base: tuple[Device, ...]
     given: schema.Device
     memory_bytes: int | None
-    calibrated: Calibration | None = None
 
 
 def build_kind(
@@ -80,56 +81,88 @@ def build_kind(
 ) -> Kind:
     """A device type of the file; ``referenced`` receives the bytes of its profile file."""
     where = f"devices.{name}"
+    _check_curve(given, f"{where}.decode_ms_by_batch")
     profile = given.profile
     if profile is not None and profile.endswith(".json"):
         referenced[name] = read_referenced(base_dir / profile, f"{where}.profile")
-        measured = _calibrated(referenced[name], base_dir / profile, f"{where}.profile")
-        memory = _memory_bytes(given, where)
-        return Kind(base=None, given=given, memory_bytes=memory, calibrated=measured)
-    base = _known(lambda: device(profile), f"{where}.profile") if profile else None
-    if base is None and given.decode_ms is None and given.inference_rps is None:
+        measured = _measured(referenced[name], base_dir / profile, f"{where}.profile")
+        return Kind(base=measured, given=given, memory_bytes=_memory_bytes(given, where))
+    base = _known(lambda: devices_named(profile), f"{where}.profile") if profile else ()
+    known = (given.decode_ms, given.decode_ms_by_batch, given.inference_rps)
+    if not base and all(figure is None for figure in known):
         raise ScenarioError.single(
             f"{where}.decode_ms", "is missing: give decode_ms, inference_rps, or a shipped profile"
         )
     return Kind(base=base, given=given, memory_bytes=_memory_bytes(given, where))
 
 
-def _calibrated(content: bytes, path: Path, field: str) -> Calibration:
+def _check_curve(given: schema.Device, where: str) -> None:
+    """A curve begins with one sequence; more of them are no faster."""
+    curve = given.decode_ms_by_batch or [(1, 0.0)]
+    batches, times = [b for b, _ in curve], [ms for _, ms in curve]
+    if batches[0] != 1 or batches != sorted(set(batches)) or times != sorted(times):
+        raise ScenarioError.single(
+            where, "must begin with batch 1 and rise: [[1, 0.8], [8, 0.9], [32, 1.2]]"
+        )
+
+
+def _measured(content: bytes, path: Path, field: str) -> tuple[Device, ...]:
     try:
-        return parse_profile(decode(content, path, field), source=path.name)
+        return parse_profiles(decode(content, path, field), source=path.name)
     except CalibrationError as error:
         raise ScenarioError.single(field, str(error)) from error
 
 
-def _timing(kind: Kind, model: ModelSpec) -> Timing:
-    """Own figures over the profile's over the announced rates.
-
-    A shipped profile is scaled to the model; a calibrated one was measured on it.
-    """
+def _rated(kind: Kind, model: ModelSpec) -> Rated:
+    """Own figures over the profile's over the announced rates."""
     given = kind.given
-    base = scaled_timing(kind.base, model) if kind.base else None
-    if kind.calibrated is not None:
-        base = kind.calibrated.timing
-    announced = 1.0 / given.inference_rps if given.inference_rps else None
-    per_token = 1.0 / given.forward_rps if given.forward_rps and not base else None
+    rated = timing_for(kind.base, model) if kind.base else None
+    base = rated.timing if rated else None
+    announced = 1.0 / given.inference_rps if given.inference_rps else 0.0
+    per_token = 1.0 / given.forward_rps if given.forward_rps and not base else 0.0
 
-    def pick(own: float | None, unit: float, fallback: float | None) -> float:
-        return own * unit if own is not None else fallback or 0.0
+    def pick(own: float | None, unit: float, fallback: float) -> float:
+        return own * unit if own is not None else fallback
 
-    return Timing(
-        decode_base_s=pick(given.decode_ms, 1e-3, base.decode_base_s if base else announced),
+    timing = base or Timing(decode_base_s=announced, prefill_per_token_s=per_token)
+    points = given.decode_ms_by_batch
+    curve, beyond_s = timing.step_curve, timing.decode_per_sequence_s
+    step_s, floor_s = timing.decode_base_s, timing.decode_floor_s
+    if points:
+        curve, beyond_s = _curve(points)
+        step_s = points[0][1] * 1e-3
+    elif given.decode_ms_per_sequence is not None:
+        curve = ()
+    if points or given.decode_ms is not None:
+        floor_s = 0.0  # an own step is the whole step
+    made = Timing(
+        step_curve=curve,
+        decode_base_s=pick(given.decode_ms, 1e-3, step_s),
         decode_per_context_token_s=pick(
-            given.decode_us_per_context_token, 1e-6, base.decode_per_context_token_s if base else 0
+            given.decode_us_per_context_token, 1e-6, timing.decode_per_context_token_s
         ),
-        decode_per_sequence_s=pick(
-            given.decode_ms_per_sequence, 1e-3, base.decode_per_sequence_s if base else 0
-        ),
-        prefill_floor_s=pick(given.prefill_floor_ms, 1e-3, base.prefill_floor_s if base else 0),
-        prefill_base_s=pick(given.prefill_base_ms, 1e-3, base.prefill_base_s if base else 0),
-        prefill_per_token_s=pick(
-            given.prefill_us_per_token, 1e-6, base.prefill_per_token_s if base else per_token
+        decode_per_sequence_s=pick(given.decode_ms_per_sequence, 1e-3, beyond_s),
+        decode_floor_s=pick(given.decode_floor_ms, 1e-3, floor_s),
+        prefill_floor_s=pick(given.prefill_floor_ms, 1e-3, timing.prefill_floor_s),
+        prefill_base_s=pick(given.prefill_base_ms, 1e-3, timing.prefill_base_s),
+        prefill_per_token_s=pick(given.prefill_us_per_token, 1e-6, timing.prefill_per_token_s),
+        prefill_per_token2_s=pick(
+            given.prefill_ns_per_token_squared, 1e-9, timing.prefill_per_token2_s
         ),
     )
+    own_step = given.decode_ms is not None or points is not None
+    if rated is None or (own_step and given.prefill_us_per_token is not None):
+        return Rated(timing=made, validity=Validity(), device=rated.device if rated else None)
+    return replace(rated, timing=made)
+
+
+def _curve(points: Sequence[schema.BatchPoint]) -> tuple[tuple[tuple[float, float], ...], float]:
+    """Rows and seconds beyond a step of one sequence; what a row more costs where it ends."""
+    first_ms = points[0][1]
+    curve = [(float(batch), (ms - first_ms) * 1e-3) for batch, ms in points]
+    (before, before_s), (last, last_s) = ([(1.0, 0.0), *curve][-2], curve[-1])
+    slope_s = (last_s - before_s) / (last - before) if last > before else 0.0
+    return tuple(curve[1:]), slope_s
 
 
 def build_server(
@@ -144,32 +177,36 @@ def build_server(
     kind = kinds.get(given.device)
     if kind is None:
         base = _known(lambda: _shipped(given.device, document), f"{where}.device")
-        kind = Kind(base=base, given=schema.Device(), memory_bytes=base.memory_bytes)
+        kind = Kind(base=base, given=schema.Device(), memory_bytes=None)
     memory = _memory_bytes(given, where)
     if memory is None:
         memory = kind.memory_bytes
     if memory is None:
-        if kind.base is None:
-            raise ScenarioError.single(
-                f"{where}.memory_gb", f"is missing, and device {given.device!r} gives no memory"
-            )
-        memory = kind.base.memory_bytes
+        memory = next((d.memory_bytes for d in kind.base if d.memory_bytes), None)
+    if memory is None:
+        raise ScenarioError.single(
+            f"{where}.memory_gb", f"is missing, and device {given.device!r} gives no memory"
+        )
     span = given.span
     if span is not None and not span[0] < span[1] <= model.num_blocks:
         raise ScenarioError.single(
             f"{where}.span", f"[{span[0]}, {span[1]}) is not within the {model.num_blocks} blocks"
         )
     own_bytes = _block_bytes(given, document.model, model)
-    hop = kind.calibrated.hop if kind.calibrated else None
+    precision = given.quantisation or document.model.quantisation
+    own = replace(model, block_bytes=own_bytes, quantisation=precision)
+    rated = _known(lambda: _rated(kind, own), f"{where}.quantisation")
+    hop = _hop(kind, rated)
     return Server(
         id=name,
         memory_bytes=memory,
         block_bytes=own_bytes,
-        timing=_timing(kind, replace(model, block_bytes=own_bytes)),
+        timing=rated.timing,
+        validity=rated.validity,
         max_blocks=given.max_blocks,
-        forward_rps=_rate(kind, "forward_rps"),
-        inference_rps=_rate(kind, "inference_rps"),
-        network_rps=_rate(kind, "network_rps"),
+        forward_rps=_rate(kind, rated, "forward_rps"),
+        inference_rps=_rate(kind, rated, "inference_rps"),
+        network_rps=_rate(kind, rated, "network_rps"),
         relayed=given.relayed,
         device=given.device,
         region=given.region,
@@ -178,10 +215,16 @@ def build_server(
         download_bytes_per_s=_download(given),
         disk_bytes_per_s=None if given.disk_gb_per_s is None else given.disk_gb_per_s * 1e9,
         sharing=given.sharing or kind.given.sharing or document.sharing,
-        task_tokens=TASK_TOKENS[given.quantisation or document.model.quantisation],
+        task_tokens=TASK_TOKENS[precision],
         task_overhead_s=_overhead_s(kind.given.task_overhead_ms, hop.task_s if hop else 0.0),
         piece_delay_s=_overhead_s(kind.given.piece_delay_ms, hop.piece_s if hop else 0.0),
     )
+
+
+def _hop(kind: Kind, rated: Rated) -> HopOverhead | None:
+    """Overheads of host and runtime: whatever blocks they were measured with, own ones first."""
+    known = (*([rated.device] if rated.device else ()), *kind.base)
+    return next((device.hop for device in known if device.hop), None)
 
 
 def _overhead_s(given_ms: float | None, calibrated_s: float) -> float:
@@ -189,10 +232,10 @@ def _overhead_s(given_ms: float | None, calibrated_s: float) -> float:
     return calibrated_s if given_ms is None else given_ms / 1e3
 
 
-def _shipped(name: str, document: schema.Scenario) -> Device:
+def _shipped(name: str, document: schema.Scenario) -> tuple[Device, ...]:
     """A shipped profile named by a server; near matches include the file's own device types."""
     try:
-        return device(name)
+        return devices_named(name)
     except ScenarioError as error:
         own = ", ".join(document.devices) or "none"
         raise ScenarioError.single(
@@ -200,10 +243,10 @@ def _shipped(name: str, document: schema.Scenario) -> Device:
         ) from error
 
 
-def _rate(kind: Kind, name: str) -> float | None:
+def _rate(kind: Kind, rated: Rated, name: str) -> float | None:
+    """What a server announces: of a profile only where it was measured on these blocks."""
     own: float | None = getattr(kind.given, name)
-    base = kind.calibrated or kind.base
-    return own if own is not None else getattr(base, name) if base else None
+    return own if own is not None else getattr(rated.device, name) if rated.device else None
 
 
 def _download(given: schema.Server) -> float | None:

@@ -237,7 +237,7 @@ def _write(r: Run, row: int, slot: int) -> None:
         back_s = half_s
         hop["back_s"], hop["turn_s"], hop["cut"] = back_s, work[j]["turn_s"], count > 1
         hop["prompt_s"] = _prompt_work_s(price, work, j, blocks, count)
-        hop["base_s"], hop["slope_s"] = _growing_work_s(work, j, blocks)
+        hop["base_s"], hop["slope_s"], hop["floor_s"] = _growing_work_s(work, j, blocks)
         if hop["cut"]:
             r.state.piece_s[slot, start:end] = _prompt_work_s(price, work, j, 1, 1)
         lead_s += price[j]["prompt_hop_s"] + _prompt_run_s(price, j, blocks)

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.jit import compiled
+from ..perfmodel.timing import extra_s
 
 #: How servers share their compute: one task at a time; waiting steps together; everybody at once.
 SERIAL, BATCHED, INDEPENDENT = 0, 1, 2
@@ -47,21 +48,32 @@ SESSION = np.dtype(
 #: first_gap_s, gap_s : the way into the hop, of the prompt and of a step.
 #: back_s : the way from it to the client. turn_s : from one block of a cut prompt to the next.
 #: prompt_s, base_s, slope_s : work of the prompt in one piece, of a step, and per token of context.
+#: floor_s : the least work of a step.
 HOP = np.dtype(
     [("server", np.int32)]
     + [(name, np.int16) for name in ("start", "end", "cut", "lost")]
     + [
         (name, np.float64)
-        for name in ("first_gap_s", "gap_s", "back_s", "turn_s", "prompt_s", "base_s", "slope_s")
+        for name in (
+            "first_gap_s",
+            "gap_s",
+            "back_s",
+            "turn_s",
+            "prompt_s",
+            "base_s",
+            "slope_s",
+            "floor_s",
+        )
     ],
     align=True,
 )
-#: A server. free_s : when a serial one has done all it was given. sequence_s : what a further step
-#: of a batch costs on each block. busy_s : compute time handed out. head, tail, work : first and
-#: last in the line of one that batches, and the first that it works on; -1 = none.
+#: A server. free_s : when a serial one has done all it was given. knots : of its curve, what a step
+#: of a batch costs on each block beyond one sequence's. row_s : what a sequence beyond the curve
+#: does. busy_s : compute time handed out. head, tail, work : first and last in the line of one that
+#: batches, and the first that it works on; -1 = none.
 SERVER = np.dtype(
-    [(name, np.int64) for name in ("sharing", "head", "tail", "work")]
-    + [(name, np.float64) for name in ("free_s", "sequence_s", "busy_s")]
+    [(name, np.int64) for name in ("sharing", "head", "tail", "work", "knots")]
+    + [(name, np.float64) for name in ("free_s", "row_s", "busy_s")]
 )
 
 
@@ -71,6 +83,7 @@ class State(NamedTuple):
     Attributes
     ----------
     sessions, hops, servers : (slots,) of SESSION, (slots, most hops) of HOP, (n,) of SERVER.
+    knot_rows, knot_s : (n, most knots) the curve of each server's steps.
     piece_s : (slots, L) work of one block's part of a prompt, where it is cut.
     time_s, key : the calendar, a heap with four children of which the first ``size[0]`` count.
     """
@@ -78,6 +91,8 @@ class State(NamedTuple):
     sessions: NDArray[np.void]
     hops: NDArray[np.void]
     servers: NDArray[np.void]
+    knot_rows: NDArray[np.float64]
+    knot_s: NDArray[np.float64]
     piece_s: NDArray[np.float64]
     time_s: NDArray[np.float64]
     key: NDArray[np.int64]
@@ -175,6 +190,9 @@ def _refill(s: State, keep: list[int]) -> None:
     s.size[0] = len(order)
 
 
+_extra_s = compiled(extra_s)
+
+
 @compiled
 def _count(session: Any) -> None:
     """The token of the pass that is over is there."""
@@ -190,7 +208,8 @@ def _work_s(s: State, slot: int) -> float:
     session = s.sessions[slot]
     hop = s.hops[slot, session["hop"]]
     if session["made"] > 0:
-        work_s: float = hop["base_s"] + hop["slope_s"] * (session["prompt"] + session["made"])
+        context = session["prompt"] + session["made"]
+        work_s: float = max(hop["floor_s"], hop["base_s"] + hop["slope_s"] * context)
     elif hop["cut"]:
         work_s = s.piece_s[slot, session["block"]]
     else:
@@ -248,17 +267,17 @@ def _take(s: State, j: int, now_s: float) -> None:
     """An idle server takes what is first in line: a prompt, or all steps up to the next prompt."""
     server = s.servers[j]
     first = last = server["head"]
-    work_s, widest, more = 0.0, 0, 0
+    work_s, widest, rows = 0.0, 0, 0
     slot = first
     while slot >= 0 and (slot == first or s.sessions[slot]["made"] > 0):
         hop = s.hops[slot, s.sessions[slot]["hop"]]
         work_s = max(work_s, _work_s(s, slot))
         widest = max(widest, hop["end"] - hop["start"])
-        more += slot != first
+        rows += 1
         last, slot = slot, s.sessions[slot]["after"]
         if s.sessions[first]["made"] == 0:
             break
-    work_s += more * widest * server["sequence_s"]
+    work_s += widest * _extra_s(s.knot_rows[j], s.knot_s[j], server["knots"], server["row_s"], rows)
     server["head"] = slot
     if slot < 0:
         server["tail"] = -1

@@ -9,9 +9,11 @@ import jsonschema
 import pytest
 
 from swarmplan.core.errors import ScenarioError
-from swarmplan.core.problem import Timing
-from swarmplan.perfmodel.calibrate import calibrate_file, write_profile
+from swarmplan.core.problem import COEFFICIENTS, Timing
+from swarmplan.perfmodel.calibrate import calibrate_file
 from swarmplan.perfmodel.overhead import HopOverhead
+from swarmplan.perfmodel.profilefile import write_profiles
+from swarmplan.perfmodel.timing import decode_s
 from swarmplan.scenarios.files import parse_file
 from swarmplan.scenarios.scenario import load_scenario
 from swarmplan.scenarios.schema import json_schema, plan_json_schema
@@ -125,14 +127,30 @@ TABLE = (
 def test_a_calibrated_profile_is_used_as_measured(tmp_path: Path) -> None:
     (tmp_path / "measured.csv").write_text(TABLE)
     fitted = calibrate_file(tmp_path / "measured.csv", name="gpu")
-    write_profile(tmp_path / "gpu.json", fitted)
+    write_profiles(tmp_path / "gpu.json", "gpu", [fitted])
     scenario = load_scenario(edited(tmp_path, PROFILED))
     timing = scenario.problem.servers[0].timing
-    for name in Timing.__slots__:
+    for name in COEFFICIENTS:
         assert getattr(timing, name) == pytest.approx(getattr(fitted.timing, name), rel=1e-12)
     before = scenario.sha256
-    write_profile(tmp_path / "gpu.json", dataclasses.replace(fitted, name="other"))
+    write_profiles(tmp_path / "gpu.json", "other", [fitted])
     assert load_scenario(edited(tmp_path, PROFILED)).sha256 != before
+
+
+def test_a_curve_by_batch_gives_the_step_and_what_more_sequences_cost(tmp_path: Path) -> None:
+    curve = ("decode_ms = 2\n", "decode_ms_by_batch = [[1, 2], [4, 2.5], [8, 4.5]]\n")
+    timing = load_scenario(edited(tmp_path, curve)).problem.servers[0].timing
+    assert isinstance(timing, Timing)
+    assert timing.decode_base_s == 0.002
+    for batch, ms in ((1, 2), (2, 2 + 0.5 / 3), (4, 2.5), (6, 3.5), (8, 4.5), (10, 5.5)):
+        assert decode_s(timing, 0, batch) == pytest.approx(ms * 1e-3)
+
+
+@pytest.mark.parametrize("curve", ["[[2, 2]]", "[[1, 2], [1, 3]]", "[[1, 2], [4, 1.9]]"])
+def test_a_curve_by_batch_begins_with_one_and_rises(tmp_path: Path, curve: str) -> None:
+    with pytest.raises(ScenarioError, match="must begin with batch 1 and rise") as caught:
+        load_scenario(edited(tmp_path, ("decode_ms = 2\n", f"decode_ms_by_batch = {curve}\n")))
+    assert [p.path for p in caught.value.problems] == ["devices.fast.decode_ms_by_batch"]
 
 
 def test_overheads_of_tasks_come_from_the_file_else_from_the_profile_else_are_none(
@@ -142,7 +160,7 @@ def test_overheads_of_tasks_come_from_the_file_else_from_the_profile_else_are_no
     (tmp_path / "measured.csv").write_text(TABLE)
     hop = HopOverhead(step_s=0.008, task_s=0.002, prefill_s=0.01, piece_s=0.003)
     fitted = calibrate_file(tmp_path / "measured.csv", name="gpu")
-    write_profile(tmp_path / "gpu.json", dataclasses.replace(fitted, hop=hop))
+    write_profiles(tmp_path / "gpu.json", "gpu", [dataclasses.replace(fitted, hop=hop)])
     server = load_scenario(edited(tmp_path, PROFILED)).problem.servers[0]
     assert (server.task_overhead_s, server.piece_delay_s) == pytest.approx((0.002, 0.003))
     own = (PROFILED[0], PROFILED[1] + "\ntask_overhead_ms = 5\npiece_delay_ms = 0")
