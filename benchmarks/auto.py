@@ -26,6 +26,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
+from improvement import existing
 
 from swarmplan.core.content import FloatArray
 from swarmplan.core.errors import HeuristicFailedError, SwarmplanError, SwarmplanWarning
@@ -37,13 +38,10 @@ from swarmplan.core.workload import Request
 from swarmplan.methods.capacity import capacity
 from swarmplan.methods.draft import Settings
 from swarmplan.methods.judge import Judge
-from swarmplan.methods.routers import router_named
 from swarmplan.methods.table import method_named
 from swarmplan.perfmodel.cost import CostModel
-from swarmplan.placement.rules.cg_bp import place_blocks
 from swarmplan.placement.rules.composed import chain_plan
 from swarmplan.placement.rules.gbp_cr import gbp_cr, max_capacity
-from swarmplan.placement.rules.petals import PetalsTuned
 from swarmplan.placement.sessions import task_of
 from swarmplan.scenarios import schema
 from swarmplan.scenarios.build import build
@@ -56,8 +54,6 @@ ROOT = Path(__file__).resolve().parents[1]
 TRACE = ROOT.parent / "shared" / "data" / "traces" / "azure2023_code.csv.gz"
 SETTINGS = ("abvt", "bellcanada", "geant2012", "gts-ce", "twenty")
 LOADS = (0.5, 0.7, 0.85, 0.95)
-#: R that CG-BP and PETALS' rule are tried for.
-SESSIONS = (1, 2, 3, 4, 6, 8, 11, 16, 23, 32, 45, 64)
 #: Seed and number of the requests by which the best of them is chosen.
 CHOSEN_BY = 1_000_001, 1_000
 JOIN_ORDERS = 3
@@ -164,7 +160,6 @@ def judge_of(problem: Problem, requests: Sequence[Request], args: argparse.Names
     return Judge(
         cost,
         requests,
-        router=lambda name, placement: router_named(name)(cost, placement),
         admission=args.admission,
         goal=goal_of("response", args.metric),
     )
@@ -190,15 +185,9 @@ def published(problem: Problem) -> Placement:
 
 def swept(problem: Problem, args: argparse.Namespace) -> tuple[Placement, str]:
     """The best of CG-BP and PETALS' rule over R with ``overlap``."""
-    cost, made = CostModel.of(problem), []
     seed, count = CHOSEN_BY
     judge = judge_of(problem, draw_requests(problem, seed, num_requests=count), args)
-    for sessions in SESSIONS:
-        with suppress(HeuristicFailedError):
-            made.append(place_blocks(cost, sessions))
-        with suppress(HeuristicFailedError):
-            made.append(PetalsTuned()(task_of(problem, sessions=sessions)))
-    found = [(judge(placement, "overlap"), placement) for placement in made]
+    found = [(judge(placement, "overlap"), placement) for placement in existing(problem)]
     return min(found, key=lambda f: (f[0].unserved, f[0].figure_s))[1], "overlap"
 
 

@@ -27,9 +27,9 @@ from swarmplan.core.errors import HeuristicFailedError, SwarmplanWarning
 from swarmplan.core.objective import MEAN_RESPONSE
 from swarmplan.core.plan import Placement
 from swarmplan.core.problem import Problem
+from swarmplan.methods.candidates import SWEPT_SESSIONS
 from swarmplan.methods.draft import Settings
 from swarmplan.methods.judge import Judge
-from swarmplan.methods.routers import router_named
 from swarmplan.methods.table import method_named
 from swarmplan.perfmodel.cost import CostModel
 from swarmplan.placement.rules.cg_bp import place_blocks
@@ -50,7 +50,6 @@ HIGHEST = {
     "abvt": 0.1047,
     "volunteers": 1.032,
 }
-SESSIONS = (1, 2, 3, 4, 6, 8, 11, 16, 23, 32, 45, 64)
 #: Other routers that the best placements are tried with, and how many of them.
 ROUTERS, TRIED = ("ws-rr", "jffc", "fastest-free", "least-response"), 2
 #: From this load on more requests are needed.
@@ -74,7 +73,7 @@ def plan_before(problem: Problem, plan: dict[str, Any]) -> Placement:
 def existing(problem: Problem) -> list[Placement]:
     """CG-BP and PETALS' rule for every R."""
     made = []
-    for sessions in SESSIONS:
+    for sessions in SWEPT_SESSIONS:
         with suppress(HeuristicFailedError):
             made.append(place_blocks(CostModel.of(problem), sessions))
         with suppress(HeuristicFailedError):
@@ -89,7 +88,6 @@ def judges_of(problem: Problem, count: int, seeds: Sequence[int]) -> list[Judge]
         Judge(
             cost,
             draw_requests(problem, seed, num_requests=count),
-            router=lambda name, placement: router_named(name)(cost, placement),
             admission="retry",
             goal=MEAN_RESPONSE,
         )

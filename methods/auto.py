@@ -11,11 +11,10 @@ from dataclasses import replace
 from functools import partial
 
 from ..core.objective import STEP, THROUGHPUT, Objective
-from ..core.plan import Candidate, Certificate, Placement, Trial
+from ..core.plan import Candidate, Certificate, Trial
 from ..core.problem import Problem
 from ..perfmodel.cost import CostModel
 from ..placement.task import Task
-from ..routing.api import Router
 from ..solve.deadline import NEVER, Deadline
 from ..workload.draw import draw_requests
 from ..workload.load import at_load
@@ -24,7 +23,6 @@ from .certify import ALONE, floor_of
 from .draft import Draft, Settings
 from .judge import REHEARSED, Judge, requests_needed
 from .race import INTERRUPTED, Race, Runner, behind
-from .routers import router_named
 
 #: Offset of the seeds of auto's own requests, so that a plan is never chosen on the very draws on
 #: which a comparison with the same seed tests it.
@@ -112,7 +110,6 @@ def _judge(task: Task, settings: Settings, first_seed: int, number: int, count: 
     return Judge(
         task.cost,
         requests,
-        router=lambda name, placement: _router(task.cost, name, placement),
         admission=settings.admission,
         goal=task.goal,
     )
@@ -198,10 +195,6 @@ def _further(problem: Problem, found: Sequence[Entry], leaders: Sequence[Runner]
         for router in OTHER_ROUTERS
         if (id(leader.placement), router) not in known
     ]
-
-
-def _router(cost: CostModel, name: str, placement: Placement) -> Router:
-    return router_named(name)(cost, placement)
 
 
 def _runner(problem: Problem, entry: Entry, router: str) -> Runner:

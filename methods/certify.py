@@ -19,7 +19,6 @@ from ..simulator.metrics import WARM_UP
 from ..workload.draw import draw_requests
 from ..workload.mix import mix_of
 from .judge import Judge
-from .routers import router_named
 
 #: What gives the bound on a response.
 ALONE = "every request alone in the swarm"
@@ -35,7 +34,6 @@ def measured(cost: CostModel, placement: Placement, router: str, goal: Goal, tri
     judge = Judge(
         cost,
         trial_requests(cost.problem, trial),
-        router=lambda name, placed: router_named(name)(cost, placed),
         admission=trial.admission,
         goal=goal,
     )

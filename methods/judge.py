@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,9 +15,9 @@ from ..core.objective import P95_RESPONSE, Goal
 from ..core.plan import Placement
 from ..core.workload import Request
 from ..perfmodel.cost import CostModel
-from ..routing.api import Router
 from ..simulator.engine import simulate
 from ..simulator.metrics import WARM_UP
+from .routers import router_named
 
 if TYPE_CHECKING:
     from ..simulator.rehearsal import Rehearsal
@@ -27,8 +27,6 @@ REHEARSED: tuple[str, Admission] = ("overlap", "retry")
 #: From this share of what is sustained at all on requests have to be more by such a factor: an
 #: empty swarm hides for long that they pile up.
 BUSY, MORE = 0.85, 4
-#: Makes the router of a name for a placement.
-MakeRouter = Callable[[str, Placement], Router]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,11 +51,10 @@ class Judge:
         cost: CostModel,
         requests: Sequence[Request],
         *,
-        router: MakeRouter,
         admission: Admission,
         goal: Goal,
     ) -> None:
-        self._cost, self._requests, self._router = cost, requests, router
+        self._cost, self._requests = cost, requests
         self._admission, self._goal = admission, goal
         self._rehearsal: Rehearsal | None = None
 
@@ -69,7 +66,7 @@ class Judge:
         """(R,) responses in order of arrival, nan where a request was not served."""
         if (router, self._admission) == REHEARSED and self.rehearsal is not None:
             return self.rehearsal(placement).response_s
-        made = self._router(router, placement)
+        made = router_named(router)(self._cost, placement)
         found = simulate(
             self._cost.problem, placement, made, self._requests, admission=self._admission
         )

@@ -198,9 +198,9 @@ class CostModel:
         """Runs of a prompt's blocks."""
         return self._runs_s(lambda t: prefill_s(t, prompt_tokens))
 
-    def _prompt_run_s(self, prompt_tokens: int, beside_s: FloatArray) -> Runs:
-        """Runs of a prompt, and (n,) of what is beside a block where every block is a task."""
-        each = np.where(self._is_cut(prompt_tokens), beside_s, 0.0)
+    def _prompt_run_s(self, prompt_tokens: int, more_s: FloatArray) -> Runs:
+        """Runs of a prompt's blocks, with something more for each where every block is a task."""
+        each = np.where(self._is_cut(prompt_tokens), more_s, 0.0)
         blocks = self.prefill_run_s(prompt_tokens)
         return blocks.plus(Runs(length=self.num_blocks, each=each)) if each.any() else blocks
 
@@ -248,6 +248,7 @@ class CostModel:
         Never more than it takes: where a launch floor binds some of the steps, they take more.
         """
         step = self.step_run_s(mean_context_tokens(prompt_tokens, output_tokens))
+        # Turns between tasks are no work: the server is free for others then.
         return self._prompt_run_s(prompt_tokens, self.task_s).plus(step, output_tokens - 1)
 
     def step_work_s(self, cost: HopCost, server: Rows, start: Rows, end: Rows) -> Any:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from ..core.content import FloatArray, IntArray
 from ..core.jit import compiled
 from ..perfmodel import flat
+from ..routing import waiting
 from ..routing.sweep import Net, crowding_s, sweep, walk_back
 from . import books, tasks
 from .session import CLOSE_TOKENS
@@ -31,10 +32,8 @@ _step_run_s, _prompt_run_s, _prompt_work_s = (
 )
 _growing_work_s, _prompt_tasks = flat.growing_work_s, flat.prompt_tasks
 
-_EVENTS = 1_000_000
-#: Tries after which a request is given up where nothing runs: clients pause for 60 s by then.
-_PATIENT_TRIES = 7
-_LONGEST_PAUSE_S = 60.0
+_pause_s = compiled(waiting.pause_s)
+_EVENTS, _LONGEST_PAUSE_S = 1_000_000, waiting.LONGEST_PAUSE_S
 #: What ``Run.tally`` counts: free slots, running sessions, failed tries.
 _SPARE, _RUNNING, _TRIES = 0, 1, 2
 #: A request, in order of arrival. expected : 0 where the reservation is all that is known.
@@ -131,14 +130,13 @@ def run(r: Run, most_s: FloatArray) -> int:
 
 @compiled
 def _pause(request: Any, tally: IntArray, tries: Any, row: int, now_s: float, total: int) -> bool:
-    """Come back later; not where nothing runs that could make room, after a while."""
-    tried = request["tries"] + 1
-    if tally[_RUNNING] == 0 and tried > _PATIENT_TRIES:
+    """Come back later; not where nothing runs that could make room, after a while, as ``Retry``."""
+    tried = request["tries"]
+    if tally[_RUNNING] == 0 and tried > 0 and _pause_s(tried) >= _LONGEST_PAUSE_S:
         return False
-    request["tries"] = tried
+    request["tries"] = tried + 1
     tally[_TRIES] += 1
-    pause_s = min(2.0 ** min(tried - 1, 16), _LONGEST_PAUSE_S)
-    _push(tries, now_s + pause_s, tally[_TRIES] * total + row)
+    _push(tries, now_s + _pause_s(tried + 1), tally[_TRIES] * total + row)
     return True
 
 

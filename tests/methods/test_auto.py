@@ -138,7 +138,6 @@ def race(problem: Problem, *, deadline: Deadline = NEVER) -> Race:
         judge_of=lambda count: Judge(
             cost,
             draw_requests(problem, 0, num_requests=count),
-            router=lambda name, placement: router_named(name)(cost, placement),
             admission="retry",
             goal=MEAN_RESPONSE,
         ),

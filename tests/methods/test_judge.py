@@ -29,7 +29,6 @@ def judge_of(problem: Problem, *, admission: Admission = "retry", short: int = 0
     return Judge(
         cost,
         requests,
-        router=lambda name, placement: router_named(name)(cost, placement),
         admission=admission,
         goal=MEAN_RESPONSE,
     )
