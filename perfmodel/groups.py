@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Literal, TypeVar
 
@@ -17,26 +17,34 @@ Side = Literal["worst", "best"]
 T = TypeVar("T")
 
 
-def levelled_server(
-    server: Server, members: Sequence[Server], side: Side, num_blocks: int
-) -> Server:
-    """A server as slow and small as the worst of some, or as fast and large as the best."""
+def levelled_servers(members: Sequence[Server], side: Side, num_blocks: int) -> list[Server]:
+    """Servers, each as slow and small as the worst of them, or as fast and large as the best."""
     slow, large = (max, min) if side == "worst" else (min, max)
     unlimited = 10**9
     limit = large(unlimited if m.max_blocks is None else m.max_blocks for m in members)
-    weights = [per_block(m.block_bytes, num_blocks) for m in members]
-    timings = [per_block(m.timing, num_blocks) for m in members]
-    return replace(
-        server,
-        timing=_one(tuple(picked(each, slow) for each in zip(*timings, strict=True))),
-        memory_bytes=large(m.memory_bytes for m in members),
-        block_bytes=_one(tuple(slow(each) for each in zip(*weights, strict=True))),
-        max_blocks=None if limit == unlimited else limit,
-    )
+    timing = _level([m.timing for m in members], num_blocks, lambda each: picked(each, slow))
+    memory_bytes = large(m.memory_bytes for m in members)
+    block_bytes = _level([m.block_bytes for m in members], num_blocks, slow)
+    return [
+        replace(
+            member,
+            timing=timing,
+            memory_bytes=memory_bytes,
+            block_bytes=block_bytes,
+            max_blocks=None if limit == unlimited else limit,
+        )
+        for member in members
+    ]
 
 
-def _one(each: tuple[T, ...]) -> T | tuple[T, ...]:
-    """One figure where all are the same."""
+def _level(
+    members: Sequence[T | tuple[T, ...]], num_blocks: int, pick: Callable[[tuple[T, ...]], T]
+) -> T | tuple[T, ...]:
+    """A figure picked among those of the members: one, or one for each block where they differ."""
+    distinct = tuple(dict.fromkeys(members))
+    differ = any(isinstance(figure, tuple) for figure in distinct)
+    given = [per_block(figure, num_blocks if differ else 1) for figure in distinct]
+    each = tuple(pick(block) for block in zip(*given, strict=True))
     return each[0] if all(figure == each[0] for figure in each) else each
 
 

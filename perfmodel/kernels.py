@@ -13,7 +13,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 
 from ..core.problem import ModelSpec, Timing
@@ -96,6 +96,7 @@ def petals_kernels() -> Kernels:
     return Kernels(**json.loads(text))
 
 
+@lru_cache(maxsize=1024)  # servers of one device ask for the same
 def estimated_timing(model: ModelSpec, sheet: DataSheet, kernels: Kernels | None = None) -> Timing:
     """Timing of a model's block on a GPU that nobody measured, from its data sheet.
 

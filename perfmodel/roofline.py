@@ -6,6 +6,8 @@ block's kernels, and which share of its bandwidth and operations they reach (``k
 
 from __future__ import annotations
 
+from functools import cache
+
 from ..core.problem import ModelSpec, Timing
 from .catalogue import unknown_name
 from .kernels import DataSheet, Kernels, estimated_timing
@@ -60,6 +62,7 @@ def data_sheet(gpu_name: str) -> DataSheet:
     raise unknown_name("GPU", gpu_name, gpu_names())
 
 
+@cache
 def sheet_of_device(driver_name: str) -> DataSheet | None:
     """Data sheet by the name that a driver reports ("NVIDIA A100-SXM4-80GB"), None if unknown."""
     folded = _folded(driver_name)

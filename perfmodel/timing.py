@@ -24,7 +24,12 @@ Pick = Callable[..., float]
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Timings:
-    """Columns of many timings, field by field, (m,) each."""
+    """Columns of many timings, field by field, (m,) each.
+
+    Attributes
+    ----------
+    kinds, kind : the timings among them that differ, and (m,) which of these each one is.
+    """
 
     decode_base_s: FloatArray
     decode_per_context_token_s: FloatArray
@@ -34,13 +39,21 @@ class Timings:
     prefill_base_s: FloatArray
     prefill_per_token_s: FloatArray
     prefill_per_token2_s: FloatArray
-    alone: tuple[Timing, ...]
+    kinds: tuple[Timing, ...]
+    kind: IntArray
 
     @classmethod
     def of(cls, timings: Sequence[Timing]) -> Timings:
         """The columns, in the order given."""
         columns = {n: np.array([getattr(t, n) for t in timings], np.float64) for n in COEFFICIENTS}
-        return cls(**columns, alone=tuple(timings))
+        row = {t: i for i, t in enumerate(dict.fromkeys(timings))}
+        kind = np.array([row[t] for t in timings], np.int64)
+        return cls(**columns, kinds=tuple(row), kind=kind)
+
+    def each(self, seconds: Callable[[Timing], float]) -> FloatArray:
+        """(m,) what no column tells, asked for once for each kind."""
+        found: FloatArray = np.array([seconds(t) for t in self.kinds], np.float64)[self.kind]
+        return found
 
 
 def step_s(timing: Timing | Timings, context_tokens: float) -> Any:
@@ -120,12 +133,13 @@ def least_row_s(timings: Timings, context_tokens: float) -> FloatArray:
 
     A batch of b rows takes ``step + more(b)``; per row that is least at a knot, or in the limit.
     """
-    single_s = step_s(timings, context_tokens)
-    least: FloatArray = np.minimum(single_s, timings.decode_per_sequence_s)
-    for i, timing in enumerate(timings.alone):
-        for rows, more_s in timing.step_curve:
-            least[i] = min(least[i], (single_s[i] + more_s) / rows)
-    return least
+
+    def least_s(timing: Timing) -> float:
+        single_s = float(step_s(timing, context_tokens))
+        at_knots = ((single_s + more_s) / rows for rows, more_s in timing.step_curve)
+        return min(single_s, timing.decode_per_sequence_s, *at_knots)
+
+    return timings.each(least_s)
 
 
 def picked(timings: Sequence[Timing], pick: Pick) -> Timing:
@@ -143,9 +157,7 @@ def prefill_s(timing: Timing | Timings, tokens: float) -> Any:
     long_s = np.maximum(timing.prefill_floor_s, timing.prefill_base_s + sloped * tokens)
     if isinstance(timing, Timing):
         return np.minimum(long_s, _few_rows_s(timing, tokens))
-    if not any(t.step_curve and tokens <= t.step_curve[-1][0] for t in timing.alone):
-        return long_s
-    return np.minimum(long_s, [_few_rows_s(t, tokens) for t in timing.alone])
+    return np.minimum(long_s, timing.each(lambda t: _few_rows_s(t, tokens)))
 
 
 def _few_rows_s(timing: Timing, rows: float) -> float:

@@ -63,6 +63,18 @@ def test_times_by_columns_are_those_of_every_server_alone(prompt: int, output: i
     assert step_s(columns, context).tolist() == [step_s(t, context) for t in timings]
 
 
+def test_what_no_column_tells_is_asked_for_once_for_each_kind() -> None:
+    near, far = Timing(decode_base_s=1.0), Timing(decode_base_s=2.0)
+    asked: list[Timing] = []
+
+    def doubled_s(timing: Timing) -> float:
+        asked.append(timing)
+        return 2 * timing.decode_base_s
+
+    assert Timings.of([near, far, near, far]).each(doubled_s).tolist() == [2.0, 4.0, 2.0, 4.0]
+    assert asked == [near, far]
+
+
 CURVE = Timing(
     decode_base_s=0.1, decode_per_sequence_s=0.25, step_curve=((3.0, 0.5), (4.0, 0.5), (8.0, 0.75))
 )
