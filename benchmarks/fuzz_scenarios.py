@@ -210,6 +210,12 @@ def _bases() -> dict[str, dict[str, Any]]:
                     "prefill_floor_ms": 30.0,
                     "prefill_ns_per_token_squared": 1.0,
                 },
+                "sheet": {
+                    "bandwidth_gb_per_s": 4800.0,
+                    "tflop_per_s": 989.0,
+                    "launch_ms": 1.0,
+                    "memory_gib": 141.0,
+                },
                 "calibrated": {"profile": "gpu.json", "memory_gib": 24.0},
                 "measured": {"profile": "gpus.json", "memory_gib": 24.0},
             },
@@ -220,6 +226,7 @@ def _bases() -> dict[str, dict[str, Any]]:
                 {"id": "b", "device": "own", "node": 3, "count": 2},
                 {"id": "c", "device": "calibrated", "node": "Seattle"},
                 {"id": "d", "device": "measured", "node": "Atlanta"},
+                {"id": "e", "device": "sheet", "node": "Atlanta"},
             ],
         ),
     }

@@ -17,7 +17,7 @@ from typing import Any
 from ..core.errors import ScenarioError
 from ..core.problem import ModelSpec, Timing, Validity
 from .catalogue import block_parameters, model_spec, shipped_architecture, unknown_name
-from .kernels import DataSheet, estimated_timing
+from .kernels import DataSheet, estimated_timing, petals_kernels
 from .overhead import HopOverhead, overhead_of
 from .roofline import GPUS, sheet_of_device
 from .timing import timing_of
@@ -41,6 +41,7 @@ class Device:
     model, precision : what was measured, "" = not said: as measured, whatever is asked for.
     style : how attention ran, "petals" = eagerly, as in PETALS.
     gpu, count : GPU of the data sheet, "" = none; how many work together.
+    sheet : the data sheet itself of a GPU that is not among the shipped ones, or None.
     block_parameters, block_bytes, cache_bytes_per_token : of the blocks measured, 0 = not said.
     fit_mean_error_percent, fit_max_error_percent : relative error of the formula on the measured
         points, the worse of prefill and decode; None = constants of a publication.
@@ -59,6 +60,7 @@ class Device:
     style: str = ""
     gpu: str = ""
     count: int = 1
+    sheet: DataSheet | None = None
     block_parameters: int = 0
     block_bytes: int = 0
     cache_bytes_per_token: int = 0
@@ -121,22 +123,30 @@ def devices_named(name: str) -> tuple[Device, ...]:
 
 
 def _unmeasured(name: str) -> Device:
-    """A GPU by its data sheet alone."""
+    """A GPU by its shipped data sheet alone."""
     known = next((gpu for gpu in GPUS if gpu.casefold() == name.casefold()), None)
     if known is None:
         raise unknown_name("device", name, (*device_names(), *GPUS))
+    return device_of_sheet(known, GPUS[known])
+
+
+def device_of_sheet(name: str, sheet: DataSheet) -> Device:
+    """A GPU that nobody measured, by its data sheet."""
     return Device(
-        name=known,
+        name=name,
         timing=Timing(decode_base_s=0.0),
         source="data sheet",
-        memory_bytes=GPUS[known].memory_bytes,
+        memory_bytes=sheet.memory_bytes,
         estimated=True,
         precision="no precision",
-        gpu=known,
+        gpu=name,
+        sheet=sheet,
     )
 
 
-def timing_for(devices: Sequence[Device], model: ModelSpec) -> Rated:
+def timing_for(
+    devices: Sequence[Device], model: ModelSpec, dense_launch_s: float | None = None
+) -> Rated:
     """Timing of a model's blocks on a device: measured, else scaled, else estimated.
 
     Blocks of another model at the same precision are scaled by what binds each term. What was
@@ -146,6 +156,8 @@ def timing_for(devices: Sequence[Device], model: ModelSpec) -> Rated:
     Parameters
     ----------
     devices : profiles of one kind of device.
+    dense_launch_s : what its host takes to launch a dense 16-bit block, for estimates; None = what
+        those of our H100s took.
 
     Raises
     ------
@@ -176,8 +188,10 @@ def timing_for(devices: Sequence[Device], model: ModelSpec) -> Rated:
     sheet = _sheet(known)
     assert sheet is not None
     remark = f"{wanted} from the data sheet of {known.gpu}; {ESTIMATE_ERROR}"
+    typical = petals_kernels()
+    kernels = typical if dense_launch_s is None else typical.on_host(dense_launch_s)
     return Rated(
-        timing=estimated_timing(model, sheet),
+        timing=estimated_timing(model, sheet, kernels),
         validity=Validity(origin="estimated", remark=remark),
     )
 
@@ -237,7 +251,7 @@ def _scaled_by_kernels(device: Device, model: ModelSpec) -> Timing:
 
 def _sheet(device: Device) -> DataSheet | None:
     """The data sheet of all GPUs of a device together."""
-    one = sheet_of_device(device.gpu)
+    one = device.sheet or sheet_of_device(device.gpu)
     if one is None or device.count == 1:
         return one
     return DataSheet(

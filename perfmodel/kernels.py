@@ -18,7 +18,7 @@ from importlib.resources import files
 
 from ..core.problem import ModelSpec, Timing
 from .catalogue import BYTES_PER_VALUE, OVERHEAD
-from .shape import Shape, shape_of
+from .shape import DENSE_LINEARS, Shape, shape_of
 
 #: Bytes that eager attention moves for every pair of prompt tokens and head: scores and their
 #: mask in 16 bits, softmax in 32, and back.
@@ -79,8 +79,14 @@ class Kernels:
         found: float = getattr(self, f"{precision}_{name}")
         return found
 
-    def on_host(self, factor: float) -> Kernels:
-        """The same kernels on a host that takes so many times as long to launch them."""
+    @property
+    def dense_launch_s(self) -> float:
+        """Launching a dense 16-bit block of seven layers: the figure by which hosts are told."""
+        return self.block_launch_s + DENSE_LINEARS * self.bf16_launch_s
+
+    def on_host(self, dense_launch_s: float) -> Kernels:
+        """The same kernels on a host that launches a dense 16-bit block in so long."""
+        factor = dense_launch_s / self.dense_launch_s
         launches = {
             f.name: factor * getattr(self, f.name)
             for f in fields(self)

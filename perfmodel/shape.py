@@ -9,6 +9,8 @@ from .catalogue import MIXTURES, block_parameters, shipped_architecture
 
 #: Width of a head of a model that is in no catalogue.
 TYPICAL_HEAD = 128
+#: Queries, keys, values, output, and the three of a gated feed-forward network.
+DENSE_LINEARS = 7
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +32,7 @@ class Shape:
     expert_parameters: int = 0
     experts: int = 0
     active: int = 0
-    linears: int = 7
+    linears: int = DENSE_LINEARS
     expert_linears: int = 3
     heads: int
     cache_bytes: float
@@ -73,7 +75,7 @@ def shape_of(model: ModelSpec) -> Shape:
         )
     mixture = known.family in MIXTURES
     inside = known.experts * known.expert_parameters if mixture else 0
-    matrices = 4 if known.family in ("bloom", "falcon") else 7
+    matrices = 4 if known.family in ("bloom", "falcon") else DENSE_LINEARS
     return Shape(
         shared_parameters=known.block_parameters - inside,
         expert_parameters=known.expert_parameters if mixture else 0,

@@ -16,7 +16,8 @@ from ..perfmodel.catalogue import (
     block_parameters,
     model_spec,
 )
-from ..perfmodel.devices import Device, Rated, devices_named, timing_for
+from ..perfmodel.devices import Device, Rated, device_of_sheet, devices_named, timing_for
+from ..perfmodel.kernels import DataSheet
 from ..perfmodel.overhead import HopOverhead
 from ..perfmodel.profilefile import parse_profiles
 from . import schema
@@ -87,13 +88,41 @@ def build_kind(
         referenced[name] = read_referenced(base_dir / profile, f"{where}.profile")
         measured = _measured(referenced[name], base_dir / profile, f"{where}.profile")
         return Kind(base=measured, given=given, memory_bytes=_memory_bytes(given, where))
+    own_sheet = _own_sheet(name, given, where)
+    if own_sheet is not None:
+        return Kind(base=(own_sheet,), given=given, memory_bytes=_memory_bytes(given, where))
     base = _known(lambda: devices_named(profile), f"{where}.profile") if profile else ()
     known = (given.decode_ms, given.decode_ms_by_batch, given.inference_rps)
     if not base and all(figure is None for figure in known):
         raise ScenarioError.single(
-            f"{where}.decode_ms", "is missing: give decode_ms, inference_rps, or a shipped profile"
+            f"{where}.decode_ms",
+            "is missing: give decode_ms, inference_rps, a shipped profile, or of the data sheet "
+            "bandwidth_gb_per_s and tflop_per_s",
         )
     return Kind(base=base, given=given, memory_bytes=_memory_bytes(given, where))
+
+
+def _own_sheet(name: str, given: schema.Device, where: str) -> Device | None:
+    """A GPU by figures of its data sheet in the file, None where there are none."""
+    figures = {
+        "bandwidth_gb_per_s": given.bandwidth_gb_per_s,
+        "tflop_per_s": given.tflop_per_s,
+    }
+    bandwidth, operations = figures.values()
+    if bandwidth is None and operations is None:
+        return None
+    if given.profile is not None:
+        raise ScenarioError.single(f"{where}.profile", "give a profile or a data sheet, not both")
+    if bandwidth is None or operations is None:
+        first = next(field for field, figure in figures.items() if figure is None)
+        message = "is missing: a data sheet is bandwidth_gb_per_s and tflop_per_s together"
+        raise ScenarioError.single(f"{where}.{first}", message)
+    sheet = DataSheet(
+        memory_bytes=_memory_bytes(given, where) or 0,
+        bandwidth_bytes_per_s=bandwidth * 1e9,
+        flops_per_s=operations * 1e12,
+    )
+    return device_of_sheet(name, sheet)
 
 
 def _check_curve(given: schema.Device, where: str) -> None:
@@ -116,7 +145,8 @@ def _measured(content: bytes, path: Path, field: str) -> tuple[Device, ...]:
 def _rated(kind: Kind, model: ModelSpec) -> Rated:
     """Own figures over the profile's over the announced rates."""
     given = kind.given
-    rated = timing_for(kind.base, model) if kind.base else None
+    launch_s = None if given.launch_ms is None else given.launch_ms / 1e3
+    rated = timing_for(kind.base, model, launch_s) if kind.base else None
     base = rated.timing if rated else None
     announced = 1.0 / given.inference_rps if given.inference_rps else 0.0
     per_token = 1.0 / given.forward_rps if given.forward_rps and not base else 0.0
@@ -196,6 +226,12 @@ def build_server(
     precision = given.quantisation or document.model.quantisation
     own = replace(model, block_bytes=own_bytes, quantisation=precision)
     rated = _known(lambda: _rated(kind, own), f"{where}.quantisation")
+    if kind.given.launch_ms is not None and rated.validity.origin != "estimated":
+        raise ScenarioError.single(
+            f"devices.{given.device}.launch_ms",
+            f"is the host's of an estimate; those of {given.device} are {rated.validity.origin}: "
+            "leave it out, or give decode_floor_ms",
+        )
     hop = _hop(kind, rated)
     return Server(
         id=name,

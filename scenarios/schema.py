@@ -66,11 +66,15 @@ BatchPoint = tuple[Annotated[int, Meta(ge=1, le=100_000)], Milliseconds]
 
 class Device(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A type of server. ``profile`` takes a shipped device profile, or a ``.json`` file that
-    ``swarmplan calibrate`` wrote; other fields override it."""
+    ``swarmplan calibrate`` wrote; ``bandwidth_gb_per_s`` and ``tflop_per_s`` are the data sheet of a
+    GPU that nobody measured; other fields override it."""
 
     profile: Name | None = None
     memory_gb: Memory | None = None
     memory_gib: Memory | None = None
+    bandwidth_gb_per_s: Annotated[float, Meta(ge=1, le=1e6)] | None = None
+    tflop_per_s: Annotated[float, Meta(ge=0.1, le=1e6)] | None = None
+    launch_ms: Annotated[float, Meta(ge=1e-3, le=1e3)] | None = None
     decode_ms: Milliseconds | None = None
     decode_us_per_context_token: Microseconds | None = None
     decode_ms_per_sequence: Milliseconds | None = None

@@ -74,7 +74,7 @@ def test_launches_count_blocks_layers_and_experts_but_not_bytes() -> None:
     assert launch_s(MIXTURE, "nf4", 1, KERNELS) == pytest.approx(mixed)
     many = KERNELS.block_launch_s + 7 * KERNELS.int8_rows_launch_s
     assert launch_s(DENSE, "int8", 128, KERNELS) == pytest.approx(many)
-    slow = launch_s(DENSE, "int8", 1, KERNELS.on_host(1.5))
+    slow = launch_s(DENSE, "int8", 1, KERNELS.on_host(1.5 * KERNELS.dense_launch_s))
     assert slow == pytest.approx(1.5 * launch_s(DENSE, "int8", 1, KERNELS))
 
 
@@ -147,7 +147,7 @@ def test_small_blocks_take_as_long_as_large_ones_and_quantised_ones_longer() -> 
 
 def test_constants_are_found_again_from_rows_that_they_made() -> None:
     true = replace(
-        KERNELS.on_host(1.3), nf4_read=0.2, compute=0.5, attention_read=0.4, pair_read=0.6
+        KERNELS.on_host(1.3 * KERNELS.dense_launch_s), nf4_read=0.2, compute=0.5, attention_read=0.4, pair_read=0.6
     )
     names = ("Llama-3.1-8B", "Llama-3.1-405B", "BLOOM-176B", "Mixtral-8x7B")
     points = [

@@ -13,6 +13,7 @@ from swarmplan.core.problem import COEFFICIENTS, Timing
 from swarmplan.perfmodel.calibrate import calibrate_file
 from swarmplan.perfmodel.overhead import HopOverhead
 from swarmplan.perfmodel.profilefile import write_profiles
+from swarmplan.perfmodel.roofline import roofline_timing
 from swarmplan.perfmodel.timing import decode_s
 from swarmplan.scenarios.files import parse_file
 from swarmplan.scenarios.scenario import load_scenario
@@ -135,6 +136,53 @@ def test_a_calibrated_profile_is_used_as_measured(tmp_path: Path) -> None:
     before = scenario.sha256
     write_profiles(tmp_path / "gpu.json", "other", [fitted])
     assert load_scenario(edited(tmp_path, PROFILED)).sha256 != before
+
+
+OWN_SHEET = (
+    PROFILED[0],
+    "bandwidth_gb_per_s = 4800\ntflop_per_s = 989",
+)
+
+
+def test_a_gpu_is_estimated_by_the_data_sheet_in_the_file(tmp_path: Path) -> None:
+    problem = load_scenario(edited(tmp_path, OWN_SHEET)).problem
+    assert problem.servers[0].timing == roofline_timing(problem.model, "H200")
+    assert problem.servers[0].validity.origin == "estimated"
+    assert "data sheet of fast" in problem.servers[0].validity.remark
+
+
+def test_an_estimate_takes_the_launches_of_the_host_that_is_told(tmp_path: Path) -> None:
+    def timing(*lines: str) -> Timing:
+        sheet = (OWN_SHEET[0], "\n".join((OWN_SHEET[1], *lines)))
+        dense = ('name = "toy"', 'name = "toy"\nquantisation = "bf16"')
+        found = load_scenario(edited(tmp_path, dense, sheet)).problem.servers[0].timing
+        assert isinstance(found, Timing)
+        return found
+
+    usual, slow = timing(), timing("launch_ms = 2.5")
+    # Hosts are told by a dense 16-bit block of seven layers, which this is.
+    assert slow.decode_floor_s == pytest.approx(0.0025)
+    assert 0.0007 < usual.decode_floor_s < 0.0013
+    assert slow.decode_base_s == usual.decode_base_s
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "field", "message"),
+    [
+        (OWN_SHEET[0], "bandwidth_gb_per_s = 4800", "tflop_per_s", "together"),
+        (OWN_SHEET[0], "tflop_per_s = 989", "bandwidth_gb_per_s", "together"),
+        (OWN_SHEET[0], f'profile = "H200"\n{OWN_SHEET[1]}', "profile", "not both"),
+        (OWN_SHEET[0], OWN_SHEET[1].replace("4800", "0"), "bandwidth_gb_per_s", "1"),
+        (OWN_SHEET[0], OWN_SHEET[0] + "\nlaunch_ms = 1", "launch_ms", "those of fast are given"),
+        (OWN_SHEET[0], 'profile = "H100-80GB"\nlaunch_ms = 1', "launch_ms", "are scaled"),
+    ],
+)
+def test_a_data_sheet_that_is_none_and_a_host_without_one_are_refused(
+    tmp_path: Path, old: str, new: str, field: str, message: str
+) -> None:
+    with pytest.raises(ScenarioError, match=message) as caught:
+        load_scenario(edited(tmp_path, (old, new)))
+    assert [p.path for p in caught.value.problems] == [f"devices.fast.{field}"]
 
 
 def test_a_curve_by_batch_gives_the_step_and_what_more_sequences_cost(tmp_path: Path) -> None:
