@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
-from ..core.problem import Problem, Server
+from ..core.problem import Problem, Server, Validity
 
 _HOW = {"scaled": "scaled", "estimated": "estimated"}
 
 
 def doubts(problem: Problem) -> tuple[str, ...]:
     """One line for every reason to doubt a figure, with the servers that it concerns."""
-    lines = list(_origins(problem.servers))
-    prompt, context = problem.planning.prompt_tokens, problem.planning.session_tokens
-    lines += _outside(
-        problem.servers, "prompts", prompt, lambda s: s.validity.prompt_tokens, below=True
+    prompts, longest = _asked(problem)
+    batching = [s for s in problem.servers if s.sharing == "batched"]
+    return (
+        *_origins(problem.servers),
+        *_outside(problem.servers, "prompts", prompts, lambda s: s.validity.prompt_tokens),
+        *_outside(problem.servers, "contexts", [longest], lambda s: _up_to(s.validity)),
+        *_many_rows(batching),
     )
-    lines += _outside(problem.servers, "contexts", context, lambda s: s.validity.context_tokens)
-    return tuple(lines)
+
+
+def _asked(problem: Problem) -> tuple[list[int], int]:
+    """Shortest, representative and longest prompt, and longest context that are reckoned with."""
+    load, plan = problem.workload, problem.planning
+    prompts = [plan.prompt_tokens, *(r.prompt_tokens for r in load.trace)]
+    longest = [plan.session_tokens, *(r.prompt_tokens + r.output_tokens for r in load.trace)]
+    for stream in load.classes:
+        values = stream.prompt_tokens.values
+        prompts += [min(values), max(values)]
+        longest.append(max(values) + max(stream.output_tokens.values))
+    return sorted({min(prompts), plan.prompt_tokens, max(prompts)}), max(longest)
 
 
 def doubtful(server: Server) -> bool:
@@ -38,22 +51,39 @@ def _origins(servers: Iterable[Server]) -> Iterable[str]:
 def _outside(
     servers: Iterable[Server],
     what: str,
-    tokens: int,
+    asked: Sequence[int],
     measured: Callable[[Server], tuple[int, int] | None],
-    *,
-    below: bool = False,
 ) -> Iterable[str]:
-    """Where so many tokens are more (or fewer) than were measured."""
+    """Where so many tokens are more or fewer than were measured."""
+    for (least, most), devices in _by_range(servers, measured):
+        beyond = [f"{tokens:,}" for tokens in asked if not least <= tokens <= most]
+        if beyond:
+            yield (
+                f"{what} of {' and '.join(beyond)} tokens lie outside what was measured on "
+                f"{_named(devices)} ({least:,} to {most:,})"
+            )
+
+
+def _up_to(validity: Validity) -> tuple[int, int] | None:
+    """Every context up to the longest: what is added to a step shrinks towards an empty cache."""
+    return validity.context_tokens and (0, validity.context_tokens[1])
+
+
+def _many_rows(servers: Iterable[Server]) -> Iterable[str]:
+    """How many sequences a step of batching servers may hold as they were measured."""
+    for (_, most), devices in _by_range(servers, lambda s: s.validity.rows):
+        yield f"steps of more than {most:,} rows lie outside what was measured on {_named(devices)}"
+
+
+def _by_range(
+    servers: Iterable[Server], measured: Callable[[Server], tuple[int, int] | None]
+) -> Iterable[tuple[tuple[int, int], list[str]]]:
+    """Ranges that were measured, and the servers of each."""
     kinds: dict[tuple[int, int], list[str]] = {}
     for server in servers:
-        span = measured(server)
-        if span is not None and (tokens > span[1] or (below and tokens < span[0])):
+        if (span := measured(server)) is not None:
             kinds.setdefault(span, []).append(server.device or server.id)
-    for (least, most), devices in kinds.items():
-        yield (
-            f"{what} of {tokens:,} tokens lie outside what was measured on {_named(devices)} "
-            f"({least:,} to {most:,})"
-        )
+    return kinds.items()
 
 
 def _named(devices: list[str]) -> str:

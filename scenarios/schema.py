@@ -66,8 +66,8 @@ BatchPoint = tuple[Annotated[int, Meta(ge=1, le=100_000)], Milliseconds]
 
 class Device(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A type of server. ``profile`` takes a shipped device profile, or a ``.json`` file that
-    ``swarmplan calibrate`` wrote; ``bandwidth_gb_per_s`` and ``tflop_per_s`` are the data sheet of a
-    GPU that nobody measured; other fields override it."""
+    ``swarmplan calibrate`` wrote; ``bandwidth_gb_per_s`` and ``tflop_per_s`` are the data sheet of
+    a GPU that nobody measured; other fields override it."""
 
     profile: Name | None = None
     memory_gb: Memory | None = None

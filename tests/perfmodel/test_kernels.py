@@ -147,7 +147,11 @@ def test_small_blocks_take_as_long_as_large_ones_and_quantised_ones_longer() -> 
 
 def test_constants_are_found_again_from_rows_that_they_made() -> None:
     true = replace(
-        KERNELS.on_host(1.3 * KERNELS.dense_launch_s), nf4_read=0.2, compute=0.5, attention_read=0.4, pair_read=0.6
+        KERNELS.on_host(1.3 * KERNELS.dense_launch_s),
+        nf4_read=0.2,
+        compute=0.5,
+        attention_read=0.4,
+        pair_read=0.6,
     )
     names = ("Llama-3.1-8B", "Llama-3.1-405B", "BLOOM-176B", "Mixtral-8x7B")
     points = [

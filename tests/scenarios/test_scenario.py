@@ -172,8 +172,9 @@ def test_an_estimate_takes_the_launches_of_the_host_that_is_told(tmp_path: Path)
         (OWN_SHEET[0], "bandwidth_gb_per_s = 4800", "tflop_per_s", "together"),
         (OWN_SHEET[0], "tflop_per_s = 989", "bandwidth_gb_per_s", "together"),
         (OWN_SHEET[0], f'profile = "H200"\n{OWN_SHEET[1]}', "profile", "not both"),
+        (OWN_SHEET[0], f'profile = "absent.json"\n{OWN_SHEET[1]}', "profile", "not both"),
         (OWN_SHEET[0], OWN_SHEET[1].replace("4800", "0"), "bandwidth_gb_per_s", "1"),
-        (OWN_SHEET[0], OWN_SHEET[0] + "\nlaunch_ms = 1", "launch_ms", "those of fast are given"),
+        (OWN_SHEET[0], OWN_SHEET[0] + "\nlaunch_ms = 1", "launch_ms", "times of fast are given"),
         (OWN_SHEET[0], 'profile = "H100-80GB"\nlaunch_ms = 1', "launch_ms", "are scaled"),
     ],
 )
