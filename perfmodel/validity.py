@@ -38,6 +38,11 @@ def doubtful(server: Server) -> bool:
     return server.validity.origin in _HOW
 
 
+def mark(server: Server) -> str:
+    """What stands before a figure that follows from a server's block times."""
+    return "~" if doubtful(server) else ""
+
+
 def _origins(servers: Iterable[Server]) -> Iterable[str]:
     kinds: dict[tuple[str, str], list[str]] = {}
     for server in servers:

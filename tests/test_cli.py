@@ -50,6 +50,20 @@ def test_plan_verify_and_explain_agree(tmp_path: Path) -> None:
     assert explained["clients"][0]["tpot_s"] * 1e3 == pytest.approx(plan["predicted"][0]["tpot_ms"])
 
 
+def test_figures_of_block_times_that_nobody_measured_are_marked(tmp_path: Path) -> None:
+    own = "decode_ms = 2\nprefill_base_ms = 5\nprefill_us_per_token = 50"
+    guessed = tmp_path / "guessed.toml"
+    guessed.write_text(Path(TINY).read_text().replace(own, 'profile = "H200"'))
+    for path, origins in ((Path(TINY), {"given"}), (guessed, {"estimated"})):
+        options = ("explain", path, "--method", "cg-bp")
+        explained = json.loads(run(*options, "--json").stdout)
+        hops = [hop for client in explained["clients"] for hop in client["hops"]]
+        assert {hop["block_times"] for hop in hops} == origins
+        assert ("~" in run(*options).stdout) == (path == guessed)
+        (doubt,) = json.loads(run("scenario", "validate", path, "--json").stdout)["doubts"] or [""]
+        assert ("2 servers (fast) are estimated" in doubt) == (path == guessed)
+
+
 def test_equal_inputs_give_byte_equal_plans(tmp_path: Path) -> None:
     for name in ("a", "b"):
         run("plan", TINY, "-o", tmp_path / name)
