@@ -147,12 +147,12 @@ class Work:
         old = self._state
         slots, most = old.hops.shape
         more = slots if self._free else 2 * slots
-        n, knots = old.knot_rows.shape
+        _, n, knots = old.curve.shape
         state = _empty(more, max(hops, most), n, self._length, knots)
-        state.knot_rows[:], state.knot_s[:] = old.knot_rows, old.knot_s
+        state.curve[:] = old.curve
         state.sessions[:slots], state.hops[:slots, :most] = old.sessions, old.hops
         state.servers[:], state.piece_s[:slots] = old.servers, old.piece_s
-        state.time_s[: len(old.time_s)], state.key[: len(old.key)] = old.time_s, old.key
+        state.events[: len(old.events)] = old.events
         state.size[:] = old.size
         self._state = state
         self._rows += [-1] * (more - slots)
@@ -164,7 +164,7 @@ def idle_state(cost: CostModel, slots: int, hops: int) -> engine.State:
     curves = cost.step_curves
     n, knots = curves.rows.shape
     state = _empty(slots, hops, n, cost.num_blocks, knots)
-    state.knot_rows[:], state.knot_s[:] = curves.rows, curves.more_s
+    state.curve[0], state.curve[1] = curves.rows, curves.more_s
     servers = state.servers
     servers["knots"], servers["row_s"] = curves.knots, curves.beyond_s
     servers["sharing"] = [_SHARING[s.sharing] for s in cost.problem.servers]
@@ -179,10 +179,8 @@ def _empty(slots: int, hops: int, servers: int, length: int, knots: int) -> engi
         sessions=np.zeros(slots, engine.SESSION),
         hops=np.zeros((slots, hops), engine.HOP),
         servers=np.zeros(servers, engine.SERVER),
-        knot_rows=np.zeros((servers, knots)),
-        knot_s=np.zeros((servers, knots)),
+        curve=np.zeros((2, servers, knots)),
         piece_s=np.zeros((slots, length)),
-        time_s=np.zeros(events),
-        key=np.zeros(events, np.int64),
+        events=np.zeros(events, engine.EVENT),
         size=np.zeros(1, np.int64),
     )
