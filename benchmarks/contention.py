@@ -15,7 +15,7 @@ import itertools
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from replay import replay, started
 from swarmplan.core.content import FloatArray
 from swarmplan.core.names import Relay
 from swarmplan.core.plan import Placement
-from swarmplan.core.problem import Problem, Timing
+from swarmplan.core.problem import COEFFICIENTS, Problem, Timing
 from swarmplan.core.workload import Request
 from swarmplan.perfmodel.capacity import most_per_s
 from swarmplan.perfmodel.contention import steady_steps_s
@@ -96,7 +96,9 @@ def odd(timing: Timing | tuple[Timing, ...], factor: float) -> Timing | tuple[Ti
 
 def scaled(timing: Timing, factor: float) -> Timing:
     """Every coefficient times a factor."""
-    return Timing(**{f.name: factor * getattr(timing, f.name) for f in fields(timing)})
+    plain = {name: factor * getattr(timing, name) for name in COEFFICIENTS}
+    curve = tuple((rows, factor * more_s) for rows, more_s in timing.step_curve)
+    return Timing(**plain, step_curve=curve)
 
 
 def offered(

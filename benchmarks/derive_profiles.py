@@ -1,9 +1,11 @@
-"""Write perfmodel/profiles/devices.json from measured timings.
+"""Write perfmodel/profiles/*.json from measured timings.
 
-    python benchmarks/derive_profiles.py GPU_DATA_DIR > perfmodel/profiles/devices.json
+    python benchmarks/derive_profiles.py GPU_DATA_DIR devices > perfmodel/profiles/devices.json
+    python benchmarks/derive_profiles.py GPU_DATA_DIR kernels > perfmodel/profiles/kernels.json
 
 GPU_DATA_DIR holds fits.csv (non-negative relative least squares of public measurements),
-timings.csv (the points) and petals_throughput.json. The output depends on these files alone.
+timings.csv (the points), petals_throughput.json and own_h100.csv (blocks as PETALS runs them, on
+two H100 machines). The output depends on these files alone.
 """
 
 from __future__ import annotations
@@ -15,7 +17,13 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
+from swarmplan.perfmodel.calibrate import PETALS_STYLE, calibrate_rows, kernel_points
 from swarmplan.perfmodel.catalogue import architecture, block_bytes, model_spec
+from swarmplan.perfmodel.kernelfit import ANEW, fit_kernels
+from swarmplan.perfmodel.kernels import Kernels, kernels_document
+from swarmplan.perfmodel.measurements import Measurement, of_blocks, read_measurements
+from swarmplan.perfmodel.roofline import GPUS
+from swarmplan.perfmodel.timing import timing_ms
 
 Row = dict[str, str]
 
@@ -47,6 +55,42 @@ MEMORY_GB = {
     "T4-16GB": 15.8,
     "V100-16GB": 16.0,
 }
+#: GPU of the data sheet, by the name in a profile.
+GPU = {
+    "A100-SXM": "A100-80GB",
+    "H100": "H100-SXM",
+    "H100-80GB": "H100-SXM",
+    "L4-24GB": "L4",
+    "T4-16GB": "T4",
+    "BPRR-A100": "A100-80GB",
+    "BPRR-MIG-1g": "A100-80GB-MIG-1g",
+}
+OWN = "H100-80GB"
+OWN_SOURCE = (
+    "own measurement, eager blocks as PETALS runs them, bitsandbytes 0.50.2, H100 SXM, 16 host "
+    "cores; steps of many rows with fused attention"
+)
+#: Longest context that profiles are fitted to, tokens.
+LONGEST = 8_192
+#: Round figures from which the constants of kernels are fitted: what two minutes with the data
+#: and the data sheet suggest.
+BEFORE = Kernels(
+    block_launch_s=0.6e-3,
+    expert_launch_s=0.15e-3,
+    bf16_launch_s=0.02e-3,
+    int8_launch_s=0.5e-3,
+    nf4_launch_s=0.1e-3,
+    int8_rows_launch_s=1.0e-3,
+    nf4_rows_launch_s=0.1e-3,
+    bf16_read=0.75,
+    int8_read=0.75,
+    nf4_read=0.4,
+    compute=0.65,
+    int8_compute=0.25,
+    attention_read=0.36,
+    pair_read=0.55,
+    unpack_read=0.63,
+)
 # Measured models outside the catalogue: parameters per block, cache bytes per token.
 OTHER_MODELS = {
     "LLaMA-30B": (4 * 6656**2 + 3 * 6656 * 17920 + 2 * 6656, 4 * 6656),
@@ -127,6 +171,9 @@ def measured_profiles(folder: Path) -> list[dict[str, Any]]:
         profiles.append(
             {
                 "name": f"{gpu}{f'x{count}' if count != '1' else ''}/{model}",
+                "gpu": GPU.get(gpu, gpu),
+                "count": int(count),
+                "precision": "bf16",
                 "memory_bytes": round(MEMORY_GB[gpu] * 1e9) * int(count),
                 "timing_ms": decode | prefill,
                 "source": SOURCES[source],
@@ -149,6 +196,9 @@ def published_profiles(folder: Path) -> list[dict[str, Any]]:
         profiles.append(
             {
                 "name": name,
+                "gpu": GPU[name],
+                "style": PETALS_STYLE,
+                "precision": "nf4",
                 "memory_bytes": round(memory_gb * 1e9),
                 "timing_ms": {
                     "decode_base": ms["decode_per_token"],
@@ -166,6 +216,60 @@ def published_profiles(folder: Path) -> list[dict[str, Any]]:
     return profiles
 
 
+def own_rows(folder: Path) -> list[Measurement]:
+    """Rows of our own H100s that profiles are fitted to."""
+    rows = of_blocks(read_measurements(folder / "own_h100.csv"))
+    return [m for m in rows if m.style in (PETALS_STYLE, "sdpa") and m.tokens <= LONGEST]
+
+
+def own_kernels(folder: Path) -> Kernels:
+    """What kernels reach and hosts need, fitted to all models and precisions."""
+    points = kernel_points([m for m in own_rows(folder) if m.style == PETALS_STYLE])
+    return fit_kernels(points, GPUS["H100-SXM"], BEFORE, ANEW)
+
+
+def own_profiles(folder: Path) -> list[dict[str, Any]]:
+    """Profiles of our own H100s, by model and precision."""
+    found = calibrate_rows(
+        own_rows(folder), name=OWN, source="own_h100.csv", prior=own_kernels(folder)
+    )
+    profiles = []
+    for made in found:
+        timing = timing_ms(made.timing)
+        curve = [[rows, _short(more)] for rows, more in timing.pop("step_curve", ())]
+        ranges = ("prompt_tokens", "context_tokens", "rows")
+        spec = model_spec(made.model, made.precision)
+        prompt = made.validity.prompt_tokens
+        profiles.append(
+            {
+                "name": made.name,
+                "gpu": "H100-SXM",
+                "style": PETALS_STYLE,
+                "precision": made.precision,
+                "memory_bytes": round(MEMORY_GB[OWN] * 1e9),
+                "timing_ms": {k: _short(v) for k, v in timing.items()} | {"step_curve": curve},
+                "measured": {
+                    name: list(span)
+                    for name in ranges
+                    if (span := getattr(made.validity, name)) is not None
+                },
+                "source": OWN_SOURCE,
+                "estimated": prompt is None,
+                "model": made.model,
+                **size_of(made.model),
+                "block_bytes": spec.block_bytes,
+                "fit_mean_error_percent": round(made.mean_fit_error_percent or 0.0, 2),
+                "fit_max_error_percent": round(made.max_fit_error_percent or 0.0, 2),
+            }
+        )
+    return profiles
+
+
+def _short(value: float) -> float:
+    """Four digits: what BLAS libraries agree on."""
+    return float(f"{value:.4g}")
+
+
 def read_csv(path: Path) -> list[Row]:
     """Rows of a table with a header."""
     with path.open(encoding="utf-8", newline="") as stream:
@@ -174,11 +278,17 @@ def read_csv(path: Path) -> list[Row]:
 
 def main(folder: Path) -> str:
     """The content of devices.json."""
-    profiles = measured_profiles(folder) + published_profiles(folder)
+    profiles = measured_profiles(folder) + published_profiles(folder) + own_profiles(folder)
     return json.dumps(sorted(profiles, key=lambda p: str(p["name"])), indent=1) + "\n"
 
 
+def kernels(folder: Path) -> str:
+    """The content of kernels.json."""
+    return json.dumps(kernels_document(own_kernels(folder)), indent=1) + "\n"
+
+
 if __name__ == "__main__":
-    if len(sys.argv) != 2:
+    writers = {"devices": main, "kernels": kernels}
+    if len(sys.argv) != 3 or sys.argv[2] not in writers:
         raise SystemExit(__doc__)
-    sys.stdout.write(main(Path(sys.argv[1])))
+    sys.stdout.write(writers[sys.argv[2]](Path(sys.argv[1])))

@@ -40,6 +40,7 @@ from swarmplan.core.errors import ScenarioError, SwarmplanError, SwarmplanWarnin
 from swarmplan.methods.routers import router_named
 from swarmplan.methods.verify import sound, verify
 from swarmplan.perfmodel.cost import CostModel
+from swarmplan.scenarios import schema
 from swarmplan.scenarios.planfile import plan_document, read_plan
 from swarmplan.scenarios.scenario import Scenario, load_scenario
 from swarmplan.simulator.engine import simulate
@@ -74,8 +75,22 @@ PROFILE = {
     "forward_rps": 9000.0,
     "network_rps": None,
 }
+MEASURED = {
+    **PROFILE,
+    "model": "BLOOM-176B",
+    "precision": "nf4",
+    "gpu": "NVIDIA L4",
+    "timing_ms": {
+        "decode_base": 3.0,
+        "prefill_per_token": 0.05,
+        "step_curve": [[2, 0.5], [8, 1.0]],
+    },
+    "measured": {"prompt_tokens": [1, 2048], "rows": [1, 8]},
+    "fit_max_error_percent": 12.0,
+}
 FILES: dict[str, bytes] = {
     "gpu.json": json.dumps(PROFILE, indent=1).encode(),
+    "gpus.json": json.dumps({"name": "gpus", "profiles": [MEASURED, PROFILE]}, indent=1).encode(),
     "net.graph": GRAPH.encode(),
     "rtt.csv": RTT_CSV.encode(),
     "trace.csv": TRACE.encode(),
@@ -191,9 +206,19 @@ def _bases() -> dict[str, dict[str, Any]]:
                     "forward_rps": 9000.0,
                     "decode_us_per_context_token": 0.1,
                     "decode_ms_per_sequence": 0.1,
+                    "decode_floor_ms": 1.0,
+                    "decode_ms_by_batch": [[1, 2.0], [8, 2.5], [32, 4.0]],
                     "prefill_floor_ms": 30.0,
+                    "prefill_ns_per_token_squared": 1.0,
+                },
+                "sheet": {
+                    "bandwidth_gb_per_s": 4800.0,
+                    "tflop_per_s": 989.0,
+                    "launch_ms": 1.0,
+                    "memory_gib": 141.0,
                 },
                 "calibrated": {"profile": "gpu.json", "memory_gib": 24.0},
+                "measured": {"profile": "gpus.json", "memory_gib": 24.0},
             },
             network={"delay": "fibre", "topology": "Abilene"},
             clients=[{"id": "me", "node": "Denver"}],
@@ -201,6 +226,8 @@ def _bases() -> dict[str, dict[str, Any]]:
                 {"id": "a", "device": "a100", "node": "New York", "bandwidth_mbit_per_s": 500.0},
                 {"id": "b", "device": "own", "node": 3, "count": 2},
                 {"id": "c", "device": "calibrated", "node": "Seattle"},
+                {"id": "d", "device": "measured", "node": "Atlanta"},
+                {"id": "e", "device": "sheet", "node": "Atlanta"},
             ],
         ),
     }
@@ -458,15 +485,8 @@ def unnamed(error: ScenarioError, roots: set[str]) -> str:
     return ""
 
 
-SCENARIO_FIELDS = {
-    *("format", "name", "description", "model", "devices", "servers", "clients", "network"),
-    *("workload", "planning", "resilience", "events"),
-    *("session_setup_ms", "testbed_alloc_delay_ms"),
-}
-PLAN_FIELDS = {
-    *("format", "scenario", "scenario_sha256", "tool", "method", "router", "seed", "sessions"),
-    *("placement", "routes", "predicted", "certificate", "candidates", "notes"),
-}
+SCENARIO_FIELDS = set(schema.Scenario.__struct_fields__)
+PLAN_FIELDS = set(schema.PlanFile.__struct_fields__)
 
 
 class Fuzzer:

@@ -3,9 +3,11 @@
 Four servers that each hold all blocks, at different round trips; a client steps one token at a
 time along given chains. Overhead per hop and time per block are fitted on one-hop chains only and
 then predict chains of two to four hops, each of which stands for the placement in which its
-servers host just those blocks. Needs the environment of ``make swarm-env``:
+servers host just those blocks. With ``--profile`` the time per block is not fitted but that of a
+profile which ``swarmplan swarm measure`` makes of the model first. Needs the environment of
+``make swarm-env``:
 
-    .swarm-env/bin/python benchmarks/live_prediction.py [--push]
+    .swarm-env/bin/python benchmarks/live_prediction.py [--push] [--profile --hidden 512]
 """
 
 from __future__ import annotations
@@ -15,13 +17,16 @@ import contextlib
 import itertools
 import math
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from swarmplan.swarm.loopback import LoopbackSwarm, ServerSpec
-from swarmplan.swarm.processes import passing_folder
+from swarmplan.perfmodel.profilefile import read_profiles
+from swarmplan.perfmodel.timing import step_s
+from swarmplan.swarm.loopback import QUIET, LoopbackSwarm, ServerSpec
+from swarmplan.swarm.processes import passing_folder, run_to_end
 from swarmplan.swarm.trial import ClientProcess, answers
 
 BLOCKS = 8
@@ -58,27 +63,46 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=40)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--push", action="store_true", help="servers with the push remedy")
+    parser.add_argument("--profile", action="store_true", help="block time by swarm measure")
     options = parser.parse_args()
     chains: list[Chain] = [*([one] for one in ONE_HOP), *CHAINS]
     with passing_folder("swarmplan-live-") as folder:
-        steps, between_ms = measured(folder, chains, options)
+        model = save_model(folder, options.hidden)
+        block_ms = profiled_ms(folder, model, options.steps) if options.profile else None
+        steps, between_ms = measured(folder, model, chains, options)
     if options.push:
         pairs = ", ".join(f"{a}-{b} {ms:.0f}" for (a, b), ms in sorted(between_ms.items()))
         print(f"# round trips between servers, ms: {pairs}\n")
     for label, pick in (("minimum", np.min), ("median", np.median)):
         times_ms = np.array([float(pick(s)) for s in steps]) * 1e3
-        report(label, chains, times_ms, between_ms if options.push else None)
+        report(label, chains, times_ms, between_ms if options.push else None, block_ms)
+
+
+def save_model(folder: Path, hidden: int) -> Path:
+    """The model that servers hold, with random weights."""
+    from swarmplan.swarm.tiny_model import save_tiny_llama
+
+    return save_tiny_llama(folder / "model", blocks=BLOCKS, hidden=hidden)
+
+
+def profiled_ms(folder: Path, model: Path, steps: int) -> float:
+    """One block of a step by the profile that is measured here, amid the steps of a request."""
+    command = [sys.executable, "-m", "swarmplan.cli", "swarm", "measure", "--model", str(model)]
+    command += ["--longest", "1024", "--limit", "40", "--device", "cpu"]
+    command += ["-o", str(folder / "profile.json")]
+    done = run_to_end(command, folder / "measure.log", limit_s=120, environment=QUIET)
+    if done.code:
+        raise SystemExit(done.text)
+    (profile,) = read_profiles(folder / "profile.json")
+    return float(step_s(profile.timing, steps / 2)) * 1e3
 
 
 def measured(
-    folder: Path, chains: Sequence[Chain], options: argparse.Namespace
+    folder: Path, model: Path, chains: Sequence[Chain], options: argparse.Namespace
 ) -> tuple[list[list[float]], Between]:
     """Seconds of every step after the third, by chain, all rounds together; and the emulated
     round trips between servers."""
-    from swarmplan.swarm.tiny_model import save_tiny_llama
-
     remedies = ("server-push",) if options.push else ()
-    model = save_tiny_llama(folder / "model", blocks=BLOCKS, hidden=options.hidden)
     with LoopbackSwarm(folder=folder / "swarm", model=model, handlers=1) as swarm:
         specs = [
             ServerSpec(name=name, blocks=(0, BLOCKS), rtt_s=rtt / 1e3, remedies=remedies)
@@ -162,7 +186,11 @@ def predicted_ms(chain: Chain, fit: Sequence[float], between_ms: Between | None)
 
 
 def report(
-    label: str, chains: Sequence[Chain], times_ms: np.ndarray, between_ms: Between | None
+    label: str,
+    chains: Sequence[Chain],
+    times_ms: np.ndarray,
+    between_ms: Between | None,
+    block_ms: float | None,
 ) -> None:
     """Fit on one hop, predict the rest, print the table."""
     hops = np.array([len(chain) for chain in chains])
@@ -170,12 +198,16 @@ def report(
     one = hops == 1
     rtt = np.array([RTT_MS[chain[0][0]] for chain in chains])
     design = np.stack([hops, blocks], axis=1).astype(float)
-    fit, *_ = np.linalg.lstsq(design[one], (times_ms - rtt)[one], rcond=None)
+    if block_ms is None:
+        fit, *_ = np.linalg.lstsq(design[one], (times_ms - rtt)[one], rcond=None)
+    else:
+        fit = np.array([np.median((times_ms - rtt - block_ms * blocks)[one]), block_ms])
     predicted = np.array([predicted_ms(chain, fit, between_ms) for chain in chains])
     error = np.abs(predicted - times_ms) / times_ms
     load = os.getloadavg()[0]
     print(f"# {label} of the steps; load {load:.1f}; o = {fit[0]:.2f} ms/hop,", end=" ")
-    print(f"tau = {fit[1]:.3f} ms/block; fit on {one.sum()} one-hop chains")
+    whence = "fit" if block_ms is None else "tau as profiled, o fit"
+    print(f"tau = {fit[1]:.3f} ms/block; {whence} on {one.sum()} one-hop chains")
     print("chain\tpredicted ms\tmeasured ms\terror %")
     for i, chain in enumerate(chains):
         name = " > ".join(f"{s}{k}" for s, k in chain)

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from swarmplan.core.problem import Problem, Timing, per_block
+from swarmplan.perfmodel.timing import decode_s
 from swarmplan.simulator.result import SimulationResult
 
 
@@ -173,5 +174,9 @@ class World:
 def block_s(t: Timing, prompt_tokens: int, token: int, context: int) -> float:
     """Seconds of one block: the prompt, or a later token."""
     if token:
-        return t.decode_base_s + t.decode_per_context_token_s * context
-    return max(t.prefill_floor_s, t.prefill_base_s + t.prefill_per_token_s * prompt_tokens)
+        return max(t.decode_floor_s, t.decode_base_s + t.decode_per_context_token_s * context)
+    sloped = t.prefill_per_token_s + t.prefill_per_token2_s * prompt_tokens
+    whole = max(t.prefill_floor_s, t.prefill_base_s + sloped * prompt_tokens)
+    if t.step_curve and prompt_tokens <= t.step_curve[-1][0]:  # no slower than a step
+        return min(whole, decode_s(t, 0, prompt_tokens))
+    return whole

@@ -31,11 +31,14 @@ PER_BLOCK = frozenset(
         "sums",
         "timing",
         "decode_base_s",
+        "decode_floor_s",
         "decode_per_context_token_s",
         "decode_per_sequence_s",
         "prefill_base_s",
         "prefill_floor_s",
+        "prefill_per_token2_s",
         "prefill_per_token_s",
+        "step_curve",
     }
 )
 #: Calls that give the figure of a run of blocks; their last two arguments are its ends.

@@ -27,7 +27,10 @@ def validate(path: Path, as_json: bool) -> None:
     """Check a scenario file and list every defect."""
     loaded = load(path)
     if as_json:
-        render.print_json({"valid": True, "sha256": loaded.sha256, "warnings": loaded.warnings})
+        from ..perfmodel.validity import doubts
+
+        said = {"warnings": loaded.warnings, "doubts": doubts(loaded.problem)}
+        render.print_json({"valid": True, "sha256": loaded.sha256, **said})
     else:
         render.print_lines([f"{path}: valid", f"sha256 {loaded.sha256}"])
 

@@ -174,10 +174,13 @@ def search_options(command: Command) -> Command:
 
 
 def load(path: Path) -> Scenario:
-    """The scenario, with its warnings on stderr."""
+    """The scenario, with its warnings, and what to doubt of its block times, on stderr."""
+    from ..perfmodel.validity import doubts
     from ..scenarios.scenario import load_scenario
 
     scenario = load_scenario(path)
     for warning in scenario.warnings:
         render.note(f"warning: {warning}")
+    for line in doubts(scenario.problem):
+        render.note(f"note: {line}")
     return scenario

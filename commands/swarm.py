@@ -164,6 +164,7 @@ def publish_command(
 @click.option("--follow", type=FiniteRange(0.2, 3600), default=5.0, show_default=True)
 @click.option("--drain", type=FiniteRange(0, 86400), default=30.0, show_default=True)
 @click.option("--push", is_flag=True, help="Mend server-to-server push (see docs/swarm.md).")
+@click.option("--profile", type=FILE, help="Announce the rates of this device profile (JSON).")
 @click.argument("petals_flags", nargs=-1, type=click.UNPROCESSED)
 @handle_errors
 def serve_command(
@@ -172,6 +173,7 @@ def serve_command(
     follow: float,
     drain: float,
     push: bool,
+    profile: Path | None,
     petals_flags: tuple[str, ...],
 ) -> None:
     """Run PETALS' server under the operator's plan: serve --operator-key KEY -- PETALS FLAGS."""
@@ -185,7 +187,68 @@ def serve_command(
     from ..swarm.signing import read_public_key
 
     key = None if operator_key is None else read_public_key(operator_key)
-    serve(ServeOptions(public_key=key, state=state, period_s=follow, drain_s=drain), petals_flags)
+    options = ServeOptions(
+        public_key=key, state=state, period_s=follow, drain_s=drain, profile=profile
+    )
+    serve(options, petals_flags)
+
+
+@command.command("measure")
+@click.option("--model", required=True, help="Name in the catalogue, folder or repository.")
+@click.option(
+    "--precision",
+    "precisions",
+    type=click.Choice(["bf16", "int8", "nf4"]),
+    multiple=True,
+    default=("bf16",),
+    show_default=True,
+    help="May be given several times.",
+)
+@click.option("--longest", type=click.IntRange(128, 10**6), default=8192, show_default=True)
+@click.option("--limit", type=FiniteRange(1, 3600), default=100.0, show_default=True)
+@click.option("--device", help="torch's name [the GPU where there is one].")
+@click.option("--name", help="Name of the profile [the output's name].")
+@click.option("--table", type=FILE, help="Write the rows, for swarmplan calibrate (CSV).")
+@click.option("-o", "--output", type=FILE, required=True, help="Write the device profile (JSON).")
+@handle_errors
+def measure_command(
+    model: str,
+    precisions: tuple[str, ...],
+    longest: int,
+    limit: float,
+    device: str | None,
+    name: str | None,
+    table: Path | None,
+    output: Path,
+) -> None:
+    """Measure a model's blocks on this machine as PETALS runs them, and write a device profile.
+
+    Random weights of the model's configuration: nothing is downloaded. --limit is in seconds, for
+    each precision.
+    """
+    from ..swarm.needs import prepare
+
+    prepare("server")
+    from ..perfmodel.calibrate import calibrate_rows
+    from ..perfmodel.measuretable import table_of
+    from ..perfmodel.profilefile import write_profiles
+    from ..scenarios.files import write_text
+    from ..swarm.measure import MeasureOptions, measure
+    from ..views.calibration import print_calibration
+
+    options = MeasureOptions(
+        model=model, precisions=precisions, longest=longest, limit_s=limit, device=device
+    )
+    rows = measure(options, render.note)
+    if table is not None:
+        write_text(table, table_of(rows))
+        render.note(f"wrote {table}: {len(rows)} rows")
+    label = name or output.stem
+    found = calibrate_rows(rows, name=label, source="swarmplan swarm measure")
+    write_profiles(output, label, found)
+    for one in found:
+        print_calibration(one)
+    render.note(f"wrote {output}: in a scenario, profile = {output.name!r}")
 
 
 @command.command("launch-files")

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import TypeVar
+from itertools import pairwise
+from typing import Literal, TypeVar
 
 import numpy as np
 
@@ -53,6 +54,7 @@ class ModelSpec:
         all blocks or one for each.
     activation_bytes_per_token : hidden state of one token on the wire.
     grouped_query : more attention heads than key/value heads (PETALS' default cache differs).
+    quantisation : kernels of the weights: bf16, int8 or nf4.
     """
 
     name: str
@@ -62,6 +64,7 @@ class ModelSpec:
     cache_bytes_per_token: int | tuple[int, ...]
     activation_bytes_per_token: int
     grouped_query: bool = False
+    quantisation: str = "bf16"
 
     def __post_init__(self) -> None:
         for name in ("num_blocks", "hidden_size", "block_bytes"):
@@ -94,20 +97,58 @@ def per_block(given: T | tuple[T, ...], num_blocks: int) -> tuple[T, ...]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timing:
-    """Coefficients of the compute time of one block on one device (perfmodel.timing)."""
+    """Coefficients of the compute time of one block on one device (perfmodel.timing).
+
+    Attributes
+    ----------
+    decode_floor_s : launching a step's kernels, however little they do.
+    step_curve : (rows, seconds more than a step of one row), rows > 1 and increasing; beyond the
+        last of them every row costs ``decode_per_sequence_s`` more.
+    """
 
     decode_base_s: float
     decode_per_context_token_s: float = 0.0
     decode_per_sequence_s: float = 0.0
+    decode_floor_s: float = 0.0
     prefill_floor_s: float = 0.0
     prefill_base_s: float = 0.0
     prefill_per_token_s: float = 0.0
+    prefill_per_token2_s: float = 0.0
+    step_curve: tuple[tuple[float, float], ...] = ()
 
     def __post_init__(self) -> None:
-        for name in self.__slots__:
+        for name in COEFFICIENTS:
             value = getattr(self, name)
             if not (math.isfinite(value) and value >= 0):
                 raise ValueError(f"{name} must be finite and not negative, got {value}")
+        rows, more_s = [1.0, *(r for r, _ in self.step_curve)], [s for _, s in self.step_curve]
+        if not all(a < b < math.inf for a, b in pairwise(rows)):
+            raise ValueError(f"step_curve needs increasing rows beyond 1, got {rows[1:]}")
+        if not all(0 <= s < math.inf for s in more_s):
+            raise ValueError(f"step_curve must be finite and not negative, got {more_s}")
+
+
+#: The plain figures of a timing.
+COEFFICIENTS = tuple(name for name in Timing.__slots__ if name != "step_curve")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Validity:
+    """How far a timing can be trusted.
+
+    Attributes
+    ----------
+    origin : measured on such blocks; scaled from blocks of another model; estimated from a data
+        sheet; or given by the user, who knows.
+    remark : whose figures, and how well they are met.
+    prompt_tokens, context_tokens, rows : the ranges that were measured; None = not said.
+    """
+
+    origin: Literal["measured", "scaled", "estimated", "given"] = "given"
+    remark: str = ""
+    prompt_tokens: tuple[int, int] | None = None
+    context_tokens: tuple[int, int] | None = None
+    rows: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,6 +173,7 @@ class Server:
     sharing : how it shares its compute among sessions.
     task_tokens : positions that its runtime takes in one task; longer prompts go block by block,
         each block joining the end of the line (PETALS: 128, and 1 on nf4).
+    validity : how far its timing can be trusted.
     task_overhead_s : work of the runtime for each task beside its blocks: the part of a hop's
         overhead for which the tasks behind it wait too. What only delays is the network's.
     piece_delay_s : delay of each task of a prompt that goes block by block: the turn of the
@@ -156,6 +198,7 @@ class Server:
     disk_bytes_per_s: float | None = None
     sharing: Sharing = "serial"
     task_tokens: int = 128
+    validity: Validity = Validity()
     task_overhead_s: float = 0.0
     piece_delay_s: float = 0.0
 
@@ -251,7 +294,10 @@ class Problem:
         limit = self.model.num_blocks
         for server in self.servers:
             per_block(server.block_bytes, limit)
-            per_block(server.timing, limit)
+            timings = set(per_block(server.timing, limit))
+            if len(timings) > 1 and any(t.decode_floor_s for t in timings):
+                # A run of them would be no line over a floor any more.
+                raise ValueError(f"{server.id}: blocks that differ may not have a decode_floor_s")
         headroom = self.planning.constraints.headroom_frac
         usable = 1.0 - headroom if headroom else 1
         memory = [int(s.memory_bytes * usable) for s in self.servers]

@@ -11,8 +11,10 @@ import numpy as np
 from ..core.content import FloatArray, IntArray
 from ..core.problem import Problem
 from .cost import CostModel
+from .devices import Device
 from .memory import blocks_within
 from .runs import Runs
+from .timing import decode_s, prefill_s
 
 #: ``--attn_cache_tokens`` of PETALS 2.2.0.post1: plain attention, grouped-query attention.
 DEFAULT_CACHE_TOKENS = (4096, 16384)
@@ -21,6 +23,8 @@ ASSUMED_NETWORK_BITS_PER_S = 100e6
 RELAY_PENALTY = 0.2
 #: Prompt by which PETALS measures ``forward_rps``.
 FORWARD_TOKENS = 1024
+#: Steps from an empty cache on by which it measures ``inference_rps``.
+INFERENCE_STEPS = 100
 #: Rate that a client assumes for a server that announces none.
 UNKNOWN_RPS = 300.0
 
@@ -65,6 +69,12 @@ def announced_throughput(cost: CostModel, blocks: IntArray) -> FloatArray:
         relay = RELAY_PENALTY if server.relayed else 1.0
         rates[j] = min(forward / ((blocks[j] + 1) / 2), network * relay) if blocks[j] > 0 else 0.0
     return rates
+
+
+def measured_rates(device: Device) -> tuple[float, float]:
+    """``inference_rps`` and ``forward_rps`` of a profile: a hundred steps, one long prompt."""
+    step_s = decode_s(device.timing, INFERENCE_STEPS / 2)
+    return 1.0 / step_s, FORWARD_TOKENS / float(prefill_s(device.timing, FORWARD_TOKENS))
 
 
 def announced_cache_bytes(cost: CostModel, cache_tokens_left: int) -> int:

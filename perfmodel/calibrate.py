@@ -1,117 +1,87 @@
-"""Device profiles from own measurements: a CSV table or PETALS' throughput file.
+"""Device profiles from own measurements: a CSV table of block times or PETALS' throughput file.
 
-The table has the columns ``phase,prompt_tokens,context_tokens,batch,ms_per_block``: phase is
-``prefill`` (prompt_tokens = new tokens of the step) or ``decode`` (context_tokens = tokens already
-in the cache, batch = sequences in the step). Rows of phase ``step`` and ``first`` tell what clients
-saw of a hop, in more columns, ``clients,blocks,tasks,rtt_ms,ms``. Formulas: docs/perfmodel.md.
+The table has the columns ``phase, prompt_tokens, new_tokens, context_tokens, batch, precision,
+style, ms_per_block`` and, where it holds several, ``model`` and ``gpu``. Every model and precision
+becomes a profile of its own. Rows of phase ``step`` and ``first`` tell what clients saw of a hop,
+in more columns, ``clients, blocks, tasks, rtt_ms, ms``. Formulas: docs/perfmodel.md.
+
+Where the model is known what its blocks take is estimated first, then fitted to the rows; terms
+that no row shows stay estimates and are named. Where it is not known the rows must show all terms.
 """
 
 from __future__ import annotations
 
-import json
-import os
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from ..core.content import FloatArray
 from ..core.errors import CalibrationError
-from ..core.problem import Timing
-from .fitting import fit_decode, fit_prefill
+from ..core.problem import Timing, Validity
+from .blockfit import Fit, expected_timing, fit_alone, fit_near_expected, held_out
+from .calibration import Calibration, CalibrationPoint
+from .catalogue import model_spec, shipped_architecture
+from .kernelfit import SHORTEST_PROMPT, Point, fit_kernels
+from .kernels import DataSheet, Kernels, petals_kernels
 from .measurements import (
     HopMeasurement,
     Measurement,
-    Row,
+    of_blocks,
+    of_hops,
     read_measurements,
     read_petals_rates,
-    read_text,
 )
-from .overhead import HopOverhead, fit_overhead
+from .overhead import fit_overhead
+from .roofline import data_sheet, sheet_of_device
+from .shape import Shape, shape_of
+from .shortfall import (
+    LONG_PROMPT_TOKENS,
+    measured_ranges,
+    missing_points,
+    require_enough,
+    wanting,
+    warnings_of,
+)
+from .timing import decode_s, prefill_s
 
-LONG_PROMPT_TOKENS = 1_024
-_FOLDS = 10
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CalibrationPoint:
-    """One measured setting against the formula fitted without it.
-
-    ``tokens`` is the prompt for prefill and the context for decode.
-    """
-
-    phase: str
-    tokens: int
-    batch: int
-    measured_s: float
-    predicted_s: float
-
-    @property
-    def error_percent(self) -> float:
-        """Signed relative error of the prediction."""
-        return 100.0 * (self.predicted_s / self.measured_s - 1.0)
+#: Eager attention, as PETALS runs it.
+PETALS_STYLE = "petals"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Calibration:
-    """A fitted profile and how far to trust it.
+class Given:
+    """What a table does not say in its columns: None = it does, or nobody knows."""
 
-    Attributes
-    ----------
-    points : every measurement with its held-out prediction; empty for PETALS' file, whose two
-        figures fix the two coefficients.
-    mean_error_percent, max_error_percent : absolute, over ``points``; None without points.
-    largest_prompt_tokens, largest_context_tokens : end of the measured range.
-    forward_rps, inference_rps, network_rps : what PETALS announces, if the file says so.
-    hop : what a hop costs beside round trip and blocks; None without rows of hops.
-    warnings : what the user should measure or know.
+    model: str | None = None
+    gpu: str | None = None
+    precision: str | None = None
+    style: str | None = None
+
+
+NOTHING = Given()
+
+
+def calibrate_file(path: Path | str, *, name: str, given: Given = NOTHING) -> Calibration:
+    """The one profile of a file; see ``calibrate_all``.
+
+    Raises
+    ------
+    CalibrationError
+        As there; or if the file holds several models or precisions.
     """
-
-    name: str
-    source: str
-    timing: Timing
-    points: tuple[CalibrationPoint, ...] = ()
-    mean_error_percent: float | None = None
-    max_error_percent: float | None = None
-    largest_prompt_tokens: int = 0
-    largest_context_tokens: int = 0
-    forward_rps: float | None = None
-    inference_rps: float | None = None
-    network_rps: float | None = None
-    hop: HopOverhead | None = None
-    warnings: tuple[str, ...] = ()
-
-    @property
-    def terms(self) -> tuple[tuple[str, float], ...]:
-        """The coefficients in human units, named, for tables."""
-        timing = self.timing
-        return (
-            ("decode, ms per block", timing.decode_base_s * 1e3),
-            ("decode, us per context token", timing.decode_per_context_token_s * 1e6),
-            ("decode, ms per further sequence", timing.decode_per_sequence_s * 1e3),
-            ("prefill floor, ms", timing.prefill_floor_s * 1e3),
-            ("prefill base, ms", timing.prefill_base_s * 1e3),
-            ("prefill, us per token", timing.prefill_per_token_s * 1e6),
-            *self._hop_terms,
-        )
-
-    @property
-    def _hop_terms(self) -> tuple[tuple[str, float], ...]:
-        hop = self.hop
-        if hop is None:
-            return ()
-        return (
-            ("hop, delay of a step, ms", hop.step_s * 1e3),
-            ("hop, delay of a prompt, ms", hop.prefill_s * 1e3),
-            ("hop, delay of a prompt, us per token", hop.per_prompt_token_s * 1e6),
-            ("hop, delay of each block of a cut prompt, ms", hop.piece_s * 1e3),
-            ("hop, work of each task, ms", hop.task_s * 1e3),
-        )
+    found = calibrate_all(path, name=name, given=given)
+    if len(found) > 1:
+        kinds = ", ".join(f"{c.model or 'model not said'} {c.precision}" for c in found)
+        raise CalibrationError(f"{Path(path).name}: holds several profiles: {kinds}")
+    return found[0]
 
 
-def calibrate_file(path: Path | str, *, name: str) -> Calibration:
-    """Fit a profile to a file of measurements (CSV) or take it from PETALS (``.json``).
+def calibrate_all(
+    path: Path | str, *, name: str, given: Given = NOTHING
+) -> tuple[Calibration, ...]:
+    """Fit profiles to a file of measurements (CSV) or take one from PETALS (``.json``).
 
     Parameters
     ----------
@@ -126,130 +96,174 @@ def calibrate_file(path: Path | str, *, name: str) -> Calibration:
     """
     path = Path(path)
     if path.suffix.lower() == ".json":
-        return _from_petals(path, name)
-    return _fit(read_measurements(path), name=name, source=path.name)
+        return (_from_petals(path, name, given),)
+    rows = read_measurements(path)
+    blocks = [_completed(m, given) for m in of_blocks(rows)]
+    found = calibrate_rows(blocks, name=name, source=path.name)
+    return _with_hops(found, of_hops(rows), path.name)
 
 
-def _fit(rows: Sequence[Row], *, name: str, source: str) -> Calibration:
-    blocks = [m for m in rows if isinstance(m, Measurement)]
-    hops = [m for m in rows if isinstance(m, HopMeasurement)]
-    prefill = [m for m in blocks if m.phase == "prefill"]
-    decode = [m for m in blocks if m.phase == "decode"]
-    _require_enough(prefill, decode, source)
-    floor, base, per_token = _fit_phase(prefill)
-    step, per_context, per_sequence = _fit_phase(decode)
-    points = (*_held_out(prefill), *_held_out(decode))
-    errors = [abs(p.error_percent) for p in points]
-    timing = Timing(
-        decode_base_s=step,
-        decode_per_context_token_s=per_context,
-        decode_per_sequence_s=per_sequence,
-        prefill_floor_s=floor,
-        prefill_base_s=base,
-        prefill_per_token_s=per_token,
-    )
-    return Calibration(
-        name=name,
-        source=source,
-        timing=timing,
-        hop=fit_overhead([(m, timing) for m in hops], source=source) if hops else None,
-        points=points,
-        mean_error_percent=float(np.mean(errors)),
-        max_error_percent=max(errors),
-        largest_prompt_tokens=max(m.tokens for m in prefill),
-        largest_context_tokens=max(m.tokens for m in decode),
-        warnings=_warnings(prefill, decode, errors),
-    )
+def _with_hops(
+    found: Sequence[Calibration], hops: Sequence[HopMeasurement], source: str
+) -> tuple[Calibration, ...]:
+    """The profiles with what hops cost beside their blocks, where rows tell it."""
+    made = list(found)
+    mine: dict[int, list[HopMeasurement]] = {}
+    for hop in hops:
+        fitting = [i for i, one in enumerate(made) if _may_be_of(hop, one)]
+        if len(fitting) != 1:
+            raise CalibrationError(
+                f"{source}: rows of phase {hop.what} must say by model, precision and gpu which "
+                f"block times of the file they belong to; {len(fitting)} profiles match"
+            )
+        mine.setdefault(fitting[0], []).append(hop)
+    for i, own in mine.items():
+        timing = made[i].timing
+        made[i] = replace(made[i], hop=fit_overhead([(h, timing) for h in own], source=source))
+    return tuple(made)
 
 
-def _require_enough(
-    prefill: Sequence[Measurement], decode: Sequence[Measurement], source: str
-) -> None:
-    """Refuse what cannot carry the formula, and say what is missing."""
-    missing = []
-    prompts = {m.tokens for m in prefill}
-    if len(prompts) < 3:
-        missing.append(
-            f"prefill at 3 or more prompt lengths (found {len(prompts)}): 1, about 256 and "
-            f">= {LONG_PROMPT_TOKENS} tokens"
-        )
-    elif max(prompts) < LONG_PROMPT_TOKENS:
-        missing.append(
-            f"prefill at >= {LONG_PROMPT_TOKENS} tokens (longest is {max(prompts)}): short prompts "
-            "do not show the slope"
-        )
-    contexts = {m.tokens for m in decode}
-    if len(contexts) < 2:
-        missing.append(
-            f"decode at 2 or more context lengths (found {len(contexts)}): about 128 and >= 2048 "
-            "tokens"
-        )
-    if missing:
-        raise CalibrationError(f"{source}: too little data; measure {'; and '.join(missing)}")
+def _may_be_of(hop: HopMeasurement, one: Calibration) -> bool:
+    """Whether nothing that is said of both differs."""
+    both = ((hop.model, one.model), (hop.precision, one.precision), (hop.gpu, one.gpu))
+    return all("" in pair or pair[0] == pair[1] for pair in both)
 
 
-def _fit_phase(measurements: Sequence[Measurement]) -> tuple[float, float, float]:
-    """Three coefficients of one phase: those of ``fit_prefill`` or ``fit_decode``, seconds."""
-    tokens, batch, measured = _columns(measurements)
-    if measurements[0].phase == "prefill":
-        fitted = fit_prefill(tokens, measured)
+def calibrate_rows(
+    rows: Sequence[Measurement], *, name: str, source: str, prior: Kernels | None = None
+) -> tuple[Calibration, ...]:
+    """Fit a profile to every model and precision among measurements of one host and GPU."""
+    if not rows:
+        require_enough((), source)
+    if len(gpus := sorted({m.gpu for m in rows if m.gpu})) > 1:
+        raise CalibrationError(f"{source}: rows of several GPUs, one file each: {', '.join(gpus)}")
+    style = _main_style(rows)
+    sheet, known_gpu = _sheet(gpus)
+    points = kernel_points([m for m in rows if m.style == style])
+    kernels = prior or petals_kernels()
+    if points and style in ("", PETALS_STYLE):
+        kernels = fit_kernels(points, sheet, kernels)
+    kinds = sorted({(m.model, m.precision) for m in rows})
+    found = []
+    for model, precision in kinds:
+        mine = [m for m in rows if (m.model, m.precision) == (model, precision)]
+        expected = None
+        main = [m for m in mine if m.style == style] or mine
+        shape = _shape(model, precision)
+        # Without a data sheet rows that show everything are better than a guess.
+        if shape is not None and (known_gpu or wanting(main)):
+            expected = expected_timing(shape, precision, sheet, kernels, style)
+        label = name if len(kinds) == 1 else "/".join(filter(None, (name, model, precision)))
+        made = _calibration(mine, style, expected, label, source)
+        if expected is not None and not known_gpu:
+            note = "no data sheet of the GPU: terms that no row shows are those of an H100"
+            made = replace(made, warnings=(*made.warnings, note))
+        found.append(made)
+    return tuple(found)
+
+
+def _calibration(
+    rows: Sequence[Measurement], style: str, expected: Timing | None, name: str, source: str
+) -> Calibration:
+    """The profile of one model at one precision."""
+    main = [m for m in rows if m.style == style] or list(rows)
+    missing = missing_points(main, rows)
+    if expected is None:
+        require_enough(main, source)
+        fit: Fit = fit_alone
     else:
-        fitted = fit_decode(tokens, batch, measured)
-    return float(fitted[0]), float(fitted[1]), float(fitted[2])
-
-
-def _columns(measurements: Sequence[Measurement]) -> tuple[FloatArray, FloatArray, FloatArray]:
-    rows = [(m.tokens, m.batch, m.seconds) for m in measurements]
-    tokens, batch, measured = np.array(rows, dtype=np.float64).T
-    return tokens, batch, measured
-
-
-def _predict(phase: str, fitted: tuple[float, float, float], m: Measurement) -> float:
-    if phase == "prefill":
-        return max(fitted[0], fitted[1] + fitted[2] * m.tokens)
-    return fitted[0] + fitted[1] * m.tokens + fitted[2] * (m.batch - 1)
-
-
-def _held_out(measurements: Sequence[Measurement]) -> tuple[CalibrationPoint, ...]:
-    """Predict every point from the others; repeats of one setting are left out together."""
-    settings = sorted({(m.tokens, m.batch) for m in measurements})
-    fold = {setting: i % _FOLDS for i, setting in enumerate(settings)}
-    predicted: dict[int, float] = {}
-    for k in sorted(set(fold.values())):
-        rest = [m for m in measurements if fold[m.tokens, m.batch] != k]
-        fitted = _fit_phase(rest)
-        for i, m in enumerate(measurements):
-            if fold[m.tokens, m.batch] == k:
-                predicted[i] = _predict(m.phase, fitted, m)
-    return tuple(
+        fit = fit_near_expected(expected)
+    timing = fit(main, rows)
+    points = tuple(
         CalibrationPoint(
             phase=m.phase,
             tokens=m.tokens,
             batch=m.batch,
+            new_tokens=m.new_tokens,
             measured_s=m.seconds,
-            predicted_s=predicted[i],
+            fitted_s=_predicted_s(timing, m),
+            predicted_s=_predicted_s(without, m),
         )
-        for i, m in enumerate(measurements)
+        for m, without in held_out(fit, main, rows)
+    )
+    errors = [abs(p.error_percent) for p in points]
+    fitted = [abs(p.fit_error_percent) for p in points]
+    median = float(np.median(fitted))
+    first = main[0]
+    return Calibration(
+        name=name,
+        source=source,
+        timing=timing,
+        model=first.model,
+        precision=first.precision,
+        style=style,
+        gpu=first.gpu,
+        validity=measured_ranges(main, rows, f"fit error {median:.0f} % (median)"),
+        points=points,
+        mean_error_percent=float(np.mean(errors)),
+        max_error_percent=max(errors),
+        median_fit_error_percent=median,
+        mean_fit_error_percent=float(np.mean(fitted)),
+        max_fit_error_percent=max(fitted),
+        missing=missing,
+        warnings=warnings_of(main, rows, errors, estimated=bool(missing) and expected is not None),
     )
 
 
-def _warnings(
-    prefill: Sequence[Measurement], decode: Sequence[Measurement], errors: Sequence[float]
-) -> tuple[str, ...]:
-    longest = max(m.tokens for m in prefill)
-    found = [f"do not trust prompts beyond {2 * longest} tokens, twice the longest measured"]
-    if min(m.tokens for m in prefill) > 64:
-        found.append("no prompt of 64 tokens or fewer: the flat part of prefill is not measured")
-    if max(m.batch for m in decode) == 1:
-        found.append("no decode step with batch > 1: the batch term is 0")
-    if len({m.tokens for m in prefill}) < 5 or len({(m.tokens, m.batch) for m in decode}) < 4:
-        found.append("few points: held-out errors include extrapolation")
-    if max(errors) > 25.0:
-        found.append(f"the worst held-out error is {max(errors):.0f} %: look at the points")
-    return tuple(found)
+def _predicted_s(timing: Timing, m: Measurement) -> float:
+    if m.phase == "prefill":
+        return float(prefill_s(timing, m.tokens))
+    return float(decode_s(timing, m.tokens, m.batch, m.new_tokens))
 
 
-def _from_petals(path: Path, name: str) -> Calibration:
+def _completed(m: Measurement, given: Given) -> Measurement:
+    """A row with what was said beside the table, where the table does not say it."""
+    return replace(
+        m,
+        model=m.model or given.model or "",
+        gpu=m.gpu or given.gpu or "",
+        precision=m.precision or given.precision or "",
+        style=m.style or given.style or "",
+    )
+
+
+def _main_style(rows: Sequence[Measurement]) -> str:
+    """PETALS' own style where it was measured, else the most frequent."""
+    counted = Counter(m.style for m in rows)
+    if PETALS_STYLE in counted:
+        return PETALS_STYLE
+    return min(counted, key=lambda style: (-counted[style], style))
+
+
+def _sheet(gpus: Sequence[str]) -> tuple[DataSheet, bool]:
+    """The data sheet of the measured GPU, and whether there is one."""
+    known = sheet_of_device(gpus[0]) if gpus else None
+    return (known or data_sheet("H100-SXM")), known is not None
+
+
+def _shape(model: str, precision: str) -> Shape | None:
+    if not precision or shipped_architecture(model) is None:
+        return None
+    return shape_of(model_spec(model, precision))
+
+
+def kernel_points(rows: Sequence[Measurement]) -> list[Point]:
+    """The measurements that tell what kernels take: of known models, prompts and single steps."""
+    return [point for m in rows if (point := _point(m)) is not None]
+
+
+def _point(m: Measurement) -> Point | None:
+    """The measurement as one that kernels are fitted to, None where it is none."""
+    prompt = m.phase == "prefill"
+    shape = _shape(m.model, m.precision)
+    if shape is None or m.rows != 1 or (prompt and m.tokens < SHORTEST_PROMPT):
+        return None
+    return Point(
+        shape=shape, precision=m.precision, prompt=prompt, tokens=m.tokens, seconds=m.seconds
+    )
+
+
+def _from_petals(path: Path, name: str, given: Given) -> Calibration:
     """Level from PETALS' two figures: 1/inference_rps per step, 1/forward_rps per prompt token.
 
     The flat part of prefill cannot be known from them; the one-token step stands for it.
@@ -264,8 +278,16 @@ def _from_petals(path: Path, name: str) -> Calibration:
             prefill_floor_s=step_s,
             prefill_per_token_s=1.0 / rates.forward_rps,
         ),
-        largest_prompt_tokens=LONG_PROMPT_TOKENS,
-        largest_context_tokens=1,
+        model=given.model or "",
+        precision=given.precision or "",
+        style=PETALS_STYLE,
+        validity=Validity(
+            origin="measured",
+            remark="two figures of PETALS",
+            prompt_tokens=(1, LONG_PROMPT_TOKENS),
+            context_tokens=(0, 1),
+            rows=(1, 1),
+        ),
         forward_rps=rates.forward_rps,
         inference_rps=rates.inference_rps,
         network_rps=rates.network_rps,
@@ -274,91 +296,3 @@ def _from_petals(path: Path, name: str) -> Calibration:
             "equal to one decode step, no error can be given",
         ),
     )
-
-
-def write_profile(path: Path | str, calibration: Calibration) -> None:
-    """Write the profile as JSON (times in ms); a crash leaves the old file or the new one.
-
-    Raises
-    ------
-    CalibrationError
-        If the file cannot be written.
-    """
-    path = Path(path)
-    document = {
-        "name": calibration.name,
-        "source": calibration.source,
-        "timing_ms": _in_ms(calibration.timing),
-        "hop_ms": _in_ms(calibration.hop) if calibration.hop else None,
-        "fit_mean_error_percent": calibration.mean_error_percent,
-        "fit_max_error_percent": calibration.max_error_percent,
-        "largest_prompt_tokens": calibration.largest_prompt_tokens,
-        "largest_context_tokens": calibration.largest_context_tokens,
-        "forward_rps": calibration.forward_rps,
-        "inference_rps": calibration.inference_rps,
-        "network_rps": calibration.network_rps,
-        "warnings": list(calibration.warnings),
-    }
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        partial.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
-        os.replace(partial, path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise CalibrationError(f"cannot write the profile: {error}") from error
-
-
-def _in_ms(figures: Timing | HopOverhead) -> dict[str, float]:
-    return {key.removesuffix("_s"): value * 1e3 for key, value in asdict(figures).items()}
-
-
-def _of_ms(content: Mapping[str, object]) -> dict[str, float]:
-    return {f"{key}_s": _figure(value) / 1e3 for key, value in content.items()}
-
-
-def read_profile(path: Path | str) -> Timing:
-    """Timing of a file that ``write_profile`` wrote.
-
-    Raises
-    ------
-    CalibrationError
-        If the file cannot be read or its ``timing_ms`` is malformed.
-    """
-    path = Path(path)
-    return parse_profile(read_text(path), source=path.name).timing
-
-
-def parse_profile(text: str, *, source: str) -> Calibration:
-    """Timing and announced rates of a profile file's text; the measured points are not in it.
-
-    Raises
-    ------
-    CalibrationError
-        If it is not what ``write_profile`` writes.
-    """
-    try:
-        content = json.loads(text)
-        terms, hop = _of_ms(content["timing_ms"]), content.get("hop_ms")
-        given = [content.get(key) for key in ("forward_rps", "inference_rps", "network_rps")]
-        forward, inference, network = (None if v is None else _figure(v) for v in given)
-        if 0.0 in (forward, inference, network):
-            raise ValueError("rates must be positive")
-        return Calibration(
-            name=str(content.get("name", source)),
-            source=source,
-            timing=Timing(**terms),
-            hop=None if hop is None else HopOverhead(**_of_ms(hop)),
-            forward_rps=forward,
-            inference_rps=inference,
-            network_rps=network,
-        )
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        message = f"{source}: no profile of swarmplan calibrate ({error!r})"
-        raise CalibrationError(message) from error
-
-
-def _figure(value: object) -> float:
-    """A plain number within reason."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1e9:
-        raise ValueError(f"{value!r:.40} is not a number from 0 to 1e9")
-    return float(value)

@@ -19,8 +19,8 @@ Shapes = tuple[Sequence[int], Sequence[int]]
 def work_per_block_s(cost: CostModel, shapes: Shapes) -> FloatArray:
     """(N, n) compute that a request takes at least on one block, where blocks differ the lightest.
 
-    0 where a server computes for several sessions at once. One that batches is charged what a
-    further sequence adds to a step.
+    0 where a server computes for several sessions at once. One that batches is charged the least
+    that a step comes to in any batch.
     """
     sharing = np.array([s.sharing for s in cost.problem.servers])
     found = np.empty((len(shapes[0]), len(sharing)))
@@ -29,7 +29,7 @@ def work_per_block_s(cost: CostModel, shapes: Shapes) -> FloatArray:
         if (prompt, output) not in known:
             alone = cost.work_s(prompt, output).cheapest_block()
             batched = cost.batched_work_s(prompt, output).cheapest_block()
-            work = np.where(sharing == "serial", alone, np.minimum(alone, batched))
+            work = np.where(sharing == "batched", batched, alone)
             known[prompt, output] = np.where(sharing == "independent", 0.0, work)
         found[i] = known[prompt, output]
     return found

@@ -7,6 +7,7 @@ size, f = inner width of the feed-forward network:
 * ``falcon``:  ``d(a + 2k) + ad + 2df`` weights, no bias, two norms of 2d
 * ``llama``:   ``d(a + 2k) + ad + 3df`` weights, no bias, two norms of d
 * ``mixtral``: as llama with e feed-forward networks and a router of ``ed`` weights
+* ``qwen3moe``: as mixtral, with a norm of the head size on queries and keys
 
 Bytes of a block follow PETALS (docs/model.md section 1): parameters x bytes per value x 1.01.
 """
@@ -20,7 +21,8 @@ from typing import Literal
 from ..core.errors import ScenarioError
 from ..core.problem import ModelSpec
 
-Family = Literal["bloom", "falcon", "llama", "mixtral"]
+Family = Literal["bloom", "falcon", "llama", "mixtral", "qwen3moe"]
+MIXTURES = ("mixtral", "qwen3moe")
 
 #: By quantisation, and by the data type of 16- and 32-bit weights.
 BYTES_PER_VALUE = {"bf16": 2.0, "int8": 1.0, "nf4": 4.25 / 8}
@@ -37,6 +39,7 @@ class Architecture:
     """The published configuration of a model.
 
     ``tied_head``: the output head shares the embedding matrix in the published checkpoint.
+    ``active_experts``: those that a token visits. ``head_width``: None = hidden size / heads.
     """
 
     family: Family
@@ -47,31 +50,41 @@ class Architecture:
     inner_size: int
     vocabulary: int
     experts: int = 1
+    active_experts: int = 1
+    head_width: int | None = None
     tied_head: bool = False
 
     @property
     def head_size(self) -> int:
         """Width of one attention head."""
-        return self.hidden_size // self.heads
+        return self.head_width or self.hidden_size // self.heads
+
+    @property
+    def expert_parameters(self) -> int:
+        """Weights of one feed-forward network."""
+        matrices = 2 if self.family in ("bloom", "falcon") else 3
+        return matrices * self.hidden_size * self.inner_size
 
     @property
     def block_parameters(self) -> int:
         """Parameters of one block (formulas in the module's docstring)."""
         d, f = self.hidden_size, self.inner_size
         qkv = self.head_size * (self.heads + 2 * self.key_value_heads)
-        attention = d * qkv + d * d
+        matrices = d * qkv + self.heads * self.head_size * d
+        matrices += self.experts * self.expert_parameters
         if self.family == "bloom":
-            return attention + 2 * d * f + (qkv + d + f + d) + 4 * d
+            return matrices + (qkv + d + f + d) + 4 * d
         if self.family == "falcon":
-            return attention + 2 * d * f + 4 * d
-        router = self.experts * d if self.family == "mixtral" else 0
-        return attention + 3 * d * f * self.experts + router + 2 * d
+            return matrices + 4 * d
+        router = self.experts * d if self.family in MIXTURES else 0
+        head_norms = 2 * self.head_size if self.family == "qwen3moe" else 0
+        return matrices + router + 2 * d + head_norms
 
     @property
     def total_parameters(self) -> int:
         """Parameters of the whole checkpoint: blocks, embedding, head and outer norms."""
         embedding = self.vocabulary * self.hidden_size
-        norms = {"bloom": 4, "falcon": 2, "llama": 1, "mixtral": 1}[self.family]
+        norms = {"bloom": 4, "falcon": 2}.get(self.family, 1)
         matrices = 1 if self.tied_head else 2
         outer = matrices * embedding + norms * self.hidden_size
         return self.num_blocks * self.block_parameters + outer
@@ -132,6 +145,19 @@ _MODELS = {
         inner_size=14_336,
         vocabulary=32_000,
         experts=8,
+        active_experts=2,
+    ),
+    "Qwen3-235B-A22B": Architecture(
+        family="qwen3moe",
+        num_blocks=94,
+        hidden_size=4_096,
+        heads=64,
+        key_value_heads=4,
+        inner_size=1_536,
+        vocabulary=151_936,
+        experts=128,
+        active_experts=8,
+        head_width=128,
     ),
 }
 
@@ -154,6 +180,11 @@ def architecture(name: str) -> Architecture:
     if found is None:
         raise unknown_name("model", name, model_names())
     return _MODELS[found]
+
+
+def shipped_architecture(name: str) -> Architecture | None:
+    """Configuration of a model by its name in the catalogue, None for other names."""
+    return {known.casefold(): value for known, value in _MODELS.items()}.get(name.casefold())
 
 
 def block_bytes(name: str, quantisation: str) -> int:
@@ -183,19 +214,19 @@ def model_spec(name: str, quantisation: str = "nf4") -> ModelSpec:
         cache_bytes_per_token=keys_and_values * _HALF_PRECISION_BYTES,
         activation_bytes_per_token=model.hidden_size * _HALF_PRECISION_BYTES,
         grouped_query=model.key_value_heads < model.heads,
+        quantisation=quantisation,
     )
 
 
 def block_parameters(model: ModelSpec) -> int:
     """Parameters of one block: exact for a shipped model, otherwise an estimate.
 
-    The estimate is that of a dense transformer, ``12 d^2``, but no less than 16-bit weights of
-    the stated size would hold.
+    The estimate is what weights of the stated size hold at their precision.
     """
-    shipped = {name.casefold(): value for name, value in _MODELS.items()}.get(model.name.casefold())
+    shipped = shipped_architecture(model.name)
     if shipped is not None:
         return shipped.block_parameters
-    return max(12 * model.hidden_size**2, int(model.block_bytes / (2.0 * OVERHEAD)))
+    return int(model.block_bytes / (_bytes_per_value(model.quantisation) * OVERHEAD))
 
 
 def _bytes_per_value(quantisation: str) -> float:

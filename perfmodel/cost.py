@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from copy import copy
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from .hops import HopCost, RouteTime, mean_context_tokens
 from .relay import ClientRelay, relaying
 from .runs import Rows, Runs
 from .tasks import Tasks
-from .timing import Timings, decode_s, prefill_s
+from .timing import StepCurves, Timings, least_row_s, prefill_s, step_s
 
 #: Models that are remembered; bytes of arrays and fewest request shapes that each remembers.
 KNOWN_MODELS, KNOWN_BYTES, FEWEST_SHAPES = 8, 64_000_000, 64
@@ -38,7 +39,8 @@ class CostModel:
     token_bytes : the same of one token's attention cache, which is equal at all servers: row 0.
     step_hop_s : (clients, n) t_cj, a hop of one decode step without compute.
     step_delay_s : (clients, n) of that what is no work.
-    step_base_s, step_slope_s : runs of a step, and what each token of context adds to it.
+    step_base_s, step_slope_s, step_floor_s : runs of a step, what each token of context adds to it,
+        and the least that it takes.
     task_tokens : (n,) the longest pass that is one task; a longer one is a task for each block.
     serial : (n,) servers that work on one task at a time.
     task_s : (n,) work of a task beside its blocks. For a request alone it is part of the hop, and
@@ -62,6 +64,7 @@ class CostModel:
         self._columns = self._timings()
         self.step_base_s = self._runs_s(lambda t: t.decode_base_s)
         self.step_slope_s = self._runs_s(lambda t: t.decode_per_context_token_s)
+        self.step_floor_s = self._runs_s(lambda t: t.decode_floor_s)
         self.serial = np.array([s.sharing == "serial" for s in problem.servers])
         whole = np.iinfo(np.int64).max  # where there is no line nothing is cut
         cuts = [whole if s.sharing == "independent" else s.task_tokens for s in problem.servers]
@@ -189,17 +192,13 @@ class CostModel:
 
     def step_run_s(self, context_tokens: float) -> Runs:
         """Runs of one decode step after ``context_tokens``."""
-        return self._runs_s(lambda t: decode_s(t, context_tokens))
+        return self._runs_s(lambda t: step_s(t, context_tokens))
 
     def prefill_run_s(self, prompt_tokens: float) -> Runs:
         """Runs of a prompt's blocks."""
         return self._runs_s(lambda t: prefill_s(t, prompt_tokens))
 
-    def _prompt_run_s(self, prompt_tokens: int) -> Runs:
-        """Runs of a prompt: its blocks, and the tasks' overheads where every block is a task."""
-        return self._cut_run_s(prompt_tokens, self.task_s + self.turn_s)
-
-    def _cut_run_s(self, prompt_tokens: int, more_s: FloatArray) -> Runs:
+    def _prompt_run_s(self, prompt_tokens: int, more_s: FloatArray) -> Runs:
         """Runs of a prompt's blocks, with something more for each where every block is a task."""
         each = np.where(self._is_cut(prompt_tokens), more_s, 0.0)
         blocks = self.prefill_run_s(prompt_tokens)
@@ -244,19 +243,22 @@ class CostModel:
         return cost
 
     def work_s(self, prompt_tokens: int, output_tokens: int) -> Runs:
-        """Runs of the compute of a whole request: the prompt and every later token."""
+        """Runs of the compute of a whole request: the prompt and every later token.
+
+        Never more than it takes: where a launch floor binds some of the steps, they take more.
+        """
         step = self.step_run_s(mean_context_tokens(prompt_tokens, output_tokens))
         # Turns between tasks are no work: the server is free for others then.
-        return self._cut_run_s(prompt_tokens, self.task_s).plus(step, output_tokens - 1)
+        return self._prompt_run_s(prompt_tokens, self.task_s).plus(step, output_tokens - 1)
 
     def step_work_s(self, cost: HopCost, server: Rows, start: Rows, end: Rows) -> Any:
         """What a step keeps a server busy: the run, and the overhead of its task."""
         return cost.step_run_s(server, start, end) + self.task_s[server]
 
     def batched_work_s(self, prompt_tokens: int, output_tokens: int) -> Runs:
-        """The same where every step is one more sequence of a batch that is on its way anyhow."""
-        step = self._runs_s(lambda t: t.decode_per_sequence_s)
-        return self.prefill_run_s(prompt_tokens).plus(step, output_tokens - 1)
+        """The same where steps share batches: the least for each that any batch comes to."""
+        step = self._runs_s(lambda t: least_row_s(t, prompt_tokens + 1))
+        return self._prompt_run_s(prompt_tokens, self.task_s).plus(step, output_tokens - 1)
 
     def planned(self, client: int) -> HopCost:
         """What the representative request of the planning figures costs."""
@@ -266,7 +268,7 @@ class CostModel:
     def _shape(self, client: int, prompt_tokens: int, output_tokens: int) -> HopCost:
         steps = output_tokens - 1
         first_hop = self.prefill_hop_s(client, prompt_tokens)
-        first_run = self._prompt_run_s(prompt_tokens)
+        first_run = self._prompt_run_s(prompt_tokens, self.task_s + self.turn_s)
         later_hop = self.step_hop_s[client]
         later_run = self.step_run_s(mean_context_tokens(prompt_tokens, output_tokens))
         return HopCost(
@@ -310,15 +312,15 @@ class CostModel:
             prompt_s=blocks(server, start, end) + count * task,
             base_s=self.step_base_s(server, start, end) + task,
             slope_s=self.step_slope_s(server, start, end),
+            floor_s=self.step_floor_s(server, start, end) + task,
             cut=cut.astype(np.int64),
             piece_s=piece,
         )
 
-    @property
-    def step_per_sequence_s(self) -> FloatArray:
-        """(n,) what a further sequence of a batch costs on one block, at most."""
-        most: FloatArray = self._runs_s(lambda t: t.decode_per_sequence_s).dearest_block()
-        return most
+    @cached_property
+    def step_curves(self) -> StepCurves:
+        """What more rows of a step cost at every server."""
+        return StepCurves.of([s.timing for s in self.problem.servers])
 
     def step_s(self, route: Route, cost: HopCost) -> float:
         """Seconds of one decode step over a route."""

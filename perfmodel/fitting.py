@@ -64,33 +64,44 @@ def _least_squares(scaled: FloatArray, aim: FloatArray, weights: FloatArray) -> 
     return best
 
 
-def fit_decode(context: FloatArray, batch: FloatArray, measured: FloatArray) -> FloatArray:
-    """(3,) base, per context token, per further sequence of ``c + d context + g (batch - 1)``."""
-    columns = np.column_stack([np.ones_like(context), context, batch - 1.0])
-    return fit_nonnegative(columns, measured)
+def fit_floored(tokens: FloatArray, measured: FloatArray, degree: int = 1) -> FloatArray:
+    """(2 + degree,) floor, base, per token (squared) of ``max(floor, base + slope tokens + ...)``.
 
-
-def fit_prefill(tokens: FloatArray, measured: FloatArray) -> FloatArray:
-    """(3,) floor, base, per token of ``max(floor, base + per_token tokens)``.
-
-    Every split of the prompt lengths into a flat and a sloped part is tried, at least two lengths
-    sloped; the split with the smallest Huber loss over all points wins, the fewest flat points
-    among equals.
+    Every split of the lengths into a flat and a sloped part is tried, at least two lengths sloped;
+    the split with the smallest Huber loss over all points wins, the fewest flat points among
+    equals.
     """
     lengths = np.unique(tokens)
-    best, best_loss = np.zeros(3), np.inf
+    columns = np.column_stack([tokens**power for power in range(degree + 1)])
+    best, best_loss = np.zeros(2 + degree), np.inf
     for flat_count in range(max(1, len(lengths) - 1)):
         flat = tokens < lengths[flat_count]
-        line_columns = np.column_stack([np.ones_like(tokens), tokens])[~flat]
-        line = fit_nonnegative(line_columns, measured[~flat])
+        line = fit_nonnegative(columns[~flat], measured[~flat])
         floor = 0.0
         if flat.any():
             floor = float(fit_nonnegative(np.ones((int(flat.sum()), 1)), measured[flat])[0])
-        predicted = np.maximum(floor, line[0] + line[1] * tokens)
+        predicted = np.maximum(floor, columns @ line)
         loss = _huber(predicted / measured - 1.0)
         if loss < best_loss * (1.0 - 1e-6) - 1e-15:
-            best, best_loss = np.array([floor, line[0], line[1]]), loss
+            best, best_loss = np.array([floor, *line]), loss
     return best
+
+
+def fit_curve(rows: FloatArray, more: FloatArray) -> tuple[tuple[float, float], ...]:
+    """Knots of a curve that never falls, from what steps of so many rows take more than one.
+
+    Each knot is the median at that number of rows; where one is below those before, neighbours are
+    levelled out.
+    """
+    knots = [[float(r), max(0.0, float(np.median(more[rows == r]))), 1.0] for r in np.unique(rows)]
+    level: list[list[float]] = []
+    for _, value, weight in knots:
+        level.append([value, weight])
+        while len(level) > 1 and level[-2][0] > level[-1][0]:
+            (a, w), (b, v) = level[-2:]
+            level[-2:] = [[(a * w + b * v) / (w + v), w + v]]
+    values = [value for value, weight in level for _ in range(int(weight))]
+    return tuple((knot[0], value) for knot, value in zip(knots, values, strict=True))
 
 
 def fit_steps(

@@ -31,10 +31,10 @@ PRICE = np.dtype(
 )
 #: A step's way from a client to a server and back, of that what is no work, and the round trip.
 WAY = np.dtype([(name, np.float64) for name in ("step_hop_s", "step_delay_s", "rtt_s")])
-#: A server: a step's work on a block without context, and more for each token of context; work and
-#: delay of a task beside its blocks; the longest pass that is one task.
+#: A server: a step's work on a block without context, more for each token of context, and the least
+#: of it; work and delay of a task beside its blocks; the longest pass that is one task.
 WORK = np.dtype(
-    [(name, np.float64) for name in ("base_s", "slope_s", "task_s", "turn_s")]
+    [(name, np.float64) for name in ("base_s", "slope_s", "floor_s", "task_s", "turn_s")]
     + [("task_tokens", np.int64)]
 )
 
@@ -78,6 +78,7 @@ def flat_costs(cost: CostModel, shapes: Sequence[Shape]) -> FlatCosts:
     way["step_delay_s"] = cost.step_delay_s
     work = np.zeros(cost.problem.num_servers, WORK)
     work["base_s"], work["slope_s"] = cost.step_base_s.each, cost.step_slope_s.each
+    work["floor_s"] = cost.step_floor_s.each
     work["task_s"], work["turn_s"] = cost.task_s, cost.turn_s
     work["task_tokens"] = cost.task_tokens
     return FlatCosts(
@@ -161,9 +162,11 @@ def prompt_work_s(price: Any, work: Any, j: int, blocks: int, tasks: int) -> flo
 
 
 @compiled
-def growing_work_s(work: Any, j: int, blocks: int) -> tuple[float, float]:
-    """Work of a step before any context, and what each token of context adds to it."""
-    return work[j]["base_s"] * blocks + work[j]["task_s"], work[j]["slope_s"] * blocks
+def growing_work_s(work: Any, j: int, blocks: int) -> tuple[float, float, float]:
+    """Work of a step before any context, what each token of context adds to it, and the least."""
+    task_s = work[j]["task_s"]
+    base_s, floor_s = work[j]["base_s"] * blocks + task_s, work[j]["floor_s"] * blocks + task_s
+    return base_s, work[j]["slope_s"] * blocks, floor_s
 
 
 @compiled

@@ -3,43 +3,48 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Literal, TypeVar
 
 import numpy as np
 
 from ..core.content import IntArray
-from ..core.problem import Server, Timing, per_block
+from ..core.problem import Server, per_block
 from .cost import CostModel
+from .timing import picked
 
 Side = Literal["worst", "best"]
 T = TypeVar("T")
 
 
-def levelled_server(
-    server: Server, members: Sequence[Server], side: Side, num_blocks: int
-) -> Server:
-    """A server as slow and small as the worst of some, or as fast and large as the best."""
+def levelled_servers(members: Sequence[Server], side: Side, num_blocks: int) -> list[Server]:
+    """Servers, each as slow and small as the worst of them, or as fast and large as the best."""
     slow, large = (max, min) if side == "worst" else (min, max)
     unlimited = 10**9
     limit = large(unlimited if m.max_blocks is None else m.max_blocks for m in members)
-    weights = [per_block(m.block_bytes, num_blocks) for m in members]
-    timings = [per_block(m.timing, num_blocks) for m in members]
-    return replace(
-        server,
-        timing=_one(tuple(_timing(each, slow) for each in zip(*timings, strict=True))),
-        memory_bytes=large(m.memory_bytes for m in members),
-        block_bytes=_one(tuple(slow(each) for each in zip(*weights, strict=True))),
-        max_blocks=None if limit == unlimited else limit,
-    )
+    timing = _level([m.timing for m in members], num_blocks, lambda each: picked(each, slow))
+    memory_bytes = large(m.memory_bytes for m in members)
+    block_bytes = _level([m.block_bytes for m in members], num_blocks, slow)
+    return [
+        replace(
+            member,
+            timing=timing,
+            memory_bytes=memory_bytes,
+            block_bytes=block_bytes,
+            max_blocks=None if limit == unlimited else limit,
+        )
+        for member in members
+    ]
 
 
-def _timing(members: Sequence[Timing], slow: Callable[..., float]) -> Timing:
-    return Timing(**{f.name: slow(getattr(m, f.name) for m in members) for f in fields(Timing)})
-
-
-def _one(each: tuple[T, ...]) -> T | tuple[T, ...]:
-    """One figure where all are the same."""
+def _level(
+    members: Sequence[T | tuple[T, ...]], num_blocks: int, pick: Callable[[tuple[T, ...]], T]
+) -> T | tuple[T, ...]:
+    """A figure picked among those of the members: one, or one for each block where they differ."""
+    distinct = tuple(dict.fromkeys(members))
+    differ = any(isinstance(figure, tuple) for figure in distinct)
+    given = [per_block(figure, num_blocks if differ else 1) for figure in distinct]
+    each = tuple(pick(block) for block in zip(*given, strict=True))
     return each[0] if all(figure == each[0] for figure in each) else each
 
 

@@ -6,26 +6,50 @@ import csv
 import io
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from ..core.errors import CalibrationError
+from .catalogue import BYTES_PER_VALUE
 
-COLUMNS = ("phase", "prompt_tokens", "context_tokens", "batch", "ms_per_block")
+Phase = Literal["prefill", "decode", "verify"]
+#: Without the columns prompt_tokens and new_tokens there is no prefill, without context_tokens no
+#: decode; where there are several runs of a row, ``min_ms_per_block`` is the least of them.
+COLUMNS = ("phase", "ms_per_block")
+#: Phases of larger tables that tell nothing about one block in a server.
+PASSED_OVER = ("attention_only", "span", "span_host")
 _MOST_PROBLEMS = 20
 _LARGEST_COUNT = 10**9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measurement:
-    """One measured step of one block; ``tokens`` = prompt (prefill) or context (decode)."""
+    """One measured step of one block.
 
-    phase: Literal["prefill", "decode"]
+    Attributes
+    ----------
+    tokens : prompt (prefill) or context (decode, verify).
+    new_tokens : new tokens of each sequence in a step; 1 = decode.
+    precision, style, model, gpu : what was measured, "" = not said. style: how attention runs
+        (``petals``: eagerly, as PETALS does).
+    """
+
+    phase: Phase
     tokens: int
     batch: int
     seconds: float
+    new_tokens: int = 1
+    precision: str = ""
+    style: str = ""
+    model: str = ""
+    gpu: str = ""
+
+    @property
+    def rows(self) -> int:
+        """Rows of a step."""
+        return self.batch * self.new_tokens
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +63,7 @@ class HopMeasurement:
     tokens : context of the steps (prompt and tokens so far), or the prompt.
     blocks : run at the server.
     tasks : tasks that the server made of the prompt: 1, or ``blocks``.
+    precision, model, gpu : of the blocks, "" = those of the file.
     """
 
     what: Literal["step", "first"]
@@ -48,9 +73,22 @@ class HopMeasurement:
     tasks: int
     rtt_s: float
     seconds: float
+    precision: str = ""
+    model: str = ""
+    gpu: str = ""
 
 
 Row = Measurement | HopMeasurement
+
+
+def of_blocks(rows: Iterable[Row]) -> list[Measurement]:
+    """The rows that tell what a block takes."""
+    return [row for row in rows if isinstance(row, Measurement)]
+
+
+def of_hops(rows: Iterable[Row]) -> list[HopMeasurement]:
+    """The rows that tell what clients saw."""
+    return [row for row in rows if isinstance(row, HopMeasurement)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +144,9 @@ def read_measurements(path: Path) -> tuple[Row, ...]:
                 continue
             row = {column: cell.strip() for column, cell in zip(header, cells, strict=False)}
             try:
-                found.append(_measurement(row))
+                measured = _measurement(row)
+                if measured is not None:
+                    found.append(measured)
             except _CellError as error:
                 problems.append(f"{path.name}:{rows.line_num}:{error}")
     except csv.Error as error:
@@ -118,24 +158,45 @@ def read_measurements(path: Path) -> tuple[Row, ...]:
     return tuple(found)
 
 
-def _measurement(row: Mapping[str, str]) -> Row:
+def _measurement(row: Mapping[str, str]) -> Row | None:
+    """The measurement of a row, None where it is of another kind."""
     phase = row.get("phase", "")
+    if phase in PASSED_OVER:
+        return None
+    said: dict[str, Any] = {name: row.get(name, "") for name in ("model", "gpu")}
+    said["precision"] = _precision(row)
     if phase in ("step", "first"):
-        return _hop_measurement(row, "step" if phase == "step" else "first")
-    batch = _count(row, "batch", least=1, default=1)
-    seconds = _milliseconds(row, "ms_per_block") / 1e3
+        return _hop_measurement(row, "step" if phase == "step" else "first", said)
+    common = said | {
+        "style": row.get("style", ""),
+        "batch": _count(row, "batch", least=1, default=1),
+        "seconds": _block_milliseconds(row) / 1e3,
+    }
     if phase == "prefill":
         if _count(row, "context_tokens", least=0, default=0):
             raise _CellError("context_tokens", "prefill is measured with an empty cache, leave 0")
-        tokens = _count(row, "prompt_tokens", least=1)
-        return Measurement(phase="prefill", tokens=tokens, batch=batch, seconds=seconds)
-    if phase == "decode":
-        tokens = _count(row, "context_tokens", least=0)
-        return Measurement(phase="decode", tokens=tokens, batch=batch, seconds=seconds)
-    raise _CellError("phase", f"must be prefill, decode, step or first, got {phase!r}")
+        column = "prompt_tokens" if row.get("prompt_tokens") else "new_tokens"
+        tokens = _count(row, column if row.get(column) else "prompt_tokens", least=1)
+        return Measurement(phase="prefill", tokens=tokens, **common)
+    if phase in ("decode", "verify"):
+        context = _count(row, "context_tokens", least=0)
+        new = _count(row, "new_tokens", least=1, default=1 if phase == "decode" else None)
+        kind: Phase = "decode" if new == 1 else "verify"
+        return Measurement(phase=kind, tokens=context, new_tokens=new, **common)
+    raise _CellError("phase", f"must be prefill, decode, verify, step or first, got {phase!r}")
 
 
-def _hop_measurement(row: Mapping[str, str], what: Literal["step", "first"]) -> HopMeasurement:
+def _precision(row: Mapping[str, str]) -> str:
+    text = row.get("precision", "").casefold()
+    text = {"fp16": "bf16", "float16": "bf16", "bfloat16": "bf16", "none": "bf16"}.get(text, text)
+    if text and text not in BYTES_PER_VALUE:
+        raise _CellError("precision", f"must be {', '.join(BYTES_PER_VALUE)}, got {text!r}")
+    return text
+
+
+def _hop_measurement(
+    row: Mapping[str, str], what: Literal["step", "first"], said: Mapping[str, Any]
+) -> HopMeasurement:
     step = what == "step"
     blocks = _count(row, "blocks", least=1)
     tasks = _count(row, "tasks", least=1, default=1)
@@ -152,6 +213,7 @@ def _hop_measurement(row: Mapping[str, str], what: Literal["step", "first"]) -> 
         tasks=tasks,
         rtt_s=_milliseconds(row, "rtt_ms", least=0.0) / 1e3,
         seconds=_milliseconds(row, "ms") / 1e3,
+        **said,
     )
 
 
@@ -165,6 +227,10 @@ def _count(row: Mapping[str, str], column: str, *, least: int, default: int | No
     if not least <= value <= _LARGEST_COUNT:
         raise _CellError(column, f"must lie in {least} .. {_LARGEST_COUNT}, got {value}")
     return value
+
+
+def _block_milliseconds(row: Mapping[str, str]) -> float:
+    return _milliseconds(row, "min_ms_per_block" if row.get("min_ms_per_block") else "ms_per_block")
 
 
 def _milliseconds(row: Mapping[str, str], column: str, *, least: float = 1e-9) -> float:

@@ -7,8 +7,8 @@ tell them apart, several at once can (docs/perfmodel.md).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from ..core.errors import CalibrationError
 from ..core.problem import Timing
 from .fitting import fit_nonnegative, fit_steps
 from .measurements import HopMeasurement
-from .timing import decode_s, prefill_s
+from .timing import decode_s, figure, prefill_s
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +38,22 @@ class HopOverhead:
     prefill_s: float
     per_prompt_token_s: float = 0.0
     piece_s: float = 0.0
+
+
+def overhead_ms(hop: HopOverhead) -> dict[str, float]:
+    """Overheads as files keep them, in milliseconds."""
+    return {name.removesuffix("_s"): seconds * 1e3 for name, seconds in asdict(hop).items()}
+
+
+def overhead_of(given: Mapping[str, object]) -> HopOverhead:
+    """The overheads of what ``overhead_ms`` returns.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a name is unknown or a figure none.
+    """
+    return HopOverhead(**{f"{name}_s": figure(ms) / 1e3 for name, ms in given.items()})
 
 
 def fit_overhead(

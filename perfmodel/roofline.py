@@ -1,29 +1,16 @@
-"""Block timings from data sheets, for a GPU that nobody measured: an estimate, nothing more.
+"""Data sheets of GPUs, and the estimate of block times for one that nobody measured.
 
-A decode step reads the block's weights and the session's cache once, so memory bandwidth binds it;
-a long prompt is bound by arithmetic, two operations per parameter and token. Real kernels reach a
-part of the data sheet; the two shares below are typical of the measured profiles, which the
-estimate meets within 30 % (decode) and a factor of 1.7 (prefill) at 16 bits (docs/perfmodel.md).
+What a data sheet does not say is taken from measured H100s: how long a host takes to launch a
+block's kernels, and which share of its bandwidth and operations they reach (``kernels.py``).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from functools import cache
 
 from ..core.problem import ModelSpec, Timing
-from .catalogue import block_parameters, unknown_name
-
-MEMORY_SHARE = 0.75
-COMPUTE_SHARE = 0.65
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DataSheet:
-    """Public figures of a GPU: memory, bandwidth, dense 16-bit tensor operations per second."""
-
-    memory_bytes: int
-    bandwidth_bytes_per_s: float
-    flops_per_s: float
+from .catalogue import unknown_name
+from .kernels import DataSheet, Kernels, estimated_timing
 
 
 def _sheet(memory_gb: float, bandwidth_gb_per_s: float, teraflops: float) -> DataSheet:
@@ -39,15 +26,18 @@ GPUS = {
     "A10": _sheet(24, 600, 125),
     "A100-40GB": _sheet(40, 1_555, 312),
     "A100-80GB": _sheet(80, 2_039, 312),
+    "A100-80GB-MIG-1g": _sheet(10, 255, 44.6),  # an eighth of the bandwidth, a seventh of the rest
     "A6000": _sheet(48, 768, 154.8),
     "H100-PCIe": _sheet(80, 2_000, 756),
     "H100-SXM": _sheet(80, 3_350, 989),
+    "H200": _sheet(141, 4_800, 989),
     "L4": _sheet(24, 300, 121),
     "L40S": _sheet(48, 864, 362),
     "RTX2080Ti": _sheet(11, 616, 53.8),
     "RTX3060": _sheet(12, 360, 25.5),
     "RTX3090": _sheet(24, 936, 71),
     "RTX4090": _sheet(24, 1_008, 165.2),
+    "RTXPRO6000": _sheet(96, 1_792, 503.8),
     "T4": _sheet(15.8, 320, 65),
     "V100-16GB": _sheet(16, 900, 125),
 }
@@ -72,23 +62,54 @@ def data_sheet(gpu_name: str) -> DataSheet:
     raise unknown_name("GPU", gpu_name, gpu_names())
 
 
-def roofline_timing(model: ModelSpec, gpu_name: str) -> Timing:
+@cache
+def sheet_of_device(driver_name: str) -> DataSheet | None:
+    """Data sheet by the name that a driver reports ("NVIDIA A100-SXM4-80GB"), None if unknown."""
+    folded = _folded(driver_name)
+    if folded in (exact := {_folded(name): sheet for name, sheet in GPUS.items()}):
+        return exact[folded]
+    for marks, name in _DRIVER_NAMES:
+        if all(mark in folded for mark in marks):
+            return GPUS[name]
+    return None
+
+
+def _folded(name: str) -> str:
+    return "".join(c for c in name.casefold() if c.isalnum())
+
+
+#: Marks in a driver's name, the most telling first, and the data sheet.
+_DRIVER_NAMES = (
+    (("mig", "1g"), "A100-80GB-MIG-1g"),
+    (("a100", "80g"), "A100-80GB"),
+    (("a100",), "A100-40GB"),
+    (("a6000",), "A6000"),
+    (("a10",), "A10"),
+    (("h200",), "H200"),
+    (("h100", "pci"), "H100-PCIe"),
+    (("h100",), "H100-SXM"),
+    (("l40s",), "L40S"),
+    (("l4",), "L4"),
+    (("rtxpro6000",), "RTXPRO6000"),
+    (("4090",), "RTX4090"),
+    (("3090",), "RTX3090"),
+    (("3060",), "RTX3060"),
+    (("2080ti",), "RTX2080Ti"),
+    (("teslat4",), "T4"),
+    (("v100",), "V100-16GB"),
+)
+
+
+def roofline_timing(model: ModelSpec, gpu_name: str, kernels: Kernels | None = None) -> Timing:
     """Estimated timing of one block from public bandwidth and arithmetic; mark it as such.
 
-    Launch overheads, unpacking of 4- and 8-bit weights and further sessions are not modelled, so
-    the estimate tends to be too fast for small or quantised blocks.
+    Parameters
+    ----------
+    kernels : the host's launches and what its kernels reach; None = those of measured H100s.
 
     Raises
     ------
     ScenarioError
         If the GPU is unknown.
     """
-    sheet = data_sheet(gpu_name)
-    bandwidth = MEMORY_SHARE * sheet.bandwidth_bytes_per_s
-    weights_s = model.block_bytes / bandwidth
-    return Timing(
-        decode_base_s=weights_s,
-        decode_per_context_token_s=model.mean_cache_bytes_per_token / bandwidth,
-        prefill_floor_s=weights_s,
-        prefill_per_token_s=2.0 * block_parameters(model) / (COMPUTE_SHARE * sheet.flops_per_s),
-    )
+    return estimated_timing(model, data_sheet(gpu_name), kernels)

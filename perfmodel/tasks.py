@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from ..core.content import ByContent, FloatArray, IntArray
 
 
@@ -22,6 +24,7 @@ class Tasks(ByContent):
     back_s : from the end of the work to the client.
     prompt_s : work of the prompt.
     base_s, slope_s : work of a step, and more of it for each token of context.
+    floor_s : the least that a step takes.
     cut : whether the prompt is worked on block by block.
     turn_s : then from the end of the work on a block until the next one stands in line.
     piece_s : (L,) work of the prompt on each block.
@@ -36,11 +39,12 @@ class Tasks(ByContent):
     prompt_s: FloatArray
     base_s: FloatArray
     slope_s: FloatArray
+    floor_s: FloatArray
     cut: IntArray
     turn_s: FloatArray
     piece_s: FloatArray
 
     def step_s(self, context_tokens: float) -> FloatArray:
         """(H,) work of a step after so many tokens."""
-        work: FloatArray = self.base_s + self.slope_s * context_tokens
+        work: FloatArray = np.maximum(self.floor_s, self.base_s + self.slope_s * context_tokens)
         return work

@@ -310,3 +310,24 @@ def pareto(
         )
     told = f"{len(front)} of {len(known)} are on the front, drawn larger and joined by a line"
     return drawing(axes.width, axes.height, title, told, parts, name)
+
+
+def fit(
+    name: str,
+    title: str,
+    x_name: str,
+    line: Sequence[tuple[float, float]],
+    measured: Sequence[tuple[float, float]],
+) -> str:
+    """A fitted curve and what was measured, milliseconds."""
+    every = [*line, *measured]
+    x_span = 0.0, max(x for x, _ in every)
+    axes = Axes(x_span, (0.0, 1.05 * max(y for _, y in every)), width=480.0)
+    parts = axes.frame(x_name, "ms per block")
+    parts.append(_line(0, [(axes.x(x), axes.y(y)) for x, y in line]))
+    parts += [
+        marker(1, axes.x(x), axes.y(y), 4.5, class_="mark f1", title=f"{x:g}: {y:.3g} ms")
+        for x, y in measured
+    ]
+    told = "; ".join(f"{x:g}: {y:.3g} ms" for x, y in sorted(measured))
+    return drawing(axes.width, axes.height, title, told, parts, name)

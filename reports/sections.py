@@ -12,6 +12,7 @@ from ..core.content import FloatArray
 from ..core.plan import Placement, Plan, PlannedRoute, Route
 from ..core.problem import Problem
 from ..core.version import TOOL
+from ..perfmodel.validity import doubts
 from ..render import milliseconds, number
 from ..scenarios.scenario import Scenario
 from ..simulator.result import SimulationResult
@@ -356,7 +357,8 @@ def provenance_section(scenario: Scenario, rows: Sequence[tuple[str, object]]) -
     body = table("Where this comes from", ["what", "value"], facts)
     if scenario.document.description:
         body = tag("p", text(scenario.document.description)) + body
-    if scenario.warnings:
-        body += tag("ul", "".join(tag("li", text(w)) for w in scenario.warnings), class_="plain")
+    remarks = [*scenario.warnings, *doubts(problem)]
+    if remarks:
+        body += tag("ul", "".join(tag("li", text(w)) for w in remarks), class_="plain")
     body += tag("p", "Land outline: Natural Earth 1:110m (public domain).", class_="note")
     return Section(name="provenance", title="Provenance", body=body)

@@ -17,7 +17,8 @@ from . import schema
 from .check import check_document, check_problem
 from .constraints import build_constraints
 from .defects import MAX_LISTED
-from .hardware import build_kind, build_model, build_server
+from .hardware import build_model, build_server
+from .kinds import build_kind
 from .measured import End
 from .network import build_network
 from .workload import build_workload

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..perfmodel.cost import CostModel
+from ..perfmodel.validity import mark
 from .scenario import Scenario
 
 Section = tuple[str, list[str], list[list[object]]]
@@ -51,7 +52,8 @@ def describe(scenario: Scenario) -> list[Section]:
                     region,
                     len(rows),
                     f"{problem.memory_bytes[rows].mean() / 1e9:.2f}",
-                    f"{step_s(rows[0], 0, length) / length * 1e3:.3f}",
+                    mark(problem.servers[rows[0]])
+                    + f"{step_s(rows[0], 0, length) / length * 1e3:.3f}",
                     problem.servers[rows[0]].id,
                 ]
                 for (device, region), rows in sorted(devices.items())

@@ -1,15 +1,11 @@
-"""Models, device types and servers of a scenario file, in SI units."""
+"""Models and servers of a scenario file, in SI units."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import TypeVar
+from dataclasses import replace
 
-from ..core.errors import CalibrationError, InputProblem, ScenarioError
-from ..core.problem import ModelSpec, Server, Span, Timing
-from ..perfmodel.calibrate import Calibration, parse_profile
+from ..core.errors import ScenarioError
+from ..core.problem import ModelSpec, Server, Span
 from ..perfmodel.catalogue import (
     BYTES_PER_VALUE,
     TASK_TOKENS,
@@ -17,18 +13,17 @@ from ..perfmodel.catalogue import (
     block_parameters,
     model_spec,
 )
-from ..perfmodel.devices import Device, device, scaled_timing
+from ..perfmodel.devices import Device, Rated, devices_named
+from ..perfmodel.overhead import HopOverhead
 from . import schema
-from .files import decode, read_referenced
-
-T = TypeVar("T")
+from .kinds import Kind, known, memory_bytes, rated_for
 
 
 def build_model(given: schema.Model) -> ModelSpec:
     """A model of the catalogue, or one of the file's own figures."""
     own = (given.num_blocks, given.hidden_size, given.block_mb, given.cache_bytes_per_token)
     if all(v is None for v in own):
-        return _known(lambda: model_spec(given.name, given.quantisation), "model.name")
+        return known(lambda: model_spec(given.name, given.quantisation), "model.name")
     if given.num_blocks is None or given.hidden_size is None or given.block_mb is None:
         first = next(n for n in ("num_blocks", "hidden_size", "block_mb") if not getattr(given, n))
         raise ScenarioError.single(
@@ -46,89 +41,7 @@ def build_model(given: schema.Model) -> ModelSpec:
         cache_bytes_per_token=cache,
         activation_bytes_per_token=2 * given.hidden_size,
         grouped_query=given.grouped_query,
-    )
-
-
-def _known(look_up: Callable[[], T], path: str) -> T:
-    """A look-up by name whose failure belongs to one field."""
-    try:
-        return look_up()
-    except ScenarioError as error:
-        raise ScenarioError([InputProblem(path, p.message) for p in error.problems]) from error
-
-
-def _memory_bytes(given: schema.Device | schema.Server, where: str) -> int | None:
-    if given.memory_gb is not None and given.memory_gib is not None:
-        raise ScenarioError.single(f"{where}.memory_gb", "give memory_gb or memory_gib, not both")
-    if given.memory_gb is not None:
-        return round(given.memory_gb * 1e9)
-    return None if given.memory_gib is None else round(given.memory_gib * 2**30)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Kind:
-    """A device type of the file: a shipped profile with overrides, or own figures."""
-
-    base: Device | None
-    given: schema.Device
-    memory_bytes: int | None
-    calibrated: Calibration | None = None
-
-
-def build_kind(
-    name: str, given: schema.Device, base_dir: Path, referenced: dict[str, bytes]
-) -> Kind:
-    """A device type of the file; ``referenced`` receives the bytes of its profile file."""
-    where = f"devices.{name}"
-    profile = given.profile
-    if profile is not None and profile.endswith(".json"):
-        referenced[name] = read_referenced(base_dir / profile, f"{where}.profile")
-        measured = _calibrated(referenced[name], base_dir / profile, f"{where}.profile")
-        memory = _memory_bytes(given, where)
-        return Kind(base=None, given=given, memory_bytes=memory, calibrated=measured)
-    base = _known(lambda: device(profile), f"{where}.profile") if profile else None
-    if base is None and given.decode_ms is None and given.inference_rps is None:
-        raise ScenarioError.single(
-            f"{where}.decode_ms", "is missing: give decode_ms, inference_rps, or a shipped profile"
-        )
-    return Kind(base=base, given=given, memory_bytes=_memory_bytes(given, where))
-
-
-def _calibrated(content: bytes, path: Path, field: str) -> Calibration:
-    try:
-        return parse_profile(decode(content, path, field), source=path.name)
-    except CalibrationError as error:
-        raise ScenarioError.single(field, str(error)) from error
-
-
-def _timing(kind: Kind, model: ModelSpec) -> Timing:
-    """Own figures over the profile's over the announced rates.
-
-    A shipped profile is scaled to the model; a calibrated one was measured on it.
-    """
-    given = kind.given
-    base = scaled_timing(kind.base, model) if kind.base else None
-    if kind.calibrated is not None:
-        base = kind.calibrated.timing
-    announced = 1.0 / given.inference_rps if given.inference_rps else None
-    per_token = 1.0 / given.forward_rps if given.forward_rps and not base else None
-
-    def pick(own: float | None, unit: float, fallback: float | None) -> float:
-        return own * unit if own is not None else fallback or 0.0
-
-    return Timing(
-        decode_base_s=pick(given.decode_ms, 1e-3, base.decode_base_s if base else announced),
-        decode_per_context_token_s=pick(
-            given.decode_us_per_context_token, 1e-6, base.decode_per_context_token_s if base else 0
-        ),
-        decode_per_sequence_s=pick(
-            given.decode_ms_per_sequence, 1e-3, base.decode_per_sequence_s if base else 0
-        ),
-        prefill_floor_s=pick(given.prefill_floor_ms, 1e-3, base.prefill_floor_s if base else 0),
-        prefill_base_s=pick(given.prefill_base_ms, 1e-3, base.prefill_base_s if base else 0),
-        prefill_per_token_s=pick(
-            given.prefill_us_per_token, 1e-6, base.prefill_per_token_s if base else per_token
-        ),
+        quantisation=given.quantisation,
     )
 
 
@@ -143,33 +56,43 @@ def build_server(
     """One server; ``where`` is its field in the file, for errors."""
     kind = kinds.get(given.device)
     if kind is None:
-        base = _known(lambda: _shipped(given.device, document), f"{where}.device")
-        kind = Kind(base=base, given=schema.Device(), memory_bytes=base.memory_bytes)
-    memory = _memory_bytes(given, where)
+        base = known(lambda: _shipped(given.device, document), f"{where}.device")
+        kind = Kind(base=base, given=schema.Device(), memory_bytes=None)
+    memory = memory_bytes(given, where)
     if memory is None:
         memory = kind.memory_bytes
     if memory is None:
-        if kind.base is None:
-            raise ScenarioError.single(
-                f"{where}.memory_gb", f"is missing, and device {given.device!r} gives no memory"
-            )
-        memory = kind.base.memory_bytes
+        memory = next((d.memory_bytes for d in kind.base if d.memory_bytes), None)
+    if memory is None:
+        raise ScenarioError.single(
+            f"{where}.memory_gb", f"is missing, and device {given.device!r} gives no memory"
+        )
     span = given.span
     if span is not None and not span[0] < span[1] <= model.num_blocks:
         raise ScenarioError.single(
             f"{where}.span", f"[{span[0]}, {span[1]}) is not within the {model.num_blocks} blocks"
         )
     own_bytes = _block_bytes(given, document.model, model)
-    hop = kind.calibrated.hop if kind.calibrated else None
+    precision = given.quantisation or document.model.quantisation
+    own = replace(model, block_bytes=own_bytes, quantisation=precision)
+    rated = known(lambda: rated_for(kind, own), f"{where}.quantisation")
+    if kind.given.launch_ms is not None and rated.validity.origin != "estimated":
+        raise ScenarioError.single(
+            f"devices.{given.device}.launch_ms",
+            f"belongs to an estimate; block times of {given.device} are {rated.validity.origin}: "
+            "leave it out, or give decode_floor_ms",
+        )
+    hop = _hop(kind, rated)
     return Server(
         id=name,
         memory_bytes=memory,
         block_bytes=own_bytes,
-        timing=_timing(kind, replace(model, block_bytes=own_bytes)),
+        timing=rated.timing,
+        validity=rated.validity,
         max_blocks=given.max_blocks,
-        forward_rps=_rate(kind, "forward_rps"),
-        inference_rps=_rate(kind, "inference_rps"),
-        network_rps=_rate(kind, "network_rps"),
+        forward_rps=_rate(kind, rated, "forward_rps"),
+        inference_rps=_rate(kind, rated, "inference_rps"),
+        network_rps=_rate(kind, rated, "network_rps"),
         relayed=given.relayed,
         device=given.device,
         region=given.region,
@@ -178,10 +101,16 @@ def build_server(
         download_bytes_per_s=_download(given),
         disk_bytes_per_s=None if given.disk_gb_per_s is None else given.disk_gb_per_s * 1e9,
         sharing=given.sharing or kind.given.sharing or document.sharing,
-        task_tokens=TASK_TOKENS[given.quantisation or document.model.quantisation],
+        task_tokens=TASK_TOKENS[precision],
         task_overhead_s=_overhead_s(kind.given.task_overhead_ms, hop.task_s if hop else 0.0),
         piece_delay_s=_overhead_s(kind.given.piece_delay_ms, hop.piece_s if hop else 0.0),
     )
+
+
+def _hop(kind: Kind, rated: Rated) -> HopOverhead | None:
+    """Overheads of host and runtime: whatever blocks they were measured with, own ones first."""
+    known = (*([rated.device] if rated.device else ()), *kind.base)
+    return next((device.hop for device in known if device.hop), None)
 
 
 def _overhead_s(given_ms: float | None, calibrated_s: float) -> float:
@@ -189,10 +118,10 @@ def _overhead_s(given_ms: float | None, calibrated_s: float) -> float:
     return calibrated_s if given_ms is None else given_ms / 1e3
 
 
-def _shipped(name: str, document: schema.Scenario) -> Device:
+def _shipped(name: str, document: schema.Scenario) -> tuple[Device, ...]:
     """A shipped profile named by a server; near matches include the file's own device types."""
     try:
-        return device(name)
+        return devices_named(name)
     except ScenarioError as error:
         own = ", ".join(document.devices) or "none"
         raise ScenarioError.single(
@@ -200,10 +129,10 @@ def _shipped(name: str, document: schema.Scenario) -> Device:
         ) from error
 
 
-def _rate(kind: Kind, name: str) -> float | None:
+def _rate(kind: Kind, rated: Rated, name: str) -> float | None:
+    """What a server announces: of a profile only where it was measured on these blocks."""
     own: float | None = getattr(kind.given, name)
-    base = kind.calibrated or kind.base
-    return own if own is not None else getattr(base, name) if base else None
+    return own if own is not None else getattr(rated.device, name) if rated.device else None
 
 
 def _download(given: schema.Server) -> float | None:

@@ -165,7 +165,7 @@ def volunteers(
     rng: np.random.Generator, servers: int, clients: int, span_s: float
 ) -> dict[str, Any]:
     """Home machines behind access lines, some behind a relay, that come and go."""
-    kinds = _drawn(rng, DONATED, servers)
+    kinds, stays = _drawn(rng, DONATED, servers), rng.spawn(1)[0]  # the span changes no machine
     many: Counter[str] = Counter()
     entries: list[dict[str, Any]] = []
     events: list[dict[str, Any]] = []
@@ -187,7 +187,7 @@ def volunteers(
             entry["relayed"] = True
         entries.append(entry)
         if rng.random() < 0.35:
-            events += _churn(rng, name, span_s)
+            events += _churn(stays, name, span_s)
     return {
         "devices": _devices(DONATED),
         "network": _network(),

@@ -32,6 +32,7 @@ Tokens = Annotated[int, Meta(ge=1, le=10_000_000)]
 Positive = Annotated[float, Meta(gt=0, le=1e9)]
 Rate = Annotated[float, Meta(ge=0, le=1e6)]
 Milliseconds = Annotated[float, Meta(ge=0, le=1e7)]
+Nanoseconds = Annotated[float, Meta(ge=0, le=1e7)]
 Microseconds = Annotated[float, Meta(ge=0, le=1e7)]
 Figure = Annotated[float, Meta(ge=0)]
 Seconds = Annotated[float, Meta(ge=0, le=1e9)]
@@ -59,19 +60,30 @@ class Model(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     grouped_query: bool = False
 
 
+#: Sequences in one step, and the milliseconds that it takes one block.
+BatchPoint = tuple[Annotated[int, Meta(ge=1, le=100_000)], Milliseconds]
+
+
 class Device(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A type of server. ``profile`` takes a shipped device profile, or a ``.json`` file that
-    ``swarmplan calibrate`` wrote; other fields override it."""
+    ``swarmplan calibrate`` wrote; ``bandwidth_gb_per_s`` and ``tflop_per_s`` are the data sheet of
+    a GPU that nobody measured; other fields override it."""
 
     profile: Name | None = None
     memory_gb: Memory | None = None
     memory_gib: Memory | None = None
+    bandwidth_gb_per_s: Annotated[float, Meta(ge=1, le=1e6)] | None = None
+    tflop_per_s: Annotated[float, Meta(ge=0.1, le=1e6)] | None = None
+    launch_ms: Annotated[float, Meta(ge=1e-3, le=1e3)] | None = None
     decode_ms: Milliseconds | None = None
     decode_us_per_context_token: Microseconds | None = None
     decode_ms_per_sequence: Milliseconds | None = None
+    decode_ms_by_batch: Annotated[list[BatchPoint], Meta(min_length=1, max_length=64)] | None = None
+    decode_floor_ms: Milliseconds | None = None
     prefill_floor_ms: Milliseconds | None = None
     prefill_base_ms: Milliseconds | None = None
     prefill_us_per_token: Microseconds | None = None
+    prefill_ns_per_token_squared: Nanoseconds | None = None
     task_overhead_ms: Milliseconds | None = None
     piece_delay_ms: Milliseconds | None = None
     forward_rps: Positive | None = None

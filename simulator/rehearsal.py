@@ -16,6 +16,7 @@ from ..perfmodel.flat import Shape, flat_costs
 from ..routing.sweep import net_of
 from .books import END, seats_of
 from .rehearse import REQUEST, Calendar, Run, run
+from .tasks import EVENT
 from .work import idle_state
 
 
@@ -105,7 +106,7 @@ class Rehearsal:
             end=np.empty((cost.problem.num_servers, slots), END),
             slot=np.array([np.zeros(slots), np.arange(slots)[::-1]], dtype=np.int64),
             tally=np.array([slots, 0, 0]),
-            tries=Calendar(np.zeros(count), np.zeros(count, np.int64), np.zeros(1, np.int64)),
+            tries=Calendar(np.zeros(count, EVENT), np.zeros(1, np.int64)),
             state=idle_state(cost, slots, longest),
         )
 

@@ -51,8 +51,7 @@ REQUEST = np.dtype(
 class Calendar(NamedTuple):
     """Tries to come, as the calendar of ``tasks.State``; a key is try number * R + request."""
 
-    time_s: FloatArray
-    key: IntArray
+    events: NDArray[np.void]
     size: IntArray
 
 
@@ -85,7 +84,7 @@ def run(r: Run, most_s: FloatArray) -> int:
     total, at = len(r.request), 0
     present, gone_s, since_s = 0, 0.0, 0.0  # requests here, ages of those gone, arrivals of these
     while True:
-        again_s = r.tries.time_s[0] if r.tries.size[0] > 0 else np.inf
+        again_s = r.tries.events[0]["time_s"] if r.tries.size[0] > 0 else np.inf
         next_s = r.request[at]["arrival_s"] if at < total else np.inf
         why, now_s, slot = _advance(r.state, min(again_s, next_s), _EVENTS)
         if why == _TIRED:
@@ -109,7 +108,7 @@ def run(r: Run, most_s: FloatArray) -> int:
             if again_s <= next_s:
                 if again_s == np.inf:
                     return total
-                row, now_s = r.tries.key[0] % total, again_s
+                row, now_s = r.tries.events[0]["key"] % total, again_s
                 _pop(r.tries)
             else:
                 row, now_s = at, next_s
@@ -235,7 +234,7 @@ def _write(r: Run, row: int, slot: int) -> None:
         back_s = half_s
         hop["back_s"], hop["turn_s"], hop["cut"] = back_s, work[j]["turn_s"], count > 1
         hop["prompt_s"] = _prompt_work_s(price, work, j, blocks, count)
-        hop["base_s"], hop["slope_s"] = _growing_work_s(work, j, blocks)
+        hop["base_s"], hop["slope_s"], hop["floor_s"] = _growing_work_s(work, j, blocks)
         if hop["cut"]:
             r.state.piece_s[slot, start:end] = _prompt_work_s(price, work, j, 1, 1)
         lead_s += price[j]["prompt_hop_s"] + _prompt_run_s(price, j, blocks)

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.jit import compiled
+from ..perfmodel.timing import extra_s
 
 #: How servers share their compute: one task at a time; waiting steps together; everybody at once.
 SERIAL, BATCHED, INDEPENDENT = 0, 1, 2
@@ -47,22 +48,37 @@ SESSION = np.dtype(
 #: first_gap_s, gap_s : the way into the hop, of the prompt and of a step.
 #: back_s : the way from it to the client. turn_s : from one block of a cut prompt to the next.
 #: prompt_s, base_s, slope_s : work of the prompt in one piece, of a step, and per token of context.
+#: floor_s : the least work of a step.
 HOP = np.dtype(
     [("server", np.int32)]
     + [(name, np.int16) for name in ("start", "end", "cut", "lost")]
     + [
         (name, np.float64)
-        for name in ("first_gap_s", "gap_s", "back_s", "turn_s", "prompt_s", "base_s", "slope_s")
+        for name in (
+            "first_gap_s",
+            "gap_s",
+            "back_s",
+            "turn_s",
+            "prompt_s",
+            "base_s",
+            "slope_s",
+            "floor_s",
+        )
     ],
     align=True,
 )
-#: A server. free_s : when a serial one has done all it was given. sequence_s : what a further step
-#: of a batch costs on each block. busy_s : compute time handed out. head, tail, work : first and
-#: last in the line of one that batches, and the first that it works on; -1 = none.
+#: A server. free_s : when a serial one has done all it was given. knots : of its curve, what a step
+#: of a batch costs on each block beyond one sequence's. row_s : what a sequence beyond the curve
+#: does. busy_s : compute time handed out. head, tail, work : first and last in the line of one that
+#: batches, and the first that it works on; -1 = none.
 SERVER = np.dtype(
-    [(name, np.int64) for name in ("sharing", "head", "tail", "work")]
-    + [(name, np.float64) for name in ("free_s", "sequence_s", "busy_s")]
+    [(name, np.int64) for name in ("sharing", "head", "tail", "work", "knots")]
+    + [(name, np.float64) for name in ("free_s", "row_s", "busy_s")]
 )
+
+
+#: What happens when: a session's next task (its key) or the end of a batch (-1 - server).
+EVENT = np.dtype([("time_s", np.float64), ("key", np.int64)])
 
 
 class State(NamedTuple):
@@ -71,24 +87,26 @@ class State(NamedTuple):
     Attributes
     ----------
     sessions, hops, servers : (slots,) of SESSION, (slots, most hops) of HOP, (n,) of SERVER.
+    curve : (2, n, most knots) rows and seconds of the curve of each server's steps.
     piece_s : (slots, L) work of one block's part of a prompt, where it is cut.
-    time_s, key : the calendar, a heap with four children of which the first ``size[0]`` count.
+    events : (most,) of EVENT: the calendar, a heap with four children of which the first
+        ``size[0]`` count.
     """
 
     sessions: NDArray[np.void]
     hops: NDArray[np.void]
     servers: NDArray[np.void]
+    curve: NDArray[np.float64]
     piece_s: NDArray[np.float64]
-    time_s: NDArray[np.float64]
-    key: NDArray[np.int64]
+    events: NDArray[np.void]
     size: NDArray[np.int64]
 
 
 @compiled
 def advance(s: State, until_s: float, most: int) -> tuple[int, float, int]:
     """Run until an instant, a decision, or so many events; why it ended, when, which slot."""
-    while s.size[0] > 0 and s.time_s[0] <= until_s:
-        now_s, key = s.time_s[0], s.key[0]
+    while s.size[0] > 0 and s.events[0]["time_s"] <= until_s:
+        now_s, key = s.events[0]["time_s"], s.events[0]["key"]
         if most == 0:
             return TIRED, now_s, -1
         most -= 1
@@ -117,7 +135,7 @@ def advance(s: State, until_s: float, most: int) -> tuple[int, float, int]:
         else:
             leave_s = now_s + work_s
         when_s, key = _leave(s, slot, leave_s)
-        _down(s, s.size[0], when_s, key)
+        _down(s.events, s.size[0], when_s, key)
     return QUIET, until_s, -1
 
 
@@ -153,7 +171,8 @@ def forget(s: State, slot: int) -> None:
     session, size = s.sessions[slot], int(s.size[0])
     session["due"] = 0
     session["leave_s"] = -np.inf
-    keep = [i for i in range(size) if s.key[i] < 0 or s.key[i] & _SLOTS != slot]
+    keys = s.events["key"]
+    keep = [i for i in range(size) if keys[i] < 0 or keys[i] & _SLOTS != slot]
     _refill(s, keep)
 
 
@@ -161,7 +180,7 @@ def stop_server(s: State, j: int, now_s: float) -> None:
     """A server is gone: its line is dropped, and what it was to do after this instant."""
     server = s.servers[j]
     if server["sharing"] == BATCHED:
-        _refill(s, [i for i in range(int(s.size[0])) if s.key[i] != -1 - j])
+        _refill(s, [i for i in range(int(s.size[0])) if s.events[i]["key"] != -1 - j])
         server["head"] = server["tail"] = server["work"] = -1
     if server["free_s"] > now_s:
         server["busy_s"] -= server["free_s"] - now_s
@@ -170,9 +189,12 @@ def stop_server(s: State, j: int, now_s: float) -> None:
 
 def _refill(s: State, keep: list[int]) -> None:
     """The calendar with some of its events alone: in order, so that it is a heap."""
-    order = np.array(sorted(keep, key=lambda i: (s.time_s[i], s.key[i])), dtype=np.int64)
-    s.time_s[: len(order)], s.key[: len(order)] = s.time_s[order], s.key[order]
+    order = np.array(sorted(keep, key=lambda i: tuple(s.events[i])), dtype=np.int64)
+    s.events[: len(order)] = s.events[order]
     s.size[0] = len(order)
+
+
+_extra_s = compiled(extra_s)
 
 
 @compiled
@@ -190,7 +212,8 @@ def _work_s(s: State, slot: int) -> float:
     session = s.sessions[slot]
     hop = s.hops[slot, session["hop"]]
     if session["made"] > 0:
-        work_s: float = hop["base_s"] + hop["slope_s"] * (session["prompt"] + session["made"])
+        context = session["prompt"] + session["made"]
+        work_s: float = max(hop["floor_s"], hop["base_s"] + hop["slope_s"] * context)
     elif hop["cut"]:
         work_s = s.piece_s[slot, session["block"]]
     else:
@@ -248,17 +271,19 @@ def _take(s: State, j: int, now_s: float) -> None:
     """An idle server takes what is first in line: a prompt, or all steps up to the next prompt."""
     server = s.servers[j]
     first = last = server["head"]
-    work_s, widest, more = 0.0, 0, 0
+    work_s, widest, rows = 0.0, 0, 0
     slot = first
     while slot >= 0 and (slot == first or s.sessions[slot]["made"] > 0):
         hop = s.hops[slot, s.sessions[slot]["hop"]]
         work_s = max(work_s, _work_s(s, slot))
         widest = max(widest, hop["end"] - hop["start"])
-        more += slot != first
+        rows += 1
         last, slot = slot, s.sessions[slot]["after"]
         if s.sessions[first]["made"] == 0:
             break
-    work_s += more * widest * server["sequence_s"]
+    work_s += widest * _extra_s(
+        s.curve[0, j], s.curve[1, j], server["knots"], server["row_s"], rows
+    )
     server["head"] = slot
     if slot < 0:
         server["tail"] = -1
@@ -291,11 +316,12 @@ def push(s: Any, when_s: float, key: int) -> None:
     s.size[0] = i + 1
     while i > 0:
         up = (i - 1) >> 2
-        if s.time_s[up] < when_s or (s.time_s[up] == when_s and s.key[up] < key):
+        above = s.events[up]
+        if above["time_s"] < when_s or (above["time_s"] == when_s and above["key"] < key):
             break
-        s.time_s[i], s.key[i] = s.time_s[up], s.key[up]
+        s.events[i] = above
         i = up
-    s.time_s[i], s.key[i] = when_s, key
+    s.events[i]["time_s"], s.events[i]["key"] = when_s, key
 
 
 @compiled
@@ -304,34 +330,33 @@ def pop(s: Any) -> None:
     size = s.size[0] - 1
     s.size[0] = size
     if size > 0:
-        _down(s, size, s.time_s[size], s.key[size])
+        _down(s.events, size, s.events[size]["time_s"], s.events[size]["key"])
 
 
 @compiled
-def _first(time_s: Any, keys: Any, one: int, other: int) -> int:
+def _first(events: Any, one: int, other: int) -> int:
     """Which of two events comes first."""
-    if time_s[one] == time_s[other]:
-        return one if keys[one] < keys[other] else other
-    return other if time_s[other] < time_s[one] else one
+    if events[one]["time_s"] == events[other]["time_s"]:
+        return one if events[one]["key"] < events[other]["key"] else other
+    return other if events[other]["time_s"] < events[one]["time_s"] else one
 
 
 @compiled
-def _down(s: Any, size: int, when_s: float, key: int) -> None:
+def _down(events: Any, size: int, when_s: float, key: int) -> None:
     """Put an event in the place of the first one and let it sink."""
-    time_s, keys = s.time_s, s.key
     i, child = 0, 1
     while child < size:
         if child + 3 < size:
-            low = _first(time_s, keys, child, child + 1)
-            high = _first(time_s, keys, child + 2, child + 3)
-            least = _first(time_s, keys, low, high)
+            low = _first(events, child, child + 1)
+            high = _first(events, child + 2, child + 3)
+            least = _first(events, low, high)
         else:
             least = child
             for other in range(child + 1, size):
-                least = _first(time_s, keys, least, other)
-        least_s = time_s[least]
-        if when_s < least_s or (when_s == least_s and key < keys[least]):
+                least = _first(events, least, other)
+        next_s = events[least]["time_s"]
+        if when_s < next_s or (when_s == next_s and key < events[least]["key"]):
             break
-        time_s[i], keys[i] = least_s, keys[least]
+        events[i] = events[least]
         i, child = least, 4 * least + 1
-    time_s[i], keys[i] = when_s, key
+    events[i]["time_s"], events[i]["key"] = when_s, key

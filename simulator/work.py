@@ -147,10 +147,12 @@ class Work:
         old = self._state
         slots, most = old.hops.shape
         more = slots if self._free else 2 * slots
-        state = _empty(more, max(hops, most), len(old.servers), self._length)
+        _, n, knots = old.curve.shape
+        state = _empty(more, max(hops, most), n, self._length, knots)
+        state.curve[:] = old.curve
         state.sessions[:slots], state.hops[:slots, :most] = old.sessions, old.hops
         state.servers[:], state.piece_s[:slots] = old.servers, old.piece_s
-        state.time_s[: len(old.time_s)], state.key[: len(old.key)] = old.time_s, old.key
+        state.events[: len(old.events)] = old.events
         state.size[:] = old.size
         self._state = state
         self._rows += [-1] * (more - slots)
@@ -159,23 +161,26 @@ class Work:
 
 def idle_state(cost: CostModel, slots: int, hops: int) -> engine.State:
     """The servers of a problem, idle, with room for so many sessions of so many hops."""
-    state = _empty(slots, hops, cost.problem.num_servers, cost.num_blocks)
+    curves = cost.step_curves
+    n, knots = curves.rows.shape
+    state = _empty(slots, hops, n, cost.num_blocks, knots)
+    state.curve[0], state.curve[1] = curves.rows, curves.more_s
     servers = state.servers
+    servers["knots"], servers["row_s"] = curves.knots, curves.beyond_s
     servers["sharing"] = [_SHARING[s.sharing] for s in cost.problem.servers]
-    servers["sequence_s"] = cost.step_per_sequence_s
     servers["head"] = servers["tail"] = servers["work"] = -1
     return state
 
 
-def _empty(slots: int, hops: int, servers: int, length: int) -> engine.State:
+def _empty(slots: int, hops: int, servers: int, length: int, knots: int) -> engine.State:
     """A state with nothing under way; on the calendar every session and server has one event."""
     events = slots + servers
     return engine.State(
         sessions=np.zeros(slots, engine.SESSION),
         hops=np.zeros((slots, hops), engine.HOP),
         servers=np.zeros(servers, engine.SERVER),
+        curve=np.zeros((2, servers, knots)),
         piece_s=np.zeros((slots, length)),
-        time_s=np.zeros(events),
-        key=np.zeros(events, np.int64),
+        events=np.zeros(events, engine.EVENT),
         size=np.zeros(1, np.int64),
     )

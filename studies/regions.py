@@ -24,7 +24,7 @@ from ..core.plan import Plan, PlannedRoute, Predicted
 from ..core.problem import Network, Problem, Server
 from ..methods.draft import Settings
 from ..perfmodel.cost import CostModel
-from ..perfmodel.groups import Side, levelled_server, spreads_s
+from ..perfmodel.groups import Side, levelled_servers, spreads_s
 from ..perfmodel.memory import blocks_that_fit
 from ..perfmodel.predict import predict
 
@@ -111,8 +111,9 @@ def levelled(problem: Problem, labels: Sequence[str], side: Side) -> Problem:
     slow, fast = (np.max, np.min) if side == "worst" else (np.min, np.max)
     for rows in rows_of(labels).values():
         members = [problem.servers[j] for j in rows]
-        for j in rows:
-            servers[j] = levelled_server(servers[j], members, side, problem.model.num_blocks)
+        level = levelled_servers(members, side, problem.model.num_blocks)
+        for j, server in zip(rows, level, strict=True):
+            servers[j] = server
         client[:, rows] = slow(client[:, rows], axis=1, keepdims=True)
         if wide is not None:
             wide[:, rows] = fast(wide[:, rows], axis=1, keepdims=True)

@@ -13,14 +13,13 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
 from ..core.problem import Timing
-from ..perfmodel.fitting import fit_decode, fit_prefill
-from ..perfmodel.timing import decode_s, prefill_s
+from ..perfmodel.fitting import fit_floored, fit_nonnegative
+from ..perfmodel.timing import decode_s, prefill_s, timing_ms, timing_of
 
 #: Environment variable with a timing or ``tell``, for ``run_petals server``.
 VARIABLE = "SWARMPLAN_CLOCK"
@@ -34,7 +33,7 @@ Around = Callable[[Callable[[], Any], int, int, int], Any]
 
 def environment(timing: Timing | None) -> dict[str, str]:
     """What lets a server keep this time; without one it tells."""
-    return {VARIABLE: TELL if timing is None else json.dumps(asdict(timing))}
+    return {VARIABLE: TELL if timing is None else json.dumps(timing_ms(timing))}
 
 
 def follow_environment() -> None:
@@ -43,7 +42,7 @@ def follow_environment() -> None:
     if text == TELL:
         _wrap_tasks(_telling)
     elif text:
-        _wrap_tasks(_keeping(Timing(**json.loads(text))))
+        _wrap_tasks(_keeping(timing_of(json.loads(text))))
 
 
 def task_s(timing: Timing, *, position: int, tokens: int, blocks: int) -> float:
@@ -58,8 +57,9 @@ def told_timing(log: str) -> Timing:
     rows = np.array(list(_told(log)))
     position, tokens, blocks, seconds = rows.T
     each, step = seconds / blocks, (position > 0) & (tokens == 1)
-    base, slope, _ = fit_decode(position[step], np.ones(step.sum()), each[step]).tolist()
-    floor, start, per_token = fit_prefill(tokens[~step], each[~step]).tolist()
+    line = np.column_stack([np.ones(step.sum()), position[step]])
+    base, slope = fit_nonnegative(line, each[step]).tolist()
+    floor, start, per_token = fit_floored(tokens[~step], each[~step]).tolist()
     return Timing(
         decode_base_s=base,
         decode_per_context_token_s=slope,

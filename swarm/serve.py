@@ -22,6 +22,8 @@ from petals.server.server import Server
 from petals.utils.convert_block import QuantType
 
 from ..core.errors import ScenarioError, SwarmUnreachableError
+from ..perfmodel.announced import measured_rates
+from ..perfmodel.profilefile import read_profiles
 from .announce import Announcement, Warnings
 from .follow import Follower, Span, Verdict
 from .live_dht import read_announcements
@@ -41,12 +43,14 @@ class ServeOptions:
     state : file that remembers the highest version accepted.
     period_s : how often the plan is looked up.
     drain_s : how long running sessions may delay a move; then their clients replay them elsewhere.
+    profile : device profile whose rates are announced in place of those that PETALS would measure.
     """
 
     public_key: str | None
     state: Path | None = None
     period_s: float = 5.0
     drain_s: float = 30.0
+    profile: Path | None = None
 
 
 class PlannedServer(Server):
@@ -66,10 +70,32 @@ class PlannedServer(Server):
         self._said = ""
         self._target: Span | None = None
         self._validator = None
+        if self.options.profile is not None:
+            self._announce(self.options.profile)
         if self.options.public_key is not None:
             self._validator = trust(self.dht, self.options.public_key, self.dht_prefix)
             # PETALS asks at random instants up to twice this apart.
             self.mean_balance_check_period = self.options.period_s / 2
+
+    def _announce(self, profile: Path) -> None:
+        """Announce what was measured of these blocks at this precision."""
+        kind = self.server_info.quant_type
+        precision = "bf16" if kind in (None, "none") else kind
+        found = [d for d in read_profiles(profile) if d.precision in ("", precision)]
+        if len(found) > 1:
+            found = [d for d in found if d.model.casefold() in self.dht_prefix.casefold()]
+        if len(found) != 1:
+            raise ValueError(f"{profile.name} has {len(found)} profiles of {precision} blocks")
+        info = self.server_info
+        info.inference_rps, info.forward_rps = measured_rates(found[0])
+        self._rate_span()
+
+    def _rate_span(self) -> None:
+        """PETALS' own rule, which it applies once at the start."""
+        info = self.server_info
+        info.throughput = info.forward_rps / ((self.num_blocks + 1) / 2)
+        if info.network_rps is not None:
+            info.throughput = min(info.throughput, info.network_rps)
 
     def _choose_blocks(self) -> list[int]:
         """The planned span when there is one, PETALS' choice otherwise."""
@@ -145,10 +171,7 @@ class PlannedServer(Server):
             self.server_info.quant_type = quantisation.name.lower()
         info = self.server_info
         if info.forward_rps is not None:
-            # PETALS' own rule, which it applies once at the start.
-            info.throughput = info.forward_rps / ((self.num_blocks + 1) / 2)
-            if info.network_rps is not None:
-                info.throughput = min(info.throughput, info.network_rps)
+            self._rate_span()
         elif before:
             info.throughput *= (before + 1) / (self.num_blocks + 1)
 
@@ -177,7 +200,12 @@ def serve(options: ServeOptions, petals_flags: Sequence[str]) -> None:
     PlannedServer.options = options
     logging.basicConfig(level=logging.INFO, format="%(asctime)s [swarmplan] %(message)s")
     run_server.Server = PlannedServer
-    sys.argv = ["run_server", *petals_flags]
+    flags = list(petals_flags)
+    if options.profile is not None:
+        read_profiles(options.profile)  # before PETALS takes its time
+        if not any(flag.split("=")[0] == "--throughput" for flag in flags):
+            flags += ["--throughput", "1.0"]  # nothing to measure
+    sys.argv = ["run_server", *flags]
     try:
         run_server.main()
     # PETALS checks its flags by assertions, too.

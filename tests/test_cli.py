@@ -50,6 +50,20 @@ def test_plan_verify_and_explain_agree(tmp_path: Path) -> None:
     assert explained["clients"][0]["tpot_s"] * 1e3 == pytest.approx(plan["predicted"][0]["tpot_ms"])
 
 
+def test_figures_of_block_times_that_nobody_measured_are_marked(tmp_path: Path) -> None:
+    own = "decode_ms = 2\nprefill_base_ms = 5\nprefill_us_per_token = 50"
+    guessed = tmp_path / "guessed.toml"
+    guessed.write_text(Path(TINY).read_text().replace(own, 'profile = "H200"'))
+    for path, origins in ((Path(TINY), {"given"}), (guessed, {"estimated"})):
+        options = ("explain", path, "--method", "cg-bp")
+        explained = json.loads(run(*options, "--json").stdout)
+        hops = [hop for client in explained["clients"] for hop in client["hops"]]
+        assert {hop["block_times"] for hop in hops} == origins
+        assert ("~" in run(*options).stdout) == (path == guessed)
+        (doubt,) = json.loads(run("scenario", "validate", path, "--json").stdout)["doubts"] or [""]
+        assert ("2 servers (fast) are estimated" in doubt) == (path == guessed)
+
+
 def test_equal_inputs_give_byte_equal_plans(tmp_path: Path) -> None:
     for name in ("a", "b"):
         run("plan", TINY, "-o", tmp_path / name)
@@ -197,6 +211,44 @@ def test_a_load_that_no_swarm_can_bear_is_said() -> None:
     assert told["offered_per_s"] > told["most_per_s"] > 2
     assert told["independent_servers"] == []
     assert "too much" not in run("simulate", TINY, "--method", "cg-bp").stdout
+
+
+def test_calibrate_shows_the_fit_and_what_is_missing(tmp_path: Path) -> None:
+    rows = [
+        f"NVIDIA H200,Llama-3.1-8B,{precision},petals,{line}"
+        for precision in ("bf16", "nf4")
+        for line in (
+            "decode,1,,1,1.1",
+            "decode,1,,2048,1.2",
+            "prefill,1,128,0,1.7",
+            "verify,1,8,1,1.4",
+        )
+    ]
+    table = tmp_path / "rows.csv"
+    header = "gpu,model,precision,style,phase,batch,new_tokens,context_tokens,ms_per_block\n"
+    table.write_text(header + "\n".join(rows))
+    out, page = tmp_path / "gpu.json", tmp_path / "fit.html"
+    shown = run("calibrate", table, "-o", out, "--report", page)
+    assert shown.exit_code == 0
+    assert shown.stdout.count("fit error, median %") == 2
+    assert "missing: prefill at 3 or more prompt lengths (found 1)" in shown.stdout
+    assert "decode, ms more for 2 rows" not in shown.stdout  # one knot is a line
+    html = page.read_text()
+    assert "gpu/Llama-3.1-8B/nf4" not in html  # named after the table
+    assert html.count("<svg") >= 4
+    assert "rows/Llama-3.1-8B/nf4: decode, ms per block" in html
+    documents = json.loads(run("calibrate", table, "--json").stdout)["profiles"]
+    assert [d["precision"] for d in documents] == ["bf16", "nf4"]
+    assert documents[0]["points"][0]["measured_s"] == pytest.approx(0.0011)
+    text = (FOLDER / "demo.toml").read_text().replace("BPRR-A100", "gpu.json")
+    scenario = tmp_path / "s.toml"
+    scenario.write_text(text.replace('name = "BLOOM-176B"', 'name = "Llama-3.1-8B"'))
+    told = run("scenario", "show", scenario)
+    assert told.exit_code == 0, told.output
+    # Measured for one kind of server, scaled from BLOOM for the other.
+    note = "note: block times of 10 servers (mig) are scaled: from BLOOM-176B on BPRR-MIG-1g"
+    assert note in told.stderr
+    assert "(a100) are" not in told.stderr
 
 
 def test_capacity_tells_bound_best_plan_and_what_binds(tmp_path: Path) -> None:

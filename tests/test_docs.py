@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from swarmplan import api
-from swarmplan.perfmodel.calibrate import calibrate_file, write_profile
+from swarmplan.perfmodel.calibrate import calibrate_file
+from swarmplan.perfmodel.profilefile import write_profiles
 from swarmplan.scenarios import schema
 from swarmplan.scenarios.planfile import read_plan, write_plan
 from swarmplan.scenarios.scenario import load_scenario
@@ -51,7 +52,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("examples")
     for name, content in EXAMPLES.items():
         (path / name).write_text(content, encoding="utf-8")
-    write_profile(path / "my-gpu.json", calibrate_file(path / "measured.csv", name="my-gpu"))
+    write_profiles(
+        path / "my-gpu.json", "my-gpu", [calibrate_file(path / "measured.csv", name="my-gpu")]
+    )
     return path
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from ..api import Explanation
 from ..core.problem import Problem
+from ..perfmodel.validity import mark
 from ..render import milliseconds, number, print_lines, print_table
 from .text import chain, percent, span
 
@@ -26,9 +27,9 @@ def print_explanations(problem: Problem, found: Sequence[Explanation]) -> None:
                     span(h.start, h.end),
                     milliseconds(h.rtt_s),
                     milliseconds(h.overhead_s),
-                    milliseconds(h.compute_s),
+                    mark(problem.servers[h.server]) + milliseconds(h.compute_s),
                     percent((h.rtt_s + h.overhead_s + h.compute_s) / e.tpot_s),
-                    milliseconds(h.prefill_s),
+                    mark(problem.servers[h.server]) + milliseconds(h.prefill_s),
                 ]
                 for h in e.hops
             ],
@@ -55,13 +56,17 @@ def print_explanations(problem: Problem, found: Sequence[Explanation]) -> None:
 def explanations_document(problem: Problem, found: Sequence[Explanation]) -> dict[str, Any]:
     """The same for programs, ids instead of rows."""
     names = [s.id for s in problem.servers]
+    origins = [s.validity.origin for s in problem.servers]
     return {
         "clients": [
             {
                 "client": problem.clients[e.client].id,
                 "ttft_s": e.ttft_s,
                 "tpot_s": e.tpot_s,
-                "hops": [{**asdict(h), "server": names[h.server]} for h in e.hops],
+                "hops": [
+                    {**asdict(h), "server": names[h.server], "block_times": origins[h.server]}
+                    for h in e.hops
+                ],
                 "alternatives": [
                     {
                         "server": names[a.server],

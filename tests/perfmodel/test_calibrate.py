@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import astuple
 from pathlib import Path
 
 import numpy as np
@@ -10,15 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from swarmplan.core.errors import CalibrationError
-from swarmplan.core.problem import Timing
-from swarmplan.perfmodel.calibrate import (
-    calibrate_file,
-    parse_profile,
-    read_profile,
-    write_profile,
-)
-from swarmplan.perfmodel.fitting import fit_decode, fit_nonnegative, fit_prefill
-from swarmplan.perfmodel.timing import decode_s, prefill_s
+from swarmplan.core.problem import COEFFICIENTS, Timing
+from swarmplan.perfmodel.calibrate import Given, calibrate_all, calibrate_file
+from swarmplan.perfmodel.devices import device
+from swarmplan.perfmodel.fitting import fit_floored, fit_nonnegative
+from swarmplan.perfmodel.profilefile import parse_profiles, read_profiles, write_profiles
+from swarmplan.perfmodel.timing import decode_s, more_s, prefill_s
 
 HEADER = "phase,prompt_tokens,context_tokens,batch,ms_per_block\n"
 PROMPTS = (1, 16, 64, 128, 256, 512, 1024, 2048)
@@ -46,7 +44,7 @@ def saved(tmp_path: Path, text: str, name: str = "gpu.csv") -> Path:
 
 
 def near(timing: Timing, expected: Timing, rel: float) -> None:
-    for field in Timing.__slots__:
+    for field in COEFFICIENTS:
         assert getattr(timing, field) == pytest.approx(getattr(expected, field), rel=rel), field
 
 
@@ -64,9 +62,9 @@ def test_the_coefficients_are_told_in_human_units(tmp_path: Path) -> None:
     fitted = calibrate_file(saved(tmp_path, table()), name="mine")
     figures = [figure for _, figure in fitted.terms]
     assert [name.partition(",")[2].split()[0] for name, _ in fitted.terms] == [
-        "ms", "us", "ms", "ms", "ms", "us"
+        "ms", "us", "ms", "ms", "ms", "ms", "us", "ns"
     ]  # fmt: skip
-    assert figures == pytest.approx([0.5, 0.003, 0.02, 0.55, 0.2, 2.5])
+    assert figures == pytest.approx([0.5, 0.003, 0.02, 0.0, 0.55, 0.2, 2.5, 0.0], abs=1e-6)
 
 
 HOPS = """\
@@ -89,17 +87,43 @@ def test_rows_of_hops_tell_what_delays_and_what_is_work(tmp_path: Path) -> None:
     assert fitted.hop is not None
     assert (fitted.hop.step_s, fitted.hop.task_s) == pytest.approx((8e-3, 2e-3), rel=1e-6)
     assert dict(fitted.terms)["hop, work of each task, ms"] == pytest.approx(2.0)
-    write_profile(tmp_path / "mine.json", fitted)
-    text = (tmp_path / "mine.json").read_text(encoding="utf-8")
-    assert parse_profile(text, source="mine.json").hop == fitted.hop
+    write_profiles(tmp_path / "mine.json", "mine", [fitted])
+    (read,) = read_profiles(tmp_path / "mine.json")
+    assert read.hop is not None
+    assert astuple(read.hop) == pytest.approx(astuple(fitted.hop), rel=1e-12)
 
 
 def test_a_table_without_hops_says_nothing_of_them(tmp_path: Path) -> None:
     fitted = calibrate_file(saved(tmp_path, table()), name="mine")
     assert fitted.hop is None
-    write_profile(tmp_path / "mine.json", fitted)
-    text = (tmp_path / "mine.json").read_text(encoding="utf-8")
-    assert parse_profile(text, source="mine.json").hop is None
+    write_profiles(tmp_path / "mine.json", "mine", [fitted])
+    (read,) = read_profiles(tmp_path / "mine.json")
+    assert read.hop is None
+
+
+def of_two_precisions(hop_precision: str) -> str:
+    """The table twice, nf4 at twice the time, and rows of a hop of one of them."""
+    slow = Timing(**{name: 2 * getattr(TRUE, name) for name in COEFFICIENTS})
+    lines = ["precision," + HEADER.strip() + ",clients,blocks,tasks,rtt_ms,ms"]
+    for precision, timing in (("bf16", TRUE), ("nf4", slow)):
+        lines += [f"{precision},{line}" for line in table(timing).splitlines()[1:]]
+    return "\n".join([*lines, *(f"{hop_precision},{line}" for line in HOPS.splitlines())])
+
+
+def test_rows_of_hops_belong_to_the_block_times_of_their_precision(tmp_path: Path) -> None:
+    found = calibrate_all(saved(tmp_path, of_two_precisions("bf16")), name="mine")
+    hops = {one.precision: one.hop for one in found}
+    assert hops["nf4"] is None
+    assert hops["bf16"] is not None
+    assert hops["bf16"].task_s == pytest.approx(2e-3, rel=1e-6)
+
+
+@pytest.mark.parametrize(("precision", "matching"), [("", 2), ("int8", 0)])
+def test_rows_of_hops_that_may_be_of_several_block_times_or_of_none_are_refused(
+    tmp_path: Path, precision: str, matching: int
+) -> None:
+    with pytest.raises(CalibrationError, match=f"gpu.csv: rows of phase step .* {matching} prof"):
+        calibrate_all(saved(tmp_path, of_two_precisions(precision)), name="mine")
 
 
 def test_one_wild_point_hardly_moves_the_fit_and_shows_in_the_table(tmp_path: Path) -> None:
@@ -130,8 +154,8 @@ def test_fits_are_finite_and_never_negative(true: list[float], noise: list[float
     y = (0.1 + true[0] + true[1] * x + true[2] * (x % 3)) * np.array(noise)
     for fitted in (
         fit_nonnegative(np.column_stack([np.ones(9), x, x % 3]), y),
-        fit_decode(x, x % 3 + 1, y),
-        fit_prefill(x + 1, y),
+        fit_floored(x, y),
+        fit_floored(x + 1, y, 2),
     ):
         assert np.isfinite(fitted).all()
         assert (fitted >= 0).all()
@@ -141,7 +165,7 @@ def test_fits_are_finite_and_never_negative(true: list[float], noise: list[float
 def test_fits_scale_with_the_unit_of_time(level: float, unit: float) -> None:
     x = np.array([1.0, 64.0, 256.0, 1024.0, 2048.0])
     y = level * np.maximum(0.6, 0.1 + 0.003 * x * (1 + 0.02 * np.sin(x)))
-    assert fit_prefill(x, unit * y) == pytest.approx(unit * fit_prefill(x, y), rel=1e-6)
+    assert fit_floored(x, unit * y) == pytest.approx(unit * fit_floored(x, y), rel=1e-6)
 
 
 @pytest.mark.parametrize("gpu", ["RTX4090", "RTXPRO6000"])
@@ -190,7 +214,7 @@ def test_too_little_data_says_what_to_measure(
         (
             "prefill,16,,1,",
             "prefil,16,,1,",
-            "gpu.csv:3:phase: must be prefill, decode, step or first",
+            "gpu.csv:3:phase: must be prefill, decode, verify, step or first",
         ),
         ("prefill,16,", "prefill,-16,", "gpu.csv:3:prompt_tokens: must be a whole number"),
         ("prefill,16,,", "prefill,16,7,", "gpu.csv:3:context_tokens: prefill is measured"),
@@ -292,22 +316,106 @@ def test_figures_of_a_profile_are_numbers_within_reason(
         document["timing_ms"] = {field: value}
     else:
         document[field] = value
-    text = json.dumps(document)
-    if accepted:
-        assert parse_profile(text, source="x.json").name == "x"
-        return
-    with pytest.raises(CalibrationError, match=r"^x\.json: no profile of swarmplan calibrate"):
-        parse_profile(text, source="x.json")
+    for text in (json.dumps(document), json.dumps({"name": "y", "profiles": [document]})):
+        if accepted:
+            assert parse_profiles(text, source="x.json")[0].name == "x"
+            continue
+        with pytest.raises(CalibrationError, match=r"^x\.json: no profile of swarmplan calibrate"):
+            parse_profiles(text, source="x.json")
 
 
-def test_a_written_profile_reads_back(tmp_path: Path) -> None:
+def test_written_profiles_read_back(tmp_path: Path) -> None:
     fitted = calibrate_file(saved(tmp_path, table()), name="mine")
-    write_profile(tmp_path / "mine.json", fitted)
-    near(read_profile(tmp_path / "mine.json"), fitted.timing, 1e-12)
-    write_profile(tmp_path / "again.json", fitted)
+    write_profiles(tmp_path / "mine.json", "mine", [fitted])
+    (read,) = read_profiles(tmp_path / "mine.json")
+    near(read.timing, fitted.timing, 1e-12)
+    assert read.validity.origin == "measured"
+    assert read.validity.prompt_tokens == fitted.validity.prompt_tokens == (1, 2048)
+    write_profiles(tmp_path / "again.json", "mine", [fitted])
     assert (tmp_path / "again.json").read_bytes() == (tmp_path / "mine.json").read_bytes()
     assert not list(tmp_path.glob(".*"))
     with pytest.raises(CalibrationError, match="cannot write the profile"):
-        write_profile(tmp_path / "absent" / "mine.json", fitted)
+        write_profiles(tmp_path / "absent" / "mine.json", "mine", [fitted])
     with pytest.raises(CalibrationError, match="no profile of swarmplan calibrate"):
-        read_profile(saved(tmp_path, '{"timing_ms": {"decode": 3}}', "bad.json"))
+        read_profiles(saved(tmp_path, '{"timing_ms": {"decode": 3}}', "bad.json"))
+
+
+WIDE = (
+    "gpu,model,precision,style,phase,batch,new_tokens,context_tokens,"
+    "ms_per_block,min_ms_per_block\n"
+)
+
+
+def wide(precision: str, timing: Timing, *, prompts: tuple[int, ...], style: str = "petals") -> str:
+    """Rows of a table that holds several models and precisions; the minimum counts."""
+    lines = []
+    for tokens in prompts:
+        ms = float(prefill_s(timing, tokens)) * 1e3
+        lines.append(
+            f"NVIDIA H100,Llama-3.1-70B,{precision},{style},prefill,1,{tokens},0,99,{ms!r}"
+        )
+    for context in (1, 2048, 8192):
+        ms = float(decode_s(timing, context)) * 1e3
+        lines.append(
+            f"NVIDIA H100,Llama-3.1-70B,{precision},{style},decode,1,1,{context},99,{ms!r}"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def test_one_file_gives_a_profile_for_every_precision(tmp_path: Path) -> None:
+    sixteen, four = (device(f"H100-80GB/Llama-3.1-70B/{q}").timing for q in ("bf16", "nf4"))
+    rows = wide("bf16", sixteen, prompts=(128, 512, 2048)) + wide("nf4", four, prompts=(128,))
+    path = saved(tmp_path, WIDE + rows + "NVIDIA H100,,bf16,host,span,1,1,1,3,3\n")
+    found = {c.precision: c for c in calibrate_all(path, name="mine")}
+    assert sorted(found) == ["bf16", "nf4"]
+    assert [found[q].name for q in found] == ["mine/Llama-3.1-70B/bf16", "mine/Llama-3.1-70B/nf4"]
+    for precision, true in (("bf16", sixteen), ("nf4", four)):
+        for context in (1, 512, 8192):
+            mine = decode_s(found[precision].timing, context)
+            assert mine == pytest.approx(decode_s(true, context), rel=0.03)
+    # The 4-bit prompts that nobody measured are estimated, and it is said which.
+    assert prefill_s(found["nf4"].timing, 2048) == pytest.approx(prefill_s(four, 2048), rel=0.3)
+    assert any("prefill at 3 or more prompt lengths" in line for line in found["nf4"].missing)
+    assert not any("prefill" in line for line in found["bf16"].missing)
+    assert "terms that no row shows are estimates" in found["nf4"].warnings
+    with pytest.raises(CalibrationError, match=r"holds several profiles: Llama-3\.1-70B bf16, "):
+        calibrate_file(path, name="mine")
+
+
+def test_what_columns_do_not_say_may_be_said_beside_the_table(tmp_path: Path) -> None:
+    few = "\n".join([*table().splitlines()[1:4], "decode,,128,1,1.9"])
+    path = saved(tmp_path, HEADER + few)
+    with pytest.raises(CalibrationError, match="or say which model of the catalogue"):
+        calibrate_file(path, name="mine")
+    given = Given(model="Llama-3.1-70B", gpu="RTX4090", precision="nf4")
+    fitted = calibrate_file(path, name="mine", given=given)
+    assert (fitted.model, fitted.precision, fitted.gpu) == ("Llama-3.1-70B", "nf4", "RTX4090")
+    assert decode_s(fitted.timing, 128) == pytest.approx(1.9e-3, rel=0.05)
+
+
+def test_rows_of_two_gpus_are_no_table_of_one(tmp_path: Path) -> None:
+    rows = wide("bf16", TRUE, prompts=(128, 512, 2048))
+    other = rows.replace("NVIDIA H100", "NVIDIA H200")
+    with pytest.raises(CalibrationError, match="several GPUs, one file each: NVIDIA H100, NVIDIA"):
+        calibrate_all(saved(tmp_path, WIDE + rows + other), name="mine")
+
+
+def test_verified_tokens_and_batches_are_one_curve(tmp_path: Path) -> None:
+    """What more rows cost comes from another style where PETALS' own has only single rows."""
+    curve = ((2.0, 0.1e-3), (8.0, 0.4e-3), (32.0, 0.5e-3))
+    steps = [
+        f"NVIDIA H100,Llama-3.1-70B,bf16,sdpa,{phase},{batch},{new},512,9,{ms!r}"
+        for phase, batch, new, ms in (
+            ("decode", 1, 1, 0.7),
+            ("verify", 1, 2, 0.8),
+            ("decode", 8, 1, 1.1),
+            ("verify", 2, 16, 1.2),
+        )
+    ]  # fmt: skip
+    text = WIDE + wide("bf16", TRUE, prompts=(128, 512, 2048)) + "\n".join(steps)
+    fitted = calibrate_file(saved(tmp_path, text), name="mine")
+    assert [rows for rows, _ in fitted.timing.step_curve] == [2.0, 8.0, 32.0]
+    for rows, more in curve:
+        assert more_s(fitted.timing, rows) == pytest.approx(more)
+    assert fitted.validity.rows == (1, 32)
+    assert "what more rows cost is of another style of attention" in fitted.warnings

@@ -4,14 +4,22 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from swarmplan.core.problem import Problem
+from swarmplan.core.problem import Problem, Timing
 from swarmplan.core.workload import Request
 from swarmplan.perfmodel.capacity import most_per_s
 from swarmplan.perfmodel.contention import Crowd, steady_steps_s
 from swarmplan.perfmodel.cost import CostModel
 from swarmplan.routing.ws_rr import WsRr
 from swarmplan.simulator.engine import simulate
+from swarmplan.tests.simulator.test_engine import (
+    random_placement,
+    random_problem,
+    random_requests,
+)
+from swarmplan.tests.simulator.test_tasks import shared
 
 
 def test_who_comes_waits_for_half_of_what_is_worked_on_and_all_that_stands_in_line() -> None:
@@ -59,6 +67,54 @@ def test_no_run_completes_more_than_all_servers_together_compute(tiny: Problem) 
     parallel = (replace(tiny.servers[0], sharing="independent"), *tiny.servers[1:])
     several = CostModel.of(replace(tiny, servers=parallel))
     assert most_per_s(several, ([10], [20])) == np.inf
+
+
+@given(st.integers(0, 10_000))
+def test_nor_with_floors_curves_and_overheads_of_tasks(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    problem = shared(random_problem(rng), rng, ("serial", "batched"))
+    cost, placement = CostModel.of(problem), random_placement(rng, problem)
+    requests = [replace(r, arrival_s=0.0) for r in random_requests(rng, 60)]
+    result = simulate(problem, placement, WsRr(cost, placement), requests)
+    done = [i for i, status in enumerate(result.status) if status == "completed"]
+    shapes = result.prompt_tokens[done].tolist(), result.output_tokens[done].tolist()
+    if done:
+        assert len(done) <= result.end_s * most_per_s(cost, shapes) * (1 + 1e-9)
+
+
+def test_a_row_of_a_batch_may_take_less_than_a_step_alone_and_than_one_beyond_the_curve(
+    tiny: Problem,
+) -> None:
+    # Eight rows take 10 ms a block as one does; a ninth would take 1 s.
+    curve = Timing(decode_base_s=0.01, step_curve=((8.0, 0.0),), decode_per_sequence_s=1.0)
+    servers = tuple(replace(s, timing=curve, sharing="batched") for s in tiny.servers[:1])
+    network = replace(tiny.network, client_rtt_s=np.zeros((2, 1)), server_rtt_s=np.zeros((1, 1)))
+    cost = CostModel.of(replace(tiny, servers=servers, network=network))
+    assert most_per_s(cost, ([10], [101])) == pytest.approx(1 / (6 * 100 * 0.01 / 8))
+    placement = cost.placed([(0, 6)], cache_bytes=[10**6])
+    requests = [
+        Request(
+            id=i,
+            client=0,
+            arrival_s=0.0,
+            prompt_tokens=10,
+            output_tokens=101,
+            reserved_tokens=111,
+        )
+        for i in range(8)
+    ]
+    result = simulate(cost.problem, placement, WsRr(cost, placement), requests)
+    alone_per_s = 1 / (6 * 100 * 0.01)
+    assert 3 * alone_per_s < 8 / result.end_s <= most_per_s(cost, ([10], [101]))
+
+
+def test_turns_of_a_prompt_that_goes_block_by_block_are_no_compute(tiny: Problem) -> None:
+    def most(**server: float) -> float:
+        servers = tuple(replace(s, task_tokens=1, **server) for s in tiny.servers)  # type: ignore[arg-type]
+        return most_per_s(CostModel.of(replace(tiny, servers=servers)), ([10], [20]))
+
+    assert most(piece_delay_s=0.1) == most()
+    assert most(task_overhead_s=0.1) < most()
 
 
 def test_sessions_beside_each_other_wait_as_much_as_each_of_them_makes_others_wait() -> None:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from swarmplan.perfmodel.fitting import fit_decode, fit_nonnegative, fit_prefill
+from swarmplan.perfmodel.fitting import fit_curve, fit_floored, fit_nonnegative
 
 Floats = NDArray[np.float64]
 
@@ -62,19 +62,32 @@ def test_the_split_into_flat_and_sloped_prompts_is_the_best_of_all(seed: int) ->
         floor = fit_nonnegative(np.ones((flat.sum(), 1)), measured[flat]) if flat.any() else [0.0]
         sloped = fit_nonnegative(line[~flat], measured[~flat])
         losses.append(huber(curve(np.array([*floor, *sloped])), measured))
-    assert huber(curve(fit_prefill(tokens, measured)), measured) == pytest.approx(min(losses))
+    assert huber(curve(fit_floored(tokens, measured)), measured) == pytest.approx(min(losses))
 
 
 def test_terms_that_the_data_cannot_tell_apart_stay_zero() -> None:
-    context, one = np.array([0.0, 100.0, 900.0]), np.ones(3)
-    assert fit_decode(context, one, 2.0 * one).tolist() == pytest.approx([2.0, 0.0, 0.0])
-    assert fit_decode(100 * one, one, 2.0 * one).tolist() == pytest.approx([2.0, 0.0, 0.0])
-    assert fit_decode(context, one, 2 + context) == pytest.approx([2.0, 1.0, 0.0])
-    batch = np.array([1.0, 2.0, 5.0])
-    assert fit_decode(context, batch, 2 + 3 * (batch - 1)) == pytest.approx([2.0, 0.0, 3.0])
+    context = np.array([0.0, 100.0, 900.0])
+    assert fit_floored(context, 2.0 * np.ones(3)).tolist() == pytest.approx([0.0, 2.0, 0.0])
+    line = fit_floored(
+        np.array([1.0, 10.0, 100.0, 1000.0]), np.array([3.0, 12.0, 102.0, 1002.0]), 2
+    )
+    assert line == pytest.approx([0.0, 2.0, 1.0, 0.0])
+
+
+def test_what_bends_upwards_has_a_square() -> None:
+    tokens = np.array([1.0, 10.0, 100.0, 1000.0, 3000.0])
+    measured = np.maximum(40.0, 2 + tokens + 0.001 * tokens**2)
+    assert fit_floored(tokens, measured, 2) == pytest.approx([40.0, 2.0, 1.0, 0.001])
+
+
+def test_a_curve_never_falls_and_levels_out_what_would() -> None:
+    rows = np.array([2.0, 2.0, 2.0, 4.0, 8.0, 16.0])
+    more = np.array([-3.0, 1.0, 90.0, 5.0, 3.0, 6.0])
+    assert fit_curve(rows, more) == ((2.0, 1.0), (4.0, 4.0), (8.0, 4.0), (16.0, 6.0))
+    assert fit_curve(rows[:1], more[:1]) == ((2.0, 0.0),)
 
 
 def test_prompts_on_one_line_have_no_flat_part() -> None:
     tokens = np.array([1.0, 100.0, 1000.0])
-    assert fit_prefill(tokens, 2 + tokens) == pytest.approx([0.0, 2.0, 1.0])
-    assert fit_prefill(tokens, np.maximum(50, 2 + tokens)) == pytest.approx([50.0, 2.0, 1.0])
+    assert fit_floored(tokens, 2 + tokens) == pytest.approx([0.0, 2.0, 1.0])
+    assert fit_floored(tokens, np.maximum(50, 2 + tokens)) == pytest.approx([50.0, 2.0, 1.0])

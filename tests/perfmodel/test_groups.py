@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from swarmplan.core.problem import Problem, Timing, per_block
 from swarmplan.perfmodel.cost import CostModel
-from swarmplan.perfmodel.groups import levelled_server, spreads_s
+from swarmplan.perfmodel.groups import levelled_servers, spreads_s
 from swarmplan.tests.placement.offline import uneven
 
 Make = Callable[..., Problem]
@@ -36,7 +36,7 @@ def test_a_levelled_server_has_the_worst_or_the_best_figure_of_its_group(
     make_problem: Make, seed: int, unequal: bool, best: bool
 ) -> None:
     members = swarm(make_problem, seed, unequal).servers
-    made = levelled_server(members[0], members, "best" if best else "worst", 6)
+    made = levelled_servers(members, "best" if best else "worst", 6)[0]
     slow: Callable[..., Any] = min if best else max
     large: Callable[..., Any] = max if best else min
     assert made.id == members[0].id
@@ -53,8 +53,16 @@ def test_a_levelled_server_has_the_worst_or_the_best_figure_of_its_group(
 
 def test_a_group_of_one_is_the_server_itself(tiny: Problem) -> None:
     for server in tiny.servers:
-        assert levelled_server(server, [server], "worst", 6) == server
-        assert levelled_server(server, [server], "best", 6) == server
+        assert levelled_servers([server], "worst", 6) == [server]
+        assert levelled_servers([server], "best", 6) == [server]
+
+
+def test_a_level_is_found_once_for_all_members_of_a_group(tiny: Problem) -> None:
+    # Thousands of servers with curves of dozens of knots: found for each it takes minutes.
+    members = tuple(replace(s, timing=(s.timing,) * 6) for s in tiny.servers)  # type: ignore[arg-type]
+    made = levelled_servers(members, "worst", 6)
+    assert [m.id for m in made] == [s.id for s in tiny.servers]
+    assert all(m.timing is made[0].timing for m in made)
 
 
 def test_the_spreads_of_a_group_are_those_of_hops_and_blocks(tiny: Problem) -> None:

@@ -94,7 +94,7 @@ def test_figures_at_their_limits_are_read(path: Path, row: str) -> None:
         ("decode,,1,1,1.01e9", "2:ms_per_block: must be a positive number"),
         ("decode,,1,1,soon", "2:ms_per_block: must be a positive number"),
         ('decode,,1,1,"1', "2: unexpected end of data"),
-        ("both,1,1,1,1", "2:phase: must be prefill, decode, step or first, got 'both'"),
+        ("both,1,1,1,1", "2:phase: must be prefill, decode, verify, step or first, got 'both'"),
     ],
 )
 def test_a_cell_that_cannot_be_used_is_named(path: Path, row: str, message: str) -> None:

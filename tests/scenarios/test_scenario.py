@@ -9,9 +9,12 @@ import jsonschema
 import pytest
 
 from swarmplan.core.errors import ScenarioError
-from swarmplan.core.problem import Timing
-from swarmplan.perfmodel.calibrate import calibrate_file, write_profile
+from swarmplan.core.problem import COEFFICIENTS, Timing
+from swarmplan.perfmodel.calibrate import calibrate_file
 from swarmplan.perfmodel.overhead import HopOverhead
+from swarmplan.perfmodel.profilefile import write_profiles
+from swarmplan.perfmodel.roofline import roofline_timing
+from swarmplan.perfmodel.timing import decode_s
 from swarmplan.scenarios.files import parse_file
 from swarmplan.scenarios.scenario import load_scenario
 from swarmplan.scenarios.schema import json_schema, plan_json_schema
@@ -125,14 +128,78 @@ TABLE = (
 def test_a_calibrated_profile_is_used_as_measured(tmp_path: Path) -> None:
     (tmp_path / "measured.csv").write_text(TABLE)
     fitted = calibrate_file(tmp_path / "measured.csv", name="gpu")
-    write_profile(tmp_path / "gpu.json", fitted)
+    write_profiles(tmp_path / "gpu.json", "gpu", [fitted])
     scenario = load_scenario(edited(tmp_path, PROFILED))
     timing = scenario.problem.servers[0].timing
-    for name in Timing.__slots__:
+    for name in COEFFICIENTS:
         assert getattr(timing, name) == pytest.approx(getattr(fitted.timing, name), rel=1e-12)
     before = scenario.sha256
-    write_profile(tmp_path / "gpu.json", dataclasses.replace(fitted, name="other"))
+    write_profiles(tmp_path / "gpu.json", "other", [fitted])
     assert load_scenario(edited(tmp_path, PROFILED)).sha256 != before
+
+
+OWN_SHEET = (
+    PROFILED[0],
+    "bandwidth_gb_per_s = 4800\ntflop_per_s = 989",
+)
+
+
+def test_a_gpu_is_estimated_by_the_data_sheet_in_the_file(tmp_path: Path) -> None:
+    problem = load_scenario(edited(tmp_path, OWN_SHEET)).problem
+    assert problem.servers[0].timing == roofline_timing(problem.model, "H200")
+    assert problem.servers[0].validity.origin == "estimated"
+    assert "data sheet of fast" in problem.servers[0].validity.remark
+
+
+def test_an_estimate_takes_the_launches_of_the_host_that_is_told(tmp_path: Path) -> None:
+    def timing(*lines: str) -> Timing:
+        sheet = (OWN_SHEET[0], "\n".join((OWN_SHEET[1], *lines)))
+        dense = ('name = "toy"', 'name = "toy"\nquantisation = "bf16"')
+        found = load_scenario(edited(tmp_path, dense, sheet)).problem.servers[0].timing
+        assert isinstance(found, Timing)
+        return found
+
+    usual, slow = timing(), timing("launch_ms = 2.5")
+    # Hosts are told by a dense 16-bit block of seven layers, which this is.
+    assert slow.decode_floor_s == pytest.approx(0.0025)
+    assert 0.0007 < usual.decode_floor_s < 0.0013
+    assert slow.decode_base_s == usual.decode_base_s
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "field", "message"),
+    [
+        (OWN_SHEET[0], "bandwidth_gb_per_s = 4800", "tflop_per_s", "together"),
+        (OWN_SHEET[0], "tflop_per_s = 989", "bandwidth_gb_per_s", "together"),
+        (OWN_SHEET[0], f'profile = "H200"\n{OWN_SHEET[1]}', "profile", "not both"),
+        (OWN_SHEET[0], f'profile = "absent.json"\n{OWN_SHEET[1]}', "profile", "not both"),
+        (OWN_SHEET[0], OWN_SHEET[1].replace("4800", "0"), "bandwidth_gb_per_s", "1"),
+        (OWN_SHEET[0], OWN_SHEET[0] + "\nlaunch_ms = 1", "launch_ms", "times of fast are given"),
+        (OWN_SHEET[0], 'profile = "H100-80GB"\nlaunch_ms = 1', "launch_ms", "are scaled"),
+    ],
+)
+def test_a_data_sheet_that_is_none_and_a_host_without_one_are_refused(
+    tmp_path: Path, old: str, new: str, field: str, message: str
+) -> None:
+    with pytest.raises(ScenarioError, match=message) as caught:
+        load_scenario(edited(tmp_path, (old, new)))
+    assert [p.path for p in caught.value.problems] == [f"devices.fast.{field}"]
+
+
+def test_a_curve_by_batch_gives_the_step_and_what_more_sequences_cost(tmp_path: Path) -> None:
+    curve = ("decode_ms = 2\n", "decode_ms_by_batch = [[1, 2], [4, 2.5], [8, 4.5]]\n")
+    timing = load_scenario(edited(tmp_path, curve)).problem.servers[0].timing
+    assert isinstance(timing, Timing)
+    assert timing.decode_base_s == 0.002
+    for batch, ms in ((1, 2), (2, 2 + 0.5 / 3), (4, 2.5), (6, 3.5), (8, 4.5), (10, 5.5)):
+        assert decode_s(timing, 0, batch) == pytest.approx(ms * 1e-3)
+
+
+@pytest.mark.parametrize("curve", ["[[2, 2]]", "[[1, 2], [1, 3]]", "[[1, 2], [4, 1.9]]"])
+def test_a_curve_by_batch_begins_with_one_and_rises(tmp_path: Path, curve: str) -> None:
+    with pytest.raises(ScenarioError, match="must begin with batch 1 and rise") as caught:
+        load_scenario(edited(tmp_path, ("decode_ms = 2\n", f"decode_ms_by_batch = {curve}\n")))
+    assert [p.path for p in caught.value.problems] == ["devices.fast.decode_ms_by_batch"]
 
 
 def test_overheads_of_tasks_come_from_the_file_else_from_the_profile_else_are_none(
@@ -142,7 +209,7 @@ def test_overheads_of_tasks_come_from_the_file_else_from_the_profile_else_are_no
     (tmp_path / "measured.csv").write_text(TABLE)
     hop = HopOverhead(step_s=0.008, task_s=0.002, prefill_s=0.01, piece_s=0.003)
     fitted = calibrate_file(tmp_path / "measured.csv", name="gpu")
-    write_profile(tmp_path / "gpu.json", dataclasses.replace(fitted, hop=hop))
+    write_profiles(tmp_path / "gpu.json", "gpu", [dataclasses.replace(fitted, hop=hop)])
     server = load_scenario(edited(tmp_path, PROFILED)).problem.servers[0]
     assert (server.task_overhead_s, server.piece_delay_s) == pytest.approx((0.002, 0.003))
     own = (PROFILED[0], PROFILED[1] + "\ntask_overhead_ms = 5\npiece_delay_ms = 0")

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from swarmplan.core.names import Sharing
 from swarmplan.core.plan import Placement
-from swarmplan.core.problem import Problem
+from swarmplan.core.problem import Problem, Timing
 from swarmplan.core.workload import Request
 from swarmplan.perfmodel.cost import CostModel
 from swarmplan.routing.overlap import Overlap
@@ -27,12 +27,14 @@ from swarmplan.tests.simulator.test_engine import (
     random_problem,
     random_requests,
 )
+from swarmplan.tests.simulator.test_tasks import curved
 
 Case = tuple[CostModel, Placement, tuple[Request, ...]]
 
 
 def case_of(seed: int) -> Case:
-    """Some servers of any sharing, a placement, and requests that may outlast what is expected."""
+    """Some servers of any sharing and any timing, a placement, and requests that may outlast what
+    is expected."""
     rng = np.random.default_rng(seed)
     problem = random_problem(rng, sharing="serial")
     ways: tuple[Sharing, ...] = ("serial", "serial", "batched", "independent")
@@ -42,8 +44,10 @@ def case_of(seed: int) -> Case:
             sharing=ways[rng.integers(4)],
             task_overhead_s=float(rng.choice([0.0, 0.003])),
             piece_delay_s=float(rng.choice([0.0, 0.002])),
+            timing=curved(s.timing, rng),
         )
         for s in problem.servers
+        if isinstance(s.timing, Timing)
     )
     problem = replace(problem, servers=servers)
     requests = tuple(

@@ -32,7 +32,9 @@ from swarmplan.tests.simulator.test_engine import (
 )
 
 
-def shared(problem: Problem, rng: np.random.Generator, kinds: tuple[Sharing, ...]) -> Problem:
+def shared(
+    problem: Problem, rng: np.random.Generator, kinds: tuple[Sharing, ...], *, floors: bool = True
+) -> Problem:
     """Servers that share their compute in one of these ways, cut prompts of many lengths, and have
     overheads of their own."""
     servers = tuple(
@@ -40,6 +42,7 @@ def shared(problem: Problem, rng: np.random.Generator, kinds: tuple[Sharing, ...
             s,
             sharing=kinds[int(rng.integers(len(kinds)))],
             task_tokens=int(rng.choice([1, 8, 128])),
+            timing=curved(s.timing, rng, floors) if isinstance(s.timing, Timing) else s.timing,
             task_overhead_s=float(rng.choice([0.0, 0.003])),
             piece_delay_s=float(rng.choice([0.0, 0.007])),
         )
@@ -48,12 +51,29 @@ def shared(problem: Problem, rng: np.random.Generator, kinds: tuple[Sharing, ...
     return replace(problem, servers=servers)
 
 
-def simulated(seed: int, kinds: tuple[Sharing, ...]) -> tuple[Problem, SimulationResult]:
+def curved(timing: Timing, rng: np.random.Generator, floors: bool = True) -> Timing:
+    """The timing, every other time with a curve of its steps, a floor below which none is, or
+    prompts that grow with their square."""
+    knots = sorted(float(k) for k in rng.uniform(1.5, 12, 2))
+    curve = tuple(
+        (knot, float(more)) for knot, more in zip(knots, rng.uniform(0, 1e-3, 2), strict=True)
+    )
+    floor_s = timing.decode_base_s * float(rng.uniform(0.5, 1.5))
+    changed = replace(timing, step_curve=curve if rng.random() < 0.5 else ())
+    if rng.random() < 0.5:
+        changed = replace(changed, prefill_per_token2_s=timing.prefill_per_token_s / 10)
+    return replace(changed, decode_floor_s=floor_s) if floors and rng.random() < 0.5 else changed
+
+
+def simulated(
+    seed: int, kinds: tuple[Sharing, ...], *, floors: bool = True
+) -> tuple[Problem, SimulationResult]:
     """A small swarm with much to do."""
     rng = np.random.default_rng(seed)
-    problem = shared(random_problem(rng), rng, kinds)
+    problem = random_problem(rng)
     if rng.random() < 0.3:
         problem = uneven(problem, rng)
+    problem = shared(problem, rng, kinds, floors=floors)
     placement = random_placement(rng, problem)
     router = PetalsRouting()(CostModel.of(problem), placement)
     requests = random_requests(rng, 60)
@@ -72,7 +92,8 @@ def test_every_token_comes_when_a_plain_replay_says_so(seed: int) -> None:
 
 @given(st.integers(0, 10_000))
 def test_no_server_works_more_than_all_the_time_and_no_work_is_lost(seed: int) -> None:
-    problem, result = simulated(seed, ("serial", "batched"))
+    # Without floors the steps of a request add up to those after its mean context.
+    problem, result = simulated(seed, ("serial", "batched"), floors=False)
     assert (result.compute_busy_frac <= 1 + 1e-9).all()
     plain = replace(
         problem, servers=tuple(replace(s, sharing="independent") for s in problem.servers)
@@ -246,6 +267,39 @@ def test_where_nothing_can_be_kept_it_compiles_again_and_says_nothing(tmp_path: 
     _, here = simulated(11, ("serial", "batched", "independent"))
     assert found == [t.hex() for t in here.finish_s.tolist()]
     assert said == ""
+
+
+def test_a_batch_costs_what_the_devices_curve_says(station: tuple[Problem, Placement]) -> None:
+    # The three steps begin as above; between the knots (1, 0) and (5, 0.1 s) two sequences more
+    # cost 0.05 s on each of four blocks, beyond the last knot 0.3 s each.
+    curve = replace(TIMING, step_curve=((5.0, 0.1),), decode_per_sequence_s=0.3)
+    result = together(station, 3, 2, sharing="batched", timing=curve)
+    two = 4 * 0.1 * (2 - 1) / (5 - 1)
+    assert result.finish_s.tolist() == pytest.approx([1.5 + two, 1.5 + two, 1.7 + two])
+    short = replace(curve, step_curve=((1.5, 0.1),))
+    result = together(station, 3, 2, sharing="batched", timing=short)
+    two = 4 * (0.1 + 0.3 * (2 - 1.5))
+    assert result.finish_s[0] == pytest.approx(1.5 + two)
+
+
+def test_a_step_takes_at_least_what_launching_it_does(station: tuple[Problem, Placement]) -> None:
+    # The prompt's token comes at 0.5 s; the step after it would take 0.2 s and takes 0.4 s, or
+    # longer where 11 tokens of context pass the floor.
+    floor = replace(TIMING, decode_floor_s=0.1)
+    assert together(station, 1, 2, timing=floor).finish_s.tolist() == pytest.approx([1.0])
+    sloped = replace(floor, decode_per_context_token_s=0.01)
+    result = together(station, 1, 2, timing=sloped)
+    assert result.finish_s.tolist() == pytest.approx([0.5 + 0.1 + 4 * (0.05 + 0.11)])
+
+
+def test_blocks_that_differ_may_not_have_a_launch_floor(
+    station: tuple[Problem, Placement],
+) -> None:
+    problem, _ = station
+    floor = replace(TIMING, decode_floor_s=0.1)
+    mixed = replace(problem.servers[0], timing=(floor, TIMING, TIMING, TIMING))
+    with pytest.raises(ValueError, match="blocks that differ may not have a decode_floor_s"):
+        replace(problem, servers=(mixed,))
 
 
 def test_the_overhead_of_a_task_keeps_the_next_one_waiting_and_a_delay_does_not(

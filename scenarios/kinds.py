@@ -1,0 +1,162 @@
+"""Device types of a scenario file: measured profiles, data sheets, own figures over both."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TypeVar
+
+from ..core.errors import CalibrationError, InputProblem, ScenarioError
+from ..core.problem import ModelSpec, Timing, Validity
+from ..perfmodel.devices import Device, Rated, device_of_sheet, devices_named, timing_for
+from ..perfmodel.kernels import DataSheet
+from ..perfmodel.profilefile import parse_profiles
+from . import schema
+from .files import decode, read_referenced
+
+T = TypeVar("T")
+
+
+def known(look_up: Callable[[], T], path: str) -> T:
+    """A look-up by name whose failure belongs to one field."""
+    try:
+        return look_up()
+    except ScenarioError as error:
+        raise ScenarioError([InputProblem(path, p.message) for p in error.problems]) from error
+
+
+def memory_bytes(given: schema.Device | schema.Server, where: str) -> int | None:
+    """The memory that a device type or a server gives, None where it gives none."""
+    if given.memory_gb is not None and given.memory_gib is not None:
+        raise ScenarioError.single(f"{where}.memory_gb", "give memory_gb or memory_gib, not both")
+    if given.memory_gb is not None:
+        return round(given.memory_gb * 1e9)
+    return None if given.memory_gib is None else round(given.memory_gib * 2**30)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kind:
+    """A device type of the file: measured profiles with overrides, or own figures alone."""
+
+    base: tuple[Device, ...]
+    given: schema.Device
+    memory_bytes: int | None
+
+
+def build_kind(
+    name: str, given: schema.Device, base_dir: Path, referenced: dict[str, bytes]
+) -> Kind:
+    """A device type of the file; ``referenced`` receives the bytes of its profile file."""
+    where = f"devices.{name}"
+    _check_curve(given, f"{where}.decode_ms_by_batch")
+    sheet = _own_sheet(name, given, where)
+    if sheet is not None:
+        return Kind(base=(sheet,), given=given, memory_bytes=memory_bytes(given, where))
+    profile = given.profile
+    if profile is not None and profile.endswith(".json"):
+        referenced[name] = read_referenced(base_dir / profile, f"{where}.profile")
+        measured = _measured(referenced[name], base_dir / profile, f"{where}.profile")
+        return Kind(base=measured, given=given, memory_bytes=memory_bytes(given, where))
+    base = known(lambda: devices_named(profile), f"{where}.profile") if profile else ()
+    own = (given.decode_ms, given.decode_ms_by_batch, given.inference_rps)
+    if not base and all(figure is None for figure in own):
+        raise ScenarioError.single(
+            f"{where}.decode_ms",
+            "is missing: give decode_ms, inference_rps, a shipped profile, or of the data sheet "
+            "bandwidth_gb_per_s and tflop_per_s",
+        )
+    return Kind(base=base, given=given, memory_bytes=memory_bytes(given, where))
+
+
+def _own_sheet(name: str, given: schema.Device, where: str) -> Device | None:
+    """A GPU by figures of its data sheet in the file, None where there are none."""
+    figures = {
+        "bandwidth_gb_per_s": given.bandwidth_gb_per_s,
+        "tflop_per_s": given.tflop_per_s,
+    }
+    bandwidth, operations = figures.values()
+    if bandwidth is None and operations is None:
+        return None
+    if given.profile is not None:
+        raise ScenarioError.single(f"{where}.profile", "give a profile or a data sheet, not both")
+    if bandwidth is None or operations is None:
+        first = next(field for field, figure in figures.items() if figure is None)
+        message = "is missing: a data sheet is bandwidth_gb_per_s and tflop_per_s together"
+        raise ScenarioError.single(f"{where}.{first}", message)
+    sheet = DataSheet(
+        memory_bytes=memory_bytes(given, where) or 0,
+        bandwidth_bytes_per_s=bandwidth * 1e9,
+        flops_per_s=operations * 1e12,
+    )
+    return device_of_sheet(name, sheet)
+
+
+def _check_curve(given: schema.Device, where: str) -> None:
+    """A curve begins with one sequence; more of them are no faster."""
+    curve = given.decode_ms_by_batch or [(1, 0.0)]
+    batches, times = [b for b, _ in curve], [ms for _, ms in curve]
+    if batches[0] != 1 or batches != sorted(set(batches)) or times != sorted(times):
+        raise ScenarioError.single(
+            where, "must begin with batch 1 and rise: [[1, 0.8], [8, 0.9], [32, 1.2]]"
+        )
+
+
+def _measured(content: bytes, path: Path, field: str) -> tuple[Device, ...]:
+    try:
+        return parse_profiles(decode(content, path, field), source=path.name)
+    except CalibrationError as error:
+        raise ScenarioError.single(field, str(error)) from error
+
+
+def rated_for(kind: Kind, model: ModelSpec) -> Rated:
+    """Own figures over the profile's over the announced rates."""
+    given = kind.given
+    launch_s = None if given.launch_ms is None else given.launch_ms / 1e3
+    rated = timing_for(kind.base, model, launch_s) if kind.base else None
+    base = rated.timing if rated else None
+    announced = 1.0 / given.inference_rps if given.inference_rps else 0.0
+    per_token = 1.0 / given.forward_rps if given.forward_rps and not base else 0.0
+
+    def pick(own: float | None, unit: float, fallback: float) -> float:
+        return own * unit if own is not None else fallback
+
+    timing = base or Timing(decode_base_s=announced, prefill_per_token_s=per_token)
+    points = given.decode_ms_by_batch
+    curve, beyond_s = timing.step_curve, timing.decode_per_sequence_s
+    step_s, floor_s = timing.decode_base_s, timing.decode_floor_s
+    if points:
+        curve, beyond_s = _curve(points)
+        step_s = points[0][1] * 1e-3
+    elif given.decode_ms_per_sequence is not None:
+        curve = ()
+    if points or given.decode_ms is not None:
+        floor_s = 0.0  # an own step is the whole step
+    made = Timing(
+        step_curve=curve,
+        decode_base_s=pick(given.decode_ms, 1e-3, step_s),
+        decode_per_context_token_s=pick(
+            given.decode_us_per_context_token, 1e-6, timing.decode_per_context_token_s
+        ),
+        decode_per_sequence_s=pick(given.decode_ms_per_sequence, 1e-3, beyond_s),
+        decode_floor_s=pick(given.decode_floor_ms, 1e-3, floor_s),
+        prefill_floor_s=pick(given.prefill_floor_ms, 1e-3, timing.prefill_floor_s),
+        prefill_base_s=pick(given.prefill_base_ms, 1e-3, timing.prefill_base_s),
+        prefill_per_token_s=pick(given.prefill_us_per_token, 1e-6, timing.prefill_per_token_s),
+        prefill_per_token2_s=pick(
+            given.prefill_ns_per_token_squared, 1e-9, timing.prefill_per_token2_s
+        ),
+    )
+    own_step = given.decode_ms is not None or points is not None
+    if rated is None or (own_step and given.prefill_us_per_token is not None):
+        return Rated(timing=made, validity=Validity(), device=rated.device if rated else None)
+    return replace(rated, timing=made)
+
+
+def _curve(points: Sequence[schema.BatchPoint]) -> tuple[tuple[tuple[float, float], ...], float]:
+    """Rows and seconds beyond a step of one sequence; what a row more costs where it ends."""
+    first_ms = points[0][1]
+    curve = [(float(batch), (ms - first_ms) * 1e-3) for batch, ms in points]
+    (before, before_s), (last, last_s) = ([(1.0, 0.0), *curve][-2], curve[-1])
+    slope_s = (last_s - before_s) / (last - before) if last > before else 0.0
+    return tuple(curve[1:]), slope_s
