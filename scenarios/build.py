@@ -93,7 +93,7 @@ def build(document: schema.Scenario, base_dir: Path) -> Built:
     return Built(
         problem=problem,
         referenced=(*network.referenced, *load.referenced, *profiles.values()),
-        warnings=(*network.warnings, *check_problem(problem)),
+        warnings=(*network.warnings, *load.warnings, *check_problem(problem)),
         events=_events(document, ends),
     )
 

@@ -43,10 +43,21 @@ def read_bytes(path: Path, limit: int = MAX_BYTES) -> bytes:
     return content
 
 
-def read_referenced(path: Path, field: str) -> bytes:
-    """The content of a file that a scenario refers to in ``field``; pipes and devices refused."""
+def check_file(path: Path, field: str) -> None:
+    """A scenario may refer to files; folders, pipes and devices are refused."""
     if not path.is_file():
         raise ScenarioError.single(field, f"there is no file {str(path)!r}")
+
+
+def unreadable(path: Path, field: str, error: OSError) -> ScenarioError:
+    """The error for a file that ``field`` refers to and that cannot be read."""
+    reason = error.strerror or type(error).__name__
+    return ScenarioError.single(field, f"{str(path)!r} cannot be read: {reason}")
+
+
+def read_referenced(path: Path, field: str) -> bytes:
+    """The content of a file that a scenario refers to in ``field``; pipes and devices refused."""
+    check_file(path, field)
     try:
         return read_bytes(path)
     except ScenarioError as error:

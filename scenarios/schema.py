@@ -13,6 +13,7 @@ from msgspec import Meta, Struct
 
 from ..core.names import Admission, LengthMode, Relay, Sharing, Status
 from ..core.objective import GoalId
+from .instants import Unit
 
 SCENARIO_FORMAT = "swarmplan/scenario/1"
 PLAN_FORMAT = "swarmplan/plan/2"
@@ -159,8 +160,9 @@ class Stream(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
 
 class Trace(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A CSV of arrival, prompt tokens and output tokens, and how to use it. The column
-    ``predicted_class``, if named, says what a predictor took each output length for.
+    """A file of arrival, prompt tokens and output tokens (CSV, JSON Lines, a benchmark's JSON,
+    Parquet; packed or not), and how to use it. The column ``predicted_class``, if named, says what
+    a predictor took each output length for.
 
     Requests without a ``client`` column go to ``client``, or are dealt out by ``shares``
     (weights), or to all clients in turn.
@@ -171,6 +173,7 @@ class Trace(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     client: Name | None = None
     shares: dict[Name, Positive] | None = None
     max_requests: Requests | None = None
+    arrival_unit: Unit | None = None
     predicted_class: Name | None = None
 
 
