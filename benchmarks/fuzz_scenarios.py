@@ -40,6 +40,7 @@ from swarmplan.core.errors import ScenarioError, SwarmplanError, SwarmplanWarnin
 from swarmplan.methods.routers import router_named
 from swarmplan.methods.verify import sound, verify
 from swarmplan.perfmodel.cost import CostModel
+from swarmplan.scenarios import schema
 from swarmplan.scenarios.planfile import plan_document, read_plan
 from swarmplan.scenarios.scenario import Scenario, load_scenario
 from swarmplan.simulator.engine import simulate
@@ -458,15 +459,8 @@ def unnamed(error: ScenarioError, roots: set[str]) -> str:
     return ""
 
 
-SCENARIO_FIELDS = {
-    *("format", "name", "description", "model", "devices", "servers", "clients", "network"),
-    *("workload", "planning", "resilience", "events"),
-    *("session_setup_ms", "testbed_alloc_delay_ms"),
-}
-PLAN_FIELDS = {
-    *("format", "scenario", "scenario_sha256", "tool", "method", "router", "seed", "sessions"),
-    *("placement", "routes", "predicted", "certificate", "candidates", "notes"),
-}
+SCENARIO_FIELDS = set(schema.Scenario.__struct_fields__)
+PLAN_FIELDS = set(schema.PlanFile.__struct_fields__)
 
 
 class Fuzzer:

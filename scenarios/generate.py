@@ -211,5 +211,11 @@ def _lines(table: dict[str, Any], prefix: str) -> list[str]:
                 later += ["", f"[[{name}]]", *_lines(item, name)]
         else:
             # JSON's strings, numbers, booleans and arrays of them are TOML's.
-            lines.append(f"{key} = {json.dumps(value)}")
+            lines.append(f"{key} = {_value(value)}")
     return lines + later
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, list):
+        return f"[{', '.join(map(_value, value))}]"
+    return "nan" if value is None else json.dumps(value)  # a gap of a matrix

@@ -60,7 +60,7 @@ def scenario_of(raw: Any, path: Path) -> Scenario:
     ScenarioError
         Listing every defect with the path of its field.
     """
-    document = validate(raw, schema.Scenario, schema.json_schema, source=str(path))
+    document = validate(_with_gaps(raw), schema.Scenario, schema.json_schema, source=str(path))
     try:
         built = build(document, path.parent)
     except ScenarioError as error:
@@ -73,6 +73,18 @@ def scenario_of(raw: Any, path: Path) -> Scenario:
         warnings=built.warnings,
         events=built.events,
     )
+
+
+def _with_gaps(raw: Any) -> Any:
+    """TOML has no null: a time that was not measured is nan there."""
+    network = raw.get("network") if isinstance(raw, dict) else None
+    matrix = network.get("rtt_ms") if isinstance(network, dict) else None
+    if not isinstance(network, dict) or not isinstance(matrix, list):
+        return raw
+    filled = [
+        [None if v != v else v for v in row] if isinstance(row, list) else row for row in matrix
+    ]
+    return {**raw, "network": {**network, "rtt_ms": filled}}
 
 
 def _hash(document: schema.Scenario, built: Built) -> str:

@@ -92,6 +92,7 @@ class Server(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     node: Node | None = None
     region: Label = ""
     last_mile_ms: Milliseconds = 0.0
+    rtt_as: Annotated[list[Name], Meta(max_length=10)] | None = None
     memory_gb: Memory | None = None
     memory_gib: Memory | None = None
     quantisation: Quantisation | None = None
@@ -118,13 +119,14 @@ class Client(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 class Network(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Where round-trip times come from: a topology, coordinates, or measurements.
 
-    With ``delay = "measured"`` a pair takes its time from ``rtt_ms`` or ``rtt_csv``, else from the
-    other direction, else from the ``region_rtt_ms`` table, else from the places of both.
+    With ``delay = "measured"`` a pair takes its time from ``rtt_ms`` (null, in TOML nan: not
+    measured) or ``rtt_csv``, else from the other direction, else from the ``region_rtt_ms`` table,
+    else from the places of both.
     """
 
     delay: Literal["repetita", "fibre", "internet", "measured"] = "internet"
     topology: Name | None = None
-    rtt_ms: list[list[Milliseconds]] | None = None
+    rtt_ms: list[list[Milliseconds | None]] | None = None
     rtt_csv: Name | None = None
     region_rtt_ms: dict[Name, dict[Name, Milliseconds]] | None = None
     relay: Relay = "client"
