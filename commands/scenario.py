@@ -12,6 +12,7 @@ from .shared import FILE, handle_errors, load
 
 if TYPE_CHECKING:
     from ..scenarios.generate import Kind
+    from ..scenarios.scenario import Scenario
 
 
 @click.group()
@@ -25,9 +26,16 @@ def command() -> None:
 @handle_errors
 def validate(path: Path, as_json: bool) -> None:
     """Check a scenario file and list every defect."""
-    loaded = load(path)
+    loaded = _load(path)
     if as_json:
-        render.print_json({"valid": True, "sha256": loaded.sha256, "warnings": loaded.warnings})
+        render.print_json(
+            {
+                "valid": True,
+                "sha256": loaded.sha256,
+                "warnings": loaded.warnings,
+                "notes": loaded.notes,
+            }
+        )
     else:
         render.print_lines([f"{path}: valid", f"sha256 {loaded.sha256}"])
 
@@ -40,7 +48,7 @@ def show(path: Path, as_json: bool) -> None:
     """Describe what a scenario contains."""
     from ..scenarios.describe import describe
 
-    sections = describe(load(path))
+    sections = describe(_load(path))
     if as_json:
         render.print_json(
             {
@@ -51,6 +59,14 @@ def show(path: Path, as_json: bool) -> None:
         return
     for title, columns, rows in sections:
         render.print_table(title, columns, rows)
+
+
+def _load(path: Path) -> Scenario:
+    """The scenario, with its warnings and what is to be known of its sources on stderr."""
+    loaded = load(path)
+    for note in loaded.notes:
+        render.note(f"note: {note}")
+    return loaded
 
 
 @command.command("schema")

@@ -27,11 +27,12 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Built:
-    """What ``build`` made: the problem, contents of referenced files, warnings, events."""
+    """What ``build`` made: the problem, contents of referenced files, warnings, notes, events."""
 
     problem: Problem
     referenced: tuple[bytes, ...]
     warnings: tuple[str, ...]
+    notes: tuple[str, ...]
     events: tuple[tuple[float, int, bool], ...]
 
 
@@ -94,6 +95,7 @@ def build(document: schema.Scenario, base_dir: Path) -> Built:
         problem=problem,
         referenced=(*network.referenced, *load.referenced, *profiles.values()),
         warnings=(*network.warnings, *load.warnings, *check_problem(problem)),
+        notes=network.notes,
         events=_events(document, ends),
     )
 

@@ -17,7 +17,7 @@ from . import schema
 from .defects import MAX_LISTED
 from .files import read_referenced
 from .measured import End, Measured, measured_rtt_s
-from .topologies import Topology, TopologyMode, load_topology, topology_rtt_s
+from .topologies import Topology, TopologyMode, load_topology, names_file, topology_rtt_s
 
 MBIT = 1e6 / 8
 Place = tuple[float, float] | None
@@ -25,13 +25,14 @@ Place = tuple[float, float] | None
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Network:
-    """The built network, where everything is, and what was read or should be said."""
+    """The built network, where everything is, what was read, what should and what may be said."""
 
     network: core.Network
     client_places: tuple[Place, ...]
     server_places: tuple[Place, ...]
     referenced: tuple[bytes, ...]
     warnings: tuple[str, ...]
+    notes: tuple[str, ...]
 
 
 def build_network(
@@ -50,6 +51,9 @@ def build_network(
     alone = np.ones((len(ends), len(ends)), dtype=bool)
     topology = _topology(given, base_dir, referenced)
     nodes = _nodes(ends, topology)
+    notes = [f"network.topology: {topology.name}: {n}" for n in topology.notes] if topology else []
+    if topology is not None and _by_links(given.delay, nodes, topology):
+        warnings += notes
     places = _places(ends, nodes, topology)
     if given.delay == "measured":
         measured = measured_rtt_s(given, ends, base_dir, referenced)
@@ -80,7 +84,15 @@ def build_network(
         server_places=_known(places[count:]),
         referenced=tuple(referenced),
         warnings=tuple(warnings),
+        notes=tuple(notes),
     )
+
+
+def _by_links(delay: str, nodes: Sequence[int | None], topology: Topology) -> bool:
+    """Whether times follow from the links of a topology: what it lacks does harm then."""
+    rows = [row for row in nodes if row is not None]
+    unplaced = np.isnan(topology.coordinates[rows]).any()
+    return delay in ("fibre", "repetita") or (delay == "internet" and bool(unplaced))
 
 
 def _topology(given: schema.Network, base_dir: Path, referenced: list[bytes]) -> Topology | None:
@@ -92,7 +104,7 @@ def _topology(given: schema.Network, base_dir: Path, referenced: list[bytes]) ->
         where = error.source
         text = "; ".join(f"{where}: {p}" if where else str(p) for p in error.problems)
         raise ScenarioError.single("network.topology", text) from error
-    if given.topology.endswith(".graph"):
+    if names_file(given.topology, base_dir):
         referenced.append(read_referenced(base_dir / given.topology, "network.topology"))
     return topology
 
@@ -158,7 +170,10 @@ def _modelled(
         rtt = _by_distance(places, mode)
     have = [i for i, node in enumerate(nodes) if node is not None]
     if topology is not None and have:
-        graph = topology_rtt_s(topology, mode)
+        try:
+            graph = topology_rtt_s(topology, mode, [nodes[i] or 0 for i in have])
+        except ScenarioError as error:
+            raise ScenarioError.single("network.topology", str(error)) from error
         if mode == "internet":  # two machines of one city are as far apart as by coordinates
             np.fill_diagonal(graph, _same_place_s(mode))
         rows = np.array([nodes[i] for i in have])

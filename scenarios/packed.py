@@ -24,6 +24,8 @@ from .files import check_file, unreadable
 #: As much of a file is read at most, unpacked; a line of a table is far shorter.
 MAX_TEXT_BYTES = 256 * 2**20
 _MAX_LINE = 2**20
+#: Endings of what is unpacked, for names that tell a kind of file.
+PACKED = (".gz", ".bz2", ".xz", ".zip")
 #: A zip of a gzip, and no deeper.
 _MAX_LAYERS = 3
 _UNREAD = {
@@ -59,6 +61,26 @@ def opened(path: Path, field: str) -> Iterator[Iterator[str]]:
                 yield _lines(text, path, field)
     except OSError as error:
         raise unreadable(path, field, error) from error
+
+
+def unpacked(path: Path, field: str, limit: int) -> bytes:
+    """The bytes of a file that ``field`` refers to, unpacked.
+
+    Raises
+    ------
+    ScenarioError
+        As ``opened``, and if there are more than ``limit`` of them.
+    """
+    check_file(path, field)
+    try:
+        with path.open("rb") as file:
+            content = _unpacked(file, path, field).read(limit + 1)
+    except _DAMAGE as error:
+        raise _damaged(path, field, error) from error
+    if len(content) > limit:
+        message = f"{str(path)!r} is larger than {limit / 2**20:g} MiB"
+        raise ScenarioError.single(field, message)
+    return content
 
 
 def starts_with(path: Path, magic: bytes) -> bool:

@@ -27,6 +27,7 @@ class Scenario:
     ----------
     sha256 : of the validated content and of the files it refers to; layout does not matter.
     warnings : things that are legal but probably not meant.
+    notes : what its sources lack, harmless here.
     events : (time, server row, up) of servers that fail or join during a simulation.
     """
 
@@ -36,6 +37,7 @@ class Scenario:
     sha256: str
     warnings: tuple[str, ...]
     events: tuple[tuple[float, int, bool], ...]
+    notes: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return f"Scenario({self.document.name}: {self.problem!r})"
@@ -72,6 +74,7 @@ def scenario_of(raw: Any, path: Path) -> Scenario:
         sha256=_hash(document, built),
         warnings=built.warnings,
         events=built.events,
+        notes=tuple(note for note in built.notes if note not in built.warnings),
     )
 
 
