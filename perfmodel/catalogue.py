@@ -37,6 +37,8 @@ class Architecture:
     """The published configuration of a model.
 
     ``tied_head``: the output head shares the embedding matrix in the published checkpoint.
+    ``own_head_size``: width of one attention head where it is not ``hidden_size / heads``.
+    ``other_parameters``: biases and norms of one block beside those of the family's formula.
     """
 
     family: Family
@@ -48,18 +50,20 @@ class Architecture:
     vocabulary: int
     experts: int = 1
     tied_head: bool = False
+    own_head_size: int | None = None
+    other_parameters: int = 0
 
     @property
     def head_size(self) -> int:
         """Width of one attention head."""
-        return self.hidden_size // self.heads
+        return self.own_head_size or self.hidden_size // self.heads
 
     @property
     def block_parameters(self) -> int:
         """Parameters of one block (formulas in the module's docstring)."""
         d, f = self.hidden_size, self.inner_size
         qkv = self.head_size * (self.heads + 2 * self.key_value_heads)
-        attention = d * qkv + d * d
+        attention = d * qkv + self.head_size * self.heads * d + self.other_parameters
         if self.family == "bloom":
             return attention + 2 * d * f + (qkv + d + f + d) + 4 * d
         if self.family == "falcon":
@@ -134,6 +138,26 @@ _MODELS = {
         experts=8,
     ),
 }
+
+
+#: Tokens of a session that a model was trained for, as its configuration says.
+_CONTEXT_TOKENS = {
+    "BLOOM-176B": 2_048,
+    "BLOOM-7B1": 2_048,
+    "Falcon-180B": 2_048,
+    "Falcon-40B": 2_048,
+    "Llama-2-70B": 4_096,
+    "Llama-3.1-405B": 131_072,
+    "Llama-3.1-70B": 131_072,
+    "Llama-3.1-8B": 131_072,
+    "Mixtral-8x7B": 32_768,
+}
+
+
+def context_tokens(name: str) -> int | None:
+    """The longest session that a shipped model was trained for, None for other models."""
+    by_key = {known.casefold(): tokens for known, tokens in _CONTEXT_TOKENS.items()}
+    return by_key.get(name.casefold())
 
 
 def model_names() -> tuple[str, ...]:

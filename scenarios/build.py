@@ -14,7 +14,7 @@ from ..core.errors import InputProblem, ScenarioError
 from ..core.problem import Client, Planning, Problem, Server
 from ..core.workload import Lengths, Workload
 from . import schema
-from .check import check_document, check_problem
+from .check import check_context, check_document, check_nominal, check_problem
 from .constraints import build_constraints
 from .defects import MAX_LISTED
 from .hardware import build_kind, build_model, build_server
@@ -91,11 +91,18 @@ def build(document: schema.Scenario, base_dir: Path) -> Built:
     )
     constraints = build_constraints(problem, document.resilience)
     problem = replace(problem, planning=replace(problem.planning, constraints=constraints))
+    nominal, stated = check_nominal(document, problem)
     return Built(
         problem=problem,
         referenced=(*network.referenced, *load.referenced, *profiles.values()),
-        warnings=(*network.warnings, *load.warnings, *check_problem(problem)),
-        notes=network.notes,
+        warnings=(
+            *network.warnings,
+            *load.warnings,
+            *check_problem(problem),
+            *check_context(document, problem),
+            *nominal,
+        ),
+        notes=(*network.notes, *stated),
         events=_events(document, ends),
     )
 

@@ -58,6 +58,7 @@ class Model(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     block_mb: Megabytes | None = None
     cache_bytes_per_token: Annotated[int, Meta(ge=1, le=10**7)] | None = None
     grouped_query: bool = False
+    context_tokens: Tokens | None = None
 
 
 class Device(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
