@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from .. import render
+from .outputs import writes, written
 from .shared import FILE, handle_errors
 
 
@@ -16,6 +17,7 @@ from .shared import FILE, handle_errors
 @click.option("-o", "--output", type=FILE, help="Write the device profile (JSON).")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @handle_errors
+@writes(output="profile")
 def command(measurements: Path, name: str | None, output: Path | None, as_json: bool) -> None:
     """Fit a device profile to measured block times.
 
@@ -27,8 +29,7 @@ def command(measurements: Path, name: str | None, output: Path | None, as_json: 
 
     fitted = calibrate_file(measurements, name=name or measurements.stem)
     if output is not None:
-        write_profile(output, fitted)
-        render.note(f"wrote {output}")
+        written(output, lambda path: write_profile(path, fitted))
     if as_json:
         render.print_json(calibration_document(fitted))
     else:

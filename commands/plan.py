@@ -10,6 +10,7 @@ import click
 
 from .. import render
 from .constraints import ConstraintOptions, constraint_options
+from .outputs import writes, written
 from .shared import (
     ADMISSION,
     FILE,
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
 @constraint_options
 @common_options
 @handle_errors
+@writes(output="plan", html="report")
 def command(
     scenario: Path,
     method: str,
@@ -92,13 +94,11 @@ def command(
         )
         made = api.plan(problem, method, router=router, sessions=sessions, settings=settings)
     if output is not None:
-        write_plan(output, made, loaded)
-        render.note(f"wrote {output}")
+        written(output, lambda path: write_plan(path, made, loaded))
     if html is not None:
         from ..reports.write import report_plan
 
-        report_plan(html, loaded, made)
-        render.note(f"wrote {html}")
+        written(html, lambda path: report_plan(path, loaded, made))
     if as_json:
         render.print_json(plan_document(made, loaded))
     else:

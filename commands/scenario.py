@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from .. import render
+from .outputs import writes, written
 from .shared import FILE, handle_errors, load
 
 if TYPE_CHECKING:
@@ -92,6 +93,7 @@ def schema(plan_schema: bool) -> None:
 @click.option("--topology", default="Abvt", show_default=True, help="For --kind topology.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
 @handle_errors
+@writes(output="scenario")
 def generate_command(
     output: Path, kind: Kind, servers: int, clients: int, topology: str, seed: int
 ) -> None:
@@ -99,5 +101,4 @@ def generate_command(
     from ..scenarios.generate import generate, write_document
 
     document = generate(kind, servers=servers, clients=clients, topology=topology, seed=seed)
-    write_document(output, document)
-    render.note(f"wrote {output}")
+    written(output, lambda path: write_document(path, document))

@@ -15,6 +15,7 @@ import click
 from .. import render
 from ..core.errors import SwarmplanError
 from ..core.names import Admission, Aim, LengthMode, Metric, names
+from .outputs import unwritten
 
 if TYPE_CHECKING:
     from ..scenarios.scenario import Scenario
@@ -45,7 +46,11 @@ def handle_errors(command: Command) -> Command:
     def guarded(*args: Any, **kwargs: Any) -> Any:
         warnings.showwarning = lambda message, *_args, **_kw: render.note(f"warning: {message}")
         try:
-            return command(*args, **kwargs)
+            found = command(*args, **kwargs)
+        except SystemExit as stop:
+            if stop.code in (0, None) and unwritten():
+                sys.exit(2)
+            raise
         except SwarmplanError as error:
             for line in str(error).splitlines():
                 render.note(f"error: {line}")
@@ -53,6 +58,12 @@ def handle_errors(command: Command) -> Command:
         except KeyboardInterrupt:
             render.note("interrupted")
             sys.exit(130)
+        except OSError as error:
+            render.note(f"error: {error}")
+            sys.exit(2)
+        if unwritten():
+            sys.exit(2)
+        return found
 
     return guarded  # type: ignore[return-value]
 

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from .. import render
+from .outputs import check_default, writes, written
 from .shared import FILE, FiniteRange, handle_errors, load
 
 #: Name -> (module of this package, one line of help); loaded when called.
@@ -84,6 +85,7 @@ def doctor(as_json: bool) -> None:
 @click.option("--sessions", type=click.IntRange(1, 10**5), help="Concurrent sessions to plan for.")
 @click.option("-o", "--output", type=FILE, help="Write the scenario (TOML, or JSON by suffix).")
 @handle_errors
+@writes(output="scenario")
 def inspect(**options: Any) -> None:
     """Turn what a running swarm announces into a scenario file."""
     from ..swarm.inspecting import Wanted, inspect_swarm
@@ -99,8 +101,8 @@ def inspect(**options: Any) -> None:
         return
     from ..scenarios.generate import write_document
 
-    write_document(output, document)
-    render.note(f"wrote {output}: {len(document['servers'])} servers online")
+    render.note(f"{len(document['servers'])} servers online")
+    written(output, lambda path: write_document(path, document))
 
 
 @command.command("keygen")
@@ -197,6 +199,7 @@ def serve_command(
 @click.option("--initial-peers", multiple=True, metavar="MADDR", help="None = the public swarm.")
 @click.option("--port", type=click.IntRange(1, 65535), help="Port of every server.")
 @handle_errors
+@writes()
 def launch_files_command(
     plan: Path,
     scenario: Path,
@@ -208,16 +211,18 @@ def launch_files_command(
 ) -> None:
     """Write command, systemd unit and compose file of each server for plain PETALS."""
     from ..scenarios.planfile import read_plan
-    from ..swarm.launch import LaunchOptions, launch_files, write_launch_files
+    from ..swarm.launch import LaunchOptions, launch_files, launch_paths, write_launch_files
 
     loaded = load(scenario)
     options = LaunchOptions(model=model, prefix=prefix, initial_peers=initial_peers, port=port)
     files = launch_files(read_plan(plan, loaded), loaded, options)
-    written = write_launch_files(files, output)
+    for path in launch_paths(files, output):
+        check_default(path, "launch", [plan, scenario])
+    made = write_launch_files(files, output)
     render.print_table(
         "launch files", ("server", "command"), [(f.server, " ".join(f.command)) for f in files]
     )
-    render.note(f"wrote {len(written)} files to {output}")
+    render.note(f"wrote {len(made)} files to {output}")
 
 
 @command.command("demo")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -127,6 +128,19 @@ def write_text(path: Path, text: str) -> None:
             Path(part).unlink(missing_ok=True)
         message = f"cannot be written: {error.strerror}"
         raise ScenarioError.single("", message, source=str(path)) from error
+
+
+def sealed(text: str, tool: str) -> str:
+    """TOML under a line that tells later whether it was edited by hand."""
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    return f"# Written by {tool}, sha256 {digest}\n{text}"
+
+
+def is_sealed(content: bytes) -> bool:
+    """Whether a file is as ``sealed`` made it."""
+    first, _, rest = content.partition(b"\n")
+    seal = re.fullmatch(rb"# Written by swarmplan[^\n]* sha256 ([0-9a-f]{64})", first)
+    return seal is not None and seal[1].decode() == hashlib.sha256(rest).hexdigest()
 
 
 def _mode(path: Path) -> int:

@@ -8,8 +8,9 @@ from typing import Any, Literal
 
 import numpy as np
 
+from ..core.version import TOOL
 from . import samples
-from .files import write_text
+from .files import sealed, write_text
 from .schema import SCENARIO_FORMAT
 from .topologies import load_topology
 
@@ -191,7 +192,7 @@ def write_document(path: Path, document: dict[str, Any]) -> None:
     if path.suffix == ".json":
         write_text(path, json.dumps(document, indent=2) + "\n")
     else:
-        write_text(path, to_toml(document))
+        write_text(path, sealed(to_toml(document), TOOL))
 
 
 def to_toml(document: dict[str, Any]) -> str:
