@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
+from typing import Any
 
 import click
 
+from .commands import streams
 from .core.version import __version__
 
 #: Name -> one line of help; ``commands/NAME.py`` holds the click object ``command``. The line is
@@ -31,6 +34,24 @@ COMMANDS = {
 
 class LazyGroup(click.Group):
     """A group that imports a subcommand only when it is used."""
+
+    def main(self, *args: Any, **extra: Any) -> Any:  # type: ignore[override]
+        """Run the command line; Ctrl-C and closed streams end it without a traceback."""
+        if not extra.pop("standalone_mode", True):
+            return super().main(*args, standalone_mode=False, **extra)
+        streams.prepare()
+        with streams.guarded():
+            try:
+                code = super().main(*args, standalone_mode=False, **extra)
+            except click.ClickException as error:
+                error.show()
+                sys.exit(error.exit_code)
+            except (click.Abort, KeyboardInterrupt):
+                sys.stderr.write("interrupted\n")
+                sys.exit(130)
+            except SystemExit as stop:
+                sys.exit(streams.CLOSED_PIPE if streams.is_cut_off() else stop.code)
+            sys.exit(code if isinstance(code, int) else 0)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """All names, in the order of the table."""

@@ -58,6 +58,8 @@ def handle_errors(command: Command) -> Command:
         except KeyboardInterrupt:
             render.note("interrupted")
             sys.exit(130)
+        except BrokenPipeError:
+            raise
         except OSError as error:
             render.note(f"error: {error}")
             sys.exit(2)
