@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
@@ -35,14 +36,15 @@ COMMANDS = {
 class LazyGroup(click.Group):
     """A group that imports a subcommand only when it is used."""
 
-    def main(self, *args: Any, **extra: Any) -> Any:  # type: ignore[override]
+    def main(self, *args: Any, **extra: Any) -> Any:
         """Run the command line; Ctrl-C and closed streams end it without a traceback."""
+        run: Callable[..., Any] = super().main  # click has an overload for each mode
         if not extra.pop("standalone_mode", True):
-            return super().main(*args, standalone_mode=False, **extra)
+            return run(*args, standalone_mode=False, **extra)
         streams.prepare()
         with streams.guarded():
             try:
-                code = super().main(*args, standalone_mode=False, **extra)
+                code = run(*args, standalone_mode=False, **extra)
             except click.ClickException as error:
                 error.show()
                 sys.exit(error.exit_code)
