@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from . import interrupt
+
+if __name__ == "__main__":
+    interrupt.from_now_on()
+
 import sys
 from collections.abc import Callable
 from importlib import import_module
@@ -50,7 +55,7 @@ class LazyGroup(click.Group):
                 sys.exit(error.exit_code)
             except (click.Abort, KeyboardInterrupt):
                 sys.stderr.write("interrupted\n")
-                sys.exit(130)
+                sys.exit(interrupt.CODE)
             except SystemExit as stop:
                 sys.exit(streams.CLOSED_PIPE if streams.is_cut_off() else stop.code)
             sys.exit(code if isinstance(code, int) else 0)
@@ -92,4 +97,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    finally:
+        interrupt.over()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -49,7 +50,7 @@ if TYPE_CHECKING:
 @search_options
 @constraint_options
 @common_options
-@handle_errors
+@partial(handle_errors, keeps=True)
 @writes(output="plan", html="report")
 def command(
     scenario: Path,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 @click.option("--report", "html", type=FILE, help="Write a self-contained HTML report.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress bar.")
-@handle_errors
+@partial(handle_errors, keeps=True)
 @writes(output="results", html="report")
 def command(
     sweep: Path,
