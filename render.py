@@ -8,11 +8,15 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import Any
+from contextlib import contextmanager, suppress
+from textwrap import wrap
+from typing import TYPE_CHECKING, Any, Literal
 
 from .solve.progress import OnProgress
 from .solve.progress import Progress as SearchState
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 Progress = Callable[[int, int, str], None]
 
@@ -21,8 +25,10 @@ def number(value: float | None, digits: int = 4) -> str:
     """A figure for people: ``digits`` significant digits, ``-`` when unknown."""
     if value is None or value != value:
         return "-"
-    if value == 0 or isinstance(value, int):
+    if isinstance(value, int):
         return str(value)
+    if abs(value) < 1e-12:  # what rounding leaves of nothing
+        return "0"
     return f"{value:.{digits}g}" if abs(value) < 10**digits else f"{value:,.0f}"
 
 
@@ -58,16 +64,55 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[obje
         sys.stdout.write("\n".join(lines) + "\n\n")
         return
     from rich.console import Console
+    from rich.measure import Measurement
+
+    console = Console()
+    if title:
+        print_lines([title])
+    free = console.options.update(max_width=100_000)
+    for compact in (False, True):
+        table = _drawn(columns, cells, compact=compact)
+        if Measurement.get(console, free, table).maximum <= console.width:
+            console.print(table)
+            print_lines([""] if compact else [])
+            return
+    print_lines([*_stacked(columns, cells), ""])
+
+
+def _drawn(columns: Sequence[str], cells: Sequence[Sequence[str]], *, compact: bool) -> Table:
+    """A table for a terminal; a compact one has no rules and breaks its headings."""
+    from rich.box import HEAVY_HEAD, SIMPLE_HEAD
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=Text(title), title_justify="left", header_style="bold")
+    table = Table(
+        box=SIMPLE_HEAD if compact else HEAVY_HEAD,
+        header_style="bold",
+        pad_edge=not compact,
+        show_edge=not compact,
+        collapse_padding=compact,
+    )
     for i, name in enumerate(columns):
-        numeric = all(_looks_numeric(row[i]) for row in cells)
-        table.add_column(Text(name), justify="right" if numeric and i else "left")
+        column = [row[i] for row in cells]
+        words = max(map(len, (*column, *name.split())), default=1)
+        heading = "\n".join(wrap(name, words)) if compact else name
+        justify: Literal["left", "right"] = (
+            "right" if i and all(map(_looks_numeric, column)) else "left"
+        )
+        table.add_column(Text(heading), justify=justify, no_wrap=True)
     for row in cells:
         table.add_row(*(Text(c) for c in row))
-    Console().print(table)
+    return table
+
+
+def _stacked(columns: Sequence[str], cells: Sequence[Sequence[str]]) -> Iterator[str]:
+    """A table that is wider than the terminal, row by row: nothing of it is cut."""
+    width = max(map(len, columns[1:]), default=0)
+    for first, *rest in cells:
+        yield first or "-"
+        for name, cell in zip(columns[1:], rest, strict=True):
+            if cell:
+                yield f"  {name:<{width}}  {cell}"
 
 
 def _looks_numeric(cell: str) -> bool:
@@ -76,12 +121,13 @@ def _looks_numeric(cell: str) -> bool:
 
 def print_lines(lines: Sequence[str]) -> None:
     """Plain text on stdout, never interpreted as markup."""
-    sys.stdout.write("\n".join(lines) + "\n")
+    sys.stdout.write("".join(f"{line}\n" for line in lines))
 
 
 def note(message: str) -> None:
-    """A line for the person at the terminal, on stderr."""
-    sys.stderr.write(message + "\n")
+    """A line for the person at the terminal, on stderr; nothing depends on that it arrives."""
+    with suppress(OSError):
+        sys.stderr.write(message + "\n")
 
 
 @contextmanager

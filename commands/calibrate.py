@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from .. import render
+from .outputs import writes, written
 from .shared import FILE, handle_errors
 
 
@@ -21,6 +22,7 @@ from .shared import FILE, handle_errors
 @click.option("--report", "html", type=FILE, help="Write a self-contained HTML report.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @handle_errors
+@writes(output="profile", html="report")
 def command(
     measurements: Path,
     name: str | None,
@@ -46,13 +48,11 @@ def command(
     given = Given(model=model, gpu=gpu, precision=precision, style=style)
     found = calibrate_all(measurements, name=label, given=given)
     if output is not None:
-        write_profiles(output, label, found)
-        render.note(f"wrote {output}")
+        written(output, lambda path: write_profiles(path, label, found))
     if html is not None:
         from ..reports.calibration import report_calibration
 
-        report_calibration(html, label, found)
-        render.note(f"wrote {html}")
+        written(html, lambda path: report_calibration(path, label, found))
     if as_json:
         documents = [calibration_document(one) for one in found]
         render.print_json(documents[0] if len(documents) == 1 else {"profiles": documents})

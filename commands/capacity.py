@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from .. import render
+from .outputs import writes, written
 from .shared import (
     ADMISSION,
     FILE,
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 @length_options
 @common_options
 @handle_errors
+@writes(output="plan")
 def command(
     scenario: Path,
     output: Path | None,
@@ -71,8 +73,8 @@ def command(
     with render.solving(quiet=quiet):
         found = api.capacity(loaded, settings=settings)
     if output is not None:
-        write_plan(output, api.plan_for(loaded, found, settings=settings), loaded)
-        render.note(f"wrote {output}")
+        made = api.plan_for(loaded, found, settings=settings)
+        written(output, lambda path: write_plan(path, made, loaded))
     if as_json:
         render.print_json(capacity_document(loaded.problem, found))
     else:

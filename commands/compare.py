@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from .. import render
+from .outputs import writes, written
 from .shared import (
     FILE,
     common_options,
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
 @length_options
 @common_options
 @handle_errors
+@writes(html="report")
 def command(
     scenario: Path,
     methods: tuple[str, ...],
@@ -85,8 +87,8 @@ def command(
             on_result=kept.add if html is not None else None,
         )
     if html is not None:
-        report_comparison(html, loaded, comparison, kept, range(seed, seed + seeds))
-        render.note(f"wrote {html}")
+        of = range(seed, seed + seeds)
+        written(html, lambda path: report_comparison(path, loaded, comparison, kept, of))
     if as_json:
         render.print_json(comparison_document(comparison))
     else:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .. import render
+from .outputs import writes, written
 from .shared import FILE, handle_errors
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ def command() -> None:
 @seed_option
 @json_option
 @handle_errors
+@writes(output="predictor")
 def train_command(
     observations: Path,
     output: Path,
@@ -87,9 +89,9 @@ def train_command(
     prior = shipped_line(chosen, reader) if fresh else None
     card = {"name": name or output.stem}
     fitted = train(given, chosen, reader=reader, prior=prior, seed=seed, card=card)
-    save(fitted.predictor, output)
-    render.note(f"wrote {output}")
-    figures = {"kind": chosen, "bytes": output.stat().st_size, **fitted.predictor.card}
+    written(output, lambda path: save(fitted.predictor, path))
+    size = {"bytes": output.stat().st_size} if output.exists() else {}
+    figures = {"kind": chosen, **size, **fitted.predictor.card}
     if as_json:
         render.print_json(figures)
     else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ import click
 
 from .. import render
 from .constraints import ConstraintOptions, constraint_options
+from .outputs import writes, written
 from .shared import (
     ADMISSION,
     FILE,
@@ -48,7 +50,8 @@ if TYPE_CHECKING:
 @search_options
 @constraint_options
 @common_options
-@handle_errors
+@partial(handle_errors, keeps=True)
+@writes(output="plan", html="report")
 def command(
     scenario: Path,
     method: str,
@@ -94,13 +97,11 @@ def command(
         )
         made = api.plan(problem, method, router=router, sessions=sessions, settings=settings)
     if output is not None:
-        write_plan(output, made, loaded)
-        render.note(f"wrote {output}")
+        written(output, lambda path: write_plan(path, made, loaded))
     if html is not None:
         from ..reports.write import report_plan
 
-        report_plan(html, loaded, made)
-        render.note(f"wrote {html}")
+        written(html, lambda path: report_plan(path, loaded, made))
     if as_json:
         render.print_json(plan_document(made, loaded))
     else:

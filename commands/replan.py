@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .. import render
+from .outputs import check_default, writes, written
 from .shared import FILE, FiniteRange, common_options, handle_errors, load, scenario_argument
 
 if TYPE_CHECKING:
@@ -97,6 +98,7 @@ def replan_options(command: Any) -> Any:
 @replan_options
 @common_options
 @handle_errors
+@writes(output="plan", migration="migration")
 def command(
     plan_file: Path,
     scenario: Path,
@@ -132,6 +134,9 @@ def command(
     from ..scenarios.planfile import plan_document, write_plan
     from ..views.migration import print_migration
 
+    if output is not None and migration is None:
+        migration = output.with_name(f"{output.stem}.migration.json")
+        check_default(migration, "migration", [plan_file, scenario])
     loaded = load(scenario)
     current, router, gone, new = read_current(plan_file, loaded)
     terms = Terms(
@@ -149,12 +154,9 @@ def command(
     document = migration_document(decision, loaded, terms, gone=gone, new=new)
     made = api.plan(loaded.problem, kept(decision.chosen.placement, router), settings=settings)
     if output is not None:
-        write_plan(output, made, loaded)
-        render.note(f"wrote {output}")
-        migration = migration or output.with_name(f"{output.stem}.migration.json")
+        written(output, lambda path: write_plan(path, made, loaded))
     if migration is not None:
-        write_migration(migration, document)
-        render.note(f"wrote {migration}")
+        written(migration, lambda path: write_migration(path, document))
     if as_json:
         render.print_json({"migration": document, "plan": plan_document(made, loaded)})
     else:

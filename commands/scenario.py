@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 import click
 
 from .. import render
+from .outputs import writes, written
 from .shared import FILE, handle_errors, load
 
 if TYPE_CHECKING:
     from ..scenarios.generate import Kind
+    from ..scenarios.scenario import Scenario
 
 
 @click.group()
@@ -25,11 +27,15 @@ def command() -> None:
 @handle_errors
 def validate(path: Path, as_json: bool) -> None:
     """Check a scenario file and list every defect."""
-    loaded = load(path)
+    loaded = _load(path)
     if as_json:
         from ..perfmodel.validity import doubts
 
-        said = {"warnings": loaded.warnings, "doubts": doubts(loaded.problem)}
+        said = {
+            "warnings": loaded.warnings,
+            "notes": loaded.notes,
+            "doubts": doubts(loaded.problem),
+        }
         render.print_json({"valid": True, "sha256": loaded.sha256, **said})
     else:
         render.print_lines([f"{path}: valid", f"sha256 {loaded.sha256}"])
@@ -43,7 +49,7 @@ def show(path: Path, as_json: bool) -> None:
     """Describe what a scenario contains."""
     from ..scenarios.describe import describe
 
-    sections = describe(load(path))
+    sections = describe(_load(path))
     if as_json:
         render.print_json(
             {
@@ -54,6 +60,14 @@ def show(path: Path, as_json: bool) -> None:
         return
     for title, columns, rows in sections:
         render.print_table(title, columns, rows)
+
+
+def _load(path: Path) -> Scenario:
+    """The scenario, with its warnings and what is to be known of its sources on stderr."""
+    loaded = load(path)
+    for note in loaded.notes:
+        render.note(f"note: {note}")
+    return loaded
 
 
 @command.command("schema")
@@ -79,6 +93,7 @@ def schema(plan_schema: bool) -> None:
 @click.option("--topology", default="Abvt", show_default=True, help="For --kind topology.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
 @handle_errors
+@writes(output="scenario")
 def generate_command(
     output: Path, kind: Kind, servers: int, clients: int, topology: str, seed: int
 ) -> None:
@@ -86,5 +101,4 @@ def generate_command(
     from ..scenarios.generate import generate, write_document
 
     document = generate(kind, servers=servers, clients=clients, topology=topology, seed=seed)
-    write_document(output, document)
-    render.note(f"wrote {output}")
+    written(output, lambda path: write_document(path, document))

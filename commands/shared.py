@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from .. import render
+from .. import interrupt, render
 from ..core.errors import SwarmplanError
 from ..core.names import Admission, Aim, LengthMode, Metric, names
+from .outputs import unwritten
 
 if TYPE_CHECKING:
     from ..scenarios.scenario import Scenario
@@ -38,21 +39,39 @@ class FiniteRange(click.FloatRange):
         return found
 
 
-def handle_errors(command: Command) -> Command:
-    """Map the error tree to messages and exit codes, in one place."""
+def handle_errors(command: Command, *, keeps: bool = False) -> Command:
+    """Map the error tree and Ctrl-C to messages and exit codes, in one place.
+
+    Parameters
+    ----------
+    keeps : after Ctrl-C the command tells what was found until then, marked as such.
+    """
 
     @functools.wraps(command)
     def guarded(*args: Any, **kwargs: Any) -> Any:
         warnings.showwarning = lambda message, *_args, **_kw: render.note(f"warning: {message}")
         try:
-            return command(*args, **kwargs)
+            with interrupt.heard(keeps=keeps):
+                found = command(*args, **kwargs)
+        except SystemExit as stop:
+            if stop.code in (0, None) and unwritten():
+                sys.exit(2)
+            raise
         except SwarmplanError as error:
             for line in str(error).splitlines():
                 render.note(f"error: {line}")
             sys.exit(error.exit_code)
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, interrupt.StoppedError):
             render.note("interrupted")
-            sys.exit(130)
+            sys.exit(interrupt.CODE)
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            render.note(f"error: {error}")
+            sys.exit(2)
+        if unwritten():
+            sys.exit(2)
+        return found
 
     return guarded  # type: ignore[return-value]
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from .. import render
+from .outputs import writes, written
 from .shared import (
     FILE,
     common_options,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 @length_options
 @common_options
 @handle_errors
+@writes(table="requests")
 def command(
     scenario: Path,
     plan_path: Path | None,
@@ -64,8 +66,7 @@ def command(
         seed=seed,
     )
     if table is not None:
-        result.write(table)
-        render.note(f"wrote {table}")
+        written(table, result.write)
     if as_json:
         render.print_json(result_document(loaded.problem, result))
     else:

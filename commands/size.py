@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from .. import render
+from .outputs import writes, written
 from .shared import (
     FILE,
     common_options,
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
 @click.option("-o", "--output", type=FILE, help="Write the scenario with the set that was found.")
 @common_options
 @handle_errors
+@writes(output="scenario")
 def command(
     scenario: Path,
     catalogue: Path,
@@ -97,5 +99,5 @@ def command(
     if found.best is None:
         sys.exit(3 if found.proven else 4)
     if output is not None:
-        write_document(output, market.document(found.best.counts))
-        render.note(f"wrote {output}")
+        document = market.document(found.best.counts)
+        written(output, lambda path: write_document(path, document))

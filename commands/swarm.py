@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import click
 
 from .. import render
+from .outputs import check_default, writes, written
 from .shared import FILE, FiniteRange, handle_errors, load
 
 #: Name -> (module of this package, one line of help); loaded when called.
@@ -46,7 +48,7 @@ def command() -> None:
 
 @command.command("doctor")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-@handle_errors
+@partial(handle_errors, keeps=True)
 def doctor(as_json: bool) -> None:
     """Say what is installed for the live side, what is wrong, and how to mend it."""
     from ..swarm.doctor import examine, is_usable
@@ -83,7 +85,8 @@ def doctor(as_json: bool) -> None:
 @click.option("--output-tokens", type=click.IntRange(1, 10**6), default=128, show_default=True)
 @click.option("--sessions", type=click.IntRange(1, 10**5), help="Concurrent sessions to plan for.")
 @click.option("-o", "--output", type=FILE, help="Write the scenario (TOML, or JSON by suffix).")
-@handle_errors
+@partial(handle_errors, keeps=True)
+@writes(output="scenario")
 def inspect(**options: Any) -> None:
     """Turn what a running swarm announces into a scenario file."""
     from ..swarm.inspecting import Wanted, inspect_swarm
@@ -99,13 +102,13 @@ def inspect(**options: Any) -> None:
         return
     from ..scenarios.generate import write_document
 
-    write_document(output, document)
-    render.note(f"wrote {output}: {len(document['servers'])} servers online")
+    render.note(f"{len(document['servers'])} servers online")
+    written(output, lambda path: write_document(path, document))
 
 
 @command.command("keygen")
 @click.argument("path", metavar="KEYFILE", type=FILE)
-@handle_errors
+@partial(handle_errors, keeps=True)
 def keygen(path: Path) -> None:
     """Make the operator's key: KEYFILE (secret), KEYFILE.pub (for servers and clients)."""
     from ..swarm.needs import prepare
@@ -124,7 +127,7 @@ def keygen(path: Path) -> None:
 @click.option("--prefix", required=True, help="DHT prefix of the model.")
 @click.option("--initial-peers", multiple=True, required=True, metavar="MADDR")
 @click.option("--valid-hours", type=FiniteRange(0.001, 720), default=24.0, show_default=True)
-@handle_errors
+@partial(handle_errors, keeps=True)
 def publish_command(
     plan: Path,
     scenario: Path,
@@ -166,7 +169,7 @@ def publish_command(
 @click.option("--push", is_flag=True, help="Mend server-to-server push (see docs/swarm.md).")
 @click.option("--profile", type=FILE, help="Announce the rates of this device profile (JSON).")
 @click.argument("petals_flags", nargs=-1, type=click.UNPROCESSED)
-@handle_errors
+@partial(handle_errors, keeps=True)
 def serve_command(
     operator_key: str | None,
     state: Path | None,
@@ -259,7 +262,8 @@ def measure_command(
 @click.option("--prefix", help="DHT prefix [PETALS' own for this model].")
 @click.option("--initial-peers", multiple=True, metavar="MADDR", help="None = the public swarm.")
 @click.option("--port", type=click.IntRange(1, 65535), help="Port of every server.")
-@handle_errors
+@partial(handle_errors, keeps=True)
+@writes()
 def launch_files_command(
     plan: Path,
     scenario: Path,
@@ -271,23 +275,25 @@ def launch_files_command(
 ) -> None:
     """Write command, systemd unit and compose file of each server for plain PETALS."""
     from ..scenarios.planfile import read_plan
-    from ..swarm.launch import LaunchOptions, launch_files, write_launch_files
+    from ..swarm.launch import LaunchOptions, launch_files, launch_paths, write_launch_files
 
     loaded = load(scenario)
     options = LaunchOptions(model=model, prefix=prefix, initial_peers=initial_peers, port=port)
     files = launch_files(read_plan(plan, loaded), loaded, options)
-    written = write_launch_files(files, output)
+    for path in launch_paths(files, output):
+        check_default(path, "launch", [plan, scenario])
+    made = write_launch_files(files, output)
     render.print_table(
         "launch files", ("server", "command"), [(f.server, " ".join(f.command)) for f in files]
     )
-    render.note(f"wrote {len(written)} files to {output}")
+    render.note(f"wrote {len(made)} files to {output}")
 
 
 @command.command("demo")
 @click.option("--orders", type=click.IntRange(1, 3), default=1, show_default=True)
 @click.option("--folder", type=click.Path(path_type=Path, file_okay=False), help="Keep logs here.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-@handle_errors
+@partial(handle_errors, keeps=True)
 def demo(orders: int, folder: Path | None, as_json: bool) -> None:
     """PETALS' way and swarmplan's way on real servers on this machine; 4 minutes, 3 GB."""
     from dataclasses import asdict
@@ -343,7 +349,7 @@ def demo(orders: int, folder: Path | None, as_json: bool) -> None:
 @click.option("--key", type=FILE, help="The operator's secret key, for --publish.")
 @click.option("--metrics-port", type=click.IntRange(1, 65535), help="Serve /metrics here.")
 @click.option("--rounds", type=click.IntRange(1), help="Stop after so many reads [never].")
-@handle_errors
+@partial(handle_errors, keeps=True)
 def watch_command(
     folder: Path,
     every: float,

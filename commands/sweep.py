@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from .. import render
+from .outputs import check_default, writes, written
 from .shared import FILE, handle_errors, load
 
 if TYPE_CHECKING:
@@ -32,7 +34,8 @@ if TYPE_CHECKING:
 @click.option("--report", "html", type=FILE, help="Write a self-contained HTML report.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress bar.")
-@handle_errors
+@partial(handle_errors, keeps=True)
+@writes(output="results", html="report")
 def command(
     sweep: Path,
     output: Path | None,
@@ -55,6 +58,8 @@ def command(
 
     plan = load_sweep(sweep)
     path = output or Path(sweep.name).with_suffix(".jsonl")
+    if output is None:
+        check_default(path, "results", [sweep, plan.scenario])
     with Store(path, plan.sha256, len(plan.points)) as store:
         if store.done:
             render.note(f"{len(store.done)} of {len(plan.points)} results were there already")
@@ -75,5 +80,5 @@ def command(
     if html is not None:
         from ..reports.write import report_sweep
 
-        report_sweep(html, load(plan.scenario), records, plan.sha256)
-        render.note(f"wrote {html}")
+        base = load(plan.scenario)
+        written(html, lambda path: report_sweep(path, base, records, plan.sha256))

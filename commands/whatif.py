@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from .. import render
+from .outputs import writes, written
 from .shared import (
     FILE,
     common_options,
@@ -54,6 +55,7 @@ def edit_options(command: click.decorators.FC) -> click.decorators.FC:
 @click.option("--report", "html", type=FILE, help="Write a self-contained HTML report.")
 @common_options
 @handle_errors
+@writes(output="scenario", html="report")
 def command(
     scenario: Path,
     fail: tuple[str, ...],
@@ -107,8 +109,7 @@ def command(
         else:
             print_worth(base, found)
         if html is not None:
-            write.report_worth(html, edited, base, found, method)
-            render.note(f"wrote {html}")
+            written(html, lambda path: write.report_worth(path, edited, base, found, method))
         return
     if not chosen and not fail:
         raise click.UsageError("nothing to change: give an edit, --fail or --each-server")
@@ -118,8 +119,7 @@ def command(
     else:
         print_change(change)
     if html is not None:
-        write.report_change(html, loaded, change, method)
-        render.note(f"wrote {html}")
+        written(html, lambda path: write.report_change(path, loaded, change, method))
 
 
 def _write(output: Path, scenario: Path, chosen: list[Edit]) -> None:
@@ -128,8 +128,8 @@ def _write(output: Path, scenario: Path, chosen: list[Edit]) -> None:
     from ..scenarios.generate import write_document
     from ..studies.edits import edited_document
 
-    write_document(output, edited_document(parse_file(scenario), chosen))
-    render.note(f"wrote {output}")
+    document = edited_document(parse_file(scenario), chosen)
+    written(output, lambda path: write_document(path, document))
     for edit in chosen:
         if edit.document is None:
             render.note(f"not in the file, which has no field for it: {edit.text}")

@@ -116,8 +116,8 @@ class MissingExtraError(SwarmplanError):
 
     exit_code = 6
 
-    def __init__(self, extra: str) -> None:
-        super().__init__(f'this needs an optional part: pip install "swarmplan[{extra}]"')
+    def __init__(self, extra: str, *, what: str = "this") -> None:
+        super().__init__(f'{what} needs an optional part: pip install "swarmplan[{extra}]"')
         self.extra = extra
 
 

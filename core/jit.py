@@ -23,9 +23,9 @@ def compiled(function: Function) -> Function:
         _tell(str(error))
         return function
     try:
-        made: Any = njit(cache=True, error_model="numpy")(function)
+        made: Any = njit(cache=True, error_model="numpy", nogil=True)(function)
     except RuntimeError:  # no folder to keep it in
-        made = njit(error_model="numpy")(function)
+        made = njit(error_model="numpy", nogil=True)(function)
     return cast("Function", made)
 
 

@@ -40,6 +40,7 @@ class Architecture:
 
     ``tied_head``: the output head shares the embedding matrix in the published checkpoint.
     ``active_experts``: those that a token visits. ``head_width``: None = hidden size / heads.
+    ``other_parameters``: biases and norms of one block beside those of the family's formula.
     """
 
     family: Family
@@ -53,6 +54,7 @@ class Architecture:
     active_experts: int = 1
     head_width: int | None = None
     tied_head: bool = False
+    other_parameters: int = 0
 
     @property
     def head_size(self) -> int:
@@ -71,7 +73,7 @@ class Architecture:
         d, f = self.hidden_size, self.inner_size
         qkv = self.head_size * (self.heads + 2 * self.key_value_heads)
         matrices = d * qkv + self.heads * self.head_size * d
-        matrices += self.experts * self.expert_parameters
+        matrices += self.experts * self.expert_parameters + self.other_parameters
         if self.family == "bloom":
             return matrices + (qkv + d + f + d) + 4 * d
         if self.family == "falcon":
@@ -160,6 +162,27 @@ _MODELS = {
         head_width=128,
     ),
 }
+
+
+#: Tokens of a session that a model was trained for, as its configuration says.
+_CONTEXT_TOKENS = {
+    "BLOOM-176B": 2_048,
+    "BLOOM-7B1": 2_048,
+    "Falcon-180B": 2_048,
+    "Falcon-40B": 2_048,
+    "Llama-2-70B": 4_096,
+    "Llama-3.1-405B": 131_072,
+    "Llama-3.1-70B": 131_072,
+    "Llama-3.1-8B": 131_072,
+    "Mixtral-8x7B": 32_768,
+    "Qwen3-235B-A22B": 40_960,
+}
+
+
+def context_tokens(name: str) -> int | None:
+    """The longest session that a shipped model was trained for, None for other models."""
+    by_key = {known.casefold(): tokens for known, tokens in _CONTEXT_TOKENS.items()}
+    return by_key.get(name.casefold())
 
 
 def model_names() -> tuple[str, ...]:

@@ -10,12 +10,11 @@ import numpy as np
 from ..render import number
 from ..simulator.compare import Comparison
 from ..simulator.figures import COMPARED, RESPONSE, figures
-from ..simulator.metrics import Interval
 from ..studies.change import CHANGED, Change, difference, reason
 from ..studies.outcome import PARTS
 from ..studies.sweepgroups import Group, groups_of
 from ..studies.worth import Worth
-from ..views.text import interval, signed
+from ..views.text import interval, mean_of, signed
 from . import charts
 from .page import Section
 from .sections import long_table
@@ -31,7 +30,7 @@ def comparison_section(comparison: Comparison) -> Section:
             rows.append([row.method, row.error])
             continue
         size = comparison.per_seed(row)
-        cells = [_spread(row.interval(f.shown, size)) for f in COMPARED]
+        cells = [mean_of(row.interval(f.shown, size)) for f in COMPARED]
         gain = comparison.gain(row, RESPONSE.of)
         rows.append([row.method, *cells, "" if row.method == base else f"{gain.mean * 100:+.1f} %"])
     columns = ["method", *(f.title for f in COMPARED), f"gain over {base}"]
@@ -184,7 +183,7 @@ def sweep_section(records: Sequence[dict[str, Any]]) -> Section:
     rows = []
     for g in groups:
         values = dict(g.values)
-        cells = [_spread(g.figures[f.id]) for f in told]
+        cells = [mean_of(g.figures[f.id]) for f in told]
         rows.append(
             [
                 *([g.variant] if named else []),
@@ -202,13 +201,6 @@ def sweep_section(records: Sequence[dict[str, Any]]) -> Section:
             "ul", "".join(tag("li", text(e)) for e in failed[:MOST_REASONS]), class_="plain"
         )
     return Section(name="sweep", title="Sweep", body=body)
-
-
-def _spread(value: Interval) -> str:
-    """A mean with its 95 % interval, unless all seeds agree."""
-    half = value.half_width
-    certain = half != half or half <= 1e-9 * abs(value.mean)
-    return number(value.mean) + ("" if certain else f" ± {number(half, 2)}")
 
 
 def _axis(groups: Sequence[Group]) -> str | None:

@@ -14,7 +14,7 @@ from ..core.errors import InputProblem, ScenarioError
 from ..core.problem import Client, Planning, Problem, Server
 from ..core.workload import Lengths, Workload
 from . import schema
-from .check import check_document, check_problem
+from .check import check_context, check_document, check_nominal, check_problem
 from .constraints import build_constraints
 from .defects import MAX_LISTED
 from .hardware import build_model, build_server
@@ -28,11 +28,12 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Built:
-    """What ``build`` made: the problem, contents of referenced files, warnings, events."""
+    """What ``build`` made: the problem, contents of referenced files, warnings, notes, events."""
 
     problem: Problem
     referenced: tuple[bytes, ...]
     warnings: tuple[str, ...]
+    notes: tuple[str, ...]
     events: tuple[tuple[float, int, bool], ...]
 
 
@@ -91,10 +92,18 @@ def build(document: schema.Scenario, base_dir: Path) -> Built:
     )
     constraints = build_constraints(problem, document.resilience)
     problem = replace(problem, planning=replace(problem.planning, constraints=constraints))
+    nominal, stated = check_nominal(document, problem)
     return Built(
         problem=problem,
         referenced=(*network.referenced, *load.referenced, *profiles.values()),
-        warnings=(*network.warnings, *check_problem(problem)),
+        warnings=(
+            *network.warnings,
+            *load.warnings,
+            *check_problem(problem),
+            *check_context(document, problem),
+            *nominal,
+        ),
+        notes=(*network.notes, *stated),
         events=_events(document, ends),
     )
 

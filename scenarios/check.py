@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from ..core.errors import InputProblem
+from ..core.errors import InputProblem, ScenarioError
 from ..core.problem import Problem
+from ..perfmodel.catalogue import context_tokens
 from ..perfmodel.cost import CostModel
+from ..perfmodel.devices import device
 from ..perfmodel.memory import blocks_that_fit
 from . import schema
 from .measured import End
@@ -57,3 +59,55 @@ def check_problem(problem: Problem) -> Iterator[str]:
             f"all servers together hold {room} of the {problem.model.num_blocks} blocks of "
             f"{problem.model.name}: no plan exists"
         )
+
+
+def check_context(document: schema.Scenario, problem: Problem) -> Iterator[str]:
+    """A warning about sessions that are longer than what the model was trained for."""
+    limit = document.model.context_tokens or context_tokens(document.model.name)
+    load = problem.workload
+    longest = [problem.planning.session_tokens]
+    longest += [max(c.prompt_tokens.values) + max(c.output_tokens.values) for c in load.classes]
+    longest += [r.prompt_tokens + r.output_tokens for r in load.trace]
+    if limit is not None and max(longest) > limit:
+        yield (
+            f"sessions of up to {max(longest):,} tokens are longer than the context of "
+            f"{problem.model.name}, {limit:,} tokens: servers refuse them, or answers lose sense"
+        )
+
+
+def check_nominal(document: schema.Scenario, problem: Problem) -> tuple[list[str], list[str]]:
+    """Warnings and notes about servers that plan with all the memory that is printed on a card.
+
+    A warning where nobody said what is usable; a note where the file itself says so much.
+    """
+    if problem.planning.constraints.headroom_frac:
+        return [], []
+    given = {s.id: s for s in document.servers}
+    given |= {f"{s.id}-{i}": s for s in document.servers for i in range(s.count)}
+    found: dict[bool, dict[str, int]] = {True: {}, False: {}}
+    for server in problem.servers:
+        own, kind = given[server.id], document.devices.get(server.device)
+        nominal = _nominal_bytes((kind.profile or "") if kind else server.device)
+        if nominal and server.memory_bytes >= nominal:
+            said = [x.memory_gb or x.memory_gib for x in (own, kind) if x is not None]
+            shown = f"{server.device}: {nominal / 1e9:g} GB"
+            counts = found[any(said)]
+            counts[shown] = counts.get(shown, 0) + 1
+    told = [
+        f"{sum(counts.values())} server(s) plan with the nominal memory of their card "
+        f"({', '.join(counts)}), but activations, the CUDA context and PETALS' own reserve need "
+        "some of it beside weights and cache: say memory_gb, what is usable (about nine tenths), "
+        "or resilience.headroom_percent"
+        for counts in (found[False], found[True])
+        if counts
+    ]
+    return (told[:1], told[1:]) if found[False] else ([], told)
+
+
+def _nominal_bytes(profile: str) -> int:
+    """Memory of a shipped profile's card; 0 where it is none or its figure is what was usable."""
+    try:
+        shipped = device(profile)
+    except ScenarioError:
+        return 0
+    return 0 if shipped.fit_mean_error_percent is None else shipped.memory_bytes

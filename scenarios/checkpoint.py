@@ -86,10 +86,11 @@ def model_figures(model: str, prefix: str | None = None) -> ModelFigures:
     folder = Path(model)
     name = folder.name if folder.is_dir() else model.split("/")[-1]
     known = _from_folder(folder) if folder.is_dir() else _from_catalogue(model, name)
-    suffix = "" if known.family == "bloom" else "-hf"
+    stem = name.replace(".", "-")
+    suffix = "" if known.family == "bloom" or stem.endswith("-hf") else "-hf"
     return ModelFigures(
         name=name,
-        prefix=prefix or name.replace(".", "-") + suffix,
+        prefix=prefix or stem + suffix,
         num_blocks=known.num_blocks,
         hidden_size=known.hidden_size,
         block_parameters=known.block_parameters,
@@ -119,19 +120,38 @@ def _from_folder(folder: Path) -> Architecture:
         raise ScenarioError.single("model_type", text, source=str(path))
     hidden = _first(path, given, "hidden_size", "n_embed")
     heads = _first(path, given, "num_attention_heads", "n_head")
-    fallback = {"heads": heads, "inner": 4 * hidden, "experts": 1, **given}
+    one = given.get("multi_query") is True and not given.get("new_decoder_architecture")
+    own = {"own": 1 if one else heads, **given}
+    if family == "falcon" and not given.get("new_decoder_architecture"):
+        own.pop("num_kv_heads", None)  # read by the new architecture alone
+    fallback = {"inner": 4 * hidden, "experts": 1, **given}
+    head = _first(path, {"head_dim": hidden // heads, **_stated(given)}, "head_dim")
+    key_value_heads = _first(path, own, "num_key_value_heads", "num_kv_heads", "own")
+    inner = _first(path, fallback, "intermediate_size", "ffn_hidden_size", "n_inner", "inner")
+    biases = 0
+    if given.get("attention_bias") is True and family == "llama":
+        biases += head * (heads + 2 * key_value_heads) + hidden
+    if given.get("mlp_bias") is True and family == "llama":
+        biases += 2 * inner + hidden
+    if family == "falcon" and not given.get("new_decoder_architecture"):
+        biases -= 2 * hidden if given.get("parallel_attn", True) else 0  # one norm for both halves
     return Architecture(
         family=family,  # type: ignore[arg-type]
         num_blocks=_first(path, given, "num_hidden_layers", "n_layer"),
         hidden_size=hidden,
         heads=heads,
-        key_value_heads=_first(
-            path, {"own": heads, **given}, "num_key_value_heads", "num_kv_heads", "own"
-        ),
-        inner_size=_first(path, fallback, "intermediate_size", "inner"),
+        key_value_heads=key_value_heads,
+        inner_size=inner,
         vocabulary=_first(path, given, "vocab_size"),
         experts=_first(path, fallback, "num_local_experts", "experts"),
+        head_width=head,
+        other_parameters=biases,
     )
+
+
+def _stated(given: dict[str, Any]) -> dict[str, Any]:
+    """What a configuration says; null says nothing."""
+    return {key: value for key, value in given.items() if value is not None}
 
 
 def _first(path: Path, given: dict[str, Any], *names: str) -> int:

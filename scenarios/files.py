@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -43,10 +44,21 @@ def read_bytes(path: Path, limit: int = MAX_BYTES) -> bytes:
     return content
 
 
-def read_referenced(path: Path, field: str) -> bytes:
-    """The content of a file that a scenario refers to in ``field``; pipes and devices refused."""
+def check_file(path: Path, field: str) -> None:
+    """A scenario may refer to files; folders, pipes and devices are refused."""
     if not path.is_file():
         raise ScenarioError.single(field, f"there is no file {str(path)!r}")
+
+
+def unreadable(path: Path, field: str, error: OSError) -> ScenarioError:
+    """The error for a file that ``field`` refers to and that cannot be read."""
+    reason = error.strerror or type(error).__name__
+    return ScenarioError.single(field, f"{str(path)!r} cannot be read: {reason}")
+
+
+def read_referenced(path: Path, field: str) -> bytes:
+    """The content of a file that a scenario refers to in ``field``; pipes and devices refused."""
+    check_file(path, field)
     try:
         return read_bytes(path)
     except ScenarioError as error:
@@ -116,6 +128,19 @@ def write_text(path: Path, text: str) -> None:
             Path(part).unlink(missing_ok=True)
         message = f"cannot be written: {error.strerror}"
         raise ScenarioError.single("", message, source=str(path)) from error
+
+
+def sealed(text: str, tool: str) -> str:
+    """TOML under a line that tells later whether it was edited by hand."""
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    return f"# Written by {tool}, sha256 {digest}\n{text}"
+
+
+def is_sealed(content: bytes) -> bool:
+    """Whether a file is as ``sealed`` made it."""
+    first, _, rest = content.partition(b"\n")
+    seal = re.fullmatch(rb"# Written by swarmplan[^\n]* sha256 ([0-9a-f]{64})", first)
+    return seal is not None and seal[1].decode() == hashlib.sha256(rest).hexdigest()
 
 
 def _mode(path: Path) -> int:

@@ -8,8 +8,9 @@ from typing import Any, Literal
 
 import numpy as np
 
+from ..core.version import TOOL
 from . import samples
-from .files import write_text
+from .files import sealed, write_text
 from .schema import SCENARIO_FORMAT
 from .topologies import load_topology
 
@@ -192,7 +193,7 @@ def write_document(path: Path, document: dict[str, Any]) -> None:
     if path.suffix == ".json":
         write_text(path, json.dumps(document, indent=2) + "\n")
     else:
-        write_text(path, to_toml(document))
+        write_text(path, sealed(to_toml(document), TOOL))
 
 
 def to_toml(document: dict[str, Any]) -> str:
@@ -212,5 +213,11 @@ def _lines(table: dict[str, Any], prefix: str) -> list[str]:
                 later += ["", f"[[{name}]]", *_lines(item, name)]
         else:
             # JSON's strings, numbers, booleans and arrays of them are TOML's.
-            lines.append(f"{key} = {json.dumps(value)}")
+            lines.append(f"{key} = {_value(value)}")
     return lines + later
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, list):
+        return f"[{', '.join(map(_value, value))}]"
+    return "nan" if value is None else json.dumps(value)  # a gap of a matrix

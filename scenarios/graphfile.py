@@ -22,11 +22,15 @@ MAX_LINKS = 100_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Graph:
-    """Content of a file: labels, (latitude, longitude) degrees, (source, target, delay us)."""
+    """Content of a file: labels, (latitude, longitude) degrees, (source, target, delay us).
+
+    ``plane`` says why the coordinates are those of a plane and no places; empty = they are places.
+    """
 
     labels: tuple[str, ...]
     lat_lon: tuple[tuple[float, float], ...]
     links: tuple[tuple[int, int, float], ...]
+    plane: str = ""
 
 
 def parse_graph(text: str, *, source: str) -> Graph:
@@ -39,10 +43,12 @@ def parse_graph(text: str, *, source: str) -> Graph:
     """
     lines = _Lines(text, source)
     labels, lat_lon, links = [], [], []
+    plane = ""
     for _ in range(lines.section("NODES", "label x y", MAX_NODES)):
         label, (x, y) = lines.record("a node", 2)
         if not (-90.0 <= y <= 90.0 and -180.0 <= x <= 180.0):
-            lines.fail(f"longitude {x:g}, latitude {y:g} is no place; x is the longitude")
+            where = f"line {lines.number}: longitude {x:g}, latitude {y:g}"
+            plane = plane or f"{where} is no place; x is the longitude"
         labels.append(label)
         lat_lon.append((y, x))
     for _ in range(lines.section("EDGES", "label src dest weight bw delay", MAX_LINKS)):
@@ -54,7 +60,7 @@ def parse_graph(text: str, *, source: str) -> Graph:
             lines.fail(f"the delay must not be negative, got {delay:g}")
         links.append((int(start), int(end), delay))
     lines.end()
-    return Graph(labels=tuple(labels), lat_lon=tuple(lat_lon), links=tuple(links))
+    return Graph(labels=tuple(labels), lat_lon=tuple(lat_lon), links=tuple(links), plane=plane)
 
 
 class _Lines:
@@ -63,13 +69,13 @@ class _Lines:
     def __init__(self, text: str, source: str) -> None:
         self._rest = iter([(n, s) for n, s in enumerate(text.splitlines(), 1) if s.strip()])
         self._source = source
-        self._number = 0
+        self.number = 0
 
     def fail(self, message: str) -> NoReturn:
-        raise ScenarioError.single(f"line {self._number}", message, source=self._source)
+        raise ScenarioError.single(f"line {self.number}", message, source=self._source)
 
     def _next(self, wanted: str) -> str:
-        self._number, line = next(self._rest, (self._number + 1, ""))
+        self.number, line = next(self._rest, (self.number + 1, ""))
         if not line:
             self.fail(f"the file ends where {wanted} should stand")
         return line
@@ -104,6 +110,6 @@ class _Lines:
 
     def end(self) -> None:
         """Refuse anything behind the last announced row."""
-        self._number, line = next(self._rest, (self._number, ""))
+        self.number, line = next(self._rest, (self.number, ""))
         if line:
             self.fail(f"more rows than announced: {line.strip()!r}")

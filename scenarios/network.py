@@ -11,11 +11,13 @@ import numpy as np
 from ..core import problem as core
 from ..core.content import FloatArray
 from ..core.errors import InputProblem, ScenarioError
+from ..core.names import Relay
 from ..perfmodel.network import DistanceMode, pairs_below_floor, rtt_from_coordinates_s
 from . import schema
+from .defects import MAX_LISTED
 from .files import read_referenced
-from .measured import End, measured_rtt_s
-from .topologies import Topology, TopologyMode, load_topology, topology_rtt_s
+from .measured import End, Measured, measured_rtt_s
+from .topologies import Topology, TopologyMode, load_topology, names_file, topology_rtt_s
 
 MBIT = 1e6 / 8
 Place = tuple[float, float] | None
@@ -23,13 +25,14 @@ Place = tuple[float, float] | None
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Network:
-    """The built network, where everything is, and what was read or should be said."""
+    """The built network, where everything is, what was read, what should and what may be said."""
 
     network: core.Network
     client_places: tuple[Place, ...]
     server_places: tuple[Place, ...]
     referenced: tuple[bytes, ...]
     warnings: tuple[str, ...]
+    notes: tuple[str, ...]
 
 
 def build_network(
@@ -44,21 +47,27 @@ def build_network(
     """
     ends = [*clients, *servers]
     referenced: list[bytes] = []
+    warnings: list[str] = []
+    alone = np.ones((len(ends), len(ends)), dtype=bool)
     topology = _topology(given, base_dir, referenced)
     nodes = _nodes(ends, topology)
+    notes = [f"network.topology: {topology.name}: {n}" for n in topology.notes] if topology else []
+    if topology is not None and _by_links(given.delay, nodes, topology):
+        warnings += notes
     places = _places(ends, nodes, topology)
     if given.delay == "measured":
-        rtt = measured_rtt_s(given, ends, base_dir, referenced)
-        rtt = _filled(rtt, places, ends)
+        measured = measured_rtt_s(given, ends, base_dir, referenced)
+        rtt = _filled(measured, places, ends, len(clients), given.relay, warnings)
+        alone = ~measured.pair  # a ping of the pair has its last miles in it
     else:
         if given.rtt_ms or given.rtt_csv or given.region_rtt_ms:
             raise ScenarioError.single(
                 "network.delay", "must be 'measured' where round-trip times are given"
             )
         rtt = _modelled(given.delay, ends, nodes, places, topology)
-    below = _floor_warnings(rtt, places, ends, given.delay)
+    warnings += _floor_warnings(rtt, places, ends, given.delay)
     last = np.array([e.given.last_mile_ms for e in ends]) / 1e3
-    rtt += last[:, None] + last[None, :]
+    rtt += np.where(alone, last[:, None] + last[None, :], 0.0)
     np.fill_diagonal(rtt, 0.0)
     count = len(clients)
     return Network(
@@ -74,8 +83,16 @@ def build_network(
         client_places=_known(places[:count]),
         server_places=_known(places[count:]),
         referenced=tuple(referenced),
-        warnings=below,
+        warnings=tuple(warnings),
+        notes=tuple(notes),
     )
+
+
+def _by_links(delay: str, nodes: Sequence[int | None], topology: Topology) -> bool:
+    """Whether times follow from the links of a topology: what it lacks does harm then."""
+    rows = [row for row in nodes if row is not None]
+    unplaced = np.isnan(topology.coordinates[rows]).any()
+    return delay in ("fibre", "repetita") or (delay == "internet" and bool(unplaced))
 
 
 def _topology(given: schema.Network, base_dir: Path, referenced: list[bytes]) -> Topology | None:
@@ -87,7 +104,7 @@ def _topology(given: schema.Network, base_dir: Path, referenced: list[bytes]) ->
         where = error.source
         text = "; ".join(f"{where}: {p}" if where else str(p) for p in error.problems)
         raise ScenarioError.single("network.topology", text) from error
-    if given.topology.endswith(".graph"):
+    if names_file(given.topology, base_dir):
         referenced.append(read_referenced(base_dir / given.topology, "network.topology"))
     return topology
 
@@ -153,7 +170,10 @@ def _modelled(
         rtt = _by_distance(places, mode)
     have = [i for i, node in enumerate(nodes) if node is not None]
     if topology is not None and have:
-        graph = topology_rtt_s(topology, mode)
+        try:
+            graph = topology_rtt_s(topology, mode, [nodes[i] or 0 for i in have])
+        except ScenarioError as error:
+            raise ScenarioError.single("network.topology", str(error)) from error
         if mode == "internet":  # two machines of one city are as far apart as by coordinates
             np.fill_diagonal(graph, _same_place_s(mode))
         rows = np.array([nodes[i] for i in have])
@@ -187,17 +207,44 @@ def _same_place_s(mode: DistanceMode) -> float:
     return float(rtt_from_coordinates_s([[0.0, 0.0], [0.0, 0.0]], mode)[0, 1])
 
 
-def _filled(rtt: FloatArray, places: FloatArray, ends: Sequence[End]) -> FloatArray:
-    """Gaps take the distance; what is left is an error."""
-    rtt = np.where(np.isnan(rtt), _by_distance(places, "internet"), rtt)
+def _filled(
+    measured: Measured,
+    places: FloatArray,
+    ends: Sequence[End],
+    clients: int,
+    relay: Relay,
+    warnings: list[str],
+) -> FloatArray:
+    """Gaps take the distance; what the relay needs and has no time then is an error.
+
+    Where every hop returns to the client, two servers need no time: they get that of the way
+    by the nearest client, which only PETALS' own routing asks for.
+    """
+    warnings += measured.warnings
+    rtt = np.where(np.isnan(measured.rtt_s), _by_distance(places, "internet"), measured.rtt_s)
     np.fill_diagonal(rtt, 0.0)
-    gaps = np.argwhere(np.triu(np.isnan(rtt)))
-    if not len(gaps):
-        return rtt
-    text = "is not measured and cannot be estimated: give lat and lon of both"
-    raise ScenarioError(
-        [InputProblem("network", f"rtt {ends[i].id} - {ends[j].id} {text}") for i, j in gaps[:50]]
-    )
+    needed = np.zeros(rtt.shape, dtype=bool)
+    needed[:clients, clients:] = True
+    needed[clients:, clients:] = relay == "server"
+    gaps = np.argwhere(np.triu(np.isnan(rtt) & needed))
+    if len(gaps):
+        text = "is not measured and cannot be estimated: give lat and lon of both"
+        wrong = [
+            InputProblem("network", f"rtt {ends[i].id} - {ends[j].id} {text}") for i, j in gaps
+        ]
+        raise ScenarioError([*measured.hints, *wrong[:MAX_LISTED]])
+    between = np.isnan(rtt[clients:, clients:])
+    if between.any():
+        way = np.full(between.shape, np.inf)
+        for leg in rtt[:clients, clients:]:
+            way = np.minimum(way, leg[:, None] + leg[None, :])
+        rtt[clients:, clients:] = np.where(between, way, rtt[clients:, clients:])
+        warnings.append(
+            f"{int(np.triu(between).sum())} pairs of servers have no round-trip time and need none "
+            "with relay = 'client'; PETALS' own routing, which asks, is told the way by the "
+            "nearest client"
+        )
+    return rtt
 
 
 def _bandwidth(servers: Sequence[End], clients: int) -> FloatArray | None:

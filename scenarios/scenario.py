@@ -27,6 +27,7 @@ class Scenario:
     ----------
     sha256 : of the validated content and of the files it refers to; layout does not matter.
     warnings : things that are legal but probably not meant.
+    notes : what its sources lack, harmless here.
     events : (time, server row, up) of servers that fail or join during a simulation.
     """
 
@@ -36,6 +37,7 @@ class Scenario:
     sha256: str
     warnings: tuple[str, ...]
     events: tuple[tuple[float, int, bool], ...]
+    notes: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return f"Scenario({self.document.name}: {self.problem!r})"
@@ -60,7 +62,7 @@ def scenario_of(raw: Any, path: Path) -> Scenario:
     ScenarioError
         Listing every defect with the path of its field.
     """
-    document = validate(raw, schema.Scenario, schema.json_schema, source=str(path))
+    document = validate(_with_gaps(raw), schema.Scenario, schema.json_schema, source=str(path))
     try:
         built = build(document, path.parent)
     except ScenarioError as error:
@@ -72,7 +74,20 @@ def scenario_of(raw: Any, path: Path) -> Scenario:
         sha256=_hash(document, built),
         warnings=built.warnings,
         events=built.events,
+        notes=tuple(note for note in built.notes if note not in built.warnings),
     )
+
+
+def _with_gaps(raw: Any) -> Any:
+    """TOML has no null: a time that was not measured is nan there."""
+    network = raw.get("network") if isinstance(raw, dict) else None
+    matrix = network.get("rtt_ms") if isinstance(network, dict) else None
+    if not isinstance(network, dict) or not isinstance(matrix, list):
+        return raw
+    filled = [
+        [None if v != v else v for v in row] if isinstance(row, list) else row for row in matrix
+    ]
+    return {**raw, "network": {**network, "rtt_ms": filled}}
 
 
 def _hash(document: schema.Scenario, built: Built) -> str:

@@ -13,6 +13,7 @@ from msgspec import Meta, Struct
 
 from ..core.names import Admission, LengthMode, Relay, Sharing, Status
 from ..core.objective import GoalId
+from .instants import Unit
 
 SCENARIO_FORMAT = "swarmplan/scenario/1"
 PLAN_FORMAT = "swarmplan/plan/2"
@@ -58,6 +59,7 @@ class Model(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     block_mb: Megabytes | None = None
     cache_bytes_per_token: Annotated[int, Meta(ge=1, le=10**7)] | None = None
     grouped_query: bool = False
+    context_tokens: Tokens | None = None
 
 
 #: Sequences in one step, and the milliseconds that it takes one block.
@@ -103,6 +105,7 @@ class Server(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     node: Node | None = None
     region: Label = ""
     last_mile_ms: Milliseconds = 0.0
+    rtt_as: Annotated[list[Name], Meta(max_length=10)] | None = None
     memory_gb: Memory | None = None
     memory_gib: Memory | None = None
     quantisation: Quantisation | None = None
@@ -129,13 +132,14 @@ class Client(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 class Network(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Where round-trip times come from: a topology, coordinates, or measurements.
 
-    With ``delay = "measured"`` a pair takes its time from ``rtt_ms`` or ``rtt_csv``, else from the
-    other direction, else from the ``region_rtt_ms`` table, else from the places of both.
+    With ``delay = "measured"`` a pair takes its time from ``rtt_ms`` (null, in TOML nan: not
+    measured) or ``rtt_csv``, else from the other direction, else from the ``region_rtt_ms`` table,
+    else from the places of both.
     """
 
     delay: Literal["repetita", "fibre", "internet", "measured"] = "internet"
     topology: Name | None = None
-    rtt_ms: list[list[Milliseconds]] | None = None
+    rtt_ms: list[list[Milliseconds | None]] | None = None
     rtt_csv: Name | None = None
     region_rtt_ms: dict[Name, dict[Name, Milliseconds]] | None = None
     relay: Relay = "client"
@@ -171,8 +175,9 @@ class Stream(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
 
 class Trace(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A CSV of arrival, prompt tokens and output tokens, and how to use it. The column
-    ``predicted_class``, if named, says what a predictor took each output length for.
+    """A file of arrival, prompt tokens and output tokens (CSV, JSON Lines, a benchmark's JSON,
+    Parquet; packed or not), and how to use it. The column ``predicted_class``, if named, says what
+    a predictor took each output length for.
 
     Requests without a ``client`` column go to ``client``, or are dealt out by ``shares``
     (weights), or to all clients in turn.
@@ -183,6 +188,7 @@ class Trace(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     client: Name | None = None
     shares: dict[Name, Positive] | None = None
     max_requests: Requests | None = None
+    arrival_unit: Unit | None = None
     predicted_class: Name | None = None
 
 

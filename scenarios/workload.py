@@ -12,18 +12,19 @@ from ..core.errors import CalibrationError, InputProblem, ScenarioError
 from ..core.workload import Lengths, LengthUse, RequestClass, Workload
 from ..workload.lengths import crossed, predicted_by_class
 from . import schema
-from .files import decode, read_referenced
-from .trace import read_columns, read_trace, unzipped
-
-_MAX_TOKENS = 10_000_000
+from .files import read_referenced
+from .packed import opened
+from .tables import table
+from .trace import MAX_TOKENS, read_trace, token_count
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuiltWorkload:
-    """The workload and the bytes of the files it came from."""
+    """The workload, the bytes of the files it came from, and what should be said of them."""
 
     workload: Workload
     referenced: tuple[bytes, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 def build_workload(document: schema.Scenario, base_dir: Path) -> BuiltWorkload:
@@ -39,15 +40,18 @@ def build_workload(document: schema.Scenario, base_dir: Path) -> BuiltWorkload:
     if bool(given.streams) == (given.trace is not None):
         raise ScenarioError.single("workload.streams", "give either streams or a trace")
     if given.trace is not None:
-        requests, content, predicted = read_trace(given.trace, rows, base_dir)
+        trace = read_trace(given.trace, rows, base_dir)
         workload = Workload(
-            trace=requests,
-            num_requests=min(given.requests, len(requests)),
-            trace_predicted=predicted,
+            trace=trace.requests,
+            num_requests=min(given.requests, len(trace.requests)),
+            trace_predicted=trace.predicted,
             lengths=_use(given.lengths),
         )
-        return BuiltWorkload(workload=workload, referenced=(content,))
+        return BuiltWorkload(
+            workload=workload, referenced=(trace.content,), warnings=trace.warnings
+        )
     referenced: list[bytes] = []
+    said: list[str] = []
     wrong: list[InputProblem] = []
     classes = []
     for i, stream in enumerate(given.streams):
@@ -58,7 +62,7 @@ def build_workload(document: schema.Scenario, base_dir: Path) -> BuiltWorkload:
             continue
         try:
             prompt, output = (
-                _lengths(getattr(stream, name), f"{where}.{name}", base_dir, referenced)
+                _lengths(getattr(stream, name), f"{where}.{name}", base_dir, referenced, said)
                 for name in ("prompt_tokens", "output_tokens")
             )
         except ScenarioError as error:
@@ -81,7 +85,9 @@ def build_workload(document: schema.Scenario, base_dir: Path) -> BuiltWorkload:
     workload = Workload(
         classes=tuple(classes), num_requests=given.requests, lengths=_use(given.lengths)
     )
-    return BuiltWorkload(workload=workload, referenced=tuple(referenced))
+    return BuiltWorkload(
+        workload=workload, referenced=tuple(referenced), warnings=tuple(dict.fromkeys(said))
+    )
 
 
 def _use(given: schema.LengthKnowledge) -> LengthUse:
@@ -89,40 +95,59 @@ def _use(given: schema.LengthKnowledge) -> LengthUse:
 
 
 def _lengths(
-    given: int | list[int] | schema.TokenFile, where: str, base_dir: Path, referenced: list[bytes]
+    given: int | list[int] | schema.TokenFile,
+    where: str,
+    base_dir: Path,
+    referenced: list[bytes],
+    said: list[str],
 ) -> Lengths:
-    """One number, a list, or the numbers of a file."""
+    """One number, a list, or the numbers of a file; ``said`` receives what was left out."""
     if isinstance(given, int):
         return Lengths(values=(given,))
     if isinstance(given, list):
         return Lengths(values=tuple(given))
     field = f"{where}.file"
     path = base_dir / given.file
-    content = read_referenced(path, field)
-    referenced.append(content)
+    referenced.append(read_referenced(path, field))
     if given.model is not None or given.predictor is not None:
         return _answers(given, path, field, base_dir)
-    plain = unzipped(content, field) if path.suffix == ".gz" else content
-    text = decode(plain, path, field)
-    lines = text.split() if given.column is None else _column(text, given.column, where)
-    values = []
-    for number, line in enumerate(lines, start=1):
-        try:
-            values.append(int(line))
-        except ValueError as error:
-            message = f"entry {number}: {line[:40]!r} is not a whole number"
-            raise ScenarioError.single(field, message) from error
-    if not values or not 1 <= min(values) <= max(values) <= _MAX_TOKENS:
-        message = f"needs token counts between 1 and {_MAX_TOKENS}"
-        raise ScenarioError.single(field, message)
-    if given.predicted_class is None:
-        return Lengths(values=tuple(values))
-    if given.column is None:
+    if given.predicted_class is not None and given.column is None:
         raise ScenarioError.single(f"{where}.predicted_class", "needs column: a CSV with a header")
-    classes = _column(text, given.predicted_class, where, "predicted_class")
-    return Lengths(
-        values=tuple(values), predicted=predicted_by_class(np.array(values, np.int64), classes)
-    )
+    cells, classes = _cells(given, path, where)
+    counts = [_tokens(cell, number, field) for number, cell in enumerate(cells, start=1)]
+    kept = [i for i, count in enumerate(counts) if count]
+    if not kept:
+        raise ScenarioError.single(field, f"needs token counts between 1 and {MAX_TOKENS}")
+    if len(kept) < len(counts):
+        empty = f"{len(counts) - len(kept)} of {len(counts)} entries are 0 tokens"
+        said.append(f"{field}: {path.name}: {empty} (failed or cancelled): left out")
+    values = tuple(counts[i] for i in kept)
+    if classes is None:
+        return Lengths(values=values)
+    predicted = predicted_by_class(np.array(values, np.int64), [classes[i] for i in kept])
+    return Lengths(values=values, predicted=predicted)
+
+
+def _cells(given: schema.TokenFile, path: Path, where: str) -> tuple[list[str], list[str] | None]:
+    """The counts as they are written, and the class of each where a column of them is named."""
+    if given.column is None:
+        with opened(path, f"{where}.file") as lines:
+            return [word for line in lines for word in line.split()], None
+    with table(path, f"{where}.file") as source:
+        at = _column(source.header, given.column, f"{where}.column")
+        of = at
+        if given.predicted_class is not None:
+            of = _column(source.header, given.predicted_class, f"{where}.predicted_class")
+        pairs = [tuple(row[i] if i < len(row) else "" for i in (at, of)) for _, row in source.rows]
+    counts = [pair[0] for pair in pairs]
+    return counts, [pair[1] for pair in pairs] if given.predicted_class is not None else None
+
+
+def _tokens(cell: str, number: int, field: str) -> int:
+    try:
+        return token_count(cell)
+    except ValueError as error:
+        raise ScenarioError.single(field, f"entry {number}: {error}") from error
 
 
 def _answers(given: schema.TokenFile, path: Path, field: str, base_dir: Path) -> Lengths:
@@ -153,10 +178,7 @@ def _answers(given: schema.TokenFile, path: Path, field: str, base_dir: Path) ->
     return Lengths(values=tuple(tokens.tolist()), predicted=crossed(len(tokens), predict))
 
 
-def _column(text: str, column: str, where: str, field: str = "column") -> list[str]:
-    header, rows = read_columns(text, f"{where}.file")
+def _column(header: list[str], column: str, field: str) -> int:
     if column not in header:
-        message = f"the file has the columns {', '.join(header)[:200]}"
-        raise ScenarioError.single(f"{where}.{field}", message)
-    at = header.index(column)
-    return [row[at] if at < len(row) else "" for row in rows]
+        raise ScenarioError.single(field, f"the file has the columns {', '.join(header)[:200]}")
+    return header.index(column)

@@ -198,7 +198,11 @@ def _write_csv(file: TextIO, rows: Iterator[dict[str, Any]]) -> None:
 
 
 def _replace(path: Path, write: Callable[[TextIO], None]) -> None:
-    """Write beside the target, then put it in place in one step."""
+    """Write beside the target, then put it in place in one step; a pipe or device as it comes."""
+    if path.exists() and not path.is_file():
+        with path.open("w", encoding="utf-8", newline="") as file:
+            write(file)
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
     try:

@@ -15,7 +15,7 @@ from ..scenarios import schema
 from ..scenarios.defects import validate
 from ..scenarios.files import parse_file
 from ..scenarios.scenario import Scenario, scenario_of
-from .document import Document, ids_of, servers_of
+from .document import Document, add_rows, ids_of, servers_of, size_of
 
 CATALOGUE_FORMAT = "swarmplan/catalogue/1"
 
@@ -64,9 +64,21 @@ class Market:
                 }
                 bought.append({**fields, "count": count})
         document = {**self.base, "servers": [*own, *bought]}
+        network = self.base.get("network", {})
+        if network.get("rtt_ms") is not None:
+            document["network"] = {**network, "rtt_ms": self._times(network["rtt_ms"], bought)}
         if self.scratch:
             document.pop("events", None)
         return document
+
+    def _times(self, matrix: list[list[Any]], bought: list[Document]) -> list[list[Any]]:
+        """The measured times of those who are there; offers have theirs from their places."""
+        there = len(matrix)
+        if self.scratch:
+            there -= sum(map(size_of, servers_of(self.base)))
+        times = [list(line[:there]) for line in matrix[:there]]
+        add_rows(times, sum(map(size_of, bought)), None)
+        return times
 
     def scenario_with(self, counts: tuple[int, ...]) -> Scenario:
         """The scenario with so many of each offer."""
@@ -99,14 +111,6 @@ def load_market(scenario: Scenario, path: Path, *, scratch: bool) -> Market:
             wrong.append(InputProblem(f"offers[{i}]", "an offer has available, not count or span"))
         if offer.id in known or offer.id in {o.id for o in catalogue.offers[:i]}:
             wrong.append(InputProblem(f"offers[{i}].id", f"{offer.id!r} is taken"))
-    network = base.get("network", {})
-    if isinstance(network, dict) and network.get("rtt_ms") is not None:
-        wrong.append(
-            InputProblem(
-                "network.rtt_ms",
-                "a full matrix has no times for new servers: use region_rtt_ms or places",
-            )
-        )
     if wrong:
         raise ScenarioError(wrong, source=str(path))
     market = Market(

@@ -69,10 +69,7 @@ def members(document: Document, name: str, option: str) -> list[str]:
 def unroll(document: Document, wanted: Iterable[str]) -> None:
     """Turn the ``count`` groups of some servers into entries of their own.
 
-    Raises
-    ------
-    ScenarioError
-        Where a CSV of round-trip times names the group: its servers share one row there.
+    In a table of round-trip times they keep the row that the group has.
     """
     names = set(wanted)
     entries: list[Entry] = []
@@ -81,16 +78,25 @@ def unroll(document: Document, wanted: Iterable[str]) -> None:
         if len(ids) == 1 or not names & set(ids):
             entries.append(entry)
             continue
-        if document.get("network", {}).get("rtt_csv"):
-            raise ScenarioError.single(
-                f"servers.{entry['id']}",
-                "is one server of a group whose round-trip times come from a CSV: give every "
-                "server an entry and a row of its own to edit it alone",
-            )
         rest = {key: value for key, value in entry.items() if key != "count"}
-        entries += [{**copy.deepcopy(rest), "id": name} for name in ids]
+        alone = [{**copy.deepcopy(rest), "id": name} for name in ids]
+        if has_table(document):
+            for server in alone:
+                server["rtt_as"] = names_in_table(entry, server["id"])
+        entries += alone
         _spread_events(document, str(entry["id"]), ids)
     document["servers"] = entries
+
+
+def has_table(document: Document) -> bool:
+    """Whether round-trip times come from a file that names clients and servers."""
+    return bool(document.get("network", {}).get("rtt_csv"))
+
+
+def names_in_table(entry: Entry, name: str) -> list[str]:
+    """What a file of round-trip times may call one machine of an entry."""
+    given = entry.get("rtt_as")
+    return list(dict.fromkeys((name, str(entry["id"])))) if given is None else list(given)
 
 
 def _spread_events(document: Document, group: str, ids: list[str]) -> None:
@@ -122,7 +128,7 @@ def row_of(document: Document, name: str) -> int | None:
 
 
 def remove_servers(document: Document, names: list[str], option: str) -> None:
-    """Take servers out, with their rows, their events and the regions that become empty."""
+    """Take servers out, with their rows and their events."""
     unroll(document, names)
     matrix = document.get("network", {}).get("rtt_ms")
     if matrix is not None:
@@ -136,11 +142,11 @@ def remove_servers(document: Document, names: list[str], option: str) -> None:
     if not left:
         raise ScenarioError.single(option, "no server is left")
     document["servers"] = left
-    _drop_lost_references(document)
+    _drop_lost_events(document)
 
 
-def _drop_lost_references(document: Document) -> None:
-    """Events and region tables may not name what no longer exists."""
+def _drop_lost_events(document: Document) -> None:
+    """Events may not name what no longer exists."""
     ids = {i for e in servers_of(document) for i in (str(e["id"]), *ids_of(e))}
     regions = {str(e.get("region", "")) for e in servers_of(document)}
     if "events" in document:
@@ -149,38 +155,50 @@ def _drop_lost_references(document: Document) -> None:
             for event in document["events"]
             if (event["server"] in ids if "server" in event else event.get("region") in regions)
         ]
-    table = document.get("network", {}).get("region_rtt_ms")
-    if table is not None:
-        known = regions | {str(c.get("region", "")) for c in clients_of(document)}
-        document["network"]["region_rtt_ms"] = {
-            a: kept
-            for a, row in table.items()
-            if a in known and (kept := {b: ms for b, ms in row.items() if b in known})
-        }
 
 
 def add_server(document: Document, entry: Entry, like: str | None, option: str) -> None:
     """Append a server; ``like`` names the client or server whose measured times it takes.
 
+    Without one, its times follow from its place.
+
     Raises
     ------
     ScenarioError
-        Where the scenario has a full matrix of measured times and ``like`` names nothing in it.
+        Where the scenario has a full matrix of measured times and neither is given.
     """
     matrix = document.get("network", {}).get("rtt_ms")
     if matrix is not None:
         row = None if like is None else row_of(document, like)
-        if row is None:
+        if row is None and not entry.keys() & set(PLACE):
             raise ScenarioError.single(
                 option,
                 "round-trip times of this scenario are a measured matrix: add like=ID, the client "
-                "or server beside which the new one stands",
+                "or server beside which the new one stands, or lat and lon",
             )
-        for _ in range(size_of(entry)):
-            for line in matrix:
-                line.append(line[row])
-            matrix.append(list(matrix[row]))
+        add_rows(matrix, size_of(entry), row)
     servers_of(document).append(entry)
+
+
+def add_rows(matrix: list[list[Any]], count: int, like: int | None) -> None:
+    """Lengthen a matrix of round-trip times: by copies of a row, or by pairs without a time."""
+    for _ in range(count):
+        for line in matrix:
+            line.append(None if like is None else line[like])
+        matrix.append([None] * (len(matrix) + 1) if like is None else list(matrix[like]))
+        matrix[-1][-1] = 0.0
+
+
+def forget_times(document: Document, name: str) -> None:
+    """What was measured of a machine at another place holds no longer."""
+    matrix, row = document.get("network", {}).get("rtt_ms"), row_of(document, name)
+    if matrix is not None and row is not None:
+        matrix[row] = [None] * len(matrix)
+        for line in matrix:
+            line[row] = None
+    if has_table(document):
+        entry = next(e for e in servers_of(document) if e["id"] == name)
+        entry["rtt_as"] = []
 
 
 def stand_at(document: Document, entry: Entry, beside: str) -> None:
@@ -193,6 +211,8 @@ def stand_at(document: Document, entry: Entry, beside: str) -> None:
         entry.pop(key, None)
         if key in other:
             entry[key] = other[key]
+    if has_table(document):
+        entry["rtt_as"] = names_in_table(other, beside)
     matrix = document.get("network", {}).get("rtt_ms")
     mine, theirs = row_of(document, str(entry["id"])), row_of(document, beside)
     if matrix is not None and mine is not None and theirs is not None:

@@ -20,8 +20,11 @@ from .document import (
     add_server,
     clients_of,
     entry_named,
+    forget_times,
+    has_table,
     ids_of,
     members,
+    names_in_table,
     remove_servers,
     servers_of,
     stand_at,
@@ -99,7 +102,7 @@ def add(fields: str | dict[str, Any]) -> Edit:
 
     def change(document: Document) -> None:
         base: dict[str, Any] = {}
-        found: dict[str, Any] | None = None
+        beside: str | None = None
         if like is not None:
             others = (*clients_of(document), *servers_of(document))
             found = next((e for e in others if like in (e.get("id"), *ids_of(e))), None)
@@ -109,11 +112,13 @@ def add(fields: str | dict[str, Any]) -> Edit:
             base = {k: v for k, v in found.items() if not is_client or k in PLACE}
             base.pop("count", None)
             base.pop("span", None)
+            beside = ids_of(found)[0] if like == found.get("id") else str(like)
+            if has_table(document):
+                base["rtt_as"] = names_in_table(found, beside)
             if {"lat", "lon", "node"} & given.keys():
-                base = {k: v for k, v in base.items() if k not in PLACE}
-        entry = _merged(base, given)
-        row = ids_of(found)[0] if found is not None and like == found.get("id") else like
-        add_server(document, entry, row, option)
+                base = {k: v for k, v in base.items() if k not in (*PLACE, "rtt_as")}
+                beside = None
+        add_server(document, _merged(base, given), beside, option)
 
     shown = ", ".join(f"{k}={v}" for k, v in given.items() if k != "id")
     beside = f" like {like}" if like is not None else ""
@@ -150,12 +155,7 @@ def move(spec: str) -> Edit:
         if place in known:
             stand_at(document, entry, place)
             return
-        if document.get("network", {}).get("rtt_ms") is not None:
-            raise ScenarioError.single(
-                "--move",
-                f"round-trip times are a measured matrix and do not follow from {place!r}: name a "
-                "client or server to stand beside",
-            )
+        forget_times(document, str(entry["id"]))
         for key in PLACE:
             entry.pop(key, None)
         coordinates = re.fullmatch(r"\s*(-?[\d.]+)\s*,\s*(-?[\d.]+)\s*", place)

@@ -82,18 +82,19 @@ def write_launch_files(files: Sequence[LaunchFiles], folder: Path) -> list[Path]
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ScenarioError.single("", f"cannot be made: {error}", source=str(folder)) from error
-    written = []
-    for name, one in zip(names, files, strict=True):
-        for suffix, text in (
-            (".sh", one.shell),
-            (".service", one.unit),
-            (".compose.yml", one.compose),
-        ):
-            path = folder / (name + suffix)
-            write_text(path, text)
-            written.append(path)
-        (folder / (name + ".sh")).chmod(0o755)
-    return written
+    paths = launch_paths(files, folder)
+    texts = [text for one in files for text in (one.shell, one.unit, one.compose)]
+    for path, text in zip(paths, texts, strict=True):
+        write_text(path, text)
+        if path.suffix == ".sh":
+            path.chmod(0o755)
+    return paths
+
+
+def launch_paths(files: Sequence[LaunchFiles], folder: Path) -> list[Path]:
+    """Where the three files of each server go."""
+    suffixes = (".sh", ".service", ".compose.yml")
+    return [folder / (file_name(f.server) + suffix) for f in files for suffix in suffixes]
 
 
 def file_name(server: str) -> str:

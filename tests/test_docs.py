@@ -97,3 +97,11 @@ def test_the_columns_of_the_request_table_are_named(folder: Path, tmp_path: Path
     section = TEXT.split("\n## Request table\n", 1)[1].split("\n## ", 1)[0]
     named = set(re.findall(r"`(\w+)`", "".join(re.findall(r"^\| `.*?\|", section, re.MULTILINE))))
     assert named == set(next(rows))
+
+
+def test_no_section_and_no_row_of_a_table_stands_twice() -> None:
+    headings = re.findall(r"^#+ .*$", TEXT, re.MULTILINE)
+    assert len(headings) == len(set(headings))
+    for paragraph in TEXT.split("\n\n"):
+        names = re.findall(r"^\| `([^`]+)` \|", paragraph, re.MULTILINE)
+        assert len(names) == len(set(names)), paragraph[:40]

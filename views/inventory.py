@@ -76,7 +76,7 @@ def _devices() -> Inventory:
 def _models() -> Inventory:
     from ..perfmodel.catalogue import BYTES_PER_VALUE, architecture, block_bytes, model_names
 
-    rows = []
+    rows: list[tuple[Cell, ...]] = []
     for name in model_names():
         shape = architecture(name)
         sizes = [round(shape.num_blocks * block_bytes(name, q) / 1e9, 1) for q in BYTES_PER_VALUE]

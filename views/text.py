@@ -54,7 +54,12 @@ def interval(value: Interval) -> str:
     return _spread(signed(value.mean), value)
 
 
+def is_rounding(value: Interval) -> bool:
+    """Whether an interval is no wider than what rounding leaves of equal figures."""
+    return abs(value.half_width) <= max(1e-12, 1e-9 * abs(value.mean))
+
+
 def _spread(text: str, value: Interval) -> str:
-    if value.half_width != value.half_width or abs(value.half_width) < 1e-12:
+    if value.half_width != value.half_width or is_rounding(value):
         return text
     return f"{text} ± {number(value.half_width, 2)}"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -51,9 +52,12 @@ def write_arrays(path: Path, arrays: Arrays, card: Mapping[str, Any]) -> None:
         parts.append(raw)
     head = json.dumps(header, separators=(",", ":")).encode()
     head += b" " * (-len(head) % 8)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        path.write_bytes(len(head).to_bytes(8, "little") + head + b"".join(parts))
+        part.write_bytes(len(head).to_bytes(8, "little") + head + b"".join(parts))
+        os.replace(part, path)
     except OSError as error:
+        part.unlink(missing_ok=True)
         raise CalibrationError(f"{path}: cannot be written: {error.strerror}") from error
 
 

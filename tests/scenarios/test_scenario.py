@@ -246,5 +246,50 @@ def test_repetita_delays_are_told_to_be_too_fast(tmp_path: Path) -> None:
     text = (FOLDER / "demo.toml").read_text()
     path = tmp_path / "published.toml"
     path.write_text(text.replace('delay = "internet"', 'delay = "repetita"'))
-    (warning,) = load_scenario(path).warnings
+    lost, warning = load_scenario(path).warnings
+    assert "topohub has 22 of at least 23 nodes" in lost
     assert "below the light-in-fibre floor" in warning
+
+
+def of_shipped_cards(tmp_path: Path, **changes: Any) -> list[str]:
+    document: dict[str, Any] = parse_file(FOLDER / "tiny.toml")
+    document |= {"model": {"name": "Llama-2-70B"}, **changes}
+    for server in document["servers"]:
+        server.setdefault("device", "RTX4090")
+    (tmp_path / "cards.json").write_text(json.dumps(document))
+    scenario = load_scenario(tmp_path / "cards.json")
+    return [*scenario.warnings, *(f"note: {note}" for note in scenario.notes)]
+
+
+def cards(**fields: Any) -> list[dict[str, Any]]:
+    return [{"id": "a", "count": 2, **fields}, {"id": "b", "count": 2, **fields}]
+
+
+def test_nominal_memory_is_told(tmp_path: Path) -> None:
+    (told,) = of_shipped_cards(tmp_path, servers=cards())
+    assert told.startswith(
+        "4 server(s) plan with the nominal memory of their card (RTX4090: 24 GB)"
+    )
+    (told,) = of_shipped_cards(tmp_path, servers=cards(memory_gb=24))
+    assert told.startswith("note: 4 server(s) plan with the nominal memory")
+    profile = {"card": {"profile": "RTX4090"}}
+    (told,) = of_shipped_cards(tmp_path, servers=cards(device="card"), devices=profile)
+    assert told.startswith("4 server(s) plan with the nominal memory of their card (card: 24 GB)")
+    assert of_shipped_cards(tmp_path, servers=cards(memory_gb=22)) == []
+    assert of_shipped_cards(tmp_path, servers=cards(), resilience={"headroom_percent": 8}) == []
+
+
+def test_sessions_longer_than_the_context_are_told(tmp_path: Path) -> None:
+    stream = {"client": "me", "rate_per_s": 0.1, "prompt_tokens": 4000, "output_tokens": 97}
+    given = {"servers": cards(memory_gb=22), "workload": {"streams": [stream]}}
+    (told,) = of_shipped_cards(tmp_path, **given)
+    assert (
+        "sessions of up to 4,097 tokens are longer than the context of Llama-2-70B, 4,096" in told
+    )
+    own = {"name": "toy", "num_blocks": 12, "hidden_size": 64, "block_mb": 1, "context_tokens": 99}
+    assert "context of toy, 99 tokens" in of_shipped_cards(tmp_path, **given, model=own)[0]
+    stream["output_tokens"] = 96
+    assert of_shipped_cards(tmp_path, **given) == []
+    (tmp_path / "t.csv").write_text("arrival_s,prompt_tokens,output_tokens\n0,9,9\n1,4000,97\n")
+    given["workload"] = {"trace": {"csv": "t.csv"}}
+    assert "up to 4,097 tokens" in of_shipped_cards(tmp_path, **given)[0]

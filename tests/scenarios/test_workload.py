@@ -28,9 +28,12 @@ def test_a_trace_in_the_published_azure_form_is_read(tmp_path: Path) -> None:
     csv = (
         "TIMESTAMP,ContextTokens,GeneratedTokens\r\n"
         "2023-11-16 18:17:03.9799600,48,10\r\n"
-        "2023-11-16 18:17:05.9799600,31,0"
+        "2023-11-16 18:17:04.9799600,31,0\r\n"
+        "2023-11-16 18:17:05.9799600,31,1"
     )
-    trace = load_scenario(with_trace(tmp_path, csv)).problem.workload.trace
+    scenario = load_scenario(with_trace(tmp_path, csv))
+    trace = scenario.problem.workload.trace
+    assert "1 of 3 requests have 0 output tokens" in scenario.warnings[0]
     assert [r.arrival_s for r in trace] == pytest.approx([0.0, 2.0])
     assert [r.prompt_tokens for r in trace] == [48, 31]
     assert [r.output_tokens for r in trace] == [10, 1]
@@ -60,7 +63,7 @@ def test_lengths_and_classes_come_from_a_packed_csv(tmp_path: Path) -> None:
     rows = "\n".join(f"{10 + i % 3 * 100},{i % 3}" for i in range(90))
     (tmp_path / "l.csv.gz").write_bytes(gzip.compress(f"tokens,said\n{rows}\n".encode()))
     given = schema.TokenFile(file="l.csv.gz", column="tokens", predicted_class="said")
-    found = _lengths(given, "x", tmp_path, [])
+    found = _lengths(given, "x", tmp_path, [], [])
     assert found.predicted is not None
     assert (found.predicted == np.array(found.values)[:, None]).all()
     with pytest.raises(ScenarioError, match="has the columns"):
@@ -68,6 +71,7 @@ def test_lengths_and_classes_come_from_a_packed_csv(tmp_path: Path) -> None:
             schema.TokenFile(file="l.csv.gz", column="tokens", predicted_class="other"),
             "x",
             tmp_path,
+            [],
             [],
         )
 
@@ -84,9 +88,9 @@ def test_answers_of_one_model_are_predicted_from_their_prompts(tmp_path: Path) -
     ]
     (tmp_path / "o.jsonl").write_text("\n".join(map(json.dumps, lines)))
     given = schema.TokenFile(file="o.jsonl", model="a", predictor="shipped")
-    found = _lengths(given, "x", tmp_path, [])
+    found = _lengths(given, "x", tmp_path, [], [])
     assert set(found.values) == {3, 300}
     assert found.predicted is not None
     assert found.predicted.shape == (40, 8)
     with pytest.raises(ScenarioError, match="no model"):
-        _lengths(schema.TokenFile(file="o.jsonl", model="c"), "x", tmp_path, [])
+        _lengths(schema.TokenFile(file="o.jsonl", model="c"), "x", tmp_path, [], [])

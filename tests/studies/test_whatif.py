@@ -237,7 +237,7 @@ def test_values_are_set_by_id_by_pattern_and_by_position() -> None:
         (edits.remove, "fast-7", "no server, group or region"),
         (edits.move, "fast-0", "is not SERVER=PLACE"),
         (edits.move, "fast=me", "stands for 2 servers"),
-        (edits.move, "fast-0=1.0,2.0", "measured matrix"),
+        (edits.move, "fast-0=1.0,2.0", "rtt me - fast-0 is not measured and cannot be estimated"),
         (edits.add, "device=fast", "needs an id"),
         (edits.add, "id=x,device=fast", "add like=ID"),
         (edits.add, "id=x,like=nobody", "no client or server"),

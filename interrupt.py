@@ -1,0 +1,105 @@
+"""Ctrl-C on the command line, from the first line on: exit 130 within a second, no traceback.
+
+Only signals, and only what Python has at hand: this is imported before anything else.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+CODE = 130
+#: Whoever has not ended by itself so long after Ctrl-C is ended.
+PATIENCE_S = 0.6
+
+
+class StoppedError(BaseException):
+    """Ctrl-C where nothing is worth keeping: no search takes it for a wish to stop early."""
+
+
+def from_now_on() -> None:
+    """While nothing has begun, Ctrl-C ends the process on the spot."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, lambda *_: _end())
+
+
+@contextmanager
+def heard(*, keeps: bool) -> Iterator[None]:
+    """Ctrl-C while a command works.
+
+    Parameters
+    ----------
+    keeps : the command tells what was found until then, so that searches end and give it; else
+        everything is unwound at once, and what does not give way within ``PATIENCE_S``, such as
+        compiled code, is ended with the process.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.getsignal(signal.SIGINT)
+    if keeps:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, before)
+        return
+    watch = _Watch()
+    signal.signal(signal.SIGINT, watch.stop)
+    try:
+        yield
+    except Exception:
+        if watch.stopped:  # compiled modules make other errors of it while they are loaded
+            raise StoppedError from None
+        raise
+    finally:
+        watch.close()
+        signal.signal(signal.SIGINT, before)
+
+
+def over() -> None:
+    """All is said and written: while Python goes, Ctrl-C changes nothing any more."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _end() -> None:
+    try:
+        os.write(2, b"interrupted\n")
+    finally:
+        os._exit(CODE)
+
+
+class _Watch:
+    """A thread that learns of signals from the operating system, whatever Python is busy with."""
+
+    def __init__(self) -> None:
+        self._read, self._write = os.pipe()
+        os.set_blocking(self._write, False)
+        self._before = signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
+        self._over = threading.Event()
+        self.stopped = False
+        threading.Thread(target=self._run, daemon=True).start()
+
+    def stop(self, _number: int, _frame: object) -> None:
+        """The handler: everything is unwound."""
+        self.stopped = True
+        raise StoppedError
+
+    def _run(self) -> None:
+        while not self._over.is_set():
+            heard = os.read(self._read, 64)
+            if signal.SIGINT in heard and not self._over.wait(PATIENCE_S):
+                _end()
+        os.close(self._read)
+
+    def close(self) -> None:
+        """From here on signals are somebody else's."""
+        self._over.set()
+        signal.set_wakeup_fd(self._before)
+        with suppress(OSError):  # the thread may have gone already
+            os.write(self._write, b"\0")
+        os.close(self._write)
