@@ -9,7 +9,15 @@ import click
 
 from .. import render
 from .outputs import check_default, writes, written
-from .shared import FILE, FiniteRange, common_options, handle_errors, load, scenario_argument
+from .shared import (
+    FILE,
+    FiniteRange,
+    common_options,
+    completes,
+    handle_errors,
+    load,
+    scenario_argument,
+)
 
 if TYPE_CHECKING:
     from ..perfmodel.reload import Kept
@@ -71,7 +79,11 @@ OPTIONS = (
         help="Consider plans that no order of moves reaches with every block served.",
     ),
     click.option(
-        "--method", default="auto", show_default=True, help="Method whose plans are aimed at."
+        "--method",
+        shell_complete=completes("methods"),
+        default="auto",
+        show_default=True,
+        help="Method whose plans are aimed at.",
     ),
     click.option(
         "--time-limit",
