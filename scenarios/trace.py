@@ -226,7 +226,8 @@ def _find(header: Sequence[str], names: Sequence[str]) -> int:
         if _folded(name) in folded:
             return folded.index(_folded(name))
     shown = ", ".join(header)[:200]
-    raise ScenarioError.single(_FIELD, f"has no column {' or '.join(names[:4])}, only: {shown}")
+    public = " nor one that public traces have (docs/files.md)" if len(names) > 1 else ""
+    raise ScenarioError.single(_FIELD, f"has no column {names[0]}{public}, only: {shown}")
 
 
 def _unit(given: schema.Trace, header: Sequence[str], column: int) -> Unit | None:
