@@ -142,7 +142,7 @@ def command(
     from ..methods.replanning import kept, migration_document, replanned
     from ..perfmodel.reload import Reload
     from ..placement.moves.replan import Terms
-    from ..scenarios.migrationfile import read_current, write_migration
+    from ..scenarios.migrationfile import is_current, read_current, write_migration
     from ..scenarios.planfile import plan_document, write_plan
     from ..views.migration import print_migration
 
@@ -162,7 +162,14 @@ def command(
         allow_dark=allow_dark,
     )
     settings = Settings(seed=seed, time_limit_s=time_limit)
-    decision = replanned(loaded.problem, current, method, settings=settings, terms=terms)
+    decision = replanned(
+        loaded.problem,
+        current,
+        method,
+        settings=settings,
+        terms=terms,
+        router=router if is_current(plan_file, loaded) else None,
+    )
     document = migration_document(decision, loaded, terms, gone=gone, new=new)
     made = api.plan(loaded.problem, kept(decision.chosen.placement, router), settings=settings)
     if output is not None:
