@@ -31,9 +31,10 @@ from .judge import Judge, judged
 #: Loads that a plan is made for, in multiples of the expected one, and requests of each: the
 #: highest says most, and a long run whether requests pile up, which an empty swarm hides.
 LOADS = ((1.15, 400), (0.85, 400), (1.0, 1_200))
-#: Plans that are improved at first. Each round gives all of them together so many moves; the better
-#: half goes on. The last one goes on while a round gains so much.
-STARTS, ROUND_MOVES, WORTH_A_ROUND = 8, 1_200, 0.005
+#: Plans that are improved at first. Each round gives all of them together so many moves, on small
+#: swarms so many for each server; the better half goes on. The last one goes on while a round gains
+#: so much.
+STARTS, ROUND_MOVES, SERVER_MOVES, WORTH_A_ROUND = 8, 1_200, 100, 0.005
 #: With less time than for so many moves of each, fewer plans are begun with; most moves are broken
 #: off, and take about this share of a whole run.
 LEAST_MOVES, BROKEN_OFF = 60, 0.3
@@ -95,12 +96,12 @@ class Improver:
 
     def __call__(self, starts: Sequence[Placement]) -> Improvement:
         """The best placement found from some; the first one is what the others are measured by."""
-        begun_s = time.monotonic()
+        begun_s = time.process_time()  # a busy machine does not change what is begun with
         first = self._first(starts[0])
         if first is None:
             return Improvement(placement=starts[0], judged=0)
         self._base_s = first.figures_s
-        count = begun_with(self._deadline.left_s(), time.monotonic() - begun_s)
+        count = begun_with(self._deadline.left_s(), time.process_time() - begun_s)
         others = [self._first(start) for start in starts[1:count]]
         standing, best = [first, *(s for s in others if s is not None)], first
         for rounds in itertools.count((len(standing) - 1).bit_length() + 1, -1):
@@ -117,7 +118,8 @@ class Improver:
     def _round(self, standing: Sequence[Standing], end: Deadline) -> list[Standing]:
         """The same plans after a walk from each, best first."""
         left = range(len(standing), 0, -1)
-        moves = ROUND_MOVES // len(standing)
+        servers = len(standing[0].spans.span)
+        moves = min(ROUND_MOVES, SERVER_MOVES * servers) // len(standing)
         found = [
             self._walk(s, moves, end.share(1.0 / more))
             for s, more in zip(standing, left, strict=True)
