@@ -21,6 +21,7 @@ from ..workload.load import at_load
 from .candidates import GIVEN, Entry, entries
 from .certify import ALONE, floor_of
 from .draft import Draft, Settings
+from .guard import holds
 from .judge import REHEARSED, Judge, requests_needed
 from .race import INTERRUPTED, Race, Runner, behind
 
@@ -127,7 +128,7 @@ def _improved(
     asked = task.cost.serial.any() and admission == settings.admission
     if best.unserved or not (leaders and asked) or task.problem.workload.trace:
         return [], []
-    from .improve import LOADS, Improver, holds  # numba takes a while to load
+    from .improve import LOADS, Improver  # numba takes a while to load
 
     more = requests_needed(task.cost)
     sets = [

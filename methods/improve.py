@@ -3,7 +3,7 @@
 Simulated annealing over spans from several plans, of which the worse half is given up again and
 again (docs/auto.md). All moves meet the same requests, at the load that is expected and 15 % beside
 it; a move is broken off as soon as requests pile up. What comes out may suit those requests only,
-so it is handed out only where fresh ones agree (``holds``).
+so it is handed out only where fresh ones agree (``guard.holds``).
 """
 
 from __future__ import annotations
@@ -11,22 +11,22 @@ from __future__ import annotations
 import itertools
 import math
 import time
-from collections.abc import Callable, Sequence
+import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from ..chains.soundness import unmet
 from ..core.content import FloatArray
-from ..core.objective import MEAN_RESPONSE, P95_RESPONSE, Goal
+from ..core.objective import Goal
 from ..core.plan import Placement
 from ..perfmodel.cost import CostModel
 from ..perfmodel.memory import blocks_that_fit
 from ..placement.search.neighbours import Spans, neighbour
-from ..simulator.metrics import Interval
 from ..simulator.rehearsal import Rehearsal, Rehearsed
 from ..solve.deadline import Deadline
-from .judge import Judge, judged
+from .judge import judged
 
 #: Loads that a plan is made for, in multiples of the expected one, and requests of each: the
 #: highest says most, and a long run whether requests pile up, which an empty swarm hides.
@@ -43,9 +43,15 @@ WARMTH = 0.015
 #: A run is broken off once its requests have spent this much more time in the swarm than the
 #: present plan's, times the root of R / i after i of R.
 SLACK = 0.05
-#: Fresh runs that have to agree and their requests, the gain that they have to show, and requests
-#: of a last long run.
-GUARDS, GUARD_REQUESTS, LEAST_GAIN, LONG = 8, 400, 0.01, 2_000
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Trail:
+    """Where walks from one beginning have been, and their draws: what other plans there are to
+    begin with changes neither (mutable: the search's record)."""
+
+    rng: np.random.Generator
+    seen: set[bytes]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,9 +60,11 @@ class Standing:
 
     Attributes
     ----------
+    trail : of the walks that led here.
     score : its figures over those of the first plan, averaged.
     """
 
+    trail: Trail
     spans: Spans
     figures_s: tuple[float, ...]
     ages_s: tuple[FloatArray, ...]
@@ -89,9 +97,8 @@ class Improver:
         seed: int,
     ) -> None:
         self._cost, self._sets, self._goal, self._deadline = cost, sets, goal, deadline
-        self._rng = np.random.default_rng(seed)
+        self._seed = seed
         self._judged = 0
-        self._seen: set[bytes] = set()
         self._base_s: tuple[float, ...] = ()
 
     def __call__(self, starts: Sequence[Placement]) -> Improvement:
@@ -139,7 +146,9 @@ class Improver:
         if any(f.unserved for f in found):
             return None
         figures = tuple(f.figure_s for f in found)
+        rng = np.random.default_rng([self._seed, zlib.crc32(spans.span.tobytes())])
         return Standing(
+            trail=Trail(rng, {spans.span.tobytes()}),
             spans=_with_busy(spans, runs[0]),
             figures_s=figures,
             ages_s=tuple(r.ages_s for r in runs),
@@ -149,14 +158,15 @@ class Improver:
     def _walk(self, start: Standing, moves: int, end: Deadline) -> Standing:
         """The best placement of a walk that accepts less and less loss."""
         best = now = start
+        rng = start.trail.rng
         whole_s = end.left_s()
         for move in range(moves):
             if end.passed:
                 break
             passed = 0.0 if math.isinf(whole_s) else 1.0 - end.left_s() / whole_s
             warmth = WARMTH * (1.0 - max(move / moves, passed))
-            most = now.score - warmth * np.log(1.0 - self._rng.random())
-            found = self._judge(neighbour(now.spans, self._rng), now, float(most))
+            most = now.score - warmth * np.log(1.0 - rng.random())
+            found = self._judge(neighbour(now.spans, rng), now, float(most))
             if found is not None:
                 now = found
                 best = now if now.score < best.score else best
@@ -165,9 +175,9 @@ class Improver:
     def _judge(self, spans: Spans, now: Standing, most: float) -> Standing | None:
         """How a neighbour does; None where it was seen, cannot be, or scores more than ``most``."""
         key = spans.span.tobytes()
-        if key in self._seen or not spans.covers:
+        if key in now.trail.seen or not spans.covers:
             return None
-        self._seen.add(key)
+        now.trail.seen.add(key)
         placement = self._placed(spans)
         if any(unmet(self._cost, placement)):
             return None
@@ -185,6 +195,7 @@ class Improver:
             if self._score(figures) > most:  # the loads to come taken as they are
                 return None
         return Standing(
+            trail=now.trail,
             spans=_with_busy(spans, runs[0]),
             figures_s=tuple(figures),
             ages_s=tuple(r.ages_s for r in runs),
@@ -208,37 +219,3 @@ def begun_with(left_s: float, run_s: float) -> int:
 def _with_busy(spans: Spans, run: Rehearsed) -> Spans:
     """The spans, with how busy the servers were in a run."""
     return spans._replace(busy=run.busy_s / max(float(run.busy_s.max()), 1e-9))
-
-
-#: A placement with a router.
-Pair = tuple[Placement, str]
-
-
-def holds(new: Pair, old: Pair, *, judge_of: Callable[[int, int], Judge], more: int = 1) -> bool:
-    """Whether fresh requests agree that a pair is better than another one.
-
-    Its mean response is more than 1 % lower, beyond doubt at 95 %, over several paired runs; its
-    tail is not longer; and a long run agrees.
-
-    Parameters
-    ----------
-    judge_of : by (number of the run, requests).
-    more : multiple of the usual number of requests.
-    """
-    gains, tails = [], []
-    for number in range(GUARDS):
-        judge = judge_of(number, more * GUARD_REQUESTS)
-        ours, theirs = judge.response_s(*new), judge.response_s(*old)
-        if judged(ours, MEAN_RESPONSE).unserved:
-            return False
-        gains.append(_gain(ours, theirs, MEAN_RESPONSE))
-        tails.append(_gain(ours, theirs, P95_RESPONSE))
-    gain = Interval.of(gains)
-    if gain.mean < LEAST_GAIN or gain.mean - gain.half_width <= 0 or np.mean(tails) < 0:
-        return False
-    judge = judge_of(GUARDS, more * LONG)
-    return _gain(judge.response_s(*new), judge.response_s(*old), MEAN_RESPONSE) > 0
-
-
-def _gain(ours: FloatArray, theirs: FloatArray, goal: Goal) -> float:
-    return 1.0 - judged(ours, goal).figure_s / judged(theirs, goal).figure_s
