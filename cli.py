@@ -34,6 +34,7 @@ COMMANDS = {
     "length": "Train, judge and use predictors of the output length.",
     "calibrate": "Fit a device profile to measured block times.",
     "scenario": "Validate, generate and show scenario files.",
+    "init": "Write a scenario file from five questions.",
     "list": "List devices, models, methods, routers, topologies or shipped scenarios.",
     "example": "Write a shipped scenario file.",
     "swarm": "Read, serve and route a live PETALS swarm by a plan.",

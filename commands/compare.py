@@ -12,6 +12,7 @@ from .outputs import writes, written
 from .shared import (
     FILE,
     common_options,
+    completes,
     handle_errors,
     length_options,
     load,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     "--method",
     "methods",
     multiple=True,
+    shell_complete=completes("methods"),
     help="Method to compare (repeat); the first is the baseline.",
 )
 @click.option(

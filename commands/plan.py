@@ -17,6 +17,7 @@ from .shared import (
     FILE,
     FiniteRange,
     common_options,
+    completes,
     handle_errors,
     load,
     scenario_argument,
@@ -30,8 +31,16 @@ if TYPE_CHECKING:
 
 @click.command()
 @scenario_argument
-@click.option("--method", default="auto", show_default=True, help="Placement method.")
-@click.option("--router", help="Router in place of the method's own.")
+@click.option(
+    "--method",
+    shell_complete=completes("methods"),
+    default="auto",
+    show_default=True,
+    help="Placement method.",
+)
+@click.option(
+    "--router", shell_complete=completes("routers"), help="Router in place of the method's own."
+)
 @click.option("-o", "--output", type=FILE, help="Write the plan file.")
 @click.option("--report", "html", type=FILE, help="Write a self-contained HTML report.")
 @click.option("--sessions", type=click.IntRange(1), help="Concurrent sessions R to plan for.")

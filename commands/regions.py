@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from .. import render
-from .shared import common_options, handle_errors, load, scenario_argument
+from .shared import common_options, completes, handle_errors, load, scenario_argument
 
 if TYPE_CHECKING:
     from ..studies.regions import By
@@ -24,7 +24,13 @@ if TYPE_CHECKING:
     help="Servers of one region, or of one place (data centre), are a group.",
 )
 @click.option("--mixed", is_flag=True, help="Put unlike devices of one region or place together.")
-@click.option("--method", default="cg-bp", show_default=True, help="Placement method.")
+@click.option(
+    "--method",
+    shell_complete=completes("methods"),
+    default="cg-bp",
+    show_default=True,
+    help="Placement method.",
+)
 @common_options
 @handle_errors
 def command(

@@ -9,7 +9,15 @@ import click
 
 from .. import render
 from .outputs import check_default, writes, written
-from .shared import FILE, FiniteRange, common_options, handle_errors, load, scenario_argument
+from .shared import (
+    FILE,
+    FiniteRange,
+    common_options,
+    completes,
+    handle_errors,
+    load,
+    scenario_argument,
+)
 
 if TYPE_CHECKING:
     from ..perfmodel.reload import Kept
@@ -71,7 +79,11 @@ OPTIONS = (
         help="Consider plans that no order of moves reaches with every block served.",
     ),
     click.option(
-        "--method", default="auto", show_default=True, help="Method whose plans are aimed at."
+        "--method",
+        shell_complete=completes("methods"),
+        default="auto",
+        show_default=True,
+        help="Method whose plans are aimed at.",
     ),
     click.option(
         "--time-limit",
@@ -130,7 +142,7 @@ def command(
     from ..methods.replanning import kept, migration_document, replanned
     from ..perfmodel.reload import Reload
     from ..placement.moves.replan import Terms
-    from ..scenarios.migrationfile import read_current, write_migration
+    from ..scenarios.migrationfile import is_current, read_current, write_migration
     from ..scenarios.planfile import plan_document, write_plan
     from ..views.migration import print_migration
 
@@ -150,7 +162,14 @@ def command(
         allow_dark=allow_dark,
     )
     settings = Settings(seed=seed, time_limit_s=time_limit)
-    decision = replanned(loaded.problem, current, method, settings=settings, terms=terms)
+    decision = replanned(
+        loaded.problem,
+        current,
+        method,
+        settings=settings,
+        terms=terms,
+        router=router if is_current(plan_file, loaded) else None,
+    )
     document = migration_document(decision, loaded, terms, gone=gone, new=new)
     made = api.plan(loaded.problem, kept(decision.chosen.placement, router), settings=settings)
     if output is not None:

@@ -9,7 +9,7 @@ import click
 
 from .. import render
 from .outputs import writes, written
-from .shared import FILE, handle_errors, load
+from .shared import FILE, completes, handle_errors, load
 
 if TYPE_CHECKING:
     from ..scenarios.generate import Kind
@@ -90,7 +90,13 @@ def schema(plan_schema: bool) -> None:
 )
 @click.option("--servers", type=click.IntRange(1, 10_000), default=20, show_default=True)
 @click.option("--clients", type=click.IntRange(1, 1_000), default=3, show_default=True)
-@click.option("--topology", default="Abvt", show_default=True, help="For --kind topology.")
+@click.option(
+    "--topology",
+    shell_complete=completes("topologies"),
+    default="Abvt",
+    show_default=True,
+    help="For --kind topology.",
+)
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
 @handle_errors
 @writes(output="scenario")

@@ -14,7 +14,7 @@ import click
 
 from .. import interrupt, render
 from ..core.errors import SwarmplanError
-from ..core.names import Admission, Aim, LengthMode, Metric, names
+from ..core.names import Admission, Aim, LengthMode, Listed, Metric, names
 from .outputs import unwritten
 
 if TYPE_CHECKING:
@@ -126,8 +126,18 @@ def study_options(method: str, seeds: int) -> Callable[[Command], Command]:
             click.option("--admission", type=ADMISSION, default="retry", show_default=True),
             requests_option,
             click.option("--seeds", type=click.IntRange(1), default=seeds, show_default=True),
-            click.option("--router", help="Router in place of the method's own."),
-            click.option("--method", default=method, show_default=True, help="Placement method."),
+            click.option(
+                "--router",
+                shell_complete=completes("routers"),
+                help="Router in place of the method's own.",
+            ),
+            click.option(
+                "--method",
+                shell_complete=completes("methods"),
+                default=method,
+                show_default=True,
+                help="Placement method.",
+            ),
         ):
             command = option(command)
         return command
@@ -147,6 +157,18 @@ def length_options(command: Command) -> Command:
         type=click.Choice(names(LengthMode)),
         help="What policies know of output lengths [scenario's, oracle].",
     )(command)
+
+
+def completes(kind: Listed) -> Callable[..., list[str]]:
+    """What a shell offers for a name of a kind (``swarmplan list``)."""
+
+    def offered(_ctx: click.Context, _param: click.Parameter, begun: str) -> list[str]:
+        from ..views.inventory import inventory
+
+        alike = inventory(kind).names
+        return [n for n in alike if begun.casefold() in n.casefold()]
+
+    return offered
 
 
 def search_options(command: Command) -> Command:

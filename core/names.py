@@ -19,6 +19,8 @@ LengthMode = Literal["oracle", "predictor", "model-constant", "maximum"]
 Aim = Literal["response", "latency", "throughput"]
 #: Which response time counts.
 Metric = Literal["mean", "p95"]
+#: Precision of a block's weights.
+Quantisation = Literal["bf16", "int8", "nf4"]
 #: Kinds of things that are known by name.
 Listed = Literal["devices", "models", "methods", "routers", "topologies", "scenarios"]
 #: How far a plan is proven.

@@ -63,7 +63,7 @@ def beside_most(load_per_s: float, most_per_s: float) -> str:
     """A load beside a rate that no plan exceeds, in a line; too much is said clearly."""
     if load_per_s > most_per_s:
         return (
-            f"too much: {load_per_s:.4g} requests/s arrive, no plan sustains more than "
+            f"overload: {load_per_s:.4g} requests/s arrive, no plan sustains more than "
             f"{most_per_s:.4g} ({PROOF}), so waiting grows as long as this lasts"
         )
     share = load_per_s / most_per_s if most_per_s else 0.0

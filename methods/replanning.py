@@ -7,7 +7,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from ..core.errors import HeuristicFailedError, NoSolutionInTimeError
+from ..core.objective import MEAN_RESPONSE
 from ..core.plan import Placement
 from ..core.problem import Problem
 from ..core.version import TOOL
@@ -15,22 +18,40 @@ from ..placement.moves.replan import Option, Replan, Terms, replan
 from ..placement.task import Task
 from ..scenarios.migrationfile import MIGRATION_FORMAT
 from ..scenarios.scenario import Scenario
+from ..simulator.metrics import Interval
+from ..workload.draw import draw_requests
 from .candidates import entries
 from .draft import Draft, Settings
+from .judge import Judge
 from .table import Method, method_named
 
 #: So many of auto's candidates, by their bounds, are directions for the search.
 TARGETS = 4
 #: Of the time limit, how much they may take; other methods take what they take.
 TARGETS_SHARE = 0.35
+#: Fresh draws on which moves have to show their gain, and requests of each.
+ROUNDS, REQUESTS = 8, 400
+#: Apart from the draws that plans are chosen and judged by.
+SEED_OFFSET = 9_876_543
 
 
 def replanned(
-    problem: Problem, current: Placement, method: str, *, settings: Settings, terms: Terms
+    problem: Problem,
+    current: Placement,
+    method: str,
+    *,
+    settings: Settings,
+    terms: Terms,
+    router: str | None = None,
 ) -> Replan:
     """Whether, where and how to move; targets are plans that ``method`` makes today.
 
     ``auto`` gives its best candidates by closed-form bounds, without simulating them.
+
+    Parameters
+    ----------
+    router : of the plan in force, where nothing has changed since it was made: then moves have to
+        show their gain in simulation too, as plans do that ``auto`` makes.
 
     Raises
     ------
@@ -41,7 +62,35 @@ def replanned(
     """
     chosen = method_named(method)
     task = chosen.task(problem, settings)
-    return replan(task, current, targets=_targets(task, chosen, settings), terms=terms)
+    found = replan(task, current, targets=_targets(task, chosen, settings), terms=terms)
+    return found if router is None else confirmed(task, found, settings, router)
+
+
+def confirmed(task: Task, found: Replan, settings: Settings, router: str) -> Replan:
+    """The decision, or to stay where fresh requests see no gain in the moves.
+
+    Where the plan in force is overloaded or broken there is nothing to compare.
+    """
+    before, chosen = found.before, found.chosen
+    if found.forced or not found.worth or before.rate_per_s < task.problem.workload.rate_per_s:
+        return found
+    pairs = []
+    for number in range(ROUNDS):
+        seed = SEED_OFFSET + settings.seed + number
+        requests = draw_requests(task.problem, seed, num_requests=REQUESTS)
+        judge = Judge(task.cost, requests, admission=settings.admission, goal=MEAN_RESPONSE)
+        pairs.append([judge(option.placement, router) for option in (before, chosen)])
+    gain = Interval.of([old.figure_s - new.figure_s for old, new in pairs])
+    fewer = sum(old.unserved for old, _ in pairs) - sum(new.unserved for _, new in pairs)
+    if fewer > 0 or (fewer == 0 and gain.mean - np.nan_to_num(gain.half_width) > 0):
+        return found
+    means = [float(np.mean([pair[i].figure_s for pair in pairs])) for i in (0, 1)]
+    reason = (
+        f"refused: {chosen.moves} moves would pay by the closed form, but {ROUNDS} x {REQUESTS} "
+        f"simulated requests take {means[0]:.4g} s in the plan in force and {means[1]:.4g} s after "
+        "them: no gain that is sure"
+    )
+    return replace(found, chosen=before, worth=False, reasons=(reason,))
 
 
 def _targets(task: Task, method: Method, settings: Settings) -> Sequence[Placement]:
@@ -113,10 +162,10 @@ def migration_document(
 
 def _option(option: Option, decision: Replan, problem: Problem) -> dict[str, Any]:
     rate = problem.workload.rate_per_s
-    served = option.rate_per_s > 0
+    served = option.rate_per_s >= rate  # else requests pile up: an overload has no response
     return {
         "moves": option.moves,
-        "response_s": option.requests / min(rate, option.rate_per_s) if served and rate else None,
+        "response_s": option.requests / rate if served and rate else None,
         "sustained_per_s": option.rate_per_s,
         "gain_request_s": _finite(option.gain),
         "cost_request_s": _finite(option.cost),

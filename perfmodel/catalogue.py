@@ -14,6 +14,7 @@ Bytes of a block follow PETALS (docs/model.md section 1): parameters x bytes per
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Literal
@@ -164,6 +165,15 @@ _MODELS = {
 }
 
 
+#: Endings of repositories' names that change nothing in the blocks' shape, and names of their own.
+_TUNED = re.compile(r"(-(instruct|chat|hf|it|base|fp8|bf16|nf4|int8|v0\.[1-3]|\d{4}))+$")
+_ALIASES = {
+    "bloom": "BLOOM-176B",
+    "bloomz": "BLOOM-176B",
+    "bloomz-7b1": "BLOOM-7B1",
+    "stablebeluga2": "Llama-2-70B",
+}
+
 #: Tokens of a session that a model was trained for, as its configuration says.
 _CONTEXT_TOKENS = {
     "BLOOM-176B": 2_048,
@@ -191,18 +201,26 @@ def model_names() -> tuple[str, ...]:
 
 
 def architecture(name: str) -> Architecture:
-    """Configuration of a shipped model; upper and lower case are alike.
+    """Configuration of a shipped model by its name, or by that of a repository of it.
+
+    Upper and lower case are alike; ``meta-llama/Llama-3.1-70B-Instruct`` is Llama-3.1-70B.
 
     Raises
     ------
     ScenarioError
         If there is no such model; the message names near matches.
     """
-    by_key = {known.casefold(): known for known in _MODELS}
-    found = by_key.get(name.casefold())
+    found = shipped_architecture(name) or shipped_architecture(_without_tuning(name))
     if found is None:
         raise unknown_name("model", name, model_names())
-    return _MODELS[found]
+    return found
+
+
+def _without_tuning(repository: str) -> str:
+    """What a repository's model was tuned from, as its name says it."""
+    name = repository.rpartition("/")[2].casefold().removeprefix("meta-")
+    short = _TUNED.sub("", name)
+    return _ALIASES.get(short, short)
 
 
 def shipped_architecture(name: str) -> Architecture | None:

@@ -19,7 +19,7 @@ from ..core.problem import ModelSpec, Timing, Validity
 from .catalogue import block_parameters, model_spec, shipped_architecture, unknown_name
 from .kernels import DataSheet, estimated_timing, petals_kernels
 from .overhead import HopOverhead, overhead_of
-from .roofline import GPUS, sheet_of_device
+from .roofline import GPUS, gpu_of_device, sheet_of_device
 from .timing import timing_of
 
 #: How well estimates meet measured H100 blocks of models that were left out, per cent
@@ -119,15 +119,17 @@ def devices_named(name: str) -> tuple[Device, ...]:
         for entry in _devices().values()
         if f"{entry.name.casefold()}/".startswith(f"{wanted}/")
     ]
-    return tuple(found) or (_unmeasured(name),)
+    return tuple(found) or _of_gpu(name)
 
 
-def _unmeasured(name: str) -> Device:
-    """A GPU by its shipped data sheet alone."""
-    known = next((gpu for gpu in GPUS if gpu.casefold() == name.casefold()), None)
+def _of_gpu(name: str) -> tuple[Device, ...]:
+    """What was measured, as in PETALS, on one GPU that a driver calls so; else its data sheet."""
+    known = gpu_of_device(name)
     if known is None:
         raise unknown_name("device", name, (*device_names(), *GPUS))
-    return device_of_sheet(known, GPUS[known])
+    measured = [d for d in _devices().values() if (d.gpu, d.count, d.style) == (known, 1, "petals")]
+    asked_for = name.casefold() == known.casefold()  # the data sheet itself
+    return tuple(measured if not asked_for else ()) or (device_of_sheet(known, GPUS[known]),)
 
 
 def device_of_sheet(name: str, sheet: DataSheet) -> Device:

@@ -62,16 +62,21 @@ def data_sheet(gpu_name: str) -> DataSheet:
     raise unknown_name("GPU", gpu_name, gpu_names())
 
 
-@cache
 def sheet_of_device(driver_name: str) -> DataSheet | None:
     """Data sheet by the name that a driver reports ("NVIDIA A100-SXM4-80GB"), None if unknown."""
+    name = gpu_of_device(driver_name)
+    return None if name is None else GPUS[name]
+
+
+@cache
+def gpu_of_device(driver_name: str) -> str | None:
+    """The GPU that a driver, such as nvidia-smi, calls by a name; None if unknown."""
     folded = _folded(driver_name)
-    if folded in (exact := {_folded(name): sheet for name, sheet in GPUS.items()}):
+    if folded in (exact := {_folded(name): name for name in GPUS}):
         return exact[folded]
-    for marks, name in _DRIVER_NAMES:
-        if all(mark in folded for mark in marks):
-            return GPUS[name]
-    return None
+    return next(
+        (name for marks, name in _DRIVER_NAMES if all(mark in folded for mark in marks)), None
+    )
 
 
 def _folded(name: str) -> str:

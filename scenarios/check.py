@@ -61,16 +61,22 @@ def check_problem(problem: Problem) -> Iterator[str]:
         )
 
 
-def check_context(document: schema.Scenario, problem: Problem) -> Iterator[str]:
-    """A warning about sessions that are longer than what the model was trained for."""
-    limit = document.model.context_tokens or context_tokens(document.model.name)
+def longest_session_tokens(problem: Problem) -> int:
+    """Prompt and answer of the longest session that is reckoned with."""
     load = problem.workload
     longest = [problem.planning.session_tokens]
     longest += [max(c.prompt_tokens.values) + max(c.output_tokens.values) for c in load.classes]
     longest += [r.prompt_tokens + r.output_tokens for r in load.trace]
-    if limit is not None and max(longest) > limit:
+    return max(longest)
+
+
+def check_context(document: schema.Scenario, problem: Problem) -> Iterator[str]:
+    """A warning about sessions that are longer than what the model was trained for."""
+    limit = document.model.context_tokens or context_tokens(document.model.name)
+    longest = longest_session_tokens(problem)
+    if limit is not None and longest > limit:
         yield (
-            f"sessions of up to {max(longest):,} tokens are longer than the context of "
+            f"sessions of up to {longest:,} tokens are longer than the context of "
             f"{problem.model.name}, {limit:,} tokens: servers refuse them, or answers lose sense"
         )
 

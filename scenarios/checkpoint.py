@@ -13,7 +13,6 @@ from ..perfmodel.catalogue import (
     OVERHEAD,
     Architecture,
     architecture,
-    model_names,
 )
 from .files import read_bytes
 
@@ -85,7 +84,7 @@ def model_figures(model: str, prefix: str | None = None) -> ModelFigures:
     """
     folder = Path(model)
     name = folder.name if folder.is_dir() else model.split("/")[-1]
-    known = _from_folder(folder) if folder.is_dir() else _from_catalogue(model, name)
+    known = _from_folder(folder) if folder.is_dir() else architecture(model)
     stem = name.replace(".", "-")
     suffix = "" if known.family == "bloom" or stem.endswith("-hf") else "-hf"
     return ModelFigures(
@@ -97,14 +96,6 @@ def model_figures(model: str, prefix: str | None = None) -> ModelFigures:
         key_value_width=known.key_value_heads * known.head_size,
         grouped_query=known.key_value_heads < known.heads,
     )
-
-
-def _from_catalogue(model: str, name: str) -> Architecture:
-    by_name = {known.casefold(): known for known in model_names()}
-    aliases = {"stablebeluga2": "Llama-2-70B", "bloom": "BLOOM-176B", "bloom-7b1": "BLOOM-7B1"}
-    short = name.casefold().removesuffix("-hf").removesuffix("-chat").removesuffix("-instruct")
-    short = aliases.get(short, short).replace("meta-", "")
-    return architecture(by_name.get(short.casefold(), model))
 
 
 def _from_folder(folder: Path) -> Architecture:

@@ -19,6 +19,12 @@ REQUESTS = 400
 #: Requests per second and server, 0.03 elsewhere: of these kinds about 0.6 of what their shipped
 #: sample is found to hold.
 LOAD = {"volunteers": 0.009, "data-centres": 0.012}
+#: Software overheads of a hop, as PETALS' servers were measured to have them (docs/perfmodel.md).
+OVERHEADS = {
+    "step_overhead_ms": 18.0,
+    "prefill_overhead_ms": 40.0,
+    "prefill_overhead_us_per_token": 60.0,
+}
 #: Device types of the mixed swarm: memory GB, decode ms per block, share.
 MIXED = (
     (9.1, 16.25, 0.3),
@@ -89,14 +95,6 @@ def generate(
     return base
 
 
-def _overheads() -> dict[str, Any]:
-    return {
-        "step_overhead_ms": 18.0,
-        "prefill_overhead_ms": 40.0,
-        "prefill_overhead_us_per_token": 60.0,
-    }
-
-
 def _paper_devices() -> dict[str, Any]:
     return {
         "a100": {"profile": "BPRR-A100", "memory_gb": 79.13},
@@ -117,7 +115,7 @@ def _geographic(rng: np.random.Generator, n: int, clients: int, _: str) -> dict[
     }
     return {
         "devices": devices,
-        "network": {"delay": "internet", **_overheads()},
+        "network": {"delay": "internet", **OVERHEADS},
         "servers": [
             {
                 "id": f"server-{j}",
@@ -161,7 +159,7 @@ def _reference(rng: np.random.Generator, n: int, clients: int, _: str) -> dict[s
     rtt = np.round(rtt + rtt.T, 3)
     return {
         "devices": _paper_devices(),
-        "network": {"delay": "measured", "rtt_ms": rtt.tolist(), **_overheads()},
+        "network": {"delay": "measured", "rtt_ms": rtt.tolist(), **OVERHEADS},
         "servers": [
             {"id": f"server-{j}", "device": "mig" if j < small else "a100"} for j in range(n)
         ],
@@ -175,7 +173,7 @@ def _topology(rng: np.random.Generator, n: int, clients: int, topology: str) -> 
     fast = max(1, round(n / 5))
     return {
         "devices": _paper_devices(),
-        "network": {"topology": topology, "delay": "internet", **_overheads()},
+        "network": {"topology": topology, "delay": "internet", **OVERHEADS},
         "servers": [
             {
                 "id": f"server-{j}",

@@ -17,6 +17,7 @@ from . import schema
 from .defects import MAX_LISTED
 from .files import read_referenced
 from .measured import End, Measured, measured_rtt_s
+from .places import city
 from .topologies import Topology, TopologyMode, load_topology, names_file, topology_rtt_s
 
 MBIT = 1e6 / 8
@@ -136,7 +137,7 @@ def _once(wrong: Sequence[InputProblem]) -> list[InputProblem]:
 def _places(
     ends: Sequence[End], nodes: Sequence[int | None], topology: Topology | None
 ) -> FloatArray:
-    """(N, 2) latitude and longitude, nan where unknown; own coordinates win over the node's."""
+    """(N, 2) latitude and longitude, nan where unknown: own ones, the city's or the node's."""
     places = np.full((len(ends), 2), np.nan)
     wrong: list[InputProblem] = []
     for i, (end, node) in enumerate(zip(ends, nodes, strict=True)):
@@ -146,6 +147,12 @@ def _places(
             wrong.append(InputProblem(f"{end.where}.{missing}", "give lat and lon together"))
         elif lat is not None and lon is not None:
             places[i] = lat, lon
+        elif end.given.city is not None:
+            try:
+                known = city(end.given.city)
+                places[i] = known.lat, known.lon
+            except ScenarioError as error:
+                wrong += [InputProblem(f"{end.where}.city", p.message) for p in error.problems]
         elif node is not None and topology is not None:
             places[i] = topology.coordinates[node]
     if wrong:

@@ -18,24 +18,21 @@ FIELD = "network.rtt_csv"
 _MAX_MS = 1e7
 _MAX_LISTED = 50
 _MAX_TOLD = 10
-_FROM = ("from", "source", "src", "a", "client", "host a")
-_TO = ("to", "target", "dst", "destination", "b", "server", "host b")
-#: Columns of the long form by what one of their units is in ms.
-_TIMES = {
-    1.0: (
-        "ms",
-        "rtt",
-        "rtt ms",
-        "latency",
-        "latency ms",
-        "ping",
-        "ping ms",
-        "avg ms",
-        "rtt avg ms",
-    ),
-    1e3: ("s", "rtt s", "latency s", "ping s"),
-    1e-3: ("us", "rtt us", "latency us", "ping us"),
-}
+_FROM = (
+    "from",
+    "source",
+    "src",
+    "a",
+    "client",
+    "host a",
+    "src region",
+    "source region",
+    "src name",
+)
+_TO = ("to", "target", "dst", "destination", "b", "server", "host b", "dst region", "dst name")
+#: A column of times begins with what they are and ends with their unit, in ms; either may do.
+_KINDS = ("rtt", "latency", "ping", "delay")
+_UNITS = {"ms": 1.0, "s": 1e3, "us": 1e-3}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,11 +139,19 @@ def _long(header: Sequence[str]) -> tuple[int, int, int, float] | None:
     """Columns of from, to and time, and the unit of the time in ms; None for a matrix."""
     plain = [" ".join(name.casefold().replace("_", " ").split()) for name in header]
     ends = [next((plain.index(n) for n in names if n in plain), None) for names in (_FROM, _TO)]
-    units = {name: unit for unit, names in _TIMES.items() for name in names}
-    time = next((i for i, name in enumerate(plain) if name in units), None)
-    if ends[0] is None or ends[1] is None or time is None:
+    times = {i: unit for i, name in enumerate(plain) if (unit := _unit_ms(name))}
+    if ends[0] is None or ends[1] is None or not times:
         return None
-    return ends[0], ends[1], time, units[plain[time]]
+    time = next(iter(times))
+    return ends[0], ends[1], time, times[time]
+
+
+def _unit_ms(name: str) -> float | None:
+    """The unit of a column of times (``rtt``, ``latency_ms``, ``rtt avg ms``, ``ms``), in ms."""
+    first, *_, last = (name or "-").split() * 2
+    if first not in _KINDS and name not in _UNITS:
+        return None
+    return _UNITS.get(last, 1.0)
 
 
 def _of_list(source: Table, a: int, b: int, time: int, unit_ms: float) -> _Cells:

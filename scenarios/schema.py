@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from ..core.names import Admission, LengthMode, Relay, Sharing, Status
+from ..core.names import Admission, LengthMode, Quantisation, Relay, Sharing, Status
 from ..core.objective import GoalId
 from .instants import Unit
 
@@ -46,7 +46,6 @@ Node = Annotated[int, Meta(ge=0, le=100_000)] | Name
 Block = Annotated[int, Meta(ge=0, le=1_000)]
 Latitude = Annotated[float, Meta(ge=-90, le=90)]
 Longitude = Annotated[float, Meta(ge=-180, le=180)]
-Quantisation = Literal["bf16", "int8", "nf4"]
 
 
 class Model(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -103,6 +102,7 @@ class Server(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     lat: Latitude | None = None
     lon: Longitude | None = None
     node: Node | None = None
+    city: Name | None = None
     region: Label = ""
     last_mile_ms: Milliseconds = 0.0
     rtt_as: Annotated[list[Name], Meta(max_length=10)] | None = None
@@ -125,6 +125,7 @@ class Client(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     lat: Latitude | None = None
     lon: Longitude | None = None
     node: Node | None = None
+    city: Name | None = None
     region: Label = ""
     last_mile_ms: Milliseconds = 0.0
 

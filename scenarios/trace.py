@@ -21,7 +21,10 @@ from .tables import Table, table
 
 #: Column names that are understood, upper and lower case and signs alike; first match wins.
 #: Those of Azure, BurstGPT, Mooncake, Splitwise and Vidur are among them.
-_ARRIVAL = ("arrival", "timestamp", "arrival timestamp", "arrival time", "arrived at", "start time")
+_ARRIVAL = (
+    *("arrival", "timestamp", "arrival timestamp", "arrival time", "arrived at", "start time"),
+    *("request time", "created at", "datetime", "time", "ts"),
+)
 ARRIVAL: tuple[str, ...] = (
     "arrival_s",
     *(f"{name} {unit}" for unit in PER_S for name in _ARRIVAL),
@@ -38,6 +41,10 @@ PROMPT = (
     "prompt_len",
     "input_len",
     "prompt_length",
+    "num_prompt_tokens",
+    "num_input_tokens",
+    "prefill_tokens",
+    "ISL",
 )
 OUTPUT = (
     "output_tokens",
@@ -49,6 +56,10 @@ OUTPUT = (
     "completion_tokens",
     "generated_tokens",
     "output_len",
+    "num_output_tokens",
+    "response_length",
+    "decode_tokens",
+    "OSL",
 )
 #: Mooncake counts in ms and says so nowhere; Alibaba's traces have its columns, and seconds.
 _MOONCAKE = {"timestamp", "inputlength", "outputlength"}
@@ -215,7 +226,8 @@ def _find(header: Sequence[str], names: Sequence[str]) -> int:
         if _folded(name) in folded:
             return folded.index(_folded(name))
     shown = ", ".join(header)[:200]
-    raise ScenarioError.single(_FIELD, f"has no column {' or '.join(names[:4])}, only: {shown}")
+    public = " nor one that public traces have (docs/files.md)" if len(names) > 1 else ""
+    raise ScenarioError.single(_FIELD, f"has no column {names[0]}{public}, only: {shown}")
 
 
 def _unit(given: schema.Trace, header: Sequence[str], column: int) -> Unit | None:

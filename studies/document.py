@@ -16,7 +16,7 @@ from ..core.errors import ScenarioError
 Document = dict[str, Any]
 Entry = dict[str, Any]
 #: What says where a machine stands.
-PLACE = ("lat", "lon", "node", "region", "last_mile_ms")
+PLACE = ("lat", "lon", "node", "city", "region", "last_mile_ms")
 
 
 def servers_of(document: Document) -> list[Entry]:

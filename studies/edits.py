@@ -143,7 +143,8 @@ def remove(name: str, *, option: str = "--remove") -> Edit:
 
 
 def move(spec: str) -> Edit:
-    """``SERVER=PLACE``: ``lat,lon``, a node of the topology, or a machine to stand beside."""
+    """``SERVER=PLACE``: ``lat,lon``, a machine to stand beside, a node of the topology or, where
+    there is no topology, a city."""
     name, _, place = spec.partition("=")
     if not place:
         message = f"{spec!r} is not SERVER=PLACE (lat,lon, a topology node, or another id)"
@@ -161,8 +162,10 @@ def move(spec: str) -> Edit:
         coordinates = re.fullmatch(r"\s*(-?[\d.]+)\s*,\s*(-?[\d.]+)\s*", place)
         if coordinates:
             entry["lat"], entry["lon"] = float(coordinates[1]), float(coordinates[2])
-        else:
+        elif document.get("network", {}).get("topology") or place.isdecimal():
             entry["node"] = place
+        else:
+            entry["city"] = place
 
     return Edit(text=f"move {name} to {place}", document=change)
 

@@ -206,11 +206,11 @@ def test_what_is_assumed_of_servers_is_said_wherever_figures_are(
 
 def test_a_load_that_no_swarm_can_bear_is_said() -> None:
     shown = run("simulate", TINY, "--method", "cg-bp", "--load", "8")
-    assert "too much: " in shown.stdout
+    assert "overload: " in shown.stdout
     told = json.loads(run("simulate", TINY, "--method", "cg-bp", "--load", "8", "--json").stdout)
     assert told["offered_per_s"] > told["most_per_s"] > 2
     assert told["independent_servers"] == []
-    assert "too much" not in run("simulate", TINY, "--method", "cg-bp").stdout
+    assert "overload" not in run("simulate", TINY, "--method", "cg-bp").stdout
 
 
 def test_calibrate_shows_the_fit_and_what_is_missing(tmp_path: Path) -> None:
@@ -275,4 +275,4 @@ def test_the_load_is_said_beside_what_is_sustained() -> None:
     assert said in run("plan", TINY, "--method", "cg-bp").stdout
     assert said in run("compare", TINY, "-m", "cg-bp", "--seeds", "1").stdout
     compared = run("compare", TINY, "-m", "cg-bp", "--seeds", "1", "--load", "8").stdout
-    assert "too much: 3.2 requests/s arrive" in compared
+    assert "overload: 3.2 requests/s arrive" in compared

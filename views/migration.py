@@ -29,11 +29,11 @@ def _endless(value: float | None) -> str:
 
 def _options(document: dict[str, Any]) -> tuple[list[str], list[list[object]]]:
     """Columns and rows of the options."""
-    columns = ["moves", "response s", "sustains 1/s", "gain", "cost", "net"]
+    columns = ["moves", "expected response s", "sustains 1/s", "gain", "cost", "net"]
     rows = [
         [
             o["moves"],
-            number(o["response_s"]),
+            "overload" if o["response_s"] is None else number(o["response_s"]),
             number(o["sustained_per_s"]),
             *(_endless(o[f"{name}_request_s"]) for name in ("gain", "cost", "net")),
             *(number(o[name]) for name in ("lost_sessions", "duration_s", "dark_s")),

@@ -61,9 +61,9 @@ def test_the_load_is_said_beside_the_bound(tiny: Problem) -> None:
     cost = CostModel.of(tiny)
     assert load_in_words(cost).startswith("load 1 requests/s, ")
     assert beside_most(0.5, 2.0).startswith("load 0.5 requests/s, 25 % of the 2 that no plan")
-    assert beside_most(3.0, 2.0).startswith("too much: 3 requests/s arrive, no plan sustains more")
+    assert beside_most(3.0, 2.0).startswith("overload: 3 requests/s arrive, no plan sustains more")
     heavy = at_load(tiny, 1_000.0)
-    assert load_in_words(CostModel.of(heavy)).startswith("too much: 1000 requests/s")
+    assert load_in_words(CostModel.of(heavy)).startswith("overload: 1000 requests/s")
 
 
 def test_without_lines_the_fastest_free_chains_are_tried(tiny: Problem) -> None:

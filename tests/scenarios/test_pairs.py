@@ -74,6 +74,8 @@ def told(folder: Path, csv: str, **given: Any) -> str:
         "client,server,latency_s\nZürich,New York,0.09\nZürich,São Paulo,0.21\n",
         '{"from": "Zürich", "to": "New York", "rtt_ms": 90}\n'
         '{"from": "Zürich", "to": "São Paulo", "rtt_ms": 210}\n',
+        "src_provider,src_region,dst_provider,dst_region,rtt_p50_ms\n"
+        "aws,Zürich,aws,New York,90\naws,Zürich,aws,São Paulo,210\naws,Zürich,aws,Tokyo,300\n",
         "id,New York,São Paulo,Tokyo\nZürich,90,210,300\nParis,80,200,290\n",
         "\ufeffid,New York,São Paulo\nZürich,90,210\nZürich 2,1,oops\n",
     ],

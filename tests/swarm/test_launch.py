@@ -33,6 +33,21 @@ def test_the_flags_are_those_of_the_plan() -> None:
         assert flags[-2:] == ("--initial_peers", "/ip4/1")
 
 
+def test_sessions_beyond_what_petals_accepts_get_their_flag(tmp_path: Path) -> None:
+    text = (SCENARIOS / "tiny.toml").read_text()
+    for prompt, flag in ((1_900, ()), (3_000, ("--inference_max_length", "3040"))):
+        (tmp_path / "s.toml").write_text(
+            text.replace("prompt_tokens = 50", f"prompt_tokens = {prompt}").replace(
+                "memory_gb = 1", "memory_gb = 4"
+            )
+        )
+        scenario = load_scenario(tmp_path / "s.toml")
+        made = plan(scenario.problem, "cg-bp")
+        command = launch_files(made, scenario, LaunchOptions(model="toy"))[0].command
+        at = command.index("--inference_max_length") if flag else len(command)
+        assert command[at : at + 2] == flag
+
+
 def test_the_command_writes_three_files_for_each_server(tmp_path: Path) -> None:
     scenario = load_scenario(SCENARIOS / "tiny.toml")
     write_plan(tmp_path / "plan.json", plan(scenario.problem, "cg-bp"), scenario)
