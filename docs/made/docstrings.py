@@ -15,7 +15,7 @@ from typing import Any
 
 _QUOTED = re.compile(r"(?<=[ :>] )(['\"])(.*?)\1(?=[,)=\s]|$)")
 _TITLE = re.compile(r"^(\w[\w ]*)\n-{3,}\n", re.MULTILINE)
-_ENTRY = re.compile(r"^(\S.*?)(?: : |\n    )", re.MULTILINE)
+_ENTRY = re.compile(r"(\S.*?)(?: : |\n    )", re.DOTALL)
 
 
 def module_page(title: str, modules: Sequence[str]) -> str:
@@ -84,7 +84,7 @@ def _prose(doc: str | None) -> str:
 
 def _items(body: str) -> Iterator[str]:
     """``name : meaning``, or the meaning indented below, as items of a list."""
-    for entry in re.split(r"\n(?=\S)", body):
+    for entry in re.split(r"(?<!,)\n(?=\S)", body):
         found = _ENTRY.match(entry)
         if found is None:
             yield entry

@@ -35,6 +35,13 @@ BORROWED = {
         for p in sorted((ROOT / "scenarios").glob(pattern))
     },
 }
+#: Sources whose page is made: where a link to them leads on the site.
+MADE = {
+    "cli.py": "reference/commands.md",
+    "docs/quickstart.ipynb": "quickstart.md",
+    "library.py": "reference/python.md",
+    "routing/api.py": "reference/policies.md",
+}
 LINK = re.compile(r"\]\((?![a-z]+:|#)([^)#\s]+)(#[^)\s]*)?\)")
 #: A fenced example that names its file, as docs/files.md has them.
 NAMED = re.compile(r"^```(\w+) (\S+)$", re.MULTILINE)
@@ -95,10 +102,10 @@ def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: 
 
     def placed(found: re.Match[str]) -> str:
         target = normpath(join(dirname(source), found[1]))
-        inside = BORROWED.get(target, target.removeprefix("docs/"))
+        inside = {**BORROWED, **MADE}.get(target, target.removeprefix("docs/"))
         return f"]({relpath(inside, dirname(place) or '.')}{found[2] or ''})"
 
-    if not place.startswith("reference/"):
+    if not place.startswith(("quickstart", "reference/")):  # written for the site
         markdown = LINK.sub(placed, markdown)
     return NAMED.sub(r'```\1 title="\2"', with_outputs(markdown))
 
