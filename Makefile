@@ -54,7 +54,7 @@ $(VENV)/.docs: $(VENV)/.dev
 
 # Sets NO_MKDOCS_2_WARNING: the theme's notice about its own future, on every run.
 docs: $(VENV)/.docs  ## the documentation as a site: out/site/index.html
-	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 docs-test: $(VENV)/.docs  ## the site is made and its links checked; notebook and scripts of its pages run
 	SWARMPLAN_REQUIRE=docs $(BIN)/python -m pytest tests/test_site.py --durations=5

@@ -14,10 +14,13 @@ from pathlib import Path
 from typing import BinaryIO
 
 #: Width of the terminal that commands see.
-COLUMNS = 100
+COLUMNS = 132
 
 FILES = re.compile(r"^```\w+ (\S+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 CONSOLE = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+#: Bold and the like.
+STYLE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
 def with_outputs(markdown: str) -> str:
@@ -55,13 +58,13 @@ def _output(line: str, folder: Path) -> str:
         run = subprocess.Popen(
             [sys.executable, "-m", "swarmplan.cli", *words],
             cwd=folder,
-            env={**os.environ, "COLUMNS": str(COLUMNS), "TERM": "dumb", "NO_COLOR": "1"},
+            env={**os.environ, "COLUMNS": str(COLUMNS), "TERM": "xterm", "NO_COLOR": "1"},
             stdin=subprocess.DEVNULL,
             stdout=theirs,
             stderr=told,
         )
         os.close(theirs)
-        printed = _all_of(screen)
+        printed = STYLE.sub("", _all_of(screen))
         if run.wait():
             told.seek(0)
             raise RuntimeError(f"{line}\nended with {run.returncode}: {told.read().decode()}")
