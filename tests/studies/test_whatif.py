@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,9 @@ from hypothesis import strategies as st
 
 from swarmplan.cli import main
 from swarmplan.core.errors import ScenarioError
+from swarmplan.methods.draft import Draft, Settings
+from swarmplan.methods.table import Method, method_named
+from swarmplan.placement.task import Task
 from swarmplan.scenarios.generate import write_document
 from swarmplan.scenarios.scenario import Scenario, load_scenario
 from swarmplan.studies import edits
@@ -273,6 +277,29 @@ def test_no_change_changes_nothing() -> None:
     change = what_if(load_scenario(DEMO), [edits.scale_load(1.0)], QUICK)
     assert difference(change.before, change.after[0], lambda s: s.response_s.mean).mean == 0
     assert "stay as they are" in reason(change.before, change.after[0])
+
+
+def test_the_plan_that_was_is_known_to_the_search_for_the_one_to_come() -> None:
+    """By the servers' names: what is new idles, what no longer fits is cut."""
+    told: list[Settings] = []
+
+    def spy(task: Task, settings: Settings) -> Draft:
+        told.append(settings)
+        return method_named("cg-bp").decide(task, settings)
+
+    study = replace(QUICK, method=Method(name="spy", make=spy))
+    more = edits.add("id=extra,like=fast-0")
+    change = what_if(load_scenario(TINY), [edits.rtt_scale(0.5), more], study)
+    before = change.before.placement
+    assert before is not None
+    assert told[0].known == ()
+    ((known, router),) = told[1].known
+    rows = {s.id: j for j, s in enumerate(change.after[0].problem.servers)}
+    for j, server in enumerate(change.before.problem.servers):
+        span = (before.start[j], before.end[j])
+        assert (known.start[rows[server.id]], known.end[rows[server.id]]) == span
+    assert known.start[rows["extra"]] == known.end[rows["extra"]]
+    assert router == change.before.router
 
 
 def test_the_parts_of_the_response_add_up_for_every_client() -> None:
