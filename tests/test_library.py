@@ -217,6 +217,17 @@ def test_what_a_package_does_not_hold_is_told_in_one_line(
     assert "Traceback" not in done.stderr
 
 
+def test_a_comparison_has_every_request_of_every_run() -> None:
+    plan = swarmplan.plan(TINY, "cg-bp")
+    found = swarmplan.compare(TINY, ["petals", plan], seeds=[3, 4], join_orders=2, requests=20)
+    rows = found.requests()
+    runs = {(row["method"], row["run"]) for row in rows}
+    assert runs == {("petals", r) for r in range(4)} | {("plan by cg-bp", r) for r in range(2)}
+    last = [row for row in rows if (row["method"], row["run"]) == ("plan by cg-bp", 1)]
+    alone = swarmplan.simulate(TINY, plan, seed=4, requests=20).to_dicts()
+    assert last == [{"method": "plan by cg-bp", "run": 1, **row} for row in alone]
+
+
 @pytest.mark.parametrize("load", [0.5, 3.0])
 def test_a_load_means_the_same_where_one_plan_is_simulated_and_where_many_are_compared(
     load: float,
