@@ -142,7 +142,7 @@ def command(
     from ..methods.replanning import kept, migration_document, replanned
     from ..perfmodel.reload import Reload
     from ..placement.moves.replan import Terms
-    from ..scenarios.migrationfile import is_current, read_current, write_migration
+    from ..scenarios.migrationfile import read_current, write_migration
     from ..scenarios.planfile import plan_document, write_plan
     from ..views.migration import print_migration
 
@@ -168,7 +168,7 @@ def command(
         method,
         settings=settings,
         terms=terms,
-        router=router if is_current(plan_file, loaded) else None,
+        router=router,
     )
     document = migration_document(decision, loaded, terms, gone=gone, new=new)
     made = api.plan(loaded.problem, kept(decision.chosen.placement, router), settings=settings)

@@ -23,6 +23,7 @@ from ..workload.draw import draw_requests
 from .candidates import entries
 from .draft import Draft, Settings
 from .judge import Judge
+from .routers import router_names
 from .table import Method, method_named
 
 #: So many of auto's candidates, by their bounds, are directions for the search.
@@ -50,8 +51,8 @@ def replanned(
 
     Parameters
     ----------
-    router : of the plan in force, where nothing has changed since it was made: then moves have to
-        show their gain in simulation too, as plans do that ``auto`` makes.
+    router : of the plan in force: moves have to show their gain in simulation with it too, as plans
+        do that ``auto`` makes; None = the closed form decides alone.
 
     Raises
     ------
@@ -63,7 +64,7 @@ def replanned(
     chosen = method_named(method)
     task = chosen.task(problem, settings)
     found = replan(task, current, targets=_targets(task, chosen, settings), terms=terms)
-    return found if router is None else confirmed(task, found, settings, router)
+    return confirmed(task, found, settings, router) if router in router_names() else found
 
 
 def confirmed(task: Task, found: Replan, settings: Settings, router: str) -> Replan:

@@ -103,12 +103,6 @@ def read_migration(path: Path) -> MigrationFile:
     return validate(parse_file(path), MigrationFile, migration_json_schema, source=str(path))
 
 
-def is_current(path: Path, scenario: Scenario) -> bool:
-    """Whether nothing has changed since a plan was made."""
-    given = validate(parse_file(path), schema.PlanFile, schema.plan_json_schema, source=str(path))
-    return given.scenario_sha256 == scenario.sha256
-
-
 def read_current(
     path: Path, scenario: Scenario
 ) -> tuple[Placement, str, tuple[str, ...], tuple[str, ...]]:

@@ -52,7 +52,7 @@ def plan_file(path: Path, document: dict[str, Any], spans: dict[str, tuple[int, 
             server["span"] = list(spans[server["id"]])
     source = path.with_suffix(".scenario.json")
     source.write_text(json.dumps(given))
-    done = run("plan", source, "--method", "manual", "-o", path)
+    done = run("plan", source, "--method", "manual", "--router", "overlap", "-o", path)
     assert done.exit_code == 0, done.stderr
     return path
 
