@@ -22,7 +22,8 @@ $(BIN)/python:
 
 $(VENV)/.core: setup.cfg pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
-	$(BIN)/python -m swarmplan.cli plan scenarios/tiny.toml > /dev/null 2>&1  # compiles the simulator
+	@echo compiling the simulator, once
+	$(BIN)/python -m swarmplan.cli plan scenarios/tiny.toml --method cg-bp --router overlap --each-server > /dev/null
 	@touch $@
 
 $(VENV)/.dev: setup.cfg pyproject.toml .ci/newest.txt | $(BIN)/python

@@ -22,7 +22,7 @@ from .shared import FILE, FiniteRange, handle_errors, load
 @click.option(
     "--time-limit",
     type=FiniteRange(0, min_open=True),
-    default=10.0,
+    default=8.0,
     show_default=True,
     help="Seconds to search.",
 )
@@ -59,6 +59,8 @@ def command(
     loaded = load(path)
     problem, numbers = loaded.problem, range(seeds)
     render.print_lines([*opening(loaded), ""])
+    # The first run on a machine compiles the simulator: that is not the search's time.
+    roles_of(problem, api.plan(problem, "cg-bp", router="overlap"), limit_s=0.1)
     with render.solving(quiet=quiet) as searching:
         settings = Settings(time_limit_s=time_limit, on_progress=searching)
         made = api.plan(problem, settings=settings)
@@ -84,4 +86,4 @@ def command(
             place, loaded, comparison, kept, numbers, plan=made, roles=roles
         ),
     )
-    render.print_lines(what_next(scenario, output, html))
+    render.print_lines(what_next(problem, scenario, output, html))

@@ -154,7 +154,7 @@ class Bench:
 
     def __init__(self, cost: CostModel, plan: Plan, admission: Admission) -> None:
         problem, trial = cost.problem, plan.certificate.trial
-        count = problem.workload.num_requests if trial is None else trial.requests
+        count = max(problem.workload.num_requests, 0 if trial is None else trial.requests)
         seed = plan.seed if trial is None else trial.seed
         self.requests = min(count, MOST_REQUESTS)
         self._router, self._goal = plan.router, plan.certificate.objective.goal

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from textwrap import wrap
 
 from ..core.findings import Finding
+from ..core.problem import Problem
 from ..render import number, print_lines
 from ..scenarios.scenario import Scenario
 from ..simulator.compare import Comparison
@@ -63,12 +65,16 @@ def _sooner(before: float, after: float) -> str:
     return f"{abs(gain) * 100:.0f} % {'sooner' if gain >= 0 else 'later'}"
 
 
-def what_next(scenario: Path | None, plan: Path, report: Path) -> list[str]:
+def what_next(problem: Problem, scenario: Path | None, plan: Path, report: Path) -> list[str]:
     """The files, and what to try with them."""
+    regions = Counter(s.region for s in problem.servers if s.region).most_common()
     name = "demo.toml" if scenario is None else str(scenario)
     commands = [
         ("where the time goes", f"swarmplan explain {name} --plan {plan}"),
-        ("what if a region is lost", f"swarmplan whatif {name} --fail europe"),
+        *(
+            ("what if a region is lost", f"swarmplan whatif {name} --fail {r}")
+            for r, _ in regions[:1]
+        ),
         ("a swarm of your own, from five questions", "swarmplan init my.toml"),
     ]
     if scenario is None:
