@@ -114,7 +114,8 @@ class _Sheet:
                 if abs(one[1] - other[1]) > self._columns / 2:
                     self._draw_line(cells)
                     cells = [other]
-                cells += _line(one, other)
+                else:
+                    cells += _line(one, other)
             self._draw_line(cells)
 
     def _draw_line(self, cells: Sequence[Cell]) -> None:

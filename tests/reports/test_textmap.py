@@ -84,11 +84,17 @@ def test_a_chain_is_drawn_and_servers_on_it_differ() -> None:
     assert all(name in text for name in ("on", "off", "c"))
 
 
-def test_a_chain_over_the_date_line_does_not_cross_the_map() -> None:
-    ends = (35.7, 139.7), (37.8, -122.4)
-    marks = [mark("a", ends[0]), mark("b", ends[1]), mark("c", (48.9, 2.4)), mark("d", (1, 104))]
-    lines = text_map(marks, [Arc(stops=ends, use=1.0, detail="")], signs=DRAWN)[:-1]
-    assert sum(line.count(s) for line in lines for s in DRAWN.lines) < 60
+def test_a_chain_that_leaves_the_window_comes_back_on_the_other_side() -> None:
+    around = [mark("m", (0.0, lon)) for lon in (-150.0, -90.0, -30.0, 30.0, 90.0, 150.0)]
+    arc = Arc(stops=((0.0, 150.0), (0.0, -150.0)), use=1.0, detail="")
+    lines = text_map(around, [arc], signs=DRAWN)[:-1]
+    assert 6 < sum(line.count(s) for line in lines for s in DRAWN.lines) < 30
+
+
+def test_a_window_over_the_date_line_has_land_on_both_sides() -> None:
+    lines = text_map([mark("a", (35.7, 139.7)), mark("b", (37.8, -122.4))], [], signs=PLAIN)[:-1]
+    assert sum(line[:15].count(PLAIN.land) for line in lines) > 5
+    assert sum(line[65:].count(PLAIN.land) for line in lines) > 5
 
 
 def test_machines_without_a_place_are_counted_and_none_at_all_is_said() -> None:

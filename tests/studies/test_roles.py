@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -122,6 +123,18 @@ def test_without_time_nothing_is_simulated_and_that_is_said(quiet: Problem) -> N
     assert roles.requests == 0
     assert fates(roles)[:3] == ["needed", "needed", "unknown"]
     assert "1 other servers could be switched off was not simulated" in verdict_lines(roles)[-1]
+
+
+def test_when_time_is_over_the_rest_is_left_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+    def slow(_self: object, _placement: object) -> tuple[str, object]:
+        time.sleep(2.5)
+        return "helps", studied.NOTHING
+
+    monkeypatch.setattr(studied.Bench, "loss", slow)
+    problem = load_scenario(FOLDER / "demo.toml").problem
+    roles = roles_of(problem, api.plan(problem, "cg-bp", router="overlap"), limit_s=2.0)
+    assert fates(roles).count("helps") <= 1
+    assert roles.unknown
 
 
 @pytest.mark.parametrize("router", ["overlap", "ws-rr"])
