@@ -15,7 +15,7 @@ from ..studies.outcome import PARTS
 from ..studies.roles import Roles
 from ..studies.sweepgroups import Group, groups_of
 from ..studies.worth import Worth
-from ..views.roles import ROLES, role_rows, verdict_lines
+from ..views.roles import role_columns, role_rows, verdict_lines
 from ..views.text import interval, mean_of, signed
 from . import charts
 from .page import Section
@@ -141,7 +141,7 @@ def worth_section(found: Sequence[Worth]) -> Section:
 def roles_section(roles: Roles) -> Section:
     """What each server of a plan is for, and who could go."""
     body = "".join(tag("p", text(f"{line[0].upper()}{line[1:]}.")) for line in verdict_lines(roles))
-    body += long_table("What each server is for", ROLES, role_rows(roles))
+    body += long_table("What each server is for", role_columns(roles), role_rows(roles))
     return Section(name="roles", title="What each server is for", body=body)
 
 

@@ -26,8 +26,8 @@ from ..workload.draw import draw_requests
 
 #: A server can go when responses get longer by less than this share, with 95 % confidence.
 TOLERATED = 0.01
-#: Requests of a set at most, sets (of one seed each), and the stretches of a set that are compared.
-MOST_REQUESTS, SETS, STRETCHES = 2_000, 2, 5
+#: Requests of a set, sets (of one seed each), and the stretches of a set that are compared.
+REQUESTS, SETS, STRETCHES = 2_000, 2, 5
 
 Fate = Literal["useless", "no worth", "helps", "unclear", "needed", "unknown"]
 
@@ -154,18 +154,19 @@ class Bench:
 
     def __init__(self, cost: CostModel, plan: Plan, admission: Admission) -> None:
         problem, trial = cost.problem, plan.certificate.trial
-        count = max(problem.workload.num_requests, 0 if trial is None else trial.requests)
         seed = plan.seed if trial is None else trial.seed
-        self.requests = min(count, MOST_REQUESTS)
+        drawn = [draw_requests(problem, seed + k, num_requests=REQUESTS) for k in range(SETS)]
+        drawn = drawn[:1] if problem.workload.trace else drawn  # a trace is always the same
+        self.requests = len(drawn[0])
         self._router, self._goal = plan.router, plan.certificate.objective.goal
         self._judges = [
             Judge(
                 cost,
-                draw_requests(problem, seed + k, num_requests=self.requests),
+                requests,
                 admission=admission if trial is None else trial.admission,
                 goal=self._goal,
             )
-            for k in range(1 if problem.workload.trace else SETS)
+            for requests in drawn
         ]
         self._plan = plan.placement
         self._base: list[FloatArray] = []

@@ -11,8 +11,8 @@ from ..render import print_lines, print_table
 from ..studies.roles import TOLERATED, Role, Roles
 from .text import interval, percent
 
-#: Columns of ``role_rows``.
-ROLES = ("server", "what it is for", "requests", "without it")
+#: Columns of ``role_rows``; the last two only where something was simulated.
+ROLES = ("server", "what it is for", "share", "without it s")
 #: Names that are listed in a line.
 MOST_NAMES = 12
 
@@ -29,8 +29,6 @@ def purpose(role: Role, chains: int) -> str:
         said.append(f"only host of {', '.join(block_ranges(role.alone))}")
     elif not role.chains:
         said.append(f"spare: doubles {blocks(start, end)}")
-    if not role.chains and role.share == role.share:
-        said.append(f"takes {role.share * 100:.2g} % of requests" if role.share else "no request")
     return ", ".join(said)
 
 
@@ -43,25 +41,28 @@ def _chains(count: int, total: int) -> str:
 
 
 def without_it(role: Role) -> str:
-    """What is lost without a server."""
+    """What is lost without a server, in seconds of response."""
     loss = role.loss_s
-    if role.fate == "needed":
-        return "blocks or a demand are lost"
+    if role.fate in ("needed", "useless"):
+        return role.fate
     if role.fate == "unknown":
         return "not simulated"
-    if role.fate == "useless":
-        return "nothing is lost"
     if loss.mean != loss.mean:
         return "requests are not served"
-    told = {"no worth": ": no measurable loss", "unclear": ": unclear"}.get(role.fate, "")
-    return f"{interval(loss)} s{told}"
+    return interval(loss) + {"no worth": ": no loss", "unclear": ": unclear"}.get(role.fate, "")
+
+
+def role_columns(roles: Roles) -> tuple[str, ...]:
+    """The columns that say something."""
+    return ROLES if roles.requests else ROLES[:2]
 
 
 def role_rows(roles: Roles) -> list[list[object]]:
     """A row for each server."""
-    return [
+    rows: list[list[object]] = [
         [r.server, purpose(r, roles.chains), percent(r.share), without_it(r)] for r in roles.servers
     ]
+    return [row[: len(role_columns(roles))] for row in rows]
 
 
 def verdict_lines(roles: Roles) -> list[str]:
@@ -69,6 +70,8 @@ def verdict_lines(roles: Roles) -> list[str]:
     unused, can_go, unknown = roles.unused, roles.dispensable, roles.unknown
     what = "no traffic" if roles.requests else "on no planned chain"
     lines = [f"{what}: {_names(unused)}"] if unused else []
+    if roles.requests:
+        lines.insert(0, "share: of the requests under load that pass the server")
     if can_go:
         word = "together" if len(can_go) > 1 else "alone"
         simulated = any(r.fate == "no worth" for r in roles.servers)
@@ -93,7 +96,7 @@ def _names(names: Sequence[str]) -> str:
 def print_roles(roles: Roles) -> None:
     """The table, then who could go."""
     print_lines([""])
-    print_table("What each server is for", ROLES, role_rows(roles))
+    print_table("What each server is for", role_columns(roles), role_rows(roles))
     print_lines(verdict_lines(roles))
 
 
