@@ -13,7 +13,8 @@ from typing import Literal
 
 import numpy as np
 
-from ..chains.soundness import uncovered, unmet
+from ..chains.soundness import unmet
+from ..core.constraints import Constraints
 from ..core.content import FloatArray, IntArray
 from ..core.names import Admission
 from ..core.plan import Placement, Plan, Route
@@ -235,7 +236,7 @@ def _fates(
     Those that no request passed are tried all at once: on large swarms there are hundreds.
     """
     fates: dict[int, tuple[Fate, Interval]] = {}
-    idle = [j for j in order if left.span(j) is None and not any(unmet(cost, _without(left, j)))]
+    idle = [j for j in order if left.span(j) is None and not _needed(cost, left, j)]
     fates.update((j, ("useless", NOTHING)) for j in idle)
     if bench is not None and not within.passed:
         gone, without = _spared(cost, left, [j for j in order if share[j] == 0 and j not in fates])
@@ -246,15 +247,14 @@ def _fates(
     for j in order:
         if j in fates:
             continue
-        without = _without(left, j)
-        if any(uncovered(cost, without)) or any(unmet(cost, without)):
+        if _needed(cost, left, j):
             fates[j] = "needed", NOTHING
         elif bench is None or within.passed:
             fates[j] = "unknown", NOTHING
         else:
-            fates[j] = bench.loss(without)
+            fates[j] = bench.loss(_without(left, j))
         if fates[j][0] == "no worth":
-            left = without
+            left = _without(left, j)
     return fates
 
 
@@ -262,11 +262,19 @@ def _spared(cost: CostModel, left: Placement, rows: Sequence[int]) -> tuple[list
     """Of some servers those that can go together with every block hosted, and what is left."""
     gone = []
     for j in rows:
-        without = _without(left, j)
-        if not any(uncovered(cost, without)) and not any(unmet(cost, without)):
+        if not _needed(cost, left, j):
             gone.append(j)
-            left = without
+            left = _without(left, j)
     return gone, left
+
+
+def _needed(cost: CostModel, left: Placement, row: int) -> bool:
+    """Whether blocks or a demand of the operator's would be lost with a server."""
+    start, end = int(left.start[row]), int(left.end[row])
+    if (left.coverage(cost.num_blocks)[start:end] <= 1).any():
+        return True
+    asked = cost.problem.planning.constraints
+    return asked != Constraints() and any(unmet(cost, _without(left, row)))
 
 
 def _without(placement: Placement, row: int) -> Placement:
