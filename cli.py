@@ -20,6 +20,7 @@ from .core.version import __version__
 #: Name -> one line of help; ``commands/NAME.py`` holds the click object ``command``. The line is
 #: repeated here so that ``--help`` loads none of them.
 COMMANDS = {
+    "demo": "PETALS against swarmplan on a shipped scenario, in half a minute.",
     "plan": "Decide which server hosts which blocks and which chains requests take.",
     "replan": "Find the best plan within a move budget and whether going there pays.",
     "simulate": "Simulate the scenario's requests through one placement and router.",

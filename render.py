@@ -124,6 +124,20 @@ def print_lines(lines: Sequence[str]) -> None:
     sys.stdout.write("".join(f"{line}\n" for line in lines))
 
 
+def draws(asked: bool | None) -> bool:
+    """Whether pictures are drawn: as asked, else where somebody looks."""
+    return sys.stdout.isatty() if asked is None else asked
+
+
+def writes(signs: str) -> bool:
+    """Whether stdout can write some signs."""
+    try:
+        signs.encode(sys.stdout.encoding or "ascii")
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True
+
+
 def note(message: str) -> None:
     """A line for the person at the terminal, on stderr; nothing depends on that it arrives."""
     with suppress(OSError):

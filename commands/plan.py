@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
+import time
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from .. import render
+from .. import interrupt, render
 from .constraints import ConstraintOptions, constraint_options
 from .outputs import writes, written
 from .shared import (
@@ -26,7 +27,12 @@ from .shared import (
 
 if TYPE_CHECKING:
     from ..core.names import Admission, Aim, Metric
-    from ..core.plan import Certificate
+    from ..core.plan import Certificate, Plan
+    from ..core.problem import Problem
+    from ..studies.roles import Roles
+
+#: Share of the time that a search took, for which the simulator is then asked who could go.
+ROLES_SHARE = 0.1
 
 
 @click.command()
@@ -56,6 +62,15 @@ if TYPE_CHECKING:
     show_default=True,
     help="What a request does when its servers are full, where auto simulates.",
 )
+@click.option(
+    "--each-server",
+    is_flag=True,
+    help="Simulate the plan without each server in turn, however long it takes [for a tenth of "
+    "the search's time, where the method simulates].",
+)
+@click.option(
+    "--map/--no-map", "drawn", default=None, help="Draw a map [where the output is a terminal]."
+)
 @search_options
 @constraint_options
 @common_options
@@ -70,6 +85,8 @@ def command(
     sessions: int | None,
     require_gap: float | None,
     admission: Admission,
+    each_server: bool,
+    drawn: bool | None,
     asked: ConstraintOptions,
     time_limit: float,
     gap: float,
@@ -86,6 +103,7 @@ def command(
     from ..scenarios.overrides import constrained
     from ..scenarios.planfile import plan_document, read_plan, write_plan
     from ..views.plan import print_plan
+    from ..views.roles import print_roles, roles_document
 
     loaded = load(scenario)
     problem = loaded.problem
@@ -104,18 +122,44 @@ def command(
             known=tuple((plan.placement, plan.router) for plan in current),
             on_progress=report,
         )
+        began_s = time.monotonic()
         made = api.plan(problem, method, router=router, sessions=sessions, settings=settings)
+        searched_s = time.monotonic() - began_s
     if output is not None:
         written(output, lambda path: write_plan(path, made, loaded))
+    limit_s = (
+        None if each_server else ROLES_SHARE * searched_s * (made.certificate.trial is not None)
+    )
+    roles, cut_off = _roles(problem, made, limit_s, admission)
     if html is not None:
         from ..reports.write import report_plan
 
-        written(html, lambda path: report_plan(path, loaded, made))
+        written(html, lambda path: report_plan(path, loaded, made, roles))
     if as_json:
-        render.print_json(plan_document(made, loaded))
+        render.print_json(plan_document(made, loaded, roles=roles_document(roles)))
     else:
         print_plan(problem, made)
-    sys.exit(_exit_code(made.certificate, require_gap))
+        print_roles(roles)
+        if render.draws(drawn):
+            from ..reports.textmap import print_map
+
+            print_map(problem, made)
+    sys.exit(interrupt.CODE if cut_off else _exit_code(made.certificate, require_gap))
+
+
+def _roles(
+    problem: Problem, made: Plan, limit_s: float | None, admission: Admission
+) -> tuple[Roles, bool]:
+    """What each server is for, and whether Ctrl-C ended the looking."""
+    from ..studies.roles import roles_of
+
+    if made.certificate.interrupted:
+        limit_s = 0.0
+    try:
+        return roles_of(problem, made, limit_s=limit_s, admission=admission), False
+    except KeyboardInterrupt:
+        render.note("interrupted: what is lost without a server was not simulated")
+        return roles_of(problem, made), True
 
 
 def _exit_code(proof: Certificate, wanted: float | None) -> int:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..chains.capacity import most_planned_per_s
-from ..core.content import FloatArray
+from ..core.content import FloatArray, frozen_array
 from ..core.names import Admission
 from ..core.objective import P95_RESPONSE, Goal
 from ..core.plan import Placement
@@ -17,6 +17,7 @@ from ..core.workload import Request
 from ..perfmodel.cost import CostModel
 from ..simulator.engine import simulate
 from ..simulator.metrics import WARM_UP
+from ..simulator.result import SimulationResult
 from .routers import router_named
 
 if TYPE_CHECKING:
@@ -66,12 +67,25 @@ class Judge:
         """(R,) responses in order of arrival, nan where a request was not served."""
         if (router, self._admission) == REHEARSED and self.rehearsal is not None:
             return self.rehearsal(placement).response_s
-        made = router_named(router)(self._cost, placement)
-        found = simulate(
-            self._cost.problem, placement, made, self._requests, admission=self._admission
-        )
+        found = self._simulated(placement, router)
         ordered: FloatArray = found.response_s[np.argsort(found.arrival_s, kind="stable")]
         return ordered
+
+    def share(self, placement: Placement, router: str) -> FloatArray:
+        """(n,) share of the served requests whose chain passes each server."""
+        if (router, self._admission) == REHEARSED and self.rehearsal is not None:
+            return self.rehearsal.share(placement)
+        passed = np.zeros(self._cost.problem.num_servers)
+        routes = [r for r in self._simulated(placement, router).routes if r is not None]
+        for route in routes:
+            passed[list(route.servers)] += 1
+        return frozen_array(passed / max(1, len(routes)), np.float64)
+
+    def _simulated(self, placement: Placement, router: str) -> SimulationResult:
+        made = router_named(router)(self._cost, placement)
+        return simulate(
+            self._cost.problem, placement, made, self._requests, admission=self._admission
+        )
 
     @property
     def rehearsal(self) -> Rehearsal | None:
@@ -86,11 +100,15 @@ class Judge:
 def judged(response_s: FloatArray, goal: Goal) -> Judged:
     """The figure of (R,) responses in order of arrival, nan where a request was not served."""
     counted = response_s[int(len(response_s) * WARM_UP) :]
-    served = counted[~np.isnan(counted)]
+    return Judged(figure_s=figure_of(counted, goal), unserved=int(np.isnan(counted).sum()))
+
+
+def figure_of(response_s: FloatArray, goal: Goal) -> float:
+    """What the goal looks at of responses, nan where a request was not served; nan without any."""
+    served = response_s[~np.isnan(response_s)]
     if not len(served):
-        return Judged(figure_s=float("nan"), unserved=len(counted))
-    figure = np.quantile(served, 0.95) if goal == P95_RESPONSE else served.mean()
-    return Judged(figure_s=float(figure), unserved=len(counted) - len(served))
+        return float("nan")
+    return float(np.quantile(served, 0.95) if goal == P95_RESPONSE else served.mean())
 
 
 def requests_needed(cost: CostModel) -> int:

@@ -66,10 +66,8 @@ def loads_of(problem: Problem, chains: Sequence[Chain]) -> FloatArray:
     return load / max(1.0, sum(c.weight for c in chains))
 
 
-def map_section(
-    problem: Problem, placement: Placement, chains: Sequence[Chain], *, title: str = "Map"
-) -> Section:
-    """Servers by device and load, clients, chains; machines without a place beside it."""
+def marks_of(problem: Problem, placement: Placement, chains: Sequence[Chain]) -> list[Mark]:
+    """Servers, by device and load, and clients."""
     kinds = kinds_of(problem)
     load = loads_of(problem, chains)
     marks = [
@@ -86,7 +84,16 @@ def map_section(
         Mark(name=c.id, place=c.coordinates, kind=-1, load=0.0, detail=f"client {c.id}")
         for c in problem.clients
     ]
-    arcs = _arcs(problem, chains)
+    return marks
+
+
+def map_section(
+    problem: Problem, placement: Placement, chains: Sequence[Chain], *, title: str = "Map"
+) -> Section:
+    """Servers by device and load, clients, chains; machines without a place beside it."""
+    kinds = kinds_of(problem)
+    marks = marks_of(problem, placement, chains)
+    arcs = arcs_of(problem, chains)
     height, parts = world(marks, arcs)
     lost = [m for m in marks if m.place is None]
     seen = len(marks) - len(lost)
@@ -135,7 +142,8 @@ def _map_legend(kinds: Mapping[str, int]) -> str:
     return legend(short, marks=True) + client
 
 
-def _arcs(problem: Problem, chains: Sequence[Chain]) -> list[Arc]:
+def arcs_of(problem: Problem, chains: Sequence[Chain]) -> list[Arc]:
+    """Chains over the places of their machines, as far as those are known."""
     most = max((c.weight for c in chains), default=1.0)
     found = []
     for c in chains:

@@ -12,8 +12,10 @@ from ..simulator.compare import Comparison
 from ..simulator.figures import COMPARED, RESPONSE, figures
 from ..studies.change import CHANGED, Change, difference, reason
 from ..studies.outcome import PARTS
+from ..studies.roles import Roles
 from ..studies.sweepgroups import Group, groups_of
 from ..studies.worth import Worth
+from ..views.roles import role_columns, role_rows, verdict_lines
 from ..views.text import interval, mean_of, signed
 from . import charts
 from .page import Section
@@ -134,6 +136,13 @@ def worth_section(found: Sequence[Worth]) -> Section:
     lines = [[w.server, w.verdict, interval(w.response_s), w.why] for w in found]
     body += long_table("Worth of each server", ["server", "verdict", "worth s", "why"], lines)
     return Section(name="worth", title="Worth of each server", body=body)
+
+
+def roles_section(roles: Roles) -> Section:
+    """What each server of a plan is for, and who could go."""
+    body = "".join(tag("p", text(f"{line[0].upper()}{line[1:]}.")) for line in verdict_lines(roles))
+    body += long_table("What each server is for", role_columns(roles), role_rows(roles))
+    return Section(name="roles", title="What each server is for", body=body)
 
 
 #: Reasons of failures that are listed.

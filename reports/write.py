@@ -18,6 +18,7 @@ from ..simulator.events import ServerEvent
 from ..simulator.result import SimulationResult
 from ..studies.change import Change
 from ..studies.outcome import Outcome
+from ..studies.roles import Roles, roles_of
 from ..studies.worth import Worth
 from ..workload.draw import draw_requests
 from .page import write_report
@@ -33,7 +34,7 @@ from .sections import (
     regions_section,
     used_chains,
 )
-from .studies import change_section, comparison_section, sweep_section, worth_section
+from .studies import change_section, comparison_section, roles_section, sweep_section, worth_section
 
 
 class Kept:
@@ -50,10 +51,24 @@ class Kept:
 
 
 def report_comparison(
-    path: Path, scenario: Scenario, comparison: Comparison, kept: Kept, seeds: Sequence[int]
+    path: Path,
+    scenario: Scenario,
+    comparison: Comparison,
+    kept: Kept,
+    seeds: Sequence[int],
+    *,
+    plan: Plan | None = None,
+    roles: Roles | None = None,
 ) -> None:
-    """Methods side by side; map, blocks and caches of the one with the least mean response."""
+    """Methods side by side; map, blocks and caches of the one with the least mean response.
+
+    Parameters
+    ----------
+    plan, roles : of one that took part, to be told as well.
+    """
     sections = [comparison_section(comparison), distribution_section(kept.runs)]
+    sections += [plan_section(scenario.problem, plan)] if plan else []
+    sections += [roles_section(roles)] if roles else []
     best = _best(comparison)
     if best is not None:
         placement, runs = kept.placements[best], kept.runs[best]
@@ -82,9 +97,10 @@ def _best(comparison: Comparison) -> str | None:
     return min(served, key=lambda r: float(np.mean([s.response_s.mean for s in r.runs]))).method
 
 
-def report_plan(path: Path, scenario: Scenario, plan: Plan) -> None:
-    """A plan, and one simulated run of it."""
+def report_plan(path: Path, scenario: Scenario, plan: Plan, roles: Roles | None = None) -> None:
+    """A plan, what each server is for, and one simulated run of it."""
     problem = scenario.problem
+    known = roles or roles_of(problem, plan)
     requests = draw_requests(problem, plan.seed)
     result = simulate(
         problem,
@@ -95,6 +111,7 @@ def report_plan(path: Path, scenario: Scenario, plan: Plan) -> None:
     )
     sections = [
         plan_section(problem, plan),
+        roles_section(known),
         map_section(problem, plan.placement, planned_chains(plan)),
         *regions_section(problem, planned_chains(plan)),
         coverage_section(problem, plan.placement),

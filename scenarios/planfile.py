@@ -19,8 +19,15 @@ from .planold import brought_up_to_date
 from .scenario import Scenario
 
 
-def plan_document(plan: Plan, scenario: Scenario) -> dict[str, Any]:
-    """The content of a plan file. Idle servers are listed with an empty span."""
+def plan_document(
+    plan: Plan, scenario: Scenario, *, roles: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """The content of a plan file. Idle servers are listed with an empty span.
+
+    Parameters
+    ----------
+    roles : what each server is for, to be told beside.
+    """
     problem = scenario.problem
     names = [s.id for s in problem.servers]
     document: dict[str, Any] = {
@@ -66,6 +73,8 @@ def plan_document(plan: Plan, scenario: Scenario) -> dict[str, Any]:
         "candidates": [asdict(c) for c in plan.candidates],
         "notes": list(plan.notes),
     }
+    if roles is not None:
+        document["roles"] = roles
     return {**document, "sha256": digest(document)}
 
 

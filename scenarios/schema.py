@@ -358,6 +358,7 @@ class PlanFile(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     certificate: PlanCertificate
     candidates: list[PlanCandidate] = []
     notes: list[Text] = []
+    roles: dict[str, Any] = {}  # of ``plan --json``; follows from the rest, and nobody reads it
     sha256: Annotated[str, Meta(pattern="^([0-9a-f]{64})?$")] = ""
 
 

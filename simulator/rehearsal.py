@@ -91,6 +91,16 @@ class Rehearsal:
             whole=let_in == self.count,
         )
 
+    def share(self, placement: Placement) -> FloatArray:
+        """(n,) share of the served requests whose chain passes each server."""
+        r = self._run(placement)
+        run(r, np.full(self.count, np.inf))
+        served = ~np.isnan(r.request["finish_s"])
+        hops = np.where(served, r.request["hops"], 0)
+        links = r.path[np.arange(r.path.shape[1]) < hops[:, None]]
+        passed = np.bincount(r.net.link["server"][links], minlength=self._cost.problem.num_servers)
+        return frozen_array(passed / max(1, int(served.sum())), np.float64)
+
     def _run(self, placement: Placement) -> Run:
         """A run that has not begun."""
         cost, count = self._cost, self.count

@@ -61,6 +61,11 @@ def test_what_a_failed_environment_left_behind_is_made_anew(left: str, folder: P
     assert "-m pip install" in told(folder)
 
 
+def test_the_simulator_is_compiled_when_it_is_installed(folder: Path) -> None:
+    assert make(folder).returncode == 0
+    assert "-m swarmplan.cli plan" in told(folder).split("pip install", 1)[1]
+
+
 def test_a_good_environment_is_kept(folder: Path) -> None:
     assert make(folder).returncode == 0
     (folder / "told").unlink()
