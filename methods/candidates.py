@@ -23,7 +23,7 @@ from ..placement.rules.cg_bp import cg_bp
 from ..placement.rules.composed import ChainPlan, chain_plan, chain_plans
 from ..placement.rules.petals import PetalsTuned
 from ..placement.rules.tiers import SURGES
-from ..placement.search.solve import SEARCH_GAP, solve_search
+from ..placement.search.solve import SEARCH_GAP, placed_by_search
 from ..placement.sessions import for_sessions, unloaded_response_s
 from ..placement.task import Task
 from ..solve.deadline import NEVER
@@ -151,7 +151,7 @@ def _given(cost: CostModel, known: Sequence[Known], suited: tuple[str, ...]) -> 
     ]
     plans = [(chain_plan(cost, placement, "given"), router) for placement, router in sound]
     return [
-        (plan, tuple(dict.fromkeys((*({router} & set(router_names())), *suited))), True)
+        (plan, tuple(dict.fromkeys((*({router} & set(router_names())), *suited))), GIVEN)
         for plan, router in plans
         if plan.chains
     ]
@@ -186,7 +186,7 @@ def _searched(task: Task, sessions: int) -> Placement:
     """What a short search finds for this many concurrent sessions; repeatable by its steps."""
     asked = replace(for_sessions(task, sessions), deadline=NEVER, gap=SEARCH_GAP, on_progress=None)
     asked = for_load(asked, sessions=sessions)
-    return solve_search(asked, max_steps=SEARCH_STEPS).placement
+    return placed_by_search(asked, max_steps=SEARCH_STEPS)
 
 
 def _alone_s(cost: CostModel, placement: Placement) -> float:

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from ..core.errors import HeuristicFailedError, NoSolutionInTimeError
 from ..core.plan import Placement
-from ..placement.search.solve import SEARCH_GAP, solve_search
+from ..placement.search.solve import SEARCH_GAP, placed_by_search
 from ..placement.task import Task
 from .draft import Draft, Settings
 
@@ -67,6 +67,6 @@ def _start(task: Task) -> Placement | None:
     """The plan of a short search, None when it finds none."""
     try:
         short = replace(task, gap=SEARCH_GAP, on_progress=None)
-        return solve_search(short, max_steps=START_STEPS).placement
+        return placed_by_search(short, max_steps=START_STEPS)
     except HeuristicFailedError:
         return None

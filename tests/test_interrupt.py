@@ -60,6 +60,14 @@ def test_plan_tells_what_was_found_and_says_so(tmp_path: Path) -> None:
         assert "interrupted: this is the best plan until then" in errors
 
 
+@pytest.mark.parametrize("after_s", [0.8, 1.0, 1.2, 1.5])
+def test_plan_hears_it_while_it_makes_candidates(after_s: float) -> None:
+    """The short searches among them are parts of `auto`: they do not take it for themselves."""
+    code, took_s, _, _ = stopped("plan", DEMO, after_s=after_s)
+    assert code == 130
+    assert took_s < 3.0
+
+
 BUSY = """
 import time
 from swarmplan import interrupt

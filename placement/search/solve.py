@@ -74,6 +74,20 @@ def solve_search(
     return _solution(run, interrupted)
 
 
+def placed_by_search(task: Task, *, max_steps: int) -> Placement:
+    """What a short search places as a part of another method: Ctrl-C ends that one too.
+
+    Raises
+    ------
+    InfeasibleError, HeuristicFailedError
+        As ``solve_search``.
+    """
+    placement, _, certificate = solve_search(task, max_steps=max_steps)
+    if certificate.interrupted:
+        raise KeyboardInterrupt
+    return placement
+
+
 def _solution(run: Run, interrupted: bool) -> Solution:
     """The best state as plan and certificate."""
     best, demand = run.best, run.task.demand

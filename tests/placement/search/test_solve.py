@@ -24,7 +24,7 @@ from swarmplan.perfmodel.predict import predict
 from swarmplan.placement.api import Solution
 from swarmplan.placement.milp.solve import solve_milp
 from swarmplan.placement.rules.cg_bp import place_blocks
-from swarmplan.placement.search.solve import SEARCH_GAP, solve_search
+from swarmplan.placement.search.solve import SEARCH_GAP, placed_by_search, solve_search
 from swarmplan.placement.sessions import demand_of, task_of
 from swarmplan.placement.task import Task
 from swarmplan.solve.deadline import Deadline
@@ -331,3 +331,13 @@ def test_ctrl_c_keeps_the_best_plan() -> None:
         check=False,
     )
     assert done.stdout.strip() == "feasible True", done.stderr
+
+
+def test_a_search_that_is_a_part_hands_on_what_stops_it(tiny: Problem) -> None:
+    def stop(_: Progress) -> None:
+        raise KeyboardInterrupt
+
+    task = dataclasses.replace(task_of(tiny), on_progress=stop)
+    assert solve_search(task, max_steps=50)[2].interrupted
+    with pytest.raises(KeyboardInterrupt):
+        placed_by_search(task, max_steps=50)
