@@ -87,6 +87,7 @@ TOLD_BY_THE_HASH = {
     "candidates.requests",
     "candidates.verdict",
     "candidates",
+    "roles",
 }
 
 Path_ = tuple[str | int, ...]
@@ -109,7 +110,7 @@ def documents(scenario: Scenario) -> Documents:
     found = {}
     for aim in ("response", "latency", "throughput"):
         plan = api.plan(scenario, settings=Settings(time_limit_s=None, aim=aim))
-        found[aim] = plan_document(plan, scenario)
+        found[aim] = plan_document(plan, scenario, roles={"chains": 2})  # as plan --json
     return found
 
 
@@ -190,6 +191,8 @@ def others(value: Any, kind: Any) -> Iterator[Any]:
         for i in range(len(value)):
             yield value[:i] + value[i + 1 :]
         yield value + value[:1]
+    elif isinstance(value, dict):
+        yield {}
     elif value is None:
         yield 1.0
     if value is not None:
