@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
-from functools import cache
-from itertools import accumulate, pairwise
+from itertools import pairwise
 from shutil import get_terminal_size
 from typing import NamedTuple
 
@@ -13,7 +11,7 @@ from ..core.plan import Plan
 from ..core.problem import Problem
 from ..render import print_lines, writes
 from .sections import arcs_of, marks_of, planned_chains
-from .worldmap import WIDTH, Arc, Mark, Outline, Place, View, great_circle, land, view_of
+from .worldmap import WIDTH, Arc, Mark, Place, View, great_circle, land, view_of
 
 COLUMNS = 80
 #: A character is this many times as high as it is wide.
@@ -198,23 +196,9 @@ def _line(one: Cell, other: Cell) -> list[Cell]:
     ]
 
 
-@cache
-def _rings() -> tuple[tuple[Place, ...], ...]:
-    return tuple(_ring(outline) for outline in land())
-
-
-def _ring(outline: Outline) -> tuple[Place, ...]:
-    """The corners of a piece of land; the path is in tenths of a degree from 180 W, 90 N."""
-    start, _, steps = outline.path.partition("l")
-    x, y = map(int, start[1:].split())
-    moves = list(map(int, re.findall(r"-?\d+", steps)))
-    xs, ys = accumulate(moves[::2], initial=x), accumulate(moves[1::2], initial=y)
-    return tuple((90.0 - b / 10.0, a / 10.0 - 180.0) for a, b in zip(xs, ys, strict=True))
-
-
 def _on_land(lat: float) -> Iterator[tuple[float, float]]:
     """Longitudes between which a parallel runs over land."""
-    for ring in _rings():
+    for ring in (outline.corners for outline in land()):
         crossed = sorted(
             a[1] + (lat - a[0]) / (b[0] - a[0]) * (b[1] - a[1])
             for a, b in pairwise((*ring, ring[0]))

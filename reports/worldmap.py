@@ -79,11 +79,12 @@ class View:
 
 
 class Outline(NamedTuple):
-    """One piece of land: its westernmost and easternmost longitude, and its SVG path."""
+    """One piece of land: its SVG path, its corners and how far they reach west and east."""
 
+    path: str
+    corners: tuple[Place, ...]
     west: float
     east: float
-    path: str
 
 
 @cache
@@ -97,11 +98,13 @@ def land() -> tuple[Outline, ...]:
 
 
 def _outline(path: str) -> Outline:
-    """With how far it reaches: ``Mx yldx dy dx dy...z``."""
+    """The piece of a path ``Mx yldx dy dx dy...z``."""
     start, _, steps = path.partition("l")
-    across = [int(v) for v in re.findall(r"-?\d+", steps)][::2]
-    at = list(accumulate(across, initial=int(start[1:].split()[0])))
-    return Outline(min(at) / _UNITS - 180.0, max(at) / _UNITS - 180.0, path)
+    x, y = map(int, start[1:].split())
+    moves = list(map(int, re.findall(r"-?\d+", steps)))
+    xs = [x / _UNITS - 180.0 for x in accumulate(moves[::2], initial=x)]
+    ys = [90.0 - y / _UNITS for y in accumulate(moves[1::2], initial=y)]
+    return Outline(path, tuple(zip(ys, xs, strict=True)), min(xs), max(xs))
 
 
 def view_of(places: Sequence[Place]) -> View:

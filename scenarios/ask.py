@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -63,7 +62,7 @@ def scenario_document(answers: Answers) -> dict[str, Any]:
     for text in _parts(answers.servers):
         count, gpu, where = _server(text)
         card = known(partial(_card, gpu), "servers")
-        label = re.sub(r"[^a-z0-9]+", "-", (card.gpu or gpu).casefold()).strip("-")
+        label = _slug(card.gpu or gpu)
         gigabytes = round(USABLE * card.memory_bytes / 1e9, 1)
         devices.setdefault(label, {"profile": card.gpu or gpu, "memory_gb": gigabytes})
         place = _place("servers", where)
@@ -134,9 +133,13 @@ def _at(place: City) -> dict[str, Any]:
     return {"lat": place.lat, "lon": place.lon, "region": f"{place.name}, {place.country}"}
 
 
+def _slug(text: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", folded(text)).strip("-")
+
+
 def _id(text: str, others: list[dict[str, Any]]) -> str:
     """A short name, numbered where another one has it."""
-    short = re.sub(r"[^a-z0-9]+", "-", folded(text)).strip("-") or "place"
-    taken = Counter(o["id"] for o in others)
+    short = _slug(text) or "place"
+    taken = [o["id"] for o in others]
     number = 1 + sum(1 for other in taken if other == short or other.startswith(f"{short}-n"))
     return short if number == 1 else f"{short}-n{number}"
