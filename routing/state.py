@@ -10,7 +10,7 @@ import numpy as np
 
 from ..core.content import FloatArray, IntArray
 from ..core.plan import Placement, Route
-from ..perfmodel.contention import Crowd
+from ..perfmodel.contention import Crowd, Pace
 from ..perfmodel.cost import CostModel
 from .api import FREE, NEVER, Ready
 
@@ -21,12 +21,7 @@ class _Held:
 
     parts: tuple[tuple[int, int], ...]
     finish_s: float
-    step_s: float = 0.0
-    work_s: tuple[float, ...] = ()
-
-    def visits(self) -> Iterator[tuple[int, float]]:
-        """(server, work of a step) of every hop; none where the work is not known."""
-        return ((j, work) for (j, _), work in zip(self.parts, self.work_s, strict=False))
+    step_s: float
 
 
 class SwarmState:
@@ -64,20 +59,19 @@ class SwarmState:
         tokens: int,
         finish_s: float,
         *,
-        step_s: float = 0.0,
-        work_s: Iterable[float] = (),
+        pace: Pace | None = None,
     ) -> None:
         """Hold ``tokens`` tokens of cache for every block that the route runs.
 
         Parameters
         ----------
-        step_s : time per token; a session that is not done when it was expected to be counts as
-            one token from its end.
-        work_s : compute time of a token on each hop.
+        pace : what is expected of its steps; None = it makes none. A session that is not done when
+            it was expected to be counts as one token from its end.
         """
         parts = tuple(self._needs(route, tokens))
-        held = self._held[session] = _Held(parts, finish_s, step_s, tuple(work_s))
-        self.crowd.add(held.visits(), step_s)
+        self._held[session] = _Held(parts, finish_s, 0.0 if pace is None else pace.step_s)
+        if pace is not None:
+            self.crowd.join(session, route.servers, pace)
         for j, size in parts:
             self.free_bytes[j] -= size
             self.version[j] += 1
@@ -88,15 +82,16 @@ class SwarmState:
         held = self._held.pop(session, None)
         if held is None:
             return
-        self.crowd.add(held.visits(), held.step_s, -1)
+        self.crowd.leave(session)
         for j, size in held.parts:
             self.free_bytes[j] += size
             self.version[j] += 1
             ends = self._ends[j]
             del ends[bisect_left(ends, (held.finish_s, session, size))]
 
-    def retime(self, session: int, finish_s: float) -> None:
-        """Change when a session is expected to end."""
+    def retime(self, session: int, finish_s: float, *, steps: float, now_s: float) -> None:
+        """Change when a session is expected to end: so many tokens from now."""
+        self.crowd.tell(session, steps, now_s)
         held = self._held[session]
         self._held[session] = replace(held, finish_s=finish_s)
         for j, size in held.parts:

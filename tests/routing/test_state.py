@@ -89,7 +89,7 @@ def test_every_answer_is_that_of_a_plain_list_of_reservations(
             state.release(what)
             touched = book.held.pop(what)[0].servers if what in book.held else ()
         elif isinstance(what, int) and what in book.held:
-            state.retime(what, finish)
+            state.retime(what, finish, steps=1, now_s=0.0)
             route, each, _ = book.held[what]
             book.held[what] = (route, each, finish)
             touched = route.servers
