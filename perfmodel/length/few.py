@@ -1,0 +1,156 @@
+"""Quantiles of one model from a handful of its answers: its own, steadied by those of its peers.
+
+The largest of 30 answers overflows in 3 % of the next ones but costs dearly where one of the 30
+was a runaway; a share of what the peers' shape says makes it cheaper without more overflow. All
+on the scale of log lengths.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from ...core.content import FloatArray
+from .distribution import LEVELS, safe_quantiles
+
+#: Answers at which a model's own place and spread count as much as those of its peers.
+TRUST_MODEL = 4.0
+#: Answers at which its own quantiles count as much as the shape of its peers'.
+TRUST_SHAPE = 10.0
+#: What the text does to a new model's lengths, relative to what it does to its peers': deviation of
+#: that from 1 before anything is seen, and the most that is believed.
+TEXT_DEVIATION, TEXT_MOST = 0.5, 2.0
+#: Levels of a reservation: on average never above what the model's own answers say without text.
+CAPPED = (0.9, 0.95)
+_MEDIAN = LEVELS.index(0.5)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Peers:
+    """What other models say of one that is hardly known.
+
+    Attributes
+    ----------
+    place, width : mean and spread of the log lengths of the average model.
+    pooled : (B, K) standardised quantiles over all models per bin of the verbosity.
+    """
+
+    place: float
+    width: float
+    pooled: FloatArray
+
+    def table(self, logs: FloatArray, at: FloatArray) -> FloatArray:
+        """(B, K) quantiles of a model that gave these answers.
+
+        Parameters
+        ----------
+        at : (n, K) ``pooled`` as it is at the verbosity of each answer's prompt.
+        """
+        n = len(logs)
+        level, mean = self.pooled.mean(axis=0), self.pooled[:, _MEDIAN].mean()
+        # What the text does, in units of the model's own spread, as far as its answers bear it out.
+        scale = drawn(n, width_of(logs), self.width)
+        scale *= _text_share(logs, scale * (at[:, _MEDIAN] - mean))
+        rest = logs[:, None] - scale * (at - level)
+        peers = self._shape(rest[:, _MEDIAN], level)
+        found = steadied(rest, peers, np.array(LEVELS)) + scale * (self.pooled - level)
+        seen = steadied(rest, peers, np.array(LEVELS)) + scale * (at - level)
+        return monotone(found - _excess(seen, logs))
+
+    def _shape(self, rest: FloatArray, level: FloatArray) -> FloatArray:
+        """(K,) quantiles of the peers' shape at the place and with the spread of a model."""
+        n, unit = len(rest), residual_spread(self.pooled)
+        width = drawn(n, width_of(rest), self.width * unit)
+        place = drawn(n, float(np.median(rest)), self.place + self.width * level[_MEDIAN])
+        shape: FloatArray = (self.pooled - self.pooled[:, [_MEDIAN]]).mean(axis=0) / unit
+        return place + width * wider(n) * shape
+
+
+def steadied(rest: FloatArray, peers: FloatArray, levels: FloatArray) -> FloatArray:
+    """(K,) quantiles of (n, K) residuals, one column per level, drawn to those of the peers.
+
+    A level that n answers cannot tell (rank ceil((n + 1) q) is none of theirs) takes the largest
+    of what can be said.
+    """
+    n = len(rest)
+    own, share = plotted(rest, levels), n / (n + TRUST_SHAPE)
+    mixed: FloatArray = share * own + (1.0 - share) * peers
+    return np.where(told(n, levels), mixed, np.maximum(np.maximum(own, peers), mixed))
+
+
+def plotted(rest: FloatArray, levels: FloatArray) -> FloatArray:
+    """(K,) quantile of each column at its own level, at rank n q + 1/2 (Hazen), interpolated."""
+    ordered = np.sort(rest, axis=0)
+    n = len(ordered)
+    rank = np.clip(n * levels - 0.5, 0.0, n - 1.0)
+    low = rank.astype(np.int64)
+    high, part, column = np.minimum(low + 1, n - 1), rank - low, np.arange(rest.shape[1])
+    found: FloatArray = (1 - part) * ordered[low, column] + part * ordered[high, column]
+    return found
+
+
+def told(count: int, levels: ArrayLike) -> FloatArray:
+    """Whether so many answers are enough for a quantile of theirs to hold for the next one."""
+    found: FloatArray = np.asarray(levels) * (count + 1) <= count + 1e-9
+    return found
+
+
+def drawn(count: int, own: float, peers: float) -> float:
+    """A figure of ``count`` answers, drawn to that of the peers."""
+    weight = count / (count + TRUST_MODEL)
+    return weight * own + (1.0 - weight) * peers
+
+
+def width_of(logs: FloatArray) -> float:
+    """Spread: half the standard deviation, half of what the middle two thirds say of it."""
+    if len(logs) < 2:
+        return 0.0
+    low, high = np.quantile(logs, [0.16, 0.84], method="weibull")
+    return float(0.5 * np.std(logs, ddof=1) + 0.25 * (high - low))
+
+
+def residual_spread(pooled: FloatArray) -> float:
+    """Half the distance from the 10 % to the 90 % quantile, in units of a normal deviation."""
+    low, high = LEVELS.index(0.1), LEVELS.index(0.9)
+    return max(float((pooled[:, high] - pooled[:, low]).mean()) / 2.563, 1e-3)
+
+
+def wider(count: ArrayLike) -> FloatArray:
+    """The place of a model is itself uncertain: a wider table until enough is seen."""
+    found: FloatArray = np.sqrt(1.0 + 1.0 / (np.asarray(count, dtype=np.float64) + TRUST_MODEL))
+    return found
+
+
+def monotone(table: FloatArray) -> FloatArray:
+    """Not decreasing along the bins nor along the levels.
+
+    The running maximum errs on the safe side.
+    """
+    found: FloatArray = np.maximum.accumulate(np.maximum.accumulate(table, axis=1), axis=0)
+    return found
+
+
+def _text_share(logs: FloatArray, said: FloatArray) -> float:
+    """Slope of answers on what the text says of them, from a normal prior around 1.
+
+    With few answers, or where the text says the same of all, the prior stays; where it says
+    nothing of these answers the slope goes to 0. Runaways count as two deviations.
+    """
+    off = logs - np.median(logs)
+    reach = 2.0 * max(1.4826 * float(np.median(np.abs(off))), 0.05)
+    off = np.clip(off, -reach, reach)
+    off, said = off - off.mean(), said - said.mean()
+    noise = max(float(np.mean(off**2)), 0.01)
+    prior = noise / TEXT_DEVIATION**2
+    return float(np.clip((prior + said @ off) / (prior + said @ said), 0.0, TEXT_MOST))
+
+
+def _excess(seen: FloatArray, logs: FloatArray) -> FloatArray:
+    """(K,) by how much reservations for the answers seen are above the constant's."""
+    levels = np.array(LEVELS)
+    constant = safe_quantiles(logs)
+    mean = np.log(np.exp(np.minimum(seen, 700.0)).mean(axis=0))
+    capped = np.isin(levels, CAPPED) & told(len(logs), levels)
+    return np.where(capped, np.maximum(mean - constant, 0.0), 0.0)
