@@ -15,8 +15,9 @@ from numpy.typing import ArrayLike
 from ...core.content import FloatArray
 from .distribution import LEVELS, safe_quantiles
 
-#: Answers at which a model's own place and spread count as much as those of its peers.
-TRUST_MODEL = 4.0
+#: Answers at which a model's own spread counts as much as that of its peers, and its own place:
+#: models of another kind, or tokens of another size, lie further apart than they differ in spread.
+TRUST_MODEL, TRUST_PLACE = 4.0, 1.0
 #: Answers at which its own quantiles count as much as the shape of its peers'.
 TRUST_SHAPE = 10.0
 #: What the text does to a new model's lengths, relative to what it does to its peers': deviation of
@@ -48,24 +49,35 @@ class Peers:
         ----------
         at : (n, K) ``pooled`` as it is at the verbosity of each answer's prompt.
         """
-        n = len(logs)
-        level, mean = self.pooled.mean(axis=0), self.pooled[:, _MEDIAN].mean()
-        # What the text does, in units of the model's own spread, as far as its answers bear it out.
-        scale = drawn(n, width_of(logs), self.width)
-        scale *= _text_share(logs, scale * (at[:, _MEDIAN] - mean))
-        rest = logs[:, None] - scale * (at - level)
-        peers = self._shape(rest[:, _MEDIAN], level)
-        found = steadied(rest, peers, np.array(LEVELS)) + scale * (self.pooled - level)
-        seen = steadied(rest, peers, np.array(LEVELS)) + scale * (at - level)
-        return monotone(found - _excess(seen, logs))
+        level = self.pooled.mean(axis=0)
+        # A model whose lengths spread more is moved more by the text.
+        scale = drawn(len(logs), width_of(logs), self.width, TRUST_MODEL)
+        said = scale * (at - level)
+        usual = self.place + self.width * level
+        found, share = learnt(logs, said, usual, np.array(LEVELS))
+        table = found + share * scale * (self.pooled - level)
+        return monotone(table - excess(found + share * said, logs))
 
-    def _shape(self, rest: FloatArray, level: FloatArray) -> FloatArray:
-        """(K,) quantiles of the peers' shape at the place and with the spread of a model."""
-        n, unit = len(rest), residual_spread(self.pooled)
-        width = drawn(n, width_of(rest), self.width * unit)
-        place = drawn(n, float(np.median(rest)), self.place + self.width * level[_MEDIAN])
-        shape: FloatArray = (self.pooled - self.pooled[:, [_MEDIAN]]).mean(axis=0) / unit
-        return place + width * wider(n) * shape
+
+def learnt(
+    logs: FloatArray, said: FloatArray, usual: FloatArray, levels: FloatArray
+) -> tuple[FloatArray, float]:
+    """(K,) quantiles where the text says nothing, and the share of what it says that holds.
+
+    Parameters
+    ----------
+    said : (n, K) by how much the text of each answer's prompt moves the quantiles.
+    usual : (K,) quantiles that are expected before anything is seen: their shape is the peers'.
+    levels : (K,) those that are looked up among the model's own answers.
+    """
+    n = len(logs)
+    share = _text_share(logs, said[:, _MEDIAN])
+    rest = logs[:, None] - share * said
+    unit = residual_spread(usual[None])
+    middle = rest[:, _MEDIAN]
+    width = drawn(n, width_of(middle), unit, TRUST_MODEL) * wider(n) * (1.0 + 1.0 / n)
+    place = drawn(n, float(np.median(middle)), float(usual[_MEDIAN]), TRUST_PLACE)
+    return steadied(rest, place + width / unit * (usual - usual[_MEDIAN]), levels), share
 
 
 def steadied(rest: FloatArray, peers: FloatArray, levels: FloatArray) -> FloatArray:
@@ -81,10 +93,13 @@ def steadied(rest: FloatArray, peers: FloatArray, levels: FloatArray) -> FloatAr
 
 
 def plotted(rest: FloatArray, levels: FloatArray) -> FloatArray:
-    """(K,) quantile of each column at its own level, at rank n q + 1/2 (Hazen), interpolated."""
+    """(K,) quantile of each column at its own level, at rank n q + (q + 1) / 3, interpolated.
+
+    In the median neither too high nor too low, whatever the distribution (Hyndman and Fan 1996, 8).
+    """
     ordered = np.sort(rest, axis=0)
     n = len(ordered)
-    rank = np.clip(n * levels - 0.5, 0.0, n - 1.0)
+    rank = np.clip(n * levels + (levels + 1.0) / 3.0 - 1.0, 0.0, n - 1.0)
     low = rank.astype(np.int64)
     high, part, column = np.minimum(low + 1, n - 1), rank - low, np.arange(rest.shape[1])
     found: FloatArray = (1 - part) * ordered[low, column] + part * ordered[high, column]
@@ -97,9 +112,9 @@ def told(count: int, levels: ArrayLike) -> FloatArray:
     return found
 
 
-def drawn(count: int, own: float, peers: float) -> float:
+def drawn(count: int, own: float, peers: float, trust: float) -> float:
     """A figure of ``count`` answers, drawn to that of the peers."""
-    weight = count / (count + TRUST_MODEL)
+    weight = count / (count + trust)
     return weight * own + (1.0 - weight) * peers
 
 
@@ -147,7 +162,7 @@ def _text_share(logs: FloatArray, said: FloatArray) -> float:
     return float(np.clip((prior + said @ off) / (prior + said @ said), 0.0, TEXT_MOST))
 
 
-def _excess(seen: FloatArray, logs: FloatArray) -> FloatArray:
+def excess(seen: FloatArray, logs: FloatArray) -> FloatArray:
     """(K,) by how much reservations for the answers seen are above the constant's."""
     levels = np.array(LEVELS)
     constant = safe_quantiles(logs)

@@ -14,8 +14,8 @@ import numpy as np
 
 from ...core.content import FloatArray, IntArray
 from .dataset import Observations
-from .distribution import LengthQuantiles, safe_quantiles
-from .few import TRUST_MODEL, Peers, monotone, wider
+from .distribution import LEVELS, LengthQuantiles, safe_quantiles
+from .few import TRUST_MODEL, Peers, excess, monotone, plotted, told, wider
 
 #: Bins of the verbosity; fewer when observations are few.
 BINS = 8
@@ -175,12 +175,13 @@ def fit_maps(given: Observations, verbosity: FloatArray) -> Maps:
     tables, constants = [], []
     peers = Peers(place=typical, width=width, pooled=pooled)
     centres = np.array([verbosity[bins == b].mean() for b in range(len(edges) + 1)])
-    at = between(centres, pooled, verbosity)
     for m in range(size):
         own = order[starts[m] : starts[m + 1]]
         average = np.minimum(mean[m] + spread[m] * wider(len(own)) * pooled, longest)
-        table = peers.table(logs[own], at[own]) if len(own) else average
-        tables.append(_blend(np.minimum(table, longest), logs[own], bins[own]))
+        table = average
+        if len(own):
+            table = _own_table(peers, centres, edges, verbosity[own], logs[own])
+        tables.append(np.minimum(table, longest))
         constants.append(_constant(average.mean(axis=0), logs[own]))
     stranger = typical + np.hypot(width, float(mean.std())) * pooled
     tables.append(stranger)
@@ -206,15 +207,24 @@ def _constant(peers: FloatArray, logs: FloatArray) -> FloatArray:
     return weight * safe_quantiles(logs) + (1.0 - weight) * peers
 
 
-def _blend(peers: FloatArray, logs: FloatArray, bins: IntArray) -> FloatArray:
-    """A model's own quantiles in the bins where it has many answers, drawn to the table so far."""
-    table = peers.copy()
-    for b in range(len(peers)):
+def _own_table(
+    peers: Peers, centres: FloatArray, edges: FloatArray, verbosity: FloatArray, logs: FloatArray
+) -> FloatArray:
+    """(B, K) table of one model from its observations."""
+    table = peers.table(logs, between(centres, peers.pooled, verbosity))
+    bins = np.searchsorted(edges, verbosity)
+    full = [b for b in range(len(table)) if int((bins == b).sum()) >= ENOUGH]
+    if not full:
+        return table
+    for b in full:
         own = logs[bins == b]
-        if len(own) >= ENOUGH:
-            weight = len(own) / (len(own) + TRUST)
-            table[b] = weight * safe_quantiles(own) + (1 - weight) * peers[b]
-    return monotone(table)
+        weight = len(own) / (len(own) + TRUST)
+        table[b] = weight * safe_quantiles(own) + (1 - weight) * table[b]
+    # Rank and running maximum erred on the safe side in every bin: over all of them it adds up.
+    rest = logs[:, None] - between(centres, monotone(table), verbosity)
+    shift = np.where(told(len(logs), LEVELS), plotted(rest, np.array(LEVELS)), 0.0)
+    table = monotone(monotone(table) + shift)
+    return monotone(table - excess(between(centres, table, verbosity), logs))
 
 
 def adapt(maps: Maps, verbosity: FloatArray, tokens: IntArray) -> FloatArray:
@@ -224,8 +234,7 @@ def adapt(maps: Maps, verbosity: FloatArray, tokens: IntArray) -> FloatArray:
         stranger: FloatArray = maps.tables[-1]
         return stranger
     peers = Peers(place=float(maps.place[-1]), width=float(maps.spread[-1]), pooled=maps.pooled)
-    table = peers.table(logs, between(maps.centres, maps.pooled, verbosity))
-    return _blend(table, logs, np.searchsorted(maps.edges, verbosity))
+    return _own_table(peers, maps.centres, maps.edges, verbosity, logs)
 
 
 def between(centres: FloatArray, table: FloatArray, verbosity: FloatArray) -> FloatArray:
