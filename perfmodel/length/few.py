@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from ...core.content import FloatArray
 from .distribution import LEVELS, safe_quantiles
@@ -106,9 +106,9 @@ def plotted(rest: FloatArray, levels: FloatArray) -> FloatArray:
     return found
 
 
-def told(count: int, levels: ArrayLike) -> FloatArray:
+def told(count: int, levels: ArrayLike) -> NDArray[np.bool_]:
     """Whether so many answers are enough for a quantile of theirs to hold for the next one."""
-    found: FloatArray = np.asarray(levels) * (count + 1) <= count + 1e-9
+    found: NDArray[np.bool_] = np.asarray(levels) * (count + 1) <= count + 1e-9
     return found
 
 

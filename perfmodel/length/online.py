@@ -7,7 +7,7 @@ a text predictor beside it the same class corrects that predictor's place and co
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -89,6 +89,11 @@ class OnlineQuantiles:
         found, share = learnt(np.array(known.logs), said - usual, usual, known.levels)
         logs = np.maximum.accumulate(found + share * (start - usual))
         return LengthQuantiles(tokens=np.maximum(np.expm1(logs), 0.0)[None])
+
+    def predict_each(self, models: Sequence[str]) -> LengthQuantiles:
+        """Quantiles of the next request of each of some models, (N, K)."""
+        rows = [self.predict(name).tokens for name in models]
+        return LengthQuantiles(tokens=np.concatenate([np.zeros((0, len(LEVELS))), *rows]))
 
     def observe(self, model: str, tokens: int, base: LengthQuantiles | None = None) -> bool:
         """Learn a finished request; whether a drift was found.

@@ -182,7 +182,7 @@ def fit_maps(given: Observations, verbosity: FloatArray) -> Maps:
         if len(own):
             table = _own_table(peers, centres, edges, verbosity[own], logs[own])
         tables.append(np.minimum(table, longest))
-        constants.append(_constant(average.mean(axis=0), logs[own]))
+        constants.append(constant_of(average.mean(axis=0), logs[own]))
     stranger = typical + np.hypot(width, float(mean.std())) * pooled
     tables.append(stranger)
     constants.append(stranger.mean(axis=0))
@@ -199,7 +199,7 @@ def fit_maps(given: Observations, verbosity: FloatArray) -> Maps:
     )
 
 
-def _constant(peers: FloatArray, logs: FloatArray) -> FloatArray:
+def constant_of(peers: FloatArray, logs: FloatArray) -> FloatArray:
     """Quantiles whatever the prompt: a model's own, mixed with its peers' where it has few."""
     if not len(logs):
         return peers
