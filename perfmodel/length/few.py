@@ -25,6 +25,8 @@ TRUST_SHAPE = 10.0
 TEXT_DEVIATION, TEXT_MOST = 0.5, 2.0
 #: Levels of a reservation: on average never above what the model's own answers say without text.
 CAPPED = (0.9, 0.95)
+#: Log length beyond which nothing is predicted: ten million tokens.
+LONGEST = float(np.log1p(1e7))
 _MEDIAN = LEVELS.index(0.5)
 
 
@@ -55,8 +57,7 @@ class Peers:
         said = scale * (at - level)
         usual = self.place + self.width * level
         found, share = learnt(logs, said, usual, np.array(LEVELS))
-        table = found + share * scale * (self.pooled - level)
-        return monotone(table - excess(found + share * said, logs))
+        return monotone(found + share * scale * (self.pooled - level))
 
 
 def learnt(
@@ -77,7 +78,8 @@ def learnt(
     middle = rest[:, _MEDIAN]
     width = drawn(n, width_of(middle), unit, TRUST_MODEL) * wider(n) * (1.0 + 1.0 / n)
     place = drawn(n, float(np.median(middle)), float(usual[_MEDIAN]), TRUST_PLACE)
-    return steadied(rest, place + width / unit * (usual - usual[_MEDIAN]), levels), share
+    found = steadied(rest, place + width / unit * (usual - usual[_MEDIAN]), levels)
+    return found - excess(found + share * said, logs, levels), share
 
 
 def steadied(rest: FloatArray, peers: FloatArray, levels: FloatArray) -> FloatArray:
@@ -162,10 +164,11 @@ def _text_share(logs: FloatArray, said: FloatArray) -> float:
     return float(np.clip((prior + said @ off) / (prior + said @ said), 0.0, TEXT_MOST))
 
 
-def excess(seen: FloatArray, logs: FloatArray) -> FloatArray:
-    """(K,) by how much reservations for the answers seen are above the constant's."""
-    levels = np.array(LEVELS)
-    constant = safe_quantiles(logs)
-    mean = np.log(np.exp(np.minimum(seen, 700.0)).mean(axis=0))
-    capped = np.isin(levels, CAPPED) & told(len(logs), levels)
-    return np.where(capped, np.maximum(mean - constant, 0.0), 0.0)
+def excess(seen: FloatArray, logs: FloatArray, levels: FloatArray) -> FloatArray:
+    """(K,) by how much reservations for the answers seen, (n, K), are above the constant's.
+
+    Of levels that so many answers can tell: there the constant holds for the next answer too.
+    """
+    mean = np.log(np.exp(np.minimum(seen, LONGEST)).mean(axis=0))
+    capped = np.isin(LEVELS, CAPPED) & told(len(logs), levels)
+    return np.where(capped, np.maximum(mean - safe_quantiles(logs, levels), 0.0), 0.0)

@@ -18,8 +18,6 @@ from .few import learnt
 
 #: Finished requests of a model that are remembered.
 WINDOW = 1_000
-#: Answers from which on the levels that are looked up are moved.
-TRUST = 20
 #: Recent requests that are compared with those before when looking for a drift.
 RECENT = 60
 #: A drift is called when recent and earlier lengths differ at this level (Kolmogorov-Smirnov).
@@ -107,7 +105,7 @@ class OnlineQuantiles:
         inside = value <= np.log1p(self.predict(model, base).tokens[0])
         known.count += 1
         known.hits = known.hits + inside
-        if len(known.logs) >= TRUST:
+        if len(known.logs) >= RECENT:  # of fewer, coverage is mostly chance
             known.levels = np.clip(known.levels + STEP * (np.array(LEVELS) - inside), 0.001, 0.9999)
             known.levels = np.maximum.accumulate(known.levels)
         known.logs.append(value)

@@ -15,7 +15,7 @@ import numpy as np
 from ...core.content import FloatArray, IntArray
 from .dataset import Observations
 from .distribution import LEVELS, LengthQuantiles, safe_quantiles
-from .few import TRUST_MODEL, Peers, excess, monotone, plotted, told, wider
+from .few import LONGEST, TRUST_MODEL, Peers, excess, monotone, plotted, told, wider
 
 #: Bins of the verbosity; fewer when observations are few.
 BINS = 8
@@ -23,8 +23,6 @@ BINS = 8
 TRUST = 60.0
 #: Observations from which on a model's own quantiles stand for themselves.
 ENOUGH = 20
-#: Log length beyond which nothing is predicted: ten million tokens.
-LONGEST = float(np.log1p(1e7))
 
 
 def standardise(given: Observations) -> tuple[FloatArray, FloatArray, FloatArray]:
@@ -222,9 +220,10 @@ def _own_table(
         table[b] = weight * safe_quantiles(own) + (1 - weight) * table[b]
     # Rank and running maximum erred on the safe side in every bin: over all of them it adds up.
     rest = logs[:, None] - between(centres, monotone(table), verbosity)
-    shift = np.where(told(len(logs), LEVELS), plotted(rest, np.array(LEVELS)), 0.0)
+    levels = np.array(LEVELS)
+    shift = np.where(told(len(logs), levels), plotted(rest, levels), 0.0)
     table = monotone(monotone(table) + shift)
-    return monotone(table - excess(between(centres, table, verbosity), logs))
+    return monotone(table - excess(between(centres, table, verbosity), logs, levels))
 
 
 def adapt(maps: Maps, verbosity: FloatArray, tokens: IntArray) -> FloatArray:

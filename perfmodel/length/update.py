@@ -13,10 +13,10 @@ import numpy as np
 from ...core.content import FloatArray, IntArray
 from .dataset import Finished, Observations
 from .distribution import LEVELS
-from .few import monotone, plotted, told
+from .few import LONGEST, monotone, plotted, told
 from .online import OnlineQuantiles
 from .predictor import TextPredictor
-from .universal import LONGEST, Maps, adapt, between, constant_of
+from .universal import Maps, adapt, between, constant_of
 
 #: Answers of a model that are remembered, the newest.
 WINDOW = 1_000
