@@ -23,6 +23,8 @@ TRUST_SHAPE = 10.0
 #: What the text does to a new model's lengths, relative to what it does to its peers': deviation of
 #: that from 1 before anything is seen, and the most that is believed.
 TEXT_DEVIATION, TEXT_MOST = 0.5, 2.0
+#: So many answers of one length are no chance.
+SAME = 3
 #: Levels of a reservation: on average never above what the model's own answers say without text.
 CAPPED = (0.9, 0.95)
 #: Log length beyond which nothing is predicted: ten million tokens.
@@ -78,8 +80,7 @@ def learnt(
     middle = rest[:, _MEDIAN]
     width = drawn(n, width_of(middle), unit, TRUST_MODEL) * wider(n) * (1.0 + 1.0 / n)
     place = drawn(n, float(np.median(middle)), float(usual[_MEDIAN]), TRUST_PLACE)
-    found = steadied(rest, place + width / unit * (usual - usual[_MEDIAN]), levels)
-    return found - excess(found + share * said, logs, levels), share
+    return steadied(rest, place + width / unit * (usual - usual[_MEDIAN]), levels), share
 
 
 def steadied(rest: FloatArray, peers: FloatArray, levels: FloatArray) -> FloatArray:
@@ -90,8 +91,12 @@ def steadied(rest: FloatArray, peers: FloatArray, levels: FloatArray) -> FloatAr
     """
     n = len(rest)
     own, share = plotted(rest, levels), n / (n + TRUST_SHAPE)
-    mixed: FloatArray = share * own + (1.0 - share) * peers
-    return np.where(told(n, levels), mixed, np.maximum(np.maximum(own, peers), mixed))
+    mixed = share * own + (1.0 - share) * peers
+    largest: FloatArray = np.maximum(np.maximum(own, peers), mixed)
+    # Several answers of one length, such as a limit: just below it all of them would be too long.
+    same = (np.abs(rest - own) < 1e-9).sum(axis=0) >= SAME
+    mixed = np.where(same, np.maximum(mixed, own), mixed)
+    return np.where(told(n, levels), mixed, largest)
 
 
 def plotted(rest: FloatArray, levels: FloatArray) -> FloatArray:
@@ -164,11 +169,20 @@ def _text_share(logs: FloatArray, said: FloatArray) -> float:
     return float(np.clip((prior + said @ off) / (prior + said @ said), 0.0, TEXT_MOST))
 
 
-def excess(seen: FloatArray, logs: FloatArray, levels: FloatArray) -> FloatArray:
-    """(K,) by how much reservations for the answers seen, (n, K), are above the constant's.
+def capped(found: FloatArray, seen: FloatArray, logs: FloatArray, levels: FloatArray) -> FloatArray:
+    """(..., K) quantiles whose reservations are on average at most those of the constant.
 
-    Of levels that so many answers can tell: there the constant holds for the next answer too.
+    Only at levels that so many answers can tell: there the constant holds for the next answer.
+
+    Parameters
+    ----------
+    seen : (n, K) the same quantiles for each of the answers seen, whose log lengths are ``logs``.
     """
     mean = np.log(np.exp(np.minimum(seen, LONGEST)).mean(axis=0))
-    capped = np.isin(LEVELS, CAPPED) & told(len(logs), levels)
-    return np.where(capped, np.maximum(mean - safe_quantiles(logs, levels), 0.0), 0.0)
+    where = np.isin(LEVELS, CAPPED) & told(len(logs), levels)
+    above = np.where(where, np.maximum(mean - safe_quantiles(logs, levels), 0.0), 0.0)
+    found = found - above
+    # Those below give way: a running maximum would lift what was just lowered.
+    last = LEVELS.index(CAPPED[-1]) + 1
+    low = np.minimum.accumulate(found[..., last - 1 :: -1], axis=-1)[..., ::-1]
+    return np.concatenate([low, np.maximum(found[..., last:], low[..., -1:])], axis=-1)

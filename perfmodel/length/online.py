@@ -14,7 +14,7 @@ import numpy as np
 
 from ...core.content import FloatArray
 from .distribution import LEVELS, LengthQuantiles
-from .few import learnt
+from .few import capped, learnt
 
 #: Finished requests of a model that are remembered.
 WINDOW = 1_000
@@ -84,9 +84,12 @@ class OnlineQuantiles:
             return LengthQuantiles(tokens=np.expm1(start)[None])
         said = np.array(known.said)
         usual = said.mean(axis=0)
-        found, share = learnt(np.array(known.logs), said - usual, usual, known.levels)
-        logs = np.maximum.accumulate(found + share * (start - usual))
-        return LengthQuantiles(tokens=np.maximum(np.expm1(logs), 0.0)[None])
+        seen, text = np.array(known.logs), said - usual
+        found, share = learnt(seen, text, usual, known.levels)
+        rows = np.maximum.accumulate(found + share * np.vstack([start - usual, text]), axis=1)
+        logs = capped(rows[0], rows[1:], seen, known.levels)
+        # Rounded, or a length that was observed could exceed itself by the last bit.
+        return LengthQuantiles(tokens=np.maximum(np.expm1(logs), 0.0).round(6)[None])
 
     def predict_each(self, models: Sequence[str]) -> LengthQuantiles:
         """Quantiles of the next request of each of some models, (N, K)."""

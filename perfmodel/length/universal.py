@@ -15,7 +15,7 @@ import numpy as np
 from ...core.content import FloatArray, IntArray
 from .dataset import Observations
 from .distribution import LEVELS, LengthQuantiles, safe_quantiles
-from .few import LONGEST, TRUST_MODEL, Peers, excess, monotone, plotted, told, wider
+from .few import LONGEST, TRUST_MODEL, Peers, capped, monotone, plotted, told, wider
 
 #: Bins of the verbosity; fewer when observations are few.
 BINS = 8
@@ -209,21 +209,21 @@ def _own_table(
     peers: Peers, centres: FloatArray, edges: FloatArray, verbosity: FloatArray, logs: FloatArray
 ) -> FloatArray:
     """(B, K) table of one model from its observations."""
+    levels = np.array(LEVELS)
     table = peers.table(logs, between(centres, peers.pooled, verbosity))
     bins = np.searchsorted(edges, verbosity)
     full = [b for b in range(len(table)) if int((bins == b).sum()) >= ENOUGH]
-    if not full:
-        return table
     for b in full:
         own = logs[bins == b]
         weight = len(own) / (len(own) + TRUST)
         table[b] = weight * safe_quantiles(own) + (1 - weight) * table[b]
-    # Rank and running maximum erred on the safe side in every bin: over all of them it adds up.
-    rest = logs[:, None] - between(centres, monotone(table), verbosity)
-    levels = np.array(LEVELS)
-    shift = np.where(told(len(logs), levels), plotted(rest, levels), 0.0)
-    table = monotone(monotone(table) + shift)
-    return monotone(table - excess(between(centres, table, verbosity), logs, levels))
+    if full:
+        # Rank and running maximum err on the safe side in every bin: over all of them it adds up.
+        table = monotone(table)
+        rest = logs[:, None] - between(centres, table, verbosity)
+        table += np.where(told(len(logs), levels), plotted(rest, levels), 0.0)
+        table = monotone(table)
+    return capped(table, between(centres, table, verbosity), logs, levels)
 
 
 def adapt(maps: Maps, verbosity: FloatArray, tokens: IntArray) -> FloatArray:
