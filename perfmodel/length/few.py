@@ -19,7 +19,7 @@ from .distribution import LEVELS, safe_quantiles
 #: models of another kind, or tokens of another size, lie further apart than they differ in spread.
 TRUST_MODEL, TRUST_PLACE = 4.0, 1.0
 #: Answers at which its own quantiles count as much as the shape of its peers'.
-TRUST_SHAPE = 10.0
+TRUST_SHAPE = 5.0
 #: What the text does to a new model's lengths, relative to what it does to its peers': deviation of
 #: that from 1 before anything is seen, and the most that is believed.
 TEXT_DEVIATION, TEXT_MOST = 0.5, 2.0
