@@ -26,7 +26,7 @@ MODELS, FEW = 15, 30
 #: A median in tokens below which a model is not judged.
 LEAST = 5.0
 MEDIAN, Q95 = LEVELS.index(0.5), LEVELS.index(0.95)
-FAMILIES = ("llama", "gpt", "qwen", "mi(?:s|x)tral", "vicuna|wizard|guanaco|alpaca")
+FAMILIES = ("llama", "gpt", "qwen", "mistral|mixtral", "vicuna|wizard|guanaco|alpaca")
 FIGURES = ("MAE", "q95 / constant", "q95 / plain", "overflow")
 
 
@@ -51,7 +51,7 @@ def few(given: Observations, predictors: dict[str, TextPredictor], draws: int, s
     for setting, cases in settings(given, draws, seed):
         _print(setting, says, given, cases)
     rng = np.random.default_rng(seed)
-    fewer = max(1, draws // 4)
+    fewer = max(1, draws // 2)
     same = [_same_prompts(given, _some_models(given, rng), rng) for _ in range(fewer)]
     _print(
         "the same 30 prompts for all 15; `length train` on these 450 answers alone",

@@ -25,7 +25,7 @@ _LAS = (
 )
 _MAPS = ("edges", "centres", "pooled", "place", "spread", "tables", "constant", "count")
 _KNOWN = (
-    *("line.weights", "prior.weights", "seen"),
+    *("line.weights", "prior.weights", "seen", "left_out"),
     *("answers.model", "answers.verbosity", "answers.tokens"),
     *(f"maps.{name}" for name in _MAPS),
     *(f"las.{name}" for name in _LAS),

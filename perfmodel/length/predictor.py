@@ -73,6 +73,7 @@ class TextPredictor:
     prior : a line learnt on other data, whose answer is one more figure for ``las``.
     reader : the encoder, None for ``lexical``; reader_identity names the one trained with.
     seen : fingerprints of the training prompts, sorted.
+    left_out : verbosity of each of these by models that never saw it; empty = not known.
     finished : answers that models were learnt from since training (``update``).
     card : what it was trained on and how well it does.
     """
@@ -85,6 +86,7 @@ class TextPredictor:
     reader: Reader | None = None
     reader_identity: str = ""
     seen: IntArray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    left_out: FloatArray = field(default_factory=lambda: np.zeros(0))
     finished: Finished = field(default_factory=Finished.none)
     card: dict[str, Any]
 
@@ -100,6 +102,19 @@ class TextPredictor:
     def verbosity(self, prompts: Sequence[str]) -> FloatArray:
         """(N,) how long answers to these prompts are, in standard deviations of log lengths."""
         return self.verbosity_of(features(prompts, self.reader))
+
+    def fair_verbosity(self, prompts: Sequence[str]) -> FloatArray:
+        """The same for learning from answers: of training prompts as if they had not been seen.
+
+        What is said of a prompt that was trained on fits its answers better than it will fit those
+        to new prompts; quantiles learnt from that would be too narrow.
+        """
+        found = self.verbosity(prompts)
+        if not len(self.left_out):
+            return found
+        prints = fingerprints(prompts)
+        at = np.minimum(np.searchsorted(self.seen, prints), len(self.seen) - 1)
+        return np.where(self.seen[at] == prints, self.left_out[at], found)
 
     def verbosity_of(self, table: FloatArray) -> FloatArray:
         """The same from the table that ``features`` makes."""
@@ -213,6 +228,7 @@ def train(
         view = las_view(table, reader.width, prior)
         trained = train_las(given, view, reader.width, seed=seed)
         las, left_out = trained.head, 0.5 * (left_out + trained.left_out)
+    seen, first = np.unique(fingerprints(given.prompts), return_index=True)
     predictor = TextPredictor(
         kind=kind,
         maps=fit_maps(given, left_out[given.prompt]),
@@ -221,7 +237,8 @@ def train(
         reader=reader,
         prior=prior if kind == "las" else None,
         reader_identity="" if reader is None else reader.identity,
-        seen=np.unique(fingerprints(given.prompts)),
+        seen=seen,
+        left_out=left_out[first],
         card={
             **(card or {}),
             "prompts": len(given.prompts),
@@ -271,6 +288,8 @@ def save(predictor: TextPredictor, path: Path) -> None:
         "maps.count": maps.count,
         "seen": predictor.seen,
     }
+    if len(predictor.left_out):
+        arrays["left_out"] = predictor.left_out.astype(np.float32)
     if len(predictor.finished):
         for name in ("model", "verbosity", "tokens"):
             arrays[f"answers.{name}"] = getattr(predictor.finished, name)
@@ -382,6 +401,10 @@ def _rebuilt(arrays: dict[str, Any], card: dict[str, Any]) -> TextPredictor:
     about = card.get("about")
     if not isinstance(about, dict):
         raise sound.Unsound("about of its card is no object")
+    seen = sound.rising("seen", sound.wholes(arrays, "seen", (-1,)), strictly=True)
+    left_out = np.zeros(0)
+    if "left_out" in arrays:
+        left_out = sound.floats(arrays, "left_out", (len(seen),))
     return TextPredictor(
         kind=kind,
         maps=maps,
@@ -389,7 +412,8 @@ def _rebuilt(arrays: dict[str, Any], card: dict[str, Any]) -> TextPredictor:
         las=las_of(arrays, card, kind, view),
         prior=prior,
         reader_identity=sound.text(card, "encoder"),
-        seen=sound.wholes(arrays, "seen", (-1,)),
+        seen=seen,
+        left_out=left_out,
         finished=finished_of(arrays, len(maps.models)),
         card=about,
     )

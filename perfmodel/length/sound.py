@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from .distribution import LEVELS
 LARGEST = 1e6
 
 Shape = tuple[int, ...]
+Numbers = TypeVar("Numbers", bound=NDArray[Any])
 
 
 class Unsound(ValueError):
@@ -57,7 +58,7 @@ def wholes(arrays: Mapping[str, NDArray[Any]], name: str, shape: Shape) -> NDArr
     return np.asarray(found, dtype=np.int64)
 
 
-def rising(name: str, values: FloatArray, *, strictly: bool = False) -> FloatArray:
+def rising(name: str, values: Numbers, *, strictly: bool = False) -> Numbers:
     """The same, if its values do not fall along the last axis."""
     steps = np.diff(values, axis=-1)
     # Single precision may turn equal values round by its last bit.

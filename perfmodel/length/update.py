@@ -44,7 +44,7 @@ def update(
     predictor: TextPredictor, given: Observations
 ) -> tuple[TextPredictor, tuple[Change, ...]]:
     """The predictor with the maps that it has after these answers, and what changed per model."""
-    verbosity = predictor.verbosity(given.prompts)[given.prompt]
+    verbosity = predictor.fair_verbosity(given.prompts)[given.prompt]
     maps, finished = predictor.maps, predictor.finished
     changes = []
     for m, name in enumerate(given.models):

@@ -135,14 +135,14 @@ def test_an_array_that_is_missing_or_of_another_shape_or_type_is_named(
     path = tmp_path / "x"
     for name, array in arrays.items():
         rest = {n: a for n, a in arrays.items() if n != name}
-        write_arrays(path, rest, card, form)
-        refused(read, path)
+        if name != "left_out":  # Files of earlier versions have none.
+            write_arrays(path, rest, card, form)
+            refused(read, path)
         write_arrays(path, {**rest, name: array[None]}, card, form)
         refused(read, path)
-        if name not in ("seen",):
-            longer = np.concatenate([array, array[-1:]])
-            write_arrays(path, {**rest, name: longer}, card, form)
-            refused(read, path)
+        longer = np.concatenate([array, array[-1:]])
+        write_arrays(path, {**rest, name: longer}, card, form)
+        refused(read, path)
         if array.dtype.kind == "i":
             write_arrays(path, {**rest, name: array.astype(np.float64)}, card, form)
             refused(read, path, name)

@@ -71,6 +71,27 @@ def test_a_new_model_gets_the_map_of_its_answers_and_others_keep_theirs(
     assert "new" not in trained.maps.models
 
 
+def test_prompts_of_the_training_teach_as_if_they_were_new() -> None:
+    """Lengths are chance: what was fitted to them must not look as if it foretold them."""
+    rng = np.random.default_rng(0)
+    rows = [
+        (f"{rng.integers(10**9)} {rng.integers(10**9)}", int(np.exp(5.0 + rng.normal())))
+        for _ in range(200)
+    ]
+    predictor = train(gather((p, "a", t) for p, t in rows), "lexical").predictor
+    same = gather((p, "new", t) for p, t in rows[:60])
+    said = predictor.verbosity(same.prompts)
+    assert np.corrcoef(said, np.log(same.tokens))[0, 1] > 0.2
+    fair = predictor.fair_verbosity(same.prompts)
+    assert np.corrcoef(fair, np.log(same.tokens))[0, 1] < 0.1
+    assert predictor.fair_verbosity(["new one"]) == predictor.verbosity(["new one"])
+    found, _ = update(predictor, same)
+    fresh = [f"{rng.integers(10**9)} {rng.integers(10**9)}" for _ in range(2_000)]
+    tokens = np.exp(5.0 + rng.normal(size=2_000)).astype(np.int64)
+    over = (tokens > found(fresh, ["new"] * 2_000).at(0.95)).mean()
+    assert over == pytest.approx(0.05, abs=0.03)
+
+
 def test_two_updates_teach_a_new_model_what_one_does(trained: TextPredictor) -> None:
     first, second = answers(15, "new", 6.0, 3), answers(15, "new", 6.0, 4)
     other = answers(10, "other", 3.0, 5)
