@@ -60,7 +60,8 @@ def few(given: Observations, predictors: dict[str, TextPredictor], draws: int, s
         same,
     )
     words = next(iter(predictors.values()))
-    known = [_known_prompts(given, _some_models(given, rng), rng) for _ in range(fewer)]
+    half = len(given.models) // 2  # at least as many teach
+    known = [_known_prompts(given, _some_models(given, rng)[:half], rng) for _ in range(fewer)]
     _print(
         "`length train` on the other models, `length update` with 30 answers each; new prompts",
         {
