@@ -50,6 +50,8 @@ def few(given: Observations, predictors: dict[str, TextPredictor], draws: int, s
         says[name] = _adapted(given, predictor, said[name])
     for setting, cases in settings(given, draws, seed):
         _print(setting, says, given, cases)
+    if len(given) < 0.9 * len(given.prompts) * len(given.models):
+        return  # prompts are not the same for all models: nothing can be shared
     rng = np.random.default_rng(seed)
     fewer = max(1, draws // 2)
     same = [_same_prompts(given, _some_models(given, rng), rng) for _ in range(fewer)]
