@@ -213,15 +213,20 @@ def _own_table(
     table = peers.table(logs, between(centres, peers.pooled, verbosity))
     bins = np.searchsorted(edges, verbosity)
     full = [b for b in range(len(table)) if int((bins == b).sum()) >= ENOUGH]
+    covered = levels.copy()
     for b in full:
         own = logs[bins == b]
-        weight = len(own) / (len(own) + TRUST)
+        n = len(own)
+        weight = n / (n + TRUST)
         table[b] = weight * safe_quantiles(own) + (1 - weight) * table[b]
+        # Of the answers that it is a quantile of, it covers more than of the next ones.
+        rank = np.minimum(np.ceil((n + 1) * levels - 1e-9), n)
+        covered += n / len(logs) * weight * (rank / n - levels)
     if full:
-        # Rank and running maximum err on the safe side in every bin: over all of them it adds up.
+        # The running maximum errs on the safe side in every bin: over all of them it adds up.
         table = monotone(table)
         rest = logs[:, None] - between(centres, table, verbosity)
-        table += np.where(told(len(logs), levels), plotted(rest, levels), 0.0)
+        table += np.where(told(len(logs), levels), plotted(rest, covered), 0.0)
         table = monotone(table)
     return capped(table, between(centres, table, verbosity), logs, levels)
 
