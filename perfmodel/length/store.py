@@ -57,6 +57,10 @@ def write_arrays(path: Path, arrays: Arrays, card: Mapping[str, Any], form: str 
         }
         at += len(raw)
         parts.append(raw)
+    if at > MAX_BYTES - _MAX_HEADER:
+        raise CalibrationError(
+            f"{path}: would be larger than {MAX_BYTES >> 20} MiB: keep fewer models in one file"
+        )
     body = b"".join(parts)
     about = {"card": text, "sha256": _digest(text, header, body)}
     head = json.dumps({"__metadata__": about, **header}, separators=(",", ":")).encode()

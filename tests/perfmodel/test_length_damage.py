@@ -219,6 +219,9 @@ def test_a_file_too_large_and_a_file_of_another_kind_are_named(
     with path.open("wb") as file:
         file.truncate(65 * 2**20)
     refused(load, path, "larger than 64 MiB")
+    big = {"x": np.zeros(8 * 2**20)}
+    refused(lambda p: write_arrays(p, big, {}), tmp_path / "y", "would be larger than 64 MiB")
+    assert not (tmp_path / "y").exists()
     predictor_parts(folder)
     online_parts(folder)
     refused(load, folder / "o", "has format 'swarmplan/length-online/1'")
