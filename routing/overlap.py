@@ -3,7 +3,7 @@
 Where servers work on one task at a time the chain that is fastest alone is the wrong one for most
 requests: what decides is who is there already. A link costs its time, the waits of the request's
 tasks in the line of its server, and what its tasks delay everybody there, for as long as they run
-beside each other (docs/model.md 11).
+beside each other (docs/model.md 7.1).
 """
 
 from __future__ import annotations
