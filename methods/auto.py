@@ -139,7 +139,7 @@ def _improved(
     if len(tried) < len(sets):
         return [], []
     improver = Improver(task.cost, tried, goal=task.goal, deadline=end, seed=task.seed)
-    found = improver([r.placement for r in leaders])
+    found = improver([r.placement for r in leaders], [p for p, _ in settings.known])
     made = f"auto: {found.judged} moves tried"
     if found.placement == leaders[0].placement:
         return [], [f"{made}: none made it better"]

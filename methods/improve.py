@@ -101,37 +101,49 @@ class Improver:
         self._judged = 0
         self._base_s: tuple[float, ...] = ()
 
-    def __call__(self, starts: Sequence[Placement]) -> Improvement:
-        """The best placement found from some; the first one is what the others are measured by."""
+    def __call__(self, starts: Sequence[Placement], known: Sequence[Placement] = ()) -> Improvement:
+        """The best placement found from some; the first one is what the others are measured by.
+
+        Parameters
+        ----------
+        known : of these, plans that others made: they are ahead of plans that nobody improved yet,
+            so they are gone on with beside the rest, whose places they do not take.
+        """
         begun_s = time.process_time()  # a busy machine does not change what is begun with
         first = self._first(starts[0])
         if first is None:
             return Improvement(placement=starts[0], judged=0)
         self._base_s = first.figures_s
         count = begun_with(self._deadline.left_s(), time.process_time() - begun_s)
-        others = [self._first(start) for start in starts[1:count]]
-        standing, best = [first, *(s for s in others if s is not None)], first
-        for rounds in itertools.count((len(standing) - 1).bit_length() + 1, -1):
-            standing = self._round(standing, self._deadline.share(1.0 / max(rounds, 1)))
-            worth = standing[0].score < best.score * (1.0 - WORTH_A_ROUND)
-            best = min(best, standing[0], key=lambda s: s.score)
+        ours = [start for start in starts if start not in known][:count]
+        old = [start for start in starts if start in known]
+        begun = {id(s): first if s is starts[0] else self._first(s) for s in (*ours, *old)}
+        fresh = [s for s in (begun[id(start)] for start in ours) if s is not None]
+        kept = [s for s in (begun[id(start)] for start in old) if s is not None]
+        best = first
+        for rounds in itertools.count(max(len(fresh) - 1, 0).bit_length() + 1, -1):
+            end = self._deadline.share(1.0 / max(rounds, 1))
+            found = self._round([*fresh, *kept], end)
+            leader = min(found, key=lambda s: s.score)
+            worth = leader.score < best.score * (1.0 - WORTH_A_ROUND)
+            best = min(best, leader, key=lambda s: s.score)
             if self._deadline.passed or (rounds <= 1 and not worth):
                 break
-            standing = standing[: (len(standing) + 1) // 2]
+            fresh = sorted(found[: len(fresh)], key=lambda s: s.score)[: (len(fresh) + 1) // 2]
+            kept = found[len(found) - len(kept) :]
         return Improvement(
             placement=starts[0] if best is first else self._placed(best.spans), judged=self._judged
         )
 
     def _round(self, standing: Sequence[Standing], end: Deadline) -> list[Standing]:
-        """The same plans after a walk from each, best first."""
+        """The same plans after a walk from each."""
         left = range(len(standing), 0, -1)
         servers = len(standing[0].spans.span)
         moves = min(ROUND_MOVES, SERVER_MOVES * servers) // len(standing)
-        found = [
+        return [
             self._walk(s, moves, end.share(1.0 / more))
             for s, more in zip(standing, left, strict=True)
         ]
-        return sorted(found, key=lambda s: s.score)
 
     def _first(self, start: Placement) -> Standing | None:
         """How a placement does that was made elsewhere; None where it does not serve everybody."""
