@@ -83,6 +83,20 @@ def ends_s(s: Sessions, rows: IntArray, servers: int) -> FloatArray:
 
 
 @compiled
+def lines_s(s: Sessions, rows: IntArray, servers: int) -> FloatArray:
+    """(J,) how long a task waits at each server while these sessions are at their beginning."""
+    count = len(rows)
+    present = np.zeros(count, PRESENT)
+    stop = np.zeros((count, s.hop.shape[1]), STOP)
+    line_s = np.zeros(servers)
+    for i in range(count):
+        present[i]["at"] = -1
+        _next(s, rows[i], present[i], stop[i], line_s, -1)
+    _settle(present, stop, line_s)
+    return line_s
+
+
+@compiled
 def _next(s: Sessions, row: int, present: Any, stop: Any, line_s: FloatArray, at: int) -> bool:
     """What a session does after the hop ``at``; whether it does anything.
 

@@ -13,6 +13,7 @@ from ..core.content import ByContent, FloatArray, IntArray
 from ..core.plan import Route
 from ..core.workload import Request
 from ..perfmodel.cost import CostModel
+from .api import Running
 from .slot import WAIT
 
 if TYPE_CHECKING:
@@ -73,6 +74,16 @@ def course_of(cost: CostModel, request: Request, route: Route) -> Course:
     )
 
 
+def rest_of(cost: CostModel, session: Running) -> Course:
+    """What is left of a session that runs: steps."""
+    parts = zip(session.servers, session.work_s, strict=True)
+    return Course(
+        parts=tuple(Part(server=j if cost.serial[j] else -1, work_s=work) for j, work in parts),
+        steps=session.steps,
+        idle_s=max(0.0, session.alone_s - sum(session.work_s)),
+    )
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Queueing(ByContent):
     """Sum of the responses of a slot's requests, and of what is left of those who run.
@@ -97,18 +108,28 @@ class Queueing(ByContent):
 
     def ends_s(self, choice: IntArray) -> FloatArray:
         """When those who start end, in order, then those who run."""
+        from . import progress  # numba takes a while to load
+
+        ends: FloatArray = progress.ends_s(self._sessions, self._rows(choice), self.servers)
+        return ends
+
+    def lines_s(self, choice: IntArray) -> FloatArray:
+        """(J,) how long a task waits at each server at first."""
         from . import progress
 
+        lines: FloatArray = progress.lines_s(self._sessions, self._rows(choice), self.servers)
+        return lines
+
+    def _rows(self, choice: IntArray) -> IntArray:
+        """Rows of those who start, then of those who run."""
         on, count = choice != WAIT, int(self._first[-1])
         going = np.arange(count, count + len(self.running))
-        rows = np.concatenate(((self._first[:-1] + choice)[on], going))
-        ends: FloatArray = progress.ends_s(self._sessions, rows, self.servers)
-        return ends
+        return np.concatenate(((self._first[:-1] + choice)[on], going))
 
     @cached_property
     def _first(self) -> IntArray:
         """(R + 1,) row of the first chain of each request; last of those who run."""
-        first: IntArray = np.cumsum([0, *map(len, self.offered)])
+        first: IntArray = np.cumsum([0, *map(len, self.offered)], dtype=np.int64)
         return first
 
     @cached_property

@@ -12,7 +12,7 @@ from ..core.content import FloatArray, IntArray
 from ..core.plan import Placement, Route
 from ..perfmodel.contention import Crowd
 from ..perfmodel.cost import CostModel
-from .api import FREE, NEVER, Ready
+from .api import FREE, NEVER, Ready, Running
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +23,7 @@ class _Held:
     finish_s: float
     step_s: float = 0.0
     work_s: tuple[float, ...] = ()
+    alone_s: float = 0.0
 
     def visits(self) -> Iterator[tuple[int, float]]:
         """(server, work of a step) of every hop; none where the work is not known."""
@@ -66,6 +67,7 @@ class SwarmState:
         *,
         step_s: float = 0.0,
         work_s: Iterable[float] = (),
+        alone_s: float | None = None,
     ) -> None:
         """Hold ``tokens`` tokens of cache for every block that the route runs.
 
@@ -74,9 +76,11 @@ class SwarmState:
         step_s : time per token; a session that is not done when it was expected to be counts as
             one token from its end.
         work_s : compute time of a token on each hop.
+        alone_s : time per token if nobody else were there; None = ``step_s``.
         """
         parts = tuple(self._needs(route, tokens))
-        held = self._held[session] = _Held(parts, finish_s, step_s, tuple(work_s))
+        alone = step_s if alone_s is None else alone_s
+        held = self._held[session] = _Held(parts, finish_s, step_s, tuple(work_s), alone)
         self.crowd.add(held.visits(), step_s)
         for j, size in parts:
             self.free_bytes[j] -= size
@@ -129,6 +133,19 @@ class SwarmState:
     def count_at(self, server: int) -> int:
         """Number of sessions that hold cache on a server."""
         return len(self._ends[server])
+
+    def running(self, now_s: float) -> list[Running]:
+        """The sessions whose work is known, in the order in which they were reserved."""
+        return [
+            Running(
+                servers=tuple(j for j, _ in held.parts),
+                work_s=held.work_s,
+                alone_s=held.alone_s,
+                steps=max(1.0, (held.finish_s - now_s) / held.step_s),
+            )
+            for held in self._held.values()
+            if held.work_s and held.step_s > 0
+        ]
 
     def set_down(self, server: int, down: bool) -> None:
         """Take a server out of service, or bring it back."""

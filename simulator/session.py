@@ -22,12 +22,14 @@ class Estimate:
     begin_s : instant of the start.
     lead_s : seconds until the first token: set-up and prompt.
     step_s : seconds per later token.
-    work_s : of that the compute on each hop, without waiting.
+    alone_s : of that without any waiting.
+    work_s : of that the compute on each hop.
     """
 
     begin_s: float
     lead_s: float
     step_s: float
+    alone_s: float
     work_s: Mapping[Hop, float]
 
     def token_at_s(self, number: int) -> float:

@@ -218,6 +218,7 @@ class Swarm:
             finish_s,
             step_s=session.estimate.step_s,
             work_s=[session.estimate.work_s[h] for h in route.hops],
+            alone_s=session.estimate.alone_s,
         )
 
     def _expect(self, session: Session, route: Route, begin_s: float) -> None:
