@@ -6,6 +6,7 @@ docs/model.md 13. It begins one by one, by the same value; rounds only improve o
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -17,7 +18,7 @@ from .api import Decision, SwarmView
 from .offers import Desk
 from .overlap import Overlap
 from .queueing import Course, rest_of
-from .slot import WAIT, Slot, iterate
+from .slot import WAIT, iterate, one_by_one
 
 #: Length of a slot, seconds: a request waits half of it on average.
 TICK_S = 0.5
@@ -27,8 +28,15 @@ MOST_REQUESTS = 64
 PATIENCE_S = 300.0
 #: Chains from which a request takes its pick when its turn comes, and that are looked at besides
 #: when all have: as if none of the others were there, and as they are.
+#: Exchanges that are tried.
+EXCHANGES = 32
 PICKED_OF, CALM, CROWDED = 4, 2, 2
+#: The choice of a slot without requests.
 NOBODY: IntArray = np.zeros(0, dtype=np.int64)
+
+
+#: What a decision depends on besides the time.
+Seen = tuple[object, ...]
 
 
 class Joint:
@@ -48,22 +56,27 @@ class Joint:
         self._cost, self._rounds = cost, rounds
         self._desk = Desk(cost, placement)
         self._alone = Overlap(cost, placement)
+        self._held: Seen | None = None
 
     def assign(
         self, requests: Sequence[Request], view: SwarmView, now_s: float
     ) -> list[Decision | None]:
         """A decision for each request, in order of arrival; None = wait for the next slot."""
         late = [i for i, r in enumerate(requests) if now_s - r.arrival_s > PATIENCE_S]
+        decided: list[Decision | None] = [None] * len(requests)
+        seen = (*(r.id for r in requests), len(late), view.version.tobytes(), view.down.tobytes())
+        if seen == self._held:  # all waited, and nothing has changed
+            return decided
         rows = (late or list(range(len(requests))))[:MOST_REQUESTS]
         line = _Line(self._cost, self._desk, view, now_s)
         for i in rows:
             if not line.take(requests[i]) and late:
                 break
-        if self._rounds and not late:
-            line.improve()
-        decided: list[Decision | None] = [None] * len(requests)
+        if not late:
+            line.decide(rounds=self._rounds)
         for i, decision in zip(rows, line.decisions(), strict=False):
             decided[i] = decision
+        self._held = seen if not any(decided) else None
         return decided
 
     def __call__(
@@ -125,23 +138,23 @@ class _Line:
         self.choice.append(int(np.argmin(costs)) if costs else WAIT)
         return bool(costs)
 
-    def improve(self) -> None:
-        """All requests together, from where they are and from everybody on the fastest chain."""
+    def decide(self, *, rounds: bool) -> None:
+        """All requests together, each with the chains it may take as the others stand by now."""
         calm_s = self._desk.value([], [], self._runs).lines_s(NOBODY)
         lines_s = self._desk.value([], [], [*self._runs, *self._courses()]).lines_s(NOBODY)
-        fastest: list[int] = []
         for request, chains in zip(self.requests, self.routes, strict=True):
-            looks = ((calm_s, CALM), (lines_s, CROWDED))
-            more = [
-                self._desk.chains(request, self._start, self._free, at_s, most)
-                for at_s, most in looks
-            ]
-            chains += [c for c in dict.fromkeys((*more[0], *more[1])) if c not in chains]
-            fastest.append(chains.index(more[0][0]) if more[0] else WAIT)
+            for at_s, most in ((calm_s, CALM), (lines_s, CROWDED)):
+                more = self._desk.chains(request, self._start, self._free, at_s, most)
+                chains += [c for c in more if c not in chains]
+        taken = np.array(self.choice, dtype=np.int64)
         slot = self._desk.slot(self.requests, self.routes, self._free)
         value = self._desk.value(self.requests, self.routes, self._runs)
-        starts = [np.array(self.choice, dtype=np.int64), _fitting(slot, fastest)]
-        found = min((iterate(slot, value, s) for s in starts), key=lambda a: a.value_s)
+        wait_s = _mean(value.ends_s(taken)) + value.alone_s()
+        value = replace(value, wait_s=wait_s)
+        found = one_by_one(slot, value)
+        if rounds:
+            both = (iterate(slot, value, c, exchanges=EXCHANGES) for c in (found.choice, taken))
+            found = min(both, key=lambda a: a.value_s)
         self.choice = found.choice.tolist()
 
     def decisions(self) -> list[Decision | None]:
@@ -166,9 +179,5 @@ class _Line:
         return self._free - sum(self._desk.uses(*one) for one in self._starting())
 
 
-def _fitting(slot: Slot, wanted: Sequence[int]) -> IntArray:
-    """Each request in the order of the line on the chain that it wants, if it fits."""
-    choice: IntArray = np.full(slot.requests, WAIT, dtype=np.int64)
-    for r, p in enumerate(wanted):
-        choice[r] = p if p in slot.open(choice, r) else WAIT
-    return choice
+def _mean(ends_s: FloatArray) -> float:
+    return float(ends_s.mean()) if len(ends_s) else 0.0

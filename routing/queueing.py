@@ -52,6 +52,12 @@ class Course:
     steps: float
     idle_s: float
 
+    @property
+    def alone_s(self) -> float:
+        """How long it takes if nobody else is there."""
+        prompt_s = sum(p.lead_s + p.tasks * p.piece_s for p in self.parts)
+        return prompt_s + self.steps * (self.idle_s + sum(p.work_s for p in self.parts))
+
 
 def course_of(cost: CostModel, request: Request, route: Route) -> Course:
     """A request on a chain, from its opening to its last expected token."""
@@ -110,21 +116,28 @@ class Queueing(ByContent):
         """When those who start end, in order, then those who run."""
         from . import progress  # numba takes a while to load
 
-        ends: FloatArray = progress.ends_s(self._sessions, self._rows(choice), self.servers)
+        ends: FloatArray = progress.ends_s(*self._given(choice))
         return ends
+
+    def alone_s(self) -> FloatArray:
+        """(R,) time of each request on the fastest of its chains if nobody else were there."""
+        return np.array([min((c.alone_s for c in chains), default=0.0) for chains in self.offered])
 
     def lines_s(self, choice: IntArray) -> FloatArray:
         """(J,) how long a task waits at each server at first."""
         from . import progress
 
-        lines: FloatArray = progress.lines_s(self._sessions, self._rows(choice), self.servers)
+        lines: FloatArray = progress.lines_s(*self._given(choice))
         return lines
 
-    def _rows(self, choice: IntArray) -> IntArray:
-        """Rows of those who start, then of those who run."""
+    def _given(self, choice: IntArray) -> tuple[Sessions, IntArray, int, float]:
+        """What the compiled part is told: rows of those who start, then of those who run."""
+        from .progress import LEFT
+
         on, count = choice != WAIT, int(self._first[-1])
         going = np.arange(count, count + len(self.running))
-        return np.concatenate(((self._first[:-1] + choice)[on], going))
+        rows = np.concatenate(((self._first[:-1] + choice)[on], going))
+        return self._sessions, rows, self.servers, LEFT
 
     @cached_property
     def _first(self) -> IntArray:

@@ -24,6 +24,8 @@ LEAST_GAIN_S = 1e-6
 DAMPING = 0.5
 #: Requests, by their place in line, among which exchanges are tried.
 WINDOW = 16
+#: Exchanges that are tried after one another; each costs many values.
+MOST_EXCHANGES = 10_000
 #: Rounds at most; a slot of 20 requests takes about five.
 MOST_ROUNDS = 64
 
@@ -138,8 +140,7 @@ def iterate(
     value: Value,
     start: IntArray | None = None,
     *,
-    exchanges: bool = True,
-    window: int = WINDOW,
+    exchanges: int = MOST_EXCHANGES,
 ) -> Assignment:
     """Improve an assignment in rounds; it ends because every round lowers a bounded value.
 
@@ -150,15 +151,15 @@ def iterate(
     Parameters
     ----------
     start : an assignment that fits; ``one_by_one`` by default.
-    window : exchanges are tried among so many at the front of the line.
+    exchanges : so many are tried at most where nobody gains alone; 0 = none.
     """
     choice = one_by_one(slot, value).choice if start is None else start
     total = value(choice)
     values = [total]
     for _ in range(MOST_ROUNDS):
         found = _moved(slot, value, choice, total)
-        if found is None and exchanges:
-            found = _exchanged(slot, value, choice, total, window)
+        if found is None:
+            found = _exchanged(slot, value, choice, total, exchanges)
         if found is None:
             values.append(total)
             break
@@ -187,23 +188,25 @@ def _moved(slot: Slot, value: Value, choice: IntArray, total: float) -> _Found |
 
 
 def _exchanged(
-    slot: Slot, value: Value, choice: IntArray, total: float, window: int
+    slot: Slot, value: Value, choice: IntArray, total: float, most: int
 ) -> _Found | None:
     """The first exchange that lowers the value: some give way to another, and who fits starts."""
-    for taker, option, givers in _in_the_way(slot, choice, min(window, slot.requests)):
+    for taker, option, givers in _in_the_way(slot, choice):
         other = put(choice, taker, option)
         other[list(givers)] = WAIT
         if slot.fits(other):
+            if most == 0:
+                return None
+            most -= 1
             found = _filled(slot, value, (other, value(other)))
             if found[1] < total - LEAST_GAIN_S:
                 return found
     return None
 
 
-def _in_the_way(
-    slot: Slot, choice: IntArray, window: int
-) -> Iterator[tuple[int, int, tuple[int, ...]]]:
+def _in_the_way(slot: Slot, choice: IntArray) -> Iterator[tuple[int, int, tuple[int, ...]]]:
     """(who wants in, on which chain, who could give way): one of those in the way, two, or all."""
+    window = min(WINDOW, slot.requests)
     starts = [r for r in range(window) if choice[r] != WAIT]
     for taker, option in itertools.product(range(window), range(slot.uses.shape[1])):
         need = slot.uses[taker, option]
