@@ -65,7 +65,7 @@ def through_each(
         before = walked_back(graph, came_by, int(graph.tail[link]))
         return [*before, link, *walked_on(graph, goes_by, graph.head(link))]
 
-    found = []
+    found: list[tuple[int, float, Callable[[], list[int]]]] = []
     for j, links in graph.by_server.items():
         if links.stop > links.start:
             link = links.start + int(np.argmin(total[links]))

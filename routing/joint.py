@@ -28,13 +28,15 @@ MOST_REQUESTS = 64
 PATIENCE_S = 300.0
 #: Chains from which a request takes its pick when its turn comes, and that are looked at besides
 #: when all have: as if none of the others were there, and as they are.
-#: Exchanges that are tried.
-EXCHANGES = 32
 PICKED_OF, CALM, CROWDED = 4, 2, 2
+#: Waiting costs so many times as long as those who run or could start take on average, and the
+#: request's time alone. With 1, bursts end sooner and first tokens come later in a steady stream;
+#: with more nobody is held back (benchmarks/slots.py).
+HOLD = 1.5
+#: Exchanges that are tried after one another.
+EXCHANGES = 32
 #: The choice of a slot without requests.
 NOBODY: IntArray = np.zeros(0, dtype=np.int64)
-
-
 #: What a decision depends on besides the time.
 Seen = tuple[object, ...]
 
@@ -42,8 +44,9 @@ Seen = tuple[object, ...]
 class Joint:
     """Router: least time of all requests of a slot and of all who run.
 
-    Memory is hard: who finds no chain with room waits for the next slot. Who fits is never held
-    back. A session that lost a server is a slot by itself.
+    Memory is hard: who finds no chain with room waits for the next slot. Who would delay others by
+    more than waiting costs it waits too, but not for longer than ``PATIENCE_S``. A session that
+    lost a server is a slot by itself.
 
     Parameters
     ----------
@@ -64,7 +67,8 @@ class Joint:
         """A decision for each request, in order of arrival; None = wait for the next slot."""
         late = [i for i, r in enumerate(requests) if now_s - r.arrival_s > PATIENCE_S]
         decided: list[Decision | None] = [None] * len(requests)
-        seen = (*(r.id for r in requests), len(late), view.version.tobytes(), view.down.tobytes())
+        swarm = (view.version.tobytes(), view.free_bytes.tobytes(), view.down.tobytes())
+        seen = (*(r.id for r in requests), len(late), *swarm)
         if seen == self._held:  # all waited, and nothing has changed
             return decided
         rows = (late or list(range(len(requests))))[:MOST_REQUESTS]
@@ -146,11 +150,12 @@ class _Line:
             for at_s, most in ((calm_s, CALM), (lines_s, CROWDED)):
                 more = self._desk.chains(request, self._start, self._free, at_s, most)
                 chains += [c for c in more if c not in chains]
-        taken = np.array(self.choice, dtype=np.int64)
+        taken: IntArray = np.array(self.choice, dtype=np.int64)
         slot = self._desk.slot(self.requests, self.routes, self._free)
         value = self._desk.value(self.requests, self.routes, self._runs)
-        wait_s = _mean(value.ends_s(taken)) + value.alone_s()
-        value = replace(value, wait_s=wait_s)
+        ends_s = value.ends_s(taken)
+        until_s = HOLD * float(ends_s.mean()) if len(ends_s) else 0.0
+        value = replace(value, wait_s=until_s + value.alone_s())
         found = one_by_one(slot, value)
         if rounds:
             both = (iterate(slot, value, c, exchanges=EXCHANGES) for c in (found.choice, taken))
@@ -177,7 +182,3 @@ class _Line:
     def _left(self) -> FloatArray:
         """(n,) bytes that those who start leave free."""
         return self._free - sum(self._desk.uses(*one) for one in self._starting())
-
-
-def _mean(ends_s: FloatArray) -> float:
-    return float(ends_s.mean()) if len(ends_s) else 0.0

@@ -16,8 +16,6 @@ from .alternatives import cheapest_distinct
 from .queueing import Course, Queueing, course_of
 from .slot import Slot
 
-#: What waiting costs, seconds: more than anything that starting could do to others.
-WAIT_S = 1e6
 #: Request shapes and courses that are remembered.
 MOST_KNOWN = 4096
 
@@ -96,7 +94,7 @@ class Desk:
         routes: Sequence[Sequence[Route]],
         others: Sequence[Course],
     ) -> Queueing:
-        """What assignments of these chains cost, beside what others do."""
+        """What assignments of these chains cost, beside what others do; waiting costs nothing."""
         offered = (
             tuple(self.course(r, chain) for chain in chains)
             for r, chains in zip(requests, routes, strict=True)
@@ -104,7 +102,7 @@ class Desk:
         return Queueing(
             offered=tuple(offered),
             running=tuple(others),
-            wait_s=np.full(len(requests), WAIT_S),
+            wait_s=np.zeros(len(requests)),
             servers=self._cost.problem.num_servers,
         )
 

@@ -15,8 +15,8 @@ from ..core.jit import compiled
 
 #: Rounds of the fixed point between two events at most, and the relative change that ends them.
 ROUNDS, STEADY = 6, 5e-3
-#: What is left of a task that is at work when another one comes. Half of it, if they came at random;
-#: but steps take always the same and fall into step with each other (benchmarks/slots.py).
+#: What is left of a task that is at work when another one comes. Half of it if they came at random;
+#: but steps always take the same and fall into step with each other (benchmarks/slots.py).
 LEFT = 0.4
 #: What ends within this share of the time to the next event ends with it.
 TOGETHER = 0.02
