@@ -18,7 +18,7 @@ from .api import Decision, SwarmView
 from .offers import Desk
 from .overlap import Overlap
 from .queueing import Course, rest_of
-from .slot import WAIT, iterate, one_by_one
+from .slot import WAIT, Assignment, Slot, Value, iterate, one_by_one
 
 #: Length of a slot, seconds: a request waits half of it on average.
 TICK_S = 0.5
@@ -51,12 +51,20 @@ class Joint:
     Parameters
     ----------
     rounds : whether to improve on one by one.
+    hold : ``HOLD``; a large one holds nobody back.
     """
 
     tick_s = TICK_S
 
-    def __init__(self, cost: CostModel, placement: Placement, *, rounds: bool = True) -> None:
-        self._cost, self._rounds = cost, rounds
+    def __init__(
+        self,
+        cost: CostModel,
+        placement: Placement,
+        *,
+        rounds: bool = True,
+        hold: float = HOLD,
+    ) -> None:
+        self._cost, self._rounds, self._hold = cost, rounds, hold
         self._desk = Desk(cost, placement)
         self._alone = Overlap(cost, placement)
         self._held: Seen | None = None
@@ -77,7 +85,7 @@ class Joint:
             if not line.take(requests[i]) and late:
                 break
         if not late:
-            line.decide(rounds=self._rounds)
+            line.decide(rounds=self._rounds, hold=self._hold)
         for i, decision in zip(rows, line.decisions(), strict=False):
             decided[i] = decision
         self._held = seen if not any(decided) else None
@@ -142,7 +150,7 @@ class _Line:
         self.choice.append(int(np.argmin(costs)) if costs else WAIT)
         return bool(costs)
 
-    def decide(self, *, rounds: bool) -> None:
+    def decide(self, *, rounds: bool, hold: float) -> None:
         """All requests together, each with the chains it may take as the others stand by now."""
         calm_s = self._desk.value([], [], self._runs).lines_s(NOBODY)
         lines_s = self._desk.value([], [], [*self._runs, *self._courses()]).lines_s(NOBODY)
@@ -154,12 +162,9 @@ class _Line:
         slot = self._desk.slot(self.requests, self.routes, self._free)
         value = self._desk.value(self.requests, self.routes, self._runs)
         ends_s = value.ends_s(taken)
-        until_s = HOLD * float(ends_s.mean()) if len(ends_s) else 0.0
+        until_s = hold * float(ends_s.mean()) if len(ends_s) else 0.0
         value = replace(value, wait_s=until_s + value.alone_s())
-        found = one_by_one(slot, value)
-        if rounds:
-            both = (iterate(slot, value, c, exchanges=EXCHANGES) for c in (found.choice, taken))
-            found = min(both, key=lambda a: a.value_s)
+        found = together(slot, value, taken) if rounds else one_by_one(slot, value)
         self.choice = found.choice.tolist()
 
     def decisions(self) -> list[Decision | None]:
@@ -182,3 +187,10 @@ class _Line:
     def _left(self) -> FloatArray:
         """(n,) bytes that those who start leave free."""
         return self._free - sum(self._desk.uses(*one) for one in self._starting())
+
+
+def together(slot: Slot, value: Value, other: IntArray) -> Assignment:
+    """The better of what rounds make of one by one and of another start."""
+    starts = (one_by_one(slot, value).choice, other)
+    found = [iterate(slot, value, start, exchanges=EXCHANGES) for start in starts]
+    return min(found, key=lambda a: a.value_s)
