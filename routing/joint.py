@@ -191,6 +191,7 @@ class _Line:
 
 def together(slot: Slot, value: Value, other: IntArray) -> Assignment:
     """The better of what rounds make of one by one and of another start."""
-    starts = (one_by_one(slot, value).choice, other)
+    first = one_by_one(slot, value).choice
+    starts = [first] if np.array_equal(first, other) else [first, other]
     found = [iterate(slot, value, start, exchanges=EXCHANGES) for start in starts]
     return min(found, key=lambda a: a.value_s)

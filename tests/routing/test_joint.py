@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from swarmplan.api import compare
 from swarmplan.core.errors import NoRouteError, RequestTooLargeError
 from swarmplan.core.names import Relay
 from swarmplan.core.plan import Hop, Placement, Route
@@ -23,6 +24,7 @@ from swarmplan.routing.overlap import Overlap
 from swarmplan.routing.state import SwarmState
 from swarmplan.simulator.engine import simulate
 from swarmplan.simulator.events import ServerEvent
+from swarmplan.simulator.result import SimulationResult
 
 REQUEST = Request(
     id=0, client=0, arrival_s=0.0, prompt_tokens=11, output_tokens=200, reserved_tokens=211
@@ -185,3 +187,17 @@ def test_every_request_ends_within_memory_whatever_fails(
     assert set(results[0].status) <= {"completed", "rejected"}
     assert (results[0].peak_cache_bytes <= placement.cache_bytes).all()
     assert results[0].finish_s.tobytes() == results[1].finish_s.tobytes()
+
+
+def test_it_is_compared_like_any_other_router(tiny: Problem) -> None:
+    done: list[SimulationResult] = []
+    found = compare(
+        tiny,
+        [("cg-bp", "overlap"), ("cg-bp", "joint")],
+        seeds=range(1),
+        requests=20,
+        on_result=lambda name, placement, result: done.append(result),
+    )
+    assert [row.error for row in found.rows] == ["", ""]
+    assert [result.status for result in done] == [("completed",) * 20] * 2
+    assert "Slotted" in done[1].admission
