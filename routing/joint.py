@@ -25,7 +25,7 @@ TICK_S = 0.5
 #: Requests that are decided in a slot at most; the others wait for the next one.
 MOST_REQUESTS = 64
 #: Nobody overtakes a request that has waited for so long, seconds.
-PATIENCE_S = 300.0
+PATIENCE_S = 900.0
 #: Chains from which a request takes its pick when its turn comes, and that are looked at besides
 #: when all have: as if none of the others were there, and as they are.
 PICKED_OF, CALM, CROWDED = 4, 2, 2
