@@ -22,6 +22,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from swarmplan.core.content import IntArray
 from swarmplan.perfmodel.length.dataset import Observations, gather
 from swarmplan.perfmodel.length.distribution import LEVELS, safe_quantiles
 from swarmplan.perfmodel.length.evaluate import NOTES, Row, evaluate, unseen
@@ -35,6 +36,7 @@ from swarmplan.perfmodel.length.predictor import (
     shipped_line,
     train,
 )
+from swarmplan.perfmodel.length.reading import read_observations
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data" / "lengths"
 CONSTANT_MODEL = "NullModel"
@@ -85,7 +87,13 @@ def main() -> None:
     parser.add_argument("--window", type=int, help="word pieces of a prompt that are read")
     parser.add_argument("--times", action="store_true", help="measure times instead")
     parser.add_argument("--drift", action="store_true", help="lengths that change at once instead")
+    parser.add_argument("--few", action="store_true", help="15 new models, 30 answers of each")
+    parser.add_argument("--draws", type=int, default=20, help="of models and answers, with --few")
+    parser.add_argument("--observations", type=Path, help="another set for --few (docs/length.md)")
     chosen = parser.parse_args()
+    if chosen.few:
+        few_answers(chosen)
+        return
     if chosen.drift:
         drift(chosen.seed)
         return
@@ -119,6 +127,27 @@ def main() -> None:
     table(rows)
 
 
+def few_answers(chosen: argparse.Namespace) -> None:
+    """Models that nobody has seen: ``few_answers.few`` on AlpacaEval or on another set."""
+    from few_answers import few, pooled
+
+    predictors = {"shipped, words": shipped()}
+    if encoder_available() and not chosen.no_encoder:
+        predictors["shipped, encoder"] = shipped(default_reader())
+    whole = read_observations(chosen.observations) if chosen.observations else alpaca_eval()
+    given = unseen(whole, next(iter(predictors.values())))
+    print(f"{len(given.prompts)} prompts, {len(given.models)} models, {len(given)} answers")
+    few(given, predictors, chosen.draws, chosen.seed)
+    if not chosen.observations:
+        pooled(lmsys(), chosen.draws, chosen.seed)
+
+
+def lmsys() -> IntArray:
+    """Lengths of one model's answers, without prompts."""
+    with gzip.open(DATA / "lmsys_vicuna13b_lengths_ssjf.csv.gz", "rt", encoding="utf-8") as file:
+        return np.array([int(row["output_tokens"]) for row in csv.DictReader(file)])
+
+
 def table(rows: tuple[Row, ...]) -> None:
     """One line per method, and whether it meets the goals."""
     print("| method | " + " | ".join(name for name, _, _ in FIGURES) + " | goals met |")
@@ -133,8 +162,7 @@ def table(rows: tuple[Row, ...]) -> None:
 
 def drift(seed: int) -> None:
     """Answers of a stream get 1.8 times as long at once: how often q95 is exceeded."""
-    with gzip.open(DATA / "lmsys_vicuna13b_lengths_ssjf.csv.gz", "rt", encoding="utf-8") as file:
-        pool = np.array([int(row["output_tokens"]) for row in csv.DictReader(file)])
+    pool = lmsys()
     rng = np.random.default_rng(seed)
     over: dict[str, list[list[bool]]] = {"learnt once": [], "last 1,000": [], "online": []}
     found: list[int] = []

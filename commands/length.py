@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from .. import render
+from ..core.errors import CalibrationError
 from .outputs import writes, written
 from .shared import FILE, handle_errors
 
 if TYPE_CHECKING:
+    from ..perfmodel.length.dataset import Observations
+    from ..perfmodel.length.distribution import LengthQuantiles
     from ..perfmodel.length.evaluate import Row
     from ..perfmodel.length.predictor import Kind, Reader
+    from ..perfmodel.length.update import Change
 
 FOLDER = click.Path(path_type=Path, file_okay=False, exists=True)
 QUANTILES = (0.5, 0.9, 0.95, 0.99)
@@ -98,6 +103,50 @@ def train_command(
         render.print_table("", ["figure", "value"], [[k, v] for k, v in figures.items()])
 
 
+@command.command("update")
+@click.argument("known", type=FILE)
+@click.argument("seen", type=FILE)
+@click.option("-o", "--output", type=FILE, required=True, help="File of what is known then.")
+@encoder_option
+@json_option
+@handle_errors
+@writes(output="predictor")
+def update_command(
+    known: Path, seen: Path, output: Path, encoder: Path | None, as_json: bool
+) -> None:
+    """Learn from finished answers, without training again.
+
+    KNOWN is a trained predictor, a file of online quantiles, or one of the words shipped (the
+    shipped predictor) and online (quantiles per model that read no prompts, from nothing). SEEN is
+    JSON Lines or CSV of prompt, model and output_tokens, the latest answer last.
+    """
+    from ..perfmodel.length.distribution import LEVELS
+    from ..perfmodel.length.reading import read_observations
+
+    given = read_observations(seen)
+    changes, write = _updated(known, given, encoder)
+    written(output, write)
+    rows = [
+        {
+            "model": change.model,
+            "new_answers": change.new,
+            "answers": change.known,
+            **{
+                f"{name}_{when}": round(float(table[LEVELS.index(q)]))
+                for name, q in (("q50", 0.5), ("q95", 0.95))
+                for when, table in (("before", change.before), ("after", change.after))
+            },
+        }
+        for change in changes
+    ]
+    if as_json:
+        render.print_json({"models": rows})
+    else:
+        title = "output tokens over these prompts, before and after"
+        names = [name.replace("_", " ") for name in rows[0]]
+        render.print_table(title, names, [list(row.values()) for row in rows])
+
+
 @command.command("evaluate")
 @click.argument("observations", type=FILE)
 @click.option("--splits", type=click.IntRange(1, 100), default=5, show_default=True)
@@ -170,7 +219,9 @@ def evaluate_command(
 @click.argument("prompts", type=FILE, required=False)
 @click.option("--prompt", "texts", multiple=True, help="A prompt (repeat).")
 @click.option("--model", default="", help="Served model [a model never seen].")
-@click.option("--predictor", type=FILE, help="A trained predictor [the shipped one].")
+@click.option(
+    "--predictor", type=FILE, help="A trained predictor, or online quantiles [the shipped one]."
+)
 @encoder_option
 @json_option
 @handle_errors
@@ -186,7 +237,6 @@ def predict_command(
 
     PROMPTS is JSON Lines of prompt and, optionally, model.
     """
-    from ..perfmodel.length.predictor import default_reader, load
     from ..perfmodel.length.reading import read_prompts
 
     pairs = [(text, model) for text in texts]
@@ -194,8 +244,7 @@ def predict_command(
         pairs += read_prompts(prompts, model)
     if not pairs:
         raise click.UsageError("give a file of prompts, or --prompt TEXT")
-    loaded = load(predictor, reader=None if encoder is None else default_reader(encoder))
-    said = loaded([text for text, _ in pairs], [name for _, name in pairs])
+    said, card = _predicted(predictor, pairs, encoder)
     names = [f"q{q * 100:g}" for q in QUANTILES]
     table = [[round(float(said.at(q)[i])) for q in QUANTILES] for i in range(len(pairs))]
     means = [round(float(x)) for x in said.mean()]
@@ -204,13 +253,51 @@ def predict_command(
             {"prompt": text, "model": own, "mean": mean, **dict(zip(names, row, strict=True))}
             for (text, own), mean, row in zip(pairs, means, table, strict=True)
         ]
-        render.print_json({"predictor": loaded.card, "predictions": found})
+        render.print_json({"predictor": card, "predictions": found})
         return
     rows = [
         [" ".join(text.split())[:60], own or "-", mean, *row]
         for (text, own), mean, row in zip(pairs, means, table, strict=True)
     ]
     render.print_table("output tokens", ["prompt", "model", "mean", *names], rows)
+
+
+def _updated(
+    known: Path, given: Observations, encoder: Path | None
+) -> tuple[Sequence[Change], Callable[[Path], object]]:
+    """What changed per model, and how the outcome is written."""
+    from ..perfmodel.length.online import OnlineQuantiles
+    from ..perfmodel.length.online_files import read_online, write_online
+    from ..perfmodel.length.predictor import default_reader, load, save
+    from ..perfmodel.length.store import ONLINE, format_of
+    from ..perfmodel.length.update import update, update_online
+
+    word = "" if known.exists() else str(known)
+    if word not in ("", "shipped", "online"):
+        message = f"{word}: is no file: name one, or give the word shipped or online"
+        raise CalibrationError(message)
+    if word == "online" or (word != "shipped" and format_of(known) == ONLINE):
+        online = OnlineQuantiles() if word else read_online(known)
+        return update_online(online, given), partial(write_online, online)
+    reader = None if encoder is None else default_reader(encoder)
+    predictor, changes = update(load(None if word else known, reader=reader), given)
+    return changes, partial(save, predictor)
+
+
+def _predicted(
+    predictor: Path | None, pairs: Sequence[tuple[str, str]], encoder: Path | None
+) -> tuple[LengthQuantiles, dict[str, Any]]:
+    """Quantiles of (prompt, model) pairs, and what is told of the predictor."""
+    from ..perfmodel.length.online_files import read_online
+    from ..perfmodel.length.predictor import default_reader, load
+    from ..perfmodel.length.store import ONLINE, format_of
+
+    texts, models = [text for text, _ in pairs], [name for _, name in pairs]
+    if predictor is not None and format_of(predictor) == ONLINE:
+        online = read_online(predictor)
+        return online.predict_each(models), {"models": sorted(online.known)}
+    loaded = load(predictor, reader=None if encoder is None else default_reader(encoder))
+    return loaded(texts, models), loaded.card
 
 
 def _reader(encoder: Path | None, *, wanted: bool, allowed: bool) -> Reader | None:

@@ -5,82 +5,168 @@ For planning and routing; what is reported comes from the simulator, which is ex
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..core.content import FloatArray
+
+if TYPE_CHECKING:
+    from .crowding import Line
 
 #: Rounds of the fixed point at most, and the relative change at which it is reached.
 ROUNDS, STEADY = 60, 1e-4
 
 
-class Crowd:
-    """The sessions at every server, added up: who comes finds them at work or in line.
-
-    A session whose steps take ``work_s`` here and come every ``step_s`` is at work here for the
-    share u = work / step of the time. Who finds it at work waits for half of its work on average;
-    who finds it in line, for all of it. In line it is as long as its own step waits, so the wait D
-    of a step solves ``D = sum of u work / 2 + D sum of u``. Nobody waits for more than one step of
-    everybody (docs/model.md 3.2).
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """What is expected of a session: policies know no more.
 
     Attributes
     ----------
-    count : (n,) sessions.
-    work_s : (n,) work of one step of everybody.
-    use : (n,) share of the time that a server works.
-    half_s : (n,) sum of u work / 2.
+    alone_s, waits_s : between two tokens, without anybody else, and what it waits for others.
+    work_s : of that the work on each hop.
+    steps : tokens after the first one, which comes at ``from_s``.
     """
 
-    def __init__(self, serial: np.ndarray) -> None:
+    alone_s: float
+    waits_s: float = 0.0
+    work_s: Sequence[float]
+    steps: float
+    from_s: float = 0.0
+
+    @property
+    def step_s(self) -> float:
+        """Between two tokens among those who were there when it was told."""
+        return self.alone_s + self.waits_s
+
+
+class Crowd:
+    """The sessions at servers that work on one task at a time: who comes finds them at work or in
+    line, and makes them wait in turn.
+
+    A session whose steps take ``work_s`` at a server and come every ``step_s`` is at work there for
+    the share u = work / step of the time. Who finds it at work waits for half of its work on
+    average; who finds it in line, for all of it. In line it is as long as its own step waits, so
+    the wait D of a step solves ``D = sum of u work / 2 + D sum of u``. Nobody waits for more than
+    one step of everybody. What a session waits makes its own step: a fixed point, brought up to
+    date when somebody came or left (docs/model.md 3.2).
+    """
+
+    def __init__(self, serial: NDArray[np.bool_]) -> None:
         self._serial = serial
-        self.count = np.zeros(len(serial), dtype=np.int64)
-        self.work_s = np.zeros(len(serial))
-        self.use = np.zeros(len(serial))
-        self.half_s = np.zeros(len(serial))
+        self._do: Any = None  # the compiled part: numba takes a while to load
+        self._line: Line | None = None
+        self._slot: dict[int, int] = {}
+        self._spare: list[int] = []
+        self._none = np.zeros(len(serial))
 
-    def add(self, visits: Iterable[tuple[int, float]], step_s: float, sign: int = 1) -> None:
-        """Somebody comes (or leaves, ``sign`` -1): (server, work) of one step on each hop."""
-        for j, work in visits:
-            if self._serial[j] and step_s > 0:
-                share = work / step_s
-                self.count[j] += sign
-                self.work_s[j] += sign * work
-                self.use[j] += sign * share
-                self.half_s[j] += sign * share * work / 2
+    def join(self, session: int, servers: Sequence[int], pace: Pace) -> None:
+        """A session comes; where it meets no line nothing is kept of it."""
+        visits = [
+            (j, work)
+            for j, work in zip(servers, pace.work_s, strict=True)
+            if self._serial[j] and pace.alone_s > 0
+        ]
+        if not visits:
+            return
+        line = self._room(len(visits))
+        slot = self._slot[session] = self._spare.pop()
+        line.visit[slot, : len(visits)] = visits
+        line.session[slot]["hops"] = len(visits)
+        self._do.join(line, slot, pace.alone_s, pace.waits_s, float(pace.steps), pace.from_s)
 
-    def wait_s(self) -> FloatArray:
+    def leave(self, session: int) -> None:
+        """A session is gone; unknown ones are ignored."""
+        slot = self._slot.pop(session, None)
+        if slot is not None:
+            self._do.leave(self._line, slot)
+            self._spare.append(slot)
+
+    def tell(self, session: int, steps: float, now_s: float) -> None:
+        """So many steps are expected of a session from now on."""
+        if session in self._slot:
+            self._do.tell(self._line, self._slot[session], float(steps), now_s)
+
+    def left(self, session: int, now_s: float) -> float | None:
+        """Steps that a session has yet to make, at least 1; None where nothing is kept of it."""
+        line = self._settled(now_s)
+        if line is None or session not in self._slot:
+            return None
+        return float(self._do.left_at(line.session[self._slot[session]], now_s))
+
+    def wait_s(self, now_s: float) -> FloatArray:
         """(n,) expected wait of a step of somebody else; 0 where nobody waits in line."""
-        free = np.maximum(1.0 - self.use, 1e-9)
-        wait: FloatArray = np.clip(self.half_s / free, 0.0, np.maximum(self.work_s, 0.0))
-        return wait
+        line = self._settled(now_s)
+        return self._none if line is None else line.seat["wait_s"]
+
+    def seats(self, now_s: float) -> NDArray[np.void]:
+        """(n,) of ``crowding.SEAT``: everybody at each server, added up."""
+        return (self._settled(now_s) or self._room(0)).seat
+
+    def beside(self, steps: float, now_s: float) -> FloatArray:
+        """(n,) steps that they make while a request of so many steps is there."""
+        line = self._settled(now_s)
+        if line is None:
+            return self._none
+        met = np.empty(len(self._serial))
+        self._do.beside(line, float(steps), now_s, met)
+        return met
+
+    def _settled(self, now_s: float) -> Line | None:
+        if self._line is not None:
+            self._do.settle(self._line, now_s)
+        return self._line
+
+    def _room(self, hops: int) -> Line:
+        """The line, with room for one more session of so many hops."""
+        if self._do is None:
+            from . import crowding
+
+            self._do = crowding
+        line, old = self._line, 0 if self._line is None else len(self._line.session)
+        longest = 0 if line is None else line.visit.shape[1]
+        if line is None or not self._spare or hops > longest:
+            slots = old if self._spare else max(16, 2 * old)
+            wider: Line = self._do.empty_line(self._serial, slots, max(hops, longest, 4))
+            self._spare = [*range(slots - 1, old - 1, -1), *self._spare]
+            if line is not None:
+                for new, kept in zip(wider, line, strict=True):
+                    new[tuple(slice(size) for size in kept.shape)] = kept
+            self._line = line = wider
+        return line
 
 
 def steady_steps_s(
-    serial: np.ndarray, alone_s: FloatArray, visits: Sequence[Sequence[tuple[int, float]]]
+    serial: NDArray[np.bool_],
+    alone_s: FloatArray,
+    visits: Sequence[Sequence[tuple[int, float]]],
 ) -> FloatArray:
     """(S,) time between two tokens of sessions that go on beside each other.
 
-    The fixed point of the waits of ``Crowd``: every session waits for all others at their steps,
-    damped by half. Prompts are not looked at.
+    The fixed point of ``Crowd`` carried to its end. Prompts are not looked at.
 
     Parameters
     ----------
     alone_s : (S,) of each session by itself.
     visits : (server, work of a step) on each hop of each session.
     """
-    steps = np.array(alone_s, dtype=np.float64)
+    from . import crowding
+
+    line = crowding.empty_line(serial, len(visits), max(map(len, visits), default=0))
+    for i, (alone, visited) in enumerate(zip(alone_s.tolist(), visits, strict=True)):
+        met = [(j, work) for j, work in visited if serial[j]]
+        line.visit[i, : len(met)] = met
+        line.session[i]["hops"] = len(met)
+        crowding.join(line, i, alone, 0.0, 1.0, 0.0)
     for _ in range(ROUNDS):
-        crowd = Crowd(serial)
-        for visited, step in zip(visits, steps.tolist(), strict=True):
-            crowd.add(visited, step)
-        found = np.empty(len(steps))
-        for i, (visited, step) in enumerate(zip(visits, steps.tolist(), strict=True)):
-            crowd.add(visited, step, -1)  # nobody waits for itself
-            found[i] = alone_s[i] + crowd.wait_s()[[j for j, _ in visited]].sum()
-            crowd.add(visited, step)
-        steady = bool((np.abs(found - steps) <= STEADY * steps).all())
-        steps = (steps + found) / 2
-        if steady:
+        before = line.session["step_s"].copy()
+        line.state[1] = 1
+        crowding.settle(line, 0.0)
+        if (np.abs(line.session["step_s"] - before) <= STEADY * before).all():
             break
+    steps: FloatArray = line.session["step_s"].copy()
     return steps

@@ -289,6 +289,15 @@ class CostModel:
         count: IntArray = np.where(self._is_cut(prompt_tokens)[server], end - start, 1)
         return count
 
+    def prompt_work_s(
+        self, prompt_tokens: int, server: IntArray, start: IntArray, end: IntArray
+    ) -> FloatArray:
+        """What a prompt keeps a server busy: the run, and the overhead of each of its tasks."""
+        count = self.prompt_tasks(prompt_tokens, server, start, end)
+        run: FloatArray = self.prefill_run_s(prompt_tokens)(server, start, end)
+        work: FloatArray = run + count * self.task_s[server]
+        return work
+
     def tasks(self, route: Route, client: int, prompt_tokens: int) -> Tasks:
         """The tasks of a session on a chain, hop by hop. Prompts go by way of the client (3.1)."""
         server = np.array(route.servers, dtype=np.int64)
@@ -309,7 +318,7 @@ class CostModel:
             gap_s=self.relaying.gaps_s(client, self.step_delay_s[client], server),
             back_s=network.client_rtt_s[client, server] / 2,
             turn_s=self.turn_s[server],
-            prompt_s=blocks(server, start, end) + count * task,
+            prompt_s=self.prompt_work_s(prompt_tokens, server, start, end),
             base_s=self.step_base_s(server, start, end) + task,
             slope_s=self.step_slope_s(server, start, end),
             floor_s=self.step_floor_s(server, start, end) + task,

@@ -2,8 +2,8 @@
 
 Where servers work on one task at a time the chain that is fastest alone is the wrong one for most
 requests: what decides is who is there already. A link costs its time, the waits of the request's
-tasks in the line of its server, and half of what its tasks would delay everybody there, for as long
-as they run beside each other (a session that is met has on average half of its way to go).
+tasks in the line of its server, and what its tasks delay everybody there, for as long as they run
+beside each other (docs/model.md 7.1).
 """
 
 from __future__ import annotations
@@ -36,13 +36,14 @@ class _Links:
     Attributes
     ----------
     alone_s : (E,) time on each link alone; ``leave_s`` (n,) of leaving, empty where it is none.
-    work_s, tasks : (E,) work of one step, and tasks of the whole request.
+    work_s, prompt_s, tasks : (E,) work of one step and of the prompt; tasks of the prompt.
     step_s : between two tokens on the chain that is fastest alone.
     """
 
     alone_s: FloatArray
     leave_s: FloatArray
     work_s: FloatArray
+    prompt_s: FloatArray
     tasks: IntArray
     step_s: float
 
@@ -65,12 +66,13 @@ class _Sweep:
             return [], total
         return self._path[: self._do.walk_back(self._net, last, self._path)].tolist(), total
 
-    def crowded_s(self, links: _Links, request: Request, crowd: Crowd) -> FloatArray:
+    def crowded_s(self, links: _Links, request: Request, crowd: Crowd, now_s: float) -> FloatArray:
         """(E,) time of the request on each link, and what it suffers and causes there."""
         link, steps = self._net.link, request.planned_tokens - 1
         link["cost_s"] = links.alone_s
-        known = links.work_s, links.tasks, links.step_s
-        self._do.add_crowding(link, *known, steps, crowd.wait_s(), crowd.count)
+        known = links.work_s, links.prompt_s, links.tasks, links.step_s
+        seats, met = crowd.seats(now_s), crowd.beside(steps, now_s)
+        self._do.add_crowding(link, *known, steps, seats, met)
         total: FloatArray = link["cost_s"].copy()
         return total
 
@@ -97,7 +99,7 @@ class Overlap:
         graph, waits = self._graph(start_block)
         sweep = self._sweep(graph)
         links = self._links(graph, request)
-        cost = sweep.crowded_s(links, request, view.crowd)
+        cost = sweep.crowded_s(links, request, view.crowd, now_s)
         closed = view.closed(exclude)
         if closed is not None:
             cost[closed[graph.server]] = np.inf
@@ -123,13 +125,14 @@ class Overlap:
             shape = self._cost.shape(*key[1:])
             alone, leave = request_costs_s(self._cost, graph, shape)
             runs = graph.server, graph.origin, graph.end
-            tasks = request.planned_tokens - 1 + self._cost.prompt_tasks(key[2], *runs)
+            tasks = self._cost.prompt_tasks(key[2], *runs)
             gone = np.zeros(0) if leave is None else leave
             _, fastest = self._sweep(graph).chain(alone, gone)
             self._known[key] = _Links(
                 alone_s=alone,
                 leave_s=gone,
                 work_s=self._cost.step_work_s(shape, *runs),
+                prompt_s=self._cost.prompt_work_s(key[2], *runs),
                 tasks=tasks,
                 step_s=max(fastest / request.planned_tokens, 1e-9),
             )

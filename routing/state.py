@@ -10,7 +10,7 @@ import numpy as np
 
 from ..core.content import FloatArray, IntArray
 from ..core.plan import Placement, Route
-from ..perfmodel.contention import Crowd
+from ..perfmodel.contention import Crowd, Pace
 from ..perfmodel.cost import CostModel
 from .api import FREE, NEVER, Ready, Running
 
@@ -21,13 +21,12 @@ class _Held:
 
     parts: tuple[tuple[int, int], ...]
     finish_s: float
-    step_s: float = 0.0
-    work_s: tuple[float, ...] = ()
-    alone_s: float = 0.0
+    pace: Pace | None
 
-    def visits(self) -> Iterator[tuple[int, float]]:
-        """(server, work of a step) of every hop; none where the work is not known."""
-        return ((j, work) for (j, _), work in zip(self.parts, self.work_s, strict=False))
+    @property
+    def step_s(self) -> float:
+        """Between two tokens; 0 where it makes none."""
+        return 0.0 if self.pace is None else self.pace.step_s
 
 
 class SwarmState:
@@ -65,23 +64,19 @@ class SwarmState:
         tokens: int,
         finish_s: float,
         *,
-        step_s: float = 0.0,
-        work_s: Iterable[float] = (),
-        alone_s: float | None = None,
+        pace: Pace | None = None,
     ) -> None:
         """Hold ``tokens`` tokens of cache for every block that the route runs.
 
         Parameters
         ----------
-        step_s : time per token; a session that is not done when it was expected to be counts as
-            one token from its end.
-        work_s : compute time of a token on each hop.
-        alone_s : time per token if nobody else were there; None = ``step_s``.
+        pace : what is expected of its steps; None = it makes none. A session that is not done when
+            it was expected to be counts as one token from its end.
         """
         parts = tuple(self._needs(route, tokens))
-        alone = step_s if alone_s is None else alone_s
-        held = self._held[session] = _Held(parts, finish_s, step_s, tuple(work_s), alone)
-        self.crowd.add(held.visits(), step_s)
+        self._held[session] = _Held(parts, finish_s, pace)
+        if pace is not None:
+            self.crowd.join(session, route.servers, pace)
         for j, size in parts:
             self.free_bytes[j] -= size
             self.version[j] += 1
@@ -92,15 +87,16 @@ class SwarmState:
         held = self._held.pop(session, None)
         if held is None:
             return
-        self.crowd.add(held.visits(), held.step_s, -1)
+        self.crowd.leave(session)
         for j, size in held.parts:
             self.free_bytes[j] += size
             self.version[j] += 1
             ends = self._ends[j]
             del ends[bisect_left(ends, (held.finish_s, session, size))]
 
-    def retime(self, session: int, finish_s: float) -> None:
-        """Change when a session is expected to end."""
+    def retime(self, session: int, finish_s: float, *, steps: float, now_s: float) -> None:
+        """Change when a session is expected to end: so many tokens from now."""
+        self.crowd.tell(session, steps, now_s)
         held = self._held[session]
         self._held[session] = replace(held, finish_s=finish_s)
         for j, size in held.parts:
@@ -135,17 +131,22 @@ class SwarmState:
         return len(self._ends[server])
 
     def running(self, now_s: float) -> list[Running]:
-        """The sessions whose work is known, in the order in which they were reserved."""
+        """The sessions that make steps, in the order in which they were reserved."""
         return [
             Running(
                 servers=tuple(j for j, _ in held.parts),
-                work_s=held.work_s,
-                alone_s=held.alone_s,
-                steps=max(1.0, (held.finish_s - now_s) / held.step_s),
+                work_s=tuple(held.pace.work_s),
+                alone_s=held.pace.alone_s,
+                steps=self._left(session, held, now_s),
             )
-            for held in self._held.values()
-            if held.work_s and held.step_s > 0
+            for session, held in self._held.items()
+            if held.pace is not None and held.step_s > 0
         ]
+
+    def _left(self, session: int, held: _Held, now_s: float) -> float:
+        """Steps that a session has yet to make: as the crowd knows, or by its expected end."""
+        known = self.crowd.left(session, now_s)
+        return max(1.0, (held.finish_s - now_s) / held.step_s) if known is None else known
 
     def set_down(self, server: int, down: bool) -> None:
         """Take a server out of service, or bring it back."""

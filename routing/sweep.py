@@ -15,8 +15,6 @@ from ..chains.graph import Graph
 from ..core.content import FloatArray, IntArray
 from ..core.jit import compiled
 
-#: Share of the request's steps during which a session that it meets is still there.
-BESIDE = 0.5
 #: A link of a graph (``chains.graph.Graph``), and room for what it costs: cost_s for the decision,
 #: full_s its wait for cache included.
 LINK = np.dtype(
@@ -62,35 +60,41 @@ def net_of(graph: Graph) -> Net:
 
 @compiled
 def crowding_s(
-    work_s: float, step_s: float, tasks: int, steps: int, in_line_s: float, count: int
+    work_s: float, prompt_s: float, tasks: int, step_s: float, steps: int, seat: Any, met: float
 ) -> float:
     """Waits of a request's tasks on a link, and what they delay those who are there.
 
     Parameters
     ----------
-    work_s, step_s : work of one of its steps there; time between two of its tokens.
-    tasks, steps : its tasks there, and of those the steps.
-    in_line_s : how long a task waits there.
-    count : sessions that are there.
+    work_s, prompt_s : work of one of its steps and of its prompt there, in so many ``tasks``.
+    step_s, steps : time between two of its tokens, and how many follow the first.
+    seat : the server's ``crowding.SEAT``; ``met`` as of ``crowding.beside``.
     """
-    delay = work_s / step_s * (work_s / 2 + in_line_s)
-    return tasks * in_line_s + BESIDE * steps * count * delay
+    own_s = (tasks + steps) * seat["wait_s"]
+    delayed_s = met * (work_s / step_s) * (work_s / 2 + seat["wait_s"])
+    # Each task of the prompt delays who comes while it is worked on or stands in line.
+    often = min(float(seat["count"]), (prompt_s / tasks + seat["wait_s"]) * seat["per_s"])
+    total_s: float = own_s + delayed_s + prompt_s * often
+    return total_s
 
 
 @compiled
 def add_crowding(
     link: Any,
     work_s: FloatArray,
+    prompt_s: FloatArray,
     tasks: IntArray,
     step_s: float,
     steps: int,
-    in_line_s: FloatArray,
-    count: IntArray,
+    seat: Any,
+    met: FloatArray,
 ) -> None:
     """Add to every link's cost what the request suffers and causes there (``crowding_s``)."""
     for e in range(len(link)):
         j = link[e]["server"]
-        link[e]["cost_s"] += crowding_s(work_s[e], step_s, tasks[e], steps, in_line_s[j], count[j])
+        link[e]["cost_s"] += crowding_s(
+            work_s[e], prompt_s[e], tasks[e], step_s, steps, seat[j], met[j]
+        )
 
 
 @compiled

@@ -169,7 +169,7 @@ def _answers(given: schema.TokenFile, path: Path, field: str, base_dir: Path) ->
         predictor = load(None if shipped else base_dir / given.predictor)
     except CalibrationError as error:
         raise ScenarioError.single(field, str(error)) from error
-    said = predictor.verbosity(found.prompts)[found.prompt]
+    said = predictor.fair_verbosity(found.prompts)[found.prompt]
     maps = predictor.maps
 
     def predict(fit: IntArray, use: IntArray) -> FloatArray:

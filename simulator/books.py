@@ -1,6 +1,6 @@
-"""Who holds cache, when that is expected to end, and who meets whom: arrays for compiled runs.
+"""Who holds cache, and when that is expected to end: arrays for compiled runs.
 
-What ``routing.state.SwarmState`` and ``perfmodel.contention.Crowd`` are to the engine.
+What ``routing.state.SwarmState`` is to the engine.
 """
 
 from __future__ import annotations
@@ -14,12 +14,8 @@ from ..core.jit import compiled
 from ..core.plan import Placement
 from ..perfmodel.cost import CostModel
 
-#: What is held at a server. pool, free : bytes. held : sessions. count, work_s, use, half_s : as
-#: ``Crowd``; in_line_s : its wait at the latest look. serial : whether there is a line.
-SEAT = np.dtype(
-    [(name, np.int64) for name in ("pool", "free", "held", "count", "serial")]
-    + [(name, np.float64) for name in ("work_s", "use", "half_s", "in_line_s")]
-)
+#: What is held at a server. pool, free : bytes. held : sessions.
+SEAT = np.dtype([(name, np.int64) for name in ("pool", "free", "held")])
 #: A session at a server. end_s, step_s : expected end, and time per token. row : its request.
 END = np.dtype(
     [("end_s", np.float64), ("step_s", np.float64), ("row", np.int64), ("bytes", np.int64)]
@@ -30,16 +26,7 @@ def seats_of(cost: CostModel, placement: Placement) -> NDArray[np.void]:
     """(n,) of SEAT: nobody is there."""
     seat = np.zeros(cost.problem.num_servers, SEAT)
     seat["pool"] = seat["free"] = placement.cache_bytes
-    seat["serial"] = cost.serial
     return seat
-
-
-@compiled
-def look(seat: Any) -> None:
-    """How long a step waits at every server, as ``Crowd.wait_s``."""
-    for s in seat:
-        free = max(1.0 - s["use"], 1e-9)
-        s["in_line_s"] = min(max(s["half_s"] / free, 0.0), max(s["work_s"], 0.0))
 
 
 @compiled
@@ -95,14 +82,3 @@ def drop(seat: Any, end: Any, row: int) -> int:
 def _copy(end: Any, to: int, of: int) -> None:
     end[to]["end_s"], end[to]["step_s"] = end[of]["end_s"], end[of]["step_s"]
     end[to]["row"], end[to]["bytes"] = end[of]["row"], end[of]["bytes"]
-
-
-@compiled
-def meet(seat: Any, work_s: float, step_s: float, sign: int) -> None:
-    """A request joins the crowd of a server (``sign`` 1) or leaves it (-1)."""
-    if seat["serial"] and step_s > 0:
-        share = work_s / step_s
-        seat["count"] += sign
-        seat["work_s"] += sign * work_s
-        seat["use"] += sign * share
-        seat["half_s"] += sign * share * work_s / 2

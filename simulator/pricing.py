@@ -58,8 +58,7 @@ class Pricing:
             lead += float(cost.step_hop_s[h.server] - cost.prefill_hop_s[h.server])
             lead += float(cost.step_run_s(*visits[h]) - cost.prefill_run_s(*visits[h]))
         wait = sum(waits_s[list(route.servers)].tolist())
-        lead += self._cost.opening_s + wait
-        return Estimate(begin_s, lead, time.tpot_s + wait, time.tpot_s, works)
+        return Estimate(begin_s, self._cost.opening_s + lead + wait, time.tpot_s, wait, works)
 
 
 class ChainTest:

@@ -12,6 +12,7 @@ from ..core.content import ByContent, FloatArray, frozen_array
 from ..core.plan import Placement
 from ..core.workload import Request
 from ..perfmodel.cost import CostModel
+from ..perfmodel.crowding import empty_line
 from ..perfmodel.flat import Shape, flat_costs
 from ..routing.sweep import net_of
 from .books import END, seats_of
@@ -114,6 +115,8 @@ class Rehearsal:
             path=np.zeros((count, longest), np.int64),
             seat=seats_of(cost, placement),
             end=np.empty((cost.problem.num_servers, slots), END),
+            line=empty_line(cost.serial, slots, longest),
+            met=np.zeros(cost.problem.num_servers),
             slot=np.array([np.zeros(slots), np.arange(slots)[::-1]], dtype=np.int64),
             tally=np.array([slots, 0, 0]),
             tries=Calendar(np.zeros(count, EVENT), np.zeros(1, np.int64)),

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ..core.content import FloatArray, IntArray
 from ..core.jit import compiled
-from ..perfmodel import flat
+from ..perfmodel import crowding, flat
 from ..routing import waiting
 from ..routing.sweep import Net, crowding_s, sweep, walk_back
 from . import books, tasks
@@ -22,8 +22,9 @@ from .session import CLOSE_TOKENS
 # Compiled code finds functions by their names in its own module.
 _advance, _begin, _go_on, _key = tasks.advance, tasks.begin, tasks.go_on, tasks.key_of
 _push, _pop, _MADE, _TIRED = tasks.push, tasks.pop, tasks.MADE, tasks.TIRED
-_look, _ready_s, _hold, _drop = books.look, books.ready_s, books.hold, books.drop
-_meet = books.meet
+_ready_s, _hold, _drop = books.ready_s, books.hold, books.drop
+_join, _leave_line, _tell = crowding.join, crowding.leave, crowding.tell
+_settle, _beside = crowding.settle, crowding.beside
 _into_s, _gap_s, _link_s, _held_bytes = flat.into_s, flat.gap_s, flat.link_s, flat.held_bytes
 _step_run_s, _prompt_run_s, _prompt_work_s = (
     flat.step_run_s,
@@ -62,6 +63,7 @@ class Run(NamedTuple):
     ----------
     request : (R,) of REQUEST. path : (R, most hops) links of its chain.
     seat, end : (n,) of ``books.SEAT``, (n, most) of ``books.END``.
+    line, met : sessions by slot; (n,) room for ``crowding.beside``.
     slot : (2, slots) the request in each slot of the task engine; the free ones.
     tally : (3,).
     """
@@ -72,6 +74,8 @@ class Run(NamedTuple):
     path: IntArray
     seat: NDArray[np.void]
     end: NDArray[np.void]
+    line: crowding.Line
+    met: FloatArray
     slot: IntArray
     tally: IntArray
     tries: Calendar
@@ -93,12 +97,15 @@ def run(r: Run, most_s: FloatArray) -> int:
             row = r.slot[0, slot]
             if r.state.sessions[slot]["made"] < r.request[row]["output"]:
                 _outlast(r.net.link, r.request[row], r.path[row], r.seat, r.end, row, now_s)
+                left = r.request[row]["planned"] - r.state.sessions[slot]["made"]
+                _tell(r.line, slot, float(left), now_s)
                 r.state.sessions[slot]["stop"] = _stop_at(r.request[row])
                 _go_on(r.state, slot)
                 continue
             r.request[row]["finish_s"] = now_s
             r.request[row]["first_s"] = r.state.sessions[slot]["first_s"]
             _leave(r, row)
+            _leave_line(r.line, slot)
             r.state.sessions[slot]["key"] = -1
             r.slot[1, r.tally[_SPARE]] = slot
             r.tally[_SPARE] += 1
@@ -153,17 +160,20 @@ def _decide(r: Run, row: int, now_s: float) -> int:
             at["cost_s"] = _link_s(price, way, between_s, steps, at["previous"], j, blocks)
         _, fastest_s = sweep(r.net, leave_s, False)
         shape["step_s"] = max(fastest_s / shape["planned"], 1e-9)
-    _look(r.seat)
+    _settle(r.line, now_s)
+    _beside(r.line, float(steps), now_s, r.met)
     for at in link:
         j, blocks = at["server"], at["end"] - at["origin"]
         at["cost_s"] = _link_s(price, way, between_s, steps, at["previous"], j, blocks)
+        tasks = _prompt_tasks(r.costs.work, shape["prompt"], j, blocks)
         at["cost_s"] += crowding_s(
             _step_run_s(price, j, blocks) + r.costs.work[j]["task_s"],
+            _prompt_work_s(price, r.costs.work, j, blocks, tasks),
+            tasks,
             shape["step_s"],
-            steps + _prompt_tasks(r.costs.work, shape["prompt"], j, blocks),
             steps,
-            r.seat[j]["in_line_s"],
-            r.seat[j]["count"],
+            r.line.seat[j],
+            r.met[j],
         )
         need = _held_bytes(r.costs.token_bytes, request["reserved"], blocks)
         wait_s = _ready_s(r.seat[j], r.end[j], need, now_s)
@@ -190,7 +200,7 @@ def _open(r: Run, row: int, hops: int, now_s: float) -> bool:
     slot = r.slot[1, r.tally[_SPARE]]
     r.slot[0, slot] = row
     request["slot"], request["hops"] = slot, hops
-    _write(r, row, slot)
+    _write(r, row, slot, now_s)
     for i in range(hops):
         at = link[path[i]]
         j = at["server"]
@@ -207,7 +217,7 @@ def _open(r: Run, row: int, hops: int, now_s: float) -> bool:
 
 
 @compiled
-def _write(r: Run, row: int, slot: int) -> None:
+def _write(r: Run, row: int, slot: int, now_s: float) -> None:
     """Write down a request's hops and what is expected of it; it joins the crowds.
 
     As ``CostModel.tasks`` and ``Pricing.estimate``.
@@ -215,7 +225,7 @@ def _write(r: Run, row: int, slot: int) -> None:
     request, between_s, work = r.request[row], r.costs.between_s, r.costs.work
     shape = r.costs.shape[request["shape"]]
     price, way = r.costs.price[request["shape"]], r.costs.way[shape["client"]]
-    before, back_s = -1, 0.0
+    before, back_s, met = -1, 0.0, 0
     lead_s, hops_s, reached_s, latest_s, wait_s = 0.0, 0.0, 0.0, 0.0, 0.0
     for i in range(request["hops"]):
         at, hop = r.net.link[r.path[row, i]], r.state.hops[slot, i]
@@ -239,29 +249,27 @@ def _write(r: Run, row: int, slot: int) -> None:
             r.state.piece_s[slot, start:end] = _prompt_work_s(price, work, j, 1, 1)
         lead_s += price[j]["prompt_hop_s"] + _prompt_run_s(price, j, blocks)
         hops_s += way[j]["step_hop_s"] + run_s
-        wait_s += r.seat[j]["in_line_s"]
+        wait_s += r.line.seat[j]["wait_s"]
+        if r.line.seat[j]["serial"] == 1:
+            visit = r.line.visit[slot, met]
+            visit["server"], visit["work_s"] = j, run_s + work[j]["task_s"]
+            met += 1
         before = j
-    step_s = (latest_s if len(between_s) > 0 else hops_s) + wait_s
-    request["planned"], request["step_s"] = shape["planned"], step_s
+    alone_s = latest_s if len(between_s) > 0 else hops_s
+    request["planned"], request["step_s"] = shape["planned"], alone_s + wait_s
     lead_s = r.costs.opening_s + lead_s + wait_s
-    request["end_s"] = lead_s + (shape["planned"] - 1) * step_s
-    for i in range(request["hops"]):
-        at = r.net.link[r.path[row, i]]
-        j = at["server"]
-        work_s = _step_run_s(price, j, at["end"] - at["origin"]) + work[j]["task_s"]
-        _meet(r.seat[j], work_s, step_s, 1)
+    steps = shape["planned"] - 1
+    request["end_s"] = lead_s + steps * request["step_s"]
+    r.line.session[slot]["hops"] = met
+    _join(r.line, slot, alone_s, wait_s, float(steps), now_s + lead_s)
 
 
 @compiled
 def _leave(r: Run, row: int) -> None:
     """The last token is there: give everything back."""
-    request, price = r.request[row], r.costs.price[r.request[row]["shape"]]
-    for i in range(request["hops"]):
-        at = r.net.link[r.path[row, i]]
-        j = at["server"]
+    for i in range(r.request[row]["hops"]):
+        j = r.net.link[r.path[row, i]]["server"]
         _drop(r.seat[j], r.end[j], row)
-        work_s = _step_run_s(price, j, at["end"] - at["origin"]) + r.costs.work[j]["task_s"]
-        _meet(r.seat[j], work_s, request["step_s"], -1)
 
 
 @compiled

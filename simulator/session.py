@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from ..core.plan import Hop, Route
 from ..core.workload import Request
+from ..perfmodel.contention import Pace
 
 #: Expectations that end this near to the reservation are taken to be the reservation.
 CLOSE_TOKENS = 8
@@ -21,16 +22,30 @@ class Estimate:
     ----------
     begin_s : instant of the start.
     lead_s : seconds until the first token: set-up and prompt.
-    step_s : seconds per later token.
-    alone_s : of that without any waiting.
-    work_s : of that the compute on each hop.
+    alone_s, waits_s : seconds per later token without others, and of waiting for them.
+    work_s : of that the compute on each hop, without waiting.
     """
 
     begin_s: float
     lead_s: float
-    step_s: float
     alone_s: float
+    waits_s: float
     work_s: Mapping[Hop, float]
+
+    @property
+    def step_s(self) -> float:
+        """Seconds per later token."""
+        return self.alone_s + self.waits_s
+
+    def pace(self, route: Route, tokens: int) -> Pace:
+        """What is expected of a session of so many tokens on the hops that it holds."""
+        return Pace(
+            alone_s=self.alone_s,
+            waits_s=self.waits_s,
+            work_s=[self.work_s[h] for h in route.hops],
+            steps=tokens - 1,
+            from_s=self.token_at_s(1),
+        )
 
     def token_at_s(self, number: int) -> float:
         """Instant at which token ``number`` (from 1) is expected."""

@@ -216,15 +216,13 @@ class Swarm:
             route,
             session.request.reserved_tokens,
             finish_s,
-            step_s=session.estimate.step_s,
-            work_s=[session.estimate.work_s[h] for h in route.hops],
-            alone_s=session.estimate.alone_s,
+            pace=session.estimate.pace(route, session.request.planned_tokens),
         )
 
     def _expect(self, session: Session, route: Route, begin_s: float) -> None:
         """Hold the chain until the last token is expected of a session that begins then."""
         self.state.release(session.row)
-        waits_s = self.state.crowd.wait_s()
+        waits_s = self.state.crowd.wait_s(self.now_s)
         session.estimate = self._pricing.estimate(session, route, begin_s, waits_s)
         self.hold(session, route, session.estimate.token_at_s(session.request.planned_tokens))
 
@@ -263,7 +261,8 @@ class Swarm:
         room, made = session.room_tokens, session.request.planned_tokens
         expected = room if room - made < CLOSE_TOKENS else made + (room - made) // 2
         session.request = replace(session.request, expected_tokens=expected)
-        self.state.retime(session.row, self._later_s(session, expected - made))
+        left, now = expected - made, self.now_s
+        self.state.retime(session.row, self._later_s(session, left), steps=left, now_s=now)
         self.work.go_on(session.row, session.stop_at())
 
     def _later_s(self, session: Session, tokens: int) -> float:

@@ -23,8 +23,10 @@ from ..core.workload import Request
 from ..methods.routers import router_named
 from ..perfmodel.announced import announced_cache_bytes
 from ..perfmodel.cost import CostModel
+from ..perfmodel.length.online import OnlineQuantiles
 from ..perfmodel.piece import piece
 from ..routing.state import SwarmState
+from .answers import AnswerLengths
 from .live_dht import ping
 from .record import Acceptor, LivePlan
 from .routes import Chain, ChainRequest, SessionView, make_ready, route_sessions
@@ -48,13 +50,18 @@ class LiveServer:
 
 
 def choose_chain(
-    plan: LivePlan, client: str | None, live: dict[str, LiveServer], request: ChainRequest
+    plan: LivePlan,
+    client: str | None,
+    live: dict[str, LiveServer],
+    request: ChainRequest,
+    lengths: AnswerLengths | None = None,
 ) -> Chain:
     """The router's chain over the servers that are online.
 
     Parameters
     ----------
     client : which of the plan's clients this is; its round trips are replaced by measured ones.
+    lengths : of the answers that this client saw; without it all that is asked for is expected.
 
     Raises
     ------
@@ -67,13 +74,15 @@ def choose_chain(
     cost = CostModel.of(problem)
     router = router_named(plan.router)(cost, placement)
     prompt = max(1, min(problem.planning.prompt_tokens, request.max_tokens - 1))
+    output = max(1, request.max_tokens - prompt)
     asked = Request(
         id=0,
         client=0,
         arrival_s=0.0,
         prompt_tokens=prompt,
-        output_tokens=max(1, request.max_tokens - prompt),
+        output_tokens=output,
         reserved_tokens=request.max_tokens,
+        expected_tokens=None if lengths is None else lengths.expected(output),
     )
     decision = router(asked, SwarmState(cost, placement), 0.0)
     return [
@@ -135,6 +144,7 @@ class PlannedRouting:
         client: str | None = None,
         state: Path | None = None,
         refresh_s: float = 10.0,
+        lengths: OnlineQuantiles | str | Path | None = None,
     ) -> None:
         self._manager = manager
         self._client = client
@@ -142,6 +152,7 @@ class PlannedRouting:
         self._prefix = manager.config.dht_prefix
         self._validator = trust(manager.dht, read_public_key(public_key), self._prefix)
         self._acceptor = Acceptor(self._prefix, state)
+        self._lengths = None if lengths is None else AnswerLengths(self._prefix, lengths)
         self._trips: dict[str, deque[float]] = defaultdict(lambda: deque(maxlen=_KEPT_PINGS))
         self._silent: set[str] = set()
         self._suspects: dict[str, float] = {}
@@ -185,8 +196,19 @@ class PlannedRouting:
             for peer in view.failed:
                 self._suspects[peer] = time.monotonic() + SUSPECT_S
 
-        view = SessionView(manager, choose, on_end=end)
+        learn = (lambda _: None) if self._lengths is None else self._lengths.finished
+        view = SessionView(manager, choose, on_end=end, on_answers=learn)
         return view
+
+    def max_length(self, prompt_tokens: int, new_tokens: int, quantile: float = 0.95) -> int:
+        """Tokens to open the next session with, where ``new_tokens`` of output are allowed.
+
+        The prompt and a quantile of the answers seen so far: servers reserve no more than that.
+        One answer in 20 is longer than its 95 % quantile; it needs a new session.
+        """
+        if self._lengths is None:
+            return prompt_tokens + new_tokens
+        return prompt_tokens + self._lengths.reserved(new_tokens, quantile)
 
     def _choose(self, number: int, request: ChainRequest) -> Chain | None:
         plan = self.plan
@@ -197,11 +219,11 @@ class PlannedRouting:
         wider = replace(request, exclude=request.exclude | suspects)
         live = self._live()
         try:
-            chain = choose_chain(plan, self._client, live, wider)
+            chain = choose_chain(plan, self._client, live, wider, self._lengths)
         except NoRouteError:
             if not suspects - request.exclude:
                 raise
-            chain = choose_chain(plan, self._client, live, request)
+            chain = choose_chain(plan, self._client, live, request, self._lengths)
         with self._lock:
             self._reserved[number] = chain, request.max_tokens
         return chain
@@ -247,6 +269,7 @@ def plan_requests(
     client: str | None = None,
     state: str | Path | None = None,
     refresh_s: float = 10.0,
+    lengths: OnlineQuantiles | str | Path | None = None,
 ) -> PlannedRouting:
     """Route every new session of a distributed model by the plan of one operator.
 
@@ -258,6 +281,8 @@ def plan_requests(
     client : which client of the scenario this is; None = the first.
     state : file that remembers the highest plan version over restarts.
     refresh_s : how often plan and round trips are renewed.
+    lengths : quantiles of this model's answers, or their file (begun if it is not there): learns
+        what sessions answer, and tells the next ones how much to expect.
     """
     routing = PlannedRouting(
         model.transformer.h.sequence_manager,
@@ -265,6 +290,7 @@ def plan_requests(
         client=client,
         state=None if state is None else Path(state),
         refresh_s=refresh_s,
+        lengths=lengths,
     )
     route_sessions(model, routing.view)
     return routing

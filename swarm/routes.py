@@ -21,6 +21,7 @@ from petals.client.routing.sequence_info import RemoteSequenceInfo
 from petals.data_structures import RemoteModuleInfo, RemoteSpanInfo
 
 from ..core.errors import SwarmplanError
+from .answers import Tally, counted
 
 logger = logging.getLogger(__name__)
 
@@ -47,11 +48,17 @@ class SessionView:
     """The sequence manager as one session sees it."""
 
     def __init__(
-        self, manager: Any, choose: Choose, *, on_end: Callable[[], None] = lambda: None
+        self,
+        manager: Any,
+        choose: Choose,
+        *,
+        on_end: Callable[[], None] = lambda: None,
+        on_answers: Callable[[tuple[int, ...]], None] = lambda _: None,
     ) -> None:
         self._manager = manager
         self._choose = choose
         self._on_end = on_end
+        self._on_answers = on_answers
         self._failed: set[str] = set()
         self._answered: set[str] = set()
         self._last: list[str] = []
@@ -158,6 +165,10 @@ class SessionView:
         """Peers that failed this session."""
         return frozenset(self._failed)
 
+    def answered(self, tokens: tuple[int, ...]) -> None:
+        """The session went well; output tokens of its answers."""
+        self._on_answers(tokens)
+
     def end(self) -> None:
         """The session is over."""
         self._on_end()
@@ -189,9 +200,12 @@ def route_sessions(model: Any, make_view: Callable[[Any, int], SessionView]) -> 
     @contextmanager
     def inference_session(*, max_length: int) -> Iterator[InferenceSession]:
         view = make_view(blocks.sequence_manager, max_length)
+        tally = Tally()
         try:
             with InferenceSession(view, max_length) as session, blocks.use_session(session):
+                session.step = counted(session.step, tally)
                 yield session
+            view.answered(tally.answers)
         finally:
             view.end()
 

@@ -66,6 +66,29 @@ class Observations:
         return logs
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finished:
+    """Finished answers as a predictor remembers them: without their text.
+
+    Attributes
+    ----------
+    model : (A,) row of each answer's model; verbosity : (A,) of its prompt; tokens : (A,) of it.
+    """
+
+    model: IntArray
+    verbosity: FloatArray
+    tokens: IntArray
+
+    @classmethod
+    def none(cls) -> Finished:
+        """No answers."""
+        whole = np.zeros(0, dtype=np.int64)
+        return cls(model=whole, verbosity=np.zeros(0), tokens=whole)
+
+    def __len__(self) -> int:
+        return len(self.model)
+
+
 def gather(rows: Iterable[tuple[str, str, int]]) -> Observations:
     """Observations of triples; prompts that are equal once normalised become one."""
     prompts: dict[str, int] = {}

@@ -7,17 +7,17 @@ a text predictor beside it the same class corrects that predictor's place and co
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from ...core.content import FloatArray
-from .distribution import LEVELS, LengthQuantiles, safe_quantiles
+from .distribution import LEVELS, LengthQuantiles
+from .few import capped, learnt
 
 #: Finished requests of a model that are remembered.
 WINDOW = 1_000
-#: Fewer than this and the prior speaks too.
-TRUST = 20.0
 #: Recent requests that are compared with those before when looking for a drift.
 RECENT = 60
 #: A drift is called when recent and earlier lengths differ at this level (Kolmogorov-Smirnov).
@@ -26,20 +26,24 @@ ALARM = 1e-4
 STEP = 0.02
 #: Quantiles of a model that nothing is known of.
 UNKNOWN = np.log1p([16.0, 32.0, 80.0, 180.0, 340.0, 512.0, 640.0, 1024.0])
+_MEDIAN = LEVELS.index(0.5)
 
 
-@dataclass(slots=True)
-class _Model:
+@dataclass(slots=True, kw_only=True)
+class ModelAnswers:
     """What is remembered of one model (mutable).
 
     Attributes
     ----------
-    logs : log lengths, or residuals of them against a text predictor's medians, newest last.
+    logs : log lengths, newest last.
+    said : of each answer, the (K,) log quantiles that were expected without knowing the model.
+    count : finished requests so far; drifts : how often the earlier ones were forgotten.
     hits : (K,) requests that each quantile covered.
     levels : (K,) the levels looked up so that the stated ones are covered.
     """
 
     logs: deque[float] = field(default_factory=lambda: deque(maxlen=WINDOW))
+    said: deque[FloatArray] = field(default_factory=lambda: deque(maxlen=WINDOW))
     count: int = 0
     drifts: int = 0
     hits: FloatArray = field(default_factory=lambda: np.zeros(len(LEVELS)))
@@ -49,13 +53,23 @@ class _Model:
 class OnlineQuantiles:
     """Running quantiles of the output length per model.
 
-    ``predict`` before a request, ``observe`` after it. Where lengths change at once (a new version
-    of the model, another system prompt) the earlier ones are forgotten; where coverage creeps away
-    from its level, the level that is looked up is moved until it fits again.
+    ``predict`` before a request, ``observe`` after it. A new model begins with what is usual and
+    comes to its own quantiles within some ten answers (``few``). Where lengths change at once (a
+    new version of the model, another system prompt) the earlier ones are forgotten; where coverage
+    creeps away from its level, the level that is looked up is moved until it fits again.
+
+    Parameters
+    ----------
+    known : what is remembered already, by model (``online_files.read_online``).
     """
 
-    def __init__(self) -> None:
-        self._models: dict[str, _Model] = {}
+    def __init__(self, known: Mapping[str, ModelAnswers] | None = None) -> None:
+        self._models: dict[str, ModelAnswers] = dict(known or {})
+
+    @property
+    def known(self) -> Mapping[str, ModelAnswers]:
+        """What is remembered, by model."""
+        return self._models
 
     def predict(self, model: str, base: LengthQuantiles | None = None) -> LengthQuantiles:
         """Quantiles of the next request of a model, (1, K).
@@ -65,18 +79,22 @@ class OnlineQuantiles:
         base : what a text predictor says of this very request; corrected by what was seen.
         """
         known = self._models.get(model)
-        start = UNKNOWN if base is None else np.log1p(base.tokens[0])
+        start: FloatArray = UNKNOWN if base is None else np.log1p(base.tokens[0])
         if known is None or not known.logs:
             return LengthQuantiles(tokens=np.expm1(start)[None])
-        weight = len(known.logs) / (len(known.logs) + TRUST)
-        seen = np.array(known.logs)
-        if base is None:
-            logs = weight * safe_quantiles(seen, known.levels) + (1.0 - weight) * start
-        else:
-            # The text's spread is kept, moved by how far off its medians were.
-            logs = np.interp(known.levels, LEVELS, start) + weight * float(np.median(seen))
-        logs = np.maximum.accumulate(logs)
-        return LengthQuantiles(tokens=np.maximum(np.expm1(logs), 0.0)[None])
+        said = np.array(known.said)
+        usual = said.mean(axis=0)
+        seen, text = np.array(known.logs), said - usual
+        found, share = learnt(seen, text, usual, known.levels)
+        rows = np.maximum.accumulate(found + share * np.vstack([start - usual, text]), axis=1)
+        logs = capped(rows[0], rows[1:], seen, known.levels)
+        # Rounded, or a length that was observed could exceed itself by the last bit.
+        return LengthQuantiles(tokens=np.maximum(np.expm1(logs), 0.0).round(6)[None])
+
+    def predict_each(self, models: Sequence[str]) -> LengthQuantiles:
+        """Quantiles of the next request of each of some models, (N, K)."""
+        rows = [self.predict(name).tokens for name in models]
+        return LengthQuantiles(tokens=np.concatenate([np.zeros((0, len(LEVELS))), *rows]))
 
     def observe(self, model: str, tokens: int, base: LengthQuantiles | None = None) -> bool:
         """Learn a finished request; whether a drift was found.
@@ -85,27 +103,28 @@ class OnlineQuantiles:
         ----------
         base : what the text predictor had said of it, if one is used.
         """
-        known = self._models.setdefault(model, _Model())
-        said = np.log1p(self.predict(model, base).tokens[0])
+        known = self._models.setdefault(model, ModelAnswers())
         value = float(np.log1p(tokens))
-        inside = value <= said
+        inside = value <= np.log1p(self.predict(model, base).tokens[0])
         known.count += 1
-        known.hits += inside
-        if len(known.logs) >= TRUST:
+        known.hits = known.hits + inside
+        if len(known.logs) >= RECENT:  # of fewer, coverage is mostly chance
             known.levels = np.clip(known.levels + STEP * (np.array(LEVELS) - inside), 0.001, 0.9999)
             known.levels = np.maximum.accumulate(known.levels)
-        middle = 0.0 if base is None else float(np.log1p(base.at(0.5)[0]))
-        known.logs.append(value - middle)
+        known.logs.append(value)
+        known.said.append(UNKNOWN if base is None else np.log1p(base.tokens[0]))
         return self._drifted(known)
 
-    def _drifted(self, known: _Model) -> bool:
+    def _drifted(self, known: ModelAnswers) -> bool:
         if known.count % (RECENT // 4) or len(known.logs) < 2 * RECENT:
             return False
-        values = np.array(known.logs)
+        values = np.array(known.logs) - np.array(known.said)[:, _MEDIAN]
         early, late = values[:-RECENT], values[-RECENT:]
         if _same(early, late) >= ALARM:
             return False
-        known.logs = deque(late.tolist(), maxlen=WINDOW)
+        for _ in range(len(early)):
+            known.logs.popleft()
+            known.said.popleft()
         known.levels = np.array(LEVELS)
         known.drifts += 1
         return True

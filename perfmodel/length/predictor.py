@@ -14,10 +14,12 @@ from numpy.typing import NDArray
 
 from ...core.content import FloatArray, IntArray
 from ...core.errors import CalibrationError, MissingExtraError
-from .dataset import Observations
+from . import sound
+from .dataset import Finished, Observations
 from .distribution import LEVELS, LengthQuantiles
 from .features import HASHED, LEXICAL, hashed, lexical, normalised
 from .las import LasHead, train_las
+from .parts import finished_of, las_of, maps_of, weights_of
 from .ridge import fit_ridge, fit_scaling
 from .store import read_arrays, write_arrays
 from .universal import Maps, fit_maps, verbosity
@@ -71,6 +73,8 @@ class TextPredictor:
     prior : a line learnt on other data, whose answer is one more figure for ``las``.
     reader : the encoder, None for ``lexical``; reader_identity names the one trained with.
     seen : fingerprints of the training prompts, sorted.
+    left_out : verbosity of each of these by models that never saw it; empty = not known.
+    finished : answers that models were learnt from since training (``update``).
     card : what it was trained on and how well it does.
     """
 
@@ -82,6 +86,8 @@ class TextPredictor:
     reader: Reader | None = None
     reader_identity: str = ""
     seen: IntArray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    left_out: FloatArray = field(default_factory=lambda: np.zeros(0))
+    finished: Finished = field(default_factory=Finished.none)
     card: dict[str, Any]
 
     @cached_property
@@ -96,6 +102,19 @@ class TextPredictor:
     def verbosity(self, prompts: Sequence[str]) -> FloatArray:
         """(N,) how long answers to these prompts are, in standard deviations of log lengths."""
         return self.verbosity_of(features(prompts, self.reader))
+
+    def fair_verbosity(self, prompts: Sequence[str]) -> FloatArray:
+        """The same for learning from answers: of training prompts as if they had not been seen.
+
+        What is said of a prompt that was trained on fits its answers better than it will fit those
+        to new prompts; quantiles learnt from that would be too narrow.
+        """
+        found = self.verbosity(prompts)
+        if not len(self.left_out):
+            return found
+        prints = fingerprints(prompts)
+        at = np.minimum(np.searchsorted(self.seen, prints), len(self.seen) - 1)
+        return np.where(self.seen[at] == prints, self.left_out[at], found)
 
     def verbosity_of(self, table: FloatArray) -> FloatArray:
         """The same from the table that ``features`` makes."""
@@ -121,6 +140,11 @@ class TextPredictor:
             raise CalibrationError(
                 f"this predictor was trained with encoder {self.reader_identity}, not with "
                 f"{reader.identity}: name the right one, or train again"
+            )
+        if len(self.line.weights) != 2 * reader.width + LEXICAL + HASHED:
+            raise CalibrationError(
+                f"this predictor has {len(self.line.weights)} weights, its encoder gives "
+                f"{2 * reader.width} features: train again"
             )
         return replace(self, reader=reader)
 
@@ -204,6 +228,7 @@ def train(
         view = las_view(table, reader.width, prior)
         trained = train_las(given, view, reader.width, seed=seed)
         las, left_out = trained.head, 0.5 * (left_out + trained.left_out)
+    seen, first = np.unique(fingerprints(given.prompts), return_index=True)
     predictor = TextPredictor(
         kind=kind,
         maps=fit_maps(given, left_out[given.prompt]),
@@ -212,7 +237,8 @@ def train(
         reader=reader,
         prior=prior if kind == "las" else None,
         reader_identity="" if reader is None else reader.identity,
-        seen=np.unique(fingerprints(given.prompts)),
+        seen=seen,
+        left_out=left_out[first],
         card={
             **(card or {}),
             "prompts": len(given.prompts),
@@ -262,6 +288,11 @@ def save(predictor: TextPredictor, path: Path) -> None:
         "maps.count": maps.count,
         "seen": predictor.seen,
     }
+    if len(predictor.left_out):
+        arrays["left_out"] = predictor.left_out.astype(np.float32)
+    if len(predictor.finished):
+        for name in ("model", "verbosity", "tokens"):
+            arrays[f"answers.{name}"] = getattr(predictor.finished, name)
     if predictor.prior is not None:
         arrays["prior.weights"] = predictor.prior.weights.astype(np.float32)
     if predictor.las is not None:
@@ -310,8 +341,10 @@ def _read(path: Path) -> TextPredictor:
     arrays, card = read_arrays(path)
     try:
         return _rebuilt(arrays, card)
-    except (KeyError, TypeError, ValueError) as error:
-        raise CalibrationError(f"{path}: lacks parts of a length predictor: {error}") from error
+    except sound.Unsound as error:
+        raise CalibrationError(
+            f"{path}: {error}: fetch the file anew, or train it again"
+        ) from error
 
 
 def shipped(reader: Reader | None = None) -> TextPredictor:
@@ -353,34 +386,34 @@ def default_reader(path: Path | None = None) -> Encoder:
 
 
 def _rebuilt(arrays: dict[str, Any], card: dict[str, Any]) -> TextPredictor:
-    if tuple(card["levels"]) != LEVELS:
-        raise ValueError("it has other quantile levels")
-    wide = {name: np.asarray(value, dtype=np.float64) for name, value in arrays.items()}
-    names = ("edges", "centres", "pooled", "place", "spread", "tables", "constant")
-    maps = Maps(
-        models=tuple(str(m) for m in card["models"]),
-        count=np.asarray(arrays["maps.count"], dtype=np.int64),
-        **{name: wide[f"maps.{name}"] for name in names},
-    )
-    bins = len(maps.edges) + 1
-    if maps.tables.shape != (len(maps.models) + 1, bins, len(LEVELS)):
-        raise ValueError("its tables have another shape than its models, bins and levels")
-    kind = card["kind"]
+    maps = maps_of(arrays, card)
+    kind = card.get("kind")
     if kind not in KINDS:
-        raise ValueError(f"unknown kind {kind!r}")
-    inner = {n.removeprefix("las."): v for n, v in wide.items() if n.startswith("las.")}
-    las = LasHead(form="universal", width=int(card["width"]), arrays=inner) if inner else None
-    own = LEXICAL + HASHED
-    weights, prior = wide["line.weights"], wide.get("prior.weights")
-    if (len(weights) == own) != (kind == "lexical"):
-        raise ValueError(f"it has {len(weights)} weights, made for other features")
+        raise sound.Unsound(f"kind of its card is {kind!r:.60}, wanted is {', '.join(KINDS)}")
+    weights = weights_of(arrays, "line.weights", kind)
+    prior = None
+    if "prior.weights" in arrays:
+        other = weights_of(arrays, "prior.weights", kind)
+        if len(other) != len(weights):
+            raise sound.Unsound("prior.weights has another length than line.weights")
+        prior = Line(weights=other, bias=sound.number(card, "prior_bias"))
+    view = len(weights) - HASHED + (prior is not None)
+    about = card.get("about")
+    if not isinstance(about, dict):
+        raise sound.Unsound("about of its card is no object")
+    seen = sound.rising("seen", sound.wholes(arrays, "seen", (-1,)), strictly=True)
+    left_out = np.zeros(0)
+    if "left_out" in arrays:
+        left_out = sound.floats(arrays, "left_out", (len(seen),))
     return TextPredictor(
         kind=kind,
         maps=maps,
-        line=Line(weights=weights, bias=float(card["bias"])),
-        las=las,
-        prior=None if prior is None else Line(weights=prior, bias=float(card["prior_bias"])),
-        reader_identity=str(card["encoder"]),
-        seen=np.asarray(arrays["seen"], dtype=np.int64),
-        card=dict(card["about"]),
+        line=Line(weights=weights, bias=sound.number(card, "bias")),
+        las=las_of(arrays, card, kind, view),
+        prior=prior,
+        reader_identity=sound.text(card, "encoder"),
+        seen=seen,
+        left_out=left_out,
+        finished=finished_of(arrays, len(maps.models)),
+        card=about,
     )

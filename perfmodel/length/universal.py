@@ -11,23 +11,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from ...core.content import FloatArray, IntArray
 from .dataset import Observations
 from .distribution import LEVELS, LengthQuantiles, safe_quantiles
+from .few import LONGEST, TRUST_MODEL, Peers, capped, monotone, plotted, told, wider
 
 #: Bins of the verbosity; fewer when observations are few.
 BINS = 8
 #: Observations in a bin at which a model's own quantiles count as much as the pooled ones.
 TRUST = 60.0
-#: Observations at which a model's own place and spread count as much as those of its peers.
-TRUST_MODEL = 4.0
 #: Observations from which on a model's own quantiles stand for themselves.
 ENOUGH = 20
-#: Log length beyond which nothing is predicted: ten million tokens.
-LONGEST = float(np.log1p(1e7))
-_MEDIAN = LEVELS.index(0.5)
 
 
 def standardise(given: Observations) -> tuple[FloatArray, FloatArray, FloatArray]:
@@ -86,7 +81,7 @@ def _left_out_scores(given: Observations) -> FloatArray:
     mean = whole - (logs - whole) / rest
     others: FloatArray = np.maximum(squares - (logs - whole) ** 2 * count / rest, 0.0)
     mean, spread = _drawn(count - 1, mean, others, typical, width)
-    scores: FloatArray = (logs - mean) / (spread * _wider(count - 1))
+    scores: FloatArray = (logs - mean) / (spread * wider(count - 1))
     return scores
 
 
@@ -169,25 +164,30 @@ def fit_maps(given: Observations, verbosity: FloatArray) -> Maps:
     edges = np.unique(np.quantile(verbosity, np.linspace(0, 1, bins_wanted + 1)[1:-1]))
     bins = np.searchsorted(edges, verbosity)
     pooled = np.array([safe_quantiles(scores[bins == b]) for b in range(len(edges) + 1)])
-    pooled = _monotone(pooled)
+    pooled = monotone(pooled)
     logs = given.log_lengths()
     longest = float(logs.max()) if len(logs) else np.inf
     size = len(given.models)
     order = np.argsort(given.model, kind="stable")
     starts = np.searchsorted(given.model[order], np.arange(size + 1))
     tables, constants = [], []
+    peers = Peers(place=typical, width=width, pooled=pooled)
+    centres = np.array([verbosity[bins == b].mean() for b in range(len(edges) + 1)])
     for m in range(size):
         own = order[starts[m] : starts[m + 1]]
-        peers = np.minimum(mean[m] + spread[m] * _wider(len(own)) * pooled, longest)
-        tables.append(_blend(peers, logs[own], bins[own]))
-        constants.append(_constant(peers.mean(axis=0), logs[own]))
+        average = np.minimum(mean[m] + spread[m] * wider(len(own)) * pooled, longest)
+        table = average
+        if len(own):
+            table = _own_table(peers, centres, edges, verbosity[own], logs[own])
+        tables.append(np.minimum(table, longest))
+        constants.append(constant_of(average.mean(axis=0), logs[own]))
     stranger = typical + np.hypot(width, float(mean.std())) * pooled
     tables.append(stranger)
     constants.append(stranger.mean(axis=0))
     return Maps(
         models=given.models,
         edges=edges,
-        centres=np.array([verbosity[bins == b].mean() for b in range(len(edges) + 1)]),
+        centres=centres,
         pooled=pooled,
         place=np.append(mean, typical),
         spread=np.append(spread, width),
@@ -197,7 +197,7 @@ def fit_maps(given: Observations, verbosity: FloatArray) -> Maps:
     )
 
 
-def _constant(peers: FloatArray, logs: FloatArray) -> FloatArray:
+def constant_of(peers: FloatArray, logs: FloatArray) -> FloatArray:
     """Quantiles whatever the prompt: a model's own, mixed with its peers' where it has few."""
     if not len(logs):
         return peers
@@ -205,57 +205,46 @@ def _constant(peers: FloatArray, logs: FloatArray) -> FloatArray:
     return weight * safe_quantiles(logs) + (1.0 - weight) * peers
 
 
-def _blend(peers: FloatArray, logs: FloatArray, bins: IntArray) -> FloatArray:
-    """A model's own quantiles per bin, drawn to those of its peers where it has few."""
-    table = peers.copy()
-    for b in range(len(peers)):
+def _own_table(
+    peers: Peers, centres: FloatArray, edges: FloatArray, verbosity: FloatArray, logs: FloatArray
+) -> FloatArray:
+    """(B, K) table of one model from its observations."""
+    levels = np.array(LEVELS)
+    table = peers.table(logs, between(centres, peers.pooled, verbosity))
+    bins = np.searchsorted(edges, verbosity)
+    full = [b for b in range(len(table)) if int((bins == b).sum()) >= ENOUGH]
+    covered = levels.copy()
+    for b in full:
         own = logs[bins == b]
-        if len(own):
-            weight = len(own) / (len(own) + TRUST)
-            table[b] = weight * safe_quantiles(own) + (1 - weight) * peers[b]
-    return _monotone(table)
+        n = len(own)
+        weight = n / (n + TRUST)
+        table[b] = weight * safe_quantiles(own) + (1 - weight) * table[b]
+        # Of the answers that it is a quantile of, it covers more than of the next ones.
+        rank = np.minimum(np.ceil((n + 1) * levels - 1e-9), n)
+        covered += n / len(logs) * weight * (rank / n - levels)
+    if full:
+        # The running maximum errs on the safe side in every bin: over all of them it adds up.
+        table = monotone(table)
+        rest = logs[:, None] - between(centres, table, verbosity)
+        table += np.where(told(len(logs), levels), plotted(rest, covered), 0.0)
+        table = monotone(table)
+    return capped(table, between(centres, table, verbosity), logs, levels)
 
 
 def adapt(maps: Maps, verbosity: FloatArray, tokens: IntArray) -> FloatArray:
-    """(B, K) table of one model from few observations of it.
-
-    Place and spread come from its residuals against the pooled median, drawn to the average
-    model's; so a handful of finished requests is enough to begin with.
-    """
+    """(B, K) table of one model from few observations of it; the average model's from none."""
     logs = np.log1p(tokens.astype(np.float64))
-    bins = np.searchsorted(maps.edges, verbosity)
-    typical, width = float(maps.place[-1]), float(maps.spread[-1])
-    n = len(logs)
-    if not n:
+    if not len(logs):
         stranger: FloatArray = maps.tables[-1]
         return stranger
-    middle = maps.pooled[bins, _MEDIAN]
-    weight = n / (n + TRUST_MODEL)
-    own_spread = float(np.std(logs - width * middle)) / _residual_spread(maps.pooled)
-    spread = weight * max(own_spread, 0.25 * width) + (1 - weight) * width
-    place = weight * float(np.median(logs - spread * middle)) + (1 - weight) * typical
-    return _blend(place + spread * _wider(n) * maps.pooled, logs, bins)
+    peers = Peers(place=float(maps.place[-1]), width=float(maps.spread[-1]), pooled=maps.pooled)
+    return _own_table(peers, maps.centres, maps.edges, verbosity, logs)
 
 
-def _wider(count: ArrayLike) -> FloatArray:
-    """The place of a model is itself uncertain: a wider table until enough is seen."""
-    found: FloatArray = np.sqrt(1.0 + 1.0 / (np.asarray(count, dtype=np.float64) + TRUST_MODEL))
-    return found
-
-
-def _residual_spread(pooled: FloatArray) -> float:
-    """Half the distance from the 10 % to the 90 % quantile, in units of a normal deviation."""
-    low, high = LEVELS.index(0.1), LEVELS.index(0.9)
-    return max(float((pooled[:, high] - pooled[:, low]).mean()) / 2.563, 1e-3)
-
-
-def _monotone(table: FloatArray) -> FloatArray:
-    """Not decreasing along the bins nor along the levels.
-
-    The running maximum errs on the safe side.
-    """
-    found: FloatArray = np.maximum.accumulate(np.maximum.accumulate(table, axis=1), axis=0)
-    return found
+def between(centres: FloatArray, table: FloatArray, verbosity: FloatArray) -> FloatArray:
+    """(N, K) rows of a (B, K) table at verbosities, linear between the centres of the bins."""
+    found = [np.interp(verbosity, centres, column) for column in table.T]
+    return np.stack(found, axis=1)
 
 
 def _tokens(logs: FloatArray) -> FloatArray:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from swarmplan.core.problem import Problem, Timing
 from swarmplan.core.workload import Request
 from swarmplan.perfmodel.capacity import most_per_s
-from swarmplan.perfmodel.contention import Crowd, steady_steps_s
+from swarmplan.perfmodel.contention import Crowd, Pace, steady_steps_s
 from swarmplan.perfmodel.cost import CostModel
 from swarmplan.routing.ws_rr import WsRr
 from swarmplan.simulator.engine import simulate
@@ -22,26 +22,85 @@ from swarmplan.tests.simulator.test_engine import (
 from swarmplan.tests.simulator.test_tasks import shared
 
 
+def crowd_of(serial: list[bool], *paces: tuple[list[int], Pace]) -> Crowd:
+    """Sessions 0, 1, ... at these servers."""
+    crowd = Crowd(np.array(serial))
+    for number, (servers, pace) in enumerate(paces):
+        crowd.join(number, servers, pace)
+    return crowd
+
+
 def test_who_comes_waits_for_half_of_what_is_worked_on_and_all_that_stands_in_line() -> None:
-    crowd = Crowd(np.array([True, True, False]))
-    assert crowd.wait_s().tolist() == [0.0, 0.0, 0.0]
-    crowd.add([(0, 0.2), (2, 0.5)], step_s=1.0)
+    serial = [True, True, False]
+    assert Crowd(np.array(serial)).wait_s(0.0).tolist() == [0.0, 0.0, 0.0]
+    crowd = crowd_of(serial, ([0, 2], Pace(alone_s=1.0, work_s=[0.2, 0.5], steps=9)))
     # At work for a fifth of the time: 0.2 * 0.1 s, and as much again in line, a fifth of the time.
-    assert crowd.wait_s() == pytest.approx([0.02 / 0.8, 0.0, 0.0])
-    crowd.add([(0, 0.1)], step_s=0.5)
-    assert crowd.wait_s() == pytest.approx([(0.02 + 0.01) / 0.6, 0.0, 0.0])
-    assert crowd.count.tolist() == [2, 0, 0]
-    crowd.add([(0, 0.1)], step_s=0.5, sign=-1)
-    crowd.add([(0, 0.2), (2, 0.5)], step_s=1.0, sign=-1)
-    assert crowd.wait_s() == pytest.approx([0.0, 0.0, 0.0], abs=1e-15)
+    assert crowd.wait_s(0.0) == pytest.approx([0.02 / 0.8, 0.0, 0.0])
+    assert crowd.seats(0.0)["count"].tolist() == [1, 0, 0]
+    assert crowd.seats(0.0)["per_s"].tolist() == [1.0, 0.0, 0.0]
+    crowd.leave(0)
+    crowd.leave(7)
+    assert crowd.wait_s(0.0).tolist() == [0.0, 0.0, 0.0]
 
 
-def test_nobody_waits_for_more_than_one_step_of_everybody() -> None:
-    crowd = Crowd(np.array([True]))
-    for _ in range(5):
-        crowd.add([(0, 0.3)], step_s=1.0)
-    assert crowd.use[0] == pytest.approx(1.5)
-    assert crowd.wait_s() == pytest.approx([5 * 0.3])
+def test_those_who_are_there_wait_for_each_other_and_nobody_for_more_than_all_work() -> None:
+    pace = Pace(alone_s=1.0, work_s=[0.3], steps=9)
+    crowd = crowd_of([True], *[([0], pace)] * 12)
+    for number in range(12, 40):  # brought up to date again and again
+        crowd.join(number, [0], pace)
+        crowd.wait_s(0.0)
+    (seat,) = crowd.seats(0.0)
+    assert 1.0 - 1e-9 < seat["use"] < 1.3  # 12 where nobody waited
+    assert 0.8 * 40 * 0.3 < crowd.wait_s(0.0)[0] <= 40 * 0.3 * (1 + 1e-9)
+
+
+def test_steps_are_met_while_both_are_there_and_where_it_is_busy_others_come_instead() -> None:
+    pace = Pace(alone_s=1.0, work_s=[1e-9], steps=100, from_s=10.0)
+    crowd = crowd_of([True, True], ([0], pace))
+    assert crowd.beside(30, 0.0) == pytest.approx([30.0, 0.0])
+    assert crowd.beside(300, 10.0) == pytest.approx([100.0, 0.0])
+    assert crowd.beside(300, 70.0) == pytest.approx([40.0, 0.0])
+    assert crowd.beside(300, 1e9) == pytest.approx([1.0, 0.0])  # late: a step away
+    crowd.tell(0, 50, 1e9)
+    assert crowd.beside(300, 1e9 + 20) == pytest.approx([30.0, 0.0])
+    busy = crowd_of([True], ([0], Pace(alone_s=1.0, work_s=[0.5], steps=20)))
+    assert busy.beside(100, 0.0) == pytest.approx([20 + 0.5 * 80])
+
+
+def test_a_session_is_as_far_as_its_steps_took_it_whoever_comes_and_goes() -> None:
+    crowd = crowd_of([True], ([0], Pace(alone_s=1.0, work_s=[1e-9], steps=100)))
+    for number in range(1, 60):
+        crowd.join(number, [0], Pace(alone_s=1.0, work_s=[1e-9], steps=1e6))
+        crowd.wait_s(float(number))
+        crowd.leave(number)
+    assert crowd.beside(300, 60.0) == pytest.approx([40.0])
+
+
+@given(st.integers(0, 10_000))
+def test_a_crowd_is_what_its_members_make_of_it_in_whatever_order_they_came(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    serial = rng.random(5) < 0.8
+    crowd, members = Crowd(serial), {}
+    for number in range(30):
+        servers = rng.permutation(5)[: rng.integers(1, 4)].tolist()
+        work = rng.uniform(0.01, 0.3, len(servers)).tolist()
+        pace = Pace(alone_s=float(rng.uniform(1, 3)), work_s=work, steps=50)
+        crowd.join(number, servers, pace)
+        members[number] = servers, pace
+        if rng.random() < 0.5:
+            gone = int(rng.choice(list(members)))
+            crowd.leave(gone)
+            del members[gone]
+        crowd.wait_s(0.0)
+    fresh = Crowd(serial)
+    for number, member in members.items():
+        fresh.join(number, *member)
+    for changed in (crowd, fresh):
+        for _ in range(60):  # as if somebody came and left
+            changed.join(99, [0, 1, 2, 3, 4], Pace(alone_s=1e9, work_s=[1e-9] * 5, steps=1))
+            changed.wait_s(0.0)
+            changed.leave(99)
+    assert crowd.wait_s(0.0) == pytest.approx(fresh.wait_s(0.0), rel=1e-3, abs=1e-6)
 
 
 def test_no_run_completes_more_than_all_servers_together_compute(tiny: Problem) -> None:

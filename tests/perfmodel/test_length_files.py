@@ -16,10 +16,11 @@ from swarmplan.core.errors import CalibrationError
 from swarmplan.perfmodel.length.dataset import Observations, gather
 from swarmplan.perfmodel.length.distribution import LengthQuantiles
 from swarmplan.perfmodel.length.features import lexical
+from swarmplan.perfmodel.length.few import LONGEST
 from swarmplan.perfmodel.length.metrics import score
 from swarmplan.perfmodel.length.predictor import fingerprints
 from swarmplan.perfmodel.length.reading import read_observations, read_prompts
-from swarmplan.perfmodel.length.universal import LONGEST, fit_maps, standardise
+from swarmplan.perfmodel.length.universal import fit_maps, standardise
 
 WORDS = ("essay", "story", "short", "list", "river", "python", "name", "capital")
 

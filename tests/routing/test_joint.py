@@ -17,6 +17,7 @@ from swarmplan.core.plan import Hop, Placement, Route
 from swarmplan.core.problem import Problem
 from swarmplan.core.workload import Request
 from swarmplan.methods.routers import router_named
+from swarmplan.perfmodel.contention import Pace
 from swarmplan.perfmodel.cost import CostModel
 from swarmplan.routing.api import SlotRouter
 from swarmplan.routing.joint import MOST_REQUESTS, PATIENCE_S, TICK_S, Joint
@@ -95,7 +96,8 @@ def test_who_runs_counts(tiny: Problem) -> None:
     state, router = SwarmState(cost, placement), Joint(cost, placement)
     work = float(cost.step_work_s(cost.planned(0), 0, 0, 6))
     for number in range(60):
-        state.reserve(number + 1, FAST, 22, 1e3, step_s=0.1, work_s=[work], alone_s=0.04)
+        pace = Pace(alone_s=0.04, work_s=(work,), steps=10**4)
+        state.reserve(number + 1, FAST, 22, 1e3, pace=pace)
     assert router(REQUEST, state, 0.0).route == SLOW
     (decision,) = router.assign([REQUEST], state, 0.0)
     assert decision is None or decision.route == SLOW

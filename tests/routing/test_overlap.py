@@ -8,15 +8,17 @@ from swarmplan.core.errors import NoRouteError, RequestTooLargeError
 from swarmplan.core.plan import Hop, Placement, Route
 from swarmplan.core.problem import Problem
 from swarmplan.core.workload import Request
+from swarmplan.perfmodel.contention import Pace
 from swarmplan.perfmodel.cost import CostModel
 from swarmplan.routing.overlap import Overlap
 from swarmplan.routing.state import SwarmState
-from swarmplan.routing.sweep import BESIDE
 from swarmplan.routing.ws_rr import WsRr
 
 REQUEST = Request(
     id=0, client=0, arrival_s=0.0, prompt_tokens=11, output_tokens=11, reserved_tokens=22
 )
+#: Steps that those who are there have yet to make.
+STEPS = 4
 FAST = Route(hops=(Hop(server=0, start=0, end=6),))
 
 
@@ -32,8 +34,17 @@ def busy(cost: CostModel, placement: Placement, sessions: int) -> SwarmState:
     state = SwarmState(cost, placement)
     work = cost.planned(0).step_run_s(0, 0, 6)
     for number in range(sessions):
-        state.reserve(number + 1, FAST, 22, 1e6, step_s=0.1, work_s=[work])
+        pace = Pace(alone_s=0.1, work_s=[work], steps=STEPS)
+        state.reserve(number + 1, FAST, 22, 1e6, pace=pace)
     return state
+
+
+def caused(state: SwarmState, work: float, prompt: float, tasks: int, step_s: float) -> float:
+    """What ten steps and a prompt delay those on the fast server, for a request at instant 0."""
+    (seat, *_), wait = state.crowd.seats(0.0), state.crowd.wait_s(0.0)[0]
+    met = seat["count"] * STEPS + seat["use"] * seat["count"] * (10 - STEPS)
+    often = min(seat["count"], (prompt / tasks + wait) * seat["per_s"])
+    return float(met * work / step_s * (work / 2 + wait) + prompt * often)
 
 
 def test_in_an_idle_swarm_it_decides_as_ws_rr(tiny: Problem) -> None:
@@ -49,10 +60,11 @@ def test_a_crowded_server_costs_the_waits_and_the_delays_of_others(tiny: Problem
     router, shape = Overlap(cost, placement), cost.shape(0, 11, 11)
     alone = cost.route_time(FAST, shape)
     state = busy(cost, placement, 3)
-    work, wait = shape.step_run_s(0, 0, 6), state.crowd.wait_s()[0]
+    work, wait = shape.step_run_s(0, 0, 6), state.crowd.wait_s(0.0)[0]
     assert wait > 0
     own = (10 + 1) * wait
-    others = BESIDE * 10 * 3 * work / (alone.total_s / 11) * (work / 2 + wait)
+    others = caused(state, work, cost.prefill_run_s(11)(0, 0, 6), 1, alone.total_s / 11)
+    assert others > 0
     decision = router(REQUEST, state, 0.0)
     assert decision.cost_s == pytest.approx(alone.total_s + own + others)
 
@@ -64,16 +76,20 @@ def test_a_prompt_that_is_cut_waits_for_each_of_its_blocks(tiny: Problem) -> Non
     state = busy(cost, placement, 3)
     uncut = Overlap(whole_cost, placement)(REQUEST, busy(whole_cost, placement, 3), 0.0)
     cut = Overlap(cost, placement)(REQUEST, state, 0.0)
-    assert cut.cost_s - uncut.cost_s == pytest.approx(5 * state.crowd.wait_s()[0])
+    prompt = cost.prefill_run_s(11)(0, 0, 6)
+    less = caused(state, 0.0, prompt, 1, 1.0) - caused(state, 0.0, prompt, 6, 1.0)
+    more = 5 * state.crowd.wait_s(0.0)[0] - less
+    assert cut.cost_s - uncut.cost_s == pytest.approx(more)
 
 
 def test_the_overhead_of_a_task_is_work_that_others_wait_for(tiny: Problem) -> None:
     servers = tuple(replace(s, task_overhead_s=0.05) for s in tiny.servers)
     cost, placement = whole(replace(tiny, servers=servers), 0)
     shape, state = cost.shape(0, 11, 11), busy(cost, placement, 3)
-    work, wait = shape.step_run_s(0, 0, 6) + 0.05, state.crowd.wait_s()[0]
+    work, wait = shape.step_run_s(0, 0, 6) + 0.05, state.crowd.wait_s(0.0)[0]
     alone = cost.route_time(FAST, shape)
-    others = BESIDE * 10 * 3 * work / (alone.total_s / 11) * (work / 2 + wait)
+    prompt = cost.prefill_run_s(11)(0, 0, 6) + 0.05
+    others = caused(state, work, prompt, 1, alone.total_s / 11)
     decision = Overlap(cost, placement)(REQUEST, state, 0.0)
     assert decision.cost_s == pytest.approx(alone.total_s + (10 + 1) * wait + others)
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from swarmplan.core.plan import Hop, Placement, Route
 from swarmplan.core.problem import Problem
+from swarmplan.perfmodel.contention import Pace
 from swarmplan.perfmodel.cost import CostModel
 from swarmplan.routing.api import Running
 from swarmplan.routing.state import SwarmState
@@ -91,7 +92,7 @@ def test_every_answer_is_that_of_a_plain_list_of_reservations(
             state.release(what)
             touched = book.held.pop(what)[0].servers if what in book.held else ()
         elif isinstance(what, int) and what in book.held:
-            state.retime(what, finish)
+            state.retime(what, finish, steps=1, now_s=0.0)
             route, each, _ = book.held[what]
             book.held[what] = (route, each, finish)
             touched = route.servers
@@ -162,14 +163,23 @@ def test_of_who_runs_it_tells_the_work_and_the_steps_that_are_left(tiny: Problem
     cost = CostModel.of(tiny)
     placement = cost.placed([(0, 4), (4, 6), (0, 3), (3, 6)], cache_bytes=[10**6] * 4)
     state = SwarmState(cost, placement)
-    state.reserve(7, ROUTES[0], 20, 30.0, step_s=0.5, work_s=[0.1, 0.2], alone_s=0.4)
-    state.reserve(3, ROUTES[1], 20, 30.0, step_s=0.5, work_s=[0.1, 0.2])
+    pace = Pace(alone_s=0.4, work_s=(0.1, 0.2), steps=50, from_s=10.0)
+    state.reserve(7, ROUTES[0], 20, 30.0, pace=pace)
     state.reserve(5, ROUTES[1], 20, 30.0)  # of this one nothing is known
-    first, second = state.running(10.0)
-    assert first == Running(servers=(0, 1), work_s=(0.1, 0.2), alone_s=0.4, steps=40.0)
-    assert second == Running(servers=(2, 3), work_s=(0.1, 0.2), alone_s=0.5, steps=40.0)
-    state.retime(7, 20.0)
-    assert [s.steps for s in state.running(19.9)] == [1.0, pytest.approx(20.2)]
-    assert [s.steps for s in state.running(99.0)] == [1.0, 1.0]
+    (found,) = state.running(10.0)
+    assert found == Running(servers=(0, 1), work_s=(0.1, 0.2), alone_s=0.4, steps=50.0)
+    assert state.running(18.0)[0].steps == pytest.approx(30.0)
+    state.retime(7, 20.0, steps=3.0, now_s=18.0)
+    assert state.running(18.0)[0].steps == 3.0
+    assert state.running(99.0)[0].steps == 1.0
     state.release(7)
-    assert state.running(10.0) == [second]
+    assert state.running(10.0) == []
+
+
+def test_where_nobody_stands_in_line_steps_are_told_by_the_expected_end(tiny: Problem) -> None:
+    apart = replace(tiny, servers=tuple(replace(s, sharing="independent") for s in tiny.servers))
+    cost = CostModel.of(apart)
+    placement = cost.placed([(0, 4), (4, 6), (0, 3), (3, 6)], cache_bytes=[10**6] * 4)
+    state = SwarmState(cost, placement)
+    state.reserve(7, ROUTES[0], 20, 30.0, pace=Pace(alone_s=0.5, work_s=(0.1, 0.2), steps=50))
+    assert [s.steps for s in state.running(10.0)] == [40.0]

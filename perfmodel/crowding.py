@@ -1,0 +1,170 @@
+"""Sessions that share servers which work on one task at a time: the compiled part of ``Crowd``.
+
+Imported only where requests are routed: numba takes a while to load.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..core.content import FloatArray, IntArray
+from ..core.jit import compiled
+
+#: Rounds of the fixed point after each change; it starts from where it was.
+ROUNDS = 2
+#: A server. serial : whether there is a line. count : sessions, and of one step of everybody the
+#: work_s; per_s : steps that come per second. use : share of the time that it works. half_s : sum
+#: of use * work / 2. wait_s : how long a step of somebody else waits.
+SEAT = np.dtype(
+    [(name, np.int64) for name in ("serial", "count")]
+    + [(name, np.float64) for name in ("work_s", "per_s", "use", "half_s", "wait_s")]
+)
+#: A session. left : steps to come at the instant since_s. alone_s, step_s : between two tokens
+#: without anybody else, and among those who are there.
+SESSION = np.dtype(
+    [("hops", np.int64)] + [(name, np.float64) for name in ("left", "since_s", "alone_s", "step_s")]
+)
+#: Work of one step of a session at a server.
+VISIT = np.dtype([("server", np.int64), ("work_s", np.float64)])
+
+
+class Line(NamedTuple):
+    """Everybody who is there.
+
+    Attributes
+    ----------
+    seat : (n,) of SEAT. session : (S,) of SESSION. visit : (S, most hops) of VISIT.
+    order : (2, S) slots of those who are there, in no order that means anything; where each stands.
+    state : (2,) how many are there; whether somebody came or left since it was settled.
+    """
+
+    seat: NDArray[np.void]
+    session: NDArray[np.void]
+    visit: NDArray[np.void]
+    order: IntArray
+    state: IntArray
+
+
+def empty_line(serial: NDArray[np.bool_], slots: int, hops: int) -> Line:
+    """Nobody is there yet; room for so many sessions of so many hops."""
+    seat = np.zeros(len(serial), SEAT)
+    seat["serial"] = serial
+    return Line(
+        seat=seat,
+        session=np.zeros(slots, SESSION),
+        visit=np.zeros((slots, hops), VISIT),
+        order=np.zeros((2, slots), np.int64),
+        state=np.zeros(2, np.int64),
+    )
+
+
+@compiled
+def join(line: Line, slot: int, alone_s: float, waits_s: float, left: float, from_s: float) -> None:
+    """The session of a slot comes, its visits written down: so many steps from an instant on."""
+    session = line.session[slot]
+    session["alone_s"], session["step_s"] = alone_s, alone_s + waits_s
+    session["left"], session["since_s"] = left, from_s
+    line.order[0, line.state[0]], line.order[1, slot] = slot, line.state[0]
+    line.state[0] += 1
+    line.state[1] = 1
+
+
+@compiled
+def leave(line: Line, slot: int) -> None:
+    """The session of a slot is gone."""
+    line.state[0] -= 1
+    last, at = line.order[0, line.state[0]], line.order[1, slot]
+    line.order[0, at], line.order[1, last] = last, at
+    line.state[1] = 1
+
+
+@compiled
+def tell(line: Line, slot: int, left: float, now_s: float) -> None:
+    """So many steps are expected of a session from now on."""
+    line.session[slot]["left"], line.session[slot]["since_s"] = left, now_s
+
+
+@compiled
+def left_at(session: Any, now_s: float) -> float:
+    """Steps that a session has yet to make: one at least."""
+    made = max(now_s - session["since_s"], 0.0) / session["step_s"]
+    left: float = max(session["left"] - made, 1.0)
+    return left
+
+
+@compiled
+def settle(line: Line, now_s: float) -> None:
+    """Bring times between tokens and waits up to date, if somebody came or left."""
+    if line.state[1] == 0:
+        return
+    line.state[1] = 0
+    for i in range(line.state[0]):
+        session = line.session[line.order[0, i]]
+        if session["since_s"] < now_s:
+            session["left"], session["since_s"] = left_at(session, now_s), now_s
+    _gather(line)
+    for _ in range(ROUNDS):
+        for i in range(line.state[0]):
+            slot = line.order[0, i]
+            session, wait_s = line.session[slot], 0.0
+            for h in range(session["hops"]):
+                visit = line.visit[slot, h]
+                wait_s += _others_s(line.seat[visit["server"]], visit["work_s"], session["step_s"])
+            session["step_s"] = (session["step_s"] + session["alone_s"] + wait_s) / 2
+        _gather(line)
+
+
+@compiled
+def _gather(line: Line) -> None:
+    """Add up the sessions at every server."""
+    for seat in line.seat:
+        seat["count"], seat["work_s"], seat["per_s"] = 0, 0.0, 0.0
+        seat["use"], seat["half_s"] = 0.0, 0.0
+    for i in range(line.state[0]):
+        slot = line.order[0, i]
+        step_s = line.session[slot]["step_s"]
+        for h in range(line.session[slot]["hops"]):
+            work_s, seat = line.visit[slot, h]["work_s"], line.seat[line.visit[slot, h]["server"]]
+            seat["count"] += 1
+            seat["work_s"] += work_s
+            seat["per_s"] += 1.0 / step_s
+            seat["use"] += work_s / step_s
+            seat["half_s"] += work_s / step_s * work_s / 2
+    for seat in line.seat:
+        seat["wait_s"] = _wait_s(seat["half_s"], seat["use"], seat["work_s"])
+
+
+@compiled
+def _wait_s(half_s: float, use: float, work_s: float) -> float:
+    """Who finds one at work waits for half of its work, who finds it in line for all of it."""
+    return min(max(half_s / max(1.0 - use, 1e-9), 0.0), max(work_s, 0.0))
+
+
+@compiled
+def _others_s(seat: Any, work_s: float, step_s: float) -> float:
+    """How long a session's own step waits for the others at a server."""
+    use = work_s / step_s
+    half_s = seat["half_s"] - use * work_s / 2
+    waited_s: float = _wait_s(half_s, seat["use"] - use, seat["work_s"] - work_s)
+    return waited_s
+
+
+@compiled
+def beside(line: Line, steps: float, now_s: float, met: FloatArray) -> None:
+    """(n,) steps that sessions make at every server while a request of so many steps is there.
+
+    Those who are there now leave sooner or later. The busier a server is, the surer somebody comes
+    instead: as a share of the time that it works.
+    """
+    met[:] = 0.0
+    for i in range(line.state[0]):
+        slot = line.order[0, i]
+        both = min(left_at(line.session[slot], now_s), steps)
+        for h in range(line.session[slot]["hops"]):
+            met[line.visit[slot, h]["server"]] += both
+    for j in range(len(met)):
+        seat = line.seat[j]
+        met[j] += min(seat["use"], 1.0) * (seat["count"] * steps - met[j])
