@@ -9,6 +9,7 @@ from ..core.plugins import Group, added, loaded
 from ..routing.api import RouterFactory
 from ..routing.free import FastestFree
 from ..routing.jffc import Jffc
+from ..routing.joint import Joint
 from ..routing.offline import Shortest
 from ..routing.overlap import Overlap
 from ..routing.petals import PetalsRouting
@@ -21,6 +22,7 @@ ROUTERS: dict[str, RouterFactory] = {
     "fastest-free": FastestFree,
     "least-response": LeastResponse,
     "overlap": Overlap,
+    "joint": Joint,
     "shortest": Shortest,
     "petals": PetalsRouting(),
 }

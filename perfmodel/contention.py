@@ -91,6 +91,13 @@ class Crowd:
         if session in self._slot:
             self._do.tell(self._line, self._slot[session], float(steps), now_s)
 
+    def left(self, session: int, now_s: float) -> float | None:
+        """Steps that a session has yet to make, at least 1; None where nothing is kept of it."""
+        line = self._settled(now_s)
+        if line is None or session not in self._slot:
+            return None
+        return float(self._do.left_at(line.session[self._slot[session]], now_s))
+
     def wait_s(self, now_s: float) -> FloatArray:
         """(n,) expected wait of a step of somebody else; 0 where nobody waits in line."""
         line = self._settled(now_s)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
-from ..chains.graph import build_graph, step_costs_s
+from ..chains.graph import Graph, build_graph, step_costs_s
 from ..chains.shortest import backward, forward, walked_back, walked_on
+from ..core.content import FloatArray
 from ..core.plan import Placement, Route
 from ..perfmodel.cost import CostModel
 from ..perfmodel.hops import HopCost
@@ -35,20 +38,50 @@ def cheapest_chains_through(
     One alternative per placed server, cheapest first (ties: lowest server row).
     """
     graph = build_graph(cost, placement)
-    steps, leave = step_costs_s(cost, graph, shape)
-    to, came_by = forward(graph, steps)
-    onward, goes_by = backward(graph, steps, leave)
+    through = {j: chain for j, _, chain in through_each(graph, *step_costs_s(cost, graph, shape))}
     found = []
     for j in np.flatnonzero(placement.num_blocks).tolist():
-        links = graph.by_server[j]
-        heads = [graph.head(i) for i in range(links.start, links.stop)]
-        total = to[graph.tail[links]] + steps[links] + onward[heads]
-        route, step_s = None, float("inf")
-        if len(total) and np.isfinite(total.min()):
-            link = links.start + int(np.argmin(total))
-            before = walked_back(graph, came_by, int(graph.tail[link]))
-            after = walked_on(graph, goes_by, graph.head(link))
-            route = graph.route([*before, link, *after])
-            step_s = cost.step_s(route, shape)
+        route = graph.route(through[j]()) if j in through else None
+        step_s = cost.step_s(route, shape) if route else float("inf")
         found.append(Alternative(server=j, route=route, step_s=step_s))
     return tuple(sorted(found, key=lambda a: (a.step_s, a.server)))
+
+
+def through_each(
+    graph: Graph, cost: FloatArray, leave: FloatArray | None
+) -> list[tuple[int, float, Callable[[], list[int]]]]:
+    """(server, cost, links) of the cheapest chain through each server that is on any.
+
+    Parameters
+    ----------
+    cost, leave : as for ``chains.shortest``. The links are walked when they are asked for.
+    """
+    to, came_by = forward(graph, cost)
+    onward, goes_by = backward(graph, cost, leave)
+    head = graph.end if graph.merged else graph.server
+    total = to[graph.tail] + cost + onward[head]
+
+    def walked(link: int) -> list[int]:
+        before = walked_back(graph, came_by, int(graph.tail[link]))
+        return [*before, link, *walked_on(graph, goes_by, graph.head(link))]
+
+    found: list[tuple[int, float, Callable[[], list[int]]]] = []
+    for j, links in graph.by_server.items():
+        if links.stop > links.start:
+            link = links.start + int(np.argmin(total[links]))
+            if np.isfinite(total[link]):
+                found.append((j, float(total[link]), partial(walked, link)))
+    return found
+
+
+def cheapest_distinct(
+    graph: Graph, cost: FloatArray, leave: FloatArray | None, most: int
+) -> list[list[int]]:
+    """Up to so many different chains, cheapest first, each the cheapest through some server."""
+    chains: dict[tuple[int, ...], list[int]] = {}
+    for _, _, links in sorted(through_each(graph, cost, leave), key=lambda t: (t[1], t[0])):
+        chain = links()
+        chains.setdefault(tuple(chain), chain)
+        if len(chains) == most:
+            break
+    return list(chains.values())

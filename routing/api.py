@@ -47,6 +47,22 @@ class Ready(NamedTuple):
 FREE, NEVER = Ready(-math.inf), Ready(math.inf)
 
 
+class Running(NamedTuple):
+    """A session that runs.
+
+    Attributes
+    ----------
+    servers, work_s : of its hops, in order, and the work of a step on each.
+    alone_s : time of a step if nobody else were there.
+    steps : that are expected to be left, at least 1.
+    """
+
+    servers: tuple[int, ...]
+    work_s: tuple[float, ...]
+    alone_s: float
+    steps: float
+
+
 class SwarmView(Protocol):
     """The live swarm as routers see it; they must not change it.
 
@@ -77,6 +93,10 @@ class SwarmView(Protocol):
 
     def count_at(self, server: int) -> int:
         """Number of sessions that hold cache on a server."""
+        ...
+
+    def running(self, now_s: float) -> Sequence[Running]:
+        """The sessions whose work is known, in a fixed order."""
         ...
 
     def ready_s(self, server: int, need_bytes: int, now_s: float) -> float:

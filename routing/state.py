@@ -12,7 +12,7 @@ from ..core.content import FloatArray, IntArray
 from ..core.plan import Placement, Route
 from ..perfmodel.contention import Crowd, Pace
 from ..perfmodel.cost import CostModel
-from .api import FREE, NEVER, Ready
+from .api import FREE, NEVER, Ready, Running
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,12 @@ class _Held:
 
     parts: tuple[tuple[int, int], ...]
     finish_s: float
-    step_s: float
+    pace: Pace | None
+
+    @property
+    def step_s(self) -> float:
+        """Between two tokens; 0 where it makes none."""
+        return 0.0 if self.pace is None else self.pace.step_s
 
 
 class SwarmState:
@@ -69,7 +74,7 @@ class SwarmState:
             it was expected to be counts as one token from its end.
         """
         parts = tuple(self._needs(route, tokens))
-        self._held[session] = _Held(parts, finish_s, 0.0 if pace is None else pace.step_s)
+        self._held[session] = _Held(parts, finish_s, pace)
         if pace is not None:
             self.crowd.join(session, route.servers, pace)
         for j, size in parts:
@@ -124,6 +129,24 @@ class SwarmState:
     def count_at(self, server: int) -> int:
         """Number of sessions that hold cache on a server."""
         return len(self._ends[server])
+
+    def running(self, now_s: float) -> list[Running]:
+        """The sessions that make steps, in the order in which they were reserved."""
+        return [
+            Running(
+                servers=tuple(j for j, _ in held.parts),
+                work_s=tuple(held.pace.work_s),
+                alone_s=held.pace.alone_s,
+                steps=self._left(session, held, now_s),
+            )
+            for session, held in self._held.items()
+            if held.pace is not None and held.step_s > 0
+        ]
+
+    def _left(self, session: int, held: _Held, now_s: float) -> float:
+        """Steps that a session has yet to make: as the crowd knows, or by its expected end."""
+        known = self.crowd.left(session, now_s)
+        return max(1.0, (held.finish_s - now_s) / held.step_s) if known is None else known
 
     def set_down(self, server: int, down: bool) -> None:
         """Take a server out of service, or bring it back."""

@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field, replace
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from swarmplan.core.plan import Hop, Placement, Route
 from swarmplan.core.problem import Problem
+from swarmplan.perfmodel.contention import Pace
 from swarmplan.perfmodel.cost import CostModel
+from swarmplan.routing.api import Running
 from swarmplan.routing.state import SwarmState
 
 TOKENS = st.integers(1, 60)
@@ -154,3 +157,29 @@ def test_a_session_holds_what_the_very_blocks_of_its_hops_take(tiny: Problem) ->
     assert not state.fits_now(ROUTES[0], 10)  # another 1100 on blocks 4:6
     assert state.fits_ever(ROUTES[0], 10)
     assert state.wait_s(ROUTES[0], 10, 0.5) == 0.5
+
+
+def test_of_who_runs_it_tells_the_work_and_the_steps_that_are_left(tiny: Problem) -> None:
+    cost = CostModel.of(tiny)
+    placement = cost.placed([(0, 4), (4, 6), (0, 3), (3, 6)], cache_bytes=[10**6] * 4)
+    state = SwarmState(cost, placement)
+    pace = Pace(alone_s=0.4, work_s=(0.1, 0.2), steps=50, from_s=10.0)
+    state.reserve(7, ROUTES[0], 20, 30.0, pace=pace)
+    state.reserve(5, ROUTES[1], 20, 30.0)  # of this one nothing is known
+    (found,) = state.running(10.0)
+    assert found == Running(servers=(0, 1), work_s=(0.1, 0.2), alone_s=0.4, steps=50.0)
+    assert state.running(18.0)[0].steps == pytest.approx(30.0)
+    state.retime(7, 20.0, steps=3.0, now_s=18.0)
+    assert state.running(18.0)[0].steps == 3.0
+    assert state.running(99.0)[0].steps == 1.0
+    state.release(7)
+    assert state.running(10.0) == []
+
+
+def test_where_nobody_stands_in_line_steps_are_told_by_the_expected_end(tiny: Problem) -> None:
+    apart = replace(tiny, servers=tuple(replace(s, sharing="independent") for s in tiny.servers))
+    cost = CostModel.of(apart)
+    placement = cost.placed([(0, 4), (4, 6), (0, 3), (3, 6)], cache_bytes=[10**6] * 4)
+    state = SwarmState(cost, placement)
+    state.reserve(7, ROUTES[0], 20, 30.0, pace=Pace(alone_s=0.5, work_s=(0.1, 0.2), steps=50))
+    assert [s.steps for s in state.running(10.0)] == [40.0]

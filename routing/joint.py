@@ -1,0 +1,197 @@
+"""Joint: the requests of a slot of time decided together, by how long everybody will take.
+
+docs/model.md 13. It begins one by one, by the same value; rounds only improve on that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from ..core.content import FloatArray, IntArray
+from ..core.plan import Placement, Route
+from ..core.workload import Request
+from ..perfmodel.cost import CostModel
+from .api import Decision, SwarmView
+from .offers import Desk
+from .overlap import Overlap
+from .queueing import Course, rest_of
+from .slot import WAIT, Assignment, Slot, Value, iterate, one_by_one
+
+#: Length of a slot, seconds: a request waits half of it on average.
+TICK_S = 0.5
+#: Requests that are decided in a slot at most; the others wait for the next one.
+MOST_REQUESTS = 64
+#: Nobody overtakes a request that has waited for so long, seconds.
+PATIENCE_S = 900.0
+#: Chains from which a request takes its pick when its turn comes, and that are looked at besides
+#: when all have: as if none of the others were there, and as they are.
+PICKED_OF, CALM, CROWDED = 4, 2, 2
+#: Waiting costs so many times as long as those who run or could start take on average, and the
+#: request's time alone. With 1, bursts end sooner and first tokens come later in a steady stream;
+#: with more nobody is held back (benchmarks/slots.py).
+HOLD = 1.5
+#: Exchanges that are tried after one another.
+EXCHANGES = 32
+#: The choice of a slot without requests.
+NOBODY: IntArray = np.zeros(0, dtype=np.int64)
+#: What a decision depends on besides the time.
+Seen = tuple[object, ...]
+
+
+class Joint:
+    """Router: least time of all requests of a slot and of all who run.
+
+    Memory is hard: who finds no chain with room waits for the next slot. Who would delay others by
+    more than waiting costs it waits too, but not for longer than ``PATIENCE_S``. A session that
+    lost a server is a slot by itself.
+
+    Parameters
+    ----------
+    rounds : whether to improve on one by one.
+    hold : ``HOLD``; a large one holds nobody back.
+    """
+
+    tick_s = TICK_S
+
+    def __init__(
+        self,
+        cost: CostModel,
+        placement: Placement,
+        *,
+        rounds: bool = True,
+        hold: float = HOLD,
+    ) -> None:
+        self._cost, self._rounds, self._hold = cost, rounds, hold
+        self._desk = Desk(cost, placement)
+        self._alone = Overlap(cost, placement)
+        self._held: Seen | None = None
+
+    def assign(
+        self, requests: Sequence[Request], view: SwarmView, now_s: float
+    ) -> list[Decision | None]:
+        """A decision for each request, in order of arrival; None = wait for the next slot."""
+        late = [i for i, r in enumerate(requests) if now_s - r.arrival_s > PATIENCE_S]
+        decided: list[Decision | None] = [None] * len(requests)
+        swarm = (view.version.tobytes(), view.free_bytes.tobytes(), view.down.tobytes())
+        seen = (*(r.id for r in requests), len(late), *swarm)
+        if seen == self._held:  # all waited, and nothing has changed
+            return decided
+        rows = (late or list(range(len(requests))))[:MOST_REQUESTS]
+        line = _Line(self._cost, self._desk, view, now_s)
+        for i in rows:
+            if not line.take(requests[i]) and late:
+                break
+        if not late:
+            line.decide(rounds=self._rounds, hold=self._hold)
+        for i, decision in zip(rows, line.decisions(), strict=False):
+            decided[i] = decision
+        self._held = seen if not any(decided) else None
+        return decided
+
+    def __call__(
+        self,
+        request: Request,
+        view: SwarmView,
+        now_s: float,
+        *,
+        start_block: int = 0,
+        exclude: frozenset[int] = frozenset(),
+    ) -> Decision:
+        """The chain that costs it and those who run the least; without room as ``Overlap``."""
+        line = _Line(self._cost, self._desk, view, now_s, start=start_block, exclude=exclude)
+        line.take(request)
+        (decision,) = line.decisions()
+        if decision is None:
+            return self._alone(request, view, now_s, start_block=start_block, exclude=exclude)
+        return decision
+
+
+class _Line:
+    """One slot in the making: requests and what each takes so far.
+
+    Attributes
+    ----------
+    requests, routes, choice : those who had their turn, their chains, and which each takes.
+    """
+
+    def __init__(
+        self,
+        cost: CostModel,
+        desk: Desk,
+        view: SwarmView,
+        now_s: float,
+        *,
+        start: int = 0,
+        exclude: frozenset[int] = frozenset(),
+    ) -> None:
+        self._desk, self._start = desk, start
+        self._runs = [rest_of(cost, s) for s in view.running(now_s)]
+        free = view.free_bytes.astype(np.float64)
+        closed = view.closed(exclude)
+        if closed is not None:
+            free[closed] = -1.0
+        self._free = free
+        self.requests: list[Request] = []
+        self.routes: list[list[Route]] = []
+        self.choice: list[int] = []
+
+    def take(self, request: Request) -> bool:
+        """The chain that costs it and all before it the least; whether there is one with room."""
+        others = [*self._runs, *self._courses()]
+        lines_s = self._desk.value([], [], others).lines_s(NOBODY)
+        chains = self._desk.chains(request, self._start, self._left(), lines_s, PICKED_OF)
+        value = self._desk.value([request], [chains], others)
+        costs = [value(np.array([p])) for p in range(len(chains))]
+        self.requests.append(request)
+        self.routes.append(chains)
+        self.choice.append(int(np.argmin(costs)) if costs else WAIT)
+        return bool(costs)
+
+    def decide(self, *, rounds: bool, hold: float) -> None:
+        """All requests together, each with the chains it may take as the others stand by now."""
+        calm_s = self._desk.value([], [], self._runs).lines_s(NOBODY)
+        lines_s = self._desk.value([], [], [*self._runs, *self._courses()]).lines_s(NOBODY)
+        for request, chains in zip(self.requests, self.routes, strict=True):
+            for at_s, most in ((calm_s, CALM), (lines_s, CROWDED)):
+                more = self._desk.chains(request, self._start, self._free, at_s, most)
+                chains += [c for c in more if c not in chains]
+        taken: IntArray = np.array(self.choice, dtype=np.int64)
+        slot = self._desk.slot(self.requests, self.routes, self._free)
+        value = self._desk.value(self.requests, self.routes, self._runs)
+        ends_s = value.ends_s(taken)
+        until_s = hold * float(ends_s.mean()) if len(ends_s) else 0.0
+        value = replace(value, wait_s=until_s + value.alone_s())
+        found = together(slot, value, taken) if rounds else one_by_one(slot, value)
+        self.choice = found.choice.tolist()
+
+    def decisions(self) -> list[Decision | None]:
+        """The chain of each request, and when it will be done by the value of the slot."""
+        value = self._desk.value(self.requests, self.routes, self._runs)
+        ends = iter(value.ends_s(np.array(self.choice, dtype=np.int64)).tolist())
+        return [
+            None if p == WAIT else Decision(route=chains[p], cost_s=next(ends))
+            for chains, p in zip(self.routes, self.choice, strict=True)
+        ]
+
+    def _starting(self) -> list[tuple[Request, Route]]:
+        """Who starts, and on which chain."""
+        taken = zip(self.requests, self.routes, self.choice, strict=True)
+        return [(request, chains[p]) for request, chains, p in taken if p != WAIT]
+
+    def _courses(self) -> list[Course]:
+        return [self._desk.course(*one) for one in self._starting()]
+
+    def _left(self) -> FloatArray:
+        """(n,) bytes that those who start leave free."""
+        return self._free - sum(self._desk.uses(*one) for one in self._starting())
+
+
+def together(slot: Slot, value: Value, other: IntArray) -> Assignment:
+    """The better of what rounds make of one by one and of another start."""
+    first = one_by_one(slot, value).choice
+    starts = [first] if np.array_equal(first, other) else [first, other]
+    found = [iterate(slot, value, start, exchanges=EXCHANGES) for start in starts]
+    return min(found, key=lambda a: a.value_s)

@@ -1,0 +1,165 @@
+"""The value of a slot by queueing: how long everybody takes beside everybody. docs/model.md 13."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..core.content import ByContent, FloatArray, IntArray
+from ..core.plan import Route
+from ..core.workload import Request
+from ..perfmodel.cost import CostModel
+from .api import Running
+from .slot import WAIT
+
+if TYPE_CHECKING:
+    from .progress import Sessions
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """What a session does at one server.
+
+    Attributes
+    ----------
+    server : -1 where nobody stands in line.
+    work_s : of one step.
+    tasks, piece_s, lead_s : tasks of its prompt, the work of each, and the way to the first.
+    """
+
+    server: int
+    work_s: float
+    tasks: float = 0.0
+    piece_s: float = 0.0
+    lead_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Course:
+    """What a session is going to do: its prompt hop after hop, then steps over all of them.
+
+    Attributes
+    ----------
+    steps : that are expected of it.
+    idle_s : of a step what is no work.
+    """
+
+    parts: tuple[Part, ...]
+    steps: float
+    idle_s: float
+
+    @property
+    def alone_s(self) -> float:
+        """How long it takes if nobody else is there."""
+        prompt_s = sum(p.lead_s + p.tasks * p.piece_s for p in self.parts)
+        return prompt_s + self.steps * (self.idle_s + sum(p.work_s for p in self.parts))
+
+
+def course_of(cost: CostModel, request: Request, route: Route) -> Course:
+    """A request on a chain, from its opening to its last expected token."""
+    shape = cost.shape(request.client, request.prompt_tokens, request.planned_tokens)
+    tasks = cost.tasks(route, request.client, request.prompt_tokens)
+    server, span = tasks.server, (tasks.server, tasks.start, tasks.end)
+    serial, work = cost.serial[server], cost.step_work_s(shape, *span)
+    count = cost.prompt_tasks(request.prompt_tokens, *span)
+    lead = tasks.first_gap_s + (count - 1) * tasks.turn_s
+    lead[0] += cost.opening_s
+    lead[-1] += tasks.back_s[-1]
+    columns = (np.where(serial, server, -1), work, count, tasks.prompt_s / count, lead)
+    return Course(
+        parts=tuple(
+            Part(server=j, work_s=w, tasks=float(k), piece_s=piece, lead_s=before)
+            for j, w, k, piece, before in zip(*(c.tolist() for c in columns), strict=True)
+        ),
+        steps=float(request.planned_tokens - 1),
+        idle_s=max(0.0, cost.step_s(route, shape) - float(work.sum())),
+    )
+
+
+def rest_of(cost: CostModel, session: Running) -> Course:
+    """What is left of a session that runs: steps."""
+    parts = zip(session.servers, session.work_s, strict=True)
+    return Course(
+        parts=tuple(Part(server=j if cost.serial[j] else -1, work_s=work) for j, work in parts),
+        steps=session.steps,
+        idle_s=max(0.0, session.alone_s - sum(session.work_s)),
+    )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Queueing(ByContent):
+    """Sum of the responses of a slot's requests, and of what is left of those who run.
+
+    Attributes
+    ----------
+    offered : of each request, what it would do on each of its chains.
+    running : what those who run still do.
+    wait_s : (R,) what waiting costs.
+    servers : number of servers.
+    """
+
+    offered: tuple[tuple[Course, ...], ...]
+    running: tuple[Course, ...]
+    wait_s: FloatArray
+    servers: int
+
+    def __call__(self, choice: IntArray) -> float:
+        """The cost of an assignment."""
+        ends = self.ends_s(choice)
+        return float(ends.sum() + self.wait_s[choice == WAIT].sum())
+
+    def ends_s(self, choice: IntArray) -> FloatArray:
+        """When those who start end, in order, then those who run."""
+        from . import progress  # numba takes a while to load
+
+        ends: FloatArray = progress.ends_s(*self._given(choice))
+        return ends
+
+    def alone_s(self) -> FloatArray:
+        """(R,) time of each request on the fastest of its chains if nobody else were there."""
+        return np.array([min((c.alone_s for c in chains), default=0.0) for chains in self.offered])
+
+    def lines_s(self, choice: IntArray) -> FloatArray:
+        """(J,) how long a task waits at each server at first."""
+        from . import progress
+
+        lines: FloatArray = progress.lines_s(*self._given(choice))
+        return lines
+
+    def _given(self, choice: IntArray) -> tuple[Sessions, IntArray, int, float]:
+        """What the compiled part is told: rows of those who start, then of those who run."""
+        from .progress import LEFT
+
+        on, count = choice != WAIT, int(self._first[-1])
+        going = np.arange(count, count + len(self.running))
+        rows = np.concatenate(((self._first[:-1] + choice)[on], going))
+        return self._sessions, rows, self.servers, LEFT
+
+    @cached_property
+    def _first(self) -> IntArray:
+        """(R + 1,) row of the first chain of each request; last of those who run."""
+        first: IntArray = np.cumsum([0, *map(len, self.offered)], dtype=np.int64)
+        return first
+
+    @cached_property
+    def _sessions(self) -> Sessions:
+        """All chains of all requests, then those who run."""
+        return sessions_of([*(c for chains in self.offered for c in chains), *self.running])
+
+
+def sessions_of(courses: Sequence[Course]) -> Sessions:
+    """The arrays of some courses."""
+    from . import progress
+
+    most = max((len(c.parts) for c in courses), default=1)
+    session = np.zeros(len(courses), progress.SESSION)
+    hop = np.zeros((len(courses), most), progress.HOP)
+    for k, course in enumerate(courses):
+        session[k] = (len(course.parts), course.steps, course.idle_s)
+        for h, p in enumerate(course.parts):
+            hop[k, h] = (p.server, p.tasks, p.work_s, p.piece_s, p.lead_s)
+    return progress.Sessions(session, hop)
