@@ -56,6 +56,22 @@ def test_a_better_plan_to_begin_with_is_not_lost(
     assert mean_s(tiny, found) <= 1.02 * mean_s(tiny, better)
 
 
+def test_a_known_plan_does_not_take_the_place_of_a_beginning(
+    tiny: Problem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cost = CostModel.of(tiny)
+    better, poor = improved(tiny).placement, cost.placed(POOR)
+    monkeypatch.setattr(improve, "ROUND_MOVES", 2)  # too few to get from one to the other
+    monkeypatch.setattr(improve, "begun_with", lambda left_s, run_s: 1)
+    sets = [Rehearsal(cost, draw_requests(tiny, 7, num_requests=60))]
+    found = []
+    for known in ([], [poor]):
+        improver = Improver(cost, sets, goal=MEAN_RESPONSE, deadline=NEVER, seed=0)
+        found.append(mean_s(tiny, improver([poor, better], known).placement))
+    assert found[0] > 1.1 * mean_s(tiny, better)
+    assert found[1] <= 1.02 * mean_s(tiny, better)
+
+
 def test_the_less_time_the_fewer_plans_are_begun_with() -> None:
     assert begun_with(math.inf, 0.1) == improve.STARTS
     assert 1 < begun_with(25.0, 0.1) < improve.STARTS
