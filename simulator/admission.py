@@ -13,6 +13,9 @@
     instant at which the earlier holders are expected to have left.
 ``notify``
     The same, started as soon as they are expected to have left.
+``ordered``
+    One central line, least memory-time first, in which nobody starves and no client lives at the
+    others' cost (``simulator.line``).
 
 A router that decides for all requests of a slot of time brings its own rule, ``Slotted``.
 """
@@ -24,8 +27,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-from ..core.errors import SwarmplanError
-from ..core.names import Admission, names
 from ..core.plan import Route
 from ..routing.api import Decision
 from ..routing.waiting import LONGEST_PAUSE_S, pause_s, retry_instant_s
@@ -89,6 +90,10 @@ class Gate(Protocol):
 
     def admit(self, session: Session, decision: Decision) -> bool:
         """Open a session on the chain that was decided for it, if that has room now."""
+        ...
+
+    def alone_s(self, session: Session) -> float:
+        """What a session is expected to take on the chain that is fastest if nobody else runs."""
         ...
 
     def at(self, time_s: float, then: Callable[[], None]) -> None:
@@ -225,25 +230,3 @@ def settle(gate: Gate, attempt: Callable[[Session], bool], *, stop_at_first: boo
             return
         else:
             i += 1
-
-
-RULES: dict[Admission, Rule] = {
-    "retry": Retry(),
-    "queue": Queue(),
-    "reserve": Reserve(),
-    "notify": Reserve(rounding="none"),
-}
-
-
-def rule_named(name: str) -> Rule:
-    """A waiting rule by its name.
-
-    Raises
-    ------
-    SwarmplanError
-        If there is none of that name.
-    """
-    for known, rule in RULES.items():
-        if known == name:
-            return rule
-    raise SwarmplanError(f"unknown waiting rule {name!r}: use one of {', '.join(names(Admission))}")

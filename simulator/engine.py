@@ -17,11 +17,12 @@ from ..core.workload import Request
 from ..perfmodel.capacity import most_per_s
 from ..perfmodel.cost import CostModel
 from ..routing.api import Router, SlotRouter
-from .admission import Rule, Slotted, rule_named
+from .admission import Rule, Slotted
 from .events import ServerEvent, joining_servers
 from .failures import meets_loss, server_down, server_up
 from .kernel import Rank
 from .result import SimulationResult, Table
+from .rules import rule_named
 from .swarm import Swarm
 
 

@@ -6,9 +6,12 @@ from dataclasses import replace
 
 import numpy as np
 
+from ..chains.graph import Graph, build_graph, request_costs_s
 from ..chains.reach import has_chain
+from ..chains.shortest import shortest
 from ..core.content import FloatArray
 from ..core.plan import Placement, Route
+from ..core.workload import Request
 from ..perfmodel.cost import CostModel
 from ..perfmodel.tasks import Tasks
 from .session import Estimate, Session
@@ -72,3 +75,20 @@ class ChainTest:
         if tokens not in self._known:
             self._known[tokens] = has_chain(self._cost, self._placement, tokens)
         return self._known[tokens]
+
+
+class AloneTime:
+    """What a request takes on the chain that is fastest if nobody else runs, by its shape."""
+
+    def __init__(self, cost: CostModel, placement: Placement) -> None:
+        self._cost, self._placement = cost, placement
+        self._graph: Graph | None = None
+        self._known: dict[tuple[int, int, int], float] = {}
+
+    def __call__(self, request: Request) -> float:
+        shape = request.client, request.prompt_tokens, request.planned_tokens
+        if shape not in self._known:
+            self._graph = self._graph or build_graph(self._cost, self._placement)
+            costs = request_costs_s(self._cost, self._graph, self._cost.shape(*shape))
+            self._known[shape] = shortest(self._graph, *costs)[1]
+        return self._known[shape]

@@ -17,7 +17,7 @@ from ..routing.waiting import pause_s
 from .admission import Handler, Rule
 from .kernel import Kernel, Rank
 from .ledger import Ledger
-from .pricing import ChainTest, Pricing
+from .pricing import AloneTime, ChainTest, Pricing
 from .result import Reason, Table
 from .session import CLOSE_TOKENS, Session
 
@@ -68,6 +68,7 @@ class Swarm:
         self._cost = cost
         self._pricing = Pricing(cost)
         self._chain_exists = ChainTest(cost, placement)
+        self._alone_s = AloneTime(cost, placement)
         self._why = ""
 
     # ------------------------------------------------------------------ admission
@@ -164,6 +165,10 @@ class Swarm:
     def wait_s(self, session: Session, route: Route) -> float:
         """Longest expected wait over the hops of a chain, seconds from now; inf when too large."""
         return self.state.wait_s(route, session.request.reserved_tokens, self.now_s)
+
+    def alone_s(self, session: Session) -> float:
+        """What a session is expected to take on the chain that is fastest if nobody else runs."""
+        return self._alone_s(session.request)
 
     def pause(self, session: Session, again: Handler) -> None:
         """Come back after PETALS' pause for the failed tries so far."""

@@ -8,8 +8,9 @@ from swarmplan.core.problem import Client, ModelSpec, Network, Planning, Problem
 from swarmplan.core.workload import Request, Workload
 from swarmplan.perfmodel.cost import CostModel
 from swarmplan.routing.ws_rr import WsRr
-from swarmplan.simulator.admission import RULES, Queue, Rule, rule_named
+from swarmplan.simulator.admission import Queue, Rule
 from swarmplan.simulator.engine import simulate
+from swarmplan.simulator.rules import RULES, rule_named
 
 
 def run(rule: Admission | Rule) -> list[float]:
@@ -84,6 +85,7 @@ def test_every_rule_has_its_name() -> None:
         "queue": "Queue",
         "reserve": "Reserve",
         "notify": "Reserve",
+        "ordered": "Ordered",
     }
 
 
