@@ -7,19 +7,20 @@ from pathlib import Path
 import click
 
 from .. import render
-from .shared import FILE, common_options, completes, handle_errors, load, scenario_argument
+from .shared import (
+    FILE,
+    common_options,
+    handle_errors,
+    load,
+    method_option,
+    scenario_argument,
+)
 
 
 @click.command()
 @scenario_argument
 @click.option("--plan", "plan_path", type=FILE, help="Explain this plan file.")
-@click.option(
-    "--method",
-    shell_complete=completes("methods"),
-    default="auto",
-    show_default=True,
-    help="Method when no plan is given.",
-)
+@method_option("Method when no plan is given.")
 @click.option("--client", help="Client id [every client that has a route].")
 @common_options
 @handle_errors

@@ -18,9 +18,10 @@ from .shared import (
     FILE,
     FiniteRange,
     common_options,
-    completes,
     handle_errors,
     load,
+    method_option,
+    router_option,
     scenario_argument,
     search_options,
 )
@@ -37,16 +38,8 @@ ROLES_SHARE = 0.1
 
 @click.command()
 @scenario_argument
-@click.option(
-    "--method",
-    shell_complete=completes("methods"),
-    default="auto",
-    show_default=True,
-    help="Placement method.",
-)
-@click.option(
-    "--router", shell_complete=completes("routers"), help="Router in place of the method's own."
-)
+@method_option("Placement method.")
+@router_option
 @click.option("-o", "--output", type=FILE, help="Write the plan file.")
 @click.option("--report", "html", type=FILE, help="Write a self-contained HTML report.")
 @click.option("--sessions", type=click.IntRange(1), help="Concurrent sessions R to plan for.")

@@ -13,9 +13,9 @@ from .shared import (
     FILE,
     FiniteRange,
     common_options,
-    completes,
     handle_errors,
     load,
+    method_option,
     scenario_argument,
 )
 
@@ -78,13 +78,7 @@ OPTIONS = (
         is_flag=True,
         help="Consider plans that no order of moves reaches with every block served.",
     ),
-    click.option(
-        "--method",
-        shell_complete=completes("methods"),
-        default="auto",
-        show_default=True,
-        help="Method whose plans are aimed at.",
-    ),
+    method_option("Method whose plans are aimed at."),
     click.option(
         "--time-limit",
         type=FiniteRange(0, min_open=True),

@@ -126,23 +126,33 @@ def study_options(method: str, seeds: int) -> Callable[[Command], Command]:
             click.option("--admission", type=ADMISSION, default="retry", show_default=True),
             requests_option,
             click.option("--seeds", type=click.IntRange(1), default=seeds, show_default=True),
-            click.option(
-                "--router",
-                shell_complete=completes("routers"),
-                help="Router in place of the method's own.",
-            ),
-            click.option(
-                "--method",
-                shell_complete=completes("methods"),
-                default=method,
-                show_default=True,
-                help="Placement method.",
-            ),
+            router_option,
+            method_option("Placement method.", method),
         ):
             command = option(command)
         return command
 
     return decorate
+
+
+def method_option(says: str, default: str = "auto") -> Callable[[Command], Command]:
+    """``--method``, and what it is for."""
+    return click.option(
+        "--method",
+        shell_complete=completes("methods"),
+        default=default,
+        show_default=True,
+        help=says,
+    )
+
+
+def router_option(command: Command) -> Command:
+    """``--router``."""
+    return click.option(
+        "--router",
+        shell_complete=completes("routers"),
+        help="Router in place of the method's own.",
+    )(command)
 
 
 def length_options(command: Command) -> Command:

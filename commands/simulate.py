@@ -12,10 +12,11 @@ from .outputs import writes, written
 from .shared import (
     FILE,
     common_options,
-    completes,
     handle_errors,
     length_options,
     load,
+    method_option,
+    router_option,
     scenario_argument,
     workload_options,
 )
@@ -27,14 +28,8 @@ if TYPE_CHECKING:
 @click.command()
 @scenario_argument
 @click.option("--plan", "plan_path", type=FILE, help="Simulate this plan file.")
-@click.option(
-    "--method",
-    shell_complete=completes("methods"),
-    default="auto",
-    show_default=True,
-    help="Method when no plan is given.",
-)
-@click.option("--router", shell_complete=completes("routers"), help="Use another method's router.")
+@method_option("Method when no plan is given.")
+@router_option
 @click.option("--table", type=FILE, help="Write one row per request (.csv or .jsonl).")
 @workload_options
 @length_options
