@@ -7,7 +7,7 @@ in ../shared/data. Arrivals are Poisson, or those of the Azure code trace stretc
 Load 1 is the rate at which compute saturates in the best mix of the plan's chains. Every router
 gets the same requests, and clients wait as those of PETALS do; the first tenth is not counted.
 
-    python benchmarks/token_aware.py --save runs.jsonl        # all of it: hours
+    python benchmarks/token_aware.py --save runs.jsonl        # all of it: an hour
     python benchmarks/token_aware.py --setting cloud --loads 0.7 --arrivals poisson --seeds 3
     python benchmarks/token_aware.py --report runs.jsonl      # the tables again
 
