@@ -49,12 +49,12 @@ session_tokens = 100
 requests = 60
 [[workload.streams]]
 client = "near"
-rate_per_s = 4.0
+rate_per_s = 0.5
 prompt_tokens = [20, 30, 50]
 output_tokens = [10, 20, 50]
 [[workload.streams]]
 client = "far"
-rate_per_s = 3.0
+rate_per_s = 0.3
 prompt_tokens = [20, 40]
 output_tokens = [10, 40]
 [[clients]]
