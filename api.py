@@ -8,7 +8,8 @@ from pathlib import Path
 
 from .core.errors import ScenarioError, SwarmplanError
 from .core.findings import Finding
-from .core.names import Admission
+from .core.names import Admission, Quality
+from .core.objective import SERVICE
 from .core.plan import Placement, Plan, Route
 from .core.problem import Problem
 from .core.workload import Request
@@ -16,13 +17,14 @@ from .methods import capacity as capacities
 from .methods.draft import Settings
 from .methods.planning import planned
 from .methods.replanning import kept
-from .methods.routers import AnyRouter, router_name, router_named, router_of
+from .methods.routers import AnyRouter, router_for, router_name, router_named, router_of
 from .methods.table import DEFAULT_COMPARISON, AnyMethod, method_of
 from .methods.verify import verify as verify_plan
 from .perfmodel.cost import CostModel
 from .perfmodel.hops import HopCost
 from .routing.alternatives import Alternative, cheapest_chains_through
 from .routing.api import RouterFactory
+from .routing.stakes import caring_of
 from .scenarios.planfile import read_plan
 from .scenarios.scenario import Scenario, load_scenario
 from .simulator.admission import Rule as WaitingRule
@@ -165,6 +167,7 @@ def compare(
     requests: int | None = None,
     load: float = 1.0,
     admission: Admission = "retry",
+    quality: Quality = "mean",
     settings: Settings | None = None,
     on_progress: Callable[[int, int, str], None] | None = None,
     on_result: OnResult | None = None,
@@ -176,17 +179,25 @@ def compare(
     methods : names, methods, placement rules, plans, paths of plan files, and pairs of a method
         and a router; four methods that show the field when left out.
     load : multiplies the arrival rate, for those who plan and for those who are measured.
+    quality : what service is judged by; methods route for it where their router can.
+
+    Raises
+    ------
+    ScenarioError
+        If lateness is to be judged and the scenario has no deadlines.
     """
     problem = at_load(problem_of(given), load)
+    caring_of(SERVICE[quality], problem.planning.deadlines)
     asked = replace(settings or Settings(), admission=admission)
     return compare_methods(
         problem,
-        [_contestant(given, problem, m, asked) for m in methods or DEFAULT_COMPARISON],
+        [_contestant(given, problem, m, asked, quality) for m in methods or DEFAULT_COMPARISON],
         lambda seed: draw_requests(problem, seed, num_requests=requests),
         seeds=seeds,
         join_orders=join_orders,
         admission=admission,
         events=_events(given),
+        quality=quality,
         on_progress=on_progress,
         on_result=on_result,
     )
@@ -319,7 +330,9 @@ def _events(given: Given) -> tuple[ServerEvent, ...]:
     return tuple(ServerEvent(time_s=at, server=j, up=up) for at, j, up in scenario.events)
 
 
-def _contestant(given: Given, problem: Problem, entry: Entry, asked: Settings) -> Contestant:
+def _contestant(
+    given: Given, problem: Problem, entry: Entry, asked: Settings, quality: Quality
+) -> Contestant:
     if isinstance(entry, Plan | Path):
         made = _plan(given, entry)
         name = entry.name if isinstance(entry, Path) else f"plan by {made.method}"
@@ -331,7 +344,8 @@ def _contestant(given: Given, problem: Problem, entry: Entry, asked: Settings) -
 
     def decide(seed: int) -> tuple[Placement, RouterFactory]:
         draft = method(problem, replace(asked, seed=seed))
-        return draft.placement, own or router_named(draft.router)
+        free = draft.router if method.router else router_for(draft.router, quality)
+        return draft.placement, own or router_named(free)
 
     return Contestant(
         name=method.name if router is None else f"{method.name} + {router_name(router)}",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from .. import render
+from ..core.names import Quality, names
 from .outputs import writes, written
 from .shared import (
     FILE,
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     "methods",
     multiple=True,
     shell_complete=completes("methods"),
-    help="Method to compare (repeat); the first is the baseline.",
+    help="Method to compare, or METHOD+ROUTER (repeat); the first is the baseline.",
 )
 @click.option(
     "--plan", "plans", type=FILE, multiple=True, help="Plan file to compare as well (repeat)."
@@ -44,6 +45,15 @@ if TYPE_CHECKING:
     default=3,
     show_default=True,
     help="Random join orders of PETALS' servers per seed.",
+)
+@click.option(
+    "--metric",
+    "quality",
+    type=click.Choice(names(Quality)),
+    default="mean",
+    show_default=True,
+    help="What service is judged by, and routed for where a method's router can: mean or 95th "
+    "percentile of the response, slow-down, time beyond the deadlines, clients alike.",
 )
 @click.option("--report", "html", type=FILE, help="Write a self-contained HTML report.")
 @workload_options
@@ -57,6 +67,7 @@ def command(
     plans: tuple[Path, ...],
     seeds: int,
     join_orders: int,
+    quality: Quality,
     html: Path | None,
     requests: int | None,
     factor: float,
@@ -85,6 +96,7 @@ def command(
             requests=requests,
             load=factor,
             admission=admission,
+            quality=quality,
             on_progress=report,
             on_result=kept.add if html is not None else None,
         )

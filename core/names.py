@@ -19,6 +19,9 @@ LengthMode = Literal["oracle", "predictor", "model-constant", "maximum"]
 Aim = Literal["response", "latency", "throughput"]
 #: Which response time counts.
 Metric = Literal["mean", "p95"]
+#: What service is judged by: the response's mean or 95th percentile, how much slower than alone,
+#: seconds beyond deadlines, or every client's mean as much as any other's.
+Quality = Literal["mean", "p95", "slow-down", "late", "fair"]
 #: Precision of a block's weights.
 Quantisation = Literal["bf16", "int8", "nf4"]
 #: Kinds of things that are known by name.

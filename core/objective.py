@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from .names import Aim, Metric
+from .names import Aim, Metric, Quality
 
 GoalId = Literal["mean-response", "p95-response", "step", "weighted-step", "throughput"]
+#: Of routers and comparisons, not of plans.
+ServiceId = Literal["slow-down", "late", "fair"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,7 +21,7 @@ class Goal:
     words : the figure in a few words.
     """
 
-    id: GoalId
+    id: GoalId | ServiceId
     unit: str
     direction: Literal["min", "max"]
     words: str
@@ -47,8 +49,32 @@ THROUGHPUT = Goal(
     direction="max",
     words="load that the composed chains sustain",
 )
+SLOW_DOWN = Goal(
+    id="slow-down",
+    unit="",
+    direction="min",
+    words="mean slow-down: the response over the least that any plan could give",
+)
+LATE = Goal(id="late", unit="s", direction="min", words="mean time beyond the deadlines")
+FAIR = Goal(
+    id="fair",
+    unit="s",
+    direction="min",
+    words="geometric mean over clients of their mean response",
+)
+#: What plans are made for.
 GOALS: dict[str, Goal] = {
     g.id: g for g in (MEAN_RESPONSE, P95_RESPONSE, STEP, WEIGHTED_STEP, THROUGHPUT)
+}
+
+
+#: What service is judged by.
+SERVICE: dict[Quality, Goal] = {
+    "mean": MEAN_RESPONSE,
+    "p95": P95_RESPONSE,
+    "slow-down": SLOW_DOWN,
+    "late": LATE,
+    "fair": FAIR,
 }
 
 

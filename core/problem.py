@@ -21,6 +21,8 @@ from .names import Relay, Sharing
 from .workload import Workload
 
 T = TypeVar("T")
+#: A number, or many of them.
+Reals = float | IntArray | FloatArray
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -242,6 +244,26 @@ class Network(ByContent):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Deadlines:
+    """When users expect tokens; inf = not said.
+
+    Attributes
+    ----------
+    first_token_s : from the arrival to the first token.
+    token_s : between two tokens after it, on average over a request.
+    """
+
+    first_token_s: float = math.inf
+    token_s: float = math.inf
+
+    def late_s(self, first_s: Reals, token_s: Reals, steps: Reals) -> FloatArray:
+        """Time beyond them of requests with so many tokens after the first; broadcasts."""
+        first: FloatArray = np.maximum(np.asarray(first_s) - self.first_token_s, 0.0)
+        later: FloatArray = np.maximum(np.asarray(token_s) - self.token_s, 0.0)
+        return first + np.asarray(steps) * later
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Planning:
     """What a planner may assume about the load.
 
@@ -252,6 +274,7 @@ class Planning:
     sessions : target number of concurrent sessions R, or None to derive it (model.md section 5).
     safety_z : the z of ``R = round(lambda T + z sqrt(lambda T))``.
     constraints : what the placement must meet beside memory and coverage.
+    deadlines : of first tokens and of tokens, None where nothing is said.
     """
 
     prompt_tokens: int
@@ -260,6 +283,7 @@ class Planning:
     sessions: int | None = None
     safety_z: float = 1.0
     constraints: Constraints = field(default_factory=Constraints)
+    deadlines: Deadlines | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

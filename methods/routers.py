@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import cast
 
 from ..core.errors import ScenarioError
+from ..core.names import Quality
+from ..core.objective import SERVICE
 from ..core.plugins import Group, added, loaded
 from ..routing.api import RouterFactory
 from ..routing.free import FastestFree
@@ -22,6 +25,9 @@ ROUTERS: dict[str, RouterFactory] = {
     "fastest-free": FastestFree,
     "least-response": LeastResponse,
     "overlap": Overlap,
+    "overlap-slow-down": partial(Overlap, goal=SERVICE["slow-down"]),
+    "overlap-late": partial(Overlap, goal=SERVICE["late"]),
+    "overlap-fair": partial(Overlap, goal=SERVICE["fair"]),
     "joint": Joint,
     "shortest": Shortest,
     "petals": PetalsRouting(),
@@ -41,6 +47,12 @@ def router_of(given: AnyRouter) -> RouterFactory:
 def router_name(given: AnyRouter) -> str:
     """What a router is called in results."""
     return given if isinstance(given, str) else getattr(given, "__name__", type(given).__name__)
+
+
+def router_for(name: str, quality: Quality) -> str:
+    """The router of a name, made for what is asked of service where there is such a one."""
+    made = f"{name}-{quality}"
+    return made if made in ROUTERS else name
 
 
 def router_names() -> tuple[str, ...]:

@@ -160,13 +160,15 @@ def method_names() -> tuple[str, ...]:
 
 
 def method_named(name: str, router: str | None = None) -> Method:
-    """A method by its name, with another router if one is named.
+    """A method by its name, or ``METHOD+ROUTER``, with another router if one is named.
 
     Raises
     ------
     ScenarioError
         For a name that does not exist, listing those that do.
     """
+    name, _, own = (part.strip() for part in name.partition("+"))
+    router = router or own or None
     if name in METHODS:
         method = METHODS[name]
     elif name in added(GROUP):

@@ -6,13 +6,14 @@ For planning and routing; what is reported comes from the simulator, which is ex
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..core.content import FloatArray
+from .stake import Stake
 
 if TYPE_CHECKING:
     from .crowding import Line
@@ -30,6 +31,7 @@ class Pace:
     alone_s, waits_s : between two tokens, without anybody else, and what it waits for others.
     work_s : of that the work on each hop.
     steps : tokens after the first one, which comes at ``from_s``.
+    stake : what a second of delay counts.
     """
 
     alone_s: float
@@ -37,6 +39,7 @@ class Pace:
     work_s: Sequence[float]
     steps: float
     from_s: float = 0.0
+    stake: Stake = field(default_factory=Stake)
 
     @property
     def step_s(self) -> float:
@@ -77,6 +80,8 @@ class Crowd:
         slot = self._slot[session] = self._spare.pop()
         line.visit[slot, : len(visits)] = visits
         line.session[slot]["hops"] = len(visits)
+        stake = line.session[slot]
+        stake["weight"], stake["limit_s"] = pace.stake.weight, pace.stake.limit_s
         self._do.join(line, slot, pace.alone_s, pace.waits_s, float(pace.steps), pace.from_s)
 
     def leave(self, session: int) -> None:
@@ -108,7 +113,7 @@ class Crowd:
         return (self._settled(now_s) or self._room(0)).seat
 
     def beside(self, steps: float, now_s: float) -> FloatArray:
-        """(n,) steps that they make while a request of so many steps is there."""
+        """(n,) steps that they make while a request of so many steps is there, by weight."""
         line = self._settled(now_s)
         if line is None:
             return self._none
@@ -160,7 +165,7 @@ def steady_steps_s(
     for i, (alone, visited) in enumerate(zip(alone_s.tolist(), visits, strict=True)):
         met = [(j, work) for j, work in visited if serial[j]]
         line.visit[i, : len(met)] = met
-        line.session[i]["hops"] = len(met)
+        line.session[i]["hops"], line.session[i]["weight"] = len(met), 1.0
         crowding.join(line, i, alone, 0.0, 1.0, 0.0)
     for _ in range(ROUNDS):
         before = line.session["step_s"].copy()

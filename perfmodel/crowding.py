@@ -12,20 +12,25 @@ from numpy.typing import NDArray
 
 from ..core.content import FloatArray, IntArray
 from ..core.jit import compiled
+from .stake import LITTLE, NEAR
 
 #: Rounds of the fixed point after each change; it starts from where it was.
 ROUNDS = 2
-#: A server. serial : whether there is a line. count : sessions, and of one step of everybody the
-#: work_s; per_s : steps that come per second. use : share of the time that it works. half_s : sum
-#: of use * work / 2. wait_s : how long a step of somebody else waits.
+#: A server. serial : whether there is a line. weight : what a second counts of everybody there
+#: (``Stake``), weight_per_s : of the steps that come per second. work_s : of one step of everybody.
+#: use : share of the time that it works. half_s : sum of use * work / 2. wait_s : how long a step
+#: of somebody else waits.
 SEAT = np.dtype(
-    [(name, np.int64) for name in ("serial", "count")]
-    + [(name, np.float64) for name in ("work_s", "per_s", "use", "half_s", "wait_s")]
+    [("serial", np.int64)]
+    + [(name, np.float64) for name in ("weight", "weight_per_s", "work_s")]
+    + [(name, np.float64) for name in ("use", "half_s", "wait_s")]
 )
 #: A session. left : steps to come at the instant since_s. alone_s, step_s : between two tokens
-#: without anybody else, and among those who are there.
+#: without anybody else, and among those who are there. weight, limit_s : its ``Stake``.
 SESSION = np.dtype(
-    [("hops", np.int64)] + [(name, np.float64) for name in ("left", "since_s", "alone_s", "step_s")]
+    [("hops", np.int64)]
+    + [(name, np.float64) for name in ("left", "since_s", "alone_s", "step_s")]
+    + [(name, np.float64) for name in ("weight", "limit_s")]
 )
 #: Work of one step of a session at a server.
 VISIT = np.dtype([("server", np.int64), ("work_s", np.float64)])
@@ -96,6 +101,17 @@ def left_at(session: Any, now_s: float) -> float:
 
 
 @compiled
+def weight_of(session: Any) -> float:
+    """What a second of a session counts: little as long as its limit is far."""
+    weight: float = session["weight"]
+    if session["limit_s"] <= 0.0:
+        return weight
+    near = (session["step_s"] / session["limit_s"] - NEAR) / (1.0 - NEAR)
+    counted: float = weight * min(max(near, LITTLE), 1.0)
+    return counted
+
+
+@compiled
 def settle(line: Line, now_s: float) -> None:
     """Bring times between tokens and waits up to date, if somebody came or left."""
     if line.state[1] == 0:
@@ -121,16 +137,16 @@ def settle(line: Line, now_s: float) -> None:
 def _gather(line: Line) -> None:
     """Add up the sessions at every server."""
     for seat in line.seat:
-        seat["count"], seat["work_s"], seat["per_s"] = 0, 0.0, 0.0
+        seat["weight"], seat["work_s"], seat["weight_per_s"] = 0.0, 0.0, 0.0
         seat["use"], seat["half_s"] = 0.0, 0.0
     for i in range(line.state[0]):
         slot = line.order[0, i]
-        step_s = line.session[slot]["step_s"]
+        step_s, weight = line.session[slot]["step_s"], weight_of(line.session[slot])
         for h in range(line.session[slot]["hops"]):
             work_s, seat = line.visit[slot, h]["work_s"], line.seat[line.visit[slot, h]["server"]]
-            seat["count"] += 1
+            seat["weight"] += weight
             seat["work_s"] += work_s
-            seat["per_s"] += 1.0 / step_s
+            seat["weight_per_s"] += weight / step_s
             seat["use"] += work_s / step_s
             seat["half_s"] += work_s / step_s * work_s / 2
     for seat in line.seat:
@@ -154,7 +170,8 @@ def _others_s(seat: Any, work_s: float, step_s: float) -> float:
 
 @compiled
 def beside(line: Line, steps: float, now_s: float, met: FloatArray) -> None:
-    """(n,) steps that sessions make at every server while a request of so many steps is there.
+    """(n,) steps that sessions make at every server while a request of so many steps is there,
+    each as much as a second of its session counts.
 
     Those who are there now leave sooner or later. The busier a server is, the surer somebody comes
     instead: as a share of the time that it works.
@@ -162,9 +179,9 @@ def beside(line: Line, steps: float, now_s: float, met: FloatArray) -> None:
     met[:] = 0.0
     for i in range(line.state[0]):
         slot = line.order[0, i]
-        both = min(left_at(line.session[slot], now_s), steps)
+        both = weight_of(line.session[slot]) * min(left_at(line.session[slot], now_s), steps)
         for h in range(line.session[slot]["hops"]):
             met[line.visit[slot, h]["server"]] += both
     for j in range(len(met)):
         seat = line.seat[j]
-        met[j] += min(seat["use"], 1.0) * (seat["count"] * steps - met[j])
+        met[j] += min(seat["use"], 1.0) * (seat["weight"] * steps - met[j])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
@@ -15,14 +15,21 @@ from ..core.plan import Placement, Route
 from ..core.workload import Request
 from ..perfmodel.contention import Crowd
 from ..perfmodel.cost import CostModel
+from ..perfmodel.stake import Stake
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """A route and the cost that the router gave it, in the router's own measure (seconds)."""
+    """A route and the cost that the router gave it, in the router's own measure (seconds).
+
+    Attributes
+    ----------
+    stake : what a second of the request counts while it runs, where routers look at that.
+    """
 
     route: Route
     cost_s: float
+    stake: Stake = field(default_factory=Stake)
 
 
 class Ready(NamedTuple):
@@ -93,6 +100,10 @@ class SwarmView(Protocol):
 
     def count_at(self, server: int) -> int:
         """Number of sessions that hold cache on a server."""
+        ...
+
+    def count_of(self, client: int) -> int:
+        """Number of sessions of a client that hold cache."""
         ...
 
     def running(self, now_s: float) -> Sequence[Running]:

@@ -3,7 +3,8 @@
 Where servers work on one task at a time the chain that is fastest alone is the wrong one for most
 requests: what decides is who is there already. A link costs its time, the waits of the request's
 tasks in the line of its server, and what its tasks delay everybody there, for as long as they run
-beside each other (docs/model.md 7.1).
+beside each other (docs/model.md 7.1). What a second of each of them counts is up to the goal
+(``routing.stakes``).
 """
 
 from __future__ import annotations
@@ -12,14 +13,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
-from ..chains.graph import Graph, request_costs_s
+from ..chains.graph import Graph, request_costs_s, step_costs_s
 from ..core.content import FloatArray, IntArray
+from ..core.objective import MEAN_RESPONSE, Goal
 from ..core.plan import Placement
 from ..core.workload import Request
 from ..perfmodel.contention import Crowd
 from ..perfmodel.cost import CostModel
 from .api import Decision, SwarmView
+from .stakes import BeforeDeadlines, Care, caring_of
 from .ws_rr import WaitGraphs, refuse
 
 if TYPE_CHECKING:
@@ -35,17 +39,26 @@ class _Links:
 
     Attributes
     ----------
-    alone_s : (E,) time on each link alone; ``leave_s`` (n,) of leaving, empty where it is none.
+    alone_s : (E,) time on each link alone; ``later_s`` of that, of the tokens after the first.
+    leave_s : (n,) of leaving, empty where it is none.
     work_s, prompt_s, tasks : (E,) work of one step and of the prompt; tasks of the prompt.
-    step_s : between two tokens on the chain that is fastest alone.
+    fastest_s, step_s : on the chain that is fastest alone: all of it, and between two tokens.
     """
 
     alone_s: FloatArray
+    later_s: FloatArray
     leave_s: FloatArray
     work_s: FloatArray
     prompt_s: FloatArray
     tasks: IntArray
+    fastest_s: float
     step_s: float
+
+    def counted_s(self, care: Care) -> FloatArray:
+        """(E,) time on each link alone, each second as much as it counts."""
+        if care.first == care.later == 1.0:
+            return self.alone_s
+        return care.first * (self.alone_s - self.later_s) + care.later * self.later_s
 
 
 class _Sweep:
@@ -66,25 +79,56 @@ class _Sweep:
             return [], total
         return self._path[: self._do.walk_back(self._net, last, self._path)].tolist(), total
 
-    def crowded_s(self, links: _Links, request: Request, crowd: Crowd, now_s: float) -> FloatArray:
+    def crowded_s(
+        self, links: _Links, request: Request, crowd: Crowd, now_s: float, care: Care
+    ) -> FloatArray:
         """(E,) time of the request on each link, and what it suffers and causes there."""
         link, steps = self._net.link, request.planned_tokens - 1
-        link["cost_s"] = links.alone_s
+        link["cost_s"] = links.counted_s(care)
         known = links.work_s, links.prompt_s, links.tasks, links.step_s
         seats, met = crowd.seats(now_s), crowd.beside(steps, now_s)
-        self._do.add_crowding(link, *known, steps, seats, met)
+        self._do.add_crowding(link, *known, steps, seats, met, care.first, care.later)
         total: FloatArray = link["cost_s"].copy()
         return total
 
 
-class Overlap:
-    """Router: least time of a request and of those that it meets."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Asked:
+    """A request, and what does not change while its chain is looked for.
 
-    def __init__(self, cost: CostModel, placement: Placement) -> None:
+    Attributes
+    ----------
+    wait_s : (E,) until a link has room; 0 = it has. closed : (E,) links that must not be used.
+    """
+
+    request: Request
+    view: SwarmView
+    now_s: float
+    graph: Graph
+    links: _Links
+    wait_s: FloatArray
+    closed: NDArray[np.bool_] | None
+
+
+class Overlap:
+    """Router: least time of a request and of those that it meets.
+
+    Parameters
+    ----------
+    goal : what is minimised, one of ``core.objective.SERVICE``; a 95th percentile as the mean.
+
+    Raises
+    ------
+    ScenarioError
+        If deadlines are to be met and there are none.
+    """
+
+    def __init__(self, cost: CostModel, placement: Placement, goal: Goal = MEAN_RESPONSE) -> None:
         self._cost = cost
         self._graph = WaitGraphs(cost, placement)
         self._sweeps: dict[int, _Sweep] = {}
         self._known: dict[tuple[int, int, int, int], _Links] = {}
+        self._caring = caring_of(goal, cost.problem.planning.deadlines)
 
     def __call__(
         self,
@@ -97,20 +141,54 @@ class Overlap:
     ) -> Decision:
         """The chain to take; errors as every router."""
         graph, waits = self._graph(start_block)
-        sweep = self._sweep(graph)
-        links = self._links(graph, request)
-        cost = sweep.crowded_s(links, request, view.crowd, now_s)
         closed = view.closed(exclude)
-        if closed is not None:
-            cost[closed[graph.server]] = np.inf
-        wait = waits.waits_s(view, request.reserved_tokens, now_s)
-        chain, total = sweep.chain(np.where(wait > 0, np.inf, cost), links.leave_s)
+        asked = _Asked(
+            request=request,
+            view=view,
+            now_s=now_s,
+            graph=graph,
+            links=self._links(graph, request),
+            wait_s=waits.waits_s(view, request.reserved_tokens, now_s),
+            closed=None if closed is None else closed[graph.server],
+        )
+        cares = self._caring(request, view, asked.links.fastest_s)
+        if len(cares) == 1:
+            return self._decision(asked, cares[0])[0]
+        found = [self._decision(asked, care) for care in cares]
+        return min(found, key=lambda one: one[1])[0]
+
+    def _decision(self, asked: _Asked, care: Care) -> tuple[Decision, float]:
+        """The cheapest chain for whom seconds count so, and what it costs by the goal itself."""
+        graph, links, wait = asked.graph, asked.links, asked.wait_s
+        sweep = self._sweep(graph)
+        cost = sweep.crowded_s(links, asked.request, asked.view.crowd, asked.now_s, care)
+        if asked.closed is not None:
+            cost[asked.closed] = np.inf
+        leave = links.leave_s * care.later
+        chain, total = sweep.chain(np.where(wait > 0, np.inf, cost), leave)
         if not chain:  # nobody has room: the chain that is done first, its longest waits added up
-            chain, total = sweep.chain(cost + wait, links.leave_s)
+            chain, total = sweep.chain(cost + care.first * wait, leave)
         if not chain:
-            exists = bool(sweep.chain(cost, links.leave_s)[0])
-            refuse(self._cost.problem, request, graph.start, chain_exists=exists)
-        return Decision(route=graph.route(chain), cost_s=total)
+            exists = bool(sweep.chain(cost, leave)[0])
+            refuse(self._cost.problem, asked.request, graph.start, chain_exists=exists)
+        decision = Decision(route=graph.route(chain), cost_s=total, stake=care.stake)
+        return decision, self._late_s(asked, care, chain, total)
+
+    def _late_s(self, asked: _Asked, care: Care, chain: list[int], total: float) -> float:
+        """What a chain costs where lateness counts; the cost itself elsewhere."""
+        if not isinstance(self._caring, BeforeDeadlines):
+            return total
+        links, steps = asked.links, asked.request.planned_tokens - 1
+        wait_s = asked.view.crowd.wait_s(asked.now_s)[asked.graph.server[chain]]
+        later_s = float((links.later_s[chain] + steps * wait_s).sum())
+        if len(links.leave_s):
+            later_s += float(links.leave_s[asked.graph.server[chain[-1]]])
+        alone_s = (links.alone_s - links.later_s)[chain]
+        first_s = float((alone_s + links.tasks[chain] * wait_s + asked.wait_s[chain]).sum())
+        caused = total - care.first * first_s - care.later * later_s
+        since_s = asked.now_s - asked.request.arrival_s
+        token_s = later_s / max(steps, 1)
+        return caused + self._caring.late_s(since_s + first_s, token_s, steps)
 
     def _sweep(self, graph: Graph) -> _Sweep:
         if graph.start not in self._sweeps:
@@ -125,15 +203,16 @@ class Overlap:
             shape = self._cost.shape(*key[1:])
             alone, leave = request_costs_s(self._cost, graph, shape)
             runs = graph.server, graph.origin, graph.end
-            tasks = self._cost.prompt_tasks(key[2], *runs)
             gone = np.zeros(0) if leave is None else leave
             _, fastest = self._sweep(graph).chain(alone, gone)
             self._known[key] = _Links(
                 alone_s=alone,
+                later_s=shape.steps * step_costs_s(self._cost, graph, shape)[0],
                 leave_s=gone,
                 work_s=self._cost.step_work_s(shape, *runs),
                 prompt_s=self._cost.prompt_work_s(key[2], *runs),
-                tasks=tasks,
+                tasks=self._cost.prompt_tasks(key[2], *runs),
+                fastest_s=fastest,
                 step_s=max(fastest / request.planned_tokens, 1e-9),
             )
         return self._known[key]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, insort
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
@@ -22,6 +23,7 @@ class _Held:
     parts: tuple[tuple[int, int], ...]
     finish_s: float
     pace: Pace | None
+    client: int | None
 
     @property
     def step_s(self) -> float:
@@ -56,6 +58,7 @@ class SwarmState:
         self._cost = cost
         self._ends: list[list[tuple[float, int, int]]] = [[] for _ in range(n)]
         self._held: dict[int, _Held] = {}
+        self._of_client: Counter[int | None] = Counter()
 
     def reserve(
         self,
@@ -65,6 +68,7 @@ class SwarmState:
         finish_s: float,
         *,
         pace: Pace | None = None,
+        client: int | None = None,
     ) -> None:
         """Hold ``tokens`` tokens of cache for every block that the route runs.
 
@@ -72,9 +76,11 @@ class SwarmState:
         ----------
         pace : what is expected of its steps; None = it makes none. A session that is not done when
             it was expected to be counts as one token from its end.
+        client : whose it is, where that is known.
         """
         parts = tuple(self._needs(route, tokens))
-        self._held[session] = _Held(parts, finish_s, pace)
+        self._held[session] = _Held(parts, finish_s, pace, client)
+        self._of_client[client] += 1
         if pace is not None:
             self.crowd.join(session, route.servers, pace)
         for j, size in parts:
@@ -87,6 +93,7 @@ class SwarmState:
         held = self._held.pop(session, None)
         if held is None:
             return
+        self._of_client[held.client] -= 1
         self.crowd.leave(session)
         for j, size in held.parts:
             self.free_bytes[j] += size
@@ -129,6 +136,10 @@ class SwarmState:
     def count_at(self, server: int) -> int:
         """Number of sessions that hold cache on a server."""
         return len(self._ends[server])
+
+    def count_of(self, client: int) -> int:
+        """Number of sessions of a client that hold cache."""
+        return self._of_client[client]
 
     def running(self, now_s: float) -> list[Running]:
         """The sessions that make steps, in the order in which they were reserved."""

@@ -60,20 +60,30 @@ def net_of(graph: Graph) -> Net:
 
 @compiled
 def crowding_s(
-    work_s: float, prompt_s: float, tasks: int, step_s: float, steps: int, seat: Any, met: float
+    work_s: float,
+    prompt_s: float,
+    tasks: int,
+    step_s: float,
+    steps: int,
+    seat: Any,
+    met: float,
+    first: float,
+    later: float,
 ) -> float:
-    """Waits of a request's tasks on a link, and what they delay those who are there.
+    """Waits of a request's tasks on a link, and what they delay those who are there, by weight.
 
     Parameters
     ----------
     work_s, prompt_s : work of one of its steps and of its prompt there, in so many ``tasks``.
     step_s, steps : time between two of its tokens, and how many follow the first.
     seat : the server's ``crowding.SEAT``; ``met`` as of ``crowding.beside``.
+    first, later : what a second before its first token counts, and one after it.
     """
-    own_s = (tasks + steps) * seat["wait_s"]
+    own_s = (first * tasks + later * steps) * seat["wait_s"]
     delayed_s = met * (work_s / step_s) * (work_s / 2 + seat["wait_s"])
     # Each task of the prompt delays who comes while it is worked on or stands in line.
-    often = min(float(seat["count"]), (prompt_s / tasks + seat["wait_s"]) * seat["per_s"])
+    comes = (prompt_s / tasks + seat["wait_s"]) * seat["weight_per_s"]
+    often = min(seat["weight"], comes)
     total_s: float = own_s + delayed_s + prompt_s * often
     return total_s
 
@@ -88,12 +98,14 @@ def add_crowding(
     steps: int,
     seat: Any,
     met: FloatArray,
+    first: float,
+    later: float,
 ) -> None:
     """Add to every link's cost what the request suffers and causes there (``crowding_s``)."""
     for e in range(len(link)):
         j = link[e]["server"]
         link[e]["cost_s"] += crowding_s(
-            work_s[e], prompt_s[e], tasks[e], step_s, steps, seat[j], met[j]
+            work_s[e], prompt_s[e], tasks[e], step_s, steps, seat[j], met[j], first, later
         )
 
 

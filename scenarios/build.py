@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -11,7 +12,7 @@ from typing import TypeVar
 import numpy as np
 
 from ..core.errors import InputProblem, ScenarioError
-from ..core.problem import Client, Planning, Problem, Server
+from ..core.problem import Client, Deadlines, Planning, Problem, Server
 from ..core.workload import Lengths, Workload
 from . import schema
 from .check import check_context, check_document, check_nominal, check_problem
@@ -159,6 +160,17 @@ def _planning(document: schema.Scenario, workload: Workload) -> Planning:
         session_tokens=given.session_tokens or tokens,
         sessions=given.sessions,
         safety_z=given.safety_z,
+        deadlines=_deadlines(given.deadlines),
+    )
+
+
+def _deadlines(given: schema.Deadlines | None) -> Deadlines | None:
+    if given is None or given == schema.Deadlines():
+        return None
+    first_s, token_ms = given.first_token_s, given.per_token_ms
+    return Deadlines(
+        first_token_s=math.inf if first_s is None else first_s,
+        token_s=math.inf if token_ms is None else token_ms / 1e3,
     )
 
 

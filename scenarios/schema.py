@@ -210,6 +210,13 @@ class Workload(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     lengths: LengthKnowledge = LengthKnowledge()
 
 
+class Deadlines(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """When users expect the first token, and the tokens after it on average over an answer."""
+
+    first_token_s: Annotated[float, Meta(gt=0, le=1e6)] | None = None
+    per_token_ms: Annotated[float, Meta(gt=0, le=1e9)] | None = None
+
+
 class Planning(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What planners assume; every field can be left out."""
 
@@ -217,6 +224,7 @@ class Planning(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     safety_z: Annotated[float, Meta(ge=0, le=100)] = 1.0
     session_tokens: Tokens | None = None
     session_quantile: Annotated[float, Meta(gt=0, le=1)] = 0.95
+    deadlines: Deadlines | None = None
 
 
 BlockRange = tuple[Block, Block]

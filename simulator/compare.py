@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..core.errors import SwarmplanError, SwarmplanWarning
-from ..core.names import Admission
+from ..core.names import Admission, Quality
 from ..core.plan import Placement
 from ..core.problem import Problem
 from ..core.workload import Request
@@ -20,6 +20,7 @@ from .engine import simulate
 from .events import ServerEvent
 from .metrics import WARM_UP, Interval, Summary, summarise
 from .result import SimulationResult
+from .service import Yardstick
 
 OnProgress = Callable[[int, int, str], None]
 #: Called with the method, the placement and the result of every run.
@@ -66,7 +67,12 @@ class Row:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """Rows in the order asked for; the first is the baseline. ``problem`` is what all solved."""
+    """Rows in the order asked for; the first is the baseline. ``problem`` is what all solved.
+
+    Attributes
+    ----------
+    quality : what service is judged by.
+    """
 
     rows: tuple[Row, ...]
     seeds: tuple[int, ...]
@@ -74,6 +80,7 @@ class Comparison:
     admission: Admission
     alloc_delay_s: float
     problem: Problem
+    quality: Quality = "mean"
 
     def __repr__(self) -> str:
         methods = ", ".join(r.method for r in self.rows)
@@ -106,6 +113,7 @@ def compare(
     join_orders: int = 3,
     admission: Admission = "retry",
     events: Sequence[ServerEvent] = (),
+    quality: Quality = "mean",
     on_progress: OnProgress | None = None,
     on_result: OnResult | None = None,
 ) -> Comparison:
@@ -119,6 +127,8 @@ def compare(
     numbers = tuple(seeds)
     total = sum((join_orders if m.random_order else 1) * len(numbers) for m in methods)
     drawn = {seed: requests_of(seed) for seed in numbers}
+    cost = CostModel.of(problem)
+    by = {seed: Yardstick.of(cost, requests) for seed, requests in drawn.items()}
     rows: list[Row] = []
     done = 0
 
@@ -127,14 +137,14 @@ def compare(
         result = simulate(
             problem,
             placement,
-            router(CostModel.of(problem), placement),
+            router(cost, placement),
             drawn[seed],
             admission=admission,
             events=events,
         )
         if on_result:
             on_result(name, placement, result)
-        return summarise(result, warm_up=WARM_UP)
+        return summarise(result, warm_up=WARM_UP, by=by[seed])
 
     for method in methods:
         orders = join_orders if method.random_order else 1
@@ -164,4 +174,5 @@ def compare(
         admission=admission,
         alloc_delay_s=problem.alloc_delay_s,
         problem=problem,
+        quality=quality,
     )

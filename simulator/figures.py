@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ..core.names import Quality
 from .metrics import Summary
 
 
@@ -55,6 +56,19 @@ def _all() -> Iterable[Figure]:
     yield Figure(id="wait_s", title="waiting s", path=("wait_s", "mean"))
     for name, title in (("tokens_per_s", "tokens/s"), ("requests_per_s", "requests/s")):
         yield Figure(id=name, title=title, path=(name,), less_is_better=False)
+    yield Figure(id="slow_down", title="slow-down", path=("service", "slow_down", "mean"))
+    yield Figure(id="late_s", title="late s", path=("service", "late_s"))
+    yield Figure(
+        id="on_time_share",
+        title="on time %",
+        path=("service", "on_time_share"),
+        factor=100.0,
+        less_is_better=False,
+    )
+    for name, title in (("fair", "clients' mean"), ("worst", "worst client's mean")):
+        yield Figure(
+            id=f"{name}_response_s", title=f"{title} s", path=("service", f"{name}_response_s")
+        )
     yield Figure(id="hops", title="hops", path=("mean_hops",))
     yield Figure(
         id="completed_share",
@@ -74,6 +88,14 @@ def figures(*names: str) -> tuple[Figure, ...]:
 
 
 RESPONSE = FIGURES["response_s"]
+#: What service is judged by.
+JUDGED_BY: dict[Quality, Figure] = {
+    "mean": RESPONSE,
+    "p95": FIGURES["p95_response_s"],
+    "slow-down": FIGURES["slow_down"],
+    "late": FIGURES["late_s"],
+    "fair": FIGURES["fair_response_s"],
+}
 #: What tells methods and configurations apart.
 COMPARED = figures(
     "response_s", "p95_response_s", "ttft_s", "tpot_s", "wait_s", "tokens_per_s", "hops"

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from ..core.content import FloatArray
 from ..core.objective import P95_RESPONSE, Goal
+from .distribution import Distribution
 from .result import SimulationResult
+from .service import Service, Yardstick, service_of
 
 #: Share of the first arrivals that is not counted: the empty start of a swarm flatters figures.
 WARM_UP = 0.1
@@ -21,25 +22,6 @@ T_95 = (
     *(2.201, 2.179, 2.160, 2.145, 2.131, 2.120, 2.110, 2.101, 2.093, 2.086),
     *(2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042),
 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Distribution:
-    """Mean and quantiles of one figure over the completed requests."""
-
-    mean: float
-    p50: float
-    p95: float
-    p99: float
-
-    @classmethod
-    def of(cls, values: FloatArray) -> Distribution:
-        """nan everywhere when nothing completed."""
-        known = values[~np.isnan(values)]
-        if not len(known):
-            return cls(mean=math.nan, p50=math.nan, p95=math.nan, p99=math.nan)
-        p50, p95, p99 = np.quantile(known, [0.5, 0.95, 0.99])
-        return cls(mean=float(known.mean()), p50=float(p50), p95=float(p95), p99=float(p99))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +52,7 @@ class Summary:
     overflows: int
     cache_used_frac: float
     peak_memory_frac: float
+    service: Service = field(default_factory=Service)
 
     @property
     def completed_share(self) -> float:
@@ -81,13 +64,16 @@ class Summary:
         return self.response_s.p95 if goal == P95_RESPONSE else self.response_s.mean
 
 
-def summarise(result: SimulationResult, *, warm_up: float = 0.0) -> Summary:
+def summarise(
+    result: SimulationResult, *, warm_up: float = 0.0, by: Yardstick | None = None
+) -> Summary:
     """Figures of a run.
 
     Parameters
     ----------
     warm_up : share of the first arrivals that is left out, so that the empty start of the swarm
         does not flatter the figures.
+    by : what service is measured by.
     """
     count = len(result.arrival_s)
     rank = np.argsort(np.argsort(result.arrival_s, kind="stable"), kind="stable")
@@ -115,6 +101,7 @@ def summarise(result: SimulationResult, *, warm_up: float = 0.0) -> Summary:
         overflows=int(result.overflows[counted].sum()),
         cache_used_frac=float(result.cache_used_frac.mean()),
         peak_memory_frac=float(result.peak_memory_frac.max()),
+        service=service_of(result, done, by or Yardstick()),
     )
 
 

@@ -174,6 +174,8 @@ def _decide(r: Run, row: int, now_s: float) -> int:
             steps,
             r.line.seat[j],
             r.met[j],
+            1.0,
+            1.0,
         )
         need = _held_bytes(r.costs.token_bytes, request["reserved"], blocks)
         wait_s = _ready_s(r.seat[j], r.end[j], need, now_s)
@@ -261,6 +263,7 @@ def _write(r: Run, row: int, slot: int, now_s: float) -> None:
     steps = shape["planned"] - 1
     request["end_s"] = lead_s + steps * request["step_s"]
     r.line.session[slot]["hops"] = met
+    r.line.session[slot]["weight"], r.line.session[slot]["limit_s"] = 1.0, 0.0
     _join(r.line, slot, alone_s, wait_s, float(steps), now_s + lead_s)
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from ..core.plan import Hop, Route
 from ..core.workload import Request
 from ..perfmodel.contention import Pace
+from ..perfmodel.stake import Stake
 
 #: Expectations that end this near to the reservation are taken to be the reservation.
 CLOSE_TOKENS = 8
@@ -37,7 +38,7 @@ class Estimate:
         """Seconds per later token."""
         return self.alone_s + self.waits_s
 
-    def pace(self, route: Route, tokens: int) -> Pace:
+    def pace(self, route: Route, tokens: int, stake: Stake) -> Pace:
         """What is expected of a session of so many tokens on the hops that it holds."""
         return Pace(
             alone_s=self.alone_s,
@@ -45,6 +46,7 @@ class Estimate:
             work_s=[self.work_s[h] for h in route.hops],
             steps=tokens - 1,
             from_s=self.token_at_s(1),
+            stake=stake,
         )
 
     def token_at_s(self, number: int) -> float:
@@ -63,6 +65,7 @@ class Session:
     request : what is left of it: after a replay, tokens already made count as prompt.
     route : the chain it holds or held last; None before the first.
     epoch : grows when planned events of the session become void.
+    stake : what a second of it counts, as its router told.
     estimate : when its tokens were expected when it was opened.
     made : output tokens made before it was opened last.
     tries : failed tries since the last (re-)admission; ``tries_in_all`` over the whole life.
@@ -74,6 +77,7 @@ class Session:
     request: Request
     route: Route | None = None
     epoch: int = 0
+    stake: Stake = field(default_factory=Stake)
     estimate: Estimate | None = None
     kept: int = 0
     made: int = 0

@@ -105,7 +105,7 @@ class Swarm:
         except (NoRouteError, RequestTooLargeError) as error:
             self._why = str(error)
             return None
-        session.cost_s = decision.cost_s
+        session.cost_s, session.stake = decision.cost_s, decision.stake
         return decision.route
 
     def assign(self, sessions: Sequence[Session]) -> Sequence[Decision | None]:
@@ -117,7 +117,7 @@ class Swarm:
         """Open a session on the chain that was decided for it, if that has room now."""
         if not self.state.fits_now(decision.route, session.request.reserved_tokens):
             return False
-        session.cost_s = decision.cost_s
+        session.cost_s, session.stake = decision.cost_s, decision.stake
         self.open(session, decision.route)
         return True
 
@@ -221,7 +221,8 @@ class Swarm:
             route,
             session.request.reserved_tokens,
             finish_s,
-            pace=session.estimate.pace(route, session.request.planned_tokens),
+            pace=session.estimate.pace(route, session.request.planned_tokens, session.stake),
+            client=session.request.client,
         )
 
     def _expect(self, session: Session, route: Route, begin_s: float) -> None:

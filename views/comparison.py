@@ -5,28 +5,30 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
+from ..core.objective import SERVICE
 from ..methods.certify import load_in_words
 from ..perfmodel.cost import CostModel
 from ..render import print_lines, print_table
 from ..simulator.compare import Comparison, Row
-from ..simulator.figures import COMPARED, RESPONSE
+from ..simulator.figures import COMPARED, FIGURES, JUDGED_BY, Figure
 from ..simulator.metrics import Interval
 from .text import assumed, mean_of, percent
 
 
 def print_comparison(comparison: Comparison) -> None:
     """One row per method: mean and 95 % interval of each figure, gain over the first method."""
-    base = comparison.rows[0].method
-    columns = ["method", *(f.title for f in COMPARED), "completed", f"gain over {base}"]
+    base, judged = comparison.rows[0].method, JUDGED_BY[comparison.quality]
+    shown = _shown(comparison)
+    columns = ["method", *(f.title for f in shown), "completed", f"gain over {base}"]
     rows: list[list[object]] = []
     for row in comparison.rows:
         if row.error:
-            rows.append([row.method, *["-"] * len(COMPARED), "-", row.error])
+            rows.append([row.method, *["-"] * len(shown), "-", row.error])
             continue
         size = comparison.per_seed(row)
-        cells = [mean_of(row.interval(f.shown, size)) for f in COMPARED]
+        cells = [mean_of(row.interval(f.shown, size)) for f in shown]
         done = sum(r.completed for r in row.runs) / sum(r.requests for r in row.runs)
-        gain = comparison.gain(row, RESPONSE.of)
+        gain = comparison.gain(row, judged.of)
         rows.append(
             [row.method, *cells, percent(done), "" if row is comparison.rows[0] else _gain(gain)]
         )
@@ -36,10 +38,21 @@ def print_comparison(comparison: Comparison) -> None:
         columns,
         rows,
     )
-    lines = [load_in_words(CostModel.of(comparison.problem)), *assumed(comparison.problem)]
+    goal = SERVICE[comparison.quality]
+    lines = [f"judged by, and routed for where a method's router can: {goal.words}"]
+    lines += [load_in_words(CostModel.of(comparison.problem)), *assumed(comparison.problem)]
     if comparison.alloc_delay_s:
         lines.append(f"testbed constant in force: {comparison.alloc_delay_s:g} s per request")
     print_lines(lines)
+
+
+def _shown(comparison: Comparison) -> tuple[Figure, ...]:
+    """What methods are judged by comes first."""
+    judged = JUDGED_BY[comparison.quality]
+    more = (JUDGED_BY["late"], FIGURES["on_time_share"])
+    wanted = more if comparison.problem.planning.deadlines is not None else ()
+    first = (judged,) if judged not in COMPARED else ()
+    return (*dict.fromkeys((*first, *COMPARED, *wanted)),)
 
 
 def _gain(value: Interval) -> str:
@@ -53,6 +66,7 @@ def comparison_document(comparison: Comparison) -> dict[str, Any]:
     """Everything that the table shows and every run behind it."""
     return {
         "admission": comparison.admission,
+        "judged_by": JUDGED_BY[comparison.quality].id,
         "seeds": list(comparison.seeds),
         "join_orders": comparison.join_orders,
         "testbed_alloc_delay_s": comparison.alloc_delay_s,
@@ -66,8 +80,8 @@ def _row_document(comparison: Comparison, row: Row) -> dict[str, Any]:
     if row.error:
         return document
     size = comparison.per_seed(row)
-    for figure in COMPARED:
+    for figure in _shown(comparison):
         document[figure.id] = asdict(row.interval(figure.of, size))
-    document["gain_over_first"] = asdict(comparison.gain(row, RESPONSE.of))
+    document["gain_over_first"] = asdict(comparison.gain(row, JUDGED_BY[comparison.quality].of))
     document["runs"] = [asdict(r) for r in row.runs]
     return document

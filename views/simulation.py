@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
 from ..core.problem import Problem
 from ..methods.certify import beside_most
 from ..render import number, print_lines, print_table
-from ..simulator.metrics import Distribution, summarise
+from ..simulator.distribution import Distribution
+from ..simulator.metrics import Summary, summarise
 from ..simulator.result import SimulationResult
+from ..simulator.service import Yardstick
 from .text import assumed, percent
 
 
 def print_result(problem: Problem, result: SimulationResult) -> None:
     """Figures of one run and how busy the servers were."""
-    summary = summarise(result)
+    summary = _summary(problem, result)
     print_table(
         f"{summary.completed} of {summary.requests} requests completed, {summary.rejected} "
         f"rejected, {summary.lost} lost",
@@ -45,12 +48,32 @@ def print_result(problem: Problem, result: SimulationResult) -> None:
         f"requests/s; {summary.retries} retries, {summary.replays} replays, "
         f"{summary.overflows} cache extensions"
     ]
-    lines += assumed(problem)
+    lines += [*_service(problem, summary), *assumed(problem)]
     if result.offered_per_s > result.most_per_s:
         lines.append(beside_most(result.offered_per_s, result.most_per_s))
     if result.alloc_delay_s:
         lines.append(f"testbed constant in force: {result.alloc_delay_s:g} s per request")
     print_lines(lines)
+
+
+def _summary(problem: Problem, result: SimulationResult) -> Summary:
+    """Its figures; how slow requests were beside what is possible is for comparisons."""
+    return summarise(result, by=Yardstick(deadlines=problem.planning.deadlines))
+
+
+def _service(problem: Problem, summary: Summary) -> Iterator[str]:
+    """What each client got where there are several, and deadlines where there are any."""
+    service = summary.service
+    if len(problem.clients) > 1 and summary.completed:
+        yield (
+            f"clients' mean response {number(service.fair_response_s)} s (each client counts the "
+            f"same), of the worst served {number(service.worst_response_s)} s"
+        )
+    if problem.planning.deadlines is not None and summary.completed:
+        yield (
+            f"{percent(service.on_time_share)} of the requests met the deadlines; mean time beyond "
+            f"them {number(service.late_s)} s"
+        )
 
 
 def _quantiles(values: Distribution) -> list[str]:
@@ -60,7 +83,7 @@ def _quantiles(values: Distribution) -> list[str]:
 def result_document(problem: Problem, result: SimulationResult) -> dict[str, Any]:
     """Summary and per-server figures; the per-request table is ``--table``."""
     return {
-        "summary": asdict(summarise(result)),
+        "summary": asdict(_summary(problem, result)),
         "testbed_alloc_delay_s": result.alloc_delay_s,
         "independent_servers": list(problem.independent),
         "offered_per_s": result.offered_per_s,

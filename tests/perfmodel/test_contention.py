@@ -36,8 +36,8 @@ def test_who_comes_waits_for_half_of_what_is_worked_on_and_all_that_stands_in_li
     crowd = crowd_of(serial, ([0, 2], Pace(alone_s=1.0, work_s=[0.2, 0.5], steps=9)))
     # At work for a fifth of the time: 0.2 * 0.1 s, and as much again in line, a fifth of the time.
     assert crowd.wait_s(0.0) == pytest.approx([0.02 / 0.8, 0.0, 0.0])
-    assert crowd.seats(0.0)["count"].tolist() == [1, 0, 0]
-    assert crowd.seats(0.0)["per_s"].tolist() == [1.0, 0.0, 0.0]
+    assert crowd.seats(0.0)["weight"].tolist() == [1, 0, 0]
+    assert crowd.seats(0.0)["weight_per_s"].tolist() == [1.0, 0.0, 0.0]
     crowd.leave(0)
     crowd.leave(7)
     assert crowd.wait_s(0.0).tolist() == [0.0, 0.0, 0.0]

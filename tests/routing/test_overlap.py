@@ -42,8 +42,8 @@ def busy(cost: CostModel, placement: Placement, sessions: int) -> SwarmState:
 def caused(state: SwarmState, work: float, prompt: float, tasks: int, step_s: float) -> float:
     """What ten steps and a prompt delay those on the fast server, for a request at instant 0."""
     (seat, *_), wait = state.crowd.seats(0.0), state.crowd.wait_s(0.0)[0]
-    met = seat["count"] * STEPS + seat["use"] * seat["count"] * (10 - STEPS)
-    often = min(seat["count"], (prompt / tasks + wait) * seat["per_s"])
+    met = seat["weight"] * STEPS + seat["use"] * seat["weight"] * (10 - STEPS)
+    often = min(seat["weight"], (prompt / tasks + wait) * seat["weight_per_s"])
     return float(met * work / step_s * (work / 2 + wait) + prompt * often)
 
 

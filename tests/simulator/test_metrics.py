@@ -14,8 +14,9 @@ from swarmplan.core.problem import Problem
 from swarmplan.core.workload import Request
 from swarmplan.perfmodel.cost import CostModel
 from swarmplan.routing.ws_rr import WsRr
+from swarmplan.simulator.distribution import Distribution
 from swarmplan.simulator.engine import simulate
-from swarmplan.simulator.metrics import T_95, Distribution, Interval, summarise
+from swarmplan.simulator.metrics import T_95, Interval, summarise
 from swarmplan.simulator.result import SimulationResult
 
 
