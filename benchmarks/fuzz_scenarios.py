@@ -142,7 +142,12 @@ def _bases() -> dict[str, dict[str, Any]]:
     return {
         "coordinates": _document(
             description="plain",
-            planning={"sessions": 3, "safety_z": 1.0, "session_quantile": 0.9},
+            planning={
+                "sessions": 3,
+                "safety_z": 1.0,
+                "session_quantile": 0.9,
+                "deadlines": {"first_token_s": 5.0, "per_token_ms": 400.0},
+            },
             session_setup_ms=70.0,
             testbed_alloc_delay_ms=5.0,
         ),

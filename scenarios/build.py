@@ -165,7 +165,7 @@ def _planning(document: schema.Scenario, workload: Workload) -> Planning:
 
 
 def _deadlines(given: schema.Deadlines | None) -> Deadlines | None:
-    if given is None or given == schema.Deadlines():
+    if given is None:
         return None
     first_s, token_ms = given.first_token_s, given.per_token_ms
     return Deadlines(

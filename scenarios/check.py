@@ -18,11 +18,13 @@ from .measured import End
 def check_document(
     document: schema.Scenario, ends: list[tuple[End, schema.Server]]
 ) -> Iterator[InputProblem]:
-    """Duplicate ids and events that hit nothing."""
+    """Duplicate ids, events that hit nothing, deadlines of nothing."""
     yield from _duplicates("servers", [(end.where, end.id) for end, _ in ends])
     yield from _duplicates(
         "clients", [(f"clients[{i}]", c.id) for i, c in enumerate(document.clients)]
     )
+    if document.planning.deadlines == schema.Deadlines():
+        yield InputProblem("planning.deadlines", "give first_token_s, per_token_ms, or both")
     servers = {end.id for end, _ in ends} | {server.id for _, server in ends}
     regions = {server.region for _, server in ends} - {""}
     for at, event in enumerate(document.events):

@@ -4,11 +4,15 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any, cast
 
+import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
 from swarmplan.cli import main
+from swarmplan.core.names import Quality, names
+from swarmplan.simulator.figures import JUDGED_BY
 
 FOLDER = Path(__file__).resolve().parents[1] / "scenarios"
 TINY = str(FOLDER / "tiny.toml")
@@ -132,6 +136,31 @@ def test_compare_prints_one_document(tmp_path: Path) -> None:
     result = run("compare", TINY, "--seeds", "2", "--requests", "50", "--json")
     document = json.loads(result.stdout)
     assert [m["method"] for m in document["methods"]] == ["petals", "petals-tuned", "cg-bp", "auto"]
+
+
+@pytest.mark.parametrize("metric", names(Quality))
+def test_compare_judges_by_what_is_asked_for_and_routes_for_it(metric: str, tmp_path: Path) -> None:
+    text = Path(TINY).read_text()
+    path = tmp_path / "expected.toml"
+    path.write_text(text + "\n[planning.deadlines]\nfirst_token_s = 0.1\nper_token_ms = 10\n")
+    methods = ["-m", "cg-bp+overlap", "-m", "cg-bp + ws-rr"]
+    options = [*methods, "--metric", metric, "--seeds", "2", "--requests", "50"]
+    document = json.loads(run("compare", path, *options, "--json").stdout)
+    figure = JUDGED_BY[cast("Quality", metric)]
+    assert document["judged_by"] == figure.id
+    one, two = document["methods"]
+    assert (one["method"], two["method"]) == ("cg-bp + overlap", "cg-bp + ws-rr")
+    runs: list[list[dict[str, Any]]] = [one["runs"], two["runs"]]
+    pairs = zip(*([figure.stored(r) for r in made] for made in runs), strict=True)
+    gains = [1 - b / a for a, b in pairs]
+    assert two["gain_over_first"]["mean"] == pytest.approx(np.mean(gains))
+    assert "judged by" in run("compare", path, *options).stdout
+
+
+def test_without_deadlines_nobody_is_late() -> None:
+    result = run("compare", TINY, "--metric", "late")
+    assert result.exit_code == 2
+    assert "planning.deadlines" in result.stderr
 
 
 @pytest.mark.parametrize("name", ["requests.csv", "requests.jsonl"])

@@ -17,6 +17,7 @@ from swarmplan.routing.ws_rr import WsRr
 from swarmplan.simulator.compare import Contestant, compare
 from swarmplan.simulator.engine import simulate
 from swarmplan.simulator.metrics import WARM_UP, Summary, summarise
+from swarmplan.simulator.service import Yardstick
 from swarmplan.workload.draw import draw_requests
 
 SPANS = [(0, 4), (3, 6), (0, 3), (4, 6)]
@@ -64,7 +65,8 @@ def test_a_run_is_what_the_simulator_alone_gives(tiny: Problem) -> None:
     cost = CostModel.of(tiny)
     placement = cost.placed(SPANS)
     alone = simulate(tiny, placement, WsRr(cost, placement), requests)
-    assert found.rows[0].runs == (summarise(alone, warm_up=WARM_UP),)
+    by = Yardstick.of(cost, requests)
+    assert found.rows[0].runs == (summarise(alone, warm_up=WARM_UP, by=by),)
 
 
 def test_join_orders_of_a_seed_are_averaged_before_the_spread(tiny: Problem) -> None:
