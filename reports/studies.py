@@ -9,11 +9,11 @@ import numpy as np
 
 from ..render import number
 from ..simulator.compare import Comparison
-from ..simulator.figures import COMPARED, RESPONSE, figures
-from ..studies.change import CHANGED, Change, difference, reason
+from ..simulator.figures import EXPENSES, RESPONSE, compared, figures
+from ..studies.change import Change, changed, difference, reason
 from ..studies.outcome import PARTS
 from ..studies.roles import Roles
-from ..studies.sweepgroups import Group, groups_of
+from ..studies.sweepgroups import Group, compared_in, groups_of
 from ..studies.worth import Worth
 from ..views.roles import role_columns, role_rows, verdict_lines
 from ..views.text import interval, mean_of, signed
@@ -26,16 +26,17 @@ from .svg import SERIES, folded, legend, table, tag, text
 def comparison_section(comparison: Comparison) -> Section:
     """Every method with its intervals and its gain over the first."""
     base = comparison.rows[0].method
+    shown = compared(comparison.runs)
     rows: list[list[object]] = []
     for row in comparison.rows:
         if row.error:
             rows.append([row.method, row.error])
             continue
         size = comparison.per_seed(row)
-        cells = [mean_of(row.interval(f.shown, size)) for f in COMPARED]
+        cells = [mean_of(row.interval(f.shown, size)) for f in shown]
         gain = comparison.gain(row, RESPONSE.of)
         rows.append([row.method, *cells, "" if row.method == base else f"{gain.mean * 100:+.1f} %"])
-    columns = ["method", *(f.title for f in COMPARED), f"gain over {base}"]
+    columns = ["method", *(f.title for f in shown), f"gain over {base}"]
     body = tag(
         "p",
         text(
@@ -67,7 +68,7 @@ def change_section(change: Change) -> Section:
         if not (after.served and change.before.served):
             continue
         rows = []
-        for figure in CHANGED:
+        for figure in changed(change.before, after):
             a, b = (
                 float(np.mean([figure.shown(r) for r in o.runs])) for o in (change.before, after)
             )
@@ -182,6 +183,7 @@ def sweep_section(records: Sequence[dict[str, Any]]) -> Section:
     keys = list(dict.fromkeys(k for g in groups for k, _ in g.values))
     named = any(g.variant for g in groups)
     told = figures("response_s", "p95_response_s", "ttft_s", "tokens_per_s")
+    told += tuple(f for f in compared_in(groups) if f in EXPENSES)
     columns = [
         *(["variant"] if named else []),
         *keys,

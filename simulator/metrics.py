@@ -10,6 +10,7 @@ import numpy as np
 
 from ..core.content import FloatArray
 from ..core.objective import P95_RESPONSE, Goal
+from ..perfmodel.expense import Expense
 from .result import SimulationResult
 
 #: Share of the first arrivals that is not counted: the empty start of a swarm flatters figures.
@@ -51,6 +52,8 @@ class Summary:
     per_token_s : the published blended figure, response time per output token: it mixes waiting,
         prompt and decoding, so read the others first.
     tokens_per_s : output tokens over the time from the first arrival to the last finish.
+    kwh_per_million_tokens, money_per_million_tokens : of the whole run, warm-up included, for its
+        output tokens; None where watts or prices are not known of all servers with blocks.
     """
 
     requests: int
@@ -70,6 +73,8 @@ class Summary:
     overflows: int
     cache_used_frac: float
     peak_memory_frac: float
+    kwh_per_million_tokens: float | None = None
+    money_per_million_tokens: float | None = None
 
     @property
     def completed_share(self) -> float:
@@ -97,6 +102,8 @@ def summarise(result: SimulationResult, *, warm_up: float = 0.0) -> Summary:
     tokens = int(result.output_tokens[done].sum())
     span = float(result.finish_s[done].max() - result.arrival_s[done].min()) if done.any() else 0.0
     hops = [len(r.hops) for r, ok in zip(result.routes, done, strict=True) if ok and r is not None]
+    taken = Expense(energy_j=result.energy_j, money=result.money)
+    energy_kwh, money = taken.per_million(result.tokens)
     return Summary(
         requests=int(counted.sum()),
         completed=int(done.sum()),
@@ -115,6 +122,8 @@ def summarise(result: SimulationResult, *, warm_up: float = 0.0) -> Summary:
         overflows=int(result.overflows[counted].sum()),
         cache_used_frac=float(result.cache_used_frac.mean()),
         peak_memory_frac=float(result.peak_memory_frac.max()),
+        kwh_per_million_tokens=energy_kwh,
+        money_per_million_tokens=money,
     )
 
 

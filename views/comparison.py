@@ -9,7 +9,7 @@ from ..methods.certify import load_in_words
 from ..perfmodel.cost import CostModel
 from ..render import print_lines, print_table
 from ..simulator.compare import Comparison, Row
-from ..simulator.figures import COMPARED, RESPONSE
+from ..simulator.figures import RESPONSE, compared
 from ..simulator.metrics import Interval
 from .text import assumed, mean_of, percent
 
@@ -17,14 +17,15 @@ from .text import assumed, mean_of, percent
 def print_comparison(comparison: Comparison) -> None:
     """One row per method: mean and 95 % interval of each figure, gain over the first method."""
     base = comparison.rows[0].method
-    columns = ["method", *(f.title for f in COMPARED), "completed", f"gain over {base}"]
+    figures = compared(comparison.runs)
+    columns = ["method", *(f.title for f in figures), "completed", f"gain over {base}"]
     rows: list[list[object]] = []
     for row in comparison.rows:
         if row.error:
-            rows.append([row.method, *["-"] * len(COMPARED), "-", row.error])
+            rows.append([row.method, *["-"] * len(figures), "-", row.error])
             continue
         size = comparison.per_seed(row)
-        cells = [mean_of(row.interval(f.shown, size)) for f in COMPARED]
+        cells = [mean_of(row.interval(f.shown, size)) for f in figures]
         done = sum(r.completed for r in row.runs) / sum(r.requests for r in row.runs)
         gain = comparison.gain(row, RESPONSE.of)
         rows.append(
@@ -66,7 +67,7 @@ def _row_document(comparison: Comparison, row: Row) -> dict[str, Any]:
     if row.error:
         return document
     size = comparison.per_seed(row)
-    for figure in COMPARED:
+    for figure in compared(row.runs):
         document[figure.id] = asdict(row.interval(figure.of, size))
     document["gain_over_first"] = asdict(comparison.gain(row, RESPONSE.of))
     document["runs"] = [asdict(r) for r in row.runs]

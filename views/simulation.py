@@ -10,7 +10,7 @@ from ..methods.certify import beside_most
 from ..render import number, print_lines, print_table
 from ..simulator.metrics import Distribution, summarise
 from ..simulator.result import SimulationResult
-from .text import assumed, percent
+from .text import assumed, percent, spent
 
 
 def print_result(problem: Problem, result: SimulationResult) -> None:
@@ -45,6 +45,7 @@ def print_result(problem: Problem, result: SimulationResult) -> None:
         f"requests/s; {summary.retries} retries, {summary.replays} replays, "
         f"{summary.overflows} cache extensions"
     ]
+    lines += spent(summary.kwh_per_million_tokens, summary.money_per_million_tokens)
     lines += assumed(problem)
     if result.offered_per_s > result.most_per_s:
         lines.append(beside_most(result.offered_per_s, result.most_per_s))
@@ -65,6 +66,8 @@ def result_document(problem: Problem, result: SimulationResult) -> dict[str, Any
         "independent_servers": list(problem.independent),
         "offered_per_s": result.offered_per_s,
         "most_per_s": result.most_per_s,
+        "energy_j": result.energy_j,
+        "money": result.money,
         "servers": [
             {
                 "server": s.id,
