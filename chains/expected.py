@@ -29,7 +29,6 @@ def expected_per_million(
     for chain in chains:
         one_per_s = rate_per_s * chain.capacity / chain.service_time_s / all_per_s
         runs = np.array([(h.server, h.start, h.end) for h in chain.route.hops]).T
-        steps_s = (plan.output_tokens - 1) * cost.step_work_s(shape, *runs)
-        prompt_s = cost.prompt_work_s(plan.prompt_tokens, *runs)
-        np.add.at(busy, runs[0], one_per_s * (prompt_s + steps_s))
+        work_s = cost.request_work_s(shape, plan.prompt_tokens, *runs)
+        np.add.at(busy, runs[0], one_per_s * work_s)
     return expense(problem, on, busy).per_million(rate_per_s * plan.output_tokens)

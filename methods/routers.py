@@ -7,6 +7,7 @@ from typing import cast
 from ..core.errors import ScenarioError
 from ..core.plugins import Group, added, loaded
 from ..routing.api import RouterFactory
+from ..routing.budgeted import OnBudget
 from ..routing.free import FastestFree
 from ..routing.jffc import Jffc
 from ..routing.joint import Joint
@@ -23,6 +24,7 @@ ROUTERS: dict[str, RouterFactory] = {
     "least-response": LeastResponse,
     "overlap": Overlap,
     "joint": Joint,
+    "budgeted": OnBudget,
     "shortest": Shortest,
     "petals": PetalsRouting(),
 }

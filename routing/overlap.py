@@ -8,6 +8,7 @@ beside each other (docs/model.md 7.1).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 #: Request shapes that are remembered.
 MOST_SHAPES = 256
+#: (E,) seconds that each link is charged beside its time.
+Surcharge = Callable[[Request, Graph], FloatArray]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,10 +81,18 @@ class _Sweep:
 
 
 class Overlap:
-    """Router: least time of a request and of those that it meets."""
+    """Router: least time of a request and of those that it meets.
 
-    def __init__(self, cost: CostModel, placement: Placement) -> None:
+    Parameters
+    ----------
+    surcharge : what links cost beside time.
+    """
+
+    def __init__(
+        self, cost: CostModel, placement: Placement, *, surcharge: Surcharge | None = None
+    ) -> None:
         self._cost = cost
+        self._surcharge = surcharge
         self._graph = WaitGraphs(cost, placement)
         self._sweeps: dict[int, _Sweep] = {}
         self._known: dict[tuple[int, int, int, int], _Links] = {}
@@ -100,6 +111,8 @@ class Overlap:
         sweep = self._sweep(graph)
         links = self._links(graph, request)
         cost = sweep.crowded_s(links, request, view.crowd, now_s)
+        if self._surcharge is not None:
+            cost += self._surcharge(request, graph)
         closed = view.closed(exclude)
         if closed is not None:
             cost[closed[graph.server]] = np.inf
