@@ -133,7 +133,7 @@ def print_runs(load: float, seeds: int, count: int) -> None:
             if make is None:
                 runs.append(run(problem, placement, Overlap(cost, placement), requests))
                 continue
-            router = OnBudget(cost, placement, allowance=Allowance(**make))  # type: ignore[arg-type]
+            router = OnBudget(cost, placement, allowance=Allowance(**make))
             watched = Watched(router)
             runs.append(run(problem, placement, watched, requests))
             backlogs.append(float(np.mean(watched.backlogs)))

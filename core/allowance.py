@@ -1,4 +1,4 @@
-"""What requests may spend in the long run: power, money, a client's share of the servers' work."""
+"""What requests may spend in the long run: energy and money."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ class Allowance:
     ----------
     energy_w : power beyond that of idle servers.
     money_per_s : price of the servers for the time that they work, in the currency of their prices.
-    work : (client row, seconds of work per second) of the clients that have a share.
     weight : V: the mean time comes within a constant / V of the least, what is overdrawn grows in
         proportion to V.
     slot_s : so long budgets are kept before they count.
@@ -24,6 +23,5 @@ class Allowance:
 
     energy_w: float | None = None
     money_per_s: float | None = None
-    work: tuple[tuple[int, float], ...] = ()
     weight: float = WEIGHT
     slot_s: float = SLOT_S

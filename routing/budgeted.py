@@ -39,20 +39,14 @@ class Account:
     name : what it is of.
     per_work : (n,) what a second of work at each server spends, in what a slot allows; 0 where
         nobody said.
-    client : the one whose requests spend it, None = all.
     budget : after the slots that are over; its unit is what a slot allows.
     """
 
     name: str
     per_work: FloatArray
-    client: int | None = None
     budget: Budget = field(default_factory=lambda: Budget(allowed=1.0))
     _slot: int = field(default=0, init=False)
     _spent: float = field(default=0.0, init=False)
-
-    def price(self, client: int) -> float:
-        """What a request of a client pays for what it spends."""
-        return self.budget.backlog if self.client in (None, client) else 0.0
 
     def charge(self, spent: float) -> None:
         """Spend something in this slot; less than 0 gives back."""
@@ -92,7 +86,7 @@ class OnBudget:
     ) -> None:
         asked = allowance or cost.problem.planning.allowance
         if asked is None:
-            message = "is missing: router budgeted needs energy_watts, money_per_hour or work in it"
+            message = "is missing: router budgeted needs energy_watts or money_per_hour in it"
             raise ScenarioError.single("planning.budget", message)
         self.accounts = tuple(accounts_of(cost.problem, asked))
         self._cost, self._slot_s = cost, asked.slot_s
@@ -115,24 +109,24 @@ class OnBudget:
         found = self._overlap(request, view, now_s, start_block=start_block, exclude=exclude)
         runs = np.array([(h.server, h.start, h.end) for h in found.route.hops]).T
         work = self._work_s(request, *runs)
-        paid_s = float((self._prices_s(request.client)[runs[0]] * work).sum())
+        paid_s = float((self._prices_s()[runs[0]] * work).sum())
         self._charge(request, runs[0], work, again=start_block == 0)
         return Decision(route=found.route, cost_s=found.cost_s - paid_s)
 
     def _surcharge_s(self, request: Request, graph: Graph) -> FloatArray:
         """(E,) what each link spends at the present prices."""
-        prices = self._prices_s(request.client)
+        prices = self._prices_s()
         if not prices.any():
             return np.zeros(len(graph.server))
         work = self._work_s(request, graph.server, graph.origin, graph.end)
         surcharge: FloatArray = prices[graph.server] * work
         return surcharge
 
-    def _prices_s(self, client: int) -> FloatArray:
+    def _prices_s(self) -> FloatArray:
         """(n,) seconds of time that a second of work at each server counts as."""
         total = np.zeros(self._cost.problem.num_servers)
         for account in self.accounts:
-            total += self._pay_s * account.price(client) * account.per_work
+            total += self._pay_s * account.budget.backlog * account.per_work
         return total
 
     def _work_s(
@@ -146,10 +140,7 @@ class OnBudget:
     ) -> None:
         """Spend what a chain takes; who only asks again has not spent twice."""
         before = self._charged.pop(request.id, None)
-        spent = [
-            float((a.per_work[servers] * work_s).sum()) if a.client in (None, request.client) else 0
-            for a in self.accounts
-        ]
+        spent = [float((a.per_work[servers] * work_s).sum()) for a in self.accounts]
         for i, account in enumerate(self.accounts):
             account.charge(spent[i] - (before[i] if before and again else 0.0))
         self._charged[request.id] = spent
@@ -166,7 +157,3 @@ def accounts_of(problem: Problem, asked: Allowance) -> Iterator[Account]:
     for name, each, allowed_per_s in figures:
         if allowed_per_s is not None:
             yield Account(name=name, per_work=np.nan_to_num(each) / allowed_per_s / asked.slot_s)
-    for client, allowed_per_s in asked.work:
-        each = np.ones(problem.num_servers) / allowed_per_s / asked.slot_s
-        name = f"work of {problem.clients[client].id}"
-        yield Account(name=name, per_work=each, client=client)

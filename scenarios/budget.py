@@ -59,36 +59,29 @@ def build_allowance(problem: Problem, given: schema.Budget | None) -> Allowance 
     Raises
     ------
     ScenarioError
-        For unknown clients, and for budgets of what is known of no server.
+        For a table without budgets, and for budgets of what is known of no server.
     """
     if given is None:
         return None
     wrong = list(_wrong(problem, given))
     if wrong:
         raise ScenarioError(wrong)
-    rows = {c.id: i for i, c in enumerate(problem.clients)}
     money = given.money_per_hour
     return Allowance(
         energy_w=given.energy_watts,
         money_per_s=None if money is None else money / _HOUR_S,
-        work=tuple((rows[name], share) for name, share in given.work.items()),
         weight=given.weight,
         slot_s=given.slot_s,
     )
 
 
 def _wrong(problem: Problem, given: schema.Budget) -> Iterator[InputProblem]:
-    if given.energy_watts is None and given.money_per_hour is None and not given.work:
-        yield InputProblem("planning.budget", "needs energy_watts, money_per_hour or work")
+    if given.energy_watts is None and given.money_per_hour is None:
+        yield InputProblem("planning.budget", "needs energy_watts or money_per_hour")
     for field, needs, each in _figures(problem, given):
         if np.isnan(each).all():
             message = f"no server has {needs}: give them in devices or servers"
             yield InputProblem(f"planning.budget.{field}", message)
-    known = {c.id for c in problem.clients}
-    for name in given.work:
-        if name not in known:
-            message = f"no client {name!r}; there are {', '.join(sorted(known)[:8])}"
-            yield InputProblem(f"planning.budget.work.{name}", message)
 
 
 def _figures(problem: Problem, given: schema.Budget) -> Iterator[tuple[str, str, FloatArray]]:

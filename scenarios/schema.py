@@ -224,14 +224,10 @@ Allowed = Annotated[float, Meta(gt=0, le=1e9)]
 
 
 class Budget(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What requests may spend on average; the router ``budgeted`` keeps to it.
-
-    ``work`` names clients and the seconds of work per second that each may have of the servers.
-    """
+    """What requests may spend on average, one or both; the router ``budgeted`` keeps to it."""
 
     energy_watts: Allowed | None = None
     money_per_hour: Allowed | None = None
-    work: dict[Name, Allowed] = {}
     weight: Annotated[float, Meta(gt=0, le=1e6)] = WEIGHT
     slot_s: Annotated[float, Meta(ge=0.001, le=1e6)] = SLOT_S
 

@@ -27,10 +27,10 @@ from swarmplan.simulator.result import SimulationResult
 FAST_S, SLOW_S = 6 * (0.0062 + 10 * 0.002), 6 * (0.031 + 10 * 0.010)
 
 
-def request(number: int = 0, client: int = 0) -> Request:
+def request(number: int = 0) -> Request:
     return Request(
         id=number,
-        client=client,
+        client=0,
         arrival_s=float(number),
         prompt_tokens=11,
         output_tokens=11,
@@ -53,8 +53,8 @@ def asked(**budgets: object) -> Allowance:
     return replace(Allowance(weight=1.0, slot_s=10.0), **budgets)  # type: ignore[arg-type]
 
 
-def chosen(router: OnBudget, state: SwarmState, number: int, now_s: float, client: int = 0) -> int:
-    return router(request(number, client), state, now_s).route.servers[0]
+def chosen(router: OnBudget, state: SwarmState, number: int, now_s: float) -> int:
+    return router(request(number), state, now_s).route.servers[0]
 
 
 def test_while_nothing_is_overdrawn_it_decides_as_overlap(tiny: Problem) -> None:
@@ -108,22 +108,6 @@ def test_who_asks_again_spends_once_and_who_is_rerouted_spends_more(tiny: Proble
     router.accounts[0].close(2)
     more = 10 * SLOW_S / 2 / 10
     assert router.accounts[0].budget.backlog == pytest.approx(backlog + more - 1)
-
-
-def test_only_a_clients_own_requests_spend_and_pay_its_share(tiny: Problem) -> None:
-    cost, placement = thirsty(tiny)
-    state = SwarmState(cost, placement)
-    router = OnBudget(cost, placement, allowance=asked(work=((1, 0.001),)))
-    (account,) = router.accounts
-    assert account.name == "work of far"
-    router(request(0, client=0), state, 0.0)
-    account.close(1)
-    assert account.budget.backlog == 0.0
-    router(request(1, client=1), state, 10.0)
-    account.close(2)
-    assert account.budget.backlog == pytest.approx(FAST_S / 0.01 - 1)
-    assert account.price(0) == 0.0
-    assert account.price(1) == account.budget.backlog
 
 
 @pytest.mark.parametrize("down", [True, False])

@@ -60,10 +60,10 @@ def test_more_than_the_power_of_the_board_is_told_as_such(tmp_path: Path) -> Non
 
 
 def test_budgets_are_kept_in_si_units(tmp_path: Path) -> None:
-    table = budget("energy_watts = 90", "money_per_hour = 7.2", "work = { me = 0.5 }", "weight = 2")
+    table = budget("energy_watts = 90", "money_per_hour = 7.2", "weight = 2")
     scenario = load_scenario(edited(tmp_path, POWER, table))
     assert scenario.problem.planning.allowance == Allowance(
-        energy_w=90, money_per_s=0.002, work=((0, 0.5),), weight=2, slot_s=60
+        energy_w=90, money_per_s=0.002, weight=2, slot_s=60
     )
     assert [w for w in scenario.warnings if "spend nothing" in w] == [
         "planning.budget.energy_watts: 2 server(s) without idle_watts and busy_watts spend nothing "
@@ -78,7 +78,6 @@ def test_budgets_are_kept_in_si_units(tmp_path: Path) -> None:
     ("lines", "field", "words"),
     [
         (("weight = 2",), "planning.budget", "needs energy_watts"),
-        (("work = { you = 1 }",), "planning.budget.work.you", "no client 'you'; there are me"),
         (("energy_watts = 0",), "planning.budget.energy_watts", "0"),
         (("money_per_hour = 1", "slot_s = 0"), "planning.budget.slot_s", "0"),
         (("energy_wats = 1",), "planning.budget.energy_wats", "did you mean energy_watts"),
