@@ -22,10 +22,10 @@ from .reports.sections import (
 from .reports.studies import change_section, comparison_section
 from .reports.write import Kept
 from .simulator.compare import Comparison
-from .simulator.figures import COMPARED, RESPONSE
+from .simulator.figures import JUDGED_BY, compared
 from .simulator.result import SimulationResult
 from .studies.catalogue import Market
-from .studies.change import CHANGED, Change, difference
+from .studies.change import Change, changed, difference
 from .studies.size import Sizing
 from .views.sizing import sizing_document
 
@@ -90,12 +90,12 @@ class ShownComparison(Comparison):
         found: Rows = []
         for row in self.rows:
             entry: dict[str, Any] = {"method": row.method, "error": row.error}
-            for figure in COMPARED if row.runs else ():
+            for figure in compared(row.runs, self.quality) if row.runs else ():
                 interval = row.interval(figure.of, self.per_seed(row))
                 entry[figure.id] = interval.mean
                 entry[f"{figure.id}_half_width"] = interval.half_width
             if row.runs:
-                entry["gain"] = self.gain(row, RESPONSE.of).mean
+                entry["gain"] = self.gain(row, JUDGED_BY[self.quality].of).mean
             found.append(entry)
         return found
 
@@ -126,7 +126,7 @@ class ShownChange(Change):
                 "half_width": delta.half_width,
             }
             for after in self.after
-            for figure in CHANGED
+            for figure in changed(self.before, after)
             for delta in (difference(self.before, after, figure.of),)
         ]
 

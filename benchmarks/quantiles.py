@@ -13,7 +13,8 @@ import argparse
 
 import numpy as np
 from lines import SESSIONS, gaps, setting
-from token_aware import LIMIT, answers
+from reservation import LIMIT
+from token_aware import answers
 
 from swarmplan.chains.compose import gca, total_service_rate
 from swarmplan.core.names import Admission

@@ -15,6 +15,7 @@ from typing import Literal, TypeVar
 import numpy as np
 
 from . import names
+from .allowance import Allowance
 from .constraints import Constraints
 from .content import ByContent, FloatArray, IntArray, frozen_array
 from .names import Relay, Sharing
@@ -180,6 +181,8 @@ class Server:
         overhead for which the tasks behind it wait too. What only delays is the network's.
     piece_delay_s : delay of each task of a prompt that goes block by block: the turn of the
         handler, in which the runtime is free for others.
+    idle_w, busy_w : power while it waits and while it computes, None = not known.
+    price_per_s : of the whole server while it is on, in any currency, None = not known.
     """
 
     id: str
@@ -203,6 +206,9 @@ class Server:
     validity: Validity = Validity()
     task_overhead_s: float = 0.0
     piece_delay_s: float = 0.0
+    idle_w: float | None = None
+    busy_w: float | None = None
+    price_per_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -275,6 +281,7 @@ class Planning:
     safety_z : the z of ``R = round(lambda T + z sqrt(lambda T))``.
     constraints : what the placement must meet beside memory and coverage.
     deadlines : of first tokens and of tokens, None where nothing is said.
+    allowance : what requests may spend in the long run, None = as much as they like.
     """
 
     prompt_tokens: int
@@ -284,6 +291,7 @@ class Planning:
     safety_z: float = 1.0
     constraints: Constraints = field(default_factory=Constraints)
     deadlines: Deadlines | None = None
+    allowance: Allowance | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

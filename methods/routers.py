@@ -10,6 +10,7 @@ from ..core.names import Quality
 from ..core.objective import SERVICE
 from ..core.plugins import Group, added, loaded
 from ..routing.api import RouterFactory
+from ..routing.budgeted import OnBudget
 from ..routing.free import FastestFree
 from ..routing.jffc import Jffc
 from ..routing.joint import Joint
@@ -29,6 +30,7 @@ ROUTERS: dict[str, RouterFactory] = {
     "overlap-late": partial(Overlap, goal=SERVICE["late"]),
     "overlap-fair": partial(Overlap, goal=SERVICE["fair"]),
     "joint": Joint,
+    "budgeted": OnBudget,
     "shortest": Shortest,
     "petals": PetalsRouting(),
 }

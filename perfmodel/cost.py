@@ -298,6 +298,14 @@ class CostModel:
         work: FloatArray = run + count * self.task_s[server]
         return work
 
+    def request_work_s(
+        self, cost: HopCost, prompt_tokens: int, server: IntArray, start: IntArray, end: IntArray
+    ) -> FloatArray:
+        """What a request of this shape keeps a server busy: its prompt and all later steps."""
+        prompt_s = self.prompt_work_s(prompt_tokens, server, start, end)
+        work: FloatArray = prompt_s + cost.steps * self.step_work_s(cost, server, start, end)
+        return work
+
     def tasks(self, route: Route, client: int, prompt_tokens: int) -> Tasks:
         """The tasks of a session on a chain, hop by hop. Prompts go by way of the client (3.1)."""
         server = np.array(route.servers, dtype=np.int64)

@@ -260,7 +260,14 @@ def _sheet(device: Device) -> DataSheet | None:
         memory_bytes=device.count * one.memory_bytes,
         bandwidth_bytes_per_s=device.count * one.bandwidth_bytes_per_s,
         flops_per_s=device.count * one.flops_per_s,
+        board_w=None if one.board_w is None else device.count * one.board_w,
     )
+
+
+def board_w(devices: Sequence[Device]) -> float | None:
+    """The most that the boards of a kind of device take by their data sheet; None if not said."""
+    sheets = (_sheet(device) for device in devices)
+    return next((sheet.board_w for sheet in sheets if sheet is not None), None)
 
 
 @cache

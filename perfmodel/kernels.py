@@ -34,11 +34,15 @@ NF4_ROWS, NF4_TIMES = 4, 2.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataSheet:
-    """Public figures of a GPU: memory, bandwidth, dense 16-bit tensor operations per second."""
+    """Public figures of a GPU: memory, bandwidth, dense 16-bit tensor operations per second.
+
+    ``board_w`` is the most that the board takes, None = not said or not the same for all boards.
+    """
 
     memory_bytes: int
     bandwidth_bytes_per_s: float
     flops_per_s: float
+    board_w: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

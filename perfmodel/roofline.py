@@ -13,33 +13,38 @@ from .catalogue import unknown_name
 from .kernels import DataSheet, Kernels, estimated_timing
 
 
-def _sheet(memory_gb: float, bandwidth_gb_per_s: float, teraflops: float) -> DataSheet:
+def _sheet(
+    memory_gb: float, bandwidth_gb_per_s: float, teraflops: float, board_w: float | None = None
+) -> DataSheet:
     return DataSheet(
         memory_bytes=round(memory_gb * 1e9),
         bandwidth_bytes_per_s=bandwidth_gb_per_s * 1e9,
         flops_per_s=teraflops * 1e12,
+        board_w=board_w,
     )
 
 
-# Vendors' data sheets: nominal GB, GB/s, dense 16-bit TFLOP/s with 32-bit accumulation.
+# Vendors' data sheets: nominal GB, GB/s, dense 16-bit TFLOP/s with 32-bit accumulation, and the
+# power of the board, W (its most). A100s of 40 GB are sold with 250 and 400 W, RTX 2080 Ti with 250
+# and 260, and of a slice of a GPU nothing is said.
 GPUS = {
-    "A10": _sheet(24, 600, 125),
+    "A10": _sheet(24, 600, 125, 150),
     "A100-40GB": _sheet(40, 1_555, 312),
-    "A100-80GB": _sheet(80, 2_039, 312),
+    "A100-80GB": _sheet(80, 2_039, 312, 400),
     "A100-80GB-MIG-1g": _sheet(10, 255, 44.6),  # an eighth of the bandwidth, a seventh of the rest
-    "A6000": _sheet(48, 768, 154.8),
-    "H100-PCIe": _sheet(80, 2_000, 756),
-    "H100-SXM": _sheet(80, 3_350, 989),
-    "H200": _sheet(141, 4_800, 989),
-    "L4": _sheet(24, 300, 121),
-    "L40S": _sheet(48, 864, 362),
+    "A6000": _sheet(48, 768, 154.8, 300),
+    "H100-PCIe": _sheet(80, 2_000, 756, 350),
+    "H100-SXM": _sheet(80, 3_350, 989, 700),
+    "H200": _sheet(141, 4_800, 989, 700),
+    "L4": _sheet(24, 300, 121, 72),
+    "L40S": _sheet(48, 864, 362, 350),
     "RTX2080Ti": _sheet(11, 616, 53.8),
-    "RTX3060": _sheet(12, 360, 25.5),
-    "RTX3090": _sheet(24, 936, 71),
-    "RTX4090": _sheet(24, 1_008, 165.2),
-    "RTXPRO6000": _sheet(96, 1_792, 503.8),
-    "T4": _sheet(15.8, 320, 65),
-    "V100-16GB": _sheet(16, 900, 125),
+    "RTX3060": _sheet(12, 360, 25.5, 170),
+    "RTX3090": _sheet(24, 936, 71, 350),
+    "RTX4090": _sheet(24, 1_008, 165.2, 450),
+    "RTXPRO6000": _sheet(96, 1_792, 503.8, 600),
+    "T4": _sheet(15.8, 320, 65, 70),
+    "V100-16GB": _sheet(16, 900, 125, 300),
 }
 
 

@@ -17,7 +17,14 @@ from ..render import milliseconds, number
 from ..scenarios.scenario import Scenario
 from ..simulator.result import SimulationResult
 from ..studies.regions import labels_of, read_by_groups, times_on_groups
-from ..views.plan import PLACEMENT, PREDICTED, placement_rows, predicted_rows, proven
+from ..views.plan import (
+    PLACEMENT,
+    PREDICTED,
+    expected_lines,
+    placement_rows,
+    predicted_rows,
+    proven,
+)
 from ..views.text import chain, percent
 from . import charts
 from .page import Section
@@ -346,7 +353,8 @@ def plan_section(problem: Problem, plan: Plan) -> Section:
             "What it was compared with",
             table("Candidates", ["placement", "router", "bound", "figure", "verdict"], tried),
         )
-    body += "".join(tag("p", text(n), class_="note") for n in plan.notes)
+    notes = (*plan.notes, *expected_lines(problem, plan))
+    body += "".join(tag("p", text(n), class_="note") for n in notes)
     return Section(name="plan", title="Plan", body=body)
 
 

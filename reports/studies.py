@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 
+from ..core.objective import SERVICE
 from ..render import number
 from ..simulator.compare import Comparison
-from ..simulator.figures import COMPARED, RESPONSE, figures
-from ..studies.change import CHANGED, Change, difference, reason
+from ..simulator.figures import EXPENSES, JUDGED_BY, compared, figures
+from ..studies.change import Change, changed, difference, reason
 from ..studies.outcome import PARTS
 from ..studies.roles import Roles
-from ..studies.sweepgroups import Group, groups_of
+from ..studies.sweepgroups import Group, compared_in, groups_of
 from ..studies.worth import Worth
 from ..views.roles import role_columns, role_rows, verdict_lines
 from ..views.text import interval, mean_of, signed
@@ -26,21 +27,24 @@ from .svg import SERIES, folded, legend, table, tag, text
 def comparison_section(comparison: Comparison) -> Section:
     """Every method with its intervals and its gain over the first."""
     base = comparison.rows[0].method
+    shown = compared(comparison.runs, comparison.quality)
+    judged = JUDGED_BY[comparison.quality]
     rows: list[list[object]] = []
     for row in comparison.rows:
         if row.error:
             rows.append([row.method, row.error])
             continue
         size = comparison.per_seed(row)
-        cells = [mean_of(row.interval(f.shown, size)) for f in COMPARED]
-        gain = comparison.gain(row, RESPONSE.of)
+        cells = [mean_of(row.interval(f.shown, size)) for f in shown]
+        gain = comparison.gain(row, judged.of)
         rows.append([row.method, *cells, "" if row.method == base else f"{gain.mean * 100:+.1f} %"])
-    columns = ["method", *(f.title for f in COMPARED), f"gain over {base}"]
+    columns = ["method", *(f.title for f in shown), f"gain over {base}"]
     body = tag(
         "p",
         text(
             f"Mean over {len(comparison.seeds)} seeds with 95 % intervals; waiting rule "
-            f"'{comparison.admission}'. Every method serves the same requests."
+            f"'{comparison.admission}'. Every method serves the same requests. Judged by: "
+            f"{SERVICE[comparison.quality].words}."
         ),
         class_="note",
     )
@@ -67,7 +71,7 @@ def change_section(change: Change) -> Section:
         if not (after.served and change.before.served):
             continue
         rows = []
-        for figure in CHANGED:
+        for figure in changed(change.before, after):
             a, b = (
                 float(np.mean([figure.shown(r) for r in o.runs])) for o in (change.before, after)
             )
@@ -182,6 +186,7 @@ def sweep_section(records: Sequence[dict[str, Any]]) -> Section:
     keys = list(dict.fromkeys(k for g in groups for k, _ in g.values))
     named = any(g.variant for g in groups)
     told = figures("response_s", "p95_response_s", "ttft_s", "tokens_per_s")
+    told += tuple(f for f in compared_in(groups) if f in EXPENSES)
     columns = [
         *(["variant"] if named else []),
         *keys,

@@ -9,6 +9,7 @@ beside each other (docs/model.md 7.1). What a second of each of them counts is u
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
 #: Request shapes that are remembered.
 MOST_SHAPES = 256
+#: (E,) seconds that each link is charged beside its time.
+Surcharge = Callable[[Request, Graph], FloatArray]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +102,7 @@ class _Asked:
     Attributes
     ----------
     wait_s : (E,) until a link has room; 0 = it has. closed : (E,) links that must not be used.
+    extra_s : (E,) what links are charged beside time.
     """
 
     request: Request
@@ -108,6 +112,7 @@ class _Asked:
     links: _Links
     wait_s: FloatArray
     closed: NDArray[np.bool_] | None
+    extra_s: FloatArray | None
 
 
 class Overlap:
@@ -116,6 +121,7 @@ class Overlap:
     Parameters
     ----------
     goal : what is minimised, one of ``core.objective.SERVICE``; a 95th percentile as the mean.
+    surcharge : what links cost beside time.
 
     Raises
     ------
@@ -123,8 +129,16 @@ class Overlap:
         If deadlines are to be met and there are none.
     """
 
-    def __init__(self, cost: CostModel, placement: Placement, goal: Goal = MEAN_RESPONSE) -> None:
+    def __init__(
+        self,
+        cost: CostModel,
+        placement: Placement,
+        goal: Goal = MEAN_RESPONSE,
+        *,
+        surcharge: Surcharge | None = None,
+    ) -> None:
         self._cost = cost
+        self._surcharge = surcharge
         self._graph = WaitGraphs(cost, placement)
         self._sweeps: dict[int, _Sweep] = {}
         self._known: dict[tuple[int, int, int, int], _Links] = {}
@@ -150,6 +164,7 @@ class Overlap:
             links=self._links(graph, request),
             wait_s=waits.waits_s(view, request.reserved_tokens, now_s),
             closed=None if closed is None else closed[graph.server],
+            extra_s=None if self._surcharge is None else self._surcharge(request, graph),
         )
         cares = self._caring(request, view, asked.links.fastest_s)
         if len(cares) == 1:
@@ -162,6 +177,8 @@ class Overlap:
         graph, links, wait = asked.graph, asked.links, asked.wait_s
         sweep = self._sweep(graph)
         cost = sweep.crowded_s(links, asked.request, asked.view.crowd, asked.now_s, care)
+        if asked.extra_s is not None:
+            cost += asked.extra_s
         if asked.closed is not None:
             cost[asked.closed] = np.inf
         leave = links.leave_s * care.later

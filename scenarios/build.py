@@ -15,6 +15,7 @@ from ..core.errors import InputProblem, ScenarioError
 from ..core.problem import Client, Deadlines, Planning, Problem, Server
 from ..core.workload import Lengths, Workload
 from . import schema
+from .budget import build_allowance, check_budget
 from .check import check_context, check_document, check_nominal, check_problem
 from .constraints import build_constraints
 from .defects import MAX_LISTED
@@ -92,7 +93,9 @@ def build(document: schema.Scenario, base_dir: Path) -> Built:
         alloc_delay_s=document.testbed_alloc_delay_ms / 1e3,
     )
     constraints = build_constraints(problem, document.resilience)
-    problem = replace(problem, planning=replace(problem.planning, constraints=constraints))
+    allowance = build_allowance(problem, document.planning.budget)
+    planning = replace(problem.planning, constraints=constraints, allowance=allowance)
+    problem = replace(problem, planning=planning)
     nominal, stated = check_nominal(document, problem)
     return Built(
         problem=problem,
@@ -102,6 +105,7 @@ def build(document: schema.Scenario, base_dir: Path) -> Built:
             *load.warnings,
             *check_problem(problem),
             *check_context(document, problem),
+            *check_budget(problem, document.planning.budget),
             *nominal,
         ),
         notes=(*network.notes, *stated),

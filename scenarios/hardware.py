@@ -16,6 +16,7 @@ from ..perfmodel.catalogue import (
 from ..perfmodel.devices import Device, Rated, devices_named
 from ..perfmodel.overhead import HopOverhead
 from . import schema
+from .budget import power_w, price_of
 from .kinds import Kind, known, memory_bytes, rated_for
 
 
@@ -83,6 +84,7 @@ def build_server(
             "leave it out, or give decode_floor_ms",
         )
     hop = _hop(kind, rated)
+    idle_w, busy_w = power_w(given, kind, where)
     return Server(
         id=name,
         memory_bytes=memory,
@@ -104,6 +106,9 @@ def build_server(
         task_tokens=TASK_TOKENS[precision],
         task_overhead_s=_overhead_s(kind.given.task_overhead_ms, hop.task_s if hop else 0.0),
         piece_delay_s=_overhead_s(kind.given.piece_delay_ms, hop.piece_s if hop else 0.0),
+        idle_w=idle_w,
+        busy_w=busy_w,
+        price_per_s=price_of(given, kind),
     )
 
 

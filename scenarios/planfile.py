@@ -9,8 +9,10 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from ..chains.expected import expected_per_million
 from ..core.plan import Certificate, Plan
 from ..core.version import TOOL
+from ..perfmodel.cost import CostModel
 from . import schema
 from .defects import validate
 from .files import parse_file, write_text
@@ -73,6 +75,12 @@ def plan_document(
         "candidates": [asdict(c) for c in plan.candidates],
         "notes": list(plan.notes),
     }
+    kwh, money = expected_per_million(CostModel.of(problem), plan.placement)
+    if (kwh, money) != (None, None):
+        document["expected"] = {
+            "kwh_per_million_tokens": kwh,
+            "money_per_million_tokens": money,
+        }
     if roles is not None:
         document["roles"] = roles
     return {**document, "sha256": digest(document)}

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct
 
+from ..core.allowance import SLOT_S, WEIGHT
 from ..core.names import Admission, LengthMode, Quantisation, Relay, Sharing, Status
 from ..core.objective import GoalId
 from .instants import Unit
@@ -39,6 +40,8 @@ Figure = Annotated[float, Meta(ge=0)]
 Seconds = Annotated[float, Meta(ge=0, le=1e9)]
 Megabytes = Annotated[float, Meta(gt=0, le=1e6)]
 Memory = Annotated[float, Meta(gt=0, le=1e6)]
+Watts = Annotated[float, Meta(ge=0, le=1e6)]
+Price = Annotated[float, Meta(ge=0, le=1e6)]
 Requests = Annotated[int, Meta(ge=1, le=2_000_000)]
 Sessions = Annotated[int, Meta(ge=1, le=1_000_000)]
 Bytes = Annotated[int, Meta(ge=0, le=2**60)]
@@ -91,6 +94,9 @@ class Device(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     inference_rps: Positive | None = None
     network_rps: Positive | None = None
     sharing: Sharing | None = None
+    idle_watts: Watts | None = None
+    busy_watts: Watts | None = None
+    price_per_hour: Price | None = None
 
 
 class Server(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -116,6 +122,9 @@ class Server(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     disk_gb_per_s: Positive | None = None
     span: tuple[Block, Block] | None = None
     sharing: Sharing | None = None
+    idle_watts: Watts | None = None
+    busy_watts: Watts | None = None
+    price_per_hour: Price | None = None
 
 
 class Client(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -217,6 +226,19 @@ class Deadlines(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     per_token_ms: Annotated[float, Meta(gt=0, le=1e9)] | None = None
 
 
+#: An allowance of nothing would price every chain out of reach.
+Allowed = Annotated[float, Meta(gt=0, le=1e9)]
+
+
+class Budget(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What requests may spend on average, one or both; the router ``budgeted`` keeps to it."""
+
+    energy_watts: Allowed | None = None
+    money_per_hour: Allowed | None = None
+    weight: Annotated[float, Meta(gt=0, le=1e6)] = WEIGHT
+    slot_s: Annotated[float, Meta(ge=0.001, le=1e6)] = SLOT_S
+
+
 class Planning(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What planners assume; every field can be left out."""
 
@@ -225,6 +247,7 @@ class Planning(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     session_tokens: Tokens | None = None
     session_quantile: Annotated[float, Meta(gt=0, le=1)] = 0.95
     deadlines: Deadlines | None = None
+    budget: Budget | None = None
 
 
 BlockRange = tuple[Block, Block]
@@ -348,6 +371,14 @@ class PlanCandidate(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     verdict: Text = ""
 
 
+class PlanExpenses(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What a million output tokens are expected to cost at the planned load, null where a server's
+    watts or price are not known."""
+
+    kwh_per_million_tokens: Figure | None
+    money_per_million_tokens: Figure | None
+
+
 class PlanFile(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The whole plan file. ``sha256`` is of its other fields: it tells edits by hand."""
 
@@ -366,6 +397,7 @@ class PlanFile(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     certificate: PlanCertificate
     candidates: list[PlanCandidate] = []
     notes: list[Text] = []
+    expected: PlanExpenses | None = None  # follows from the rest, and nobody reads it
     roles: dict[str, Any] = {}  # of ``plan --json``; follows from the rest, and nobody reads it
     sha256: Annotated[str, Meta(pattern="^([0-9a-f]{64})?$")] = ""
 

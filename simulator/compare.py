@@ -86,6 +86,11 @@ class Comparison:
         methods = ", ".join(r.method for r in self.rows)
         return f"{type(self).__name__}({methods} over {len(self.seeds)} seeds)"
 
+    @property
+    def runs(self) -> list[Summary]:
+        """All runs of all methods."""
+        return [run for row in self.rows for run in row.runs]
+
     def gain(self, row: Row, figure: Callable[[Summary], float]) -> Interval:
         """``1 - figure / baseline`` per seed: paired, so that common randomness cancels."""
         base = self._per_seed(self.rows[0], figure)

@@ -16,9 +16,10 @@ from ..core.problem import Problem
 from ..core.workload import Request
 from ..perfmodel.capacity import most_per_s
 from ..perfmodel.cost import CostModel
+from ..perfmodel.expense import expense
 from ..routing.api import Router, SlotRouter
 from .admission import Rule, Slotted
-from .events import ServerEvent, joining_servers
+from .events import ServerEvent, joining_servers, up_s
 from .failures import meets_loss, server_down, server_up
 from .kernel import Rank
 from .result import SimulationResult, Table
@@ -87,6 +88,8 @@ def simulate(
     _run(swarm, math.inf if horizon_s is None else horizon_s)
     swarm.close()
     end_s = horizon_s if horizon_s is not None and table.unfinished_rows else table.last_s
+    on_s = np.where(placement.num_blocks > 0, up_s(events, problem.num_servers, end_s), 0.0)
+    taken = expense(problem, on_s, swarm.work.busy_s(end_s))
     return SimulationResult(
         **_given(requests),
         **table.columns(),
@@ -98,6 +101,8 @@ def simulate(
             cost, ([r.prompt_tokens for r in requests], [r.output_tokens for r in requests])
         ),
         refusal=table.refusal,
+        energy_j=taken.energy_j,
+        money=taken.money,
         server_ids=tuple(s.id for s in problem.servers),
         client_ids=tuple(c.id for c in problem.clients),
     )

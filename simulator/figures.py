@@ -29,11 +29,11 @@ class Figure:
     less_is_better: bool = True
 
     def of(self, summary: Summary) -> float:
-        """Its value in a run."""
+        """Its value in a run; nan where it is not known."""
         value: Any = summary
         for part in self.path:
             value = getattr(value, part)
-        return float(value)
+        return math.nan if value is None else float(value)
 
     def shown(self, summary: Summary) -> float:
         """Its value in a run, as tables show it."""
@@ -43,7 +43,7 @@ class Figure:
         """Its value in a summary that was written down; nan where there is none."""
         value: Any = document
         for part in self.path:
-            value = value[part]
+            value = None if value is None else value.get(part)  # older versions knew fewer figures
         return math.nan if value is None else float(value)
 
 
@@ -77,6 +77,10 @@ def _all() -> Iterable[Figure]:
         factor=100.0,
         less_is_better=False,
     )
+    for name, title in (("kwh", "kWh per M tokens"), ("money", "money per M tokens")):
+        yield Figure(
+            id=f"{name}_per_million_tokens", title=title, path=(f"{name}_per_million_tokens",)
+        )
 
 
 FIGURES: dict[str, Figure] = {f.id: f for f in _all()}
@@ -100,3 +104,23 @@ JUDGED_BY: dict[Quality, Figure] = {
 COMPARED = figures(
     "response_s", "p95_response_s", "ttft_s", "tpot_s", "wait_s", "tokens_per_s", "hops"
 )
+#: What serving takes, known where watts and prices are.
+EXPENSES = figures("kwh_per_million_tokens", "money_per_million_tokens")
+
+
+#: Whether deadlines were met, known where there are any.
+PUNCTUAL = figures("late_s", "on_time_share")
+
+
+def known(summaries: Iterable[Summary], of: tuple[Figure, ...] = EXPENSES) -> tuple[Figure, ...]:
+    """Those of some figures that are known of some of these runs."""
+    runs = list(summaries)
+    return tuple(f for f in of if any(not math.isnan(f.of(r)) for r in runs))
+
+
+def compared(summaries: Iterable[Summary], quality: Quality = "mean") -> tuple[Figure, ...]:
+    """What tells methods apart in these runs; what service is judged by is among it."""
+    judged = JUDGED_BY[quality]
+    shown = COMPARED if judged in COMPARED else (judged, *COMPARED)
+    more = known(summaries, (*PUNCTUAL, *EXPENSES))
+    return (*shown, *(f for f in more if f not in shown))

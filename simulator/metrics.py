@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..core.objective import P95_RESPONSE, Goal
+from ..perfmodel.expense import Expense
 from .distribution import Distribution
 from .result import SimulationResult
 from .service import Service, Yardstick, service_of
@@ -33,6 +34,8 @@ class Summary:
     per_token_s : the published blended figure, response time per output token: it mixes waiting,
         prompt and decoding, so read the others first.
     tokens_per_s : output tokens over the time from the first arrival to the last finish.
+    kwh_per_million_tokens, money_per_million_tokens : of the whole run, warm-up included, for its
+        output tokens; None where watts or prices are not known of all servers with blocks.
     """
 
     requests: int
@@ -53,6 +56,8 @@ class Summary:
     cache_used_frac: float
     peak_memory_frac: float
     service: Service = field(default_factory=Service)
+    kwh_per_million_tokens: float | None = None
+    money_per_million_tokens: float | None = None
 
     @property
     def completed_share(self) -> float:
@@ -83,6 +88,8 @@ def summarise(
     tokens = int(result.output_tokens[done].sum())
     span = float(result.finish_s[done].max() - result.arrival_s[done].min()) if done.any() else 0.0
     hops = [len(r.hops) for r, ok in zip(result.routes, done, strict=True) if ok and r is not None]
+    taken = Expense(energy_j=result.energy_j, money=result.money)
+    energy_kwh, money = taken.per_million(result.tokens)
     return Summary(
         requests=int(counted.sum()),
         completed=int(done.sum()),
@@ -102,6 +109,8 @@ def summarise(
         cache_used_frac=float(result.cache_used_frac.mean()),
         peak_memory_frac=float(result.peak_memory_frac.max()),
         service=service_of(result, done, by or Yardstick()),
+        kwh_per_million_tokens=energy_kwh,
+        money_per_million_tokens=money,
     )
 
 

@@ -50,6 +50,7 @@ class SimulationResult(ByContent):
     alloc_delay_s : the constant fitted to one testbed, 0 unless switched on.
     most_per_s : rate of such requests that no plan and no router can exceed, inf where unknown.
     refusal : why the first refused request was refused.
+    energy_j, money : of the servers that hold blocks, over the run; None where not known of all.
     """
 
     id: IntArray
@@ -83,6 +84,14 @@ class SimulationResult(ByContent):
     refusal: str
     server_ids: tuple[str, ...]
     client_ids: tuple[str, ...]
+    energy_j: float | None = None
+    money: float | None = None
+
+    @property
+    def tokens(self) -> int:
+        """Output tokens of all requests that were completed."""
+        done = np.array(self.status) == "completed"
+        return int(self.output_tokens[done].sum())
 
     @property
     def wait_s(self) -> FloatArray:

@@ -60,7 +60,8 @@ class Market:
                 fields = {
                     k: v
                     for k, v in msgspec.to_builtins(offer).items()
-                    if k not in ("available", "price_per_hour", "count") and v is not None
+                    if k not in ("available", "count") and v is not None
+                    if k != "price_per_hour" or v  # 0 = not said
                 }
                 bought.append({**fields, "count": count})
         document = {**self.base, "servers": [*own, *bought]}

@@ -13,7 +13,7 @@ from ..methods.draft import Known
 from ..perfmodel.cost import CostModel
 from ..perfmodel.memory import blocks_that_fit
 from ..scenarios.scenario import Scenario
-from ..simulator.figures import RESPONSE, figures
+from ..simulator.figures import RESPONSE, Figure, figures, known
 from ..simulator.metrics import Interval, Summary
 from .edits import Edit, apply
 from .outcome import PARTS, Outcome, Study, outcome, outcome_of
@@ -52,6 +52,11 @@ CHANGED = figures(
     "hops",
     "completed_share",
 )
+
+
+def changed(*outcomes: Outcome) -> tuple[Figure, ...]:
+    """What a change between these outcomes is told by: energy and money where they are known."""
+    return (*CHANGED, *known(run for outcome in outcomes for run in outcome.runs))
 
 
 def what_if(

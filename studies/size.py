@@ -16,7 +16,7 @@ from ..workload.draw import draw_requests
 from .catalogue import Market
 from .outcome import PARTS, Outcome, Study, outcome
 from .sizebound import Bound, size_bound
-from .target import Target
+from .target import Target, check_known
 
 Minimise = Literal["count", "price"]
 Counts = tuple[int, ...]
@@ -134,6 +134,7 @@ def size(
     most : sets that may be simulated.
     """
     available = tuple(o.available for o in market.offers)
+    check_known(targets, market.scenario_with(available).problem)
     cost = _weights(market, minimise)
     bound = lower_bound(market, targets, study, minimise)
     run = _Search(market, targets, study, most, on_progress)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..simulator.figures import COMPARED
+from ..simulator.figures import COMPARED, EXPENSES, Figure
 from ..simulator.metrics import Interval
 
 
@@ -29,6 +29,12 @@ class Group:
     completed: float
     errors: tuple[str, ...]
     pareto: bool = False
+
+
+def compared_in(groups: Sequence[Group]) -> tuple[Figure, ...]:
+    """What tells groups apart: energy and money where some know them."""
+    known = (f for f in EXPENSES if any(not math.isnan(g.figures[f.id].mean) for g in groups))
+    return (*COMPARED, *known)
 
 
 def groups_of(records: Sequence[dict[str, Any]]) -> tuple[Group, ...]:
@@ -53,7 +59,7 @@ def _group(members: Sequence[dict[str, Any]]) -> Group:
         runs=len(members),
         figures={
             figure.id: Interval.of([figure.factor * figure.stored(s) for s in good])
-            for figure in COMPARED
+            for figure in (*COMPARED, *EXPENSES)
         },
         completed=(
             sum(s["completed"] for s in good) / max(1, sum(s["requests"] for s in good))

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+
+import numpy as np
 
 from ..core.content import FloatArray
 from ..core.errors import ScenarioError
+from ..core.problem import Problem
+from ..perfmodel.expense import price_per_s, work_w
 from ..perfmodel.hops import HopCost
 from ..perfmodel.runs import Runs
-from ..simulator.figures import FIGURES, Figure
+from ..simulator.figures import EXPENSES, FIGURES, Figure
 
 Alone = Callable[[HopCost], tuple[FloatArray, Runs]]
 
@@ -86,7 +90,25 @@ _KNOWN: dict[str, tuple[float | None, Alone | None]] = {
     "wait_s": (None, None),
     "tokens_per_s": (None, None),
     "requests_per_s": (None, None),
+    **{f.id: (None, None) for f in EXPENSES},
 }
+
+
+def check_known(targets: Sequence[Target], problem: Problem) -> None:
+    """Energy and money can be targets only where they are known of every server.
+
+    Raises
+    ------
+    ScenarioError
+        Naming servers without the figures.
+    """
+    needs = (("idle_watts and busy_watts", work_w), ("price_per_hour", price_per_s))
+    for figure, (words, known) in zip(EXPENSES, needs, strict=True):
+        without = [problem.servers[j].id for j in np.flatnonzero(np.isnan(known(problem)))]
+        if without and any(t.figure == figure for t in targets):
+            shown = ", ".join(without[:5]) + (" ..." if len(without) > 5 else "")
+            message = f"{figure.id} needs {words} of all servers and offers; missing of {shown}"
+            raise ScenarioError.single("--target", message)
 
 
 def parse_target(text: str) -> Target:

@@ -17,9 +17,13 @@ from swarmplan import api
 from swarmplan.core.plan import Placement, Plan
 from swarmplan.methods.draft import Draft
 from swarmplan.methods.table import Method, method_named
+from swarmplan.perfmodel.cost import CostModel
 from swarmplan.placement.rules.cg_bp import cg_bp
 from swarmplan.placement.task import Task
 from swarmplan.simulator.metrics import WARM_UP, summarise
+from swarmplan.simulator.service import Yardstick
+from swarmplan.workload.draw import draw_requests
+from swarmplan.workload.load import at_load
 
 ROOT = Path(__file__).resolve().parents[1]
 DEMO, TINY = (ROOT / "scenarios" / f"{name}.toml" for name in ("demo", "tiny"))
@@ -136,6 +140,7 @@ def test_shown_results_are_the_results_themselves() -> None:
 
 PACKAGE = """
 from dataclasses import replace
+from swarmplan.perfmodel.cost import CostModel
 from swarmplan.placement.rules.cg_bp import cg_bp
 from swarmplan.routing.offline import Shortest
 from swarmplan.scenarios.topologies import load_topology
@@ -232,8 +237,11 @@ def test_a_comparison_has_every_request_of_every_run() -> None:
 def test_a_load_means_the_same_where_one_plan_is_simulated_and_where_many_are_compared(
     load: float,
 ) -> None:
+    problem = at_load(swarmplan.load(TINY).problem, load)
+    requests = draw_requests(problem, 4, num_requests=80)
+    by = Yardstick.of(CostModel.of(problem), requests)
     for entry in ("cg-bp", swarmplan.plan(TINY, "cg-bp")):
         given = {"plan": entry} if isinstance(entry, Plan) else {"method": entry}
         run = swarmplan.simulate(TINY, **given, load=load, seed=4, requests=80)
         found = swarmplan.compare(TINY, [entry], load=load, seeds=[4], requests=80)
-        assert found.rows[0].runs == (summarise(run, warm_up=WARM_UP),)
+        assert found.rows[0].runs == (summarise(run, warm_up=WARM_UP, by=by),)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..render import milliseconds, number, print_lines, print_table
-from ..studies.change import CHANGED, Change, difference, reason
+from ..studies.change import Change, changed, difference, reason
 from ..studies.outcome import PARTS, ClientFigures, HopFigures, Outcome
 from .text import assumed, chain, interval, signed, span
 
@@ -33,7 +33,7 @@ def _mean(outcome: Outcome, figure: Any) -> float:
 
 def _print_metrics(before: Outcome, after: Outcome) -> None:
     rows: list[list[object]] = []
-    for figure in CHANGED:
+    for figure in changed(before, after):
         a, b = _mean(before, figure.shown), _mean(after, figure.shown)
         delta = difference(before, after, figure.shown)
         share = signed((b - a) / a * 100) + " %" if a else "-"
@@ -162,7 +162,8 @@ def change_document(change: Change) -> dict[str, Any]:
             {
                 **outcome_document(after),
                 "differences": {
-                    f.id: asdict(difference(change.before, after, f.of)) for f in CHANGED
+                    f.id: asdict(difference(change.before, after, f.of))
+                    for f in changed(change.before, after)
                 },
                 "reason": reason(change.before, after),
             }

@@ -10,7 +10,7 @@ from ..methods.certify import load_in_words
 from ..perfmodel.cost import CostModel
 from ..render import print_lines, print_table
 from ..simulator.compare import Comparison, Row
-from ..simulator.figures import COMPARED, FIGURES, JUDGED_BY, Figure
+from ..simulator.figures import JUDGED_BY, compared
 from ..simulator.metrics import Interval
 from .text import assumed, mean_of, percent
 
@@ -18,7 +18,7 @@ from .text import assumed, mean_of, percent
 def print_comparison(comparison: Comparison) -> None:
     """One row per method: mean and 95 % interval of each figure, gain over the first method."""
     base, judged = comparison.rows[0].method, JUDGED_BY[comparison.quality]
-    shown = _shown(comparison)
+    shown = compared(comparison.runs, comparison.quality)
     columns = ["method", *(f.title for f in shown), "completed", f"gain over {base}"]
     rows: list[list[object]] = []
     for row in comparison.rows:
@@ -46,15 +46,6 @@ def print_comparison(comparison: Comparison) -> None:
     print_lines(lines)
 
 
-def _shown(comparison: Comparison) -> tuple[Figure, ...]:
-    """What methods are judged by comes first."""
-    judged = JUDGED_BY[comparison.quality]
-    more = (JUDGED_BY["late"], FIGURES["on_time_share"])
-    wanted = more if comparison.problem.planning.deadlines is not None else ()
-    first = (judged,) if judged not in COMPARED else ()
-    return (*dict.fromkeys((*first, *COMPARED, *wanted)),)
-
-
 def _gain(value: Interval) -> str:
     if value.mean != value.mean:
         return "-"
@@ -80,7 +71,7 @@ def _row_document(comparison: Comparison, row: Row) -> dict[str, Any]:
     if row.error:
         return document
     size = comparison.per_seed(row)
-    for figure in _shown(comparison):
+    for figure in compared(row.runs, comparison.quality):
         document[figure.id] = asdict(row.interval(figure.of, size))
     document["gain_over_first"] = asdict(comparison.gain(row, JUDGED_BY[comparison.quality].of))
     document["runs"] = [asdict(r) for r in row.runs]

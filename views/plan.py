@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from ..chains.expected import expected_per_million
 from ..core.plan import Certificate, Plan
 from ..core.problem import Problem
 from ..perfmodel.cost import CostModel
 from ..render import milliseconds, number, print_lines, print_table
-from .text import assumed, chain, percent, span
+from .text import assumed, chain, percent, span, spent
 
 #: Columns of ``placement_rows``.
 PLACEMENT = (
@@ -74,7 +75,13 @@ def print_plan(problem: Problem, plan: Plan) -> None:
             ],
         )
     lines = [f"requests are routed by {plan.router}", proven(plan.certificate), *plan.notes]
-    print_lines([*lines, *assumed(problem)])
+    print_lines([*lines, *expected_lines(problem, plan), *assumed(problem)])
+
+
+def expected_lines(problem: Problem, plan: Plan) -> list[str]:
+    """What serving the planned load takes, where watts or prices are known."""
+    taken = expected_per_million(CostModel.of(problem), plan.placement)
+    return [f"expected at the planned load: {line}" for line in spent(*taken)]
 
 
 def proven(proof: Certificate) -> str:

@@ -13,7 +13,7 @@ from ..simulator.distribution import Distribution
 from ..simulator.metrics import Summary, summarise
 from ..simulator.result import SimulationResult
 from ..simulator.service import Yardstick
-from .text import assumed, percent
+from .text import assumed, percent, spent
 
 
 def print_result(problem: Problem, result: SimulationResult) -> None:
@@ -48,7 +48,9 @@ def print_result(problem: Problem, result: SimulationResult) -> None:
         f"requests/s; {summary.retries} retries, {summary.replays} replays, "
         f"{summary.overflows} cache extensions"
     ]
-    lines += [*_service(problem, summary), *assumed(problem)]
+    lines += _service(problem, summary)
+    lines += spent(summary.kwh_per_million_tokens, summary.money_per_million_tokens)
+    lines += assumed(problem)
     if result.offered_per_s > result.most_per_s:
         lines.append(beside_most(result.offered_per_s, result.most_per_s))
     if result.alloc_delay_s:
@@ -88,6 +90,8 @@ def result_document(problem: Problem, result: SimulationResult) -> dict[str, Any
         "independent_servers": list(problem.independent),
         "offered_per_s": result.offered_per_s,
         "most_per_s": result.most_per_s,
+        "energy_j": result.energy_j,
+        "money": result.money,
         "servers": [
             {
                 "server": s.id,

@@ -6,20 +6,20 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..render import print_lines, print_table
-from ..simulator.figures import COMPARED
-from ..studies.sweepgroups import groups_of
+from ..studies.sweepgroups import compared_in, groups_of
 from .text import mean_of
 
 
 def print_groups(records: Sequence[dict[str, Any]]) -> None:
     """One row per group; ``*`` marks the Pareto front of response and throughput."""
     groups = groups_of(records)
+    shown = compared_in(groups)
     keys = list(dict.fromkeys(k for g in groups for k, _ in g.values))
     variants = any(g.variant for g in groups)
     columns = [
         *(["variant"] if variants else []),
         *keys,
-        *(f.title for f in COMPARED),
+        *(f.title for f in shown),
         "completed",
         "pareto",
     ]
@@ -30,7 +30,7 @@ def print_groups(records: Sequence[dict[str, Any]]) -> None:
             [
                 *([group.variant] if variants else []),
                 *(values.get(k, "") for k in keys),
-                *(mean_of(group.figures[f.id]) for f in COMPARED),
+                *(mean_of(group.figures[f.id]) for f in shown),
                 f"{group.completed * 100:.1f} %",
                 "*" if group.pareto else "",
             ]

@@ -63,3 +63,10 @@ def _spread(text: str, value: Interval) -> str:
     if value.half_width != value.half_width or is_rounding(value):
         return text
     return f"{text} ± {number(value.half_width, 2)}"
+
+
+def spent(kwh: float | None, money: float | None) -> list[str]:
+    """Energy and money of a million tokens in a line, as far as they are known; none at all: []."""
+    told = [] if kwh is None else [f"{number(kwh)} kWh"]
+    told += [] if money is None else [f"{number(money)} in the currency of the prices"]
+    return [f"{' and '.join(told)} per million output tokens"] if told else []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,43 @@ def test_the_cost_is_near_its_least_and_the_backlog_grows_with_the_weight(weight
         budget = budget.after(spent)
     assert cost / SLOTS - 1.4 <= 1.0 / weight + 0.002
     assert 1.9 <= backlog / SLOTS / weight <= 2.2
+
+
+#: What an option costs and spends.
+Option = tuple[float, float]
+
+
+def least_cost(options: list[Option], allowed: float) -> float:
+    """The least mean cost of any mixture of options that spends no more than allowed on average."""
+    within = [cost for cost, spent in options if spent <= allowed]
+    mixed = [
+        (a * (y - allowed) + b * (allowed - x)) / (y - x)
+        for (a, x), (b, y) in itertools.product(options, repeat=2)
+        if x < allowed < y
+    ]
+    return min(within + mixed)
+
+
+@given(
+    options=st.lists(st.tuples(st.floats(0, 9), st.floats(0, 3)), min_size=1, max_size=5),
+    dearest=st.floats(0, 20),
+    allowed=st.floats(0.1, 2.9),
+    weight=st.floats(0.1, 64),
+)
+def test_the_gap_is_below_b_over_v_and_the_backlog_below_what_that_implies(
+    options: list[Option], dearest: float, allowed: float, weight: float
+) -> None:
+    """Every slot has the same options, so the bounds hold to rounding; one spends nothing."""
+    options = [*options, (dearest, 0.0)]
+    budget, cost, backlog, slots = Budget(allowed=allowed), 0.0, 0.0, 400
+    for _ in range(slots):
+        taken, spent = min(options, key=lambda o: weight * o[0] + budget.backlog * o[1])
+        cost, backlog = cost + taken, backlog + budget.backlog
+        budget = budget.after(spent)
+    b = max((spent - allowed) ** 2 for _, spent in options) / 2
+    spread = max(c for c, _ in options) - min(c for c, _ in options)
+    assert cost / slots - least_cost(options, allowed) <= b / weight + 1e-9
+    assert backlog / slots <= (b + weight * spread) / allowed + 1e-9
 
 
 def options() -> tuple[Slot, Pairs]:

@@ -16,8 +16,10 @@ from swarmplan.perfmodel.cost import CostModel
 from swarmplan.routing.ws_rr import WsRr
 from swarmplan.simulator.distribution import Distribution
 from swarmplan.simulator.engine import simulate
+from swarmplan.simulator.figures import COMPARED, EXPENSES, compared
 from swarmplan.simulator.metrics import T_95, Interval, summarise
 from swarmplan.simulator.result import SimulationResult
+from swarmplan.tests.perfmodel.test_expense import powered
 
 
 def run(tiny: Problem, count: int) -> SimulationResult:
@@ -57,6 +59,28 @@ def test_a_summary_is_the_mean_over_the_rows_of_the_table(tiny: Problem) -> None
     # One token has no time between tokens.
     steps = [r["tpot_s"] for r in rows if r["output_tokens"] > 1]
     assert summary.tpot_s.mean == pytest.approx(statistics.mean(steps))
+
+
+def test_energy_and_money_are_those_of_the_whole_run(tiny: Problem) -> None:
+    assert summarise(run(tiny, 40)).kwh_per_million_tokens is None
+    result = run(powered(tiny), 40)
+    work_s = float(result.compute_busy_frac.sum()) * result.end_s
+    energy_j, money = 4 * 50 * result.end_s + 250 * work_s, 4 * 0.001 * result.end_s
+    assert (result.energy_j, result.money) == pytest.approx((energy_j, money))
+    for summary in (summarise(result), summarise(result, warm_up=0.25)):
+        millions = (39 * 11 + 1) / 1e6
+        assert summary.kwh_per_million_tokens == pytest.approx(energy_j / 3.6e6 / millions)
+        assert summary.money_per_million_tokens == pytest.approx(money / millions)
+
+
+def test_figures_of_energy_and_money_are_shown_where_they_are_known(tiny: Problem) -> None:
+    plain, taken = summarise(run(tiny, 4)), summarise(run(powered(tiny), 4))
+    assert compared([plain]) == COMPARED
+    assert compared([plain, taken]) == (*COMPARED, *EXPENSES)
+    kwh, _ = EXPENSES
+    assert math.isnan(kwh.of(plain))
+    assert kwh.of(taken) == taken.kwh_per_million_tokens
+    assert math.isnan(kwh.stored({"completed": 4}))  # by an older version
 
 
 def test_the_warm_up_leaves_out_the_first_arrivals(tiny: Problem) -> None:

@@ -100,6 +100,22 @@ def test_the_set_is_the_least_of_all_sets(tmp_path: Path, minimise: Any, limit: 
     assert value == pytest.approx(min(fitting))
 
 
+def test_a_server_that_was_bought_has_the_price_of_its_offer(tmp_path: Path) -> None:
+    servers = market(tmp_path).scenario_with((1, 2, 1)).problem.servers
+    prices = [0.0 if s.price_per_s is None else s.price_per_s * 3600 for s in servers]
+    assert prices == pytest.approx([1.0, 0.3, 0.3, 1.5])
+
+
+def test_what_is_not_known_of_all_servers_is_no_target(tmp_path: Path) -> None:
+    shop = market(tmp_path)
+    with pytest.raises(ScenarioError, match="needs idle_watts and busy_watts of all servers"):
+        size(shop, [parse_target("kwh_per_million_tokens=1")], STUDY)
+    target = parse_target("money_per_million_tokens=1e9")
+    found = size(shop, [target], STUDY, most=3)
+    assert found.best is not None
+    assert 0 < found.best.figures[0] < 1e9
+
+
 @settings(max_examples=15)
 @given(
     st.tuples(st.integers(0, 2), st.integers(0, 3), st.integers(0, 1)).filter(any),
