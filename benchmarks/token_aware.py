@@ -48,11 +48,12 @@ from swarmplan.core.plan import Placement
 from swarmplan.core.problem import Problem
 from swarmplan.core.workload import Lengths, LengthUse, Mix, Request
 from swarmplan.methods.routers import router_named
-from swarmplan.perfmodel.contention import Crowd
+from swarmplan.perfmodel.contention import Crowd, Pace
 from swarmplan.perfmodel.cost import CostModel
 from swarmplan.perfmodel.length.distribution import LEVELS
 from swarmplan.placement.rules.gbp_cr import Queue, filled, gbp_cr
 from swarmplan.routing.api import Decision, RouterFactory, SwarmView
+from swarmplan.routing.state import SwarmState
 from swarmplan.routing.ws_rr import WaitGraphs, refuse
 from swarmplan.scenarios import schema
 from swarmplan.scenarios.build import build
@@ -78,6 +79,8 @@ RIVALS = ("petals", "ws-rr", "jffc")
 ROUTERS = (*RIVALS, "fastest-free", "least-response", "jsq", "overlap")
 FIGURES = ("mean", "p95", "slow-down", "ttft", "ttft p95")
 AGES_S = (0, 30, 60)
+#: ``overlap`` that knows its own sessions at once, those of others late.
+OWN = "overlap, own work known"
 #: Row 4 at 0.7 and row 5 at 0.3, Poisson: the most that a figure may be of the rival's.
 BENEFIT = {"mean": 0.95, "p95": 0.95, "slow-down": 0.95, "ttft p95": 0.95}
 BENEFIT_JSQ = {"mean": 0.95, "ttft p95": 1.10}
@@ -295,24 +298,43 @@ class _Aged:
 
 
 class Aged:
-    """``overlap`` with figures of work that are read every ``age_s`` seconds; memory is live."""
+    """``overlap`` with figures of work that are read every ``age_s`` seconds; memory is live.
 
-    def __init__(self, age_s: float, cost: CostModel, placement: Placement) -> None:
+    ``own``: of its own sessions every client knows, as it does in a swarm.
+    """
+
+    def __init__(self, age_s: float, own: bool, cost: CostModel, placement: Placement) -> None:
         self._router = router_named("overlap")(cost, placement)
-        self._age_s, self._read_s = age_s, -np.inf
+        self._age_s, self._read_s, self._own = age_s, -np.inf, own
         self._crowd = Crowd(cost.serial)
+        self._then: dict[int, set[int]] = {}
 
     def __call__(self, request: Request, view: SwarmView, now_s: float, **where: Any) -> Decision:
         """As ``overlap``."""
         if now_s - self._read_s >= self._age_s:
             self._crowd, self._read_s = copy.deepcopy(view.crowd), now_s
-        return self._router(request, _Aged(view, self._crowd), now_s, **where)
+            self._then = {c: set(_own(view, c)) for c in range(len(SHARES))}
+        crowd = self._crowd
+        if self._own:
+            crowd, then = copy.deepcopy(crowd), self._then[request.client]
+            now = _own(view, request.client)
+            for session in sorted(then - set(now)):
+                crowd.leave(session)
+            for session in sorted(set(now) - then):
+                crowd.join(session, *now[session])
+        return self._router(request, _Aged(view, crowd), now_s, **where)
+
+
+def _own(view: SwarmView, client: int) -> dict[int, tuple[tuple[int, ...], Pace]]:
+    """What a client knows of its own sessions."""
+    assert isinstance(view, SwarmState)
+    return view.paces_of(client)
 
 
 def factory_of(router: str, age_s: int) -> RouterFactory:
     """What makes a router."""
     if age_s:
-        return partial(Aged, age_s)
+        return partial(Aged, age_s, router == OWN)
     return FewestSessions if router == "jsq" else router_named(router)
 
 
@@ -359,7 +381,8 @@ def cells(args: argparse.Namespace) -> Iterator[tuple[str, float, str, str, int,
                     yield name, load, arrivals, "longest", 0, "jsq"
                 if "age" in args.parts:
                     for age in AGES_S[1:]:
-                        yield name, load, arrivals, "oracle", age, "overlap"
+                        for router in ("overlap", OWN):
+                            yield name, load, arrivals, "oracle", age, router
 
 
 def measured(args: argparse.Namespace) -> Iterator[Run]:
@@ -500,9 +523,14 @@ def knowledge(table: Table) -> None:
     for (name, load, arrivals), ways in table.items():
         for (known, age, router), runs in sorted(ways.items()):
             pair = Pair(ways, (known, age, router), OVERLAP)
-            if router != "overlap" or (known == "oracle" and not age) or not len(pair.one):
+            if (
+                router not in ("overlap", OWN)
+                or (known == "oracle" and not age)
+                or not len(pair.one)
+            ):
                 continue
-            what = f"work {age} s old" if age else known
+            whose = "others' work" if router == OWN else "work"
+            what = f"{whose} {age} s old" if age else known
             where = f"{name} {load} {arrivals}"
             shown = f"{text(pair.one)} | {pair.change('mean')}"
             print(f"| {where} | {what} | {len(pair.one)} | {shown} |")

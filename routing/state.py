@@ -141,6 +141,14 @@ class SwarmState:
         """Number of sessions of a client that hold cache."""
         return self._of_client[client]
 
+    def paces_of(self, client: int) -> dict[int, tuple[tuple[int, ...], Pace]]:
+        """The sessions of a client that make steps: their servers, and what is expected of them."""
+        return {
+            session: (tuple(j for j, _ in held.parts), held.pace)
+            for session, held in self._held.items()
+            if held.client == client and held.pace is not None
+        }
+
     def running(self, now_s: float) -> list[Running]:
         """The sessions that make steps, in the order in which they were reserved."""
         return [
