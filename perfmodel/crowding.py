@@ -16,12 +16,12 @@ from .stake import LITTLE, NEAR
 
 #: Rounds of the fixed point after each change; it starts from where it was.
 ROUNDS = 2
-#: A server. serial : whether there is a line. weight : what a second counts of everybody there
-#: (``Stake``), weight_per_s : of the steps that come per second. work_s : of one step of everybody.
-#: use : share of the time that it works. half_s : sum of use * work / 2. wait_s : how long a step
-#: of somebody else waits.
+#: A server. serial : whether there is a line. count : sessions. weight : what a second counts of
+#: them together (``Stake``), weight_per_s : of the steps that come per second. work_s : of one step
+#: of everybody. use : share of the time that it works. half_s : sum of use * work / 2. wait_s : how
+#: long a step of somebody else waits.
 SEAT = np.dtype(
-    [("serial", np.int64)]
+    [(name, np.int64) for name in ("serial", "count")]
     + [(name, np.float64) for name in ("weight", "weight_per_s", "work_s")]
     + [(name, np.float64) for name in ("use", "half_s", "wait_s")]
 )
@@ -44,6 +44,7 @@ class Line(NamedTuple):
     seat : (n,) of SEAT. session : (S,) of SESSION. visit : (S, most hops) of VISIT.
     order : (2, S) slots of those who are there, in no order that means anything; where each stands.
     state : (2,) how many are there; whether somebody came or left since it was settled.
+    room : (n,) for ``beside``.
     """
 
     seat: NDArray[np.void]
@@ -51,6 +52,7 @@ class Line(NamedTuple):
     visit: NDArray[np.void]
     order: IntArray
     state: IntArray
+    room: FloatArray
 
 
 def empty_line(serial: NDArray[np.bool_], slots: int, hops: int) -> Line:
@@ -63,6 +65,7 @@ def empty_line(serial: NDArray[np.bool_], slots: int, hops: int) -> Line:
         visit=np.zeros((slots, hops), VISIT),
         order=np.zeros((2, slots), np.int64),
         state=np.zeros(2, np.int64),
+        room=np.zeros(len(serial)),
     )
 
 
@@ -137,13 +140,15 @@ def settle(line: Line, now_s: float) -> None:
 def _gather(line: Line) -> None:
     """Add up the sessions at every server."""
     for seat in line.seat:
-        seat["weight"], seat["work_s"], seat["weight_per_s"] = 0.0, 0.0, 0.0
+        seat["count"], seat["work_s"] = 0, 0.0
+        seat["weight"], seat["weight_per_s"] = 0.0, 0.0
         seat["use"], seat["half_s"] = 0.0, 0.0
     for i in range(line.state[0]):
         slot = line.order[0, i]
         step_s, weight = line.session[slot]["step_s"], weight_of(line.session[slot])
         for h in range(line.session[slot]["hops"]):
             work_s, seat = line.visit[slot, h]["work_s"], line.seat[line.visit[slot, h]["server"]]
+            seat["count"] += 1
             seat["weight"] += weight
             seat["work_s"] += work_s
             seat["weight_per_s"] += weight / step_s
@@ -174,14 +179,20 @@ def beside(line: Line, steps: float, now_s: float, met: FloatArray) -> None:
     each as much as a second of its session counts.
 
     Those who are there now leave sooner or later. The busier a server is, the surer somebody comes
-    instead: as a share of the time that it works.
+    instead: as a share of the time that it works, and of no other weight than sessions have in the
+    swarm at present.
     """
     met[:] = 0.0
+    line.room[:] = 0.0
+    weights = 0.0
     for i in range(line.state[0]):
         slot = line.order[0, i]
-        both = weight_of(line.session[slot]) * min(left_at(line.session[slot], now_s), steps)
+        weight, both = weight_of(line.session[slot]), min(left_at(line.session[slot], now_s), steps)
+        weights += weight
         for h in range(line.session[slot]["hops"]):
-            met[line.visit[slot, h]["server"]] += both
+            met[line.visit[slot, h]["server"]] += weight * both
+            line.room[line.visit[slot, h]["server"]] += both
+    each = weights / max(line.state[0], 1)
     for j in range(len(met)):
         seat = line.seat[j]
-        met[j] += min(seat["use"], 1.0) * (seat["weight"] * steps - met[j])
+        met[j] += min(seat["use"], 1.0) * (seat["count"] * steps - line.room[j]) * each

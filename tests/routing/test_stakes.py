@@ -16,7 +16,7 @@ from swarmplan.perfmodel.contention import Crowd, Pace
 from swarmplan.perfmodel.cost import CostModel
 from swarmplan.perfmodel.stake import LITTLE, Stake
 from swarmplan.routing.overlap import Overlap
-from swarmplan.routing.stakes import caring_of
+from swarmplan.routing.stakes import DAMPED, caring_of
 from swarmplan.routing.state import SwarmState
 
 REQUEST = Request(
@@ -44,8 +44,8 @@ def test_for_the_slow_down_a_second_counts_by_what_the_request_takes_alone(tiny:
     state = SwarmState(cost, placement)
     alone_s = Overlap(cost, placement)(REQUEST, state, 0.0).cost_s
     decided = Overlap(cost, placement, SLOW_DOWN)(REQUEST, state, 0.0)
-    assert decided.cost_s == pytest.approx(1.0)
-    assert decided.stake.weight == pytest.approx(1 / alone_s)
+    assert decided.stake.weight == pytest.approx(alone_s**-DAMPED)
+    assert decided.cost_s == pytest.approx(alone_s * decided.stake.weight)
 
 
 def test_for_fairness_the_sessions_of_a_client_share_one_vote(tiny: Problem) -> None:
@@ -55,9 +55,9 @@ def test_for_fairness_the_sessions_of_a_client_share_one_vote(tiny: Problem) -> 
     for number in range(3):
         state.reserve(number, FAST, 22, 9.0, client=0)
     state.reserve(3, FAST, 22, 9.0, client=1)
-    assert router(REQUEST, state, 0.0).stake == Stake(weight=1 / 4)
+    assert router(REQUEST, state, 0.0).stake == Stake(weight=4**-DAMPED)
     state.release(0)
-    assert router(REQUEST, state, 0.0).stake == Stake(weight=1 / 3)
+    assert router(REQUEST, state, 0.0).stake == Stake(weight=3**-DAMPED)
 
 
 def test_a_long_request_keeps_out_of_the_way_of_short_ones_sooner_than_they_of_it(
@@ -79,6 +79,14 @@ def test_a_long_request_keeps_out_of_the_way_of_short_ones_sooner_than_they_of_i
         return 60
 
     assert begins_to_flee(weight=100.0) < begins_to_flee(weight=0.01)
+
+
+def test_who_comes_instead_has_the_weight_of_the_swarm() -> None:
+    crowd = Crowd(np.array([True, True]))
+    heavy, light = Stake(weight=9.0), Stake(weight=1.0)
+    crowd.join(0, [0], Pace(alone_s=1.0, work_s=[0.5], steps=20, stake=heavy))
+    crowd.join(1, [1], Pace(alone_s=1.0, work_s=[0.5], steps=20, stake=light))
+    assert crowd.beside(100, 0.0) == pytest.approx([9 * 20 + 0.5 * 80 * 5, 20 + 0.5 * 80 * 5])
 
 
 def test_a_session_counts_little_as_long_as_its_limit_is_far(tiny: Problem) -> None:
