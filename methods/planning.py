@@ -16,6 +16,7 @@ from ..perfmodel.cost import CostModel
 from ..perfmodel.predict import predict, step_objective_s
 from ..placement.moves.resilience import demands_in_words
 from ..placement.task import Task
+from ..routing.ahead import routes_together
 from ..routing.offline import best_routes
 from .certify import load_in_words, sustained_per_s
 from .draft import Draft, Settings
@@ -31,7 +32,8 @@ def planned(
     unrouted: dict[int, int] = {}
     routes = draft.routes
     if routes is None:
-        routes, unrouted = best_routes(task.cost, draft.placement, task.demand)
+        ahead = routes_together if draft.router == "joint" else best_routes
+        routes, unrouted = ahead(task.cost, draft.placement, task.demand)
     return Plan(
         method=method.name,
         placement=draft.placement,
