@@ -45,6 +45,8 @@ FLOODER, FLOOD, OTHERS = 2, 300, 0.5
 RULES: tuple[tuple[str, Admission, type[Jffc | Overlap]], ...] = (
     ("polling, JFFC", "retry", Jffc),
     ("polling, overlap", "retry", Overlap),
+    ("by size, JFFC", "sized", Jffc),
+    ("by size, overlap", "sized", Overlap),
     ("first come, JFFC", "queue", Jffc),
     ("ordered, JFFC", "ordered", Jffc),
     ("ordered, overlap", "ordered", Overlap),

@@ -22,7 +22,7 @@ from swarmplan.routing.overlap import Overlap
 from swarmplan.simulator.engine import simulate
 from swarmplan.simulator.metrics import WARM_UP, Interval, Summary, summarise
 
-RULES: tuple[Admission, ...] = ("retry", "queue", "reserve", "notify", "ordered")
+RULES: tuple[Admission, ...] = ("retry", "queue", "reserve", "notify", "sized", "ordered")
 
 
 def run(setting: Setting, requests: Sequence[Request], rule: Admission) -> Summary:

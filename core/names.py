@@ -11,7 +11,7 @@ Relay = Literal["client", "server"]
 #: together, or everybody at once as if alone (the assumption of the papers).
 Sharing = Literal["serial", "batched", "independent"]
 #: What a request does when its servers are full (simulator.admission).
-Admission = Literal["retry", "queue", "reserve", "notify", "ordered"]
+Admission = Literal["retry", "queue", "reserve", "notify", "sized", "ordered"]
 #: What policies know of output lengths (core.workload.LengthUse).
 LengthMode = Literal["oracle", "predictor", "model-constant", "maximum"]
 #: What a plan is chosen by: response time under the workload, time per token of the planned

@@ -13,6 +13,8 @@
     instant at which the earlier holders are expected to have left.
 ``notify``
     The same, started as soon as they are expected to have left.
+``sized``
+    As ``retry``, with pauses in proportion to what a session takes (``simulator.sized``).
 ``ordered``
     One central line, least memory-time first, in which nobody starves and no client lives at the
     others' cost (``simulator.line``).
@@ -68,8 +70,8 @@ class Gate(Protocol):
         """End a session that is larger than what it is offered can ever hold."""
         ...
 
-    def pause(self, session: Session, again: Handler) -> None:
-        """Come back after PETALS' pause for the failed tries so far."""
+    def pause(self, session: Session, again: Handler, *, times: float = 1.0) -> None:
+        """Come back after PETALS' pause for the failed tries so far, times a factor."""
         ...
 
     def wait_s(self, session: Session, route: Route) -> float:
@@ -103,6 +105,11 @@ class Gate(Protocol):
 
 #: What happens to a session next.
 Handler = Callable[[Gate, Session], None]
+
+
+def memory_time(gate: Gate, session: Session) -> float:
+    """What a session takes of memory, token seconds: its reservation for as long as it lasts."""
+    return session.request.reserved_tokens * gate.alone_s(session)
 
 
 class Rule(Protocol):

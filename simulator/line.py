@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from .admission import Gate, settle
+from .admission import Gate, memory_time, settle
 from .session import Session
 
 #: How much more a session counts, and how much longer it has to be patient, whose client was served
@@ -53,7 +53,7 @@ class Ordered:
             waited_s = gate.now_s - s.origin.arrival_s
             (late if waited_s > self.patience_s * weight[s.request.client] else early).append(s)
         late.sort(key=lambda s: (s.origin.arrival_s, s.row))
-        early.sort(key=lambda s: (_area(gate, s) * weight[s.request.client], s.row))
+        early.sort(key=lambda s: (memory_time(gate, s) * weight[s.request.client], s.row))
         gate.waiting[:] = [*late, *early]
         left = WINDOW
 
@@ -63,7 +63,7 @@ class Ordered:
             if left < 0 or not gate.attempt(session):
                 return False
             client = session.request.client
-            self._served[client] = self._served.get(client, 0.0) + _area(gate, session)
+            self._served[client] = self._served.get(client, 0.0) + memory_time(gate, session)
             return True
 
         settle(gate, attempt, stop_at_first=bool(late))
@@ -80,8 +80,3 @@ class Ordered:
         if client not in waiting:
             least = min((self._served[c] for c in waiting), default=0.0)
             self._served[client] = max(self._served.get(client, 0.0), least)
-
-
-def _area(gate: Gate, session: Session) -> float:
-    """Memory-time of a session, token seconds."""
-    return session.request.reserved_tokens * gate.alone_s(session)

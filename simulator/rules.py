@@ -9,6 +9,7 @@ from ..core.errors import SwarmplanError
 from ..core.names import Admission, names
 from .admission import Queue, Reserve, Retry, Rule
 from .line import Ordered
+from .sized import Sized
 
 #: What makes the rule of a run.
 RULES: dict[Admission, Callable[[], Rule]] = {
@@ -16,6 +17,7 @@ RULES: dict[Admission, Callable[[], Rule]] = {
     "queue": Queue,
     "reserve": Reserve,
     "notify": partial(Reserve, rounding="none"),
+    "sized": Sized,
     "ordered": Ordered,
 }
 

@@ -170,11 +170,11 @@ class Swarm:
         """What a session is expected to take on the chain that is fastest if nobody else runs."""
         return self._alone_s(session.request)
 
-    def pause(self, session: Session, again: Handler) -> None:
-        """Come back after PETALS' pause for the failed tries so far."""
+    def pause(self, session: Session, again: Handler, *, times: float = 1.0) -> None:
+        """Come back after PETALS' pause for the failed tries so far, times a factor."""
         session.tries += 1
         session.tries_in_all += 1
-        when = self.now_s + pause_s(session.tries)
+        when = self.now_s + times * pause_s(session.tries)
         self.kernel.at(when, Rank.RETRY, again, self, session)
 
     def book(self, session: Session, route: Route, start_s: float) -> None:

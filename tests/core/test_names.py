@@ -15,7 +15,7 @@ from swarmplan.core.problem import Span
 
 def test_the_names_of_a_literal_come_in_their_order() -> None:
     assert names(Relay) == ("client", "server")
-    assert names(Admission) == ("retry", "queue", "reserve", "notify", "ordered")
+    assert names(Admission) == ("retry", "queue", "reserve", "notify", "sized", "ordered")
 
 
 def test_blocks_are_printed_as_petals_writes_them() -> None:

@@ -85,6 +85,7 @@ def test_every_rule_has_its_name() -> None:
         "queue": "Queue",
         "reserve": "Reserve",
         "notify": "Reserve",
+        "sized": "Sized",
         "ordered": "Ordered",
     }
 

@@ -30,7 +30,7 @@ from swarmplan.simulator.result import SimulationResult
 from swarmplan.tests.placement.offline import uneven
 
 ROUTERS: tuple[RouterFactory, ...] = (WsRr, Shortest, PetalsRouting(), Jffc)
-NAMES: tuple[Admission, ...] = ("retry", "queue", "reserve", "notify", "ordered")
+NAMES: tuple[Admission, ...] = ("retry", "queue", "reserve", "notify", "sized", "ordered")
 RULES: tuple[Admission | Rule, ...] = (*NAMES, Queue(backfill=True))
 
 

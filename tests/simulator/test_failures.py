@@ -159,7 +159,7 @@ def test_two_losses_before_the_first_is_noticed_are_mended_together(problem: Pro
     assert result.peak_cache_bytes.tolist() == [42, 42, 0]
 
 
-@pytest.mark.parametrize("admission", ["retry", "queue", "reserve", "notify", "ordered"])
+@pytest.mark.parametrize("admission", ["retry", "queue", "reserve", "notify", "sized", "ordered"])
 def test_a_join_serves_those_who_waited_for_it(problem: Problem, admission: Admission) -> None:
     events = (up(B, 3.0), down(C, 0.0))
     result = run(problem, placed(problem), events=events, admission=admission)

@@ -1,0 +1,34 @@
+"""Polling that lets short work slip in: pauses in proportion to what a session takes.
+
+Needs nobody but the client itself. docs/model.md 14.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from ..routing.waiting import LONGEST_PAUSE_S, Sizes, pause_s
+from .admission import Gate, memory_time
+from .session import Session
+
+
+@dataclass(slots=True)
+class Sized:
+    """As ``Retry``, but who takes much memory for long pauses longer than who takes little.
+
+    One of these belongs to one run (mutable: what each client has asked for so far).
+    """
+
+    _sizes: dict[int, Sizes] = field(default_factory=dict, init=False, repr=False)
+
+    def arrive(self, gate: Gate, session: Session, *, again: bool = False) -> None:
+        patient = not session.tries or pause_s(session.tries) < LONGEST_PAUSE_S  # as ``Retry``
+        size = memory_time(gate, session)
+        known = self._sizes.setdefault(session.request.client, Sizes())
+        if not session.tries_in_all:
+            known.seen(size)
+        if not gate.attempt(session, patient=patient):
+            gate.pause(session, self.arrive, times=known.times(size))
+
+    def freed(self, gate: Gate) -> None:
+        """Clients do not hear of it."""
