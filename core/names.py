@@ -21,6 +21,9 @@ Aim = Literal["response", "latency", "throughput"]
 Metric = Literal["mean", "p95"]
 #: Precision of a block's weights.
 Quantisation = Literal["bf16", "int8", "nf4"]
+#: What a pass over drafts gives: the drafts that are right and a token of the target's own, or, as
+#: the class in PETALS' repository, that token only where no draft was right.
+Semantics = Literal["standard", "petals"]
 #: Kinds of things that are known by name.
 Listed = Literal["devices", "models", "methods", "routers", "topologies", "scenarios"]
 #: How far a plan is proven.
