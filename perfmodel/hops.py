@@ -25,6 +25,9 @@ class HopCost(ByContent):
     steps : output tokens after the first, ``l - 1``.
     hop_s, run_s : (n,) the whole request, ``T_ij = hop_s[j] + run_s(j, start, end)`` (model.md
         section 3).
+    passes : of a token: 1, or less where a pass looks at several drafted tokens (model.md 15). What
+        is said of a step is that share of a pass; ``draft_s`` is the client's own part of it.
+    positions, pass_run_s : of a whole pass.
     """
 
     client: int
@@ -35,6 +38,10 @@ class HopCost(ByContent):
     steps: int
     hop_s: FloatArray
     run_s: Runs
+    pass_run_s: Runs
+    positions: int = 1
+    passes: float = 1.0
+    draft_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

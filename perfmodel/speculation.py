@@ -14,10 +14,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..core.content import FloatArray
+from ..core.drafting import MOST_DRAFTS
 from ..core.names import Semantics
-
-#: Drafts of a pass at most.
-MOST_DRAFTS = 64
 
 
 def survival(acceptance: Sequence[float], most: int = MOST_DRAFTS) -> FloatArray:
@@ -27,10 +25,15 @@ def survival(acceptance: Sequence[float], most: int = MOST_DRAFTS) -> FloatArray
     ----------
     acceptance : a_1, a_2, ...; one value more is enough where all further ones are the same.
     """
+    return np.concatenate(([1.0], np.cumprod(each_acceptance(acceptance, most))))
+
+
+def each_acceptance(acceptance: Sequence[float], most: int) -> FloatArray:
+    """(most,) a_1, a_2, ...: beyond those given all are as the last one."""
     each = np.full(most, acceptance[-1], dtype=np.float64)
     known = min(most, len(acceptance))
     each[:known] = acceptance[:known]
-    return np.concatenate(([1.0], np.cumprod(each)))
+    return each
 
 
 def positions(drafts: int, semantics: Semantics = "standard") -> int:

@@ -36,8 +36,10 @@ class _Links:
     Attributes
     ----------
     alone_s : (E,) time on each link alone; ``leave_s`` (n,) of leaving, empty where it is none.
-    work_s, prompt_s, tasks : (E,) work of one step and of the prompt; tasks of the prompt.
-    step_s : between two tokens on the chain that is fastest alone.
+    work_s, prompt_s : (E,) work of one step and of the prompt; ``tasks`` of the prompt, ``cut`` of
+        a step.
+    step_s : between two steps on the chain that is fastest alone.
+    passes : steps of each token after the first.
     """
 
     alone_s: FloatArray
@@ -45,7 +47,9 @@ class _Links:
     work_s: FloatArray
     prompt_s: FloatArray
     tasks: IntArray
+    cut: IntArray
     step_s: float
+    passes: float
 
 
 class _Sweep:
@@ -68,9 +72,9 @@ class _Sweep:
 
     def crowded_s(self, links: _Links, request: Request, crowd: Crowd, now_s: float) -> FloatArray:
         """(E,) time of the request on each link, and what it suffers and causes there."""
-        link, steps = self._net.link, request.planned_tokens - 1
+        link, steps = self._net.link, (request.planned_tokens - 1) * links.passes
         link["cost_s"] = links.alone_s
-        known = links.work_s, links.prompt_s, links.tasks, links.step_s
+        known = links.work_s, links.prompt_s, links.tasks, links.cut, links.step_s
         seats, met = crowd.seats(now_s), crowd.beside(steps, now_s)
         self._do.add_crowding(link, *known, steps, seats, met)
         total: FloatArray = link["cost_s"].copy()
@@ -131,9 +135,11 @@ class Overlap:
             self._known[key] = _Links(
                 alone_s=alone,
                 leave_s=gone,
-                work_s=self._cost.step_work_s(shape, *runs),
+                work_s=self._cost.pass_work_s(shape, *runs),
                 prompt_s=self._cost.prompt_work_s(key[2], *runs),
                 tasks=tasks,
-                step_s=max(fastest / request.planned_tokens, 1e-9),
+                cut=self._cost.pass_tasks(shape, *runs),
+                step_s=max(fastest / request.planned_tokens + shape.draft_s, 1e-9) / shape.passes,
+                passes=shape.passes,
             )
         return self._known[key]

@@ -60,18 +60,26 @@ def net_of(graph: Graph) -> Net:
 
 @compiled
 def crowding_s(
-    work_s: float, prompt_s: float, tasks: int, step_s: float, steps: int, seat: Any, met: float
+    work_s: float,
+    prompt_s: float,
+    tasks: int,
+    cut: int,
+    step_s: float,
+    steps: float,
+    seat: Any,
+    met: float,
 ) -> float:
     """Waits of a request's tasks on a link, and what they delay those who are there.
 
     Parameters
     ----------
-    work_s, prompt_s : work of one of its steps and of its prompt there, in so many ``tasks``.
-    step_s, steps : time between two of its tokens, and how many follow the first.
+    work_s, prompt_s : work of one of its steps there, ``cut`` into so many tasks, and of its
+        prompt, in so many ``tasks``.
+    step_s, steps : time between two of its steps, and how many follow the first token.
     seat : the server's ``crowding.SEAT``; ``met`` as of ``crowding.beside``.
     """
-    own_s = (tasks + steps) * seat["wait_s"]
-    delayed_s = met * (work_s / step_s) * (work_s / 2 + seat["wait_s"])
+    own_s = (tasks + steps * cut) * seat["wait_s"]
+    delayed_s = met * (work_s / step_s) * (work_s / cut / 2 + seat["wait_s"])
     # Each task of the prompt delays who comes while it is worked on or stands in line.
     often = min(float(seat["count"]), (prompt_s / tasks + seat["wait_s"]) * seat["per_s"])
     total_s: float = own_s + delayed_s + prompt_s * often
@@ -84,8 +92,9 @@ def add_crowding(
     work_s: FloatArray,
     prompt_s: FloatArray,
     tasks: IntArray,
+    cut: IntArray,
     step_s: float,
-    steps: int,
+    steps: float,
     seat: Any,
     met: FloatArray,
 ) -> None:
@@ -93,7 +102,7 @@ def add_crowding(
     for e in range(len(link)):
         j = link[e]["server"]
         link[e]["cost_s"] += crowding_s(
-            work_s[e], prompt_s[e], tasks[e], step_s, steps, seat[j], met[j]
+            work_s[e], prompt_s[e], tasks[e], cut[e], step_s, steps, seat[j], met[j]
         )
 
 

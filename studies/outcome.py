@@ -287,7 +287,7 @@ def _request(
         wait,
         prompt,
         network * scale,
-        overhead * scale,
+        (overhead + shape.draft_s) * scale,
         compute * scale,
         ttft - wait - prompt + decode - scale * alone.tpot_s,
     )

@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from swarmplan.core.content import FloatArray
+from swarmplan.core.drafting import MOST_DRAFTS
 from swarmplan.core.names import Semantics
 from swarmplan.perfmodel.speculation import (
-    MOST_DRAFTS,
     best_drafts,
     law,
     passes_needed,
@@ -135,11 +135,14 @@ def test_an_answer_takes_more_passes_than_its_tokens_over_those_of_a_pass(
     assert passes_needed(law(s, 0), tokens)[-1] == pytest.approx(tokens)
 
 
-def some_pass(rng: np.random.Generator) -> tuple[float, float, FloatArray]:
+#: Draft time, the way, and the work of so many positions.
+Pass = tuple[float, float, FloatArray]
+
+
+def some_pass(rng: np.random.Generator) -> Pass:
     """Draft time, what a pass takes without work, and the work of 1 .. 65 positions, in steps."""
-    work = rng.uniform(0.001, 0.5) * np.cumprod(
-        1 + rng.uniform(0, 0.5, 65) * (rng.random(65) < 0.2)
-    )
+    rises = 1 + rng.uniform(0, 0.5, 65) * (rng.random(65) < 0.2)
+    work = np.asarray(rng.uniform(0.001, 0.5) * np.cumprod(rises), dtype=np.float64)
     return float(rng.uniform(0, 0.06)), float(rng.uniform(0, 1)), work
 
 
