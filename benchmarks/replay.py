@@ -165,14 +165,14 @@ class World:
         own = self.problem.drafting[s.client]
         drafts = max(0, min(own.tokens, s.room_tokens - len(s.token_s) - 1))
         many = drafts + 1 if own.semantics == "standard" else max(1, drafts)
-        return drafts, many, drafts * own.draft_s
+        return drafts, many, drafts * own.model.draft_s
 
     def kept(self, s: Started, drafts: int) -> int:
         """Tokens of a pass: the luck of a place of a request's text is the same for everybody."""
         assert s.request is not None
         own, place = self.problem.drafting[s.client], s.prompt_tokens + len(s.token_s)
         petals = own.semantics == "petals"
-        likely = s.request.acceptance or own.acceptance
+        likely = s.request.acceptance or own.model.acceptance
         right = 0
         while right < drafts:
             luck = chance(luck_of(s.request), place + right, place if petals else 0)

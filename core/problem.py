@@ -18,7 +18,7 @@ import numpy as np
 from . import names
 from .constraints import Constraints
 from .content import ByContent, FloatArray, IntArray, frozen_array
-from .drafting import Drafting
+from .drafting import NO_USE, Drafting, Use
 from .names import Relay, Sharing
 from .workload import Workload
 
@@ -325,16 +325,21 @@ class Problem:
         return tuple(s.id for s in self.servers if s.sharing == "independent")
 
     @property
-    def drafts(self) -> tuple[int, ...]:
-        """Drafts of a pass of each client, k."""
-        return tuple(d.tokens for d in self.drafting) or (0,) * len(self.clients)
+    def drafts(self) -> tuple[Use, ...]:
+        """How each client drafts."""
+        return tuple(d.use for d in self.drafting) or (NO_USE,) * len(self.clients)
 
-    def with_drafts(self, drafts: Sequence[int]) -> Problem:
-        """The same problem where a pass of each client has so many drafts."""
+    @property
+    def drafts_freely(self) -> bool:
+        """Whether how some client drafts is for the planner to choose."""
+        return any(d.free and d.models for d in self.drafting)
+
+    def with_drafts(self, drafts: Sequence[Use]) -> Problem:
+        """The same problem where each client drafts so."""
         if not self.drafting or tuple(drafts) == self.drafts:
             return self
         pairs = zip(self.drafting, drafts, strict=True)
-        return replace(self, drafting=tuple(replace(d, tokens=int(k)) for d, k in pairs))
+        return replace(self, drafting=tuple(replace(d, use=use) for d, use in pairs))
 
     def __repr__(self) -> str:
         return (

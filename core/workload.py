@@ -23,7 +23,7 @@ class Request:
         reservation leaves beside the prompt.
     ladder_tokens : reservations to go on with, each time the output outgrows the last one,
         increasing; they end with what the client allows. Empty = all that it turns out to need.
-    acceptance : of drafts for it, as ``Drafting.acceptance``; empty = its client's.
+    acceptance : of drafts for it, as ``DraftModel.acceptance``; empty = its client's.
     """
 
     id: int

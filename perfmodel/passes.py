@@ -43,8 +43,8 @@ class Passes:
         self.drafts = drafting.tokens if drafting else 0
         semantics = drafting.semantics if drafting else "standard"
         self.positions = positions(self.drafts, semantics)
-        self.work_s = self.drafts * drafting.draft_s if drafting else 0.0
-        alive = survival(drafting.acceptance if drafting else (0.0,))
+        self.work_s = self.drafts * drafting.model.draft_s if drafting else 0.0
+        alive = survival(drafting.model.acceptance if drafting else (0.0,))
         self.tokens = tokens_per_pass(alive, self.drafts, semantics)
         self._chances = law(alive, self.drafts, semantics)
         self._needed = np.zeros(1)
@@ -78,7 +78,7 @@ def verify_table(servers: Sequence[Server], curves: StepCurves, most: int) -> Fl
     table[0] = 1.0
     for j, server in enumerate(servers):
         if server.verify and server.sharing != "batched":
-            at, times = zip(*server.verify, strict=True)
+            at, times = zip((1.0, 1.0), *server.verify, strict=True)
             table[0, j, 2:] = np.interp(np.arange(2, most + 1), at, times)
             continue
         knots = curves.rows[j], curves.more_s[j], int(curves.knots[j]), float(curves.beyond_s[j])

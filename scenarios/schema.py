@@ -11,7 +11,15 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from ..core.names import Admission, LengthMode, Quantisation, Relay, Sharing, Status
+from ..core.names import (
+    Admission,
+    LengthMode,
+    Quantisation,
+    Relay,
+    Semantics,
+    Sharing,
+    Status,
+)
 from ..core.objective import GoalId
 from .instants import Unit
 
@@ -61,6 +69,12 @@ class Model(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     context_tokens: Tokens | None = None
 
 
+Chance = Annotated[float, Meta(ge=0, le=1)]
+#: Of all drafts alike, or of the first, the second and so on; the last one is that of all further.
+Acceptance = Chance | Annotated[list[Chance], Meta(min_length=1, max_length=64)]
+Drafts = Annotated[int, Meta(ge=0, le=64)]
+#: Positions of a pass, and how many times as long as with one it takes.
+PassPoint = tuple[Annotated[int, Meta(ge=1, le=100_000)], Annotated[float, Meta(ge=0.1, le=1_000)]]
 #: Sequences in one step, and the milliseconds that it takes one block.
 BatchPoint = tuple[Annotated[int, Meta(ge=1, le=100_000)], Milliseconds]
 
@@ -87,6 +101,8 @@ class Device(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     prefill_ns_per_token_squared: Nanoseconds | None = None
     task_overhead_ms: Milliseconds | None = None
     piece_delay_ms: Milliseconds | None = None
+    task_tokens: Annotated[int, Meta(ge=1, le=100_000)] | None = None
+    verify: Annotated[list[PassPoint], Meta(min_length=1, max_length=64)] | None = None
     forward_rps: Positive | None = None
     inference_rps: Positive | None = None
     network_rps: Positive | None = None
@@ -118,6 +134,36 @@ class Server(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     sharing: Sharing | None = None
 
 
+class DraftModel(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A small model that guesses tokens on a client's device."""
+
+    acceptance: Acceptance
+    draft_ms: Milliseconds
+
+
+class Speculation(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Speculative decoding: clients draft tokens, the swarm looks at several in one pass.
+
+    One draft model for all (``acceptance``, ``draft_ms``), or ``models`` of which every client
+    takes the best; ``draft_tokens`` in each pass, or what the planner chooses.
+    """
+
+    acceptance: Acceptance | None = None
+    draft_ms: Milliseconds | None = None
+    models: dict[Name, DraftModel] = {}
+    semantics: Semantics = "standard"
+    draft_tokens: Literal["auto"] | Drafts = "auto"
+
+
+class ClientSpeculation(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What is different at one client; ``models`` are those of the file that it can run."""
+
+    acceptance: Acceptance | None = None
+    draft_ms: Milliseconds | None = None
+    models: Annotated[list[Name], Meta(max_length=100)] | None = None
+    draft_tokens: Literal["auto"] | Drafts | None = None
+
+
 class Client(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A place where requests come from."""
 
@@ -128,6 +174,7 @@ class Client(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     city: Name | None = None
     region: Label = ""
     last_mile_ms: Milliseconds = 0.0
+    speculation: ClientSpeculation | None = None
 
 
 class Network(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -166,13 +213,15 @@ TokenList = Annotated[list[Tokens], Meta(min_length=1, max_length=1_000_000)]
 
 
 class Stream(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Requests of one client. Token counts are one number, a list or a file to draw from."""
+    """Requests of one client. Token counts are one number, a list or a file to draw from;
+    ``acceptance`` is that of drafts for prompts of this kind."""
 
     client: Name
     rate_per_s: Rate
     gap_cv: Annotated[float, Meta(ge=0, le=100)] = 1.0
     prompt_tokens: Tokens | TokenList | TokenFile
     output_tokens: Tokens | TokenList | TokenFile
+    acceptance: Acceptance | None = None
 
 
 class Trace(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -260,6 +309,7 @@ class Scenario(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     workload: Workload
     planning: Planning = Planning()
     resilience: Resilience = Resilience()
+    speculation: Speculation | None = None
     session_setup_ms: Milliseconds = 0.0
     testbed_alloc_delay_ms: Milliseconds = 0.0
     events: Annotated[list[Event], Meta(max_length=10_000)] = []

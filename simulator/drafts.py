@@ -26,16 +26,16 @@ DRAFTS, POSITIONS, ROOM, END, LUCK, PETALS, DRAFT_S, RIGHT = 0, 1, 2, 3, 4, 5, 6
 
 def row_width(problem: Problem) -> int:
     """Numbers in a row; 0 where nobody drafts."""
-    most = max(problem.drafts)
+    most = max(use.tokens for use in problem.drafts)
     return RIGHT + most if most else 0
 
 
 def row_of(problem: Problem, request: Request) -> FloatArray:
     """How a request's session drafts, its limits apart."""
     own, row = problem.drafting[request.client], np.zeros(row_width(problem))
-    row[DRAFTS], row[POSITIONS], row[DRAFT_S] = own.tokens, 1, own.draft_s
+    row[DRAFTS], row[POSITIONS], row[DRAFT_S] = own.tokens, 1, own.model.draft_s
     row[LUCK], row[PETALS] = luck_of(request), own.semantics == "petals"
-    row[RIGHT:] = each_acceptance(request.acceptance or own.acceptance, len(row) - RIGHT)
+    row[RIGHT:] = each_acceptance(request.acceptance or own.model.acceptance, len(row) - RIGHT)
     return row
 
 

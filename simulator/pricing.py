@@ -14,7 +14,7 @@ from ..core.plan import Placement, Route
 from ..core.workload import Request
 from ..perfmodel.cost import CostModel
 from ..perfmodel.tasks import Tasks
-from .drafts import row_of
+from .drafts import row_of, row_width
 from .session import Estimate, Session
 
 
@@ -46,7 +46,7 @@ class Pricing:
     def drafts(self, session: Session) -> FloatArray | None:
         """How a session drafts, as ``drafts.row_of``; None where nobody does."""
         problem = self._cost.problem
-        return row_of(problem, session.origin) if any(problem.drafts) else None
+        return row_of(problem, session.origin) if row_width(problem) else None
 
     def estimate(
         self, session: Session, route: Route, begin_s: float, waits_s: FloatArray

@@ -16,7 +16,7 @@ from ..perfmodel.crowding import empty_line
 from ..perfmodel.flat import Shape, flat_costs
 from ..routing.sweep import net_of
 from .books import END, seats_of
-from .drafts import luck_of, row_of
+from .drafts import luck_of, row_of, row_width
 from .rehearse import REQUEST, Calendar, Run, run
 from .tasks import EVENT
 from .work import idle_state
@@ -62,7 +62,7 @@ class Rehearsal:
         shapes: dict[Shape, int] = {}
         ways: dict[tuple[int, tuple[float, ...]], int] = {}
         rows: list[FloatArray] = []
-        drafted = any(cost.problem.drafts)
+        drafted = row_width(cost.problem) > 0
         self._asked = np.zeros(len(asked), REQUEST)
         for row, r in zip(self._asked, asked, strict=True):
             shape = r.client, r.prompt_tokens, r.planned_tokens

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from swarmplan.benchmarks.replay import replay, started
-from swarmplan.core.drafting import Drafting
+from swarmplan.core.drafting import Drafting, DraftModel, Use
+from swarmplan.core.names import Semantics
 from swarmplan.core.plan import Placement
 from swarmplan.core.problem import Problem, Timing
 from swarmplan.core.workload import Request
@@ -30,11 +31,19 @@ from swarmplan.tests.simulator.test_rehearsal import case_of
 from swarmplan.tests.simulator.test_tasks import shared
 
 
+def of(
+    *acceptance: float, draft_s: float = 0.0, tokens: int = 0, semantics: Semantics = "standard"
+) -> Drafting:
+    """A client with one draft model."""
+    model = DraftModel(acceptance=acceptance, draft_s=draft_s)
+    return Drafting(models=(model,), use=Use(tokens), semantics=semantics)
+
+
 def drafting(problem: Problem, rng: np.random.Generator) -> Problem:
     """Clients that draft, each in its own way, over servers with or without a table of passes."""
     each = tuple(
-        Drafting(
-            acceptance=tuple(rng.uniform(0.2, 0.95, int(rng.integers(1, 4))).tolist()),
+        of(
+            *rng.uniform(0.2, 0.95, int(rng.integers(1, 4))).tolist(),
             draft_s=float(rng.uniform(0, 0.02)),
             tokens=int(rng.integers(0, 8)),
             semantics="petals" if rng.random() < 0.3 else "standard",
@@ -106,7 +115,7 @@ def test_luck_is_even_and_that_of_one_place_tells_nothing_of_another() -> None:
 
 def tokens_of(problem: Problem, request: Request, drafts: int) -> list[int]:
     """Tokens of the passes of a request, one after the other."""
-    own = replace(problem.drafting[0], tokens=drafts)
+    own = replace(problem.drafting[0], use=Use(drafts))
     row = row_of(replace(problem, drafting=(own,) * len(problem.clients)), request)[None]
     made, found = 1, []
     while made < request.output_tokens:
@@ -118,9 +127,9 @@ def tokens_of(problem: Problem, request: Request, drafts: int) -> list[int]:
 
 
 @pytest.mark.parametrize("semantics", ["standard", "petals"])
-def test_passes_make_as_many_tokens_as_their_law_says(tiny: Problem, semantics: str) -> None:
+def test_passes_make_as_many_tokens_as_their_law_says(tiny: Problem, semantics: Semantics) -> None:
     vector = (0.9, 0.8, 0.75, 0.7, 0.6, 0.5)
-    own = Drafting(acceptance=vector, draft_s=0.0, semantics=semantics)  # type: ignore[arg-type]
+    own = of(*vector, semantics=semantics)
     problem = replace(tiny, drafting=(own, own))
     chances = law(survival(vector), 5, own.semantics)
     expected = passes_needed(chances, 127)[-1]
@@ -140,7 +149,7 @@ def test_passes_make_as_many_tokens_as_their_law_says(tiny: Problem, semantics: 
 
 
 def test_a_draft_that_is_right_for_few_is_right_for_many(tiny: Problem) -> None:
-    own = Drafting(acceptance=(0.7,), draft_s=0.0)
+    own = of(0.7)
     problem = replace(tiny, drafting=(own, own))
     request = Request(
         id=3, client=0, arrival_s=1.0, prompt_tokens=9, output_tokens=400, reserved_tokens=409
@@ -158,14 +167,14 @@ def test_requests_of_different_draws_have_different_luck(tiny: Problem) -> None:
     )
     assert luck_of(request) != luck_of(replace(request, arrival_s=1.1))
     assert luck_of(request) == luck_of(replace(request, client=1, reserved_tokens=99))
-    own = Drafting(acceptance=(0.7, 0.5), draft_s=0.0, tokens=4)
+    own = of(0.7, 0.5, tokens=4)
     row = row_of(replace(tiny, drafting=(own, own)), request)
     assert row[RIGHT:].tolist() == [0.7, 0.5, 0.5, 0.5]
 
 
 def test_a_pass_on_nf4_waits_in_line_for_every_block(tiny: Problem) -> None:
     """Two sessions on one server of four blocks, cut passes against whole ones."""
-    own = Drafting(acceptance=(1.0,), draft_s=0.0, tokens=3)
+    own = of(1.0, tokens=3)
     timing = Timing(decode_base_s=0.1)
     server = replace(tiny.servers[0], memory_bytes=100_000, timing=timing, verify=((1.0, 1.0),))
     network = replace(
@@ -194,7 +203,7 @@ def test_a_pass_on_nf4_waits_in_line_for_every_block(tiny: Problem) -> None:
 
 
 def test_nobody_drafts_past_the_reservation(tiny: Problem) -> None:
-    own = Drafting(acceptance=(1.0,), draft_s=1.0, tokens=60)
+    own = of(1.0, draft_s=1.0, tokens=60)
     problem = replace(tiny, drafting=(own, own))
     cost = CostModel.of(problem)
     placement = cost.placed([(0, 6), (0, 0), (0, 0), (0, 0)], cache_bytes=[9_000, 0, 0, 0])
@@ -206,7 +215,7 @@ def test_nobody_drafts_past_the_reservation(tiny: Problem) -> None:
 
 
 def test_a_lone_session_takes_what_the_closed_form_says(tiny: Problem) -> None:
-    own = Drafting(acceptance=(0.7,), draft_s=0.01, tokens=4)
+    own = of(0.7, draft_s=0.01, tokens=4)
     servers = tuple(replace(s, verify=((2.0, 1.5),)) for s in tiny.servers)
     problem = replace(tiny, servers=servers, drafting=(own, own))
     cost = CostModel.of(problem)
