@@ -1,0 +1,87 @@
+"""What passes of a client over a chain take and make, by the number of drafts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..core.content import FloatArray, IntArray, frozen_array
+from ..core.drafting import MOST_DRAFTS, NO_USE, DraftModel
+from ..core.names import Semantics
+from ..core.plan import Route
+from ..core.problem import Problem
+from .cost import CostModel
+from .passes import verify_table
+from .speculation import positions, survival, tokens_per_pass
+
+#: Of a server's utilisation more is not looked at: beyond it lines grow without end.
+FULL = 0.999
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PassCurve:
+    """Passes of one client over a chain of H hops, with 0 .. K drafts of one model.
+
+    Attributes
+    ----------
+    server : (H,) rows. serial : (H,) whether tasks stand in line there.
+    tokens : (K + 1,) expected of a pass, E(k).
+    idle_s : (K + 1,) of a pass what is no work of a server, the client's own drafts included.
+    work_s, tasks : (K + 1, H) work of a pass at each hop, and in how many tasks.
+    """
+
+    server: IntArray
+    serial: FloatArray
+    tokens: FloatArray
+    idle_s: FloatArray
+    work_s: FloatArray
+    tasks: FloatArray
+
+    def token_s(self, more: FloatArray, waits_s: FloatArray) -> FloatArray:
+        """(K + 1,) seconds per token.
+
+        Parameters
+        ----------
+        more : (K + 1, H) or (H,) times its work that a hop takes; waits_s : what a task waits.
+        """
+        work_s = (self.work_s * more + self.tasks * waits_s).sum(axis=-1)
+        token_s: FloatArray = (self.idle_s + work_s) / self.tokens
+        return token_s
+
+
+class PassCurves:
+    """The curves of a problem's clients; costs are those of a swarm where nobody drafts."""
+
+    def __init__(self, problem: Problem) -> None:
+        self.cost = CostModel.of(problem.with_drafts((NO_USE,) * len(problem.drafting)))
+        self._verify = verify_table(problem.servers, self.cost.step_curves, MOST_DRAFTS + 1)
+
+    def curve(
+        self, client: int, route: Route, model: DraftModel, semantics: Semantics = "standard"
+    ) -> PassCurve:
+        """A client's curve on a chain, with one of its draft models."""
+        cost, paid = self.cost, self.cost.planned(client)
+        server = np.array(route.servers, dtype=np.int64)
+        blocks = np.array([len(h) for h in route.hops])
+        run_s = np.array([paid.pass_run_s(h.server, h.start, h.end) for h in route.hops])
+        drafts = np.arange(MOST_DRAFTS + 1)
+        many = np.array([positions(int(k), semantics) for k in drafts])
+        cut = many[:, None] > cost.pass_tokens[server]
+        times, more_s = self._verify[:, server][:, :, many].transpose(0, 2, 1)
+        tasks = np.where(cut, blocks, 1)
+        alone_s = cost.step_s(route, paid) - float(run_s.sum()) - float(cost.task_s[server].sum())
+        turns_s = np.where(cut, blocks * cost.turn_s[server], 0.0).sum(axis=1)
+        way_s = (many - 1) * float(cost.position_s[client, server].sum())
+        alive = survival(model.acceptance)
+        tokens = [tokens_per_pass(alive, int(k), semantics) for k in drafts]
+        return PassCurve(
+            server=server,
+            serial=frozen_array(cost.serial[server], np.float64),
+            tokens=frozen_array(tokens, np.float64),
+            idle_s=frozen_array(alone_s + turns_s + way_s + drafts * model.draft_s, np.float64),
+            work_s=frozen_array(
+                run_s * times + blocks * more_s + tasks * cost.task_s[server], np.float64
+            ),
+            tasks=frozen_array(tasks, np.float64),
+        )
