@@ -9,11 +9,12 @@ from pathlib import Path
 from .core.errors import ScenarioError, SwarmplanError
 from .core.findings import Finding
 from .core.names import Admission
-from .core.plan import Placement, Plan, Route
+from .core.plan import Plan, Route
 from .core.problem import Problem
 from .core.workload import Request
 from .methods import capacity as capacities
 from .methods.draft import Settings
+from .methods.draftrace import with_uses
 from .methods.planning import planned
 from .methods.replanning import kept
 from .methods.routers import AnyRouter, router_name, router_named, router_of
@@ -22,11 +23,10 @@ from .methods.verify import verify as verify_plan
 from .perfmodel.cost import CostModel
 from .perfmodel.hops import HopCost
 from .routing.alternatives import Alternative, cheapest_chains_through
-from .routing.api import RouterFactory
 from .scenarios.planfile import read_plan
 from .scenarios.scenario import Scenario, load_scenario
 from .simulator.admission import Rule as WaitingRule
-from .simulator.compare import Comparison, Contestant, OnResult
+from .simulator.compare import Comparison, Contestant, Decided, OnResult
 from .simulator.compare import compare as compare_methods
 from .simulator.engine import simulate as run
 from .simulator.events import ServerEvent
@@ -140,10 +140,12 @@ def simulate(
         if isinstance(admission, str):
             asked = replace(asked, admission=admission)
         draft = method_of(method)(problem, asked)
-        placement, own = draft.placement, draft.router
+        draft = with_uses(draft, problem)
+        placement, own, uses = draft.placement, draft.router, draft.drafts
     else:
         made = _plan(given, plan)
-        placement, own = made.placement, made.router
+        placement, own, uses = made.placement, made.router, made.drafts
+    problem = problem.with_drafts(uses)
     if requests is None or isinstance(requests, int):
         requests = draw_requests(problem, seed, num_requests=requests)
     return run(
@@ -261,7 +263,7 @@ def _explain(problem: Problem, chosen: Plan, client: int) -> Explanation:
             f"the plan has no route for client {problem.clients[client].id!r}: it plans "
             f"{chosen.sessions} sessions and this client's share of the load rounds to none"
         )
-    cost = CostModel.of(problem)
+    cost = CostModel.of(problem.with_drafts(chosen.drafts))
     route, shape = mine[0].route, cost.planned(client)
     time = cost.route_time(route, shape)
     return Explanation(
@@ -323,15 +325,15 @@ def _contestant(given: Given, problem: Problem, entry: Entry, asked: Settings) -
     if isinstance(entry, Plan | Path):
         made = _plan(given, entry)
         name = entry.name if isinstance(entry, Path) else f"plan by {made.method}"
-        decision = made.placement, router_named(made.router)
+        decision = made.placement, router_named(made.router), made.drafts
         return Contestant(name=name, note=f"by {made.method}", decide=lambda _: decision)
     chosen, router = entry if isinstance(entry, tuple) else (entry, None)
     method = method_of(chosen)
     own = None if router is None else router_of(router)
 
-    def decide(seed: int) -> tuple[Placement, RouterFactory]:
-        draft = method(problem, replace(asked, seed=seed))
-        return draft.placement, own or router_named(draft.router)
+    def decide(seed: int) -> Decided:
+        draft = with_uses(method(problem, replace(asked, seed=seed)), problem)
+        return draft.placement, own or router_named(draft.router), draft.drafts
 
     return Contestant(
         name=method.name if router is None else f"{method.name} + {router_name(router)}",

@@ -335,8 +335,8 @@ class Problem:
         return any(d.free and d.models for d in self.drafting)
 
     def with_drafts(self, drafts: Sequence[Use]) -> Problem:
-        """The same problem where each client drafts so."""
-        if not self.drafting or tuple(drafts) == self.drafts:
+        """The same problem where each client drafts so; as it is where nothing is said."""
+        if not (self.drafting and drafts) or tuple(drafts) == self.drafts:
             return self
         pairs = zip(self.drafting, drafts, strict=True)
         return replace(self, drafting=tuple(replace(d, use=use) for d, use in pairs))

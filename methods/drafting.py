@@ -165,6 +165,11 @@ class DraftChoice:
         return waits
 
 
+def drafted(problem: Problem) -> bool:
+    """Whether somebody drafts."""
+    return any(use.tokens for use in problem.drafts)
+
+
 def _nobody(curve: PassCurve) -> tuple[FloatArray, FloatArray]:
     """(H,) times its work that a hop takes, and what a task waits, where nobody else is there."""
     return np.ones(len(curve.server)), np.zeros(len(curve.server))

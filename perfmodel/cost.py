@@ -240,6 +240,11 @@ class CostModel:
             hop = hop + volume / net.client_bandwidth_bytes_per_s[clients]
         return frozen_array(hop, np.float64)
 
+    @property
+    def drafts_alike(self) -> bool:
+        """Whether all clients make the same passes."""
+        return len(set(self.passes)) == 1
+
     def _pass_hop_s(self, client: int) -> FloatArray:
         """(n,) a hop of a client's pass without compute."""
         many = self.passes[client].positions

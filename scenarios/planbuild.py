@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import numpy as np
 
+from ..core.drafting import NO_USE, Use
 from ..core.errors import InputProblem, ScenarioError
 from ..core.objective import GOALS, Objective
 from ..core.plan import (
@@ -35,7 +37,11 @@ def plan_of(given: schema.PlanFile, problem: Problem, *, source: str) -> Plan:
     """
     servers = {s.id: j for j, s in enumerate(problem.servers)}
     clients = {c.id: i for i, c in enumerate(problem.clients)}
-    wrong = [*_unknown(given, servers, clients), *_contradictions(given.certificate)]
+    wrong = [
+        *_unknown(given, servers, clients),
+        *_contradictions(given.certificate),
+        *_drafts_wrong(given, problem, clients),
+    ]
     if wrong:
         raise ScenarioError(wrong, source=source)
     return Plan(
@@ -68,7 +74,43 @@ def plan_of(given: schema.PlanFile, problem: Problem, *, source: str) -> Plan:
             )
             for c in given.candidates
         ),
+        drafts=_drafts(given, problem, clients),
     )
+
+
+def _drafts(given: schema.PlanFile, problem: Problem, clients: Rows) -> tuple[Use, ...]:
+    """How each client drafts; clients that are not listed do not."""
+    if not given.drafts:
+        return ()
+    uses = [NO_USE] * len(problem.clients)
+    for entry in given.drafts:
+        client = clients[entry.client]
+        if entry.draft_tokens:
+            names = [m.name for m in problem.drafting[client].models]
+            uses[client] = Use(entry.draft_tokens, names.index(entry.draft_model))
+    return tuple(uses)
+
+
+def _drafts_wrong(
+    given: schema.PlanFile, problem: Problem, clients: Rows
+) -> Iterator[InputProblem]:
+    """Clients and draft models that the scenario does not have; routes that say something else."""
+    told = {}
+    for i, entry in enumerate(given.drafts):
+        where, row = f"drafts[{i}]", clients.get(entry.client)
+        told[entry.client] = entry.draft_tokens
+        if row is None:
+            message = f"no client {entry.client!r} in the scenario"
+            yield InputProblem(f"{where}.client", message)
+        elif entry.draft_tokens:
+            models = problem.drafting[row].models if problem.drafting else ()
+            if entry.draft_model not in [m.name for m in models]:
+                message = f"client {entry.client!r} has no draft model {entry.draft_model!r}"
+                yield InputProblem(f"{where}.draft_model", message)
+    for i, route in enumerate(given.routes):
+        if route.draft_tokens not in (None, told.get(route.client, 0)):
+            message = f"is {route.draft_tokens}, drafts say {told.get(route.client, 0)}"
+            yield InputProblem(f"routes[{i}].draft_tokens", message)
 
 
 def _placement(given: schema.PlanFile, servers: Rows) -> Placement:

@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from ..core.plan import Certificate, Plan
+from ..core.problem import Problem
 from ..core.version import TOOL
+from ..perfmodel.passes import Passes, passes_of
 from . import schema
 from .defects import validate
 from .files import parse_file, write_text
@@ -30,6 +32,7 @@ def plan_document(
     """
     problem = scenario.problem
     names = [s.id for s in problem.servers]
+    passes = passes_of(problem.with_drafts(plan.drafts))
     document: dict[str, Any] = {
         "format": schema.PLAN_FORMAT,
         "scenario": scenario.document.name,
@@ -57,6 +60,7 @@ def plan_document(
                     {"server": names[h.server], "start_block": h.start, "end_block": h.end}
                     for h in r.route.hops
                 ],
+                **_of_pass(passes[r.client], problem),
             }
             for r in plan.routes
         ],
@@ -73,9 +77,25 @@ def plan_document(
         "candidates": [asdict(c) for c in plan.candidates],
         "notes": list(plan.notes),
     }
+    if plan.drafts:
+        document["drafts"] = [
+            {
+                "client": client.id,
+                "draft_tokens": use.tokens,
+                "draft_model": own.models[use.model].name if use.tokens else "",
+            }
+            for client, own, use in zip(problem.clients, problem.drafting, plan.drafts, strict=True)
+        ]
     if roles is not None:
         document["roles"] = roles
     return {**document, "sha256": digest(document)}
+
+
+def _of_pass(passes: Passes, problem: Problem) -> dict[str, Any]:
+    """What a route's passes are; nothing where no client can draft."""
+    if not problem.drafting:
+        return {}
+    return {"draft_tokens": passes.drafts, "tokens_per_pass": passes.tokens}
 
 
 def digest(document: Mapping[str, Any]) -> str:

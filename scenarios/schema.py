@@ -334,11 +334,22 @@ class PlanHop(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
 
 class PlanRoute(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """``sessions`` concurrent requests of a client on one chain."""
+    """``sessions`` concurrent requests of a client on one chain; where clients can draft, how many
+    tokens it drafts for a pass and how many a pass is expected to make."""
 
     client: Name
     sessions: Sessions
     hops: Annotated[list[PlanHop], Meta(min_length=1)]
+    draft_tokens: Drafts | None = None
+    tokens_per_pass: Figure | None = None
+
+
+class PlanDrafts(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How many tokens a client drafts for a pass, and with which of its draft models."""
+
+    client: Name
+    draft_tokens: Drafts
+    draft_model: Label = ""
 
 
 class PlanPrediction(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -407,6 +418,7 @@ class PlanFile(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     predicted: list[PlanPrediction]
     certificate: PlanCertificate
     candidates: list[PlanCandidate] = []
+    drafts: list[PlanDrafts] = []
     notes: list[Text] = []
     roles: dict[str, Any] = {}  # of ``plan --json``; follows from the rest, and nobody reads it
     sha256: Annotated[str, Meta(pattern="^([0-9a-f]{64})?$")] = ""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..core.drafting import Use
 from ..core.errors import SwarmplanError, SwarmplanWarning
 from ..core.names import Admission
 from ..core.plan import Placement
@@ -26,19 +27,23 @@ OnProgress = Callable[[int, int, str], None]
 OnResult = Callable[[str, Placement, SimulationResult], None]
 
 
+#: A placement, what makes its router, how clients draft (empty: as the problem says).
+Decided = tuple[Placement, RouterFactory, Sequence[Use]]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contestant:
     """One method of a comparison.
 
     Attributes
     ----------
-    decide : placement and router for a seed.
+    decide : placement, router and drafts for a seed.
     random_order : the decision depends on the seed as the order in which servers join.
     """
 
     name: str
     note: str
-    decide: Callable[[int], tuple[Placement, RouterFactory]]
+    decide: Callable[[int], Decided]
     random_order: bool = False
 
 
@@ -122,12 +127,13 @@ def compare(
     rows: list[Row] = []
     done = 0
 
-    def run(name: str, decision: tuple[Placement, RouterFactory], seed: int) -> Summary:
-        placement, router = decision
+    def run(name: str, decision: Decided, seed: int) -> Summary:
+        placement, router, drafts = decision
+        drafted = problem.with_drafts(drafts)
         result = simulate(
-            problem,
+            drafted,
             placement,
-            router(CostModel.of(problem), placement),
+            router(CostModel.of(drafted), placement),
             drawn[seed],
             admission=admission,
             events=events,
