@@ -135,6 +135,8 @@ def _certificate(cost: CostModel, plan: Plan, *, simulate: bool) -> Iterator[Fin
     simulated = objective.goal in (MEAN_RESPONSE, P95_RESPONSE)
     if objective.value is None and not simulated:
         yield Finding(where=where, message="tells no value although the plan gives one")
+    if objective.value is None and proof.trial is not None:
+        yield Finding(where=where, message="names the requests of a value that it does not tell")
     if objective.value is not None:
         yield from _value(cost, plan, simulate=simulate)
     if objective.bound is not None and proof.proof.startswith(floor.PROOF):

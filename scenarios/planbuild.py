@@ -22,6 +22,7 @@ from ..core.plan import (
     Trial,
 )
 from ..core.problem import Problem
+from ..perfmodel.passes import passes_of
 from . import schema
 
 Rows = dict[str, int]
@@ -95,22 +96,25 @@ def _drafts_wrong(
     given: schema.PlanFile, problem: Problem, clients: Rows
 ) -> Iterator[InputProblem]:
     """Clients and draft models that the scenario does not have; routes that say something else."""
-    told = {}
+    listed = [entry.client for entry in given.drafts]
+    if given.drafts and sorted(listed) != sorted(clients):
+        yield InputProblem("drafts", "must list every client of the scenario once")
+        return
     for i, entry in enumerate(given.drafts):
-        where, row = f"drafts[{i}]", clients.get(entry.client)
-        told[entry.client] = entry.draft_tokens
-        if row is None:
-            message = f"no client {entry.client!r} in the scenario"
-            yield InputProblem(f"{where}.client", message)
-        elif entry.draft_tokens:
-            models = problem.drafting[row].models if problem.drafting else ()
-            if entry.draft_model not in [m.name for m in models]:
-                message = f"client {entry.client!r} has no draft model {entry.draft_model!r}"
-                yield InputProblem(f"{where}.draft_model", message)
+        names = [m.name for m in problem.drafting[clients[entry.client]].models
+                 ] if problem.drafting else []  # fmt: skip
+        if entry.draft_model not in (names if entry.draft_tokens else [""]):
+            message = f"client {entry.client!r} has no draft model {entry.draft_model!r}"
+            yield InputProblem(f"drafts[{i}].draft_model", message)
+            return
+    passes = passes_of(problem.with_drafts(_drafts(given, problem, clients)))
     for i, route in enumerate(given.routes):
-        if route.draft_tokens not in (None, told.get(route.client, 0)):
-            message = f"is {route.draft_tokens}, drafts say {told.get(route.client, 0)}"
-            yield InputProblem(f"routes[{i}].draft_tokens", message)
+        made = passes[clients[route.client]] if route.client in clients else None
+        right = (made.drafts, made.tokens) if made and given.drafts else (None, None)
+        for name, wanted in zip(("draft_tokens", "tokens_per_pass"), right, strict=True):
+            told = getattr(route, name)
+            if (told is None) != (wanted is None) or abs((told or 0) - (wanted or 0)) > 1e-9:
+                yield InputProblem(f"routes[{i}].{name}", f"is {told}, drafts say {wanted}")
 
 
 def _placement(given: schema.PlanFile, servers: Rows) -> Placement:

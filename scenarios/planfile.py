@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from ..core.plan import Certificate, Plan
-from ..core.problem import Problem
 from ..core.version import TOOL
 from ..perfmodel.passes import Passes, passes_of
 from . import schema
@@ -60,7 +59,7 @@ def plan_document(
                     {"server": names[h.server], "start_block": h.start, "end_block": h.end}
                     for h in r.route.hops
                 ],
-                **_of_pass(passes[r.client], problem),
+                **(_of_pass(passes[r.client]) if plan.drafts else {}),
             }
             for r in plan.routes
         ],
@@ -91,10 +90,8 @@ def plan_document(
     return {**document, "sha256": digest(document)}
 
 
-def _of_pass(passes: Passes, problem: Problem) -> dict[str, Any]:
-    """What a route's passes are; nothing where no client can draft."""
-    if not problem.drafting:
-        return {}
+def _of_pass(passes: Passes) -> dict[str, Any]:
+    """What a route's passes are."""
     return {"draft_tokens": passes.drafts, "tokens_per_pass": passes.tokens}
 
 
