@@ -6,9 +6,12 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
+from .core.drafting import Use
 from .core.errors import ScenarioError, SwarmplanError
 from .core.findings import Finding
-from .core.names import Admission
+from .core.names import Admission, Semantics, Speculating
 from .core.plan import Plan, Route
 from .core.problem import Problem
 from .core.workload import Request
@@ -22,6 +25,7 @@ from .methods.table import DEFAULT_COMPARISON, AnyMethod, method_of
 from .methods.verify import verify as verify_plan
 from .perfmodel.cost import CostModel
 from .perfmodel.hops import HopCost
+from .perfmodel.passcurve import PassCurves
 from .routing.alternatives import Alternative, cheapest_chains_through
 from .scenarios.planfile import read_plan
 from .scenarios.scenario import Scenario, load_scenario
@@ -42,6 +46,11 @@ AnyPlan = Plan | Path | str
 Entry = AnyMethod | Plan | Path | tuple[AnyMethod, AnyRouter]
 
 
+#: Drafts of a pass in PETALS' own class, and what a pass may keep.
+PETALS_DRAFTS = 10
+SEMANTICS: tuple[Semantics, ...] = ("standard", "petals")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HopShare:
     """What one hop adds to a decode step and to the prompt, in seconds."""
@@ -56,6 +65,29 @@ class HopShare:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DraftShare:
+    """What a client's drafts make of its route.
+
+    Attributes
+    ----------
+    drafts, model : of a pass, and by which of its models.
+    tokens : expected of a pass.
+    pass_s, draft_s : of a whole pass, and of that the client's own part.
+    gain, gain_over_ten, gain_over_petals : how many times as long a token takes without drafts,
+        with ten a pass, and with ten as PETALS' own class uses them.
+    """
+
+    drafts: int
+    model: str
+    tokens: float
+    pass_s: float
+    draft_s: float
+    gain: float
+    gain_over_ten: float
+    gain_over_petals: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Explanation:
     """Where the time of one client's planned route goes, and what the alternatives cost."""
 
@@ -65,6 +97,7 @@ class Explanation:
     ttft_s: float
     tpot_s: float
     alternatives: tuple[Alternative, ...]
+    drafts: DraftShare | None = None
 
 
 def load(path: Path | str) -> Scenario:
@@ -168,6 +201,7 @@ def compare(
     load: float = 1.0,
     admission: Admission = "retry",
     settings: Settings | None = None,
+    speculation: Sequence[Speculating] = (),
     on_progress: Callable[[int, int, str], None] | None = None,
     on_result: OnResult | None = None,
 ) -> Comparison:
@@ -178,12 +212,23 @@ def compare(
     methods : names, methods, placement rules, plans, paths of plan files, and pairs of a method
         and a router; four methods that show the field when left out.
     load : multiplies the arrival rate, for those who plan and for those who are measured.
+    speculation : every method once for each of these: clients draft nothing, ten tokens as PETALS'
+        own class does, or what the planner chooses; empty = as the scenario says.
+
+    Raises
+    ------
+    ScenarioError
+        If clients are to draft and the scenario tells of no draft model.
     """
     problem = at_load(problem_of(given), load)
     asked = replace(settings or Settings(), admission=admission)
     return compare_methods(
         problem,
-        [_contestant(given, problem, m, asked) for m in methods or DEFAULT_COMPARISON],
+        [
+            _contestant(given, p, m, asked, way)
+            for m in methods or DEFAULT_COMPARISON
+            for way, p in _speculating(problem, speculation)
+        ],
         lambda seed: draw_requests(problem, seed, num_requests=requests),
         seeds=seeds,
         join_orders=join_orders,
@@ -273,6 +318,32 @@ def _explain(problem: Problem, chosen: Plan, client: int) -> Explanation:
         ttft_s=time.ttft_s,
         tpot_s=time.tpot_s,
         alternatives=cheapest_chains_through(cost, chosen.placement, shape),
+        drafts=_drafts(problem.with_drafts(chosen.drafts), client, route),
+    )
+
+
+def _drafts(problem: Problem, client: int, route: Route) -> DraftShare | None:
+    """What drafts make of a route where nobody waits; None where the client cannot draft."""
+    own = problem.drafting[client] if problem.drafting else None
+    if own is None or not own.models:
+        return None
+    curves, k = PassCurves(problem), own.tokens
+    alone = np.ones(len(route.hops)), np.zeros(len(route.hops))
+    curve, standard, petals = (
+        curves.curve(client, route, own.model, semantics)
+        for semantics in (own.semantics, *SEMANTICS)
+    )
+    token_s = curve.token_s(*alone)
+    now_s = float(token_s[k])
+    return DraftShare(
+        drafts=k,
+        model=own.model.name,
+        tokens=float(curve.tokens[k]),
+        pass_s=now_s * float(curve.tokens[k]),
+        draft_s=k * own.model.draft_s,
+        gain=float(token_s[0]) / now_s,
+        gain_over_ten=float(standard.token_s(*alone)[PETALS_DRAFTS]) / now_s,
+        gain_over_petals=float(petals.token_s(*alone)[PETALS_DRAFTS]) / now_s,
     )
 
 
@@ -321,7 +392,41 @@ def _events(given: Given) -> tuple[ServerEvent, ...]:
     return tuple(ServerEvent(time_s=at, server=j, up=up) for at, j, up in scenario.events)
 
 
-def _contestant(given: Given, problem: Problem, entry: Entry, asked: Settings) -> Contestant:
+def _speculating(
+    problem: Problem, ways: Sequence[Speculating]
+) -> list[tuple[Speculating | None, Problem]]:
+    """The problem as it is, or once for each way in which clients draft."""
+    if ways and not any(own.models for own in problem.drafting):
+        message = "the scenario tells of no draft model: give [speculation] acceptance and draft_ms"
+        raise ScenarioError.single("speculation", message)
+    found: list[tuple[Speculating | None, Problem]] = []
+    for way in ways:
+        semantics: Semantics = "petals" if way == "petals" else "standard"
+        drafts = PETALS_DRAFTS if way == "petals" else 0
+        drafting = tuple(
+            replace(own, use=Use(drafts), free=way == "auto", semantics=semantics)
+            if own.models
+            else own
+            for own in problem.drafting
+        )
+        found.append((way, replace(problem, drafting=drafting)))
+    return found or [(None, problem)]
+
+
+def _contestant(
+    given: Given,
+    problem: Problem,
+    entry: Entry,
+    asked: Settings,
+    way: Speculating | None = None,
+) -> Contestant:
+    made = _any_contestant(given, problem, entry, asked)
+    if way is None:
+        return made
+    return replace(made, name=f"{made.name}, drafts {way}", problem=problem)
+
+
+def _any_contestant(given: Given, problem: Problem, entry: Entry, asked: Settings) -> Contestant:
     if isinstance(entry, Plan | Path):
         made = _plan(given, entry)
         name = entry.name if isinstance(entry, Path) else f"plan by {made.method}"

@@ -17,11 +17,12 @@ from .shared import (
     length_options,
     load,
     scenario_argument,
+    ways_to_draft,
     workload_options,
 )
 
 if TYPE_CHECKING:
-    from ..core.names import Admission, LengthMode
+    from ..core.names import Admission, LengthMode, Speculating
 
 
 @click.command()
@@ -45,6 +46,13 @@ if TYPE_CHECKING:
     show_default=True,
     help="Random join orders of PETALS' servers per seed.",
 )
+@click.option(
+    "--speculation",
+    metavar="none,petals,auto",
+    callback=ways_to_draft,
+    help="Every method once for each: clients draft nothing, ten tokens as PETALS' class does, "
+    "or as it is planned [as the scenario says].",
+)
 @click.option("--report", "html", type=FILE, help="Write a self-contained HTML report.")
 @workload_options
 @length_options
@@ -57,6 +65,7 @@ def command(
     plans: tuple[Path, ...],
     seeds: int,
     join_orders: int,
+    speculation: tuple[Speculating, ...],
     html: Path | None,
     requests: int | None,
     factor: float,
@@ -85,6 +94,7 @@ def command(
             requests=requests,
             load=factor,
             admission=admission,
+            speculation=speculation,
             on_progress=report,
             on_result=kept.add if html is not None else None,
         )

@@ -39,12 +39,14 @@ class Contestant:
     ----------
     decide : placement, router and drafts for a seed.
     random_order : the decision depends on the seed as the order in which servers join.
+    problem : on which it is measured; None = that of the comparison. Requests are the same.
     """
 
     name: str
     note: str
     decide: Callable[[int], Decided]
     random_order: bool = False
+    problem: Problem | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,9 +129,9 @@ def compare(
     rows: list[Row] = []
     done = 0
 
-    def run(name: str, decision: Decided, seed: int) -> Summary:
+    def run(method: Contestant, decision: Decided, seed: int) -> Summary:
         placement, router, drafts = decision
-        drafted = problem.with_drafts(drafts)
+        drafted = (method.problem or problem).with_drafts(drafts)
         result = simulate(
             drafted,
             placement,
@@ -139,7 +141,7 @@ def compare(
             events=events,
         )
         if on_result:
-            on_result(name, placement, result)
+            on_result(method.name, placement, result)
         return summarise(result, warm_up=WARM_UP)
 
     for method in methods:
@@ -158,7 +160,7 @@ def compare(
                     warnings.simplefilter("once", SwarmplanWarning)
                     if decision is None or method.random_order:
                         decision = method.decide(seed * 1_000 + order)
-                runs.append(run(method.name, decision, seed))
+                runs.append(run(method, decision, seed))
             except SwarmplanError as failure:
                 error = str(failure)
         kept = tuple(runs) if not error else ()
