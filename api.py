@@ -329,16 +329,14 @@ def _drafts(problem: Problem, client: int, route: Route) -> DraftShare | None:
         return None
     curves, k = PassCurves(problem), own.tokens
     alone = np.ones(len(route.hops)), np.zeros(len(route.hops))
-    curve, standard, petals = (
-        curves.curve(client, route, own.model, semantics)
-        for semantics in (own.semantics, *SEMANTICS)
-    )
+    standard, petals = (curves.curve(client, route, own.model, each) for each in SEMANTICS)
+    curve = curves.curve(client, route, own.model, own.semantics, ahead=own.ahead)
     token_s = curve.token_s(*alone)
     now_s = float(token_s[k])
     return DraftShare(
         drafts=k,
         model=own.model.name,
-        tokens=float(curve.tokens[k]),
+        tokens=CostModel.of(problem).passes[client].tokens,
         pass_s=now_s * float(curve.tokens[k]),
         draft_s=k * own.model.draft_s,
         gain=float(token_s[0]) / now_s,
@@ -404,7 +402,13 @@ def _speculating(
         semantics: Semantics = "petals" if way == "petals" else "standard"
         drafts = PETALS_DRAFTS if way == "petals" else 0
         drafting = tuple(
-            replace(own, use=Use(drafts), free=way == "auto", semantics=semantics)
+            replace(
+                own,
+                use=Use(drafts),
+                free=way == "auto",
+                semantics=semantics,
+                ahead=own.ahead and semantics == "standard",
+            )
             if own.models
             else own
             for own in problem.drafting

@@ -129,12 +129,15 @@ class World:
 
     def passes(self, s: Started) -> Iterator[Task]:
         """A session's tasks one after the other; it notes when its tokens are there."""
-        at_client_s = None
+        at_client_s, early, sent_s = None, False, 0.0
         while len(s.token_s) < s.output_tokens:
             token = len(s.token_s)
             context = s.prompt_tokens + token
             drafts, many, draft_s = self.drafted(s)
             answers = []
+            if early:  # drafted while the last pass was looked at
+                draft_s = max(0.0, draft_s - (s.token_s[-1] - sent_s))
+            sent_s = draft_s + (s.token_s[-1] if s.token_s else 0.0)
             wait_s = 0.0 if at_client_s is None else at_client_s - self.now_s + draft_s
             for i, (j, start, end) in enumerate(s.chain):
                 pushed = token > 0 and self.problem.network.relay == "server" and i > 0
@@ -156,6 +159,7 @@ class World:
                 wait_s = rtt_s / 2
             at_client_s = max(answers)
             new = self.kept(s, drafts) if drafts else 1
+            early = new == drafts + 1 and drafts > 0 and self.guessed(s, drafts)
             s.token_s += [at_client_s] * min(new, s.output_tokens - token)
 
     def drafted(self, s: Started) -> tuple[int, int, float]:
@@ -166,6 +170,14 @@ class World:
         drafts = max(0, min(own.tokens, s.room_tokens - len(s.token_s) - 1))
         many = drafts + 1 if own.semantics == "standard" else max(1, drafts)
         return drafts, many, drafts * own.model.draft_s
+
+    def guessed(self, s: Started, drafts: int) -> bool:
+        """Whether the client, drafting ahead, guessed the token that the target made itself."""
+        assert s.request is not None
+        own, place = self.problem.drafting[s.client], s.prompt_tokens + len(s.token_s) + drafts
+        likely = s.request.acceptance or own.model.acceptance
+        right = chance(luck_of(s.request), place, 0) < likely[min(drafts, len(likely) - 1)]
+        return own.ahead and right
 
     def kept(self, s: Started, drafts: int) -> int:
         """Tokens of a pass: the luck of a place of a request's text is the same for everybody."""

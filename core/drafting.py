@@ -54,18 +54,23 @@ class Drafting:
     models : that it can run; empty = it cannot draft.
     use : what is in force.
     free : whether ``use`` is for the planner to choose.
+    ahead : whether the next drafts are made while these are looked at; of use where all turn out
+        right and the token after them was guessed too.
     """
 
     models: tuple[DraftModel, ...] = ()
     use: Use = NO_USE
     free: bool = False
     semantics: Semantics = "standard"
+    ahead: bool = False
 
     def __post_init__(self) -> None:
         if not 0 <= self.use.tokens <= MOST_DRAFTS:
             raise ValueError(f"drafts must lie in 0 .. {MOST_DRAFTS}, got {self.use.tokens}")
         if self.use.tokens and not 0 <= self.use.model < len(self.models):
             raise ValueError(f"there is no draft model {self.use.model}")
+        if self.ahead and self.semantics != "standard":
+            raise ValueError("only standard passes can be drafted ahead")
 
     @property
     def tokens(self) -> int:

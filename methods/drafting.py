@@ -91,6 +91,10 @@ class DraftChoice:
         sure = 1.0 if not self._cuts(uses) else CUT_GAIN
         return uses if share <= sure else self.priced()
 
+    def share(self, uses: Sequence[Use]) -> float:
+        """The time per token with such drafts over that of none, by what holds all together."""
+        return self._mean_s(uses) / self._mean_s(self._fixed())
+
     def _cuts(self, uses: Sequence[Use]) -> bool:
         """Whether some pass goes block by block where tasks stand in line."""
         return any(
@@ -191,7 +195,10 @@ def _traffic(problem: Problem, curves: PassCurves, routes: Sequence[PlannedRoute
                 rate_per_s=float(shares[r.client]) * r.sessions / float(sessions[r.client]),
                 prompt_s=curves.cost.prompt_work_s(plan.prompt_tokens, server, start, end),
                 steps=max(1, plan.output_tokens - 1),
-                curves=tuple(curves.curve(r.client, r.route, m, own.semantics) for m in models),
+                curves=tuple(
+                    curves.curve(r.client, r.route, m, own.semantics, ahead=own.ahead)
+                    for m in models
+                ),
                 free=own.free and bool(own.models),
                 use=own.use,
             )

@@ -23,11 +23,12 @@ from .drafting import DraftChoice
 from .judge import Judge, requests_needed
 
 Uses = tuple[Use, ...]
-#: Share of the time limit for the first plan, made for the drafts that formulas like best.
-PLANNED_SHARE = 0.6
+#: Share of the time limit for a plan that is made for drafts, where one without them may follow.
+PLANNED_SHARE = 0.5
 #: Requests of each race, and races on fresh ones in which the winner has to beat no drafts.
 REQUESTS, FRESH = 600, 5
-#: A gain over no drafts on the same placement from which no other placement could make up for it.
+#: A gain over no drafts from which no other placement makes up for it. Only where formulas promise
+#: so much a plan is made for drafts: it hardly differs from one without.
 SURE_GAIN = 1.5
 #: Apart from the draws that plans are chosen and judged by.
 SEED_OFFSET = 6_543_210
@@ -54,23 +55,24 @@ class Contender:
 def with_drafts(decide: Callable[[Task, Settings], Draft], task: Task, settings: Settings) -> Draft:
     """The plan of a method together with the drafts of its clients.
 
-    The method plans for the drafts that formulas like best; on its plan these are raced against
-    others and against none. Unless they win by far, the method plans for none too. What drafts gain
-    has to hold on fresh requests.
+    The method plans for none, or, where formulas promise much of drafts, for these. On its plan
+    several ways to draft are raced, and none. Where a plan for drafts does not win by far, the
+    method plans for none too. What drafts gain has to hold on fresh requests.
 
     Parameters
     ----------
     decide : the method, for a problem where it is settled how clients draft.
     """
     none = _none(task.problem)
-    guess = first_guess(task)
+    liked, promised = first_guess(task)
+    guess = liked if promised * SURE_GAIN <= 1.0 else none
     limited = guess != none
     share = task.deadline.share(PLANNED_SHARE) if limited else task.deadline
     draft = decide(_at(replace(task, deadline=share), guess), settings)
     if draft.interrupted:
         return replace(draft, drafts=guess)
     draft = replace(draft, drafts=guess)
-    tried = [Contender(draft=draft, uses=u) for u in _options(task, draft.placement, guess)]
+    tried = [Contender(draft=draft, uses=u) for u in _options(task, draft.placement, liked)]
     race = [(c.figures(task, settings, 0), n, c) for n, c in enumerate(tried)]
     plain = next(c for c in tried if c.uses == none)
     plain_figures = next(f for f, _, c in race if c is plain)
@@ -79,22 +81,26 @@ def with_drafts(decide: Callable[[Task, Settings], Draft], task: Task, settings:
         return replace(draft, drafts=none)
     far = best_figures[0] == 0 and best_figures[1] * SURE_GAIN < plain_figures[1]
     if limited and not far:
-        made = replace(decide(_at(task, none), settings), drafts=none)
-        plain = Contender(draft=made, uses=none)
+        found = (draft.placement, draft.router), *settings.known
+        made = decide(_at(task, none), replace(settings, known=found))
+        plain = Contender(draft=replace(made, drafts=none), uses=none)
     if best.uses == none or not _holds(best, plain, task, settings):
         best = plain
     return _told(best, plain, task, settings, len(tried))
 
 
-def first_guess(task: Task) -> Uses:
-    """What formulas like best on routes through CG-BP's placement; none where there is no such."""
+def first_guess(task: Task) -> tuple[Uses, float]:
+    """What formulas like best on routes through CG-BP's placement, and the share of the time per
+    token that they promise; none where there is no such placement."""
     plain = _at(task, _none(task.problem))
     try:
         placement = cg_bp(plain)
         routes, _ = best_routes(plain.cost, placement, plain.demand)
     except (HeuristicFailedError, NoRouteError, RequestTooLargeError):
-        return _none(task.problem)
-    return DraftChoice(task.problem, routes).chosen()
+        return _none(task.problem), 1.0
+    choice = DraftChoice(task.problem, routes)
+    uses = choice.chosen()
+    return uses, choice.share(uses)
 
 
 def with_uses(draft: Draft, problem: Problem, sessions: int | None = None) -> Draft:
@@ -116,10 +122,10 @@ def with_uses(draft: Draft, problem: Problem, sessions: int | None = None) -> Dr
     return replace(draft, drafts=DraftChoice(problem, routes).chosen())
 
 
-def _options(task: Task, placement: Placement, guess: Uses) -> Sequence[Uses]:
-    """None, the guess, what formulas say of this placement, and fewer and more of these."""
+def _options(task: Task, placement: Placement, liked: Uses) -> Sequence[Uses]:
+    """None, what was liked before, what formulas say of this placement, fewer and more of these."""
     plain = _at(task, _none(task.problem))
-    found: list[Uses] = [_none(task.problem), guess]
+    found: list[Uses] = [_none(task.problem), liked]
     try:
         routes, _ = best_routes(plain.cost, placement, plain.demand)
         choice = DraftChoice(task.problem, routes)

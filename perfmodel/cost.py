@@ -360,7 +360,9 @@ class CostModel:
             pass_run_s=whole_run,
             positions=passes.positions,
             passes=share,
-            draft_s=share * passes.work_s,
+            draft_s=share * (1.0 - passes.ahead) * passes.work_s,
+            ahead=passes.ahead,
+            ahead_s=share * passes.work_s,
         )
 
     def prompt_tasks(
@@ -418,7 +420,7 @@ class CostModel:
     def step_s(self, route: Route, cost: HopCost) -> float:
         """Seconds of one decode step over a route, the client's drafts included."""
         visits = ((h.server, h.start, h.end) for h in route.hops)
-        return self.relaying.step_s(cost, visits) + cost.draft_s
+        return cost.with_drafts_s(self.relaying.step_s(cost, visits))
 
     def step_parts_s(self, route: Route, cost: HopCost) -> tuple[float, float, float]:
         """Network, software overhead and compute of one decode step over a route, drafts apart."""
@@ -427,7 +429,8 @@ class CostModel:
         compute = float(sum(run(h.server, h.start, h.end) for h in route.hops))
         rtt = cost.passes * self.problem.network.client_rtt_s[cost.client, rows]
         overhead = float((cost.step_hop_s[rows] - rtt).sum())
-        network = max(0.0, self.step_s(route, cost) - cost.draft_s - overhead - compute)
+        visits = ((h.server, h.start, h.end) for h in route.hops)
+        network = max(0.0, self.relaying.step_s(cost, visits) - overhead - compute)
         return network, overhead, compute
 
     def route_time(self, route: Route, cost: HopCost) -> RouteTime:

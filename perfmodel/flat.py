@@ -18,11 +18,12 @@ from .cost import CostModel
 
 #: (client, prompt, planned output) of a request, tokens.
 Shape = tuple[int, int, int]
-#: A request shape. positions : of a pass. passes, draft_s : of each token after the first one.
+#: A request shape. positions : of a pass. passes, draft_s, ahead, ahead_s : of each token after the
+#: first one, as those of ``HopCost``.
 #: step_s : of a pass on the chain that is fastest alone, nan until somebody finds out.
 SHAPE = np.dtype(
     [(name, np.int64) for name in ("client", "prompt", "planned", "positions")]
-    + [(name, np.float64) for name in ("passes", "draft_s", "step_s")]
+    + [(name, np.float64) for name in ("passes", "draft_s", "ahead", "ahead_s", "step_s")]
 )
 #: What a shape costs at a server. hop_s, prompt_hop_s, step_hop_s : ways of the whole request, its
 #: prompt and a step, prompt_delay_s of that what is no work. run_s, prompt_run_s, step_run_s,
@@ -72,7 +73,8 @@ def flat_costs(cost: CostModel, shapes: Sequence[Shape]) -> FlatCosts:
     price = np.zeros((len(shapes), cost.problem.num_servers), PRICE)
     for k, asked in enumerate(shapes):
         made = cost.shape(*asked)
-        flat[k] = (*asked, made.positions, made.passes, made.draft_s, np.nan)
+        own = made.passes, made.draft_s, made.ahead, made.ahead_s
+        flat[k] = (*asked, made.positions, *own, np.nan)
         price[k]["hop_s"], price[k]["prompt_hop_s"] = made.hop_s, made.prefill_hop_s
         price[k]["step_hop_s"], price[k]["pass_run_s"] = made.step_hop_s, made.pass_run_s.each
         price[k]["run_s"] = made.run_s.each

@@ -27,6 +27,7 @@ class HopCost(ByContent):
         section 3).
     passes : of a token: 1, or less where a pass looks at several drafted tokens (model.md 15). What
         is said of a step is that share of a pass; ``draft_s`` is the client's own part of it.
+    ahead, ahead_s : how often a pass is drafted while the last one is looked at; what that takes.
     positions, pass_run_s : of a whole pass.
     """
 
@@ -42,6 +43,12 @@ class HopCost(ByContent):
     positions: int = 1
     passes: float = 1.0
     draft_s: float = 0.0
+    ahead: float = 0.0
+    ahead_s: float = 0.0
+
+    def with_drafts_s(self, way_s: float) -> float:
+        """A step of which the swarm's part takes so long, the client's own part included."""
+        return way_s + self.draft_s + self.ahead * max(0.0, self.ahead_s - way_s)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

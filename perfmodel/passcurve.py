@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -13,8 +14,10 @@ from ..core.plan import Route
 from ..core.problem import Problem
 from .cost import CostModel
 from .passes import verify_table
-from .speculation import positions, survival, tokens_per_pass
+from .speculation import law, passes_needed, positions, survival
 
+#: Tokens of an answer from which the last pass makes no difference that counts.
+LONG_TOKENS = 512
 #: Of a server's utilisation more is not looked at: beyond it lines grow without end.
 FULL = 0.999
 
@@ -26,8 +29,11 @@ class PassCurve:
     Attributes
     ----------
     server : (H,) rows. serial : (H,) whether tasks stand in line there.
-    tokens : (K + 1,) expected of a pass, E(k).
-    idle_s : (K + 1,) of a pass what is no work of a server, the client's own drafts included.
+    tokens : (K + 1,) of the answer for each of its passes; less than E(k), since the last pass
+        makes more than is asked for.
+    idle_s : (K + 1,) of a pass what is no work, neither of a server nor of the client.
+    draft_s, ahead : (K + 1,) the client's own drafts, and how often they are made while the last
+        pass is looked at.
     work_s, tasks : (K + 1, H) work of a pass at each hop, and in how many tasks.
     """
 
@@ -35,6 +41,8 @@ class PassCurve:
     serial: FloatArray
     tokens: FloatArray
     idle_s: FloatArray
+    draft_s: FloatArray
+    ahead: FloatArray
     work_s: FloatArray
     tasks: FloatArray
 
@@ -45,9 +53,22 @@ class PassCurve:
         ----------
         more : (K + 1, H) or (H,) times its work that a hop takes; waits_s : what a task waits.
         """
-        work_s = (self.work_s * more + self.tasks * waits_s).sum(axis=-1)
-        token_s: FloatArray = (self.idle_s + work_s) / self.tokens
-        return token_s
+        verify_s = self.idle_s + (self.work_s * more + self.tasks * waits_s).sum(axis=-1)
+        late_s = self.ahead * np.maximum(0.0, self.draft_s - verify_s)
+        pass_s: FloatArray = verify_s + (1.0 - self.ahead) * self.draft_s + late_s
+        return pass_s / self.tokens
+
+
+@lru_cache(maxsize=64)
+def tokens_of_passes(
+    acceptance: tuple[float, ...], semantics: Semantics, steps: int
+) -> tuple[float, ...]:
+    """(K + 1,) tokens for each pass of an answer of so many, by the number of drafts."""
+    alive = survival(acceptance)
+    return tuple(
+        steps / float(passes_needed(law(alive, k, semantics), steps)[-1])
+        for k in range(MOST_DRAFTS + 1)
+    )
 
 
 class PassCurves:
@@ -58,9 +79,15 @@ class PassCurves:
         self._verify = verify_table(problem.servers, self.cost.step_curves, MOST_DRAFTS + 1)
 
     def curve(
-        self, client: int, route: Route, model: DraftModel, semantics: Semantics = "standard"
+        self,
+        client: int,
+        route: Route,
+        model: DraftModel,
+        semantics: Semantics = "standard",
+        *,
+        ahead: bool = False,
     ) -> PassCurve:
-        """A client's curve on a chain, with one of its draft models."""
+        """A client's curve on a chain, with one of its draft models; see ``Drafting``."""
         cost, paid = self.cost, self.cost.planned(client)
         server = np.array(route.servers, dtype=np.int64)
         blocks = np.array([len(h) for h in route.hops])
@@ -73,13 +100,17 @@ class PassCurves:
         alone_s = cost.step_s(route, paid) - float(run_s.sum()) - float(cost.task_s[server].sum())
         turns_s = np.where(cut, blocks * cost.turn_s[server], 0.0).sum(axis=1)
         way_s = (many - 1) * float(cost.position_s[client, server].sum())
-        alive = survival(model.acceptance)
-        tokens = [tokens_per_pass(alive, int(k), semantics) for k in drafts]
+        alive = survival(model.acceptance, MOST_DRAFTS + 1)
+        guessed = alive[1:] * (drafts > 0) if ahead else np.zeros(len(drafts))
+        steps = max(1, min(cost.problem.planning.output_tokens - 1, LONG_TOKENS))
+        tokens = tokens_of_passes(model.acceptance, semantics, steps)
         return PassCurve(
             server=server,
             serial=frozen_array(cost.serial[server], np.float64),
             tokens=frozen_array(tokens, np.float64),
-            idle_s=frozen_array(alone_s + turns_s + way_s + drafts * model.draft_s, np.float64),
+            idle_s=frozen_array(alone_s + turns_s + way_s, np.float64),
+            draft_s=frozen_array(drafts * model.draft_s, np.float64),
+            ahead=frozen_array(guessed, np.float64),
             work_s=frozen_array(
                 run_s * times + blocks * more_s + tasks * cost.task_s[server], np.float64
             ),

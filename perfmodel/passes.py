@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..core.content import FloatArray, frozen_array
-from ..core.drafting import Drafting
+from ..core.drafting import MOST_DRAFTS, Drafting
 from ..core.problem import Problem, Server
 from .catalogue import MIXTURES, shipped_architecture
 from .speculation import law, passes_needed, positions, survival, tokens_per_pass
@@ -37,6 +37,7 @@ class Passes:
     ----------
     drafts, positions : of one pass. work_s : of the draft model for it.
     tokens : expected of one pass.
+    ahead : probability that the next drafts are made while these are looked at.
     """
 
     def __init__(self, drafting: Drafting | None) -> None:
@@ -44,7 +45,9 @@ class Passes:
         semantics = drafting.semantics if drafting else "standard"
         self.positions = positions(self.drafts, semantics)
         self.work_s = self.drafts * drafting.model.draft_s if drafting else 0.0
-        alive = survival(drafting.model.acceptance if drafting else (0.0,))
+        alive = survival(drafting.model.acceptance if drafting else (0.0,), MOST_DRAFTS + 1)
+        ahead = drafting is not None and drafting.ahead and self.drafts > 0
+        self.ahead = float(alive[self.drafts + 1]) if ahead else 0.0
         self.tokens = tokens_per_pass(alive, self.drafts, semantics)
         self._chances = law(alive, self.drafts, semantics)
         self._needed = np.zeros(1)

@@ -55,6 +55,9 @@ def _models(common: schema.Speculation | None, wrong: list[InputProblem]) -> dic
         )
         for name, m in common.models.items()
     }
+    if common.draft_ahead and common.semantics != "standard":
+        message = f"goes with semantics standard, not with {common.semantics}"
+        wrong.append(InputProblem("speculation.draft_ahead", message))
     given = (common.acceptance, common.draft_ms)
     if named and any(figure is not None for figure in given):
         message = "give either acceptance and draft_ms, or models"
@@ -84,6 +87,7 @@ def _client(
         use=Use(0 if drafts == "auto" or not found else drafts),
         free=drafts == "auto",
         semantics=common.semantics,
+        ahead=common.draft_ahead and common.semantics == "standard",
     )
 
 

@@ -145,7 +145,8 @@ class Speculation(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     """Speculative decoding: clients draft tokens, the swarm looks at several in one pass.
 
     One draft model for all (``acceptance``, ``draft_ms``), or ``models`` of which every client
-    takes the best; ``draft_tokens`` in each pass, or what the planner chooses.
+    takes the best; ``draft_tokens`` in each pass, or what the planner chooses. ``draft_ahead``:
+    the next drafts are made while these are looked at.
     """
 
     acceptance: Acceptance | None = None
@@ -153,6 +154,7 @@ class Speculation(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     models: dict[Name, DraftModel] = {}
     semantics: Semantics = "standard"
     draft_tokens: Literal["auto"] | Drafts = "auto"
+    draft_ahead: bool = False
 
 
 class ClientSpeculation(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -20,14 +20,17 @@ from ..perfmodel.speculation import each_acceptance
 _BITS = (1 << 31) - 1
 #: How a session drafts, a row of plain numbers: drafts of a pass at most, positions of the present
 #: one; tokens that its reservation holds, and that it makes at most; which drafts are right, what
-#: is kept of them (``tokens_made``); what one takes; from RIGHT on how likely each is right.
-DRAFTS, POSITIONS, ROOM, END, LUCK, PETALS, DRAFT_S, RIGHT = 0, 1, 2, 3, 4, 5, 6, 7
+#: is kept of them (``tokens_made``); what one takes; whether the next ones are made meanwhile, when
+#: these were sent, whether the next ones turned out to be the right ones to make; from RIGHT on how
+#: likely each is right.
+DRAFTS, POSITIONS, ROOM, END, LUCK, PETALS, DRAFT_S = 0, 1, 2, 3, 4, 5, 6
+AHEAD, SENT_S, GUESSED, RIGHT = 7, 8, 9, 10
 
 
 def row_width(problem: Problem) -> int:
     """Numbers in a row; 0 where nobody drafts."""
     most = max(use.tokens for use in problem.drafts)
-    return RIGHT + most if most else 0
+    return RIGHT + most + 1 if most else 0
 
 
 def row_of(problem: Problem, request: Request) -> FloatArray:
@@ -35,6 +38,7 @@ def row_of(problem: Problem, request: Request) -> FloatArray:
     own, row = problem.drafting[request.client], np.zeros(row_width(problem))
     row[DRAFTS], row[POSITIONS], row[DRAFT_S] = own.tokens, 1, own.model.draft_s
     row[LUCK], row[PETALS] = luck_of(request), own.semantics == "petals"
+    row[AHEAD] = own.ahead
     row[RIGHT:] = each_acceptance(request.acceptance or own.model.acceptance, len(row) - RIGHT)
     return row
 
@@ -72,10 +76,17 @@ def tokens_made(rows: FloatArray, at: int, positions: int, place: int) -> int:
     ----------
     rows, at : of ``row_of``, and which of them.
     place : of the first draft in the text.
+
+    Notes
+    -----
+    Whether the token after the drafts was guessed too is written down for who drafts ahead.
     """
+    rows[at, GUESSED] = 0
     petals, luck = rows[at, PETALS] > 0, int(rows[at, LUCK])
     drafts = positions if petals else positions - 1
     for i in range(drafts):
         if chance(luck, place + i, place if petals else 0) >= rows[at, RIGHT + i]:
             return max(1, i) if petals else i + 1
+    guessed = drafts > 0 and chance(luck, place + drafts, 0) < rows[at, RIGHT + drafts]
+    rows[at, GUESSED] = 1.0 if guessed else 0.0
     return drafts if petals else drafts + 1

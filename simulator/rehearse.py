@@ -273,7 +273,9 @@ def _write(r: Run, row: int, slot: int, now_s: float) -> None:
             visit["task_s"] = visit["work_s"] / cut
             met += 1
         before = j
-    alone_s = (latest_s if len(between_s) > 0 else hops_s) + shape["draft_s"]
+    way_s = latest_s if len(between_s) > 0 else hops_s
+    early_s = shape["ahead"] * max(0.0, shape["ahead_s"] - way_s)
+    alone_s = way_s + shape["draft_s"] + early_s
     waits_s = passes * waits_s
     request["planned"], request["step_s"] = shape["planned"], alone_s + waits_s
     request["pass_s"] = alone_s / passes + waits_s / passes

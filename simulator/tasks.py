@@ -16,7 +16,18 @@ from numpy.typing import NDArray
 
 from ..core.jit import compiled
 from ..perfmodel.timing import extra_s
-from .drafts import DRAFT_S, DRAFTS, END, PETALS, POSITIONS, ROOM, tokens_made
+from .drafts import (
+    AHEAD,
+    DRAFT_S,
+    DRAFTS,
+    END,
+    GUESSED,
+    PETALS,
+    POSITIONS,
+    ROOM,
+    SENT_S,
+    tokens_made,
+)
 
 #: How servers share their compute: one task at a time; waiting steps together; everybody at once.
 SERIAL, BATCHED, INDEPENDENT = 0, 1, 2
@@ -312,6 +323,10 @@ def _set_out_s(s: Any, slot: int, made: int) -> float:
     petals = s.drafts[slot, PETALS] > 0
     s.drafts[slot, POSITIONS] = max(1.0, count) if petals else count + 1
     own_s: float = count * s.drafts[slot, DRAFT_S]
+    token_s = s.sessions[slot]["token_s"]
+    if s.drafts[slot, AHEAD] > 0 and s.drafts[slot, GUESSED] > 0:
+        own_s = max(0.0, own_s - (token_s - s.drafts[slot, SENT_S]))
+    s.drafts[slot, SENT_S] = token_s + own_s
     return at_s + own_s + _more_way_s(s, slot)
 
 

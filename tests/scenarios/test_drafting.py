@@ -111,6 +111,10 @@ def test_a_device_may_say_what_passes_take(tmp_path: Path) -> None:
             "speculation.models",
         ),
         (
+            [with_table(COMMON.replace("\n\n", '\nsemantics = "petals"\ndraft_ahead = true\n\n'))],
+            "speculation.draft_ahead",
+        ),
+        (
             [with_table(MODELS), client('speculation = { models = ["huge"] }')],
             "clients[0].speculation.models",
         ),

@@ -16,7 +16,13 @@ from swarmplan.core.plan import Placement
 from swarmplan.core.problem import Problem, Timing
 from swarmplan.core.workload import Request
 from swarmplan.perfmodel.cost import CostModel
-from swarmplan.perfmodel.speculation import law, passes_needed, survival, tokens_per_pass
+from swarmplan.perfmodel.speculation import (
+    law,
+    passes_needed,
+    survival,
+    tokens_per_pass,
+    two_deep_s,
+)
 from swarmplan.routing.overlap import Overlap
 from swarmplan.routing.petals import PetalsRouting
 from swarmplan.simulator.drafts import RIGHT, chance, luck_of, row_of, tokens_made
@@ -32,11 +38,15 @@ from swarmplan.tests.simulator.test_tasks import shared
 
 
 def of(
-    *acceptance: float, draft_s: float = 0.0, tokens: int = 0, semantics: Semantics = "standard"
+    *acceptance: float,
+    draft_s: float = 0.0,
+    tokens: int = 0,
+    semantics: Semantics = "standard",
+    ahead: bool = False,
 ) -> Drafting:
     """A client with one draft model."""
     model = DraftModel(acceptance=acceptance, draft_s=draft_s)
-    return Drafting(models=(model,), use=Use(tokens), semantics=semantics)
+    return Drafting(models=(model,), use=Use(tokens), semantics=semantics, ahead=ahead)
 
 
 def drafting(problem: Problem, rng: np.random.Generator) -> Problem:
@@ -46,9 +56,10 @@ def drafting(problem: Problem, rng: np.random.Generator) -> Problem:
             *rng.uniform(0.2, 0.95, int(rng.integers(1, 4))).tolist(),
             draft_s=float(rng.uniform(0, 0.02)),
             tokens=int(rng.integers(0, 8)),
-            semantics="petals" if rng.random() < 0.3 else "standard",
+            semantics="petals" if petals else "standard",
+            ahead=not petals and rng.random() < 0.5,
         )
-        for _ in problem.clients
+        for petals in (rng.random(len(problem.clients)) < 0.3).tolist()
     )
     tables = ((), ((2.0, 1.4), (4.0, 2.1)))
     servers = tuple(
@@ -169,7 +180,7 @@ def test_requests_of_different_draws_have_different_luck(tiny: Problem) -> None:
     assert luck_of(request) == luck_of(replace(request, client=1, reserved_tokens=99))
     own = of(0.7, 0.5, tokens=4)
     row = row_of(replace(tiny, drafting=(own, own)), request)
-    assert row[RIGHT:].tolist() == [0.7, 0.5, 0.5, 0.5]
+    assert row[RIGHT:].tolist() == [0.7, 0.5, 0.5, 0.5, 0.5]
 
 
 def test_a_pass_on_nf4_waits_in_line_for_every_block(tiny: Problem) -> None:
@@ -234,3 +245,29 @@ def test_a_lone_session_takes_what_the_closed_form_says(tiny: Problem) -> None:
     assert cost.shape(0, 4, 128).passes == pytest.approx(
         1 / tokens_per_pass(survival((0.7,)), 4), rel=0.03
     )
+
+
+@pytest.mark.parametrize(("draft_s", "drafts"), [(0.004, 5), (0.03, 4)])
+def test_who_drafts_while_others_verify_takes_what_the_closed_form_says(
+    tiny: Problem, draft_s: float, drafts: int
+) -> None:
+    """Where drafts take less than a pass, and where they take longer."""
+    own = of(0.8, draft_s=draft_s, tokens=drafts, ahead=True)
+    servers = tuple(replace(s, verify=((2.0, 1.0),)) for s in tiny.servers)
+    problem = replace(tiny, servers=servers, drafting=(own, own))
+    cost = CostModel.of(problem)
+    placement = cost.placed([(0, 6), (0, 0), (0, 0), (0, 0)], cache_bytes=[90_000, 0, 0, 0])
+    requests = [
+        Request(id=i, client=0, arrival_s=1e4 * i, prompt_tokens=4, output_tokens=512,
+                reserved_tokens=516)
+        for i in range(200)
+    ]  # fmt: skip
+    result = simulate(problem, placement, Overlap(cost, placement), requests)
+    route, paid = result.routes[0], cost.shape(0, 4, 512)
+    assert route is not None
+    assert result.tpot_s.mean() == pytest.approx(cost.step_s(route, paid), rel=0.02)
+    verify_s = cost.relaying.step_s(paid, [(0, 0, 6)]) / paid.passes
+    said = two_deep_s(survival((0.8,)), drafts, verify_s, draft_s)
+    assert cost.step_s(route, paid) == pytest.approx(said, rel=0.01)
+    serial = replace(problem, drafting=(replace(own, ahead=False),) * 2)
+    assert CostModel.of(serial).step_s(route, CostModel.of(serial).shape(0, 4, 512)) > said
