@@ -4,6 +4,7 @@
     python benchmarks/speculation.py idle       # gains on idle swarms, formula and drawn
     python benchmarks/speculation.py load       # loaded swarms, plans of CG-BP, best single k
     python benchmarks/speculation.py chain      # one chain: what is chosen, what comes out
+    python benchmarks/speculation.py batches    # servers that batch: k falls as sessions rise
     python benchmarks/speculation.py auto       # auto with drafts against auto without
 
 Scenarios as they were before servers had lines (``before/``); ``bf16`` is the same block times with
@@ -365,6 +366,28 @@ def one_chain() -> None:
           f"{_alone(problem, route.route, 4):.2f}")  # fmt: skip
 
 
+def batches() -> None:
+    """Servers that batch: what is chosen as sessions rise, and what is best in simulation."""
+    curve = ((8.0, 0.0), (64.0, 0.16))
+    timing = Timing(decode_base_s=0.0034, decode_per_sequence_s=3e-4,
+                    step_curve=tuple((rows, s / 12) for rows, s in curve))  # fmt: skip
+    for sessions in (0.1, 4, 8, 16, 30, 60):
+        problem, route = chain(True, 0.7, 1)
+        stream = problem.workload.classes[0]
+        servers = tuple(replace(s, timing=timing, sharing="batched") for s in problem.servers)
+        load = replace(stream, rate_per_s=sessions / (127 * 0.54))
+        problem = replace(problem, servers=servers, workload=Workload(classes=(load,)))
+        chosen = DraftChoice(problem, [route]).chosen()[0].tokens
+        placement = CostModel.of(problem).placed([(0, 35), (35, 70)])
+        requests = draw_requests(problem, 1, num_requests=400)
+        found = {k: mean_s(using(problem, k), placement, requests)
+                 for k in sorted({0, chosen, *TRIED, 8, 14})}  # fmt: skip
+        best = min(found, key=lambda k: found[k])
+        shown = ", ".join(f"{k}: {s:.1f}" for k, s in found.items())
+        said(f"batches, {sessions} sessions, alpha 0.7", f"within 15 % of the best k, {best}",
+             f"k {chosen} ({shown})", found[chosen] <= 1.15 * found[best])  # fmt: skip
+
+
 def _alone(problem: Problem, route: Route, drafts: int) -> float:
     curve = PassCurves(problem).curve(0, route, problem.drafting[0].model)
     return float(curve.token_s(np.ones(2), np.zeros(2))[drafts])
@@ -411,7 +434,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("what", choices=("formulas", "idle", "load", "chain", "auto"))
+    parser.add_argument("what", choices=("formulas", "idle", "load", "chain", "batches", "auto"))
     parser.add_argument("--scenarios", default=",".join(OWN))
     parser.add_argument("--alphas", default=",".join(map(str, ALPHAS)))
     parser.add_argument("--time-limit", type=float, default=20.0)
@@ -421,7 +444,8 @@ def main() -> None:
         alphas = [float(a) for a in given.alphas.split(",")]
         against(given.scenarios.split(","), alphas, given.time_limit)
         return
-    {"formulas": formulas, "idle": idle, "load": load, "chain": one_chain}[given.what]()
+    rows = {"formulas": formulas, "idle": idle, "load": load, "chain": one_chain}
+    {**rows, "batches": batches}[given.what]()
 
 
 if __name__ == "__main__":

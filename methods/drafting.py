@@ -20,6 +20,8 @@ from ..perfmodel.passcurve import FULL, PassCurve, PassCurves
 
 #: The price of a busy server's time at most, in multiples of the time itself.
 DEAREST = 20.0
+#: Rounds of the fixed point of batches, and passes in one at most.
+ROUNDS, MOST_BESIDE = 20, 10_000.0
 #: Where passes are cut the formula for all together is wrong by up to 1.16: it has to promise this.
 CUT_GAIN = 0.8
 
@@ -50,8 +52,8 @@ class DraftChoice:
 
     def __init__(self, problem: Problem, routes: Sequence[PlannedRoute]) -> None:
         self._problem = problem
-        curves = PassCurves(problem)
-        self._traffic = tuple(_traffic(problem, curves, routes))
+        self._curves = PassCurves(problem)
+        self._traffic = tuple(_traffic(problem, self._curves, routes))
         self._plain = (NO_USE,) * len(problem.clients)
 
     def busy(self, uses: Sequence[Use]) -> FloatArray:
@@ -125,15 +127,47 @@ class DraftChoice:
         # Who is too much makes lines without end: the busier, the worse.
         line = 1.0 + near / (2 * (1 - near)) + 1e3 * np.maximum(busy - FULL, 0.0)
         in_all = 1.0 / (1 - near) + 1e3 * np.maximum(busy - FULL, 0.0)
+        beside = self._beside(uses)
         total = weight = 0.0
         for t in self._traffic:
             k, model = uses[t.client]
             curve = t.curves[model]
             cut = curve.tasks > 1
             more = np.where(cut, in_all[curve.server], line[curve.server])
+            if curve.batched.any():
+                batch_s = self._batch_s(curve, k, beside)
+                # Who comes finds a batch at work, half of it on average, the surer the more share.
+                wait = np.minimum(beside[curve.server], 1.0) / 2
+                more = np.where(curve.batched > 0, batch_s / curve.work_s[k] * (1 + wait), more)
             total += t.rate_per_s * t.steps * float(curve.token_s(more, _nobody(curve)[1])[k])
             weight += t.rate_per_s * t.steps
         return total / weight if weight else 0.0
+
+    def _beside(self, uses: Sequence[Use]) -> FloatArray:
+        """(n,) passes at work at once at each server that batches; 0 at others.
+
+        More in a batch make it longer, and more come meanwhile: a few rounds settle that.
+        """
+        beside = np.zeros(self._problem.num_servers)
+        for _ in range(ROUNDS if any(t.curves[0].batched.any() for t in self._traffic) else 0):
+            now = np.zeros_like(beside)
+            for t in self._traffic:
+                k, model = uses[t.client]
+                curve = t.curves[model]
+                per_s = t.rate_per_s * t.steps / curve.tokens[k]
+                np.add.at(
+                    now, curve.server, per_s * self._batch_s(curve, k, beside) * curve.batched
+                )
+            beside = np.minimum(now, MOST_BESIDE)
+        return beside
+
+    def _batch_s(self, curve: PassCurve, drafts: int, beside: FloatArray) -> FloatArray:
+        """(H,) work of a pass where others are in its batch: a step of all their rows."""
+        rows = curve.positions[drafts] * np.maximum(beside[curve.server], 1.0)
+        more = [self._curves.rows_s(int(j), float(r))
+                for j, r in zip(curve.server, rows, strict=True)]  # fmt: skip
+        work: FloatArray = curve.work_s[0] + curve.blocks * np.array(more)
+        return work
 
     def _each(self, busy: FloatArray, waits_s: FloatArray) -> tuple[Use, ...]:
         """For each client the use with the least seconds per token, mean over its chains."""

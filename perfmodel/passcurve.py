@@ -15,6 +15,7 @@ from ..core.problem import Problem
 from .cost import CostModel
 from .passes import verify_table
 from .speculation import law, passes_needed, positions, survival
+from .timing import extra_s
 
 #: Tokens of an answer from which the last pass makes no difference that counts.
 LONG_TOKENS = 512
@@ -28,7 +29,9 @@ class PassCurve:
 
     Attributes
     ----------
-    server : (H,) rows. serial : (H,) whether tasks stand in line there.
+    server, blocks : (H,) rows, and blocks that are run there.
+    serial, batched : (H,) whether tasks stand in line there; whether waiting passes are one step.
+    positions : (K + 1,) of a pass.
     tokens : (K + 1,) of the answer for each of its passes; less than E(k), since the last pass
         makes more than is asked for.
     idle_s : (K + 1,) of a pass what is no work, neither of a server nor of the client.
@@ -38,7 +41,10 @@ class PassCurve:
     """
 
     server: IntArray
+    blocks: IntArray
     serial: FloatArray
+    batched: FloatArray
+    positions: IntArray
     tokens: FloatArray
     idle_s: FloatArray
     draft_s: FloatArray
@@ -76,7 +82,14 @@ class PassCurves:
 
     def __init__(self, problem: Problem) -> None:
         self.cost = CostModel.of(problem.with_drafts((NO_USE,) * len(problem.drafting)))
+        self._batched = np.array([s.sharing == "batched" for s in problem.servers])
         self._verify = verify_table(problem.servers, self.cost.step_curves, MOST_DRAFTS + 1)
+
+    def rows_s(self, server: int, rows: float) -> float:
+        """What a step of so many rows takes a block of a server beyond a step of one."""
+        at = self.cost.step_curves
+        knots = at.rows[server], at.more_s[server], int(at.knots[server])
+        return extra_s(*knots, float(at.beyond_s[server]), rows)
 
     def curve(
         self,
@@ -106,7 +119,10 @@ class PassCurves:
         tokens = tokens_of_passes(model.acceptance, semantics, steps)
         return PassCurve(
             server=server,
+            blocks=frozen_array(blocks, np.int64),
             serial=frozen_array(cost.serial[server], np.float64),
+            batched=frozen_array(self._batched[server], np.float64),
+            positions=frozen_array(many, np.int64),
             tokens=frozen_array(tokens, np.float64),
             idle_s=frozen_array(alone_s + turns_s + way_s, np.float64),
             draft_s=frozen_array(drafts * model.draft_s, np.float64),

@@ -230,3 +230,21 @@ def test_explanations_tell_what_drafts_make_of_a_route(tiny: Problem) -> None:
     passes = CostModel.of(problem.with_drafts(plan.drafts)).planned(0).passes
     assert told.drafts.pass_s * passes == pytest.approx(told.tpot_s)
     assert api.explain(tiny, api.plan(tiny, "cg-bp"))[0].drafts is None
+
+
+def batched(tiny: Problem, sessions: float) -> Problem:
+    """The chain where waiting passes are one step, dearer by every row beyond eight."""
+    problem = chain(tiny, sessions, 0.7)
+    curve = ((8.0, 0.0), (64.0, 0.16))
+    timing = Timing(decode_base_s=0.04, decode_per_sequence_s=0.003, step_curve=curve)
+    servers = tuple(replace(s, sharing="batched", timing=timing) for s in problem.servers)
+    stream = problem.workload.classes[0]
+    rate = stream.rate_per_s if sessions < 8 else sessions / (127 * 0.54)
+    workload = replace(problem.workload, classes=(replace(stream, rate_per_s=rate),))
+    return replace(problem, servers=servers, workload=workload)
+
+
+def test_where_passes_are_batched_clients_draft_less_the_more_they_are(tiny: Problem) -> None:
+    drafts = [choice(batched(tiny, n)).together()[0][0].tokens for n in (0.1, 16, 30, 60)]
+    assert drafts == sorted(drafts, reverse=True)
+    assert drafts[0] > drafts[2] > drafts[3] == 0
