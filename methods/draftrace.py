@@ -23,10 +23,12 @@ from .drafting import DraftChoice
 from .judge import Judge, requests_needed
 
 Uses = tuple[Use, ...]
-#: Share of the time limit for a plan that is made for drafts, where one without them may follow.
-PLANNED_SHARE = 0.5
-#: Requests of each race, and races on fresh ones in which the winner has to beat no drafts.
-REQUESTS, FRESH = 600, 5
+#: Shares of the time limit: until then a plan for drafts, where one without them may follow, and
+#: the last plan are made; the rest is for races.
+PLANNED_SHARE, PLAIN_SHARE = 0.5, 0.8
+#: Requests of each race, and races on fresh ones in which the winner has to beat no drafts: fewer
+#: where time is out. So many ways to draft are tried in any case, none among them.
+REQUESTS, FRESH, LEAST_FRESH, LEAST_TRIED = 600, 5, 2, 2
 #: A gain over no drafts from which no other placement makes up for it. Only where formulas promise
 #: so much a plan is made for drafts: it hardly differs from one without.
 SURE_GAIN = 1.5
@@ -66,14 +68,33 @@ def with_drafts(decide: Callable[[Task, Settings], Draft], task: Task, settings:
     none = _none(task.problem)
     liked, promised = first_guess(task)
     guess = liked if promised * SURE_GAIN <= 1.0 else none
-    limited = guess != none
-    share = task.deadline.share(PLANNED_SHARE) if limited else task.deadline
-    draft = decide(_at(replace(task, deadline=share), guess), settings)
-    if draft.interrupted:
-        return replace(draft, drafts=guess)
+    share = PLAIN_SHARE if guess == none else PLANNED_SHARE
+    begun = replace(task, deadline=task.deadline.share(share))
+    draft = decide(_at(begun, guess), settings)
     draft = replace(draft, drafts=guess)
+    if draft.interrupted:
+        return draft
+    try:
+        return _raced(decide, task, settings, draft, liked)
+    except KeyboardInterrupt:
+        return replace(draft, interrupted=True)
+
+
+def _raced(
+    decide: Callable[[Task, Settings], Draft],
+    task: Task,
+    settings: Settings,
+    draft: Draft,
+    liked: Uses,
+) -> Draft:
+    """The best way to draft on a plan that was made for some drafts, and what it gains."""
+    none, limited = _none(task.problem), draft.drafts != _none(task.problem)
+    late = replace(task, deadline=task.deadline.share(PLAIN_SHARE))
     tried = [Contender(draft=draft, uses=u) for u in _options(task, draft.placement, liked)]
-    race = [(c.figures(task, settings, 0), n, c) for n, c in enumerate(tried)]
+    race = []
+    for number, contender in enumerate(tried):
+        if number < LEAST_TRIED or not task.deadline.passed:
+            race.append((contender.figures(task, settings, 0), number, contender))
     plain = next(c for c in tried if c.uses == none)
     plain_figures = next(f for f, _, c in race if c is plain)
     best_figures, _, best = min(race)
@@ -82,11 +103,11 @@ def with_drafts(decide: Callable[[Task, Settings], Draft], task: Task, settings:
     far = best_figures[0] == 0 and best_figures[1] * SURE_GAIN < plain_figures[1]
     if limited and not far:
         found = (draft.placement, draft.router), *settings.known
-        made = decide(_at(task, none), replace(settings, known=found))
+        made = decide(_at(late, none), replace(settings, known=found))
         plain = Contender(draft=replace(made, drafts=none), uses=none)
     if best.uses == none or not _holds(best, plain, task, settings):
         best = plain
-    return _told(best, plain, task, settings, len(tried))
+    return _told(best, plain, task, settings, len(race))
 
 
 def first_guess(task: Task) -> tuple[Uses, float]:
@@ -150,7 +171,9 @@ def _scaled(problem: Problem, uses: Uses, factor: float) -> Uses:
 def _holds(one: Contender, plain: Contender, task: Task, settings: Settings) -> bool:
     """Whether fresh requests agree that drafts are better than none: fewer unserved, less time."""
     pairs = [
-        [c.figures(task, settings, number) for c in (one, plain)] for number in range(1, FRESH + 1)
+        [c.figures(task, settings, number) for c in (one, plain)]
+        for number in range(1, FRESH + 1)
+        if number <= LEAST_FRESH or not task.deadline.passed
     ]
     lost = [sum(pair[i][0] for pair in pairs) for i in (0, 1)]
     if lost[0] != lost[1]:

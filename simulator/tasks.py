@@ -16,18 +16,7 @@ from numpy.typing import NDArray
 
 from ..core.jit import compiled
 from ..perfmodel.timing import extra_s
-from .drafts import (
-    AHEAD,
-    DRAFT_S,
-    DRAFTS,
-    END,
-    GUESSED,
-    PETALS,
-    POSITIONS,
-    ROOM,
-    SENT_S,
-    tokens_made,
-)
+from .passes import is_cut, made_by, more_way_s, pass_work_s, positions_of, set_out_s
 
 #: How servers share their compute: one task at a time; waiting steps together; everybody at once.
 SERIAL, BATCHED, INDEPENDENT = 0, 1, 2
@@ -80,10 +69,6 @@ HOP = np.dtype(
     ],
     align=True,
 )
-#: More of a hop where sessions draft. task_tokens : positions of the longest step in one task.
-#: position_s : more of the way for each position beyond one. task_s : of a step what does not grow
-#: with its positions, once for each task.
-PASS = np.dtype([("task_tokens", np.int64), ("position_s", np.float64), ("task_s", np.float64)])
 #: A server. free_s : when a serial one has done all it was given. knots : of its curve, what a step
 #: of a batch costs on each block beyond one sequence's. row_s : what a sequence beyond the curve
 #: does. busy_s : compute time handed out. head, tail, work : first and last in the line of one that
@@ -199,7 +184,7 @@ def go_on(s: AnyState, slot: int) -> None:
     session = s.sessions[slot]
     when_s = session["token_s"] + s.hops[slot, 0]["gap_s"]
     if len(s) != _PLAIN:
-        when_s = _set_out_s(s, slot, session["made"])
+        when_s = set_out_s(s, slot, session["made"])
     push(s, when_s, session["key"])
 
 
@@ -265,80 +250,12 @@ def _work_s(s: AnyState, slot: int) -> float:
         context = session["prompt"] + session["made"]
         work_s: float = max(hop["floor_s"], hop["base_s"] + hop["slope_s"] * context)
         if len(s) != _PLAIN:
-            work_s = _pass_work_s(s, slot, work_s)
+            work_s = pass_work_s(s, slot, work_s)
     elif hop["cut"]:
         work_s = s.piece_s[slot, session["block"]]
     else:
         work_s = hop["prompt_s"]
     return work_s
-
-
-@compiled
-def _positions(s: Any, slot: int) -> int:
-    """Positions of a session's present pass."""
-    return int(s.drafts[slot, POSITIONS])
-
-
-@compiled
-def _is_cut(s: Any, slot: int) -> bool:
-    """Whether a pass over drafts goes block by block at the session's present hop."""
-    most: int = s.passes[slot, s.sessions[slot]["hop"]]["task_tokens"]
-    return _positions(s, slot) > most
-
-
-@compiled
-def _pass_work_s(s: Any, slot: int, step_s: float) -> float:
-    """Work of a pass that would take so long with one position; of a block where it is cut."""
-    positions, at = _positions(s, slot), s.sessions[slot]["hop"]
-    if positions == 1:
-        return step_s
-    hop, task_s = s.hops[slot, at], s.passes[slot, at]["task_s"]
-    j, blocks = hop["server"], hop["end"] - hop["start"]
-    more_s = blocks * s.verify[1, j, positions]
-    run_s = (step_s - task_s) * s.verify[0, j, positions] + more_s
-    part_s: float = run_s / blocks if _is_cut(s, slot) else run_s
-    work_s: float = part_s + task_s
-    return work_s
-
-
-@compiled
-def _more_way_s(s: Any, slot: int) -> float:
-    """The way of a pass into the present hop, beyond that of a step of one position."""
-    positions, at = _positions(s, slot), s.sessions[slot]["hop"]
-    more_s: float = (positions - 1) * s.passes[slot, at]["position_s"]
-    return more_s + s.hops[slot, at]["turn_s"] if _is_cut(s, slot) else more_s
-
-
-@compiled
-def _set_out_s(s: Any, slot: int, made: int) -> float:
-    """Draft for the next pass, ``made`` tokens being there, and when it comes to the first server.
-
-    Nobody drafts past the reservation, of which the last token is the target's own.
-    """
-    most, room = s.drafts[slot, DRAFTS], s.drafts[slot, ROOM]
-    at_s: float = s.sessions[slot]["token_s"] + s.hops[slot, 0]["gap_s"]
-    if most == 0:
-        return at_s
-    count = max(0.0, min(most, room - made - 1))
-    petals = s.drafts[slot, PETALS] > 0
-    s.drafts[slot, POSITIONS] = max(1.0, count) if petals else count + 1
-    own_s: float = count * s.drafts[slot, DRAFT_S]
-    token_s = s.sessions[slot]["token_s"]
-    if s.drafts[slot, AHEAD] > 0 and s.drafts[slot, GUESSED] > 0:
-        own_s = max(0.0, own_s - (token_s - s.drafts[slot, SENT_S]))
-    s.drafts[slot, SENT_S] = token_s + own_s
-    return at_s + own_s + _more_way_s(s, slot)
-
-
-@compiled
-def _made(s: Any, slot: int) -> int:
-    """Tokens that a pass over drafts makes."""
-    session = s.sessions[slot]
-    made: int = tokens_made(
-        s.drafts, slot, _positions(s, slot), session["prompt"] + session["made"]
-    )
-    left: int = int(s.drafts[slot, END]) - session["made"]
-    return min(made, left)
 
 
 @compiled
@@ -353,7 +270,7 @@ def _leave(s: AnyState, slot: int, now_s: float) -> tuple[float, int]:
     first = session["made"] == 0
     cut = first and hop["cut"] > 0
     if len(s) != _PLAIN and not first:
-        cut = _is_cut(s, slot)
+        cut = is_cut(s, slot)
     if cut and session["block"] + 1 < hop["end"]:
         session["block"] += 1
         return now_s + hop["turn_s"], session["key"]
@@ -364,12 +281,12 @@ def _leave(s: AnyState, slot: int, now_s: float) -> tuple[float, int]:
         session["block"] = hop["start"]
         gap_s = hop["first_gap_s"] if first else hop["gap_s"]
         if len(s) != _PLAIN and not first:
-            gap_s += _more_way_s(s, slot)
+            gap_s += more_way_s(s, slot)
         return now_s + gap_s, session["key"]
     hop = s.hops[slot, 0]
     session["hop"], session["block"], session["due"] = 0, hop["start"], 1
     if len(s) != _PLAIN and not first:
-        session["due"] = _made(s, slot)
+        session["due"] = made_by(s, slot)
     session["token_s"] = session["answer_s"]
     session["answer_s"] = -np.inf
     made = session["made"] + session["due"]
@@ -377,7 +294,7 @@ def _leave(s: AnyState, slot: int, now_s: float) -> tuple[float, int]:
         return session["token_s"], session["key"] | _STOP << _SLOT_BITS
     when_s = session["token_s"] + hop["gap_s"]
     if len(s) != _PLAIN:
-        when_s = _set_out_s(s, slot, made)
+        when_s = set_out_s(s, slot, made)
     return when_s, session["key"] | _NEXT << _SLOT_BITS
 
 
@@ -410,7 +327,7 @@ def _take(s: AnyState, j: int, now_s: float) -> None:
         widest = max(widest, hop["end"] - hop["start"])
         count = 1
         if len(s) != _PLAIN:
-            count = _positions(s, slot)
+            count = positions_of(s, slot)
         rows += count
         last, slot = slot, s.sessions[slot]["after"]
         if s.sessions[first]["made"] == 0:

@@ -12,6 +12,7 @@ from ..perfmodel.cost import CostModel
 from ..perfmodel.tasks import Tasks
 from . import tasks as engine
 from .drafts import END, ROOM, row_width
+from .passes import PASS
 from .session import Limits
 
 #: Events after which the engine comes up at the latest, so that Ctrl-C is heard.
@@ -81,7 +82,7 @@ class Work:
         session["due"], session["after"], session["first_s"] = 0, -1, np.nan
         if isinstance(self._state, engine.DraftingState):
             self._state.drafts[slot] = drafts
-            for name in engine.PASS.names or ():
+            for name in PASS.names or ():
                 self._state.passes[slot, :count][name] = getattr(tasks, name)
         self._limit(slot, limits)
         engine.begin(self._state, slot, begin_s)
@@ -204,7 +205,7 @@ def idle_state(cost: CostModel, slots: int, hops: int) -> engine.AnyState:
 
 def _drafting(state: engine.State, width: int, verify: FloatArray) -> engine.DraftingState:
     """The same where sessions draft; rows of ``drafts.row_of`` are so wide."""
-    drafts, passes = np.zeros((len(state.sessions), width)), np.zeros_like(state.hops, engine.PASS)
+    drafts, passes = np.zeros((len(state.sessions), width)), np.zeros_like(state.hops, PASS)
     return engine.DraftingState(*state, drafts=drafts, passes=passes, verify=verify)
 
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -271,3 +275,32 @@ def test_who_drafts_while_others_verify_takes_what_the_closed_form_says(
     assert cost.step_s(route, paid) == pytest.approx(said, rel=0.01)
     serial = replace(problem, drafting=(replace(own, ahead=False),) * 2)
     assert CostModel.of(serial).step_s(route, CostModel.of(serial).shape(0, 4, 512)) > said
+
+
+SCRIPT = """
+import json
+from swarmplan.tests.simulator.test_drafts import rehearsed
+print(json.dumps(rehearsed(11)))
+"""
+
+
+def rehearsed(seed: int) -> list[str]:
+    """Responses of a case in which clients draft, to the last bit."""
+    cost, placement, requests = case_of(seed)
+    rng = np.random.default_rng(seed)
+    cost = CostModel.of(drafting(cost.problem, rng))
+    found = Rehearsal(cost, with_room(requests, rng))(placement)
+    return [t.hex() for t in found.response_s.tolist()]
+
+
+def test_compiled_or_as_plain_python_it_is_equal_to_the_last_bit() -> None:
+    assert any(use.tokens for use in drafting(case_of(11)[0].problem,
+                                              np.random.default_rng(11)).drafts)  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "NUMBA_DISABLE_JIT": "1"},
+    )
+    assert json.loads(done.stdout) == rehearsed(11)
