@@ -213,7 +213,17 @@ def _certified(best: Contender, task: Task) -> Draft:
 
 
 def _at(task: Task, uses: Uses) -> Task:
-    return replace(task, cost=CostModel.of(task.problem.with_drafts(uses)))
+    """The task where clients draft so: who drafts is done sooner, so that fewer run at once."""
+    problem = task.problem.with_drafts(uses)
+    return at_drafts(task, CostModel.of(problem), None)
+
+
+def at_drafts(task: Task, cost: CostModel, sessions: int | None) -> Task:
+    """A task with the costs of other drafts; R is derived anew unless it is given."""
+    if cost is task.cost:
+        return task
+    total = min(task.sessions, target_sessions(cost)) if sessions is None else sessions
+    return replace(task, cost=cost, sessions=total, demand=demand_of(cost.problem, total))
 
 
 def _none(problem: Problem) -> Uses:

@@ -19,7 +19,7 @@ from ..placement.task import Task
 from ..routing.offline import best_routes
 from .certify import load_in_words, sustained_per_s
 from .draft import Draft, Settings
-from .draftrace import with_uses
+from .draftrace import at_drafts, with_uses
 from .table import Method
 
 
@@ -33,7 +33,7 @@ def planned(
     routes = draft.routes
     cost = CostModel.of(problem.with_drafts(draft.drafts))
     if cost is not task.cost:
-        task = replace(task, cost=cost)
+        task = at_drafts(task, cost, sessions)
         if task.goal == STEP:  # what was proven was so without these drafts
             draft = replace(draft, certificate=None)
     if routes is None:

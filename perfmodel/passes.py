@@ -22,6 +22,9 @@ VERIFY = {
 }
 VERIFY_MIXTURE = ((2.0, 1.3), (3.0, 1.5), (4.0, 1.8), (8.0, 2.15))
 
+#: Tokens up to which passes are counted one by one; from there on each needs as many as the last.
+LONGEST = 4_096
+
 
 def usual_verify(model: str, precision: str) -> tuple[tuple[float, float], ...]:
     """The table of a server of which nothing else is known."""
@@ -56,14 +59,16 @@ class Passes:
         """Passes for each of so many tokens, on average."""
         if not self.drafts or tokens < 1:
             return 1.0
-        if tokens >= len(self._needed):
-            self._needed = passes_needed(self._chances, max(tokens, 2 * len(self._needed)))
-        return float(self._needed[tokens]) / tokens
+        counted = min(tokens, LONGEST)
+        if counted >= len(self._needed):
+            self._needed = passes_needed(self._chances, max(counted, 2 * len(self._needed)))
+        return (float(self._needed[counted]) + (tokens - counted) / self.tokens) / tokens
 
 
 def passes_of(problem: Problem) -> tuple[Passes, ...]:
     """The passes of every client."""
-    each: Sequence[Drafting | None] = problem.drafting or [None] * len(problem.clients)
+    drafts = [own if own.tokens else None for own in problem.drafting]
+    each = drafts or [None] * len(problem.clients)
     known: dict[Drafting | None, Passes] = {}
     for one in each:
         if one not in known:

@@ -59,6 +59,9 @@ class Runs(ByContent):
         """At every server the runs that take the least, block by block."""
         if len(parts) == 1:
             return parts[0]
+        each = [p.each for p in parts if p.each is not None]
+        if len(each) == len(parts):
+            return cls(length=parts[0].length, each=np.minimum.reduce(each))
         blocks = [np.diff(p.ramp(slice(None)), axis=-1) for p in parts]
         return cls.of(np.minimum.reduce(blocks), np.float64)
 

@@ -21,10 +21,10 @@ _BITS = (1 << 31) - 1
 #: How a session drafts, a row of plain numbers: drafts of a pass at most, positions of the present
 #: one; tokens that its reservation holds, and that it makes at most; which drafts are right, what
 #: is kept of them (``tokens_made``); what one takes; whether the next ones are made meanwhile, when
-#: these were sent, whether the next ones turned out to be the right ones to make; from RIGHT on how
-#: likely each is right.
+#: these were sent, whether the next ones turned out to be the right ones to make; passes so far;
+#: from RIGHT on how likely each is right.
 DRAFTS, POSITIONS, ROOM, END, LUCK, PETALS, DRAFT_S = 0, 1, 2, 3, 4, 5, 6
-AHEAD, SENT_S, GUESSED, RIGHT = 7, 8, 9, 10
+AHEAD, SENT_S, GUESSED, PASSES, RIGHT = 7, 8, 9, 10, 11
 
 
 def row_width(problem: Problem) -> int:

@@ -13,6 +13,7 @@ from .drafts import (
     DRAFTS,
     END,
     GUESSED,
+    PASSES,
     PETALS,
     POSITIONS,
     ROOM,
@@ -87,6 +88,8 @@ def set_out_s(s: Any, slot: int, made: int) -> float:
 def made_by(s: Any, slot: int) -> int:
     """Tokens that a pass over drafts makes."""
     session = s.sessions[slot]
+    if s.drafts[slot, DRAFTS] > 0:
+        s.drafts[slot, PASSES] += 1
     made: int = tokens_made(
         s.drafts, slot, positions_of(s, slot), session["prompt"] + session["made"]
     )

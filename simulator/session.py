@@ -79,6 +79,7 @@ class Session:
     estimate : when its tokens were expected when it was opened.
     made : output tokens made before it was opened last.
     tries : failed tries since the last (re-)admission; ``tries_in_all`` over the whole life.
+    passes : over drafts, before it was opened last.
     lost : servers of the chain that failed and whose loss is not yet mended.
     """
 
@@ -94,6 +95,7 @@ class Session:
     tries_in_all: int = 0
     replays: int = 0
     overflows: int = 0
+    passes: int = 0
     start_s: float = math.nan
     first_token_s: float = math.nan
     raw_wait_s: float = math.nan

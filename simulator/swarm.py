@@ -282,6 +282,7 @@ class Swarm:
 
     def stop(self, session: Session) -> None:
         """A session works no more for the present."""
+        session.passes += self.work.passes(session.row)
         session.stopped(*self.work.close(session.row, self.now_s))
 
     def release(self, session: Session) -> None:

@@ -11,7 +11,7 @@ from ..core.content import FloatArray
 from ..perfmodel.cost import CostModel
 from ..perfmodel.tasks import Tasks
 from . import tasks as engine
-from .drafts import END, ROOM, row_width
+from .drafts import END, PASSES, ROOM, row_width
 from .passes import PASS
 from .session import Limits
 
@@ -105,6 +105,12 @@ class Work:
     def made(self, row: int) -> int:
         """Tokens of a session that came up with them."""
         return int(self._state.sessions[self._slots[row]]["made"])
+
+    def passes(self, row: int) -> int:
+        """Passes over drafts of a session so far."""
+        if not isinstance(self._state, engine.DraftingState):
+            return 0
+        return int(self._state.drafts[self._slots[row], PASSES])
 
     def close(self, row: int, now_s: float) -> tuple[int, float]:
         """Take a session out: the tokens it made until an instant, and when the first was there.

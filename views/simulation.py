@@ -45,6 +45,12 @@ def print_result(problem: Problem, result: SimulationResult) -> None:
         f"requests/s; {summary.retries} retries, {summary.replays} replays, "
         f"{summary.overflows} cache extensions"
     ]
+    if result.tokens_per_pass == result.tokens_per_pass:
+        passes = float(result.passes[result.passes > 0].mean())
+        lines.append(
+            f"clients draft: {number(result.tokens_per_pass)} tokens a pass, {number(passes)} "
+            "passes an answer; tokens come several at once"
+        )
     lines += assumed(problem)
     if result.offered_per_s > result.most_per_s:
         lines.append(beside_most(result.offered_per_s, result.most_per_s))
@@ -65,6 +71,7 @@ def result_document(problem: Problem, result: SimulationResult) -> dict[str, Any
         "independent_servers": list(problem.independent),
         "offered_per_s": result.offered_per_s,
         "most_per_s": result.most_per_s,
+        "tokens_per_pass": result.tokens_per_pass,
         "servers": [
             {
                 "server": s.id,

@@ -244,6 +244,8 @@ def test_a_lone_session_takes_what_the_closed_form_says(tiny: Problem) -> None:
     route = result.routes[0]
     assert route is not None
     said = cost.route_time(route, cost.shape(0, 4, 128)).total_s
+    assert result.passes.mean() == pytest.approx(127 * cost.shape(0, 4, 128).passes, rel=0.02)
+    assert result.tokens_per_pass == pytest.approx(127 / result.passes.mean())
     # The last pass drafts for what is left only.
     assert result.response_s.mean() == pytest.approx(said, rel=0.015)
     assert cost.shape(0, 4, 128).passes == pytest.approx(
