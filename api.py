@@ -6,15 +6,19 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
+from .core.drafting import Use
 from .core.errors import ScenarioError, SwarmplanError
 from .core.findings import Finding
-from .core.names import Admission, Quality
+from .core.names import Admission, Quality, Semantics, Speculating
 from .core.objective import SERVICE
-from .core.plan import Placement, Plan, Route
+from .core.plan import Plan, Route
 from .core.problem import Problem
 from .core.workload import Request
 from .methods import capacity as capacities
 from .methods.draft import Settings
+from .methods.draftrace import with_uses
 from .methods.planning import planned
 from .methods.replanning import kept
 from .methods.routers import AnyRouter, router_for, router_name, router_named, router_of
@@ -22,13 +26,13 @@ from .methods.table import DEFAULT_COMPARISON, AnyMethod, method_of
 from .methods.verify import verify as verify_plan
 from .perfmodel.cost import CostModel
 from .perfmodel.hops import HopCost
+from .perfmodel.passcurve import PassCurves
 from .routing.alternatives import Alternative, cheapest_chains_through
-from .routing.api import RouterFactory
 from .routing.stakes import caring_of
 from .scenarios.planfile import read_plan
 from .scenarios.scenario import Scenario, load_scenario
 from .simulator.admission import Rule as WaitingRule
-from .simulator.compare import Comparison, Contestant, OnResult
+from .simulator.compare import Comparison, Contestant, Decided, OnResult
 from .simulator.compare import compare as compare_methods
 from .simulator.engine import simulate as run
 from .simulator.events import ServerEvent
@@ -42,6 +46,11 @@ Given = Scenario | Problem | Path | str
 AnyPlan = Plan | Path | str
 #: Who takes part in a comparison; with a router, in place of the method's own.
 Entry = AnyMethod | Plan | Path | tuple[AnyMethod, AnyRouter]
+
+
+#: Drafts of a pass in PETALS' own class, and what a pass may keep.
+PETALS_DRAFTS = 10
+SEMANTICS: tuple[Semantics, ...] = ("standard", "petals")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +67,29 @@ class HopShare:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DraftShare:
+    """What a client's drafts make of its route.
+
+    Attributes
+    ----------
+    drafts, model : of a pass, and by which of its models.
+    tokens : expected of a pass.
+    pass_s, draft_s : of a whole pass, and of that the client's own part.
+    gain, gain_over_ten, gain_over_petals : how many times as long a token takes without drafts,
+        with ten a pass, and with ten as PETALS' own class uses them.
+    """
+
+    drafts: int
+    model: str
+    tokens: float
+    pass_s: float
+    draft_s: float
+    gain: float
+    gain_over_ten: float
+    gain_over_petals: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Explanation:
     """Where the time of one client's planned route goes, and what the alternatives cost."""
 
@@ -67,6 +99,7 @@ class Explanation:
     ttft_s: float
     tpot_s: float
     alternatives: tuple[Alternative, ...]
+    drafts: DraftShare | None = None
 
 
 def load(path: Path | str) -> Scenario:
@@ -142,10 +175,12 @@ def simulate(
         if isinstance(admission, str):
             asked = replace(asked, admission=admission)
         draft = method_of(method)(problem, asked)
-        placement, own = draft.placement, draft.router
+        draft = with_uses(draft, problem)
+        placement, own, uses = draft.placement, draft.router, draft.drafts
     else:
         made = _plan(given, plan)
-        placement, own = made.placement, made.router
+        placement, own, uses = made.placement, made.router, made.drafts
+    problem = problem.with_drafts(uses)
     if requests is None or isinstance(requests, int):
         requests = draw_requests(problem, seed, num_requests=requests)
     return run(
@@ -169,6 +204,7 @@ def compare(
     admission: Admission = "retry",
     quality: Quality = "mean",
     settings: Settings | None = None,
+    speculation: Sequence[Speculating] = (),
     on_progress: Callable[[int, int, str], None] | None = None,
     on_result: OnResult | None = None,
 ) -> Comparison:
@@ -180,18 +216,25 @@ def compare(
         and a router; four methods that show the field when left out.
     load : multiplies the arrival rate, for those who plan and for those who are measured.
     quality : what service is judged by; methods route for it where their router can.
+    speculation : every method once for each of these: clients draft nothing, ten tokens as PETALS'
+        own class does, or what the planner chooses; empty = as the scenario says.
 
     Raises
     ------
     ScenarioError
-        If lateness is to be judged and the scenario has no deadlines.
+        If lateness is to be judged and the scenario has no deadlines, or if clients are to draft
+        and it tells of no draft model.
     """
     problem = at_load(problem_of(given), load)
     caring_of(SERVICE[quality], problem.planning.deadlines)
     asked = replace(settings or Settings(), admission=admission)
     return compare_methods(
         problem,
-        [_contestant(given, problem, m, asked, quality) for m in methods or DEFAULT_COMPARISON],
+        [
+            _contestant(given, p, m, asked, quality, way)
+            for m in methods or DEFAULT_COMPARISON
+            for way, p in _speculating(problem, speculation)
+        ],
         lambda seed: draw_requests(problem, seed, num_requests=requests),
         seeds=seeds,
         join_orders=join_orders,
@@ -272,7 +315,7 @@ def _explain(problem: Problem, chosen: Plan, client: int) -> Explanation:
             f"the plan has no route for client {problem.clients[client].id!r}: it plans "
             f"{chosen.sessions} sessions and this client's share of the load rounds to none"
         )
-    cost = CostModel.of(problem)
+    cost = CostModel.of(problem.with_drafts(chosen.drafts))
     route, shape = mine[0].route, cost.planned(client)
     time = cost.route_time(route, shape)
     return Explanation(
@@ -282,6 +325,30 @@ def _explain(problem: Problem, chosen: Plan, client: int) -> Explanation:
         ttft_s=time.ttft_s,
         tpot_s=time.tpot_s,
         alternatives=cheapest_chains_through(cost, chosen.placement, shape),
+        drafts=_drafts(problem.with_drafts(chosen.drafts), client, route),
+    )
+
+
+def _drafts(problem: Problem, client: int, route: Route) -> DraftShare | None:
+    """What drafts make of a route where nobody waits; None where the client cannot draft."""
+    own = problem.drafting[client] if problem.drafting else None
+    if own is None or not own.models:
+        return None
+    curves, k = PassCurves(problem), own.tokens
+    alone = np.ones(len(route.hops)), np.zeros(len(route.hops))
+    standard, petals = (curves.curve(client, route, own.model, each) for each in SEMANTICS)
+    curve = curves.curve(client, route, own.model, own.semantics, ahead=own.ahead)
+    token_s = curve.token_s(*alone)
+    now_s = float(token_s[k])
+    return DraftShare(
+        drafts=k,
+        model=own.model.name,
+        tokens=CostModel.of(problem).passes[client].tokens,
+        pass_s=now_s * float(curve.tokens[k]),
+        draft_s=k * own.model.draft_s,
+        gain=float(token_s[0]) / now_s,
+        gain_over_ten=float(standard.token_s(*alone)[PETALS_DRAFTS]) / now_s,
+        gain_over_petals=float(petals.token_s(*alone)[PETALS_DRAFTS]) / now_s,
     )
 
 
@@ -330,22 +397,63 @@ def _events(given: Given) -> tuple[ServerEvent, ...]:
     return tuple(ServerEvent(time_s=at, server=j, up=up) for at, j, up in scenario.events)
 
 
+def _speculating(
+    problem: Problem, ways: Sequence[Speculating]
+) -> list[tuple[Speculating | None, Problem]]:
+    """The problem as it is, or once for each way in which clients draft."""
+    if ways and not any(own.models for own in problem.drafting):
+        message = "the scenario tells of no draft model: give [speculation] acceptance and draft_ms"
+        raise ScenarioError.single("speculation", message)
+    found: list[tuple[Speculating | None, Problem]] = []
+    for way in ways:
+        semantics: Semantics = "petals" if way == "petals" else "standard"
+        drafts = PETALS_DRAFTS if way == "petals" else 0
+        drafting = tuple(
+            replace(
+                own,
+                use=Use(drafts),
+                free=way == "auto",
+                semantics=semantics,
+                ahead=own.ahead and semantics == "standard",
+            )
+            if own.models
+            else own
+            for own in problem.drafting
+        )
+        found.append((way, replace(problem, drafting=drafting)))
+    return found or [(None, problem)]
+
+
 def _contestant(
+    given: Given,
+    problem: Problem,
+    entry: Entry,
+    asked: Settings,
+    quality: Quality,
+    way: Speculating | None = None,
+) -> Contestant:
+    made = _any_contestant(given, problem, entry, asked, quality)
+    if way is None:
+        return made
+    return replace(made, name=f"{made.name}, drafts {way}", problem=problem)
+
+
+def _any_contestant(
     given: Given, problem: Problem, entry: Entry, asked: Settings, quality: Quality
 ) -> Contestant:
     if isinstance(entry, Plan | Path):
         made = _plan(given, entry)
         name = entry.name if isinstance(entry, Path) else f"plan by {made.method}"
-        decision = made.placement, router_named(made.router)
+        decision = made.placement, router_named(made.router), made.drafts
         return Contestant(name=name, note=f"by {made.method}", decide=lambda _: decision)
     chosen, router = entry if isinstance(entry, tuple) else (entry, None)
     method = method_of(chosen)
     own = None if router is None else router_of(router)
 
-    def decide(seed: int) -> tuple[Placement, RouterFactory]:
-        draft = method(problem, replace(asked, seed=seed))
+    def decide(seed: int) -> Decided:
+        draft = with_uses(method(problem, replace(asked, seed=seed)), problem)
         free = draft.router if method.router else router_for(draft.router, quality)
-        return draft.placement, own or router_named(free)
+        return draft.placement, own or router_named(free), draft.drafts
 
     return Contestant(
         name=method.name if router is None else f"{method.name} + {router_name(router)}",

@@ -92,7 +92,7 @@ def whatif(
     fail : servers or regions that drop out after planning.
     keep : show also what happens while no server moves blocks.
     kinds : edits by name, one or several each: ``add_server``, ``remove``, ``move``, ``set``,
-        ``scale_load``, ``rtt_scale``, as the options of ``swarmplan whatif``.
+        ``scale_load``, ``rtt_scale``, ``acceptance``, ``draft_ms``: the options of ``whatif``.
 
     Raises
     ------

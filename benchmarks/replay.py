@@ -13,14 +13,19 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from swarmplan.core.problem import Problem, Timing, per_block
-from swarmplan.perfmodel.timing import decode_s
+from swarmplan.core.workload import Request
+from swarmplan.perfmodel.timing import decode_s, more_s
+from swarmplan.simulator.drafts import chance, luck_of
 from swarmplan.simulator.result import SimulationResult
 
 
 @dataclass
 class Started:
-    """A session: its row in the table, where it comes from, what it asks, its chain, its tokens."""
+    """A session: its row in the table, where it comes from, what it asks, its chain, what its
+    reservation holds, its tokens. ``request`` is needed where it drafts."""
 
     row: int
     client: int
@@ -28,6 +33,8 @@ class Started:
     prompt_tokens: int
     output_tokens: int
     chain: tuple[tuple[int, int, int], ...]
+    room_tokens: int
+    request: Request | None = None
     token_s: list[float] = field(default_factory=list)
 
 
@@ -55,6 +62,7 @@ def started(result: SimulationResult) -> list[Started]:
             prompt_tokens=int(result.prompt_tokens[i]),
             output_tokens=int(result.output_tokens[i]),
             chain=tuple((h.server, h.start, h.end) for h in route.hops),
+            room_tokens=max(1, int(result.reserved_tokens[i] - result.prompt_tokens[i])),
         )
         for i, route in enumerate(result.routes)
         if route is not None and result.status[i] == "completed"
@@ -121,11 +129,16 @@ class World:
 
     def passes(self, s: Started) -> Iterator[Task]:
         """A session's tasks one after the other; it notes when its tokens are there."""
-        at_client_s = None
-        for token in range(s.output_tokens):
+        at_client_s, early, sent_s = None, False, 0.0
+        while len(s.token_s) < s.output_tokens:
+            token = len(s.token_s)
             context = s.prompt_tokens + token
+            drafts, many, draft_s = self.drafted(s)
             answers = []
-            wait_s = 0.0 if at_client_s is None else at_client_s - self.now_s
+            if early:  # drafted while the last pass was looked at
+                draft_s = max(0.0, draft_s - (s.token_s[-1] - sent_s))
+            sent_s = draft_s + (s.token_s[-1] if s.token_s else 0.0)
+            wait_s = 0.0 if at_client_s is None else at_client_s - self.now_s + draft_s
             for i, (j, start, end) in enumerate(s.chain):
                 pushed = token > 0 and self.problem.network.relay == "server" and i > 0
                 rtt_s = float(self.problem.network.client_rtt_s[s.client, j])
@@ -135,21 +148,54 @@ class World:
                 else:
                     wait_s += rtt_s / 2
                 server = self.problem.servers[j]
-                cut = self.is_cut(s, j, token)
+                cut = self.is_cut(s, j, token, many)
                 turn_s = server.piece_delay_s if cut else 0.0
-                wait_s += self.overhead_s(s, j, token) + turn_s
-                blocks = self.blocks_s(s, j, start, end, token, context)
+                wait_s += self.overhead_s(s, j, token, many) + turn_s
+                blocks = self.blocks_s(s, j, start, end, token, context, many)
                 for work_s in blocks if cut else [sum(blocks)]:
                     yield j, work_s + server.task_overhead_s, wait_s
                     wait_s = turn_s
                 answers.append(self.now_s + rtt_s / 2)
                 wait_s = rtt_s / 2
             at_client_s = max(answers)
-            s.token_s.append(at_client_s)
+            new = self.kept(s, drafts) if drafts else 1
+            early = new == drafts + 1 and drafts > 0 and self.guessed(s, drafts)
+            s.token_s += [at_client_s] * min(new, s.output_tokens - token)
 
-    def overhead_s(self, s: Started, j: int, token: int) -> float:
+    def drafted(self, s: Started) -> tuple[int, int, float]:
+        """Drafts of the next pass, its positions, and what the drafts take."""
+        if not s.token_s or not self.problem.drafting:
+            return 0, 1, 0.0
+        own = self.problem.drafting[s.client]
+        drafts = max(0, min(own.tokens, s.room_tokens - len(s.token_s) - 1))
+        many = drafts + 1 if own.semantics == "standard" else max(1, drafts)
+        return drafts, many, drafts * own.model.draft_s
+
+    def guessed(self, s: Started, drafts: int) -> bool:
+        """Whether the client, drafting ahead, guessed the token that the target made itself."""
+        assert s.request is not None
+        own, place = self.problem.drafting[s.client], s.prompt_tokens + len(s.token_s) + drafts
+        likely = s.request.acceptance or own.model.acceptance
+        right = chance(luck_of(s.request), place, 0) < likely[min(drafts, len(likely) - 1)]
+        return own.ahead and right
+
+    def kept(self, s: Started, drafts: int) -> int:
+        """Tokens of a pass: the luck of a place of a request's text is the same for everybody."""
+        assert s.request is not None
+        own, place = self.problem.drafting[s.client], s.prompt_tokens + len(s.token_s)
+        petals = own.semantics == "petals"
+        likely = s.request.acceptance or own.model.acceptance
+        right = 0
+        while right < drafts:
+            luck = chance(luck_of(s.request), place + right, place if petals else 0)
+            if luck >= likely[min(right, len(likely) - 1)]:
+                break
+            right += 1
+        return max(1, right) if petals else right + 1
+
+    def overhead_s(self, s: Started, j: int, token: int, many: int) -> float:
         net = self.problem.network
-        tokens = 1 if token else s.prompt_tokens
+        tokens = many if token else s.prompt_tokens
         seconds = net.step_overhead_s
         if token == 0:
             seconds = net.prefill_overhead_s + net.prefill_overhead_per_token_s * tokens
@@ -158,17 +204,23 @@ class World:
             seconds += volume / float(net.client_bandwidth_bytes_per_s[s.client, j])
         return seconds
 
-    def is_cut(self, s: Started, j: int, token: int) -> bool:
+    def is_cut(self, s: Started, j: int, token: int, many: int) -> bool:
         server = self.problem.servers[j]
-        long = token == 0 and s.prompt_tokens > server.task_tokens
+        long = (many if token else s.prompt_tokens) > server.task_tokens
         return long and server.sharing != "independent"
 
     def blocks_s(
-        self, s: Started, j: int, start: int, end: int, token: int, context: int
+        self, s: Started, j: int, start: int, end: int, token: int, context: int, many: int
     ) -> Sequence[float]:
         server = self.problem.servers[j]
         timings = per_block(server.timing, self.problem.model.num_blocks)[start:end]
-        return [block_s(t, s.prompt_tokens, token, context) for t in timings]
+        alone = [block_s(t, s.prompt_tokens, token, context) for t in timings]
+        if many == 1:
+            return alone
+        if server.verify:
+            at, times = [q for q, _ in server.verify], [t for _, t in server.verify]
+            return [t * float(np.interp(many, at, times)) for t in alone]
+        return [t + more_s(timing, many) for t, timing in zip(alone, timings, strict=True)]
 
 
 def block_s(t: Timing, prompt_tokens: int, token: int, context: int) -> float:

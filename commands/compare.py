@@ -18,11 +18,12 @@ from .shared import (
     length_options,
     load,
     scenario_argument,
+    ways_to_draft,
     workload_options,
 )
 
 if TYPE_CHECKING:
-    from ..core.names import Admission, LengthMode
+    from ..core.names import Admission, LengthMode, Speculating
 
 
 @click.command()
@@ -55,6 +56,13 @@ if TYPE_CHECKING:
     help="What service is judged by, and routed for where a method's router can: mean or 95th "
     "percentile of the response, slow-down, time beyond the deadlines, clients alike.",
 )
+@click.option(
+    "--speculation",
+    metavar="none,petals,auto",
+    callback=ways_to_draft,
+    help="Every method once for each: clients draft nothing, ten tokens as PETALS' class does, "
+    "or as it is planned [as the scenario says].",
+)
 @click.option("--report", "html", type=FILE, help="Write a self-contained HTML report.")
 @workload_options
 @length_options
@@ -68,6 +76,7 @@ def command(
     seeds: int,
     join_orders: int,
     quality: Quality,
+    speculation: tuple[Speculating, ...],
     html: Path | None,
     requests: int | None,
     factor: float,
@@ -97,6 +106,7 @@ def command(
             load=factor,
             admission=admission,
             quality=quality,
+            speculation=speculation,
             on_progress=report,
             on_result=kept.add if html is not None else None,
         )

@@ -8,13 +8,13 @@ import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 import click
 
 from .. import interrupt, render
 from ..core.errors import SwarmplanError
-from ..core.names import Admission, Aim, LengthMode, Listed, Metric, names
+from ..core.names import Admission, Aim, LengthMode, Listed, Metric, Speculating, names
 from .outputs import unwritten
 
 if TYPE_CHECKING:
@@ -116,6 +116,17 @@ def workload_options(command: Command) -> Command:
         help="Multiply the arrival rate; whoever plans here expects it.",
     )(command)
     return requests_option(command)
+
+
+def ways_to_draft(
+    ctx: click.Context, param: click.Parameter, value: str | None
+) -> tuple[Speculating, ...]:
+    """``none,petals,auto``, each of them at most once."""
+    known = {str(way): way for way in get_args(Speculating)}
+    given = [] if value is None else value.split(",")
+    if any(way not in known for way in given) or len(set(given)) < len(given):
+        raise click.BadParameter(f"{value!r} is not a list of {', '.join(known)}", ctx, param)
+    return tuple(known[way] for way in given)
 
 
 def study_options(method: str, seeds: int) -> Callable[[Command], Command]:

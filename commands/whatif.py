@@ -30,6 +30,8 @@ EDITS = (
     ("set", "PATH=VALUE", "Any field: servers.ID.memory_gb=24, network.step_overhead_ms=5"),
     ("scale-load", "[CLIENT=]FACTOR", "Multiply the arrival rate"),
     ("rtt-scale", "FACTOR", "Multiply every round-trip time"),
+    ("acceptance", "A", "How often drafts are right: 0.7, or [0.9, 0.8, 0.6] one after the other"),
+    ("draft-ms", "MS", "What a draft takes the client"),
 )
 
 

@@ -24,6 +24,11 @@ Metric = Literal["mean", "p95"]
 Quality = Literal["mean", "p95", "slow-down", "late", "fair"]
 #: Precision of a block's weights.
 Quantisation = Literal["bf16", "int8", "nf4"]
+#: What a pass over drafts gives: the drafts that are right and a token of the target's own, or, as
+#: the class in PETALS' repository, that token only where no draft was right.
+Semantics = Literal["standard", "petals"]
+#: How clients draft in a comparison: not at all, ten tokens by PETALS' class, as it is planned.
+Speculating = Literal["none", "petals", "auto"]
 #: Kinds of things that are known by name.
 Listed = Literal["devices", "models", "methods", "routers", "topologies", "scenarios"]
 #: How far a plan is proven.

@@ -8,6 +8,7 @@ import numpy as np
 
 from . import names
 from .content import ByContent, IntArray, frozen_array
+from .drafting import Use
 from .names import Admission, Status
 from .objective import Objective
 from .problem import Span
@@ -190,6 +191,7 @@ class Plan:
     sessions : concurrent sessions R that it was made for.
     unrouted : how many of them find no room beside the others and would wait.
     candidates : what the chosen plan was compared with, in order of the figure; may be empty.
+    drafts : how each client drafts, in client order; empty = as the problem says.
     remarks : what was noticed when it was read from a file.
     """
 
@@ -204,6 +206,7 @@ class Plan:
     notes: tuple[str, ...] = ()
     router: str = "ws-rr"
     candidates: tuple[Candidate, ...] = ()
+    drafts: tuple[Use, ...] = ()
     remarks: tuple[str, ...] = field(default=(), compare=False)
 
     def __repr__(self) -> str:

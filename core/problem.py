@@ -8,7 +8,8 @@ Indices: ``j`` = server row, ``c`` = client row; blocks are 0-based and half-ope
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Literal, TypeVar
 
@@ -18,6 +19,7 @@ from . import names
 from .allowance import Allowance
 from .constraints import Constraints
 from .content import ByContent, FloatArray, IntArray, frozen_array
+from .drafting import NO_USE, Drafting, Use
 from .names import Relay, Sharing
 from .workload import Workload
 
@@ -177,6 +179,8 @@ class Server:
     task_tokens : positions that its runtime takes in one task; longer prompts go block by block,
         each block joining the end of the line (PETALS: 128, and 1 on nf4).
     validity : how far its timing can be trusted.
+    verify : (positions, times what a step of one takes) of a pass, increasing, linear between and
+        level beyond; empty = as its timing says of as many rows.
     task_overhead_s : work of the runtime for each task beside its blocks: the part of a hop's
         overhead for which the tasks behind it wait too. What only delays is the network's.
     piece_delay_s : delay of each task of a prompt that goes block by block: the turn of the
@@ -209,6 +213,7 @@ class Server:
     idle_w: float | None = None
     busy_w: float | None = None
     price_per_s: float | None = None
+    verify: tuple[tuple[float, float], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -304,6 +309,7 @@ class Problem:
     ----------
     memory_bytes : (n,) what planners may use: the servers' memory less the head-room asked for.
     max_blocks : (n,) upper limit of blocks beside memory, at most those of the model.
+    drafting : how each client drafts; empty = nobody does.
     """
 
     model: ModelSpec
@@ -314,6 +320,7 @@ class Problem:
     planning: Planning
     session_setup_s: float = 0.0
     alloc_delay_s: float = 0.0
+    drafting: tuple[Drafting, ...] = ()
     memory_bytes: IntArray = field(init=False, repr=False, compare=False)
     max_blocks: IntArray = field(init=False, repr=False, compare=False)
 
@@ -323,6 +330,8 @@ class Problem:
             raise ValueError(f"client_rtt_s must have shape {(clients, n)}")
         if self.network.server_rtt_s.shape != (n, n):
             raise ValueError(f"server_rtt_s must have shape {(n, n)}")
+        if self.drafting and len(self.drafting) != clients:
+            raise ValueError(f"drafting must be given for each of the {clients} clients")
         limit = self.model.num_blocks
         for server in self.servers:
             per_block(server.block_bytes, limit)
@@ -346,6 +355,23 @@ class Problem:
     def independent(self) -> tuple[str, ...]:
         """Servers that compute for every session as if it were alone, as the papers assume."""
         return tuple(s.id for s in self.servers if s.sharing == "independent")
+
+    @property
+    def drafts(self) -> tuple[Use, ...]:
+        """How each client drafts."""
+        return tuple(d.use for d in self.drafting) or (NO_USE,) * len(self.clients)
+
+    @property
+    def drafts_freely(self) -> bool:
+        """Whether how some client drafts is for the planner to choose."""
+        return any(d.free and d.models for d in self.drafting)
+
+    def with_drafts(self, drafts: Sequence[Use]) -> Problem:
+        """The same problem where each client drafts so; as it is where nothing is said."""
+        if not (self.drafting and drafts) or tuple(drafts) == self.drafts:
+            return self
+        pairs = zip(self.drafting, drafts, strict=True)
+        return replace(self, drafting=tuple(replace(d, use=use) for d, use in pairs))
 
     def __repr__(self) -> str:
         return (

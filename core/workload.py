@@ -23,6 +23,7 @@ class Request:
         reservation leaves beside the prompt.
     ladder_tokens : reservations to go on with, each time the output outgrows the last one,
         increasing; they end with what the client allows. Empty = all that it turns out to need.
+    acceptance : of drafts for it, as ``DraftModel.acceptance``; empty = its client's.
     """
 
     id: int
@@ -33,6 +34,7 @@ class Request:
     reserved_tokens: int
     expected_tokens: int | None = None
     ladder_tokens: tuple[int, ...] = ()
+    acceptance: tuple[float, ...] = ()
 
     @property
     def planned_tokens(self) -> int:
@@ -100,7 +102,8 @@ class RequestClass:
     """A stream of like requests from one client.
 
     Gaps are Gamma distributed with mean ``1 / rate_per_s`` and coefficient of variation
-    ``gap_cv`` (1 = Poisson arrivals, 0 = a metronome).
+    ``gap_cv`` (1 = Poisson arrivals, 0 = a metronome). ``acceptance`` is that of drafts for them,
+    where it is known for this kind of prompt; empty = the client's.
     """
 
     client: int
@@ -108,6 +111,7 @@ class RequestClass:
     prompt_tokens: Lengths
     output_tokens: Lengths
     gap_cv: float = 1.0
+    acceptance: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

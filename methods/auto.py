@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
+from ..core.drafting import NO_USE
 from ..core.objective import STEP, THROUGHPUT, Objective
 from ..core.plan import Candidate, Certificate, Trial
 from ..core.problem import Problem
@@ -21,6 +22,8 @@ from ..workload.load import at_load
 from .candidates import GIVEN, Entry, entries
 from .certify import ALONE, floor_of
 from .draft import Draft, Settings
+from .drafting import drafted
+from .draftrace import with_drafts
 from .guard import holds
 from .judge import REHEARSED, Judge, requests_needed
 from .race import INTERRUPTED, Race, Runner, behind
@@ -50,12 +53,17 @@ def auto(task: Task, settings: Settings) -> Draft:
     InfeasibleError, HeuristicFailedError
         If no placement can be made.
     """
+    if task.goal in (STEP, THROUGHPUT) and not task.cost.drafts_alike:
+        nobody = (NO_USE,) * len(task.problem.drafting)
+        task = replace(task, cost=CostModel.of(task.problem.with_drafts(nobody)))
     if task.goal == STEP:
         from .latency import least_latency  # HiGHS is slow to load
 
         return least_latency(task, settings.known)
     if task.goal == THROUGHPUT:
         return _most_throughput(task, settings)
+    if task.problem.drafts_freely:
+        return with_drafts(_least_response, task, settings)
     return _least_response(task, settings)
 
 
@@ -164,7 +172,8 @@ def _certificate(task: Task, settings: Settings, best: Runner, *, interrupted: b
         seed=SEED_OFFSET + task.seed, requests=best.requests, admission=settings.admission
     )
     bound = None
-    if not best.unserved:
+    # How many passes a request takes is luck: alone in the swarm it may take less than is expected.
+    if not (best.unserved or drafted(task.problem)):
         bound = min(best.figure_s, floor_of(task.cost, task.goal, trial))
     return Certificate(
         objective=Objective(goal=task.goal, value=best.figure_s, bound=bound),

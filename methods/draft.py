@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from ..core.drafting import Use
 from ..core.names import Admission, Aim, Metric
 from ..core.objective import goal_of
 from ..core.plan import Candidate, Certificate, Placement, PlannedRoute
@@ -76,6 +77,8 @@ class Draft:
     routes, certificate : planned chains and proof, from methods that have them.
     candidates : what was compared on the way.
     interrupted : Ctrl-C ended the search; this is the best until then.
+    drafts : how each client drafts, where that was chosen on the way; empty = it follows from the
+        routes.
     """
 
     placement: Placement
@@ -85,6 +88,7 @@ class Draft:
     candidates: tuple[Candidate, ...] = ()
     notes: tuple[str, ...] = ()
     interrupted: bool = False
+    drafts: tuple[Use, ...] = ()
 
 
 #: How a method decides.

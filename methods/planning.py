@@ -20,6 +20,7 @@ from ..routing.ahead import routes_together
 from ..routing.offline import best_routes
 from .certify import load_in_words, sustained_per_s
 from .draft import Draft, Settings
+from .draftrace import at_drafts, with_uses
 from .table import Method
 
 
@@ -28,9 +29,14 @@ def planned(
 ) -> Plan:
     """The plan that a method makes; errors as the method's."""
     task = method.task(problem, settings, sessions=sessions)
-    draft = method.decide(task, settings)
+    draft = with_uses(method.decide(task, settings), problem, task.sessions)
     unrouted: dict[int, int] = {}
     routes = draft.routes
+    cost = CostModel.of(problem.with_drafts(draft.drafts))
+    if cost is not task.cost:
+        task = at_drafts(task, cost, sessions)
+        if task.goal == STEP:  # what was proven was so without these drafts
+            draft = replace(draft, certificate=None)
     if routes is None:
         ahead = routes_together if draft.router == "joint" else best_routes
         routes, unrouted = ahead(task.cost, draft.placement, task.demand)
@@ -45,12 +51,14 @@ def planned(
         seed=settings.seed,
         notes=(
             *draft.notes,
+            *_of_drafts(draft),
             *_waiting(problem, unrouted),
             load_in_words(task.cost),
             *_demands(problem),
         ),
         router=draft.router,
         candidates=draft.candidates,
+        drafts=draft.drafts,
     )
 
 
@@ -94,6 +102,13 @@ def _waiting(problem: Problem, unrouted: dict[int, int]) -> tuple[str, ...]:
         "others and would wait"
         for c, count in unrouted.items()
     )
+
+
+def _of_drafts(draft: Draft) -> tuple[str, ...]:
+    """What bounds and rates assume where clients draft."""
+    if not any(use.tokens for use in draft.drafts):
+        return ()
+    return ("what no plan exceeds is told for these drafts",)
 
 
 def _demands(problem: Problem) -> tuple[str, ...]:

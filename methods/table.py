@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from ..core.drafting import NO_USE
 from ..core.errors import ScenarioError
 from ..core.names import Aim
 from ..core.plugins import Group, added, loaded
 from ..core.problem import Problem
+from ..perfmodel.cost import CostModel
 from ..placement.api import Rule
 from ..placement.compute import for_load
 from ..placement.moves.resilience import honoured
@@ -35,6 +37,8 @@ class Method:
     aim : what it works for where nothing else is asked.
     router : router to use in place of the method's own, or None.
     compute : it plans for compute beside memory.
+    drafts : it plans for clients that draft each in its own way. Others know one time of a block
+        for all clients, and then plan as if nobody drafted.
     random_order : the result depends on the order in which servers join; comparisons average
         over several orders.
     """
@@ -46,6 +50,7 @@ class Method:
     router: str | None = None
     random_order: bool = False
     compute: bool = False
+    drafts: bool = False
 
     def __call__(self, problem: Problem, settings: Settings) -> Draft:
         """The decision for a problem; see ``decide``."""
@@ -53,6 +58,8 @@ class Method:
 
     def task(self, problem: Problem, settings: Settings, *, sessions: int | None = None) -> Task:
         """What the method is asked to do; the clock starts here."""
+        if not self.drafts and not CostModel.of(problem).drafts_alike:
+            problem = problem.with_drafts((NO_USE,) * len(problem.drafting))
         task = settings.task(problem, self.aim, sessions=sessions)
         return for_load(task, sessions=sessions) if self.compute else task
 
@@ -94,6 +101,7 @@ def _builtin() -> tuple[Method, ...]:
             make=_auto,
             note="the best of several ways to place and route, simulated on this workload",
             aim="response",
+            drafts=True,
         ),
         Method(
             name="petals",

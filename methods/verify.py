@@ -20,6 +20,7 @@ from ..perfmodel.cost import CostModel
 from ..perfmodel.predict import predict, step_objective_s
 from ..placement.sessions import demand_of
 from .certify import floor_of, measured, sustained_per_s
+from .drafting import drafted
 from .routers import router_names
 from .table import method_names
 
@@ -39,7 +40,7 @@ def verify(problem: Problem, plan: Plan, *, simulate: bool = True) -> tuple[Find
     simulate : repeat the simulation behind a simulated objective. Without it such an objective is
         only held against what no plan can beat.
     """
-    cost = CostModel.of(problem)
+    cost = CostModel.of(problem.with_drafts(plan.drafts))
     found = list(misplaced(cost, plan.placement))
     if any(outside(cost, plan.placement)):
         return tuple(found)
@@ -134,6 +135,8 @@ def _certificate(cost: CostModel, plan: Plan, *, simulate: bool) -> Iterator[Fin
     simulated = objective.goal in (MEAN_RESPONSE, P95_RESPONSE)
     if objective.value is None and not simulated:
         yield Finding(where=where, message="tells no value although the plan gives one")
+    if objective.value is None and proof.trial is not None:
+        yield Finding(where=where, message="names the requests of a value that it does not tell")
     if objective.value is not None:
         yield from _value(cost, plan, simulate=simulate)
     if objective.bound is not None and proof.proof.startswith(floor.PROOF):
@@ -171,7 +174,7 @@ def _value(cost: CostModel, plan: Plan, *, simulate: bool) -> Iterator[Finding]:
             else step_objective_s(cost, plan.routes)
         )
         source = "its chains give" if goal == THROUGHPUT else "the routes give"
-    elif simulate:
+    elif simulate or drafted(cost.problem):
         follows = measured(cost, plan.placement, plan.router, goal, proof.trial)
         source = "its requests, simulated again, give"
     else:

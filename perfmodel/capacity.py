@@ -68,10 +68,13 @@ def relative(work_s: FloatArray, share: FloatArray) -> tuple[FloatArray, FloatAr
 def mean_work_s(cost: CostModel, mix: Mix) -> Runs:
     """Runs of the compute of a mean request of a mix."""
     total = Runs(length=cost.num_blocks, each=np.zeros(cost.problem.num_servers))
+    client = np.zeros_like(mix.client) if cost.drafts_alike else mix.client
     shapes, which = np.unique(
-        np.column_stack([mix.prompt_tokens, mix.output_tokens]), axis=0, return_inverse=True
+        np.column_stack([mix.prompt_tokens, mix.output_tokens, client]),
+        axis=0,
+        return_inverse=True,
     )
     share = np.bincount(which.reshape(-1), mix.share) / mix.share.sum()
-    for (prompt, output), part in zip(shapes.tolist(), share.tolist(), strict=True):
-        total = total.plus(cost.work_s(prompt, output), part)
+    for shape, part in zip(shapes.tolist(), share.tolist(), strict=True):
+        total = total.plus(cost.work_s(*shape), part)
     return total

@@ -30,6 +30,7 @@ class Pace:
     ----------
     alone_s, waits_s : between two tokens, without anybody else, and what it waits for others.
     work_s : of that the work on each hop.
+    tasks : on each hop, of one step; empty = one.
     steps : tokens after the first one, which comes at ``from_s``.
     stake : what a second of delay counts.
     """
@@ -37,6 +38,7 @@ class Pace:
     alone_s: float
     waits_s: float = 0.0
     work_s: Sequence[float]
+    tasks: Sequence[float] = ()
     steps: float
     from_s: float = 0.0
     stake: Stake = field(default_factory=Stake)
@@ -69,9 +71,10 @@ class Crowd:
 
     def join(self, session: int, servers: Sequence[int], pace: Pace) -> None:
         """A session comes; where it meets no line nothing is kept of it."""
+        tasks = pace.tasks or [1.0] * len(servers)
         visits = [
-            (j, work)
-            for j, work in zip(servers, pace.work_s, strict=True)
+            (j, work, count, work / count)
+            for j, work, count in zip(servers, pace.work_s, tasks, strict=True)
             if self._serial[j] and pace.alone_s > 0
         ]
         if not visits:
@@ -113,7 +116,7 @@ class Crowd:
         return (self._settled(now_s) or self._room(0)).seat
 
     def beside(self, steps: float, now_s: float) -> FloatArray:
-        """(n,) steps that they make while a request of so many steps is there, by weight."""
+        """(n,) tasks of their steps while a request of so many steps is there, by weight."""
         line = self._settled(now_s)
         if line is None:
             return self._none
@@ -163,7 +166,7 @@ def steady_steps_s(
 
     line = crowding.empty_line(serial, len(visits), max(map(len, visits), default=0))
     for i, (alone, visited) in enumerate(zip(alone_s.tolist(), visits, strict=True)):
-        met = [(j, work) for j, work in visited if serial[j]]
+        met = [(j, work, 1.0, work) for j, work in visited if serial[j]]
         line.visit[i, : len(met)] = met
         line.session[i]["hops"], line.session[i]["weight"] = len(met), 1.0
         crowding.join(line, i, alone, 0.0, 1.0, 0.0)

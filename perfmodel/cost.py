@@ -18,6 +18,7 @@ from ..core.content import FloatArray, IntArray, frozen_array
 from ..core.plan import Placement, Route
 from ..core.problem import Problem, per_block
 from .hops import HopCost, RouteTime, mean_context_tokens
+from .passes import Passes, passes_of, verify_table
 from .relay import ClientRelay, relaying
 from .runs import Rows, Runs
 from .tasks import Tasks
@@ -37,11 +38,13 @@ class CostModel:
     relaying : what depends on who hands a session's step on.
     weights_bytes : (server, start, end) -> bytes of the weights.
     token_bytes : the same of one token's attention cache, which is equal at all servers: row 0.
+    passes : those of each client over its drafts.
     step_hop_s : (clients, n) t_cj, a hop of one decode step without compute.
     step_delay_s : (clients, n) of that what is no work.
     step_base_s, step_slope_s, step_floor_s : runs of a step, what each token of context adds to it,
         and the least that it takes.
-    task_tokens : (n,) the longest pass that is one task; a longer one is a task for each block.
+    task_tokens : (n,) the longest prompt that is one task; a longer one is a task for each block.
+    pass_tokens : (n,) the same of a pass over drafts.
     serial : (n,) servers that work on one task at a time.
     task_s : (n,) work of a task beside its blocks. For a request alone it is part of the hop, and
         of the run where a prompt goes block by block; where tasks meet, of the work (3.2).
@@ -54,7 +57,10 @@ class CostModel:
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
         self.num_blocks = problem.model.num_blocks
-        self.relaying = relaying(problem.network)
+        self.passes = passes_of(problem)
+        planned = problem.planning.output_tokens - 1
+        share = np.array([p.per_token(planned) for p in self.passes])
+        self.relaying = relaying(problem.network, share)
         self.weights_bytes = self._weights()
         tokens = per_block(problem.model.cache_bytes_per_token, self.num_blocks)
         self.token_bytes = Runs.of([tokens], np.int64)
@@ -71,8 +77,10 @@ class CostModel:
         self.task_tokens = np.array(cuts, dtype=np.int64)
         self.task_s = np.array([s.task_overhead_s for s in problem.servers])
         self.turn_s = np.array([s.piece_delay_s for s in problem.servers])
+        self.pass_tokens = np.where(self.serial, self.task_tokens, whole)
         self.step_delay_s = self._delay_s(problem.network.step_overhead_s, slice(None), tokens=1)
-        self.step_hop_s = frozen_array(self.step_delay_s + self.task_s, np.float64)
+        hops = [self._pass_hop_s(c) * share[c] for c in range(len(problem.clients))]
+        self.step_hop_s = frozen_array(hops, np.float64)
         self.opening_s = problem.session_setup_s + problem.alloc_delay_s
         self.lasting_s = math.inf
         self.most_cache_bytes = np.full(problem.num_servers, NO_LIMIT)
@@ -232,6 +240,47 @@ class CostModel:
             hop = hop + volume / net.client_bandwidth_bytes_per_s[clients]
         return frozen_array(hop, np.float64)
 
+    @property
+    def drafts_alike(self) -> bool:
+        """Whether all clients make the same passes."""
+        return len(set(self.passes)) == 1
+
+    def _pass_hop_s(self, client: int) -> FloatArray:
+        """(n,) a hop of a client's pass without compute."""
+        many = self.passes[client].positions
+        delay = self._delay_s(self.problem.network.step_overhead_s, client, tokens=many)
+        hop: FloatArray = delay + np.where(many > self.pass_tokens, 0.0, self.task_s)
+        return hop
+
+    @cached_property
+    def position_s(self) -> FloatArray:
+        """(clients, n) seconds of the way that each position of a pass beyond the first adds."""
+        two = self._delay_s(self.problem.network.step_overhead_s, slice(None), tokens=2)
+        return frozen_array(two - self.step_delay_s, np.float64)
+
+    @cached_property
+    def verify(self) -> FloatArray:
+        """What passes of more positions take at every server; see ``passes.verify_table``."""
+        most = max(p.positions for p in self.passes)
+        return verify_table(self.problem.servers, self.step_curves, most)
+
+    def pass_run_s(self, context_tokens: float, positions: int) -> Runs:
+        """Runs of a pass of so many positions after ``context_tokens``."""
+        step = self.step_run_s(context_tokens)
+        if positions == 1:
+            return step
+        more = Runs(length=self.num_blocks, each=self.verify[1, :, positions])
+        return step.times(self.verify[0, :, positions]).plus(more)
+
+    def pass_tasks(self, cost: HopCost, server: Rows, start: Rows, end: Rows) -> Any:
+        """Tasks of a pass on blocks ``[start, end)``: one, or one for each block."""
+        return np.where(cost.positions > self.pass_tokens[server], end - start, 1)
+
+    def pass_work_s(self, cost: HopCost, server: Rows, start: Rows, end: Rows) -> Any:
+        """What a pass keeps a server busy: the run, and the overhead of each of its tasks."""
+        tasks = self.pass_tasks(cost, server, start, end)
+        return cost.pass_run_s(server, start, end) + tasks * self.task_s[server]
+
     def shape(self, client: int, prompt_tokens: int, output_tokens: int) -> HopCost:
         """What a request shape costs at every server, remembered."""
         key = (client, prompt_tokens, output_tokens)
@@ -242,18 +291,38 @@ class CostModel:
             cost = self._shapes[key] = self._shape(*key)
         return cost
 
-    def work_s(self, prompt_tokens: int, output_tokens: int) -> Runs:
+    def work_s(self, prompt_tokens: int, output_tokens: int, client: int | None = None) -> Runs:
         """Runs of the compute of a whole request: the prompt and every later token.
 
         Never more than it takes: where a launch floor binds some of the steps, they take more.
+
+        Parameters
+        ----------
+        client : whose passes they are; None = of all clients those that take the least.
         """
-        step = self.step_run_s(mean_context_tokens(prompt_tokens, output_tokens))
+        context = mean_context_tokens(prompt_tokens, output_tokens)
+        ways = {self.passes[client]} if client is not None else set(self.passes)
+        steps = [self._token_run_s(context, p, output_tokens - 1) for p in ways]
         # Turns between tasks are no work: the server is free for others then.
-        return self._prompt_run_s(prompt_tokens, self.task_s).plus(step, output_tokens - 1)
+        return self._prompt_run_s(prompt_tokens, self.task_s).plus(
+            Runs.least(steps), output_tokens - 1
+        )
+
+    def _token_run_s(self, context_tokens: float, passes: Passes, tokens: int) -> Runs:
+        """Runs of the compute of one of so many tokens; overhead of cut tasks is part of it."""
+        run = self.pass_run_s(context_tokens, passes.positions)
+        if not passes.drafts:
+            return run
+        return self._cut_run_s(run, passes, self.task_s).times(passes.per_token(tokens))
+
+    def _cut_run_s(self, run: Runs, passes: Passes, more_s: FloatArray) -> Runs:
+        """A pass with something more for each block where every block is a task."""
+        each = np.where(passes.positions > self.pass_tokens, more_s, 0.0)
+        return run.plus(Runs(length=self.num_blocks, each=each)) if each.any() else run
 
     def step_work_s(self, cost: HopCost, server: Rows, start: Rows, end: Rows) -> Any:
         """What a step keeps a server busy: the run, and the overhead of its task."""
-        return cost.step_run_s(server, start, end) + self.task_s[server]
+        return cost.passes * self.pass_work_s(cost, server, start, end)
 
     def batched_work_s(self, prompt_tokens: int, output_tokens: int) -> Runs:
         """The same where steps share batches: the least for each that any batch comes to."""
@@ -269,8 +338,16 @@ class CostModel:
         steps = output_tokens - 1
         first_hop = self.prefill_hop_s(client, prompt_tokens)
         first_run = self._prompt_run_s(prompt_tokens, self.task_s + self.turn_s)
-        later_hop = self.step_hop_s[client]
-        later_run = self.step_run_s(mean_context_tokens(prompt_tokens, output_tokens))
+        passes = self.passes[client]
+        share = passes.per_token(steps)
+        whole_run = self.pass_run_s(
+            mean_context_tokens(prompt_tokens, output_tokens), passes.positions
+        )
+        later_hop, later_run = self.step_hop_s[client], whole_run
+        if passes.drafts:
+            later_hop = frozen_array(share * self._pass_hop_s(client), np.float64)
+            cut = self._cut_run_s(whole_run, passes, self.task_s + self.turn_s)
+            later_run = cut.times(share)
         return HopCost(
             client=client,
             prefill_hop_s=first_hop,
@@ -280,6 +357,12 @@ class CostModel:
             steps=steps,
             hop_s=frozen_array(first_hop + steps * later_hop, np.float64),
             run_s=first_run.plus(later_run, steps),
+            pass_run_s=whole_run,
+            positions=passes.positions,
+            passes=share,
+            draft_s=share * (1.0 - passes.ahead) * passes.work_s,
+            ahead=passes.ahead,
+            ahead_s=share * passes.work_s,
         )
 
     def prompt_tasks(
@@ -332,6 +415,9 @@ class CostModel:
             floor_s=self.step_floor_s(server, start, end) + task,
             cut=cut.astype(np.int64),
             piece_s=piece,
+            task_tokens=self.pass_tokens[server],
+            position_s=self.position_s[client, server],
+            task_s=task,
         )
 
     @cached_property
@@ -340,17 +426,19 @@ class CostModel:
         return StepCurves.of([s.timing for s in self.problem.servers])
 
     def step_s(self, route: Route, cost: HopCost) -> float:
-        """Seconds of one decode step over a route."""
-        return self.relaying.step_s(cost, ((h.server, h.start, h.end) for h in route.hops))
+        """Seconds of one decode step over a route, the client's drafts included."""
+        visits = ((h.server, h.start, h.end) for h in route.hops)
+        return cost.with_drafts_s(self.relaying.step_s(cost, visits))
 
     def step_parts_s(self, route: Route, cost: HopCost) -> tuple[float, float, float]:
-        """Network, software overhead and compute of one decode step over a route."""
+        """Network, software overhead and compute of one decode step over a route, drafts apart."""
         rows = list(route.servers)
         run = cost.step_run_s
         compute = float(sum(run(h.server, h.start, h.end) for h in route.hops))
-        rtt = self.problem.network.client_rtt_s[cost.client, rows]
+        rtt = cost.passes * self.problem.network.client_rtt_s[cost.client, rows]
         overhead = float((cost.step_hop_s[rows] - rtt).sum())
-        network = max(0.0, self.step_s(route, cost) - overhead - compute)
+        visits = ((h.server, h.start, h.end) for h in route.hops)
+        network = max(0.0, self.relaying.step_s(cost, visits) - overhead - compute)
         return network, overhead, compute
 
     def route_time(self, route: Route, cost: HopCost) -> RouteTime:

@@ -16,14 +16,15 @@ from .stake import LITTLE, NEAR
 
 #: Rounds of the fixed point after each change; it starts from where it was.
 ROUNDS = 2
-#: A server. serial : whether there is a line. count : sessions. weight : what a second counts of
-#: them together (``Stake``), weight_per_s : of the steps that come per second. work_s : of one step
-#: of everybody. use : share of the time that it works. half_s : sum of use * work / 2. wait_s : how
-#: long a step of somebody else waits.
+#: A server. serial : whether there is a line. weight : what a second counts of its sessions
+#: together (``Stake``), weight_per_s : of the tasks that come per second. work_s : of one task of
+#: everybody.
+#: use : share of the time that it works. half_s : sum of use * work / 2. wait_s : how long a task
+#: of somebody else waits. tasks : of one step of everybody.
 SEAT = np.dtype(
-    [(name, np.int64) for name in ("serial", "count")]
+    [("serial", np.int64)]
     + [(name, np.float64) for name in ("weight", "weight_per_s", "work_s")]
-    + [(name, np.float64) for name in ("use", "half_s", "wait_s")]
+    + [(name, np.float64) for name in ("use", "half_s", "wait_s", "tasks")]
 )
 #: A session. left : steps to come at the instant since_s. alone_s, step_s : between two tokens
 #: without anybody else, and among those who are there. weight, limit_s : its ``Stake``.
@@ -32,8 +33,10 @@ SESSION = np.dtype(
     + [(name, np.float64) for name in ("left", "since_s", "alone_s", "step_s")]
     + [(name, np.float64) for name in ("weight", "limit_s")]
 )
-#: Work of one step of a session at a server.
-VISIT = np.dtype([("server", np.int64), ("work_s", np.float64)])
+#: Work of one step of a session at a server, in so many tasks of task_s.
+VISIT = np.dtype(
+    [("server", np.int64)] + [(name, np.float64) for name in ("work_s", "tasks", "task_s")]
+)
 
 
 class Line(NamedTuple):
@@ -131,7 +134,7 @@ def settle(line: Line, now_s: float) -> None:
             session, wait_s = line.session[slot], 0.0
             for h in range(session["hops"]):
                 visit = line.visit[slot, h]
-                wait_s += _others_s(line.seat[visit["server"]], visit["work_s"], session["step_s"])
+                wait_s += _others_s(line.seat[visit["server"]], visit, session["step_s"])
             session["step_s"] = (session["step_s"] + session["alone_s"] + wait_s) / 2
         _gather(line)
 
@@ -140,20 +143,21 @@ def settle(line: Line, now_s: float) -> None:
 def _gather(line: Line) -> None:
     """Add up the sessions at every server."""
     for seat in line.seat:
-        seat["count"], seat["work_s"] = 0, 0.0
-        seat["weight"], seat["weight_per_s"] = 0.0, 0.0
-        seat["use"], seat["half_s"] = 0.0, 0.0
+        seat["weight"], seat["work_s"], seat["weight_per_s"] = 0.0, 0.0, 0.0
+        seat["use"], seat["half_s"], seat["tasks"] = 0.0, 0.0, 0.0
     for i in range(line.state[0]):
         slot = line.order[0, i]
         step_s, weight = line.session[slot]["step_s"], weight_of(line.session[slot])
         for h in range(line.session[slot]["hops"]):
-            work_s, seat = line.visit[slot, h]["work_s"], line.seat[line.visit[slot, h]["server"]]
-            seat["count"] += 1
+            visit = line.visit[slot, h]
+            task_s, tasks, seat = visit["task_s"], visit["tasks"], line.seat[visit["server"]]
+            use = visit["work_s"] / step_s
+            seat["tasks"] += tasks
             seat["weight"] += weight
-            seat["work_s"] += work_s
-            seat["weight_per_s"] += weight / step_s
-            seat["use"] += work_s / step_s
-            seat["half_s"] += work_s / step_s * work_s / 2
+            seat["work_s"] += task_s
+            seat["weight_per_s"] += weight * tasks / step_s
+            seat["use"] += use
+            seat["half_s"] += use * task_s / 2
     for seat in line.seat:
         seat["wait_s"] = _wait_s(seat["half_s"], seat["use"], seat["work_s"])
 
@@ -165,17 +169,18 @@ def _wait_s(half_s: float, use: float, work_s: float) -> float:
 
 
 @compiled
-def _others_s(seat: Any, work_s: float, step_s: float) -> float:
-    """How long a session's own step waits for the others at a server."""
-    use = work_s / step_s
-    half_s = seat["half_s"] - use * work_s / 2
-    waited_s: float = _wait_s(half_s, seat["use"] - use, seat["work_s"] - work_s)
-    return waited_s
+def _others_s(seat: Any, visit: Any, step_s: float) -> float:
+    """How long a session's own step waits for the others at a server, in all its tasks."""
+    use, task_s = visit["work_s"] / step_s, visit["task_s"]
+    half_s = seat["half_s"] - use * task_s / 2
+    waited_s: float = _wait_s(half_s, seat["use"] - use, seat["work_s"] - task_s)
+    all_s: float = visit["tasks"] * waited_s
+    return all_s
 
 
 @compiled
 def beside(line: Line, steps: float, now_s: float, met: FloatArray) -> None:
-    """(n,) steps that sessions make at every server while a request of so many steps is there,
+    """(n,) tasks of sessions' steps at every server while a request of so many steps is there,
     each as much as a second of its session counts.
 
     Those who are there now leave sooner or later. The busier a server is, the surer somebody comes
@@ -190,9 +195,10 @@ def beside(line: Line, steps: float, now_s: float, met: FloatArray) -> None:
         weight, both = weight_of(line.session[slot]), min(left_at(line.session[slot], now_s), steps)
         weights += weight
         for h in range(line.session[slot]["hops"]):
-            met[line.visit[slot, h]["server"]] += weight * both
-            line.room[line.visit[slot, h]["server"]] += both
+            tasks = both * line.visit[slot, h]["tasks"]
+            met[line.visit[slot, h]["server"]] += weight * tasks
+            line.room[line.visit[slot, h]["server"]] += tasks
     each = weights / max(line.state[0], 1)
     for j in range(len(met)):
         seat = line.seat[j]
-        met[j] += min(seat["use"], 1.0) * (seat["count"] * steps - line.room[j]) * each
+        met[j] += min(seat["use"], 1.0) * (seat["tasks"] * steps - line.room[j]) * each

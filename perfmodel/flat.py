@@ -18,24 +18,31 @@ from .cost import CostModel
 
 #: (client, prompt, planned output) of a request, tokens.
 Shape = tuple[int, int, int]
-#: A request shape. step_s : of the chain that is fastest alone, nan until somebody finds out.
+#: A request shape. positions : of a pass. passes, draft_s, ahead, ahead_s : of each token after the
+#: first one, as those of ``HopCost``.
+#: step_s : of a pass on the chain that is fastest alone, nan until somebody finds out.
 SHAPE = np.dtype(
-    [(name, np.int64) for name in ("client", "prompt", "planned")] + [("step_s", np.float64)]
+    [(name, np.int64) for name in ("client", "prompt", "planned", "positions")]
+    + [(name, np.float64) for name in ("passes", "draft_s", "ahead", "ahead_s", "step_s")]
 )
-#: What a shape costs at a server. hop_s, prompt_hop_s : ways of the whole request and its prompt,
-#: prompt_delay_s of that what is no work. run_s, prompt_run_s, step_run_s : one block's part of the
-#: whole request, its prompt and a step; piece_s : its work on a prompt.
+#: What a shape costs at a server. hop_s, prompt_hop_s, step_hop_s : ways of the whole request, its
+#: prompt and a step, prompt_delay_s of that what is no work. run_s, prompt_run_s, step_run_s,
+#: pass_run_s : one block's part of the whole request, its prompt, a step and a pass; piece_s : its
+#: work on a prompt.
 PRICE = np.dtype(
-    [(name, np.float64) for name in ("hop_s", "prompt_hop_s", "prompt_delay_s")]
-    + [(name, np.float64) for name in ("run_s", "prompt_run_s", "step_run_s", "piece_s")]
+    [(name, np.float64) for name in ("hop_s", "prompt_hop_s", "prompt_delay_s", "step_hop_s")]
+    + [(name, np.float64) for name in ("run_s", "prompt_run_s", "step_run_s", "pass_run_s")]
+    + [("piece_s", np.float64)]
 )
-#: A step's way from a client to a server and back, of that what is no work, and the round trip.
-WAY = np.dtype([(name, np.float64) for name in ("step_hop_s", "step_delay_s", "rtt_s")])
+#: A step's way from a client to a server and back without work, more of it for each position beyond
+#: the first, and the round trip.
+WAY = np.dtype([(name, np.float64) for name in ("step_delay_s", "position_s", "rtt_s")])
 #: A server: a step's work on a block without context, more for each token of context, and the least
-#: of it; work and delay of a task beside its blocks; the longest pass that is one task.
+#: of it; work and delay of a task beside its blocks; the longest prompt and the longest pass that
+#: are one task.
 WORK = np.dtype(
     [(name, np.float64) for name in ("base_s", "slope_s", "floor_s", "task_s", "turn_s")]
-    + [("task_tokens", np.int64)]
+    + [(name, np.int64) for name in ("task_tokens", "pass_tokens")]
 )
 
 
@@ -66,21 +73,23 @@ def flat_costs(cost: CostModel, shapes: Sequence[Shape]) -> FlatCosts:
     price = np.zeros((len(shapes), cost.problem.num_servers), PRICE)
     for k, asked in enumerate(shapes):
         made = cost.shape(*asked)
-        flat[k] = (*asked, np.nan)
+        own = made.passes, made.draft_s, made.ahead, made.ahead_s
+        flat[k] = (*asked, made.positions, *own, np.nan)
         price[k]["hop_s"], price[k]["prompt_hop_s"] = made.hop_s, made.prefill_hop_s
+        price[k]["step_hop_s"], price[k]["pass_run_s"] = made.step_hop_s, made.pass_run_s.each
         price[k]["run_s"] = made.run_s.each
         price[k]["prompt_run_s"] = made.prefill_run_s.each
         price[k]["step_run_s"] = made.step_run_s.each
         price[k]["prompt_delay_s"] = cost.prompt_delay_s(asked[0], asked[1])
         price[k]["piece_s"] = cost.prefill_run_s(asked[1]).each
     way = np.zeros(network.client_rtt_s.shape, WAY)
-    way["step_hop_s"], way["rtt_s"] = cost.step_hop_s, network.client_rtt_s
+    way["rtt_s"], way["position_s"] = network.client_rtt_s, cost.position_s
     way["step_delay_s"] = cost.step_delay_s
     work = np.zeros(cost.problem.num_servers, WORK)
     work["base_s"], work["slope_s"] = cost.step_base_s.each, cost.step_slope_s.each
     work["floor_s"] = cost.step_floor_s.each
     work["task_s"], work["turn_s"] = cost.task_s, cost.turn_s
-    work["task_tokens"] = cost.task_tokens
+    work["task_tokens"], work["pass_tokens"] = cost.task_tokens, cost.pass_tokens
     return FlatCosts(
         shape=flat,
         price=price,
@@ -93,14 +102,16 @@ def flat_costs(cost: CostModel, shapes: Sequence[Shape]) -> FlatCosts:
 
 
 @compiled
-def into_s(way: Any, between_s: FloatArray, before: int, j: int) -> float:
+def into_s(
+    price: Any, way: Any, between_s: FloatArray, passes: float, before: int, j: int
+) -> float:
     """A step's way into a server from the one before it (-1 = the client), handed on by servers.
 
-    ``way`` is the client's row.
+    ``price`` and ``way`` are the rows of its shape and client.
     """
     leg_s: float = way[j]["rtt_s"] if before < 0 else between_s[before, j]
-    own_s: float = way[j]["step_hop_s"] - way[j]["rtt_s"]
-    return leg_s / 2 + own_s
+    own_s: float = price[j]["step_hop_s"] - passes * way[j]["rtt_s"]
+    return passes * (leg_s / 2) + own_s
 
 
 @compiled
@@ -119,17 +130,19 @@ def gap_s(way: Any, between_s: FloatArray, before: int, j: int, back_s: float) -
 
 @compiled
 def link_s(
-    price: Any, way: Any, between_s: FloatArray, later: int, before: int, j: int, blocks: int
+    shape: Any, price: Any, way: Any, between_s: FloatArray, before: int, j: int, blocks: int
 ) -> float:
     """A whole request on so many blocks of a server, as ``Relaying.links_s``.
 
-    ``price`` and ``way`` are the rows of its shape and client; ``later`` tokens follow the first.
+    ``price`` and ``way`` are the rows of its shape and client.
     """
     p = price[j]
     if len(between_s) == 0:
         whole: float = p["hop_s"] + p["run_s"] * blocks
         return whole
-    step_s = into_s(way, between_s, before, j) + p["step_run_s"] * blocks
+    way_s = into_s(price, way, between_s, shape["passes"], before, j)
+    step_s = way_s + p["step_run_s"] * blocks
+    later = shape["planned"] - 1
     relayed: float = p["prompt_hop_s"] + p["prompt_run_s"] * blocks + later * step_s
     return relayed
 
@@ -145,6 +158,19 @@ def step_run_s(price: Any, j: int, blocks: int) -> float:
     """Run of a step at the mean context; ``price`` is the row of its shape."""
     run_s: float = price[j]["step_run_s"] * blocks
     return run_s
+
+
+@compiled
+def pass_run_s(price: Any, j: int, blocks: int) -> float:
+    """Run of a whole pass at the mean context; ``price`` is the row of its shape."""
+    run_s: float = price[j]["pass_run_s"] * blocks
+    return run_s
+
+
+@compiled
+def pass_tasks(shape: Any, work: Any, j: int, blocks: int) -> int:
+    """Tasks of a pass, as ``CostModel.pass_tasks``."""
+    return 1 if shape["positions"] <= work[j]["pass_tokens"] else blocks
 
 
 @compiled

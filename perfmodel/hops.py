@@ -25,6 +25,10 @@ class HopCost(ByContent):
     steps : output tokens after the first, ``l - 1``.
     hop_s, run_s : (n,) the whole request, ``T_ij = hop_s[j] + run_s(j, start, end)`` (model.md
         section 3).
+    passes : of a token: 1, or less where a pass looks at several drafted tokens (model.md 15). What
+        is said of a step is that share of a pass; ``draft_s`` is the client's own part of it.
+    ahead, ahead_s : how often a pass is drafted while the last one is looked at; what that takes.
+    positions, pass_run_s : of a whole pass.
     """
 
     client: int
@@ -35,6 +39,16 @@ class HopCost(ByContent):
     steps: int
     hop_s: FloatArray
     run_s: Runs
+    pass_run_s: Runs
+    positions: int = 1
+    passes: float = 1.0
+    draft_s: float = 0.0
+    ahead: float = 0.0
+    ahead_s: float = 0.0
+
+    def with_drafts_s(self, way_s: float) -> float:
+        """A step of which the swarm's part takes so long, the client's own part included."""
+        return way_s + self.draft_s + self.ahead * max(0.0, self.ahead_s - way_s)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

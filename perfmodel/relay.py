@@ -146,20 +146,24 @@ class ClientRelay:
 
 @dataclass(frozen=True, slots=True)
 class ServerRelay:
-    """PETALS with its push repaired: servers hand the step on."""
+    """PETALS with its push repaired: servers hand the step on.
+
+    ``share`` (clients,) are the passes of a planned token, 1 where nobody drafts.
+    """
 
     network: Network
+    share: FloatArray
     pairs: bool = True
 
     def into_s(self, cost: HopCost, previous: int) -> FloatArray:
         rtt = self.network.client_rtt_s[cost.client]
         leg = rtt if previous < 0 else self.network.server_rtt_s[previous]
         # step_hop_s = RTT + overhead (+ transfer): keep all of it but the client's round trip.
-        into: FloatArray = leg / 2 + (cost.step_hop_s - rtt)
+        into: FloatArray = cost.passes * (leg / 2) + (cost.step_hop_s - cost.passes * rtt)
         return into
 
     def back_s(self, cost: HopCost) -> FloatArray | None:
-        back: FloatArray = self.network.client_rtt_s[cost.client] / 2
+        back: FloatArray = cost.passes * (self.network.client_rtt_s[cost.client] / 2)
         return back
 
     def gaps_s(self, client: int, hop_s: FloatArray, servers: IntArray) -> FloatArray:
@@ -169,14 +173,14 @@ class ServerRelay:
         return gaps
 
     def step_s(self, cost: HopCost, visits: Visits) -> float:
-        rtt = self.network.client_rtt_s[cost.client]
+        rtt, passes = self.network.client_rtt_s[cost.client], cost.passes
         reached, latest, previous = 0.0, 0.0, -1
         for j, start, end in visits:
             leg = rtt[j] if previous < 0 else self.network.server_rtt_s[previous, j]
-            own = cost.step_hop_s[j] - rtt[j]
-            reached += leg / 2 + own + cost.step_run_s(j, start, end)
+            own = cost.step_hop_s[j] - passes * rtt[j]
+            reached += passes * (leg / 2) + own + cost.step_run_s(j, start, end)
             # The client reads every server's answer: a far server in the middle may be the last.
-            latest = max(latest, reached + rtt[j] / 2)
+            latest = max(latest, reached + passes * (rtt[j] / 2))
             previous = j
         return float(latest)
 
@@ -194,8 +198,8 @@ class ServerRelay:
     ) -> FloatArray:
         rtt = self.network.client_rtt_s[cost.client]
         leg = np.where(previous < 0, rtt[server], self.network.server_rtt_s[previous, server]) / 2
-        own = cost.step_hop_s[server] - rtt[server]
-        step: FloatArray = leg + own + cost.step_run_s(server, start, end)
+        own = cost.step_hop_s[server] - cost.passes * rtt[server]
+        step: FloatArray = cost.passes * leg + own + cost.step_run_s(server, start, end)
         return step
 
     def legs_s(self, client: int, servers: Sequence[int]) -> tuple[float, ...]:
@@ -206,12 +210,12 @@ class ServerRelay:
         return tuple(found)
 
     def without_legs(self, cost: HopCost) -> HopCost:
-        rtt = self.network.client_rtt_s[cost.client]
+        rtt = cost.passes * self.network.client_rtt_s[cost.client]
         return replace(cost, step_hop_s=cost.step_hop_s - rtt, hop_s=cost.hop_s - cost.steps * rtt)
 
     def unordered(self, costs: Sequence[HopCost], *, step: bool) -> Unordered:
         # Prompts are relayed by the client all the same: only later tokens go server to server.
-        times = np.array([[1.0 if step else c.steps] for c in costs])
+        times = np.array([[c.passes * (1.0 if step else c.steps)] for c in costs])
         hop = np.array([c.step_hop_s if step else c.hop_s for c in costs])
         to_client = times * self.network.client_rtt_s[[c.client for c in costs]]
         return Unordered(
@@ -219,9 +223,11 @@ class ServerRelay:
         )
 
     def cheapest_s(self, hop_s: FloatArray, clients: Sequence[int]) -> Cheapest:
+        share = self.share[list(clients)]
         rtt = self.network.client_rtt_s[list(clients)]
         leg = np.minimum(self._nearest_s() / 2, rtt / 2)
-        return hop_s - rtt + leg, rtt.min(axis=1) / 2
+        each = share[:, None]
+        return hop_s - each * rtt + each * leg, share * (rtt.min(axis=1) / 2)
 
     def _nearest_s(self) -> FloatArray:
         """(n,) the shortest round trip to each server from any other one; inf for a single one."""
@@ -237,6 +243,6 @@ class ServerRelay:
         return found
 
 
-def relaying(network: Network) -> Relaying:
-    """The strategy of a network's relay mode."""
-    return ClientRelay(network) if network.relay == "client" else ServerRelay(network)
+def relaying(network: Network, share: FloatArray) -> Relaying:
+    """The strategy of a network's relay mode; ``share`` as of ``ServerRelay``."""
+    return ClientRelay(network) if network.relay == "client" else ServerRelay(network, share)

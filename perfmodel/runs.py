@@ -54,6 +54,17 @@ class Runs(ByContent):
             return cls(length=length, each=np.array(alike))
         return cls(length=length, sums=np.array([p.ramp(slice(None)) for p in parts]))
 
+    @classmethod
+    def least(cls, parts: Sequence[Runs]) -> Runs:
+        """At every server the runs that take the least, block by block."""
+        if len(parts) == 1:
+            return parts[0]
+        each = [p.each for p in parts if p.each is not None]
+        if len(each) == len(parts):
+            return cls(length=parts[0].length, each=np.minimum.reduce(each))
+        blocks = [np.diff(p.ramp(slice(None)), axis=-1) for p in parts]
+        return cls.of(np.minimum.reduce(blocks), np.float64)
+
     @property
     def alike(self) -> bool:
         """Whether a run costs the same wherever it lies."""
@@ -167,6 +178,12 @@ class Runs(ByContent):
             return Runs(length=self.length, each=self.each + times * other.each)
         every = slice(None)
         return Runs(length=self.length, sums=self.ramp(every) + times * other.ramp(every))
+
+    def times(self, factor: NDArray[Any] | float) -> Runs:
+        """(..., n) runs, at every server so many times these."""
+        if self.each is not None:
+            return Runs(length=self.length, each=factor * self.each)
+        return Runs(length=self.length, sums=np.asarray(factor)[..., None] * self.ramp(slice(None)))
 
     def at(self, rows: Rows) -> Runs:
         """The runs of some servers."""

@@ -27,6 +27,9 @@ class Tasks(ByContent):
     floor_s : the least that a step takes.
     cut : whether the prompt is worked on block by block.
     turn_s : then from the end of the work on a block until the next one stands in line.
+    task_tokens : positions of the longest step that is not.
+    position_s : more of the way for each position of a step beyond the first.
+    task_s : of the work of a step what no position changes: once for each task.
     piece_s : (L,) work of the prompt on each block.
     """
 
@@ -43,6 +46,9 @@ class Tasks(ByContent):
     cut: IntArray
     turn_s: FloatArray
     piece_s: FloatArray
+    task_tokens: IntArray
+    position_s: FloatArray
+    task_s: FloatArray
 
     def step_s(self, context_tokens: float) -> FloatArray:
         """(H,) work of a step after so many tokens."""

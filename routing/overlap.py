@@ -44,8 +44,10 @@ class _Links:
     ----------
     alone_s : (E,) time on each link alone; ``later_s`` of that, of the tokens after the first.
     leave_s : (n,) of leaving, empty where it is none.
-    work_s, prompt_s, tasks : (E,) work of one step and of the prompt; tasks of the prompt.
-    fastest_s, step_s : on the chain that is fastest alone: all of it, and between two tokens.
+    work_s, prompt_s : (E,) work of one step and of the prompt; ``tasks`` of the prompt, ``cut`` of
+        a step.
+    fastest_s, step_s : on the chain that is fastest alone: all of it, and between two steps.
+    passes : steps of each token after the first; ``draft_s`` of drafting for it.
     """
 
     alone_s: FloatArray
@@ -54,8 +56,11 @@ class _Links:
     work_s: FloatArray
     prompt_s: FloatArray
     tasks: IntArray
+    cut: IntArray
     fastest_s: float
     step_s: float
+    passes: float
+    draft_s: float
 
     def counted_s(self, care: Care) -> FloatArray:
         """(E,) time on each link alone, each second as much as it counts."""
@@ -86,9 +91,9 @@ class _Sweep:
         self, links: _Links, request: Request, crowd: Crowd, now_s: float, care: Care
     ) -> FloatArray:
         """(E,) time of the request on each link, and what it suffers and causes there."""
-        link, steps = self._net.link, request.planned_tokens - 1
+        link, steps = self._net.link, (request.planned_tokens - 1) * links.passes
         link["cost_s"] = links.counted_s(care)
-        known = links.work_s, links.prompt_s, links.tasks, links.step_s
+        known = links.work_s, links.prompt_s, links.tasks, links.cut, links.step_s
         seats, met = crowd.seats(now_s), crowd.beside(steps, now_s)
         self._do.add_crowding(link, *known, steps, seats, met, care.first, care.later)
         total: FloatArray = link["cost_s"].copy()
@@ -197,14 +202,15 @@ class Overlap:
             return total
         links, steps = asked.links, asked.request.planned_tokens - 1
         wait_s = asked.view.crowd.wait_s(asked.now_s)[asked.graph.server[chain]]
-        later_s = float((links.later_s[chain] + steps * wait_s).sum())
+        waits_s = steps * links.passes * links.cut[chain] * wait_s
+        later_s = float((links.later_s[chain] + waits_s).sum())
         if len(links.leave_s):
             later_s += float(links.leave_s[asked.graph.server[chain[-1]]])
         alone_s = (links.alone_s - links.later_s)[chain]
         first_s = float((alone_s + links.tasks[chain] * wait_s + asked.wait_s[chain]).sum())
         caused = total - care.first * first_s - care.later * later_s
         since_s = asked.now_s - asked.request.arrival_s
-        token_s = later_s / max(steps, 1)
+        token_s = later_s / max(steps, 1) + links.draft_s
         return caused + self._caring.late_s(since_s + first_s, token_s, steps)
 
     def _sweep(self, graph: Graph) -> _Sweep:
@@ -226,10 +232,13 @@ class Overlap:
                 alone_s=alone,
                 later_s=shape.steps * step_costs_s(self._cost, graph, shape)[0],
                 leave_s=gone,
-                work_s=self._cost.step_work_s(shape, *runs),
+                work_s=self._cost.pass_work_s(shape, *runs),
                 prompt_s=self._cost.prompt_work_s(key[2], *runs),
                 tasks=self._cost.prompt_tasks(key[2], *runs),
+                cut=self._cost.pass_tasks(shape, *runs),
                 fastest_s=fastest,
-                step_s=max(fastest / request.planned_tokens, 1e-9),
+                step_s=max(fastest / request.planned_tokens + shape.draft_s, 1e-9) / shape.passes,
+                passes=shape.passes,
+                draft_s=shape.draft_s,
             )
         return self._known[key]

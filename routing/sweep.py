@@ -63,8 +63,9 @@ def crowding_s(
     work_s: float,
     prompt_s: float,
     tasks: int,
+    cut: int,
     step_s: float,
-    steps: int,
+    steps: float,
     seat: Any,
     met: float,
     first: float,
@@ -74,13 +75,14 @@ def crowding_s(
 
     Parameters
     ----------
-    work_s, prompt_s : work of one of its steps and of its prompt there, in so many ``tasks``.
-    step_s, steps : time between two of its tokens, and how many follow the first.
+    work_s, prompt_s : work of one of its steps there, ``cut`` into so many tasks, and of its
+        prompt, in so many ``tasks``.
+    step_s, steps : time between two of its steps, and how many follow the first token.
     seat : the server's ``crowding.SEAT``; ``met`` as of ``crowding.beside``.
     first, later : what a second before its first token counts, and one after it.
     """
-    own_s = (first * tasks + later * steps) * seat["wait_s"]
-    delayed_s = met * (work_s / step_s) * (work_s / 2 + seat["wait_s"])
+    own_s = (first * tasks + later * steps * cut) * seat["wait_s"]
+    delayed_s = met * (work_s / step_s) * (work_s / cut / 2 + seat["wait_s"])
     # Each task of the prompt delays who comes while it is worked on or stands in line.
     comes = (prompt_s / tasks + seat["wait_s"]) * seat["weight_per_s"]
     often = min(seat["weight"], comes)
@@ -94,8 +96,9 @@ def add_crowding(
     work_s: FloatArray,
     prompt_s: FloatArray,
     tasks: IntArray,
+    cut: IntArray,
     step_s: float,
-    steps: int,
+    steps: float,
     seat: Any,
     met: FloatArray,
     first: float,
@@ -105,7 +108,16 @@ def add_crowding(
     for e in range(len(link)):
         j = link[e]["server"]
         link[e]["cost_s"] += crowding_s(
-            work_s[e], prompt_s[e], tasks[e], step_s, steps, seat[j], met[j], first, later
+            work_s[e],
+            prompt_s[e],
+            tasks[e],
+            cut[e],
+            step_s,
+            steps,
+            seat[j],
+            met[j],
+            first,
+            later,
         )
 
 

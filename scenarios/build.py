@@ -19,6 +19,7 @@ from .budget import build_allowance, check_budget
 from .check import check_context, check_document, check_nominal, check_problem
 from .constraints import build_constraints
 from .defects import MAX_LISTED
+from .drafting import build_drafting
 from .hardware import build_model, build_server
 from .kinds import build_kind
 from .measured import End
@@ -62,6 +63,7 @@ def build(document: schema.Scenario, base_dir: Path) -> Built:
     }
     load = _collect(wrong, lambda: build_workload(document, base_dir))
     clients = [End(where=f"clients[{i}]", id=c.id, given=c) for i, c in enumerate(document.clients)]
+    drafting = _collect(wrong, lambda: build_drafting(document))
     network = _collect(
         wrong, lambda: build_network(document.network, clients, [e for e, _ in ends], base_dir)
     )
@@ -73,7 +75,7 @@ def build(document: schema.Scenario, base_dir: Path) -> Built:
             for e, s in ends
             if s.device not in kinds or s.device in sound
         ]
-    if wrong or model is None or network is None or load is None:
+    if wrong or model is None or network is None or load is None or drafting is None:
         raise ScenarioError(list(dict.fromkeys(wrong))[:MAX_LISTED])
     problem = Problem(
         model=model,
@@ -91,6 +93,7 @@ def build(document: schema.Scenario, base_dir: Path) -> Built:
         planning=_planning(document, load.workload),
         session_setup_s=document.session_setup_ms / 1e3,
         alloc_delay_s=document.testbed_alloc_delay_ms / 1e3,
+        drafting=drafting,
     )
     constraints = build_constraints(problem, document.resilience)
     allowance = build_allowance(problem, document.planning.budget)

@@ -40,6 +40,7 @@ def describe(scenario: Scenario) -> list[Section]:
                 ["representative request", f"{plan.prompt_tokens} + {plan.output_tokens} tokens"],
                 ["arrival rate", f"{problem.workload.rate_per_s:.4g} requests/s"],
                 ["relay", problem.network.relay],
+                *_drafts(scenario),
                 ["sha256", scenario.sha256],
             ],
         ),
@@ -68,3 +69,14 @@ def describe(scenario: Scenario) -> list[Section]:
             ],
         ),
     ]
+
+
+def _drafts(scenario: Scenario) -> list[list[object]]:
+    """Who can draft, with what, in a row; none where nobody can."""
+    own = [d for d in scenario.problem.drafting if d.models]
+    if not own:
+        return []
+    models = {m.name or f"{m.draft_s * 1e3:g} ms a draft" for d in own for m in d.models}
+    free = sum(d.free for d in own)
+    how = f"{free} of them as it is planned" if free else "as the file says"
+    return [["clients that draft", f"{len(own)}, {how}, with {', '.join(sorted(models))}"]]

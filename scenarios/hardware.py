@@ -15,6 +15,7 @@ from ..perfmodel.catalogue import (
 )
 from ..perfmodel.devices import Device, Rated, devices_named
 from ..perfmodel.overhead import HopOverhead
+from ..perfmodel.passes import usual_verify
 from . import schema
 from .budget import power_w, price_of
 from .kinds import Kind, known, memory_bytes, rated_for
@@ -103,13 +104,22 @@ def build_server(
         download_bytes_per_s=_download(given),
         disk_bytes_per_s=None if given.disk_gb_per_s is None else given.disk_gb_per_s * 1e9,
         sharing=given.sharing or kind.given.sharing or document.sharing,
-        task_tokens=TASK_TOKENS[precision],
+        task_tokens=kind.given.task_tokens or TASK_TOKENS[precision],
+        verify=_verify(kind, rated, own),
         task_overhead_s=_overhead_s(kind.given.task_overhead_ms, hop.task_s if hop else 0.0),
         piece_delay_s=_overhead_s(kind.given.piece_delay_ms, hop.piece_s if hop else 0.0),
         idle_w=idle_w,
         busy_w=busy_w,
         price_per_s=price_of(given, kind),
     )
+
+
+def _verify(kind: Kind, rated: Rated, model: ModelSpec) -> tuple[tuple[float, float], ...]:
+    """What passes of more positions take: own figures, else the measured curve of steps, else what
+    is usual at that precision."""
+    if kind.given.verify is not None:
+        return tuple((float(positions), times) for positions, times in kind.given.verify)
+    return () if rated.timing.step_curve else usual_verify(model.name, model.quantisation)
 
 
 def _hop(kind: Kind, rated: Rated) -> HopOverhead | None:

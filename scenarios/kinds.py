@@ -50,6 +50,7 @@ def build_kind(
     """A device type of the file; ``referenced`` receives the bytes of its profile file."""
     where = f"devices.{name}"
     _check_curve(given, f"{where}.decode_ms_by_batch")
+    _check_verify(given, f"{where}.verify")
     sheet = _own_sheet(name, given, where)
     if sheet is not None:
         return Kind(base=(sheet,), given=given, memory_bytes=memory_bytes(given, where))
@@ -99,6 +100,16 @@ def _check_curve(given: schema.Device, where: str) -> None:
     if batches[0] != 1 or batches != sorted(set(batches)) or times != sorted(times):
         raise ScenarioError.single(
             where, "must begin with batch 1 and rise: [[1, 0.8], [8, 0.9], [32, 1.2]]"
+        )
+
+
+def _check_verify(given: schema.Device, where: str) -> None:
+    """Positions rise, and one position takes what it takes."""
+    table = given.verify or [(1, 1.0)]
+    at = [positions for positions, _ in table]
+    if at != sorted(set(at)) or any(p == 1 and times != 1 for p, times in table):
+        raise ScenarioError.single(
+            where, "positions must rise, and 1 takes 1 time: [[1, 1.0], [2, 1.46], [4, 2.06]]"
         )
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import numpy as np
 
+from ..core.drafting import NO_USE, Use
 from ..core.errors import InputProblem, ScenarioError
 from ..core.objective import GOALS, Objective
 from ..core.plan import (
@@ -20,6 +22,7 @@ from ..core.plan import (
     Trial,
 )
 from ..core.problem import Problem
+from ..perfmodel.passes import passes_of
 from . import schema
 
 Rows = dict[str, int]
@@ -35,7 +38,11 @@ def plan_of(given: schema.PlanFile, problem: Problem, *, source: str) -> Plan:
     """
     servers = {s.id: j for j, s in enumerate(problem.servers)}
     clients = {c.id: i for i, c in enumerate(problem.clients)}
-    wrong = [*_unknown(given, servers, clients), *_contradictions(given.certificate)]
+    wrong = [
+        *_unknown(given, servers, clients),
+        *_contradictions(given.certificate),
+        *_drafts_wrong(given, problem, clients),
+    ]
     if wrong:
         raise ScenarioError(wrong, source=source)
     return Plan(
@@ -68,7 +75,46 @@ def plan_of(given: schema.PlanFile, problem: Problem, *, source: str) -> Plan:
             )
             for c in given.candidates
         ),
+        drafts=_drafts(given, problem, clients),
     )
+
+
+def _drafts(given: schema.PlanFile, problem: Problem, clients: Rows) -> tuple[Use, ...]:
+    """How each client drafts; clients that are not listed do not."""
+    if not given.drafts:
+        return ()
+    uses = [NO_USE] * len(problem.clients)
+    for entry in given.drafts:
+        client = clients[entry.client]
+        if entry.draft_tokens:
+            names = [m.name for m in problem.drafting[client].models]
+            uses[client] = Use(entry.draft_tokens, names.index(entry.draft_model))
+    return tuple(uses)
+
+
+def _drafts_wrong(
+    given: schema.PlanFile, problem: Problem, clients: Rows
+) -> Iterator[InputProblem]:
+    """Clients and draft models that the scenario does not have; routes that say something else."""
+    listed = [entry.client for entry in given.drafts]
+    if given.drafts and sorted(listed) != sorted(clients):
+        yield InputProblem("drafts", "must list every client of the scenario once")
+        return
+    for i, entry in enumerate(given.drafts):
+        names = [m.name for m in problem.drafting[clients[entry.client]].models
+                 ] if problem.drafting else []  # fmt: skip
+        if entry.draft_model not in (names if entry.draft_tokens else [""]):
+            message = f"client {entry.client!r} has no draft model {entry.draft_model!r}"
+            yield InputProblem(f"drafts[{i}].draft_model", message)
+            return
+    passes = passes_of(problem.with_drafts(_drafts(given, problem, clients)))
+    for i, route in enumerate(given.routes):
+        made = passes[clients[route.client]] if route.client in clients else None
+        right = (made.drafts, made.tokens) if made and given.drafts else (None, None)
+        for name, wanted in zip(("draft_tokens", "tokens_per_pass"), right, strict=True):
+            told = getattr(route, name)
+            if (told is None) != (wanted is None) or abs((told or 0) - (wanted or 0)) > 1e-9:
+                yield InputProblem(f"routes[{i}].{name}", f"is {told}, drafts say {wanted}")
 
 
 def _placement(given: schema.PlanFile, servers: Rows) -> Placement:

@@ -13,6 +13,7 @@ from ..chains.expected import expected_per_million
 from ..core.plan import Certificate, Plan
 from ..core.version import TOOL
 from ..perfmodel.cost import CostModel
+from ..perfmodel.passes import Passes, passes_of
 from . import schema
 from .defects import validate
 from .files import parse_file, write_text
@@ -32,6 +33,7 @@ def plan_document(
     """
     problem = scenario.problem
     names = [s.id for s in problem.servers]
+    passes = passes_of(problem.with_drafts(plan.drafts))
     document: dict[str, Any] = {
         "format": schema.PLAN_FORMAT,
         "scenario": scenario.document.name,
@@ -59,6 +61,7 @@ def plan_document(
                     {"server": names[h.server], "start_block": h.start, "end_block": h.end}
                     for h in r.route.hops
                 ],
+                **(_of_pass(passes[r.client]) if plan.drafts else {}),
             }
             for r in plan.routes
         ],
@@ -81,9 +84,23 @@ def plan_document(
             "kwh_per_million_tokens": kwh,
             "money_per_million_tokens": money,
         }
+    if plan.drafts:
+        document["drafts"] = [
+            {
+                "client": client.id,
+                "draft_tokens": use.tokens,
+                "draft_model": own.models[use.model].name if use.tokens else "",
+            }
+            for client, own, use in zip(problem.clients, problem.drafting, plan.drafts, strict=True)
+        ]
     if roles is not None:
         document["roles"] = roles
     return {**document, "sha256": digest(document)}
+
+
+def _of_pass(passes: Passes) -> dict[str, Any]:
+    """What a route's passes are."""
+    return {"draft_tokens": passes.drafts, "tokens_per_pass": passes.tokens}
 
 
 def digest(document: Mapping[str, Any]) -> str:

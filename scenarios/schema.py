@@ -12,7 +12,15 @@ import msgspec
 from msgspec import Meta, Struct
 
 from ..core.allowance import SLOT_S, WEIGHT
-from ..core.names import Admission, LengthMode, Quantisation, Relay, Sharing, Status
+from ..core.names import (
+    Admission,
+    LengthMode,
+    Quantisation,
+    Relay,
+    Semantics,
+    Sharing,
+    Status,
+)
 from ..core.objective import GoalId
 from .instants import Unit
 
@@ -64,6 +72,12 @@ class Model(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     context_tokens: Tokens | None = None
 
 
+Chance = Annotated[float, Meta(ge=0, le=1)]
+#: Of all drafts alike, or of the first, the second and so on; the last one is that of all further.
+Acceptance = Chance | Annotated[list[Chance], Meta(min_length=1, max_length=64)]
+Drafts = Annotated[int, Meta(ge=0, le=64)]
+#: Positions of a pass, and how many times as long as with one it takes.
+PassPoint = tuple[Annotated[int, Meta(ge=1, le=100_000)], Annotated[float, Meta(ge=0.1, le=1_000)]]
 #: Sequences in one step, and the milliseconds that it takes one block.
 BatchPoint = tuple[Annotated[int, Meta(ge=1, le=100_000)], Milliseconds]
 
@@ -90,6 +104,8 @@ class Device(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     prefill_ns_per_token_squared: Nanoseconds | None = None
     task_overhead_ms: Milliseconds | None = None
     piece_delay_ms: Milliseconds | None = None
+    task_tokens: Annotated[int, Meta(ge=1, le=100_000)] | None = None
+    verify: Annotated[list[PassPoint], Meta(min_length=1, max_length=64)] | None = None
     forward_rps: Positive | None = None
     inference_rps: Positive | None = None
     network_rps: Positive | None = None
@@ -127,6 +143,38 @@ class Server(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     price_per_hour: Price | None = None
 
 
+class DraftModel(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A small model that guesses tokens on a client's device."""
+
+    acceptance: Acceptance
+    draft_ms: Milliseconds
+
+
+class Speculation(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Speculative decoding: clients draft tokens, the swarm looks at several in one pass.
+
+    One draft model for all (``acceptance``, ``draft_ms``), or ``models`` of which every client
+    takes the best; ``draft_tokens`` in each pass, or what the planner chooses. ``draft_ahead``:
+    the next drafts are made while these are looked at.
+    """
+
+    acceptance: Acceptance | None = None
+    draft_ms: Milliseconds | None = None
+    models: dict[Name, DraftModel] = {}
+    semantics: Semantics = "standard"
+    draft_tokens: Literal["auto"] | Drafts = "auto"
+    draft_ahead: bool = False
+
+
+class ClientSpeculation(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What is different at one client; ``models`` are those of the file that it can run."""
+
+    acceptance: Acceptance | None = None
+    draft_ms: Milliseconds | None = None
+    models: Annotated[list[Name], Meta(max_length=100)] | None = None
+    draft_tokens: Literal["auto"] | Drafts | None = None
+
+
 class Client(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A place where requests come from."""
 
@@ -137,6 +185,7 @@ class Client(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     city: Name | None = None
     region: Label = ""
     last_mile_ms: Milliseconds = 0.0
+    speculation: ClientSpeculation | None = None
 
 
 class Network(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -175,13 +224,15 @@ TokenList = Annotated[list[Tokens], Meta(min_length=1, max_length=1_000_000)]
 
 
 class Stream(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Requests of one client. Token counts are one number, a list or a file to draw from."""
+    """Requests of one client. Token counts are one number, a list or a file to draw from;
+    ``acceptance`` is that of drafts for prompts of this kind."""
 
     client: Name
     rate_per_s: Rate
     gap_cv: Annotated[float, Meta(ge=0, le=100)] = 1.0
     prompt_tokens: Tokens | TokenList | TokenFile
     output_tokens: Tokens | TokenList | TokenFile
+    acceptance: Acceptance | None = None
 
 
 class Trace(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -291,6 +342,7 @@ class Scenario(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     workload: Workload
     planning: Planning = Planning()
     resilience: Resilience = Resilience()
+    speculation: Speculation | None = None
     session_setup_ms: Milliseconds = 0.0
     testbed_alloc_delay_ms: Milliseconds = 0.0
     events: Annotated[list[Event], Meta(max_length=10_000)] = []
@@ -315,11 +367,22 @@ class PlanHop(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
 
 class PlanRoute(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """``sessions`` concurrent requests of a client on one chain."""
+    """``sessions`` concurrent requests of a client on one chain; where clients can draft, how many
+    tokens it drafts for a pass and how many a pass is expected to make."""
 
     client: Name
     sessions: Sessions
     hops: Annotated[list[PlanHop], Meta(min_length=1)]
+    draft_tokens: Drafts | None = None
+    tokens_per_pass: Figure | None = None
+
+
+class PlanDrafts(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How many tokens a client drafts for a pass, and with which of its draft models."""
+
+    client: Name
+    draft_tokens: Drafts
+    draft_model: Label = ""
 
 
 class PlanPrediction(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -396,6 +459,7 @@ class PlanFile(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     predicted: list[PlanPrediction]
     certificate: PlanCertificate
     candidates: list[PlanCandidate] = []
+    drafts: list[PlanDrafts] = []
     notes: list[Text] = []
     expected: PlanExpenses | None = None  # follows from the rest, and nobody reads it
     roles: dict[str, Any] = {}  # of ``plan --json``; follows from the rest, and nobody reads it

@@ -12,6 +12,7 @@ from ..core.errors import CalibrationError, InputProblem, ScenarioError
 from ..core.workload import Lengths, LengthUse, RequestClass, Workload
 from ..workload.lengths import crossed, predicted_by_class
 from . import schema
+from .drafting import acceptance_of
 from .files import read_referenced
 from .packed import opened
 from .tables import table
@@ -75,6 +76,7 @@ def build_workload(document: schema.Scenario, base_dir: Path) -> BuiltWorkload:
                 gap_cv=stream.gap_cv,
                 prompt_tokens=prompt,
                 output_tokens=output,
+                acceptance=() if stream.acceptance is None else acceptance_of(stream.acceptance),
             )
         )
     if not wrong and not any(c.rate_per_s > 0 for c in classes):

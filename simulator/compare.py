@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..core.drafting import Use
 from ..core.errors import SwarmplanError, SwarmplanWarning
 from ..core.names import Admission, Quality
 from ..core.plan import Placement
@@ -27,20 +28,26 @@ OnProgress = Callable[[int, int, str], None]
 OnResult = Callable[[str, Placement, SimulationResult], None]
 
 
+#: A placement, what makes its router, how clients draft (empty: as the problem says).
+Decided = tuple[Placement, RouterFactory, Sequence[Use]]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contestant:
     """One method of a comparison.
 
     Attributes
     ----------
-    decide : placement and router for a seed.
+    decide : placement, router and drafts for a seed.
     random_order : the decision depends on the seed as the order in which servers join.
+    problem : on which it is measured; None = that of the comparison. Requests are the same.
     """
 
     name: str
     note: str
-    decide: Callable[[int], tuple[Placement, RouterFactory]]
+    decide: Callable[[int], Decided]
     random_order: bool = False
+    problem: Problem | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,18 +144,19 @@ def compare(
     rows: list[Row] = []
     done = 0
 
-    def run(name: str, decision: tuple[Placement, RouterFactory], seed: int) -> Summary:
-        placement, router = decision
+    def run(method: Contestant, decision: Decided, seed: int) -> Summary:
+        placement, router, drafts = decision
+        drafted = (method.problem or problem).with_drafts(drafts)
         result = simulate(
-            problem,
+            drafted,
             placement,
-            router(cost, placement),
+            router(CostModel.of(drafted), placement),
             drawn[seed],
             admission=admission,
             events=events,
         )
         if on_result:
-            on_result(name, placement, result)
+            on_result(method.name, placement, result)
         return summarise(result, warm_up=WARM_UP, by=by[seed])
 
     for method in methods:
@@ -167,7 +175,7 @@ def compare(
                     warnings.simplefilter("once", SwarmplanWarning)
                     if decision is None or method.random_order:
                         decision = method.decide(seed * 1_000 + order)
-                runs.append(run(method.name, decision, seed))
+                runs.append(run(method, decision, seed))
             except SwarmplanError as failure:
                 error = str(failure)
         kept = tuple(runs) if not error else ()

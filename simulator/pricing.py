@@ -14,6 +14,7 @@ from ..core.plan import Placement, Route
 from ..core.workload import Request
 from ..perfmodel.cost import CostModel
 from ..perfmodel.tasks import Tasks
+from .drafts import row_of, row_width
 from .session import Estimate, Session
 
 
@@ -42,6 +43,11 @@ class Pricing:
             cut=np.where(kept, 0, tasks.cut),
         )
 
+    def drafts(self, session: Session) -> FloatArray | None:
+        """How a session drafts, as ``drafts.row_of``; None where nobody does."""
+        problem = self._cost.problem
+        return row_of(problem, session.origin) if row_width(problem) else None
+
     def estimate(
         self, session: Session, route: Route, begin_s: float, waits_s: FloatArray
     ) -> Estimate:
@@ -55,13 +61,16 @@ class Pricing:
         cost = self._cost.shape(request.client, request.prompt_tokens, request.planned_tokens)
         time = self._cost.route_time(route, cost)
         visits = {h: (h.server, h.start, h.end) for h in route.hops}
-        works = {h: float(self._cost.step_work_s(cost, *v)) for h, v in visits.items()}
+        works = {h: float(self._cost.pass_work_s(cost, *v)) for h, v in visits.items()}
+        tasks = {h: float(self._cost.pass_tasks(cost, *v)) for h, v in visits.items()}
         lead = time.ttft_s
         for h in route.hops[: session.kept] if session.made else ():
             lead += float(cost.step_hop_s[h.server] - cost.prefill_hop_s[h.server])
             lead += float(cost.step_run_s(*visits[h]) - cost.prefill_run_s(*visits[h]))
         wait = sum(waits_s[list(route.servers)].tolist())
-        return Estimate(begin_s, self._cost.opening_s + lead + wait, time.tpot_s, wait, works)
+        waits = cost.passes * sum(tasks[h] * float(waits_s[h.server]) for h in route.hops)
+        lead = self._cost.opening_s + lead + wait
+        return Estimate(begin_s, lead, time.tpot_s, waits, works, tasks, cost.passes)
 
 
 class ChainTest:
@@ -89,6 +98,7 @@ class AloneTime:
         shape = request.client, request.prompt_tokens, request.planned_tokens
         if shape not in self._known:
             self._graph = self._graph or build_graph(self._cost, self._placement)
-            costs = request_costs_s(self._cost, self._graph, self._cost.shape(*shape))
-            self._known[shape] = shortest(self._graph, *costs)[1]
+            paid = self._cost.shape(*shape)
+            costs = request_costs_s(self._cost, self._graph, paid)
+            self._known[shape] = shortest(self._graph, *costs)[1] + paid.steps * paid.draft_s
         return self._known[shape]

@@ -16,6 +16,7 @@ from ..perfmodel.crowding import empty_line
 from ..perfmodel.flat import Shape, flat_costs
 from ..routing.sweep import net_of
 from .books import END, seats_of
+from .drafts import luck_of, row_of, row_width
 from .rehearse import REQUEST, Calendar, Run, run
 from .tasks import EVENT
 from .work import idle_state
@@ -59,6 +60,9 @@ class Rehearsal:
         self._cost = cost
         asked = sorted(requests, key=lambda r: r.arrival_s)
         shapes: dict[Shape, int] = {}
+        ways: dict[tuple[int, tuple[float, ...]], int] = {}
+        rows: list[FloatArray] = []
+        drafted = row_width(cost.problem) > 0
         self._asked = np.zeros(len(asked), REQUEST)
         for row, r in zip(self._asked, asked, strict=True):
             shape = r.client, r.prompt_tokens, r.planned_tokens
@@ -66,6 +70,12 @@ class Rehearsal:
             row["prompt"], row["output"] = r.prompt_tokens, r.output_tokens
             row["reserved"], row["expected"] = r.reserved_tokens, r.expected_tokens or 0
             row["arrival_s"], row["first_s"], row["finish_s"] = r.arrival_s, np.nan, np.nan
+            if drafted:
+                row["way"] = ways.setdefault((r.client, r.acceptance), len(ways))
+                row["luck"] = luck_of(r)
+                if len(rows) < len(ways):
+                    rows.append(row_of(cost.problem, r))
+        self._drafts = np.array(rows) if rows else np.zeros((0, 0))
         self._costs = flat_costs(cost, list(shapes))
         self._least_tokens = min(r.reserved_tokens for r in asked)
 
@@ -112,6 +122,7 @@ class Rehearsal:
             net=net,
             costs=self._costs,
             request=self._asked.copy(),
+            drafts=self._drafts,
             path=np.zeros((count, longest), np.int64),
             seat=seats_of(cost, placement),
             end=np.empty((cost.problem.num_servers, slots), END),

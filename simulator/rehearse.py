@@ -16,7 +16,7 @@ from ..core.jit import compiled
 from ..perfmodel import crowding, flat
 from ..routing import waiting
 from ..routing.sweep import Net, crowding_s, sweep, walk_back
-from . import books, tasks
+from . import books, drafts, tasks
 from .session import CLOSE_TOKENS
 
 # Compiled code finds functions by their names in its own module.
@@ -31,6 +31,8 @@ _step_run_s, _prompt_run_s, _prompt_work_s = (
     flat.prompt_run_s,
     flat.prompt_work_s,
 )
+_ROOM, _END, _LUCK, _PLAIN = drafts.ROOM, drafts.END, drafts.LUCK, len(tasks.State._fields)
+_pass_run_s, _pass_tasks = flat.pass_run_s, flat.pass_tasks
 _growing_work_s, _prompt_tasks = flat.growing_work_s, flat.prompt_tasks
 
 _pause_s = compiled(waiting.pause_s)
@@ -38,13 +40,14 @@ _EVENTS, _LONGEST_PAUSE_S = 1_000_000, waiting.LONGEST_PAUSE_S
 #: What ``Run.tally`` counts: free slots, running sessions, failed tries.
 _SPARE, _RUNNING, _TRIES = 0, 1, 2
 #: A request, in order of arrival. expected : 0 where the reservation is all that is known.
-#: planned, step_s, end_s : tokens, time per token and end that are expected of it. slot, hops : its
-#: place in the task engine and the length of its path. first_s, finish_s : nan until known.
+#: planned, step_s, pass_s, end_s : tokens, time per token and per pass and end that are expected of
+#: it. slot, hops : its place in the task engine and the length of its path. way : in
+#: which it drafts; luck : what decides which drafts are right. first_s, finish_s : nan until known.
 #: ages_s : time that all requests so far had spent in the swarm when it came.
 REQUEST = np.dtype(
     [(name, np.int64) for name in ("shape", "prompt", "output", "reserved", "expected")]
-    + [(name, np.int64) for name in ("planned", "tries", "slot", "hops")]
-    + [(name, np.float64) for name in ("arrival_s", "step_s", "end_s")]
+    + [(name, np.int64) for name in ("planned", "tries", "slot", "hops", "way", "luck")]
+    + [(name, np.float64) for name in ("arrival_s", "step_s", "pass_s", "end_s")]
     + [(name, np.float64) for name in ("first_s", "finish_s", "ages_s")]
 )
 
@@ -62,6 +65,7 @@ class Run(NamedTuple):
     Attributes
     ----------
     request : (R,) of REQUEST. path : (R, most hops) links of its chain.
+    drafts : (ways, most) how sessions draft, rows of ``drafts.row_of``.
     seat, end : (n,) of ``books.SEAT``, (n, most) of ``books.END``.
     line, met : sessions by slot; (n,) room for ``crowding.beside``.
     slot : (2, slots) the request in each slot of the task engine; the free ones.
@@ -71,6 +75,7 @@ class Run(NamedTuple):
     net: Net
     costs: flat.FlatCosts
     request: NDArray[np.void]
+    drafts: FloatArray
     path: IntArray
     seat: NDArray[np.void]
     end: NDArray[np.void]
@@ -79,7 +84,7 @@ class Run(NamedTuple):
     slot: IntArray
     tally: IntArray
     tries: Calendar
-    state: tasks.State
+    state: tasks.AnyState
 
 
 @compiled
@@ -95,10 +100,12 @@ def run(r: Run, most_s: FloatArray) -> int:
             continue
         if why == _MADE:
             row = r.slot[0, slot]
-            if r.state.sessions[slot]["made"] < r.request[row]["output"]:
-                _outlast(r.net.link, r.request[row], r.path[row], r.seat, r.end, row, now_s)
-                left = r.request[row]["planned"] - r.state.sessions[slot]["made"]
-                _tell(r.line, slot, float(left), now_s)
+            made = r.state.sessions[slot]["made"]
+            if made < r.request[row]["output"]:
+                _outlast(r.net.link, r.request[row], r.path[row], r.seat, r.end, row, made, now_s)
+                left = r.request[row]["planned"] - made
+                passes = r.costs.shape[r.request[row]["shape"]]["passes"]
+                _tell(r.line, slot, left * passes, now_s)
                 r.state.sessions[slot]["stop"] = _stop_at(r.request[row])
                 _go_on(r.state, slot)
                 continue
@@ -152,24 +159,28 @@ def _decide(r: Run, row: int, now_s: float) -> int:
     link, between_s, request = r.net.link, r.costs.between_s, r.request[row]
     shape = r.costs.shape[request["shape"]]
     price, way = r.costs.price[request["shape"]], r.costs.way[shape["client"]]
-    steps = shape["planned"] - 1
-    leave_s = np.zeros(0) if len(between_s) == 0 else steps * (way["rtt_s"] / 2)
+    later, passes = shape["planned"] - 1, shape["passes"]
+    leave_s = np.zeros(0) if len(between_s) == 0 else later * (passes * (way["rtt_s"] / 2))
     if np.isnan(shape["step_s"]):
         for at in link:
             j, blocks = at["server"], at["end"] - at["origin"]
-            at["cost_s"] = _link_s(price, way, between_s, steps, at["previous"], j, blocks)
+            at["cost_s"] = _link_s(shape, price, way, between_s, at["previous"], j, blocks)
         _, fastest_s = sweep(r.net, leave_s, False)
-        shape["step_s"] = max(fastest_s / shape["planned"], 1e-9)
+        token_s = fastest_s / shape["planned"] + shape["draft_s"]
+        shape["step_s"] = max(token_s, 1e-9) / passes
+    steps = later * passes
     _settle(r.line, now_s)
-    _beside(r.line, float(steps), now_s, r.met)
+    _beside(r.line, steps, now_s, r.met)
     for at in link:
         j, blocks = at["server"], at["end"] - at["origin"]
-        at["cost_s"] = _link_s(price, way, between_s, steps, at["previous"], j, blocks)
+        at["cost_s"] = _link_s(shape, price, way, between_s, at["previous"], j, blocks)
         tasks = _prompt_tasks(r.costs.work, shape["prompt"], j, blocks)
+        cut = _pass_tasks(shape, r.costs.work, j, blocks)
         at["cost_s"] += crowding_s(
-            _step_run_s(price, j, blocks) + r.costs.work[j]["task_s"],
+            _pass_run_s(price, j, blocks) + cut * r.costs.work[j]["task_s"],
             _prompt_work_s(price, r.costs.work, j, blocks, tasks),
             tasks,
+            cut,
             shape["step_s"],
             steps,
             r.line.seat[j],
@@ -207,13 +218,14 @@ def _open(r: Run, row: int, hops: int, now_s: float) -> bool:
         at = link[path[i]]
         j = at["server"]
         need = _held_bytes(r.costs.token_bytes, request["reserved"], at["end"] - at["origin"])
-        _hold(r.seat[j], r.end[j], row, need, request["end_s"] + now_s, request["step_s"])
+        _hold(r.seat[j], r.end[j], row, need, request["end_s"] + now_s, request["pass_s"])
     session = r.state.sessions[slot]
     session["key"] = _key(row, slot)
     session["hops"], session["hop"], session["block"] = hops, 0, link[path[0]]["origin"]
     session["prompt"], session["made"] = request["prompt"], 0
     session["stop"] = _stop_at(request)
     session["due"], session["after"], session["first_s"] = 0, -1, np.nan
+    _note_drafts(r.state, r.drafts, request, slot)
     _begin(r.state, slot, now_s + r.costs.opening_s)
     return True
 
@@ -229,6 +241,7 @@ def _write(r: Run, row: int, slot: int, now_s: float) -> None:
     price, way = r.costs.price[request["shape"]], r.costs.way[shape["client"]]
     before, back_s, met = -1, 0.0, 0
     lead_s, hops_s, reached_s, latest_s, wait_s = 0.0, 0.0, 0.0, 0.0, 0.0
+    passes, waits_s = shape["passes"], 0.0
     for i in range(request["hops"]):
         at, hop = r.net.link[r.path[row, i]], r.state.hops[slot, i]
         j, start, end = at["server"], at["origin"], at["end"]
@@ -241,8 +254,8 @@ def _write(r: Run, row: int, slot: int, now_s: float) -> None:
         hop["first_gap_s"] = price[j]["prompt_delay_s"] - half_s + back_s
         hop["gap_s"] = _gap_s(way, between_s, before, j, back_s)
         if len(between_s) > 0:
-            reached_s += _into_s(way, between_s, before, j) + run_s
-            latest_s = max(latest_s, reached_s + half_s)
+            reached_s += _into_s(price, way, between_s, passes, before, j) + run_s
+            latest_s = max(latest_s, reached_s + passes * half_s)
         back_s = half_s
         hop["back_s"], hop["turn_s"], hop["cut"] = back_s, work[j]["turn_s"], count > 1
         hop["prompt_s"] = _prompt_work_s(price, work, j, blocks, count)
@@ -250,21 +263,50 @@ def _write(r: Run, row: int, slot: int, now_s: float) -> None:
         if hop["cut"]:
             r.state.piece_s[slot, start:end] = _prompt_work_s(price, work, j, 1, 1)
         lead_s += price[j]["prompt_hop_s"] + _prompt_run_s(price, j, blocks)
-        hops_s += way[j]["step_hop_s"] + run_s
+        hops_s += price[j]["step_hop_s"] + run_s
+        cut = _pass_tasks(shape, work, j, blocks)
+        _note_pass(r.state, slot, i, work[j], way[j]["position_s"])
         wait_s += r.line.seat[j]["wait_s"]
+        waits_s += cut * r.line.seat[j]["wait_s"]
         if r.line.seat[j]["serial"] == 1:
             visit = r.line.visit[slot, met]
-            visit["server"], visit["work_s"] = j, run_s + work[j]["task_s"]
+            visit["server"], visit["tasks"] = j, cut
+            visit["work_s"] = _pass_run_s(price, j, blocks) + cut * work[j]["task_s"]
+            visit["task_s"] = visit["work_s"] / cut
             met += 1
         before = j
-    alone_s = latest_s if len(between_s) > 0 else hops_s
-    request["planned"], request["step_s"] = shape["planned"], alone_s + wait_s
+    way_s = latest_s if len(between_s) > 0 else hops_s
+    early_s = shape["ahead"] * max(0.0, shape["ahead_s"] - way_s)
+    alone_s = way_s + shape["draft_s"] + early_s
+    waits_s = passes * waits_s
+    request["planned"], request["step_s"] = shape["planned"], alone_s + waits_s
+    request["pass_s"] = alone_s / passes + waits_s / passes
     lead_s = r.costs.opening_s + lead_s + wait_s
     steps = shape["planned"] - 1
     request["end_s"] = lead_s + steps * request["step_s"]
     r.line.session[slot]["hops"] = met
     r.line.session[slot]["weight"], r.line.session[slot]["limit_s"] = 1.0, 0.0
-    _join(r.line, slot, alone_s, wait_s, float(steps), now_s + lead_s)
+    _join(r.line, slot, alone_s / passes, waits_s / passes, steps * passes, now_s + lead_s)
+
+
+@compiled
+def _note_drafts(state: Any, rows: FloatArray, request: Any, slot: int) -> None:
+    """How a request's session drafts, where some do."""
+    if len(state) != _PLAIN:
+        for i in range(rows.shape[1]):
+            state.drafts[slot, i] = rows[request["way"], i]
+        room = _room_of(request)
+        state.drafts[slot, _ROOM], state.drafts[slot, _LUCK] = room, request["luck"]
+        state.drafts[slot, _END] = min(request["output"], room)
+
+
+@compiled
+def _note_pass(state: Any, slot: int, at: int, work: Any, position_s: float) -> None:
+    """What passes are at one of its hops, where some draft."""
+    if len(state) != _PLAIN:
+        more = state.passes[slot, at]
+        more["task_tokens"], more["task_s"] = work["pass_tokens"], work["task_s"]
+        more["position_s"] = position_s
 
 
 @compiled
@@ -278,20 +320,27 @@ def _leave(r: Run, row: int) -> None:
 @compiled
 def _stop_at(request: Any) -> int:
     """Tokens at which to decide, as ``Session.stop_at``."""
-    room = max(1, request["reserved"] - request["prompt"])
+    room = _room_of(request)
     stop: int = min(request["output"], room)
     early = request["expected"] > 0 and request["planned"] < room
     return min(stop, request["planned"]) if early else stop
 
 
 @compiled
+def _room_of(request: Any) -> int:
+    """Output tokens that a reservation holds, as ``Session.room_tokens``."""
+    room: int = max(1, request["reserved"] - request["prompt"])
+    return room
+
+
+@compiled
 def _outlast(
-    link: Any, request: Any, path: Any, seat: Any, end: Any, row: int, now_s: float
+    link: Any, request: Any, path: Any, seat: Any, end: Any, row: int, made: int, now_s: float
 ) -> None:
     """A request is not done by its expected end: expect half of its room, as ``Swarm``."""
-    room, made = max(1, request["reserved"] - request["prompt"]), request["planned"]
+    room = _room_of(request)
     request["planned"] = room if room - made < CLOSE_TOKENS else made + (room - made) // 2
     end_s = now_s + (request["planned"] - made) * request["step_s"]
     for i in range(request["hops"]):
         j = link[path[i]]["server"]
-        _hold(seat[j], end[j], row, _drop(seat[j], end[j], row), end_s, request["step_s"])
+        _hold(seat[j], end[j], row, _drop(seat[j], end[j], row), end_s, request["pass_s"])

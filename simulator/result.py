@@ -40,6 +40,7 @@ class SimulationResult(ByContent):
     routes : chain in use at the end, None if there is none.
     tries, replays, overflows : failed openings; openings after the first, in which tokens were
         sent again; times the output outgrew its reservation.
+    passes : over drafts, 0 where a client does not draft: every one gives tokens at once.
     memory_bytes, peak_cache_bytes, peak_memory_bytes : what there is; the most cache at any
         instant; that plus the weights.
     cache_used_frac : share of the pool in use, averaged over the run; 0 without a pool.
@@ -70,6 +71,7 @@ class SimulationResult(ByContent):
     tries: IntArray
     replays: IntArray
     overflows: IntArray
+    passes: IntArray
     memory_bytes: IntArray
     peak_cache_bytes: IntArray
     peak_memory_bytes: IntArray
@@ -122,6 +124,13 @@ class SimulationResult(ByContent):
         return (len(self.arrival_s) - 1) / span if span else math.nan
 
     @property
+    def tokens_per_pass(self) -> float:
+        """Tokens of a pass over drafts, mean over completed answers; nan where nobody drafts."""
+        done = (self.passes > 0) & (np.array(self.status) == "completed")
+        passes = int(self.passes[done].sum())
+        return float((self.output_tokens[done] - 1).sum()) / passes if passes else math.nan
+
+    @property
     def num_hops(self) -> IntArray:
         """(N,) servers on the chain, 0 without one."""
         return np.array([len(r.hops) if r else 0 for r in self.routes], dtype=np.int64)
@@ -170,6 +179,7 @@ class SimulationResult(ByContent):
                 "tries": int(self.tries[i]),
                 "replays": int(self.replays[i]),
                 "overflows": int(self.overflows[i]),
+                "passes": int(self.passes[i]),
                 "num_hops": int(hops[i]),
                 "route": "" if route is None else texts[route],
             }
@@ -238,7 +248,8 @@ class Table:
             for name in ("start_s", "first_token_s", "finish_s", "raw_wait_s", "cost_s")
         }
         self._counts = {
-            name: np.zeros(n, dtype=np.int64) for name in ("tries", "replays", "overflows")
+            name: np.zeros(n, dtype=np.int64)
+            for name in ("tries", "replays", "overflows", "passes")
         }
         self.unfinished_rows = n
         self.last_s = 0.0
@@ -272,6 +283,7 @@ class Table:
         counts["tries"][row] = session.tries_in_all
         counts["replays"][row] = session.replays
         counts["overflows"][row] = session.overflows
+        counts["passes"][row] = session.passes
         # After a loss without a way on, only the first hops of a chain are left.
         if route is not None and route.hops and route.hops[-1].end == self._length:
             self._routes[row] = self._known.setdefault(route, route)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from ..core.plan import Hop, Route
 from ..core.workload import Request
@@ -24,7 +25,8 @@ class Estimate:
     begin_s : instant of the start.
     lead_s : seconds until the first token: set-up and prompt.
     alone_s, waits_s : seconds per later token without others, and of waiting for them.
-    work_s : of that the compute on each hop, without waiting.
+    work_s : of a whole pass the compute on each hop, without waiting, in so many ``tasks``.
+    passes : of each later token.
     """
 
     begin_s: float
@@ -32,6 +34,8 @@ class Estimate:
     alone_s: float
     waits_s: float
     work_s: Mapping[Hop, float]
+    tasks: Mapping[Hop, float]
+    passes: float = 1.0
 
     @property
     def step_s(self) -> float:
@@ -41,10 +45,11 @@ class Estimate:
     def pace(self, route: Route, tokens: int, stake: Stake) -> Pace:
         """What is expected of a session of so many tokens on the hops that it holds."""
         return Pace(
-            alone_s=self.alone_s,
-            waits_s=self.waits_s,
+            alone_s=self.alone_s / self.passes,
+            waits_s=self.waits_s / self.passes,
             work_s=[self.work_s[h] for h in route.hops],
-            steps=tokens - 1,
+            tasks=[self.tasks[h] for h in route.hops],
+            steps=(tokens - 1) * self.passes,
             from_s=self.token_at_s(1),
             stake=stake,
         )
@@ -52,6 +57,14 @@ class Estimate:
     def token_at_s(self, number: int) -> float:
         """Instant at which token ``number`` (from 1) is expected."""
         return self.begin_s + self.lead_s + (number - 1) * self.step_s
+
+
+class Limits(NamedTuple):
+    """Tokens at which a session is to stop; that its reservation holds; that it makes at most."""
+
+    stop: int
+    room: int
+    end: int
 
 
 @dataclass(slots=True)
@@ -69,6 +82,7 @@ class Session:
     estimate : when its tokens were expected when it was opened.
     made : output tokens made before it was opened last.
     tries : failed tries since the last (re-)admission; ``tries_in_all`` over the whole life.
+    passes : over drafts, before it was opened last.
     lost : servers of the chain that failed and whose loss is not yet mended.
     """
 
@@ -85,6 +99,7 @@ class Session:
     tries_in_all: int = 0
     replays: int = 0
     overflows: int = 0
+    passes: int = 0
     start_s: float = math.nan
     first_token_s: float = math.nan
     raw_wait_s: float = math.nan
@@ -109,6 +124,11 @@ class Session:
         if request.expected_tokens is not None and request.planned_tokens < room:
             stop = min(stop, request.planned_tokens)
         return stop
+
+    def limits(self) -> Limits:
+        """Until when it makes tokens."""
+        room = self.room_tokens
+        return Limits(self.stop_at(), room, min(self.request.output_tokens, room))
 
     def stopped(self, fresh: int, first_token_s: float) -> None:
         """What it made since it was opened is prompt now; what is left is a request of its own."""

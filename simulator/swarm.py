@@ -19,7 +19,7 @@ from .kernel import Kernel, Rank
 from .ledger import Ledger
 from .pricing import AloneTime, ChainTest, Pricing
 from .result import Reason, Table
-from .session import CLOSE_TOKENS, Session
+from .session import CLOSE_TOKENS, Limits, Session
 
 if TYPE_CHECKING:
     from .work import Work
@@ -245,7 +245,9 @@ class Swarm:
         self.running[session.row] = session
         tasks = self._pricing.tasks(session, route)
         begin_s = now + self._cost.opening_s
-        self.work.open(session.row, tasks, request.prompt_tokens, session.stop_at(), begin_s)
+        drafts = self._pricing.drafts(session)
+        limits = session.limits()
+        self.work.open(session.row, tasks, request.prompt_tokens, limits, begin_s, drafts)
 
     def made(self, session: Session) -> None:
         """A session has made the tokens at which something is to be decided."""
@@ -253,23 +255,26 @@ class Swarm:
         if made >= request.output_tokens:
             self.finish(session)
         elif session.lost:  # it finds that out before its next token: no more room is needed
-            self.work.go_on(session.row, request.output_tokens)
+            whole = request.output_tokens
+            self.work.go_on(session.row, Limits(whole, max(whole, session.room_tokens), whole))
         elif made >= session.room_tokens:
             self.overflow(session)
         else:
-            self.outlast(session)
+            self.outlast(session, made)
 
-    def outlast(self, session: Session) -> None:
+    def outlast(self, session: Session, made: int) -> None:
         """A session is not done by its expected end: expect half of the room that is left.
 
         Otherwise it would look to routers as if it freed its cache at any moment.
         """
-        room, made = session.room_tokens, session.request.planned_tokens
+        room = session.room_tokens
         expected = room if room - made < CLOSE_TOKENS else made + (room - made) // 2
         session.request = replace(session.request, expected_tokens=expected)
+        assert session.estimate is not None
         left, now = expected - made, self.now_s
-        self.state.retime(session.row, self._later_s(session, left), steps=left, now_s=now)
-        self.work.go_on(session.row, session.stop_at())
+        steps = left * session.estimate.passes
+        self.state.retime(session.row, self._later_s(session, left), steps=steps, now_s=now)
+        self.work.go_on(session.row, session.limits())
 
     def _later_s(self, session: Session, tokens: int) -> float:
         """When a running session is expected to have made so many tokens more."""
@@ -278,6 +283,7 @@ class Swarm:
 
     def stop(self, session: Session) -> None:
         """A session works no more for the present."""
+        session.passes += self.work.passes(session.row)
         session.stopped(*self.work.close(session.row, self.now_s))
 
     def release(self, session: Session) -> None:
@@ -316,7 +322,7 @@ class Swarm:
             session.request = replace(session.request, expected_tokens=made + max(1, extra // 2))
         more = session.request.planned_tokens - made
         self.hold(session, route, self._later_s(session, more))
-        self.work.go_on(session.row, session.stop_at())
+        self.work.go_on(session.row, session.limits())
 
     def readmit(self, session: Session, request: Request) -> None:
         """Give up all cache and come back under the waiting rule; tokens are sent again."""

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from ..core.jit import compiled
 from ..perfmodel.timing import extra_s
+from .passes import is_cut, made_by, more_way_s, pass_work_s, positions_of, set_out_s
 
 #: How servers share their compute: one task at a time; waiting steps together; everybody at once.
 SERIAL, BATCHED, INDEPENDENT = 0, 1, 2
@@ -32,7 +33,7 @@ _SLOTS, _KINDS = (1 << _SLOT_BITS) - 1, (1 << _KIND_BITS) - 1
 #: key : of its row and slot, -1 = the slot is free. At one instant the lower row goes first.
 #: hops, hop, block : hops of the chain, the present one, the next block of a prompt that is cut.
 #: prompt, made, stop : tokens of its prompt; tokens made; tokens at which to come up.
-#: due : whether its pass is over, so that at token_s one token more is made.
+#: due : tokens of a pass that is over: so many more are made at token_s.
 #: after : next in the same line or batch, -1 = none.
 #: answer_s : when the client has all answers of the present pass.
 #: leave_s : when its latest task is done, inf while that is not known.
@@ -43,6 +44,7 @@ SESSION = np.dtype(
     + [(name, np.int16) for name in ("hops", "hop", "block", "due")]
     + [(name, np.float64) for name in ("answer_s", "leave_s", "token_s", "first_s")]
 )
+
 #: A hop of a session: blocks [start, end) of a server.
 #: cut : whether the prompt runs block by block. lost : whether its cache is gone.
 #: first_gap_s, gap_s : the way into the hop, of the prompt and of a step.
@@ -102,8 +104,38 @@ class State(NamedTuple):
     size: NDArray[np.int64]
 
 
+#: Fields of a state in which nobody drafts. Code for those who do asks how many there are: numba
+#: leaves it out where it compiles for a plain state, which stays as fast as if nobody ever did.
+_PLAIN = len(State._fields)
+
+
+class DraftingState(NamedTuple):
+    """The same where sessions draft.
+
+    Attributes
+    ----------
+    drafts : (slots, RIGHT + K) how each session drafts, a row of ``drafts.row_of``.
+    passes : (slots, most hops) of PASS.
+    verify : (2, n, most positions + 1) of ``passes.verify_table``.
+    """
+
+    sessions: NDArray[np.void]
+    hops: NDArray[np.void]
+    servers: NDArray[np.void]
+    curve: NDArray[np.float64]
+    piece_s: NDArray[np.float64]
+    events: NDArray[np.void]
+    size: NDArray[np.int64]
+    drafts: NDArray[np.float64]
+    passes: NDArray[np.void]
+    verify: NDArray[np.float64]
+
+
+AnyState = State | DraftingState
+
+
 @compiled
-def advance(s: State, until_s: float, most: int) -> tuple[int, float, int]:
+def advance(s: AnyState, until_s: float, most: int) -> tuple[int, float, int]:
     """Run until an instant, a decision, or so many events; why it ended, when, which slot."""
     while s.size[0] > 0 and s.events[0]["time_s"] <= until_s:
         now_s, key = s.events[0]["time_s"], s.events[0]["key"]
@@ -140,17 +172,20 @@ def advance(s: State, until_s: float, most: int) -> tuple[int, float, int]:
 
 
 @compiled
-def begin(s: State, slot: int, now_s: float) -> None:
+def begin(s: AnyState, slot: int, now_s: float) -> None:
     """Send a session's first pass on its way."""
     s.sessions[slot]["answer_s"] = s.sessions[slot]["leave_s"] = -np.inf
     push(s, now_s + s.hops[slot, 0]["first_gap_s"], s.sessions[slot]["key"])
 
 
 @compiled
-def go_on(s: State, slot: int) -> None:
+def go_on(s: AnyState, slot: int) -> None:
     """Send a session that came up with its tokens on to the next one."""
     session = s.sessions[slot]
-    push(s, session["token_s"] + s.hops[slot, 0]["gap_s"], session["key"])
+    when_s = session["token_s"] + s.hops[slot, 0]["gap_s"]
+    if len(s) != _PLAIN:
+        when_s = set_out_s(s, slot, session["made"])
+    push(s, when_s, session["key"])
 
 
 @compiled
@@ -162,11 +197,11 @@ def key_of(row: int, slot: int) -> int:
 def hop_of_task(session: Any, hops: Any) -> int:
     """The hop of a session's latest task."""
     at = int(session["hop"])
-    cut = session["made"] == 0 and hops[at]["cut"] and session["block"] > hops[at]["start"]
+    cut = session["block"] > hops[at]["start"]
     return at if cut or session["leave_s"] == np.inf else (at - 1) % int(session["hops"])
 
 
-def forget(s: State, slot: int) -> None:
+def forget(s: AnyState, slot: int) -> None:
     """Nothing of a session is under way any more."""
     session, size = s.sessions[slot], int(s.size[0])
     session["due"] = 0
@@ -176,7 +211,7 @@ def forget(s: State, slot: int) -> None:
     _refill(s, keep)
 
 
-def stop_server(s: State, j: int, now_s: float) -> None:
+def stop_server(s: AnyState, j: int, now_s: float) -> None:
     """A server is gone: its line is dropped, and what it was to do after this instant."""
     server = s.servers[j]
     if server["sharing"] == BATCHED:
@@ -187,7 +222,7 @@ def stop_server(s: State, j: int, now_s: float) -> None:
         server["free_s"] = now_s
 
 
-def _refill(s: State, keep: list[int]) -> None:
+def _refill(s: AnyState, keep: list[int]) -> None:
     """The calendar with some of its events alone: in order, so that it is a heap."""
     order = np.array(sorted(keep, key=lambda i: tuple(s.events[i])), dtype=np.int64)
     s.events[: len(order)] = s.events[order]
@@ -199,21 +234,23 @@ _extra_s = compiled(extra_s)
 
 @compiled
 def _count(session: Any) -> None:
-    """The token of the pass that is over is there."""
-    session["made"] += 1
-    session["due"] = 0
-    if session["made"] == 1:
+    """What the pass that is over made is there; the prompt's makes one token."""
+    if session["made"] == 0:
         session["first_s"] = session["token_s"]
+    session["made"] += session["due"]
+    session["due"] = 0
 
 
 @compiled
-def _work_s(s: State, slot: int) -> float:
+def _work_s(s: AnyState, slot: int) -> float:
     """Compute time of a session's present task."""
     session = s.sessions[slot]
     hop = s.hops[slot, session["hop"]]
     if session["made"] > 0:
         context = session["prompt"] + session["made"]
         work_s: float = max(hop["floor_s"], hop["base_s"] + hop["slope_s"] * context)
+        if len(s) != _PLAIN:
+            work_s = pass_work_s(s, slot, work_s)
     elif hop["cut"]:
         work_s = s.piece_s[slot, session["block"]]
     else:
@@ -222,7 +259,7 @@ def _work_s(s: State, slot: int) -> float:
 
 
 @compiled
-def _leave(s: State, slot: int, now_s: float) -> tuple[float, int]:
+def _leave(s: AnyState, slot: int, now_s: float) -> tuple[float, int]:
     """A task is done at an instant, maybe one to come; the event that follows.
 
     On to the next block, the next hop or the next token.
@@ -231,7 +268,10 @@ def _leave(s: State, slot: int, now_s: float) -> tuple[float, int]:
     hop = s.hops[slot, session["hop"]]
     session["leave_s"] = now_s
     first = session["made"] == 0
-    if first and hop["cut"] and session["block"] + 1 < hop["end"]:
+    cut = first and hop["cut"] > 0
+    if len(s) != _PLAIN and not first:
+        cut = is_cut(s, slot)
+    if cut and session["block"] + 1 < hop["end"]:
         session["block"] += 1
         return now_s + hop["turn_s"], session["key"]
     session["answer_s"] = max(session["answer_s"], now_s + hop["back_s"])
@@ -240,18 +280,26 @@ def _leave(s: State, slot: int, now_s: float) -> tuple[float, int]:
         hop = s.hops[slot, session["hop"]]
         session["block"] = hop["start"]
         gap_s = hop["first_gap_s"] if first else hop["gap_s"]
+        if len(s) != _PLAIN and not first:
+            gap_s += more_way_s(s, slot)
         return now_s + gap_s, session["key"]
     hop = s.hops[slot, 0]
     session["hop"], session["block"], session["due"] = 0, hop["start"], 1
+    if len(s) != _PLAIN and not first:
+        session["due"] = made_by(s, slot)
     session["token_s"] = session["answer_s"]
     session["answer_s"] = -np.inf
-    if session["made"] + 1 >= session["stop"]:
+    made = session["made"] + session["due"]
+    if made >= session["stop"]:
         return session["token_s"], session["key"] | _STOP << _SLOT_BITS
-    return session["token_s"] + hop["gap_s"], session["key"] | _NEXT << _SLOT_BITS
+    when_s = session["token_s"] + hop["gap_s"]
+    if len(s) != _PLAIN:
+        when_s = set_out_s(s, slot, made)
+    return when_s, session["key"] | _NEXT << _SLOT_BITS
 
 
 @compiled
-def _stand(s: State, slot: int, now_s: float) -> None:
+def _stand(s: AnyState, slot: int, now_s: float) -> None:
     """A session's task joins the line of a server that batches."""
     session = s.sessions[slot]
     j = s.hops[slot, session["hop"]]["server"]
@@ -267,7 +315,7 @@ def _stand(s: State, slot: int, now_s: float) -> None:
 
 
 @compiled
-def _take(s: State, j: int, now_s: float) -> None:
+def _take(s: AnyState, j: int, now_s: float) -> None:
     """An idle server takes what is first in line: a prompt, or all steps up to the next prompt."""
     server = s.servers[j]
     first = last = server["head"]
@@ -277,7 +325,10 @@ def _take(s: State, j: int, now_s: float) -> None:
         hop = s.hops[slot, s.sessions[slot]["hop"]]
         work_s = max(work_s, _work_s(s, slot))
         widest = max(widest, hop["end"] - hop["start"])
-        rows += 1
+        count = 1
+        if len(s) != _PLAIN:
+            count = positions_of(s, slot)
+        rows += count
         last, slot = slot, s.sessions[slot]["after"]
         if s.sessions[first]["made"] == 0:
             break
@@ -295,7 +346,7 @@ def _take(s: State, j: int, now_s: float) -> None:
 
 
 @compiled
-def _end(s: State, j: int, now_s: float) -> None:
+def _end(s: AnyState, j: int, now_s: float) -> None:
     """A server that batches is done: those it worked on go on, the next in line are taken."""
     server = s.servers[j]
     slot = server["work"]

@@ -11,6 +11,9 @@ from ..core.content import FloatArray
 from ..perfmodel.cost import CostModel
 from ..perfmodel.tasks import Tasks
 from . import tasks as engine
+from .drafts import END, PASSES, ROOM, row_width
+from .passes import PASS
+from .session import Limits
 
 #: Events after which the engine comes up at the latest, so that Ctrl-C is heard.
 MOST_EVENTS = 1_000_000
@@ -52,8 +55,16 @@ class Work:
         self._rows = [-1] * FEWEST_SLOTS
         self._free = list(range(FEWEST_SLOTS - 1, -1, -1))
 
-    def open(self, row: int, tasks: Tasks, prompt_tokens: int, stop: int, begin_s: float) -> None:
-        """Send a session's prompt on its way; it comes back with ``stop`` tokens made."""
+    def open(
+        self,
+        row: int,
+        tasks: Tasks,
+        prompt_tokens: int,
+        limits: Limits,
+        begin_s: float,
+        drafts: FloatArray | None = None,
+    ) -> None:
+        """Send a session's prompt on its way; it comes back with so many tokens made."""
         if not self._free or len(tasks.server) > self._state.hops.shape[1]:
             self._grow(len(tasks.server))
         slot = self._free.pop()
@@ -67,15 +78,25 @@ class Work:
         session = self._state.sessions[slot]
         session["key"] = engine.key_of(row, slot)
         session["hops"], session["hop"], session["block"] = count, 0, tasks.start[0]
-        session["prompt"], session["made"], session["stop"] = prompt_tokens, 0, stop
+        session["prompt"], session["made"] = prompt_tokens, 0
         session["due"], session["after"], session["first_s"] = 0, -1, np.nan
+        if isinstance(self._state, engine.DraftingState):
+            self._state.drafts[slot] = drafts
+            for name in PASS.names or ():
+                self._state.passes[slot, :count][name] = getattr(tasks, name)
+        self._limit(slot, limits)
         engine.begin(self._state, slot, begin_s)
 
-    def go_on(self, row: int, stop: int) -> None:
-        """Let a session that made its tokens make more, until there are ``stop``."""
+    def go_on(self, row: int, limits: Limits) -> None:
+        """Let a session that made its tokens make more, until there are so many."""
         slot = self._slots[row]
-        self._state.sessions[slot]["stop"] = stop
+        self._limit(slot, limits)
         engine.go_on(self._state, slot)
+
+    def _limit(self, slot: int, limits: Limits) -> None:
+        self._state.sessions[slot]["stop"] = limits.stop
+        if isinstance(self._state, engine.DraftingState):
+            self._state.drafts[slot, ROOM], self._state.drafts[slot, END] = limits.room, limits.end
 
     def runs(self, row: int) -> bool:
         """Whether a session is under way."""
@@ -84,6 +105,12 @@ class Work:
     def made(self, row: int) -> int:
         """Tokens of a session that came up with them."""
         return int(self._state.sessions[self._slots[row]]["made"])
+
+    def passes(self, row: int) -> int:
+        """Passes over drafts of a session so far."""
+        if not isinstance(self._state, engine.DraftingState):
+            return 0
+        return int(self._state.drafts[self._slots[row], PASSES])
 
     def close(self, row: int, now_s: float) -> tuple[int, float]:
         """Take a session out: the tokens it made until an instant, and when the first was there.
@@ -94,8 +121,8 @@ class Work:
         session = self._state.sessions[slot]
         made, first_s = int(session["made"]), float(session["first_s"])
         if session["due"] and session["token_s"] <= now_s:
-            made += 1
-            first_s = float(session["token_s"]) if made == 1 else first_s
+            first_s = float(session["token_s"]) if made == 0 else first_s
+            made += int(session["due"])
         self._undo(slot, now_s)
         session["key"] = -1
         self._rows[slot] = -1
@@ -148,7 +175,12 @@ class Work:
         slots, most = old.hops.shape
         more = slots if self._free else 2 * slots
         _, n, knots = old.curve.shape
-        state = _empty(more, max(hops, most), n, self._length, knots)
+        plain = _empty(more, max(hops, most), n, self._length, knots)
+        state: engine.AnyState = plain
+        if isinstance(old, engine.DraftingState):
+            wider = _drafting(plain, old.drafts.shape[1], old.verify)
+            wider.drafts[:slots], wider.passes[:slots, :most] = old.drafts, old.passes
+            state = wider
         state.curve[:] = old.curve
         state.sessions[:slots], state.hops[:slots, :most] = old.sessions, old.hops
         state.servers[:], state.piece_s[:slots] = old.servers, old.piece_s
@@ -159,7 +191,7 @@ class Work:
         self._free[:0] = range(more - 1, slots - 1, -1)
 
 
-def idle_state(cost: CostModel, slots: int, hops: int) -> engine.State:
+def idle_state(cost: CostModel, slots: int, hops: int) -> engine.AnyState:
     """The servers of a problem, idle, with room for so many sessions of so many hops."""
     curves = cost.step_curves
     n, knots = curves.rows.shape
@@ -169,7 +201,18 @@ def idle_state(cost: CostModel, slots: int, hops: int) -> engine.State:
     servers["knots"], servers["row_s"] = curves.knots, curves.beyond_s
     servers["sharing"] = [_SHARING[s.sharing] for s in cost.problem.servers]
     servers["head"] = servers["tail"] = servers["work"] = -1
-    return state
+    width = row_width(cost.problem)
+    if not width:
+        return state
+    verify = cost.verify.copy()
+    verify[1, servers["sharing"] == engine.BATCHED] = 0.0  # of a batch its curve tells all rows
+    return _drafting(state, width, verify)
+
+
+def _drafting(state: engine.State, width: int, verify: FloatArray) -> engine.DraftingState:
+    """The same where sessions draft; rows of ``drafts.row_of`` are so wide."""
+    drafts, passes = np.zeros((len(state.sessions), width)), np.zeros_like(state.hops, PASS)
+    return engine.DraftingState(*state, drafts=drafts, passes=passes, verify=verify)
 
 
 def _empty(slots: int, hops: int, servers: int, length: int, knots: int) -> engine.State:

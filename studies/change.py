@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -94,14 +94,25 @@ def what_if(
         base, source = before, scenario
         if fail and edits:
             base, source = outcome(edited, study, "edited"), edited
+        stays = _drafting_as(base, left)
         after += [
-            outcome_of(left, kept, router, study, "blocks stay")
+            outcome_of(stays, kept, router, study, "blocks stay")
             for kept, router in carried(base, source, left)
         ]
     known = carried(before, scenario, left)
     after.append(outcome(left, study, "planned anew" if after else "after", known=known))
     texts = [e.text for e in edits] + [f"fail {name}" for name in fail]
     return Change(edits=tuple(texts), before=before, after=tuple(after))
+
+
+def _drafting_as(planned: Outcome, target: Scenario) -> Scenario:
+    """A scenario in which clients draft as they were planned to, where they still can."""
+    problem, uses = target.problem, planned.problem.drafts
+    if len(uses) != len(problem.drafting) or not problem.drafts_freely:
+        return target
+    can = [use.model < max(1, len(own.models)) and (own.models or not use.tokens)
+           for use, own in zip(uses, problem.drafting, strict=True)]  # fmt: skip
+    return replace(target, problem=problem.with_drafts(uses)) if all(can) else target
 
 
 def carried(planned: Outcome, source: Scenario, target: Scenario) -> tuple[Known, ...]:

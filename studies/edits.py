@@ -281,6 +281,40 @@ def _factor(text: str, option: str) -> float:
     return factor
 
 
+def acceptance(spec: str | float | Sequence[float]) -> Edit:
+    """How often drafts are right, at every client and for every prompt: ``0.7``, ``[0.9, 0.8]``."""
+    value = parse_value(spec) if isinstance(spec, str) else spec
+
+    def change(document: Document) -> None:
+        _speculation(document, "acceptance", value)
+        for stream in document.get("workload", {}).get("streams", []):
+            stream.pop("acceptance", None)
+
+    return Edit(text=f"acceptance of drafts {value}", document=change)
+
+
+def draft_ms(spec: str | float) -> Edit:
+    """What a draft takes at every client, milliseconds."""
+    value = parse_value(spec) if isinstance(spec, str) else spec
+    return Edit(
+        text=f"a draft takes {value} ms",
+        document=lambda document: _speculation(document, "draft_ms", value),
+    )
+
+
+def _speculation(document: Document, field: str, value: Any) -> None:
+    """Set a figure of the file's one draft model; clients have none of their own any more."""
+    table = document.setdefault("speculation", {})
+    if table.get("models"):
+        option = f"--{field.replace('_', '-')}"
+        message = f"the scenario has several draft models: --set speculation.models.NAME.{field}=.."
+        raise ScenarioError.single(option, message)
+    table[field] = value
+    for client in clients_of(document):
+        if isinstance(client.get("speculation"), dict):
+            client["speculation"].pop(field, None)
+
+
 #: Kinds of edits by name, in the order in which they are applied.
 KINDS: dict[str, Callable[[Any], Edit]] = {
     "add_server": add,
@@ -289,6 +323,8 @@ KINDS: dict[str, Callable[[Any], Edit]] = {
     "set": set_value,
     "scale_load": scale_load,
     "rtt_scale": rtt_scale,
+    "acceptance": acceptance,
+    "draft_ms": draft_ms,
 }
 
 

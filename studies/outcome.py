@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from ..core.names import Admission, block_ranges
 from ..core.plan import Placement, Route
 from ..core.problem import Problem
 from ..methods.draft import Known, Settings
+from ..methods.draftrace import with_uses
 from ..methods.routers import AnyRouter, router_name, router_of
 from ..methods.table import AnyMethod, method_of
 from ..perfmodel.cost import CostModel
@@ -147,7 +148,9 @@ def outcome(
         if error.exit_code not in (3, 4):
             raise
         return _nothing(scenario.problem, label, router_name(study.router or ""), str(error))
-    return outcome_of(scenario, draft.placement, study.router or draft.router, study, label)
+    draft = with_uses(draft, scenario.problem)
+    drafted = replace(scenario, problem=scenario.problem.with_drafts(draft.drafts))
+    return outcome_of(drafted, draft.placement, study.router or draft.router, study, label)
 
 
 def outcome_of(
@@ -287,7 +290,7 @@ def _request(
         wait,
         prompt,
         network * scale,
-        overhead * scale,
+        (overhead + shape.draft_s) * scale,
         compute * scale,
         ttft - wait - prompt + decode - scale * alone.tpot_s,
     )

@@ -179,6 +179,8 @@ def lower_bound(
     if any(offered(market, t, study) < t.limit for t in targets if t.least):
         return Bound(value=math.inf, counts=())
     problem = market.scenario_with(available).problem
+    if any(own.models for own in problem.drafting):
+        return Bound(value=0.0, counts=())  # how few passes are enough nobody knows
     offer_of = [-1] * market.own
     offer_of += [i for i, n in enumerate(available) for _ in range(n)]
     found = [

@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from ..core.errors import MissingExtraError, SwarmplanError, SwarmplanWarning
 from ..methods.draft import Settings
+from ..methods.draftrace import with_uses
 from ..methods.routers import router_named
 from ..methods.table import method_named
 from ..perfmodel.cost import CostModel
@@ -196,7 +197,10 @@ def _summary(
     settings = Settings(seed=seed, admission=chosen["admission"], time_limit_s=time_limit_s)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SwarmplanWarning)
-        draft = method_named(chosen["method"], chosen["router"])(problem, settings)
+        draft = with_uses(
+            method_named(chosen["method"], chosen["router"])(problem, settings), problem
+        )
+    problem = problem.with_drafts(draft.drafts)
     requests = draw_requests(problem, seed, num_requests=chosen["requests"])
     result = simulate(
         problem,

@@ -233,6 +233,32 @@ def test_what_is_assumed_of_servers_is_said_wherever_figures_are(
     assert "assumed" not in run(command, TINY, *words).stdout
 
 
+def test_commands_tell_how_clients_draft(tmp_path: Path) -> None:
+    path, plan = tmp_path / "drafts.toml", tmp_path / "plan.json"
+    table = "[speculation]\nacceptance = 0.8\ndraft_ms = 1\n[model]"
+    path.write_text(Path(TINY).read_text().replace("[model]", table, 1))
+    shown = run("plan", path, "--method", "cg-bp", "-o", plan)
+    assert "drafts per pass" in shown.stdout
+    kept = json.loads(plan.read_text())
+    (drafts,) = kept["drafts"]
+    assert drafts["draft_tokens"] == kept["routes"][0]["draft_tokens"] > 0
+    assert kept["routes"][0]["tokens_per_pass"] > 1
+    assert run("verify", plan, path).exit_code == 0
+    assert "drafts a pass" in run("explain", path, "--plan", plan).stdout
+    told = json.loads(run("explain", path, "--plan", plan, "--json").stdout)
+    assert told["clients"][0]["drafts"]["gain"] > 1
+    words = "-m", "cg-bp", "--seeds", "1", "--requests", "40", "--json"
+    rows = json.loads(run("compare", path, "--speculation", "none,auto", *words).stdout)["methods"]
+    assert [r["method"] for r in rows] == ["cg-bp, drafts none", "cg-bp, drafts auto"]
+    assert rows[1]["response_s"]["mean"] < rows[0]["response_s"]["mean"]
+    refused = run("compare", TINY, "--speculation", "auto", *words)
+    assert (refused.exit_code, "no draft model" in refused.stderr) == (2, True)
+    assert run("compare", path, "--speculation", "none,none").exit_code == 2
+    options = "--acceptance", "0.8", "--draft-ms", "1", "--method", "cg-bp", "--seeds", "1"
+    changed = run("whatif", TINY, *options, "--requests", "40")
+    assert "acceptance of drafts 0.8" in changed.stdout
+
+
 def test_a_load_that_no_swarm_can_bear_is_said() -> None:
     shown = run("simulate", TINY, "--method", "cg-bp", "--load", "8")
     assert "overload: " in shown.stdout

@@ -45,6 +45,10 @@ TABLES = {
     "`certificate.objective`": schema.PlanObjective,
     "`certificate.trial`": schema.PlanTrial,
     "`candidates`": schema.PlanCandidate,
+    "`speculation`": schema.Speculation,
+    "`speculation.models.NAME`": schema.DraftModel,
+    "`clients.speculation`": schema.ClientSpeculation,
+    "`drafts`": schema.PlanDrafts,
 }
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from ..api import Explanation
+from ..api import DraftShare, Explanation
 from ..core.problem import Problem
 from ..perfmodel.validity import mark
 from ..render import milliseconds, number, print_lines, print_table
@@ -34,6 +34,8 @@ def print_explanations(problem: Problem, found: Sequence[Explanation]) -> None:
                 for h in e.hops
             ],
         )
+        if e.drafts is not None:
+            print_lines([_drafted(e.drafts)])
         used = set(e.route.servers)
         others = [a for a in e.alternatives if a.server not in used]
         print_table(
@@ -53,6 +55,22 @@ def print_explanations(problem: Problem, found: Sequence[Explanation]) -> None:
             print_lines([f"and {len(others) - 15} more servers"])
 
 
+def _drafted(d: DraftShare) -> str:
+    """What drafts make of a route, in a line."""
+    if not d.drafts:
+        return (
+            f"no drafts: a token takes {d.gain_over_ten:.2f} times as long with ten a pass, "
+            f"{d.gain_over_petals:.2f} times with ten as PETALS' class uses them"
+        )
+    by = f" by {d.model}" if d.model else ""
+    return (
+        f"{d.drafts} drafts a pass{by} ({number(d.draft_s * 1e3)} ms of the client's own): "
+        f"{d.tokens:.2f} tokens in {number(d.pass_s * 1e3)} ms; a token takes {d.gain:.2f} times "
+        f"as long without drafts, {d.gain_over_ten:.2f} times with ten, {d.gain_over_petals:.2f} "
+        "times with ten as PETALS' class uses them"
+    )
+
+
 def explanations_document(problem: Problem, found: Sequence[Explanation]) -> dict[str, Any]:
     """The same for programs, ids instead of rows."""
     names = [s.id for s in problem.servers]
@@ -63,6 +81,7 @@ def explanations_document(problem: Problem, found: Sequence[Explanation]) -> dic
                 "client": problem.clients[e.client].id,
                 "ttft_s": e.ttft_s,
                 "tpot_s": e.tpot_s,
+                "drafts": None if e.drafts is None else asdict(e.drafts),
                 "hops": [
                     {**asdict(h), "server": names[h.server], "block_times": origins[h.server]}
                     for h in e.hops

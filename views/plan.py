@@ -52,6 +52,26 @@ def predicted_rows(problem: Problem, plan: Plan) -> list[list[object]]:
 PREDICTED = ("client", "TTFT ms", "per token ms", "response s")
 
 
+def drafted_rows(problem: Problem, plan: Plan) -> list[list[object]]:
+    """How each client drafts, a row for each."""
+    passes = CostModel.of(problem.with_drafts(plan.drafts)).passes
+    return [
+        [
+            client.id,
+            use.tokens or "none",
+            own.models[use.model].name or "-" if use.tokens else "-",
+            number(made.tokens),
+        ]
+        for client, own, use, made in zip(
+            problem.clients, problem.drafting, plan.drafts, passes, strict=True
+        )
+    ]
+
+
+#: Columns of ``drafted_rows``.
+DRAFTED = ("client", "drafts per pass", "draft model", "tokens per pass")
+
+
 def print_plan(problem: Problem, plan: Plan) -> None:
     """Placement, routes and predictions."""
     print_table(
@@ -64,6 +84,8 @@ def print_plan(problem: Problem, plan: Plan) -> None:
         ["client", "sessions", "chain"],
         [[problem.clients[r.client].id, r.sessions, chain(problem, r.route)] for r in plan.routes],
     )
+    if any(use.tokens for use in plan.drafts):
+        print_table("Drafts", DRAFTED, drafted_rows(problem, plan))
     print_table("Predicted for one request alone", PREDICTED, predicted_rows(problem, plan))
     if plan.candidates:
         print_table(

@@ -50,6 +50,12 @@ def print_result(problem: Problem, result: SimulationResult) -> None:
     ]
     lines += _service(problem, summary)
     lines += spent(summary.kwh_per_million_tokens, summary.money_per_million_tokens)
+    if result.tokens_per_pass == result.tokens_per_pass:
+        passes = float(result.passes[result.passes > 0].mean())
+        lines.append(
+            f"clients draft: {number(result.tokens_per_pass)} tokens a pass, {number(passes)} "
+            "passes an answer; tokens come several at once"
+        )
     lines += assumed(problem)
     if result.offered_per_s > result.most_per_s:
         lines.append(beside_most(result.offered_per_s, result.most_per_s))
@@ -92,6 +98,7 @@ def result_document(problem: Problem, result: SimulationResult) -> dict[str, Any
         "most_per_s": result.most_per_s,
         "energy_j": result.energy_j,
         "money": result.money,
+        "tokens_per_pass": result.tokens_per_pass,
         "servers": [
             {
                 "server": s.id,

@@ -50,8 +50,9 @@ def draw_requests(
             prompt_tokens=int(prompt),
             output_tokens=int(output),
             reserved_tokens=int(prompt + output),
+            acceptance=load.classes[int(stream)].acceptance,
         )
-        for i, (at, client, prompt, output) in enumerate(rows[:, :4])
+        for i, (at, client, prompt, output, stream) in enumerate(rows[:, :5])
     )
     if load.lengths == LengthUse():
         return requests

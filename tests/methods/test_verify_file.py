@@ -72,6 +72,15 @@ decode_ms = {decode_ms}
 prefill_base_ms = 20
 prefill_us_per_token = 200
 """
+#: The same where clients draft, one of them with a model of its own.
+SPECULATION = """
+[speculation.models.small]
+acceptance = [0.8, 0.7]
+draft_ms = 2
+[speculation.models.large]
+acceptance = 0.9
+draft_ms = 4
+"""
 #: Nothing follows from these, and nothing can contradict them: how the plan was made, words for
 #: people, what was not chosen. The file's own hash tells that they were changed.
 TOLD_BY_THE_HASH = {
@@ -105,24 +114,36 @@ def scenario(tmp_path_factory: pytest.TempPathFactory) -> Scenario:
 
 
 @pytest.fixture(scope="module")
-def documents(scenario: Scenario) -> Documents:
+def drafting(tmp_path_factory: pytest.TempPathFactory) -> Scenario:
+    servers = [SERVER.format(name=f"s{j}", decode_ms=8 + 3 * j) for j in range(4)]
+    path = tmp_path_factory.mktemp("drafting") / "drafting.toml"
+    path.write_text(SCENARIO.replace('"full"', '"drafting"') + SPECULATION + "".join(servers))
+    return load_scenario(path)
+
+
+@pytest.fixture(scope="module")
+def documents(scenario: Scenario, drafting: Scenario) -> Documents:
     """Plans for every kind of objective, simulated or not."""
     found = {}
     for aim in ("response", "latency", "throughput"):
         plan = api.plan(scenario, settings=Settings(time_limit_s=None, aim=aim))
         found[aim] = plan_document(plan, scenario, roles={"chains": 2})  # as plan --json
+    plan = api.plan(drafting, settings=Settings(time_limit_s=None))
+    assert all(use.tokens for use in plan.drafts)
+    found["drafting"] = plan_document(plan, drafting, roles={"chains": 2})
     return found
 
 
 @pytest.fixture
-def judge(scenario: Scenario, tmp_path: Path) -> Judge:
+def judge(scenario: Scenario, drafting: Scenario, tmp_path: Path) -> Judge:
     """Findings about a document, or the defects for which it is not read."""
 
     def judge(document: dict[str, Any]) -> list[str]:
         path = tmp_path / "plan.json"
         path.write_text(json.dumps(document))
+        drafts = any("draft_tokens" in r for r in document.get("routes") or ())
         try:
-            findings = api.verify(scenario, path)
+            findings = api.verify(drafting if drafts else scenario, path)
         except ScenarioError as error:
             return [str(p) for p in error.problems]
         return [str(f) for f in findings if f.message != EDITED]
@@ -229,6 +250,7 @@ def test_plans_as_they_are_written_are_sound(documents: Documents, judge: Judge)
         "response": [],
         "latency": [],
         "throughput": [],
+        "drafting": [],
     }
 
 

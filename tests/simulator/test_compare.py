@@ -7,14 +7,13 @@ from collections.abc import Sequence
 import pytest
 
 from swarmplan.core.errors import HeuristicFailedError
-from swarmplan.core.plan import Placement
 from swarmplan.core.problem import Problem
 from swarmplan.core.workload import Request
 from swarmplan.perfmodel.cost import CostModel
 from swarmplan.routing.api import RouterFactory
 from swarmplan.routing.offline import Shortest
 from swarmplan.routing.ws_rr import WsRr
-from swarmplan.simulator.compare import Contestant, compare
+from swarmplan.simulator.compare import Contestant, Decided, compare
 from swarmplan.simulator.engine import simulate
 from swarmplan.simulator.metrics import WARM_UP, Summary, summarise
 from swarmplan.simulator.service import Yardstick
@@ -29,13 +28,13 @@ def mean_response(summary: Summary) -> float:
 
 def fixed(problem: Problem, router: RouterFactory, name: str = "fixed") -> Contestant:
     placement = CostModel.of(problem).placed(SPANS)
-    return Contestant(name=name, note="", decide=lambda seed: (placement, router))
+    return Contestant(name=name, note="", decide=lambda seed: (placement, router, ()))
 
 
 def shuffled(problem: Problem, seen: list[int]) -> Contestant:
-    def decide(seed: int) -> tuple[Placement, RouterFactory]:
+    def decide(seed: int) -> Decided:
         seen.append(seed)
-        return CostModel.of(problem).placed(SPANS), WsRr
+        return CostModel.of(problem).placed(SPANS), WsRr, ()
 
     return Contestant(name="shuffled", note="", decide=decide, random_order=True)
 
@@ -89,7 +88,7 @@ def test_join_orders_of_a_seed_are_averaged_before_the_spread(tiny: Problem) -> 
 
 
 def test_a_method_that_fails_keeps_its_reason_and_no_figures(tiny: Problem) -> None:
-    def decide(seed: int) -> tuple[Placement, RouterFactory]:
+    def decide(seed: int) -> Decided:
         raise HeuristicFailedError("no luck")
 
     steps: list[tuple[int, int, str]] = []

@@ -235,6 +235,19 @@ def test_values_are_set_by_id_by_pattern_and_by_position() -> None:
     assert load.rate_per_s == 3
 
 
+def test_drafts_are_set_for_everybody_whatever_clients_and_prompts_had_of_their_own() -> None:
+    own = edits.set_value("clients.me.speculation", {"acceptance": 0.9, "draft_ms": 4})
+    stream = edits.set_value("workload.streams.me.acceptance=0.8")
+    both = edits.acceptance("[0.6, 0.5]"), edits.draft_ms(7)
+    problem = after(TINY, own, stream, *both).problem
+    (drafting,) = problem.drafting
+    assert (drafting.model.acceptance, drafting.model.draft_s) == ((0.6, 0.5), 0.007)
+    assert problem.workload.classes[0].acceptance == ()
+    several = edits.set_value("speculation.models.small", {"acceptance": 0.6, "draft_ms": 4})
+    with pytest.raises(ScenarioError, match="several draft models"):
+        after(TINY, several, edits.acceptance(0.5))
+
+
 @pytest.mark.parametrize(
     ("make", "text", "message"),
     [
@@ -251,6 +264,8 @@ def test_values_are_set_by_id_by_pattern_and_by_position() -> None:
         (edits.scale_load, "0", "not a factor"),
         (edits.scale_load, "you=2", "no client"),
         (edits.rtt_scale, "fast", "not a factor"),
+        (edits.acceptance, "0.7", "draft_ms: is missing"),
+        (edits.draft_ms, "fast", "draft_ms"),
     ],
 )
 def test_an_edit_that_cannot_be_says_why(make: Any, text: str, message: str) -> None:
