@@ -11,7 +11,7 @@ import copy
 import dataclasses
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -22,23 +22,10 @@ from petals.data_structures import RemoteModuleInfo, RemoteSpanInfo
 
 from ..core.errors import SwarmplanError
 from .answers import Tally, counted
+from .choice import Chain, ChainRequest
+from .hops import HopClock
 
 logger = logging.getLogger(__name__)
-
-#: A chain as peers and half-open spans.
-Chain = Sequence[tuple[str, int, int]]
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class ChainRequest:
-    """What a session asks for: blocks ``[start, end)``, its length, and whom to leave out."""
-
-    start: int
-    end: int
-    max_tokens: int
-    exclude: frozenset[str]
-    retry: bool
-
 
 #: Chooses a chain, or None when it has nothing to say about this request.
 Choose = Callable[[ChainRequest], Chain | None]
@@ -54,11 +41,17 @@ class SessionView:
         *,
         on_end: Callable[[], None] = lambda: None,
         on_answers: Callable[[tuple[int, ...]], None] = lambda _: None,
+        on_hop: Callable[[str, float], None] = lambda _peer, _seconds: None,
+        on_step: Callable[[], None] = lambda: None,
     ) -> None:
         self._manager = manager
         self._choose = choose
         self._on_end = on_end
         self._on_answers = on_answers
+        self._on_hop = on_hop
+        self._on_step = on_step
+        self._clock = HopClock()
+        self._prompt_tokens = 0
         self._failed: set[str] = set()
         self._answered: set[str] = set()
         self._last: list[str] = []
@@ -90,6 +83,7 @@ class SessionView:
             max_tokens=cache_tokens_needed or 0,
             exclude=frozenset(self._failed),
             retry=self._asked,
+            prompt_tokens=self._prompt_tokens,
         )
         self._asked = True
         spans = self._chosen(request) or self._by_petals(request)
@@ -148,17 +142,34 @@ class SessionView:
 
     def on_request_success(self, peer_id: PeerID) -> None:
         """A step went through a peer."""
+        took_s = self._clock.lap()
+        if took_s is not None:
+            self._on_hop(peer_id.to_base58(), took_s)
         self._answered.add(peer_id.to_base58())
         self._manager.on_request_success(peer_id)
 
     def on_request_failure(self, peer_id: PeerID | None) -> None:
         """A step or an opening failed; None = opening, and nobody knows at which peer."""
+        self._clock.spoil()
         if peer_id is not None:
             self._failed.add(peer_id.to_base58())
             self._answered.discard(peer_id.to_base58())
             self._manager.on_request_failure(peer_id)
             return
         self._failed |= set(self._last) - self._answered
+
+    def timed(self, step: Callable[..., Any]) -> Callable[..., Any]:
+        """The ``step`` of the session, its hops timed: the client makes each of them itself."""
+
+        def stepping(inputs: Any, *args: Any, **kwargs: Any) -> Any:
+            tokens = int(inputs.shape[1])
+            self._prompt_tokens = self._prompt_tokens or tokens
+            self._clock.begin(tokens)
+            out = step(inputs, *args, **kwargs)
+            self._on_step()
+            return out
+
+        return stepping
 
     @property
     def failed(self) -> frozenset[str]:
@@ -203,7 +214,7 @@ def route_sessions(model: Any, make_view: Callable[[Any, int], SessionView]) -> 
         tally = Tally()
         try:
             with InferenceSession(view, max_length) as session, blocks.use_session(session):
-                session.step = counted(session.step, tally)
+                session.step = counted(view.timed(session.step), tally)
                 yield session
             view.answered(tally.answers)
         finally:
