@@ -116,7 +116,7 @@ class Exchange(threading.Thread):
         self._present = present
         self._pause_s = period_s / self.LOOKS
         self._clock = clock
-        self._told: int | None = None
+        self._told = 0  # changes that others know of
         self._silent_looks = 0
 
     def run(self) -> None:
