@@ -3,10 +3,10 @@
 Eight clients on three servers, two of them near; compute by the clock (``swarm/clock.py``). Rounds
 of requests that begin at staggered instants run by PETALS' rule and by the plan's router in turn:
 the planned clients see their own sessions, what the others publish, and the waits of their own
-hops. Then a server is loaded by four sessions of somebody who tells nobody: a client that has only
-its own step times goes to the other one. Needs the environment of ``make swarm-env``:
+hops. At the end a client that has only its own step times beside strangers who tell nobody
+(``swarm/loaded.py``). Needs the environment of ``make swarm-env``:
 
-    .swarm-env/bin/python benchmarks/live_routing.py [--only NAME] [--rounds 5]
+    .swarm-env/bin/python benchmarks/live_routing.py [--rounds 5] [--only whole]
 """
 
 from __future__ import annotations
@@ -15,8 +15,7 @@ import argparse
 import os
 import time
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -42,76 +41,80 @@ def by_clock(ms: float) -> Timing:
     return Timing(decode_base_s=step_s, prefill_base_s=step_s, prefill_per_token_s=0.01 * step_s)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Setting:
-    """Servers, and when the requests of a round begin.
-
-    Attributes
-    ----------
-    spans : of servers A, B (near) and C (far).
-    starts_s : of each session; clients take them in turn.
-    useful : whether two chains are of use.
-    """
-
-    spans: tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
-    starts_s: tuple[float, ...]
-    useful: bool
-
-    @property
-    def stations(self) -> tuple[Station, ...]:
-        """The servers."""
-        kinds = (("A", 0.020, 8.0), ("B", 0.030, 8.5), ("C", 0.090, 8.0))
-        return tuple(
-            Station(name=name, rtt_s=rtt_s, clock=by_clock(ms), span=span)
-            for (name, rtt_s, ms), span in zip(kinds, self.spans, strict=True)
-        )
-
-    def round(self, way: Way) -> Round:
-        """The requests, by one way of routing."""
-        return [
-            Visit(at_s=at_s, prompt_tokens=PROMPT_TOKENS, new_tokens=NEW_TOKENS, way=way)
-            for at_s in self.starts_s
-        ]
+Spans = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
 
 
-WHOLE, TWICE = (0, BLOCKS), 2
-#: Eight clients that begin within two seconds, and again two seconds later; one at a time.
-CROWDED = tuple(0.25 * i + 2.0 * r for r in range(TWICE) for i in range(8))
-LIGHT = tuple(2.0 * i for i in range(8))
-SETTINGS = {
-    "three whole servers": Setting(spans=(WHOLE, WHOLE, WHOLE), starts_s=CROWDED, useful=True),
-    "three whole servers, light load": Setting(
-        spans=(WHOLE, WHOLE, WHOLE), starts_s=LIGHT, useful=False
+def stations(spans: Spans) -> tuple[Station, ...]:
+    """Servers A and B, which are near, and C, with the blocks that they hold."""
+    kinds = (("A", 0.020, 8.0), ("B", 0.030, 8.5), ("C", 0.090, 8.0))
+    return tuple(
+        Station(name=name, rtt_s=rtt_s, clock=by_clock(ms), span=span)
+        for (name, rtt_s, ms), span in zip(kinds, spans, strict=True)
+    )
+
+
+def requests(starts_s: Sequence[float], way: Way) -> Round:
+    """A round by one way of routing."""
+    return [
+        Visit(at_s=at_s, prompt_tokens=PROMPT_TOKENS, new_tokens=NEW_TOKENS, way=way)
+        for at_s in starts_s
+    ]
+
+
+WHOLE = (0, BLOCKS)
+#: Eight clients that begin within two seconds, and again; one session after another, so that they
+#: would keep one near server busy for 0.85 and for 0.35 of the time.
+CROWDED = tuple(0.25 * i for i in range(16))
+STEADY, LIGHT = tuple(1.0 * i for i in range(8)), tuple(2.4 * i for i in range(4))
+#: Servers by what they hold; on each the settings that are measured.
+SWARMS: dict[str, tuple[Spans, dict[str, Sequence[float]]]] = {
+    "whole": (
+        (WHOLE, WHOLE, WHOLE),
+        {
+            "three whole servers, crowded": CROWDED,
+            "three whole servers, a session a second": STEADY,
+            "three whole servers, light load": LIGHT,
+        },
     ),
-    "near halves, a far whole": Setting(
-        spans=((0, 4), (4, 8), WHOLE), starts_s=CROWDED, useful=True
-    ),
-    "one chain": Setting(spans=((0, 3), (3, 6), (6, 8)), starts_s=CROWDED[:8], useful=False),
+    "halves": (((0, 4), (4, 8), WHOLE), {"two near halves and a far whole, crowded": CROWDED}),
+    "chain": (((0, 3), (3, 6), (6, 8)), {"one chain, crowded": CROWDED[:8]}),
 }
 
 
 def main() -> None:
-    """Run the settings, print a table of rounds and a line for each setting."""
+    """Run the swarms, print a table of rounds for each setting, then the loaded server."""
+    from swarmplan.swarm.loaded import run_loaded
+    from swarmplan.swarm.tiny_model import save_tiny_llama
+
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--only", choices=SETTINGS, help="one setting")
+    parser.add_argument("--only", choices=[*SWARMS, "strangers"])
     parser.add_argument("--rounds", type=int, default=5, help="of each way")
     parser.add_argument("--processes", type=int, default=8, help="of clients")
     given = parser.parse_args()
     began = time.monotonic()
-    for name, setting in SETTINGS.items():
+    for name, (spans, settings) in SWARMS.items():
         if given.only in (None, name):
             with passing_folder("swarmplan-live-") as folder:
-                run_setting(folder, name, setting, given.rounds, given.processes)
+                run_swarm(folder, spans, settings, given.rounds, given.processes)
+    if given.only in (None, "strangers"):
+        with passing_folder("swarmplan-live-") as folder:
+            print(f"\n{run_loaded(folder, save_tiny_llama(folder / 'model', blocks=BLOCKS))}")
     print(f"{time.monotonic() - began:.0f} s; load {os.getloadavg()[0]:.1f}")
 
 
-def run_setting(folder: Path, name: str, setting: Setting, rounds: int, processes: int) -> None:
-    """The rounds of a setting, PETALS' and the plan's in turn."""
+def run_swarm(
+    folder: Path,
+    spans: Spans,
+    settings: Mapping[str, Sequence[float]],
+    rounds: int,
+    processes: int,
+) -> None:
+    """The rounds of every setting, PETALS' and the plan's in turn."""
     from swarmplan.swarm.tiny_model import local_tokens, save_tiny_llama
 
     model = save_tiny_llama(folder / "model", blocks=BLOCKS)
-    prompts = [prompt_of(j, PROMPT_TOKENS) for j in range(len(setting.starts_s))]
-    wanted = local_tokens(model, prompts, NEW_TOKENS)
+    most = max(map(len, settings.values()))
+    wanted = local_tokens(model, [prompt_of(j, PROMPT_TOKENS) for j in range(most)], NEW_TOKENS)
     for owner in ("operator", "clients"):
         operate(folder / f"{owner}.log", "keygen", str(folder / owner))
     routing = {
@@ -119,26 +122,30 @@ def run_setting(folder: Path, name: str, setting: Setting, rounds: int, processe
         "clients_key": str(folder / "clients"),
         "share_s": SHARE_S,
     }
+    servers = stations(spans)
     arena = Arena(
         folder=folder / "swarm",
         model=model,
-        stations=setting.stations,
+        stations=servers,
         blocks=BLOCKS,
         processes=processes,
         client={"routing": routing, "config": CONFIG, "warm_up_s": WARM_UP_S},
     )
+    load = ("--prompt-tokens", str(PROMPT_TOKENS), "--output-tokens", str(NEW_TOKENS))
+    # The way that goes first changes from round to round.
+    plan = [(n, way) for n in settings for i in range(rounds) for way in _order(i)]
     with arena:
-        load = ("--prompt-tokens", str(PROMPT_TOKENS), "--output-tokens", str(NEW_TOKENS))
-        spans = {s.name: s.span or WHOLE for s in setting.stations}
+        placed = {s.name: s.span or WHOLE for s in servers}
         key = folder / "operator"
-        publish_spans(arena.swarm, folder, key, spans, router="overlap", more=load)
-        # The one that goes first changes from round to round.
-        ways: list[Way] = [w for i in range(rounds) for w in _order(i)]
-        found = arena.run([setting.round(way) for way in ways], name="ways")
+        publish_spans(arena.swarm, folder, key, placed, router="overlap", more=load)
+        found = arena.run([requests(settings[n], way) for n, way in plan], name="ways")
         late = arena.late_tasks()
-    right = all(list(m.tokens[j]) == wanted[j] for m in found for j in range(len(wanted)))
-    by_way = {w: [m for m, o in zip(found, ways, strict=True) if o == w] for w in set(ways)}
-    report(name, by_way["petals"], by_way["plan"], right=right)
+    for name in settings:
+        by_way: dict[Way, list[Measured]] = {"petals": [], "plan": []}
+        for (n, way), measured in zip(plan, found, strict=True):
+            if n == name:
+                by_way[way].append(measured)
+        report(name, by_way["petals"], by_way["plan"], wanted)
     others = 100 * np.mean([m.others_frac for m in found])
     print(f"# others had {others:.0f} % of the cores; {late} tasks outran the clock", flush=True)
 
@@ -148,9 +155,14 @@ def _order(number: int) -> tuple[Way, Way]:
 
 
 def report(
-    name: str, petals: Sequence[Measured], planned: Sequence[Measured], *, right: bool
+    name: str,
+    petals: Sequence[Measured],
+    planned: Sequence[Measured],
+    wanted: Sequence[Sequence[int]],
 ) -> None:
     """Mean and P95 response of each round by both ways, and the change with its interval."""
+    every = [m.tokens for m in (*petals, *planned)]
+    right = all(list(told) == list(w) for t in every for told, w in zip(t, wanted, strict=False))
     print(f"\n{name}; tokens {'equal the local model' if right else 'DIFFER'}")
     print("round\tPETALS: mean s\tp95 s\tchains\tplan: mean s\tp95 s\tchains")
     figures = [(responses(p), responses(q)) for p, q in zip(petals, planned, strict=True)]

@@ -121,7 +121,7 @@ class PlannedRouting:
             on_end=end,
             on_answers=learn,
             on_hop=hop,
-            on_step=lambda: self._present.step(number),
+            on_step=lambda: self._present.step(number, time.monotonic()),
         )
         return view
 

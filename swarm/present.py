@@ -37,17 +37,36 @@ class OwnHop(NamedTuple):
         return self.delay_s + self.work_s
 
 
+#: What the last step counts in the mean time of a session's steps.
+LAST_STEP = 0.25
+
+
 @dataclass(slots=True)
 class _Own:
-    """An own session: steps that are expected of it, and made."""
+    """An own session: steps that are expected of it, and made; their mean time, once known."""
 
     hops: tuple[OwnHop, ...]
     steps: int
     made: int = 0
+    at_s: float | None = None
+    seen_s: float | None = None
+
+    def stepped(self, now_s: float) -> None:
+        """A step was made; the first one is the prompt."""
+        if self.at_s is not None:
+            took_s = now_s - self.at_s
+            seen_s = took_s if self.seen_s is None else self.seen_s
+            self.seen_s = seen_s + LAST_STEP * (took_s - seen_s)
+            self.made += 1
+        self.at_s = now_s
 
     @property
     def alone_s(self) -> float:
         return sum(h.alone_s for h in self.hops)
+
+    @property
+    def step_s(self) -> float:
+        return max(self.alone_s, self.seen_s or 0.0)
 
     @property
     def left(self) -> int:
@@ -91,11 +110,11 @@ class Present:
                 old.hops = spliced(old.hops, hops)
             self._changed()
 
-    def step(self, number: int) -> None:
+    def step(self, number: int, now_s: float) -> None:
         """An own session made a step."""
         with self._lock:
             if number in self._own:
-                self._own[number].made += 1
+                self._own[number].stepped(now_s)
 
     def end(self, number: int) -> None:
         """An own session is over."""
@@ -142,7 +161,9 @@ class Present:
                 sessions=len(them),
                 work_s=sum(h.work_s for _, h in them) / len(them),
                 alone_s=sum(own.alone_s for own, _ in them) / len(them),
-                steps=sum(own.left for own, _ in them) / len(them),
+                step_s=sum(own.step_s for own, _ in them) / len(them),
+                # One that is past its end is no step from it: it may go on for a while.
+                steps=sum(max(own.left, own.made / 4) for own, _ in them) / len(them),
             )
             for peer, them in at.items()
         ]
@@ -202,6 +223,7 @@ class Present:
         for number, own in self._own.items():
             pace = Pace(
                 alone_s=own.alone_s,
+                waits_s=own.step_s - own.alone_s,
                 work_s=[h.work_s for h in own.hops],
                 steps=own.left,
                 from_s=now_s,
@@ -209,13 +231,7 @@ class Present:
             yield _Someone(tuple(h.peer for h in own.hops), pace, number)
         for told, heard_s in self._told.values():
             for share in told.shares:
-                pace = Pace(
-                    alone_s=share.alone_s,
-                    work_s=[share.work_s],
-                    steps=max(1.0, share.steps),
-                    from_s=heard_s - told.age_s,
-                )
-                yield from [_Someone((share.peer,), pace)] * share.sessions
+                yield from _still_there(share, told.age_s + now_s - heard_s, now_s)
 
     def _strangers(self, now_s: float, steps: float) -> Iterator[_Someone]:
         for peer, (mean, worth) in self._waits.seen(now_s).items():
@@ -228,6 +244,23 @@ class Present:
             self._known = _crowd_of(list(self._known_ones(now_s)))
         crowd, row = self._known
         return crowd.met_s(number, now_s).get(row[peer], 0.0)
+
+
+def _still_there(share: Share, age_s: float, now_s: float) -> Iterator[_Someone]:
+    """Published sessions that have not ended since: what each had left is spread evenly about the
+    mean, and they went on at their pace."""
+    made = age_s / max(share.step_s, 1e-9)
+    for i in range(share.sessions):
+        left = share.steps * (2 * i + 1) / share.sessions - made
+        if left > 0.0:
+            pace = Pace(
+                alone_s=share.alone_s,
+                waits_s=share.step_s - share.alone_s,
+                work_s=[share.work_s],
+                steps=max(1.0, left),
+                from_s=now_s,
+            )
+            yield _Someone((share.peer,), pace)
 
 
 def spliced(hops: Sequence[OwnHop], new: Sequence[OwnHop]) -> tuple[OwnHop, ...]:

@@ -36,9 +36,8 @@ class Share(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     Attributes
     ----------
     sessions : how many.
-    work_s, alone_s : means over them: work of a step there, and a whole step were nobody else
-        anywhere. Their use of the server follows: sessions x work / (alone + waits), the waits
-        being those that all records make together.
+    work_s, alone_s, step_s : means over them: work of a step there, a whole step were nobody else
+        anywhere, and a step as it is. Their use of the server is sessions x work / step.
     steps : mean of the steps that are expected to be left.
     """
 
@@ -46,6 +45,7 @@ class Share(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     sessions: int
     work_s: float
     alone_s: float
+    step_s: float
     steps: float
 
 
@@ -111,14 +111,16 @@ def read_work(packed: bytes, *, prefix: str, client: str, now_s: float) -> Told:
 
 def _clipped(share: Share) -> Share:
     """What a server can do: no session works for longer than its step lasts."""
-    figures = (share.work_s, share.alone_s, share.steps)
+    figures = (share.work_s, share.alone_s, share.step_s, share.steps)
     if share.sessions < 1 or not all(math.isfinite(x) and x >= 0.0 for x in figures):
         raise RefusedWorkError(f"of {share.peer[:60]!r} it tells what cannot be")
     work_s = min(share.work_s, _MOST_STEP_S)
+    alone_s = min(max(share.alone_s, work_s), _MOST_STEP_S)
     return Share(
         peer=share.peer,
         sessions=min(share.sessions, MOST_SESSIONS),
         work_s=work_s,
-        alone_s=min(max(share.alone_s, work_s), _MOST_STEP_S),
+        alone_s=alone_s,
+        step_s=min(max(share.step_s, alone_s), _MOST_STEP_S),
         steps=min(share.steps, _MOST_STEPS),
     )

@@ -82,7 +82,9 @@ def chosen(live_plan: LivePlan, present: Present | None = None, **more: Any) -> 
 def loaded(sessions: int) -> Present:
     """So many sessions of others at the near server."""
     present = Present()
-    share = Share(peer="near", sessions=sessions, work_s=0.08, alone_s=0.11, steps=200.0)
+    share = Share(
+        peer="near", sessions=sessions, work_s=0.08, alone_s=0.11, step_s=0.11, steps=200.0
+    )
     present.hear({"other": Told(shares=(share,), age_s=0.0)}, 0.0)
     return present
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from swarmplan.perfmodel.contention import Crowd
 from swarmplan.swarm.hops import HALF_S, Sample
@@ -50,11 +51,11 @@ def test_own_sessions_count_from_their_beginning_to_their_end() -> None:
     assert count(present, 0.0) == [2, 1]
     assert count(present, 0.0, without=2) == [1, 1]  # about to take another chain
     assert crowd_of(present, 0.0).left(0, 0.0) == 20.0
-    for _ in range(15):
-        present.step(1)
+    for i in range(16):  # the prompt, and steps
+        present.step(1, 0.5 * i)
     assert crowd_of(present, 9.0).left(0, 9.0) == 5.0
-    for _ in range(15):
-        present.step(1)
+    for i in range(16, 31):
+        present.step(1, 0.5 * i)
     assert crowd_of(present, 9.0).left(0, 9.0) == 1.0  # late: a step away
     present.end(1)
     present.end(7)
@@ -81,6 +82,7 @@ def test_own_sessions_are_told_by_server_and_come_back_as_they_were() -> None:
     assert (shares["A"].sessions, shares["B"].sessions) == (2, 1)
     assert shares["A"].work_s == pytest.approx(0.06)
     assert shares["A"].alone_s == pytest.approx((0.14 + 0.11) / 2)
+    assert shares["A"].step_s == shares["A"].alone_s  # no step was seen yet
     assert shares["A"].steps == 30.0
     other.hear(told(*shares.values()), 0.0)
     assert count(other, 0.0) == [2, 1]
@@ -93,20 +95,43 @@ def test_own_sessions_are_told_by_server_and_come_back_as_they_were() -> None:
 
 def test_what_others_claim_is_no_more_than_a_step_on_the_whole_span() -> None:
     present = Present()
-    huge = Share(peer="A", sessions=MOST_SESSIONS, work_s=500.0, alone_s=500.0, steps=1e6)
-    elsewhere = Share(peer="unknown", sessions=3, work_s=0.1, alone_s=0.2, steps=5.0)
+    huge = Share(
+        peer="A", sessions=MOST_SESSIONS, work_s=500.0, alone_s=500.0, step_s=500.0, steps=1e6
+    )
+    elsewhere = Share(peer="unknown", sessions=3, work_s=0.1, alone_s=0.2, step_s=0.2, steps=5.0)
     present.hear(told(huge, elsewhere), 0.0)
     wait = crowd_of(present, 0.0).wait_s(0.0)
     assert wait[0] <= MOST_SESSIONS * MOST_S[0] * (1 + 1e-9)
     assert wait[1] == 0.0
 
 
-def test_what_was_told_some_time_ago_has_made_steps_since() -> None:
+def test_what_was_told_some_time_ago_has_made_steps_since_and_may_have_ended() -> None:
     present = Present()
-    share = Share(peer="A", sessions=1, work_s=0.08, alone_s=1.0, steps=100.0)
+    share = Share(peer="A", sessions=1, work_s=0.08, alone_s=0.5, step_s=1.0, steps=100.0)
     present.hear(told(share, age_s=20.0), 50.0)
     assert crowd_of(present, 50.0).left(0, 50.0) == pytest.approx(80.0)
     assert crowd_of(present, 60.0).left(0, 60.0) == pytest.approx(70.0)
+    assert count(present, 131.0) == [0, 0]
+    four = replace(share, sessions=4)  # 25, 75, 125 and 175 steps left
+    present.hear(told(four), 0.0)
+    assert [count(present, now_s)[0] for now_s in (0.0, 30.0, 80.0, 130.0, 180.0)] == [
+        4,
+        3,
+        2,
+        1,
+        0,
+    ]
+
+
+def test_a_session_is_told_with_its_steps_as_they_are_and_goes_on_past_its_expected_end() -> None:
+    present = Present()
+    present.begin(1, [hop("A")], steps=20)
+    for i in range(41):
+        present.step(1, 0.4 * i)
+    (share,) = present.shares()
+    assert share.step_s == pytest.approx(0.4)
+    assert share.alone_s == pytest.approx(0.11)
+    assert share.steps == 10.0
 
 
 def see(present: Present, number: int, peer: str, took_s: float, *, times: int = 20) -> float:
@@ -140,7 +165,7 @@ def test_a_wait_that_own_and_published_sessions_explain_is_nobody_elses() -> Non
         present = Present()
         present.begin(1, [hop("A")], steps=400)
         if published:
-            share = Share(peer="A", sessions=1, work_s=0.08, alone_s=0.11, steps=400.0)
+            share = Share(peer="A", sessions=1, work_s=0.08, alone_s=0.11, step_s=0.11, steps=400.0)
             present.hear(told(share), 0.0)
         else:
             present.begin(2, [hop("A")], steps=400)

@@ -14,7 +14,7 @@ from swarmplan.swarm import shares
 from swarmplan.swarm.shares import RefusedWorkError, Share, read_work, work_record
 
 NOW = 1_000_000.0
-ONE = Share(peer="A", sessions=3, work_s=0.08, alone_s=0.11, steps=40.0)
+ONE = Share(peer="A", sessions=3, work_s=0.08, alone_s=0.11, step_s=0.11, steps=40.0)
 
 
 def packed(*given_shares: Share, valid_s: float = 30.0) -> bytes:
@@ -77,7 +77,7 @@ def test_a_record_from_the_future_or_of_too_many_servers_is_refused() -> None:
 
 def test_of_more_servers_than_a_record_holds_those_with_most_sessions_are_told() -> None:
     many = [
-        Share(peer=f"{i}", sessions=1 + (i > 5), work_s=0.1, alone_s=0.2, steps=1.0)
+        Share(peer=f"{i}", sessions=1 + (i > 5), work_s=0.1, alone_s=0.2, step_s=0.2, steps=1.0)
         for i in range(shares.MOST_SERVERS + 6)
     ]
     told = read(packed(*many)).shares
@@ -85,12 +85,14 @@ def test_of_more_servers_than_a_record_holds_those_with_most_sessions_are_told()
     assert min(s.sessions for s in told) == 2
 
 
-@given(st.integers(1, 10**9), *[st.floats(0, 1e30)] * 3)
+@given(st.integers(1, 10**9), *[st.floats(0, 1e30)] * 4)
 def test_what_is_claimed_is_clipped_to_what_a_server_can_do(
-    sessions: int, work_s: float, alone_s: float, steps: float
+    sessions: int, work_s: float, alone_s: float, step_s: float, steps: float
 ) -> None:
-    claimed = Share(peer="A", sessions=sessions, work_s=work_s, alone_s=alone_s, steps=steps)
+    claimed = Share(
+        peer="A", sessions=sessions, work_s=work_s, alone_s=alone_s, step_s=step_s, steps=steps
+    )
     (share,) = read(packed(claimed)).shares
     assert 1 <= share.sessions <= shares.MOST_SESSIONS
-    assert share.work_s <= share.alone_s  # the use is at most one for each session
-    assert all(map(math.isfinite, (share.work_s, share.alone_s, share.steps)))
+    assert share.work_s <= share.alone_s <= share.step_s  # use: at most one for each session
+    assert all(map(math.isfinite, (share.step_s, share.steps)))

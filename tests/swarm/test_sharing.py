@@ -17,7 +17,7 @@ from swarmplan.swarm.present import OwnHop, Present
 from swarmplan.swarm.shares import Share
 from swarmplan.tests.extras import needs
 
-ONE = Share(peer="A", sessions=3, work_s=0.08, alone_s=0.11, steps=40.0)
+ONE = Share(peer="A", sessions=3, work_s=0.08, alone_s=0.11, step_s=0.11, steps=40.0)
 HOP = OwnHop(peer="A", start=0, end=8, delay_s=0.03, work_s=0.08)
 
 
