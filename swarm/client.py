@@ -58,7 +58,8 @@ class PlannedRouting:
         self._client = client
         self._refresh_s = refresh_s
         self._prefix = manager.config.dht_prefix
-        self._validator = trust(manager.dht, read_public_key(public_key), self._prefix)
+        operator = read_public_key(public_key)
+        self._validator = trust(manager.dht, operator, self._prefix)
         self._acceptor = Acceptor(self._prefix, state)
         self._lengths = None if lengths is None else AnswerLengths(self._prefix, lengths)
         self._trips: dict[str, deque[float]] = defaultdict(lambda: deque(maxlen=_KEPT_PINGS))
@@ -74,7 +75,7 @@ class PlannedRouting:
         self._warm_up()
         threading.Thread(target=self._keep_fresh, daemon=True, name="planned-routing").start()
         if clients_key is not None:
-            sharing = Sharing(manager.dht, self._prefix, clients_key, share_s)
+            sharing = Sharing(manager.dht, self._prefix, clients_key, operator, share_s)
             Exchange(sharing, self._present, share_s, time.monotonic).start()
 
     @property

@@ -17,7 +17,7 @@ from typing import Any
 
 from hivemind.utils.crypto import RSAPublicKey
 
-from ..core.errors import SwarmUnreachableError
+from ..core.errors import ScenarioError, SwarmUnreachableError
 from .live_dht import READ_LIMIT_S, BoundedSerializer, result_of
 from .shares import RECORD_LIMIT_BYTES, RefusedWorkError, Share, Told, read_work, work_record
 from .signing import dht_now_s, read_private_key
@@ -38,13 +38,22 @@ class Sharing:
     Parameters
     ----------
     key : file of the private key that the operator's clients share.
+    operator : the operator's own public key, which must be another one.
     period_s : from one record to the next.
+
+    Raises
+    ------
+    ScenarioError
+        If the key cannot be used.
     """
 
-    def __init__(self, dht: Any, prefix: str, key: Path, period_s: float) -> None:
+    def __init__(self, dht: Any, prefix: str, key: Path, operator: str, period_s: float) -> None:
         self._dht = dht
         self._prefix = prefix
         self._private, public = read_private_key(key)
+        if public == operator:
+            text = "is the operator's, which moves servers: make one for clients (swarm keygen)"
+            raise ScenarioError.single("clients_key", text, source=str(key))
         self._public = RSAPublicKey.from_bytes(public.encode())
         self._period_s = period_s
         self._refused: set[str] = set()

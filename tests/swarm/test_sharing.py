@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from swarmplan.core.errors import SwarmUnreachableError
+from swarmplan.core.errors import ScenarioError, SwarmUnreachableError
 from swarmplan.swarm.present import OwnHop, Present
 from swarmplan.swarm.shares import Share
 from swarmplan.tests.extras import needs
@@ -67,7 +67,7 @@ def key_file(sharing: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def two(sharing: Any, key_file: Path) -> tuple[Table, Any, Any]:
     table = Table()
-    return (table, *(sharing.Sharing(table, "p", key_file, 15.0) for _ in range(2)))
+    return (table, *(sharing.Sharing(table, "p", key_file, "operator", 15.0) for _ in range(2)))
 
 
 def test_a_client_hears_what_others_tell_and_not_itself(sharing: Any, key_file: Path) -> None:
@@ -84,6 +84,14 @@ def test_a_client_hears_what_others_tell_and_not_itself(sharing: Any, key_file: 
         one.tell([ONE])
 
 
+def test_the_operators_own_key_is_not_for_clients(sharing: Any, key_file: Path) -> None:
+    from swarmplan.swarm.signing import read_private_key
+
+    _, public = read_private_key(key_file)
+    with pytest.raises(ScenarioError, match="clients_key: is the operator's, which moves servers"):
+        sharing.Sharing(Table(), "p", key_file, public, 15.0)
+
+
 def test_hostile_entries_are_left_out_with_a_line_each_and_spoil_no_other(
     sharing: Any, key_file: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -93,7 +101,7 @@ def test_hostile_entries_are_left_out_with_a_line_each_and_spoil_no_other(
     one.tell([ONE])
     good = table.entries[one.client].value
     new_key(tmp_path / "stranger")
-    sharing.Sharing(table, "p", tmp_path / "stranger", 15.0).tell([ONE])
+    sharing.Sharing(table, "p", tmp_path / "stranger", "operator", 15.0).tell([ONE])
     for name, value in (
         ("unsigned", good.rpartition(b"\n")[0]),
         ("no bytes", "text"),
