@@ -70,12 +70,14 @@ class PlannedRouting:
         self._numbers = itertools.count()
         self._lock = threading.Lock()
         self._choosing = threading.Lock()
+        sharing = None
+        if clients_key is not None:
+            sharing = Sharing(manager.dht, self._prefix, clients_key, operator, share_s)
         make_ready(manager)
         self.refresh()
         self._warm_up()
         threading.Thread(target=self._keep_fresh, daemon=True, name="planned-routing").start()
-        if clients_key is not None:
-            sharing = Sharing(manager.dht, self._prefix, clients_key, operator, share_s)
+        if sharing is not None:
             Exchange(sharing, self._present, share_s, time.monotonic).start()
 
     @property
@@ -188,8 +190,12 @@ class PlannedRouting:
                 exclude=frozenset(),
                 retry=False,
             )
+            somebody = Present()
             with suppress(SwarmplanError):
-                choose_chain(plan, self._client, self._live(), whole)
+                choice = choose_chain(plan, self._client, self._live(), whole)
+                somebody.begin(0, choice.hops, choice.steps)
+                somebody.hop(0, choice.hops[0].peer, choice.hops[0].alone_s, 0.0)
+                choose_chain(plan, self._client, self._live(), whole, present=somebody)
 
     def _spans(self) -> dict[str, tuple[int, int]]:
         with self._manager.lock_changes:

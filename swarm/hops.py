@@ -10,7 +10,7 @@ import math
 import time
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 #: Samples of so many seconds make the mean; so long after the last one it is worth half.
 MEAN_S, HALF_S = 4.0, 10.0
@@ -18,33 +18,55 @@ MEAN_S, HALF_S = 4.0, 10.0
 FADED = 0.05
 
 
-class HopClock:
+class Steps:
     """Times the hops of one session, step by step.
 
     Only steps of one token count, and not the first step: a prompt is other work, and the first
-    step opens the session as well.
+    step opens the session as well. After a hop that failed the rest of the step is recovery.
+
+    Parameters
+    ----------
+    on_hop : hears of each hop: the peer, and seconds since the hop before it or the step's start.
+    on_step : hears of each step that went through.
+
+    Attributes
+    ----------
+    prompt_tokens : of the first step; 0 before it.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
+    def __init__(
+        self,
+        on_hop: Callable[[str, float], None],
+        on_step: Callable[[], None],
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self._on_hop = on_hop
+        self._on_step = on_step
         self._clock = clock
-        self._opened = False
         self._since_s: float | None = None
+        self.prompt_tokens = 0
 
-    def begin(self, tokens: int) -> None:
-        """A step of so many tokens begins."""
-        counts = self._opened and tokens == 1
-        self._opened = True
-        self._since_s = self._clock() if counts else None
+    def timed(self, step: Callable[..., Any]) -> Callable[..., Any]:
+        """The ``step`` of an inference session, its hops timed."""
 
-    def lap(self) -> float | None:
-        """A hop went through: seconds since the one before it or the start of the step."""
-        if self._since_s is None:
-            return None
-        since_s, self._since_s = self._since_s, self._clock()
-        return self._since_s - since_s
+        def stepping(inputs: Any, *args: Any, **kwargs: Any) -> Any:
+            tokens = int(inputs.shape[1])
+            self._since_s = self._clock() if self.prompt_tokens and tokens == 1 else None
+            self.prompt_tokens = self.prompt_tokens or tokens
+            out = step(inputs, *args, **kwargs)
+            self._on_step()
+            return out
 
-    def spoil(self) -> None:
-        """A hop failed: what is left of the step is recovery."""
+        return stepping
+
+    def passed(self, peer: str) -> None:
+        """A hop went through."""
+        if self._since_s is not None:
+            since_s, self._since_s = self._since_s, self._clock()
+            self._on_hop(peer, self._since_s - since_s)
+
+    def failed(self) -> None:
+        """A hop failed."""
         self._since_s = None
 
 

@@ -23,7 +23,7 @@ from petals.data_structures import RemoteModuleInfo, RemoteSpanInfo
 from ..core.errors import SwarmplanError
 from .answers import Tally, counted
 from .choice import Chain, ChainRequest
-from .hops import HopClock
+from .hops import Steps
 
 logger = logging.getLogger(__name__)
 
@@ -48,10 +48,7 @@ class SessionView:
         self._choose = choose
         self._on_end = on_end
         self._on_answers = on_answers
-        self._on_hop = on_hop
-        self._on_step = on_step
-        self._clock = HopClock()
-        self._prompt_tokens = 0
+        self.steps = Steps(on_hop, on_step)
         self._failed: set[str] = set()
         self._answered: set[str] = set()
         self._last: list[str] = []
@@ -83,7 +80,7 @@ class SessionView:
             max_tokens=cache_tokens_needed or 0,
             exclude=frozenset(self._failed),
             retry=self._asked,
-            prompt_tokens=self._prompt_tokens,
+            prompt_tokens=self.steps.prompt_tokens,
         )
         self._asked = True
         spans = self._chosen(request) or self._by_petals(request)
@@ -142,34 +139,19 @@ class SessionView:
 
     def on_request_success(self, peer_id: PeerID) -> None:
         """A step went through a peer."""
-        took_s = self._clock.lap()
-        if took_s is not None:
-            self._on_hop(peer_id.to_base58(), took_s)
+        self.steps.passed(peer_id.to_base58())
         self._answered.add(peer_id.to_base58())
         self._manager.on_request_success(peer_id)
 
     def on_request_failure(self, peer_id: PeerID | None) -> None:
         """A step or an opening failed; None = opening, and nobody knows at which peer."""
-        self._clock.spoil()
+        self.steps.failed()
         if peer_id is not None:
             self._failed.add(peer_id.to_base58())
             self._answered.discard(peer_id.to_base58())
             self._manager.on_request_failure(peer_id)
             return
         self._failed |= set(self._last) - self._answered
-
-    def timed(self, step: Callable[..., Any]) -> Callable[..., Any]:
-        """The ``step`` of the session, its hops timed: the client makes each of them itself."""
-
-        def stepping(inputs: Any, *args: Any, **kwargs: Any) -> Any:
-            tokens = int(inputs.shape[1])
-            self._prompt_tokens = self._prompt_tokens or tokens
-            self._clock.begin(tokens)
-            out = step(inputs, *args, **kwargs)
-            self._on_step()
-            return out
-
-        return stepping
 
     @property
     def failed(self) -> frozenset[str]:
@@ -214,7 +196,7 @@ def route_sessions(model: Any, make_view: Callable[[Any, int], SessionView]) -> 
         tally = Tally()
         try:
             with InferenceSession(view, max_length) as session, blocks.use_session(session):
-                session.step = counted(view.timed(session.step), tally)
+                session.step = counted(view.steps.timed(session.step), tally)
                 yield session
             view.answered(tally.answers)
         finally:

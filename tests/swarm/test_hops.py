@@ -2,37 +2,83 @@
 
 from __future__ import annotations
 
+import itertools
+from typing import Any
+
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from swarmplan.swarm.hops import HALF_S, MEAN_S, HopClock, HopWaits, Sample
+from swarmplan.swarm.hops import HALF_S, MEAN_S, HopWaits, Sample, Steps
 
 
 def waited(wait_s: float) -> Sample:
     return Sample(wait_s=wait_s, explained_s=0.0, alone_s=0.1, work_s=0.08)
 
 
+class Session:
+    """Steps along A > B; the clock ticks a quarter of a second at each look."""
+
+    def __init__(self) -> None:
+        self.hops: list[tuple[str, float]] = []
+        self.made = 0
+        self.failing = ""
+        ticks = itertools.count()
+        self.steps = Steps(
+            lambda peer, took_s: self.hops.append((peer, took_s)),
+            self._made,
+            clock=lambda: 0.25 * next(ticks),
+        )
+        self._step = self.steps.timed(self._run)
+
+    def _made(self) -> None:
+        self.made += 1
+
+    def _run(self, inputs: Any, *, lost: bool = False) -> Any:
+        for peer in "AB":
+            if peer == self.failing:
+                self.steps.failed()
+            self.steps.passed(peer)
+        if lost:
+            raise OSError("no such peer")
+        return inputs
+
+    def step(self, tokens: int, **more: bool) -> list[tuple[str, float]]:
+        """What was told of one step."""
+        self.hops.clear()
+        self._step(np.zeros((1, tokens, 2)), **more)
+        return list(self.hops)
+
+
 def test_hops_are_timed_one_after_another_in_steps_of_one_token_after_the_first() -> None:
-    ticks = iter([10.0, 10.5, 10.75, 20.0, 20.25])
-    clock = HopClock(lambda: next(ticks))
-    clock.begin(5)
-    assert clock.lap() is None  # the prompt, and the opening
-    clock.begin(1)
-    assert [clock.lap(), clock.lap()] == [0.5, 0.25]
-    clock.begin(7)
-    assert clock.lap() is None
-    clock.begin(1)
-    assert clock.lap() == 0.25
-    clock.spoil()
-    assert clock.lap() is None  # what is left of a step in which a hop failed
+    session = Session()
+    assert session.steps.prompt_tokens == 0
+    assert session.step(5) == []  # the prompt, and the opening
+    assert session.step(1) == [("A", 0.25), ("B", 0.25)]
+    assert session.step(7) == []
+    assert session.step(1) == [("A", 0.25), ("B", 0.25)]
+    assert session.steps.prompt_tokens == 5
+    assert session.made == 4
 
 
 def test_a_first_step_of_one_token_opens_the_session_all_the_same() -> None:
-    clock = HopClock()
-    assert clock.lap() is None
-    clock.begin(1)
-    assert clock.lap() is None
+    session = Session()
+    assert session.step(1) == []
+    assert len(session.step(1)) == 2
+
+
+def test_what_follows_a_hop_that_failed_is_no_sample_and_a_lost_step_none_at_all() -> None:
+    session = Session()
+    session.step(5)
+    session.failing = "B"
+    assert session.step(1) == [("A", 0.25)]
+    session.failing = "A"
+    assert session.step(1) == []
+    session.failing = ""
+    with pytest.raises(OSError, match="no such peer"):
+        session.step(1, lost=True)
+    assert session.made == 3
 
 
 def test_a_hop_alone_is_as_said_or_the_least_that_was_ever_seen() -> None:
