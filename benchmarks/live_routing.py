@@ -6,7 +6,7 @@ the planned clients see their own sessions, what the others publish, and the wai
 hops. At the end a client that has only its own step times beside strangers who tell nobody
 (``swarm/loaded.py``). Needs the environment of ``make swarm-env``:
 
-    .swarm-env/bin/python benchmarks/live_routing.py [--rounds 5] [--only whole]
+    .swarm-env/bin/python benchmarks/live_routing.py [--rounds 5] [--only whole] [--silent]
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -90,12 +91,13 @@ def main() -> None:
     parser.add_argument("--only", choices=[*SWARMS, "strangers"])
     parser.add_argument("--rounds", type=int, default=5, help="of each way")
     parser.add_argument("--processes", type=int, default=8, help="of clients")
+    parser.add_argument("--silent", action="store_true", help="clients tell each other nothing")
     given = parser.parse_args()
     began = time.monotonic()
     for name, (spans, settings) in SWARMS.items():
         if given.only in (None, name):
             with passing_folder("swarmplan-live-") as folder:
-                run_swarm(folder, spans, settings, given.rounds, given.processes)
+                run_swarm(folder, spans, settings, given)
     if given.only in (None, "strangers"):
         with passing_folder("swarmplan-live-") as folder:
             print(f"\n{run_loaded(folder, save_tiny_llama(folder / 'model', blocks=BLOCKS))}")
@@ -103,11 +105,7 @@ def main() -> None:
 
 
 def run_swarm(
-    folder: Path,
-    spans: Spans,
-    settings: Mapping[str, Sequence[float]],
-    rounds: int,
-    processes: int,
+    folder: Path, spans: Spans, settings: Mapping[str, Sequence[float]], given: argparse.Namespace
 ) -> None:
     """The rounds of every setting, PETALS' and the plan's in turn."""
     from swarmplan.swarm.tiny_model import local_tokens, save_tiny_llama
@@ -117,23 +115,21 @@ def run_swarm(
     wanted = local_tokens(model, [prompt_of(j, PROMPT_TOKENS) for j in range(most)], NEW_TOKENS)
     for owner in ("operator", "clients"):
         operate(folder / f"{owner}.log", "keygen", str(folder / owner))
-    routing = {
-        "public_key": str(folder / "operator.pub"),
-        "clients_key": str(folder / "clients"),
-        "share_s": SHARE_S,
-    }
+    routing: dict[str, Any] = {"public_key": str(folder / "operator.pub")}
+    if not given.silent:
+        routing |= {"clients_key": str(folder / "clients"), "share_s": SHARE_S}
     servers = stations(spans)
     arena = Arena(
         folder=folder / "swarm",
         model=model,
         stations=servers,
         blocks=BLOCKS,
-        processes=processes,
+        processes=given.processes,
         client={"routing": routing, "config": CONFIG, "warm_up_s": WARM_UP_S},
     )
     load = ("--prompt-tokens", str(PROMPT_TOKENS), "--output-tokens", str(NEW_TOKENS))
     # The way that goes first changes from round to round.
-    plan = [(n, way) for n in settings for i in range(rounds) for way in _order(i)]
+    plan = [(n, way) for n in settings for i in range(given.rounds) for way in _order(i)]
     with arena:
         placed = {s.name: s.span or WHOLE for s in servers}
         key = folder / "operator"
