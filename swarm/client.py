@@ -130,7 +130,11 @@ class PlannedRouting:
 
     def waits(self) -> dict[str, Wait]:
         """How long a step waits at each server, as own hops saw it and as it is computed."""
-        return self._present.waits(time.monotonic())
+        plan = self.plan
+        if plan is None:
+            return {}
+        steps = float(plan.problem.planning.output_tokens)
+        return self._present.waits(time.monotonic(), stranger_steps=steps)
 
     def max_length(self, prompt_tokens: int, new_tokens: int, quantile: float = 0.95) -> int:
         """Tokens to open the next session with, where ``new_tokens`` of output are allowed.

@@ -12,7 +12,7 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-#: Samples of so many seconds make the mean; so long after the last one it is worth half.
+#: Samples of so many seconds make the mean; so long after the last one it is worth half at most.
 MEAN_S, HALF_S = 4.0, 10.0
 #: A mean that is worth less than this is none.
 FADED = 0.05
@@ -119,11 +119,21 @@ class HopWaits:
         seen.total = [kept * t + x for t, x in zip(seen.total, sample, strict=True)]
         seen.at_s = max(seen.at_s, now_s)
 
-    def seen(self, now_s: float) -> dict[str, tuple[Sample, float]]:
-        """The mean at every server of which something is known, and what it is worth, 0 to 1."""
+    def seen(self, now_s: float, steps: float) -> dict[str, tuple[Sample, float]]:
+        """The mean at every server of which something is known, and what it is worth, 0 to 1.
+
+        Parameters
+        ----------
+        steps : of a whole answer. Whoever was met there is half through with it on average, and
+            steps as slowly as this client's sessions do there: so long it is worth half, if that
+            is less than ``HALF_S``.
+        """
         found = {}
         for peer, seen in self._sums.items():
-            worth = 0.5 ** (max(0.0, now_s - seen.at_s) / HALF_S)
+            mean = Sample(*(t / seen.weight for t in seen.total))
+            step_s = mean.alone_s + max(0.0, mean.wait_s)
+            half_s = max(1e-3, min(HALF_S, steps / 2 * step_s))
+            worth = 0.5 ** (max(0.0, now_s - seen.at_s) / half_s)
             if worth >= FADED:
-                found[peer] = Sample(*(t / seen.weight for t in seen.total)), worth
+                found[peer] = mean, worth
         return found

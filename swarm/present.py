@@ -184,7 +184,7 @@ class Present:
         ----------
         row : of each server in the crowd; others are left out.
         most_work_s : (n,) of a step at each server: others cannot claim more.
-        stranger_steps : that are expected of strangers.
+        stranger_steps : of an answer of strangers.
         without : an own session that is about to take another chain.
         """
         with self._lock:
@@ -197,11 +197,11 @@ class Present:
                 pace = replace(one.pace, work_s=[w for _, w in met])
                 crowd.join(session, [j for j, _ in met], pace)
 
-    def waits(self, now_s: float) -> dict[str, Wait]:
+    def waits(self, now_s: float, *, stranger_steps: float) -> dict[str, Wait]:
         """The wait of somebody else's step at every server of which something is known."""
         with self._lock:
-            seen = self._waits.seen(now_s)
-            someone = [*self._known_ones(now_s), *self._strangers(now_s, 1.0)]
+            seen = self._waits.seen(now_s, stranger_steps)
+            someone = [*self._known_ones(now_s), *self._strangers(now_s, stranger_steps)]
         crowd, row = _crowd_of(someone)
         computed = crowd.wait_s(now_s)
         found = {}
@@ -234,8 +234,9 @@ class Present:
                 yield from _still_there(share, told.age_s + now_s - heard_s, now_s)
 
     def _strangers(self, now_s: float, steps: float) -> Iterator[_Someone]:
-        for peer, (mean, worth) in self._waits.seen(now_s).items():
-            count, pace = strangers(worth * unexplained_s(mean), mean.work_s, steps, now_s)
+        for peer, (mean, worth) in self._waits.seen(now_s, steps).items():
+            unknown_s = worth * unexplained_s(mean)
+            count, pace = strangers(unknown_s, mean.work_s, steps / 2, now_s)
             yield from [_Someone((peer,), pace)] * count
 
     def _explained_s(self, number: int, peer: str, now_s: float) -> float:

@@ -95,7 +95,7 @@ def test_the_mean_follows_what_was_seen_in_the_last_seconds() -> None:
         waits.add("A", waited(0.0), 0.1 * i)
     for i in range(100, 300):
         waits.add("A", waited(0.4), 0.1 * i)
-    mean, worth = waits.seen(29.9)["A"]
+    mean, worth = waits.seen(29.9, 1000)["A"]
     assert mean.wait_s == pytest.approx(0.4, rel=0.01)
     assert mean.work_s == pytest.approx(0.08)
     assert worth == pytest.approx(1.0)
@@ -104,13 +104,21 @@ def test_the_mean_follows_what_was_seen_in_the_last_seconds() -> None:
 def test_an_estimate_fades_to_nothing_when_no_sample_is_fresh() -> None:
     waits = HopWaits()
     waits.add("A", waited(0.4), 0.0)
-    assert waits.seen(HALF_S)["A"][1] == pytest.approx(0.5)
-    assert waits.seen(2 * HALF_S)["A"][1] == pytest.approx(0.25)
-    assert "A" not in waits.seen(6 * HALF_S)
+    assert waits.seen(HALF_S, 1000)["A"][1] == pytest.approx(0.5)
+    assert waits.seen(2 * HALF_S, 1000)["A"][1] == pytest.approx(0.25)
+    assert "A" not in waits.seen(6 * HALF_S, 1000)
     waits.add("A", waited(0.0), 6 * HALF_S)  # what was seen a minute ago hardly counts
-    mean, worth = waits.seen(6 * HALF_S)["A"]
+    mean, worth = waits.seen(6 * HALF_S, 1000)["A"]
     assert mean.wait_s == pytest.approx(0.0, abs=1e-6)
     assert worth == 1.0
+
+
+def test_what_is_seen_of_short_answers_fades_as_they_end() -> None:
+    waits = HopWaits()
+    waits.add("A", waited(0.4), 0.0)
+    assert waits.seen(2.5, 10)["A"][1] == pytest.approx(0.5)  # five steps of half a second
+    assert waits.seen(5.0, 10)["A"][1] == pytest.approx(0.25)
+    assert waits.seen(HALF_S, 40)["A"][1] == pytest.approx(0.5)
 
 
 @given(st.lists(st.tuples(st.floats(0, 10), st.floats(-1, 5)), min_size=1, max_size=30))
@@ -122,7 +130,7 @@ def test_a_mean_lies_between_its_samples_whatever_their_instants(
         waits.add("A", waited(wait_s), at_s)
     values = [w for _, w in given_samples]
     latest = max(at for at, _ in given_samples)
-    mean, worth = waits.seen(latest)["A"]
+    mean, worth = waits.seen(latest, 1000)["A"]
     assert min(values) - 1e-9 <= mean.wait_s <= max(values) + 1e-9
     assert worth == 1.0
     assert MEAN_S > 0

@@ -40,7 +40,7 @@ def told(*shares: Share, age_s: float = 0.0) -> dict[str, Told]:
 def test_nobody_is_there_until_something_is_known() -> None:
     present = Present()
     assert count(present, 0.0) == [0, 0]
-    assert present.waits(0.0) == {}
+    assert present.waits(0.0, stranger_steps=50.0) == {}
     assert present.shares() == []
 
 
@@ -148,7 +148,7 @@ def test_a_wait_that_nobody_explains_is_strangers_who_fade_when_it_is_seen_no_mo
     present.begin(1, [hop("A")], steps=40)
     now_s = see(present, 1, "A", 0.11 + 0.32)
     noise_s = NOISE * 0.11
-    seen = present.waits(now_s)["A"]
+    seen = present.waits(now_s, stranger_steps=50.0)["A"]
     assert seen.seen_s == pytest.approx(0.32)
     assert crowd_of(present, now_s, without=1).wait_s(now_s)[0] == pytest.approx(
         0.32 - noise_s, rel=0.01
@@ -188,7 +188,7 @@ def test_hops_of_sessions_and_servers_that_are_not_known_say_nothing() -> None:
     present.begin(1, [hop("A", 0, 2), hop("B", 2, 4), hop("A", 4, 8)], steps=40)
     present.hop(1, "C", 9.0, 0.0)
     present.hop(1, "A", 9.0, 0.0)  # which of the two?
-    assert {w.seen_s for w in present.waits(0.0).values()} == {None}
+    assert {w.seen_s for w in present.waits(0.0, stranger_steps=50.0).values()} == {None}
 
 
 @given(st.floats(1e-3, 3.0), st.floats(1e-3, 1.0))

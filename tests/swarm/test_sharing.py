@@ -147,11 +147,11 @@ def test_sessions_are_told_when_they_come_or_go_and_renewed_while_they_last(
     telling.look()
     assert table.stored == 1
     hearing.look()
-    assert set(heard.waits(0.0)) == {"A"}
+    assert set(heard.waits(0.0, stranger_steps=50.0)) == {"A"}
     for _ in range(2 * telling.LOOKS):
         telling.look()
     assert table.stored == 3
     present.end(1)
     telling.look()
     hearing.look()
-    assert heard.waits(0.0) == {}
+    assert heard.waits(0.0, stranger_steps=50.0) == {}
