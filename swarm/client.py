@@ -67,6 +67,7 @@ class PlannedRouting:
         self._suspects: dict[str, float] = {}
         self._reserved: dict[int, int] = {}
         self._present = Present()
+        self._makes_hops = True
         self._numbers = itertools.count()
         self._lock = threading.Lock()
         self._choosing = threading.Lock()
@@ -115,7 +116,8 @@ class PlannedRouting:
                 self._suspects[peer] = time.monotonic() + SUSPECT_S
 
         def hop(peer: str, took_s: float) -> None:
-            self._present.hop(number, peer, took_s, time.monotonic())
+            if self._makes_hops:
+                self._present.hop(number, peer, took_s, time.monotonic())
 
         learn = (lambda _: None) if self._lengths is None else self._lengths.finished
         view = SessionView(
@@ -150,6 +152,7 @@ class PlannedRouting:
         plan = self.plan
         if plan is None:
             return None
+        self._makes_hops = plan.problem.network.relay == "client"
         # One session after another: the next one has to see where this one goes.
         with self._choosing:
             choice = self._decide(plan, number, request)

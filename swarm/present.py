@@ -11,6 +11,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
@@ -39,6 +40,8 @@ class OwnHop(NamedTuple):
 
 #: What the last step counts in the mean time of a session's steps.
 LAST_STEP = 0.25
+#: Published sessions that are looked at.
+MOST_TOLD = 4096
 
 
 @dataclass(slots=True)
@@ -229,9 +232,13 @@ class Present:
                 from_s=now_s,
             )
             yield _Someone(tuple(h.peer for h in own.hops), pace, number)
-        for told, heard_s in self._told.values():
-            for share in told.shares:
-                yield from _still_there(share, told.age_s + now_s - heard_s, now_s)
+        told = (
+            one
+            for told, heard_s in self._told.values()
+            for share in told.shares
+            for one in _still_there(share, told.age_s + now_s - heard_s, now_s)
+        )
+        yield from islice(told, MOST_TOLD)
 
     def _strangers(self, now_s: float, steps: float) -> Iterator[_Someone]:
         for peer, (mean, worth) in self._waits.seen(now_s, steps).items():

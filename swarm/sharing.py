@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import secrets
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from hivemind.utils.crypto import RSAPublicKey
 
 from ..core.errors import ScenarioError, SwarmUnreachableError
 from .live_dht import READ_LIMIT_S, BoundedSerializer, result_of
+from .present import Present
 from .shares import RECORD_LIMIT_BYTES, RefusedWorkError, Share, Told, read_work, work_record
 from .signing import dht_now_s, read_private_key
 
@@ -104,7 +105,7 @@ class Sharing:
         except RefusedWorkError as error:
             if name not in self._refused and len(self._refused) < MOST_ENTRIES:
                 self._refused.add(name)
-                logger.warning("work told by client %s is not counted: %s", name, error)
+                logger.warning("work told by client %r is not counted: %s", name, error)
             return None
 
 
@@ -119,7 +120,9 @@ class Exchange(threading.Thread):
     #: Looks in a period: who comes or goes is told at the next one.
     LOOKS = 3
 
-    def __init__(self, sharing: Sharing, present: Any, period_s: float, clock: Any) -> None:
+    def __init__(
+        self, sharing: Sharing, present: Present, period_s: float, clock: Callable[[], float]
+    ) -> None:
         super().__init__(daemon=True, name="work-in-progress")
         self._sharing = sharing
         self._present = present

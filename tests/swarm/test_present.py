@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from swarmplan.perfmodel.contention import Crowd
 from swarmplan.swarm.hops import HALF_S, Sample
-from swarmplan.swarm.present import OwnHop, Present, spliced
+from swarmplan.swarm.present import MOST_TOLD, OwnHop, Present, spliced
 from swarmplan.swarm.shares import MOST_SESSIONS, Share, Told
 from swarmplan.swarm.strangers import MOST_STRANGERS, NOISE, strangers, unexplained_s
 
@@ -103,6 +103,13 @@ def test_what_others_claim_is_no_more_than_a_step_on_the_whole_span() -> None:
     wait = crowd_of(present, 0.0).wait_s(0.0)
     assert wait[0] <= MOST_SESSIONS * MOST_S[0] * (1 + 1e-9)
     assert wait[1] == 0.0
+
+
+def test_more_sessions_than_are_looked_at_cost_no_more() -> None:
+    present = Present()
+    share = Share(peer="A", sessions=MOST_SESSIONS, work_s=0.08, alone_s=0.2, step_s=0.2, steps=9.0)
+    present.hear({f"{i}": Told(shares=(share,), age_s=0.0) for i in range(100)}, 0.0)
+    assert count(present, 0.0)[0] == MOST_TOLD
 
 
 def test_what_was_told_some_time_ago_has_made_steps_since_and_may_have_ended() -> None:
