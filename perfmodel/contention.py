@@ -111,6 +111,18 @@ class Crowd:
         line = self._settled(now_s)
         return self._none if line is None else line.seat["wait_s"]
 
+    def met_s(self, session: int, now_s: float) -> dict[int, float]:
+        """How long a session's own step waits for the others at each server where it stands in
+        line; empty where nothing is kept of it."""
+        line = self._settled(now_s)
+        if line is None or session not in self._slot:
+            return {}
+        slot = self._slot[session]
+        visits = line.visit[slot, : line.session[slot]["hops"]]
+        waits = np.empty(len(visits))
+        self._do.met(line, slot, waits)
+        return dict(zip(visits["server"].tolist(), waits.tolist(), strict=True))
+
     def seats(self, now_s: float) -> NDArray[np.void]:
         """(n,) of ``crowding.SEAT``: everybody at each server, added up."""
         return (self._settled(now_s) or self._room(0)).seat

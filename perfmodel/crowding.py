@@ -179,6 +179,15 @@ def _others_s(seat: Any, visit: Any, step_s: float) -> float:
 
 
 @compiled
+def met(line: Line, slot: int, waits_s: FloatArray) -> None:
+    """(hops,) how long the step of a session waits for the others on each of its hops."""
+    session = line.session[slot]
+    for h in range(session["hops"]):
+        visit = line.visit[slot, h]
+        waits_s[h] = _others_s(line.seat[visit["server"]], visit, session["step_s"])
+
+
+@compiled
 def beside(line: Line, steps: float, now_s: float, met: FloatArray) -> None:
     """(n,) tasks of sessions' steps at every server while a request of so many steps is there,
     each as much as a second of its session counts.

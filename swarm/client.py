@@ -2,7 +2,8 @@
 
 Works on an unmodified ``AutoDistributedModelForCausalLM``. A background thread keeps the plan and
 what the client measures up to date; each new session then gets its chain from the plan's router,
-over the servers that are online now. Where no plan applies, PETALS' own rule chooses.
+over the servers that are online now and those who are at work there (``present``). Where no plan
+applies, PETALS' own rule chooses.
 """
 
 from __future__ import annotations
@@ -12,24 +13,21 @@ import logging
 import threading
 import time
 from collections import defaultdict, deque
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ..core.errors import NoRouteError, SwarmUnreachableError
-from ..core.plan import Placement
-from ..core.problem import Problem
-from ..core.workload import Request
-from ..methods.routers import router_named
-from ..perfmodel.announced import announced_cache_bytes
+from ..core.errors import NoRouteError, SwarmplanError, SwarmUnreachableError
 from ..perfmodel.cost import CostModel
 from ..perfmodel.length.online import OnlineQuantiles
-from ..perfmodel.piece import piece
-from ..routing.state import SwarmState
 from .answers import AnswerLengths
+from .choice import Chain, ChainRequest, Choice, LiveServer, choose_chain
 from .live_dht import ping
+from .present import Present, Wait
 from .record import Acceptor, LivePlan
-from .routes import Chain, ChainRequest, SessionView, make_ready, route_sessions
+from .routes import SessionView, make_ready, route_sessions
+from .sharing import Exchange, Sharing
 from .signing import dht_now_s, fetch_plan, read_public_key, trust
 
 logger = logging.getLogger(__name__)
@@ -38,99 +36,8 @@ logger = logging.getLogger(__name__)
 SUSPECT_S = 30.0
 #: Round trips remembered per server; the shortest of them counts.
 _KEPT_PINGS = 5
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LiveServer:
-    """What the client knows of one server now."""
-
-    span: tuple[int, int]
-    cache_tokens_left: int | None
-    rtt_s: float | None
-
-
-def choose_chain(
-    plan: LivePlan,
-    client: str | None,
-    live: dict[str, LiveServer],
-    request: ChainRequest,
-    lengths: AnswerLengths | None = None,
-) -> Chain:
-    """The router's chain over the servers that are online.
-
-    Parameters
-    ----------
-    client : which of the plan's clients this is; its round trips are replaced by measured ones.
-    lengths : of the answers that this client saw; without it all that is asked for is expected.
-
-    Raises
-    ------
-    NoRouteError, RequestTooLargeError
-        When the servers that the plan knows cannot serve the request.
-    """
-    problem, placement = _piece(plan, client, live, request)
-    if not all(placement.coverage(problem.model.num_blocks)):
-        raise NoRouteError(f"blocks {request.start} to {request.end} are not all online")
-    cost = CostModel.of(problem)
-    router = router_named(plan.router)(cost, placement)
-    prompt = max(1, min(problem.planning.prompt_tokens, request.max_tokens - 1))
-    output = max(1, request.max_tokens - prompt)
-    asked = Request(
-        id=0,
-        client=0,
-        arrival_s=0.0,
-        prompt_tokens=prompt,
-        output_tokens=output,
-        reserved_tokens=request.max_tokens,
-        expected_tokens=None if lengths is None else lengths.expected(output),
-    )
-    decision = router(asked, SwarmState(cost, placement), 0.0)
-    return [
-        (problem.servers[h.server].id, h.start + request.start, h.end + request.start)
-        for h in decision.route.hops
-    ]
-
-
-def _piece(
-    plan: LivePlan, client: str | None, live: dict[str, LiveServer], request: ChainRequest
-) -> tuple[Problem, Placement]:
-    """The planner's problem cut to the blocks asked for, with live spans, caches and round trips.
-
-    A retry asks for the blocks of the failed hop only, so the cut may begin and end anywhere.
-    """
-    problem = plan.problem
-    row = next((i for i, c in enumerate(problem.clients) if c.id == client), 0)
-    near = problem.network.client_rtt_s[row].copy()
-    cost = CostModel.of(problem)
-    spans, free = [], []
-    for j, server in enumerate(problem.servers):
-        known = None if server.id in request.exclude else live.get(server.id)
-        if known is None:
-            spans.append((0, 0))
-            free.append(0)
-            continue
-        if known.rtt_s is not None:
-            near[j] = known.rtt_s
-        start = max(known.span[0], request.start) - request.start
-        end = min(known.span[1], request.end) - request.start
-        spans.append((start, end) if end > start else (0, 0))
-        left = known.cache_tokens_left
-        # Unknown = the planned pool.
-        planned = int(plan.placement.cache_bytes[j])
-        free.append(planned if left is None else announced_cache_bytes(cost, left))
-    network = problem.network
-    upstream = network.client_bandwidth_bytes_per_s
-    cut = replace(
-        piece(problem, request.start, request.end),
-        clients=(problem.clients[row],),
-        network=replace(
-            network,
-            client_rtt_s=near[None, :],
-            client_bandwidth_bytes_per_s=None if upstream is None else upstream[row : row + 1],
-        ),
-        workload=replace(problem.workload, classes=(), trace=()),
-    )
-    return cut, CostModel.of(cut).placed(spans, cache_bytes=free)
+#: A client tells the others of its sessions once in so long, and whenever some came or went.
+SHARE_S = 15.0
 
 
 class PlannedRouting:
@@ -145,23 +52,35 @@ class PlannedRouting:
         state: Path | None = None,
         refresh_s: float = 10.0,
         lengths: OnlineQuantiles | str | Path | None = None,
+        clients_key: Path | None = None,
+        share_s: float = SHARE_S,
     ) -> None:
         self._manager = manager
         self._client = client
         self._refresh_s = refresh_s
         self._prefix = manager.config.dht_prefix
-        self._validator = trust(manager.dht, read_public_key(public_key), self._prefix)
+        operator = read_public_key(public_key)
+        self._validator = trust(manager.dht, operator, self._prefix)
         self._acceptor = Acceptor(self._prefix, state)
         self._lengths = None if lengths is None else AnswerLengths(self._prefix, lengths)
         self._trips: dict[str, deque[float]] = defaultdict(lambda: deque(maxlen=_KEPT_PINGS))
         self._silent: set[str] = set()
         self._suspects: dict[str, float] = {}
-        self._reserved: dict[int, tuple[Chain, int]] = {}
+        self._reserved: dict[int, int] = {}
+        self._present = Present()
+        self._makes_hops = True
         self._numbers = itertools.count()
         self._lock = threading.Lock()
+        self._choosing = threading.Lock()
+        sharing = None
+        if clients_key is not None:
+            sharing = Sharing(manager.dht, self._prefix, clients_key, operator, share_s)
         make_ready(manager)
         self.refresh()
+        self._warm_up()
         threading.Thread(target=self._keep_fresh, daemon=True, name="planned-routing").start()
+        if sharing is not None:
+            Exchange(sharing, self._present, share_s, time.monotonic).start()
 
     @property
     def plan(self) -> LivePlan | None:
@@ -193,12 +112,32 @@ class PlannedRouting:
         def end() -> None:
             with self._lock:
                 self._reserved.pop(number, None)
+            self._present.end(number)
             for peer in view.failed:
                 self._suspects[peer] = time.monotonic() + SUSPECT_S
 
+        def hop(peer: str, took_s: float) -> None:
+            if self._makes_hops:
+                self._present.hop(number, peer, took_s, time.monotonic())
+
         learn = (lambda _: None) if self._lengths is None else self._lengths.finished
-        view = SessionView(manager, choose, on_end=end, on_answers=learn)
+        view = SessionView(
+            manager,
+            choose,
+            on_end=end,
+            on_answers=learn,
+            on_hop=hop,
+            on_step=lambda: self._present.step(number, time.monotonic()),
+        )
         return view
+
+    def waits(self) -> dict[str, Wait]:
+        """How long a step waits at each server, as own hops saw it and as it is computed."""
+        plan = self.plan
+        if plan is None:
+            return {}
+        steps = float(plan.problem.planning.output_tokens)
+        return self._present.waits(time.monotonic(), stranger_steps=steps)
 
     def max_length(self, prompt_tokens: int, new_tokens: int, quantile: float = 0.95) -> int:
         """Tokens to open the next session with, where ``new_tokens`` of output are allowed.
@@ -214,19 +153,57 @@ class PlannedRouting:
         plan = self.plan
         if plan is None:
             return None
+        self._makes_hops = not CostModel.of(plan.problem).relaying.pairs
+        # One session after another: the next one has to see where this one goes.
+        with self._choosing:
+            choice = self._decide(plan, number, request)
+            self._present.begin(number, choice.hops, choice.steps)
+        with self._lock:
+            self._reserved.setdefault(number, request.max_tokens)
+        return choice.chain
+
+    def _decide(self, plan: LivePlan, number: int, request: ChainRequest) -> Choice:
         now = time.monotonic()
         suspects = self._silent | {p for p, until in self._suspects.items() if until > now}
-        wider = replace(request, exclude=request.exclude | suspects)
         live = self._live()
+
+        def chosen(asked: ChainRequest) -> Choice:
+            return choose_chain(
+                plan,
+                self._client,
+                live,
+                asked,
+                lengths=self._lengths,
+                present=self._present,
+                number=number,
+                now_s=now,
+            )
+
         try:
-            chain = choose_chain(plan, self._client, live, wider, self._lengths)
+            return chosen(replace(request, exclude=request.exclude | suspects))
         except NoRouteError:
             if not suspects - request.exclude:
                 raise
-            chain = choose_chain(plan, self._client, live, request, self._lengths)
-        with self._lock:
-            self._reserved[number] = chain, request.max_tokens
-        return chain
+            return chosen(request)
+
+    def _warm_up(self) -> None:
+        """Load what routers are compiled to, before the first request has to wait for it."""
+        plan = self.plan
+        if plan is not None:
+            tokens = plan.problem.planning.session_tokens
+            whole = ChainRequest(
+                start=0,
+                end=plan.problem.model.num_blocks,
+                max_tokens=tokens,
+                exclude=frozenset(),
+                retry=False,
+            )
+            somebody = Present()
+            with suppress(SwarmplanError):
+                choice = choose_chain(plan, self._client, self._live(), whole)
+                somebody.begin(0, choice.hops, choice.steps)
+                somebody.hop(0, choice.hops[0].peer, choice.hops[0].alone_s, 0.0)
+                choose_chain(plan, self._client, self._live(), whole, present=somebody)
 
     def _spans(self) -> dict[str, tuple[int, int]]:
         with self._manager.lock_changes:
@@ -235,11 +212,12 @@ class PlannedRouting:
 
     def _live(self) -> dict[str, LiveServer]:
         """Online servers; what this client holds itself is taken off the announced cache."""
+        held: dict[str, int] = defaultdict(int)
         with self._lock:
-            held: dict[str, int] = defaultdict(int)
-            for chain, tokens in self._reserved.values():
-                for peer, start, end in chain:
-                    held[peer] += 2 * tokens * (end - start)
+            reserved = dict(self._reserved)
+        for number, hops in self._present.chains().items():
+            for hop in hops:
+                held[hop.peer] += 2 * reserved.get(number, 0) * (hop.end - hop.start)
         with self._manager.lock_changes:
             spans = list(self._manager.state.sequence_info.spans_by_priority)
         found = {}
@@ -270,6 +248,8 @@ def plan_requests(
     state: str | Path | None = None,
     refresh_s: float = 10.0,
     lengths: OnlineQuantiles | str | Path | None = None,
+    clients_key: str | Path | None = None,
+    share_s: float = SHARE_S,
 ) -> PlannedRouting:
     """Route every new session of a distributed model by the plan of one operator.
 
@@ -283,6 +263,10 @@ def plan_requests(
     refresh_s : how often plan and round trips are renewed.
     lengths : quantiles of this model's answers, or their file (begun if it is not there): learns
         what sessions answer, and tells the next ones how much to expect.
+    clients_key : file of the private key that the operator's clients share, by which they tell each
+        other who is at work where; without it a client knows its own sessions and hops alone.
+    share_s : from one record of the own sessions to the next; they come sooner when some begin
+        or end.
     """
     routing = PlannedRouting(
         model.transformer.h.sequence_manager,
@@ -291,6 +275,8 @@ def plan_requests(
         state=None if state is None else Path(state),
         refresh_s=refresh_s,
         lengths=lengths,
+        clients_key=None if clients_key is None else Path(clients_key),
+        share_s=share_s,
     )
     route_sessions(model, routing.view)
     return routing

@@ -2,26 +2,26 @@
 
 A *round* is a handful of requests with given starts, prompts and chains. An ``Arena`` runs rounds
 through real PETALS servers and clients; ``swarm.forecast`` runs the same through the simulator. The
-servers hold all blocks; a chain uses some blocks of each, as if they hosted just those.
+servers hold all blocks, and a chain uses some blocks of each, as if they hosted just those; or they
+hold some, and clients choose their chains themselves: by PETALS' rule, or by a published plan.
 """
 
 from __future__ import annotations
 
-import contextlib
-import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 
 from ..core.errors import SwarmUnreachableError
 from ..core.problem import Timing
-from .clock import LATE, told_timing
+from .clock import LATE, task_s, told_timing
+from .cores import IDLE, jiffies, spent
 from .loopback import LoopbackSwarm, ServerSpec
 from .trial import ClientProcess, Event, answers
 
@@ -30,30 +30,40 @@ HEARD_S = 0.3
 READY_LIMIT_S, ROUND_LIMIT_S = 90.0, 120.0
 #: Far more than any round needs: rounds are about compute, not about cache.
 CACHE_TOKENS = 16_384
-#: Where the kernel keeps the idle time of all cores in its first line.
-_IDLE = 3
+
+
+#: How a request finds its chain: it is given, PETALS' rule, or the plan in force.
+Way = Literal["fixed", "petals", "plan"]
+Chain = tuple[tuple[str, int, int], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Station:
-    """A server that holds all blocks, its round trip from everybody, what a block takes.
+    """A server, its round trip from everybody, what a block takes.
 
-    Without a clock it computes as fast as this machine lets it, and tells how long tasks took.
+    Without a clock it computes as fast as this machine lets it, and tells how long tasks took. With
+    one it announces its rates by it.
+
+    Attributes
+    ----------
+    span : the blocks it holds; None = all.
     """
 
     name: str
     rtt_s: float
     clock: Timing | None = None
+    span: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Visit:
-    """A request of a round: its start, its tokens, its chain of (server, start, end)."""
+    """A request of a round: its start, its tokens, its chain of (server, start, end), if given."""
 
     at_s: float
     prompt_tokens: int
     new_tokens: int
-    chain: tuple[tuple[str, int, int], ...]
+    chain: Chain = ()
+    way: Way = "fixed"
 
 
 Round = Sequence[Visit]
@@ -87,6 +97,7 @@ class Measured:
 
     Attributes
     ----------
+    tokens, chains : of each request, the chain by the names of servers.
     idle_frac, swarm_frac : share of the cores' time in which they were idle; in which they worked
         for servers and clients. The rest went to others on the machine.
     """
@@ -94,6 +105,8 @@ class Measured:
     times: tuple[Times, ...]
     idle_frac: float
     swarm_frac: float
+    tokens: tuple[tuple[int, ...], ...] = ()
+    chains: tuple[Chain, ...] = ()
 
     @property
     def others_frac(self) -> float:
@@ -108,6 +121,7 @@ class Arena:
     Attributes
     ----------
     processes : client processes; the requests of a round are dealt out to them.
+    client : more for the jobs of client processes: ``routing`` by a plan, PETALS' ``config``.
     """
 
     folder: Path
@@ -115,6 +129,7 @@ class Arena:
     stations: Sequence[Station]
     blocks: int
     processes: int = 2
+    client: Mapping[str, Any] = field(default_factory=dict)
     _stack: ExitStack = field(default_factory=ExitStack)
     _swarm: LoopbackSwarm = field(init=False)
 
@@ -130,13 +145,24 @@ class Arena:
         self._stack.close()
 
     def _spec(self, station: Station) -> ServerSpec:
-        return ServerSpec(
+        spec = ServerSpec(
             name=station.name,
-            blocks=(0, self.blocks),
+            blocks=station.span or (0, self.blocks),
             rtt_s=station.rtt_s,
             cache_tokens=CACHE_TOKENS,
             clock=station.clock or "tell",
         )
+        if station.clock is None:
+            return spec
+        step_s, prompt_s = (
+            task_s(station.clock, position=p, tokens=n, blocks=1) for p, n in ((32, 1), (0, 128))
+        )
+        return replace(spec, inference_rps=1.0 / step_s, forward_rps=128 / prompt_s)
+
+    @property
+    def swarm(self) -> LoopbackSwarm:
+        """The servers."""
+        return self._swarm
 
     def run(self, rounds: Sequence[Round], *, name: str) -> list[Measured]:
         """Run rounds one after another, each when all before it have ended.
@@ -165,46 +191,58 @@ class Arena:
         if failed is not None:
             raise SwarmUnreachableError(f"request {failed['id']} of {name}: {failed['error']}")
         return [
-            Measured(
-                times=tuple(
-                    Times(tokens_s=tuple(done[f"{i}/{j}"]["tokens_s"])) for j in range(len(visits))
-                ),
-                idle_frac=use[i][0],
-                swarm_frac=use[i][1],
-            )
+            self._measured([done[f"{i}/{j}"] for j in range(len(visits))], use[i])
             for i, visits in enumerate(rounds)
         ][1:]
 
+    def _measured(self, told: Sequence[Event], use: tuple[float, float]) -> Measured:
+        """One round by what its clients told."""
+        names = {peer: name for name, peer in self._swarm.peers.items()}
+        return Measured(
+            times=tuple(Times(tokens_s=tuple(e["tokens_s"])) for e in told),
+            idle_frac=use[0],
+            swarm_frac=use[1],
+            tokens=tuple(tuple(e["tokens"]) for e in told),
+            chains=tuple(tuple((names[p], a, b) for p, a, b in e["chain"]) for e in told),
+        )
+
     def _greeting(self) -> Round:
         """A request of each client process through all servers."""
-        cuts = np.linspace(0, self.blocks, len(self.stations) + 1).astype(int).tolist()
-        chain = tuple(
-            (s.name, *pair) for s, pair in zip(self.stations, pairwise(cuts), strict=True)
-        )
-        visit = Visit(at_s=0.0, prompt_tokens=4, new_tokens=2, chain=chain)
-        return [visit] * self.processes
+        chains = greetings(self.stations, self.blocks)
+        return [
+            Visit(at_s=0.0, prompt_tokens=4, new_tokens=2, chain=chain)
+            for chain in chains
+            for _ in range(self.processes)
+        ]
 
     def _deal(self, rounds: Sequence[Round], process: int, go: Path) -> dict[str, Any]:
         """The job of one client process: every so many-th request of each round."""
-        peers = self._swarm.peers
         return {
             "routing": "fixed",
             "warm_up_s": 1.0,
+            **self.client,
             "go": str(go),
             "rounds": [
                 [
-                    {
-                        "id": f"{i}/{j}",
-                        "at_s": visit.at_s,
-                        "prompt": [(7 * j + t) % 250 for t in range(visit.prompt_tokens)],
-                        "new_tokens": visit.new_tokens,
-                        "route": [(peers[s], a, b) for s, a, b in visit.chain],
-                    }
+                    self._request(visit, f"{i}/{j}", shift=j)
                     for j, visit in enumerate(visits)
                     if (i + j) % self.processes == process
                 ]
                 for i, visits in enumerate(rounds)
             ],
+        }
+
+    def _request(self, visit: Visit, name: str, *, shift: int) -> dict[str, Any]:
+        peers = self._swarm.peers
+        route = [(peers[s], a, b) for s, a, b in visit.chain]
+        way: dict[Way, dict[str, Any]]
+        way = {"fixed": {"route": route}, "petals": {"routing": "petals"}, "plan": {}}
+        return {
+            "id": name,
+            "at_s": visit.at_s,
+            "prompt": prompt_of(shift, visit.prompt_tokens),
+            "new_tokens": visit.new_tokens,
+            **way[visit.way],
         }
 
     def late_tasks(self) -> int:
@@ -222,11 +260,45 @@ class Arena:
         return self._swarm.children[station.name].text()
 
 
+def prompt_of(request: int, tokens: int) -> list[int]:
+    """The prompt of a round's so many-th request."""
+    return [(7 * request + t) % 250 for t in range(tokens)]
+
+
+def greetings(stations: Sequence[Station], blocks: int) -> list[Chain]:
+    """Chains that together go through all servers: one, where all of them hold all blocks."""
+    if all(s.span is None for s in stations):
+        cuts = np.linspace(0, blocks, len(stations) + 1).astype(int).tolist()
+        return [tuple((s.name, *pair) for s, pair in zip(stations, pairwise(cuts), strict=True))]
+    spans = {s.name: s.span or (0, blocks) for s in stations}
+    return [_through(spans, name, blocks) for name in spans]
+
+
+def _through(spans: Mapping[str, tuple[int, int]], name: str, blocks: int) -> Chain:
+    """A chain over a server's whole span, and whoever holds what is before and after."""
+    start, end = spans[name]
+    before: list[tuple[str, int, int]] = []
+    after: list[tuple[str, int, int]] = []
+    while start > 0:
+        other, first = min(((s, a) for s, (a, b) in spans.items() if a < start <= b), key=_second)
+        before.insert(0, (other, first, start))
+        start = first
+    while end < blocks:
+        other, last = max(((s, b) for s, (a, b) in spans.items() if a <= end < b), key=_second)
+        after.append((other, end, last))
+        end = last
+    return (*before, (name, *spans[name]), *after)
+
+
+def _second(pair: tuple[str, int]) -> int:
+    return pair[1]
+
+
 def _hold(
     clients: Sequence[ClientProcess], go: Path, number: int, groups: frozenset[int]
 ) -> tuple[float, float]:
     """Let a round begin and wait for its end; shares of the cores' time: idle, spent by groups."""
-    before, own_before = _jiffies(), _spent(groups)
+    before, own_before = jiffies(), spent(groups)
     part = go.with_name(f"{go.name}.part")
     part.write_text(repr(time.time() + HEARD_S), encoding="utf-8")
     part.rename(f"{go}.{number}")
@@ -236,30 +308,12 @@ def _hold(
 
     for client in clients:
         client.wait_for(over, limit_s=ROUND_LIMIT_S)
-    spent = _jiffies() - before
+    took = jiffies() - before
     # Clients end with their last round; what they spent on it is not known any more.
-    own = sum(now - own_before.get(pid, 0.0) for pid, now in _spent(groups).items())
-    total = float(spent.sum())
-    return float(spent[_IDLE]) / total, own / total
+    own = sum(now - own_before.get(pid, 0.0) for pid, now in spent(groups).items())
+    total = float(took.sum())
+    return float(took[IDLE]) / total, own / total
 
 
 def _is_ready(event: Event) -> bool:
     return bool(event["event"] == "ready")
-
-
-def _jiffies() -> np.ndarray:
-    """Time of all cores since they started, by use."""
-    first = Path("/proc/stat").read_text(encoding="ascii").split("\n", 1)[0]
-    return np.array([int(word) for word in first.split()[1:9]])
-
-
-def _spent(groups: frozenset[int]) -> dict[int, float]:
-    """Time of the cores that each living process of some groups has used."""
-    found = {}
-    for entry in Path("/proc").iterdir():
-        with contextlib.suppress(OSError, ValueError):
-            if os.getpgid(int(entry.name)) in groups:
-                # Behind the name in brackets: state, parent, ...; user and system time.
-                fields = (entry / "stat").read_text(encoding="utf-8").rpartition(")")[2].split()
-                found[int(entry.name)] = float(fields[11]) + float(fields[12])
-    return found

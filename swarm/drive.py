@@ -7,28 +7,29 @@ a process of its own. Every event is one JSON line on standard output:
 The job: ``initial_peers``, ``prefix``, ``model``; ``config`` (keywords of PETALS' ClientConfig);
 ``routing`` = ``petals``, ``fixed`` or a table with the arguments of ``client.plan_requests``;
 ``requests``: each with ``id``, ``prompt``, ``new_tokens``, perhaps ``route`` and ``generate``;
-``threads``; a request with ``steps`` in place of a prompt runs random hidden states; one with
-``routing`` = ``petals`` is routed by PETALS whatever the job says; ``until``: a file at whose
-appearance the requests stop being repeated. A job with ``rounds`` starts requests at given instants
-(``swarm.rounds``). One with ``observe_s`` makes no requests: it tells
+``threads``; a request with ``steps`` in place of a prompt runs random hidden states; whatever the
+job says, one with a ``route`` takes it, and one with ``routing`` = ``petals`` is routed by PETALS;
+``until``: a file at whose appearance the requests stop being repeated. A job with ``rounds`` starts
+requests at given instants (``swarm.rounds``). One with ``observe_s`` makes no requests: it tells
 every so many seconds who announces what (``spans``).
 """
 
 from __future__ import annotations
 
+import gc
 import json
 import multiprocessing
 import os
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from .compat import apply_remedies
-from .rounds import run_rounds
+from .rounds import chain_of, run_rounds
 
 _lock = threading.Lock()
 
@@ -62,6 +63,7 @@ def _run(job: dict[str, Any]) -> None:
         _observe(job)
         return
     model = load_model(job)
+    routing = None
     if isinstance(job["routing"], dict):
         from .client import plan_requests
 
@@ -69,15 +71,28 @@ def _run(job: dict[str, Any]) -> None:
         plan = routing.plan
         tell("plan", version=None if plan is None else plan.version)
     time.sleep(_warm_up_s(model, job))
+    # What loading left behind is collected now: later it would hold up whatever is measured.
+    gc.collect()
+    gc.freeze()
     tell("ready")
     if "rounds" in job:
-        run_rounds(model, job, lambda request: _session(model, job, dict(request)), tell)
+        telling = tell if routing is None else _telling_waits(routing)
+        run_rounds(model, job, lambda request: _session(model, job, dict(request)), telling)
         return
     threads = job.get("threads", 1)
     # Not pool.map over the requests: it would draw all of an endless series at once.
     waiting = _Shared(_requests(job))
     with ThreadPoolExecutor(threads) as pool:
         list(pool.map(lambda _: _work(model, job, waiting), range(threads)))
+
+
+def _telling_waits(routing: Any) -> Callable[..., None]:
+    """Beside every event what the client knows of the waits at servers: as seen, as computed."""
+
+    def telling(event: str, **fields: Any) -> None:
+        tell(event, waits={peer: list(wait) for peer, wait in routing.waits().items()}, **fields)
+
+    return telling
 
 
 def _work(model: Any, job: dict[str, Any], requests: Iterator[dict[str, Any]]) -> None:
@@ -228,8 +243,7 @@ def _chains(session: Any) -> list[Any]:
     known = getattr(session._sequence_manager, "chains", None)
     if known is not None:
         return list(known)
-    spans = [s.span for s in session._server_sessions]
-    return [[(s.peer_id.to_base58(), s.start, s.end) for s in spans]]
+    return [chain_of(session)]
 
 
 def _session(model: Any, job: dict[str, Any], request: dict[str, Any]) -> Any:
@@ -237,7 +251,7 @@ def _session(model: Any, job: dict[str, Any], request: dict[str, Any]) -> Any:
     if request.get("routing") == "petals":
         blocks = model.transformer.h
         return type(blocks).inference_session(blocks, max_length=length)
-    if job["routing"] != "fixed":
+    if "route" not in request:
         return model.inference_session(max_length=length)
     from petals.client.inference_session import InferenceSession
 

@@ -1,8 +1,9 @@
 """Rounds of requests that start at given instants, in a client process (``swarm.drive``).
 
 The job has ``rounds``: lists of requests with ``id``, ``at_s``, ``prompt``, ``new_tokens`` and
-``route``; and ``go``: the path of a file that will hold the instant at which a round begins, one
-file for each round, its number after a point. Every request runs in a thread of its own.
+perhaps ``route``; and ``go``: the path of a file that will hold the instant at which a round
+begins, one file for each round, its number after a point. Every request runs in a thread of its
+own.
 """
 
 from __future__ import annotations
@@ -46,14 +47,22 @@ def _timed(
     due_s = begin_s + request["at_s"]
     ids = torch.tensor([request["prompt"]])
     time.sleep(max(0.0, due_s - time.time()))
-    tokens_s = []
+    tokens_s, tokens = [], []
     try:
-        with torch.inference_mode(), open_session(request):
+        with torch.inference_mode(), open_session(request) as session:
             for _ in range(request["new_tokens"]):
                 ids = model(ids).logits[:, -1:].argmax(-1)
                 tokens_s.append(time.time() - due_s)
+                tokens.append(int(ids))
+            chain = chain_of(session)
     # A client measures failures of any kind, also those of PETALS' bare ``Exception``.
     except Exception as error:
         tell("failed", id=request["id"], error=f"{type(error).__name__}: {error}")
         return
-    tell("done", id=request["id"], tokens_s=tokens_s)
+    tell("done", id=request["id"], tokens_s=tokens_s, tokens=tokens, chain=chain)
+
+
+def chain_of(session: Any) -> Any:
+    """The chain that a session takes."""
+    spans = [hop.span for hop in session._server_sessions]
+    return [(span.peer_id.to_base58(), span.start, span.end) for span in spans]

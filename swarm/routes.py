@@ -11,7 +11,7 @@ import copy
 import dataclasses
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -22,23 +22,10 @@ from petals.data_structures import RemoteModuleInfo, RemoteSpanInfo
 
 from ..core.errors import SwarmplanError
 from .answers import Tally, counted
+from .choice import Chain, ChainRequest
+from .hops import Steps
 
 logger = logging.getLogger(__name__)
-
-#: A chain as peers and half-open spans.
-Chain = Sequence[tuple[str, int, int]]
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class ChainRequest:
-    """What a session asks for: blocks ``[start, end)``, its length, and whom to leave out."""
-
-    start: int
-    end: int
-    max_tokens: int
-    exclude: frozenset[str]
-    retry: bool
-
 
 #: Chooses a chain, or None when it has nothing to say about this request.
 Choose = Callable[[ChainRequest], Chain | None]
@@ -54,11 +41,14 @@ class SessionView:
         *,
         on_end: Callable[[], None] = lambda: None,
         on_answers: Callable[[tuple[int, ...]], None] = lambda _: None,
+        on_hop: Callable[[str, float], None] = lambda _peer, _seconds: None,
+        on_step: Callable[[], None] = lambda: None,
     ) -> None:
         self._manager = manager
         self._choose = choose
         self._on_end = on_end
         self._on_answers = on_answers
+        self.steps = Steps(on_hop, on_step)
         self._failed: set[str] = set()
         self._answered: set[str] = set()
         self._last: list[str] = []
@@ -90,6 +80,7 @@ class SessionView:
             max_tokens=cache_tokens_needed or 0,
             exclude=frozenset(self._failed),
             retry=self._asked,
+            prompt_tokens=self.steps.prompt_tokens,
         )
         self._asked = True
         spans = self._chosen(request) or self._by_petals(request)
@@ -148,11 +139,13 @@ class SessionView:
 
     def on_request_success(self, peer_id: PeerID) -> None:
         """A step went through a peer."""
+        self.steps.passed(peer_id.to_base58())
         self._answered.add(peer_id.to_base58())
         self._manager.on_request_success(peer_id)
 
     def on_request_failure(self, peer_id: PeerID | None) -> None:
         """A step or an opening failed; None = opening, and nobody knows at which peer."""
+        self.steps.failed()
         if peer_id is not None:
             self._failed.add(peer_id.to_base58())
             self._answered.discard(peer_id.to_base58())
@@ -203,7 +196,7 @@ def route_sessions(model: Any, make_view: Callable[[Any, int], SessionView]) -> 
         tally = Tally()
         try:
             with InferenceSession(view, max_length) as session, blocks.use_session(session):
-                session.step = counted(session.step, tally)
+                session.step = counted(view.steps.timed(session.step), tally)
                 yield session
             view.answered(tally.answers)
         finally:

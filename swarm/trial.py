@@ -130,17 +130,28 @@ def read_scenario(
 
 
 def publish_spans(
-    swarm: LoopbackSwarm, folder: Path, key: Path, spans: Mapping[str, tuple[int, int]]
+    swarm: LoopbackSwarm,
+    folder: Path,
+    key: Path,
+    spans: Mapping[str, tuple[int, int]],
+    *,
+    router: str | None = None,
+    more: Sequence[str] = (),
 ) -> str:
-    """Read the swarm, plan the given spans by server name, publish; what the command said."""
-    document = read_scenario(swarm, folder, memory_gb=0.1, more=("--sessions", "1"))
+    """Read the swarm, plan the given spans by server name, publish; what the command said.
+
+    Parameters
+    ----------
+    more : for ``swarm inspect``: the load to plan for.
+    """
+    document = read_scenario(swarm, folder, memory_gb=0.1, more=("--sessions", "1", *more))
     names = {peer: name for name, peer in swarm.peers.items()}
     for server in document["servers"]:
         server["span"] = list(spans[names[server["id"]]])
     path = folder / f"{swarm.prefix}.wanted.json"
     write_document(path, document)
     scenario = load_scenario(path)
-    write_plan(folder / "plan.json", plan(scenario.problem, "manual"), scenario)
+    write_plan(folder / "plan.json", plan(scenario.problem, "manual", router=router), scenario)
     return operate(
         folder / "publish.log",
         *("publish", str(folder / "plan.json"), str(path), "--key", str(key)),

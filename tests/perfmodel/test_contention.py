@@ -186,3 +186,23 @@ def test_sessions_beside_each_other_wait_as_much_as_each_of_them_makes_others_wa
     assert steady_steps_s(serial, np.array([1.0]), [[(0, work)]]).tolist() == [1.0]
     free = steady_steps_s(np.array([False]), np.array([1.0, 1.0]), [[(0, work)], [(0, work)]])
     assert free.tolist() == [1.0, 1.0]
+
+
+def test_a_session_waits_for_the_others_at_each_of_its_servers_and_not_for_itself() -> None:
+    alone = Pace(alone_s=1.0, work_s=[0.2, 0.5], steps=9)
+    crowd = crowd_of([True, True, False], ([0, 1], alone))
+    assert crowd.met_s(0, 0.0) == {0: 0.0, 1: 0.0}
+    assert crowd.met_s(7, 0.0) == {}
+    crowd.join(1, [1, 2], Pace(alone_s=1.0, work_s=[0.2, 0.3], steps=9))
+    assert crowd.met_s(0, 0.0) == pytest.approx({0: 0.0, 1: 0.02 / 0.8}, rel=0.2)
+    assert list(crowd.met_s(1, 0.0)) == [1]
+    pair = crowd_of([True], ([0], alone_one := Pace(alone_s=1.0, work_s=[0.3], steps=9)))
+    stranger_s = float(pair.wait_s(0.0)[0])
+    pair.join(1, [0], alone_one)
+    # Of two alike each waits for the other only: about as long as somebody who finds one.
+    assert pair.met_s(0, 0.0)[0] == pytest.approx(stranger_s, rel=0.15)
+    assert pair.met_s(0, 0.0)[0] < pair.wait_s(0.0)[0]
+
+
+def test_nobody_waits_where_nobody_is() -> None:
+    assert Crowd(np.array([True])).met_s(0, 0.0) == {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from swarmplan.swarm.rounds import run_rounds
@@ -27,6 +28,7 @@ def test_requests_start_when_they_are_due_and_one_that_fails_leaves_the_others(
 ) -> None:
     needs("swarm")
     go, told = tmp_path / "go", []
+    span = SimpleNamespace(peer_id=SimpleNamespace(to_base58=lambda: "peer"), start=0, end=8)
     begin_s = time.time() + 0.2
     for number in range(2):
         (tmp_path / f"go.{number}").write_text(repr(begin_s))
@@ -35,7 +37,7 @@ def test_requests_start_when_they_are_due_and_one_that_fails_leaves_the_others(
         assert time.time() >= begin_s + request["at_s"]
         if request["id"] == "bad":
             raise OSError("no such peer")
-        return nullcontext()
+        return nullcontext(SimpleNamespace(_server_sessions=[SimpleNamespace(span=span)]))
 
     def request(name: str, at_s: float) -> dict[str, Any]:
         return {"id": name, "at_s": at_s, "prompt": [1, 2], "new_tokens": 3}
@@ -43,7 +45,10 @@ def test_requests_start_when_they_are_due_and_one_that_fails_leaves_the_others(
     rounds = [[request("good", 0.0), request("bad", 0.0)], [request("late", 0.1)]]
     job = {"go": str(go), "rounds": rounds}
     run_rounds(Fake(), job, open_session, lambda event, **more: told.append((event, more)))
-    done = {more["id"]: more["tokens_s"] for event, more in told if event == "done"}
+    whole = [more for event, more in told if event == "done"]
+    assert all(more["tokens"] == [3, 3, 3] for more in whole)
+    assert all(more["chain"] == [("peer", 0, 8)] for more in whole)
+    done = {more["id"]: more["tokens_s"] for more in whole}
     assert sorted(done) == ["good", "late"]
     assert len(done["good"]) == 3
     assert done["good"] == sorted(done["good"])
