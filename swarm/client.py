@@ -21,6 +21,7 @@ from typing import Any
 from ..core.errors import NoRouteError, SwarmplanError, SwarmUnreachableError
 from ..perfmodel.cost import CostModel
 from ..perfmodel.length.online import OnlineQuantiles
+from ..routing.waiting import Sizes
 from .answers import AnswerLengths
 from .choice import Chain, ChainRequest, Choice, LiveServer, choose_chain
 from .live_dht import ping
@@ -70,6 +71,7 @@ class PlannedRouting:
         self._present = Present()
         self._makes_hops = True
         self._numbers = itertools.count()
+        self._sizes = Sizes()
         self._lock = threading.Lock()
         self._choosing = threading.Lock()
         sharing = None
@@ -105,6 +107,8 @@ class PlannedRouting:
     def view(self, manager: Any, max_length: int) -> SessionView:
         """The view of a new session."""
         number = next(self._numbers)
+        size = float(max_length) ** 2  # of a client's sessions: tokens held, and for how long
+        self._sizes.seen(size)
 
         def choose(request: ChainRequest) -> Chain | None:
             return self._choose(number, request)
@@ -128,6 +132,7 @@ class PlannedRouting:
             on_answers=learn,
             on_hop=hop,
             on_step=lambda: self._present.step(number, time.monotonic()),
+            pauses=self._sizes.times(size),
         )
         return view
 

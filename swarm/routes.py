@@ -43,11 +43,13 @@ class SessionView:
         on_answers: Callable[[tuple[int, ...]], None] = lambda _: None,
         on_hop: Callable[[str, float], None] = lambda _peer, _seconds: None,
         on_step: Callable[[], None] = lambda: None,
+        pauses: float = 1.0,
     ) -> None:
         self._manager = manager
         self._choose = choose
         self._on_end = on_end
         self._on_answers = on_answers
+        self._pauses = pauses
         self.steps = Steps(on_hop, on_step)
         self._failed: set[str] = set()
         self._answered: set[str] = set()
@@ -60,6 +62,11 @@ class SessionView:
 
     def __len__(self) -> int:
         return len(self._manager)
+
+    def get_retry_delay(self, attempt_no: int) -> float:
+        """PETALS' pause before a try, by size until the session has begun (docs/model.md 14)."""
+        pause_s = float(self._manager.get_retry_delay(attempt_no))
+        return pause_s if self._answered else self._pauses * pause_s
 
     def make_sequence(
         self,
