@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-pytest.importorskip("petals")
+pytest.importorskip("hivemind")
 
 #: In a process of its own: the remedies change what is imported.
 SCRIPT = """
