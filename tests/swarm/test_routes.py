@@ -6,9 +6,7 @@ import json
 import subprocess
 import sys
 
-import pytest
-
-pytest.importorskip("hivemind")
+from swarmplan.tests.extras import needs
 
 #: In a process of its own: the remedies change what is imported.
 SCRIPT = """
@@ -35,6 +33,7 @@ print(json.dumps([before, [view.get_retry_delay(k) for k in range(4)]]))
 
 
 def test_pauses_are_by_size_until_the_session_has_begun() -> None:
+    needs("swarm")
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=True, timeout=120
     )
