@@ -132,6 +132,7 @@ class Server(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     disk_gb_per_s: Positive | None = None
     span: tuple[Block, Block] | None = None
     sharing: Sharing | None = None
+    task_tokens: Annotated[int, Meta(ge=1, le=100_000)] | None = None
 
 
 class DraftModel(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
