@@ -18,7 +18,8 @@ import numpy as np
 from swarmplan.core.problem import Problem, Timing, per_block
 from swarmplan.core.workload import Request
 from swarmplan.perfmodel.timing import decode_s, more_s
-from swarmplan.simulator.drafts import chance, luck_of
+from swarmplan.simulator.drafts import luck_of
+from swarmplan.simulator.luck import chance
 from swarmplan.simulator.result import SimulationResult
 
 

@@ -171,9 +171,9 @@ def idle_plan(name: str) -> tuple[Placement, tuple[Request, ...]]:
     return plan.placement, tuple(draw_requests(problem, 0, num_requests=400))
 
 
-def idle() -> None:
+def idle(names: Sequence[str]) -> None:
     """Gains of the idle table, by formula and drawn."""
-    for name, plain_s, alpha, draft_ms, *wanted in IDLE:
+    for name, plain_s, alpha, draft_ms, *wanted in (row for row in IDLE if row[0] in names):
         placement, requests = idle_plan(name)
         for precision, (petals, ten, best, best_k) in zip((OWN[name], "bf16"), wanted, strict=True):
             problem = drafting(swarm(name, precision, 1e-4), alpha, draft_ms)
@@ -194,7 +194,7 @@ def idle() -> None:
                 off = found / bound - 1
                 said(f"{row} {what}", f"{bound:.2f} within 2 %", f"{found:.3f} ({off:+.1%})",
                      abs(off) <= 0.02 + 0.005 / bound)  # fmt: skip
-            routes = [Route(hops=r.hops) for r in _routes(problem, placement)]
+            routes = _routes(using(problem, k), placement)
             formula, five = [], []
             for seed in range(5):
                 drawn_requests = draw_requests(problem, seed, num_requests=200)
@@ -444,7 +444,10 @@ def main() -> None:
         alphas = [float(a) for a in given.alphas.split(",")]
         against(given.scenarios.split(","), alphas, given.time_limit)
         return
-    rows = {"formulas": formulas, "idle": idle, "load": load, "chain": one_chain}
+    if given.what == "idle":
+        idle(given.scenarios.split(","))
+        return
+    rows = {"formulas": formulas, "load": load, "chain": one_chain}
     {**rows, "batches": batches}[given.what]()
 
 

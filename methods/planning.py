@@ -32,9 +32,10 @@ def planned(
     draft = with_uses(method.decide(task, settings), problem, task.sessions)
     unrouted: dict[int, int] = {}
     routes = draft.routes
-    cost = CostModel.of(problem.with_drafts(draft.drafts))
-    if cost is not task.cost:
-        task = at_drafts(task, cost, sessions)
+    drafted = problem.with_drafts(draft.drafts)
+    if drafted.drafts != task.problem.drafts:
+        given = sessions if routes is None else task.sessions
+        task = at_drafts(task, CostModel.of(drafted), given)
         if task.goal == STEP:  # what was proven was so without these drafts
             draft = replace(draft, certificate=None)
     if routes is None:

@@ -141,6 +141,7 @@ class Server(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     idle_watts: Watts | None = None
     busy_watts: Watts | None = None
     price_per_hour: Price | None = None
+    task_tokens: Annotated[int, Meta(ge=1, le=100_000)] | None = None
 
 
 class DraftModel(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

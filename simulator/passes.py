@@ -18,8 +18,8 @@ from .drafts import (
     POSITIONS,
     ROOM,
     SENT_S,
-    tokens_made,
 )
+from .luck import tokens_made
 
 #: More of a hop where sessions draft. task_tokens : positions of the longest step in one task.
 #: position_s : more of the way for each position beyond one. task_s : of a step what does not grow

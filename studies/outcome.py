@@ -58,8 +58,9 @@ class ClientFigures:
     Attributes
     ----------
     parts_s : response split into waiting for cache, prompt (with session set-up) and, for the
-        tokens after the first, network, software overhead and compute; last what tasks stood in
-        line at servers that worked for others, losses and replays included.
+        tokens after the first, network, software overhead (the client's drafts included) and
+        compute; last what tasks stood in line at servers that worked for others, losses, replays
+        and the luck of drafts included.
     chain : the chain that most of its requests took, None without any.
     """
 

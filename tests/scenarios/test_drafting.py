@@ -94,6 +94,8 @@ def test_a_device_may_say_what_passes_take(tmp_path: Path) -> None:
     row = next(j for j, s in enumerate(problem.servers) if s.device == "fast")
     assert cost.verify[0, row].tolist() == [1.0, 1.0, 1.5, 2.0, 2.0]
     assert problem.servers[row].task_tokens == 32
+    own = edited(tmp_path, ('device = "slow"', 'device = "slow"\ntask_tokens = 7'))
+    assert {s.task_tokens for s in load_scenario(own).problem.servers} == {1, 7}
 
 
 @pytest.mark.parametrize(

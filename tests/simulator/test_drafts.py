@@ -29,8 +29,9 @@ from swarmplan.perfmodel.speculation import (
 )
 from swarmplan.routing.overlap import Overlap
 from swarmplan.routing.petals import PetalsRouting
-from swarmplan.simulator.drafts import RIGHT, chance, luck_of, row_of, tokens_made
+from swarmplan.simulator.drafts import RIGHT, luck_of, row_of
 from swarmplan.simulator.engine import simulate
+from swarmplan.simulator.luck import chance, tokens_made
 from swarmplan.simulator.rehearsal import Rehearsal
 from swarmplan.tests.simulator.test_engine import (
     random_placement,
