@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.errors import NoRouteError, SwarmplanError, SwarmUnreachableError
+from ..perfmodel.cost import CostModel
 from ..perfmodel.length.online import OnlineQuantiles
 from .answers import AnswerLengths
 from .choice import Chain, ChainRequest, Choice, LiveServer, choose_chain
@@ -152,7 +153,8 @@ class PlannedRouting:
         plan = self.plan
         if plan is None:
             return None
-        self._makes_hops = plan.problem.network.relay == "client"
+        # Where servers hand steps on a hop is the client's own no more.
+        self._makes_hops = not CostModel.of(plan.problem).relaying.pairs
         # One session after another: the next one has to see where this one goes.
         with self._choosing:
             choice = self._decide(plan, number, request)
