@@ -91,6 +91,7 @@ def main() -> None:
     parser.add_argument("--only", choices=[*SWARMS, "strangers"])
     parser.add_argument("--rounds", type=int, default=5, help="of each way")
     parser.add_argument("--processes", type=int, default=8, help="of clients")
+    parser.add_argument("--share-s", type=float, default=SHARE_S, help="period of what is told")
     parser.add_argument("--silent", action="store_true", help="clients tell each other nothing")
     given = parser.parse_args()
     began = time.monotonic()
@@ -117,7 +118,7 @@ def run_swarm(
         operate(folder / f"{owner}.log", "keygen", str(folder / owner))
     routing: dict[str, Any] = {"public_key": str(folder / "operator.pub")}
     if not given.silent:
-        routing |= {"clients_key": str(folder / "clients"), "share_s": SHARE_S}
+        routing |= {"clients_key": str(folder / "clients"), "share_s": given.share_s}
     servers = stations(spans)
     arena = Arena(
         folder=folder / "swarm",

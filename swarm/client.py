@@ -158,6 +158,7 @@ class PlannedRouting:
         plan = self.plan
         if plan is None:
             return None
+        # Where servers hand steps on a hop is the client's own no more.
         self._makes_hops = not CostModel.of(plan.problem).relaying.pairs
         # One session after another: the next one has to see where this one goes.
         with self._choosing:
