@@ -213,7 +213,8 @@ def _routes(problem: Problem, placement: Placement) -> list[Route]:
     """The fastest chain of every client where nobody drafts."""
     cost = CostModel.of(problem)
     request = Request(id=0, client=0, arrival_s=0.0, prompt_tokens=problem.planning.prompt_tokens,
-                      output_tokens=problem.planning.output_tokens, reserved_tokens=1)  # fmt: skip
+                      output_tokens=problem.planning.output_tokens, reserved_tokens=1,
+        expected_tokens=problem.planning.output_tokens)  # fmt: skip
     view, router = SwarmState(cost, placement), Shortest(cost, placement)
     asked = [replace(request, client=c) for c in range(len(problem.clients))]
     return [router(r, view, 0.0).route for r in asked]
