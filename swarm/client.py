@@ -151,7 +151,7 @@ class PlannedRouting:
         self._refresh_s = refresh_s
         self._prefix = manager.config.dht_prefix
         self._validator = trust(manager.dht, read_public_key(public_key), self._prefix)
-        self._acceptor = Acceptor(self._prefix, state)
+        self._acceptor = Acceptor(self._prefix, state, self._validator.operator)
         self._lengths = None if lengths is None else AnswerLengths(self._prefix, lengths)
         self._trips: dict[str, deque[float]] = defaultdict(lambda: deque(maxlen=_KEPT_PINGS))
         self._silent: set[str] = set()

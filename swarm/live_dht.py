@@ -5,37 +5,21 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import TimeoutError as FutureTimeout
 from functools import partial
 from typing import Any
 
 import hivemind
 from hivemind.p2p import PeerID
 from hivemind.proto import dht_pb2
-from hivemind.utils import MSGPackSerializer
 
 from ..core.errors import SwarmUnreachableError
 from .announce import Announcement, Warnings, merge, read_entry
+from .bounded import BoundedSerializer
+from .pipe import result_of
 
-READ_LIMIT_S = 30.0
-#: One answer holds what all servers say of one block: a few kilobytes each, most of it pings.
-ANSWER_LIMIT_BYTES = 4 * 2**20
 PING_LIMIT_S = 3.0
-
-
-class BoundedSerializer(MSGPackSerializer):
-    """Decodes what peers stored; what is too large or malformed becomes None instead of an error,
-    which in hivemind would leave the reader waiting for ever."""
-
-    @classmethod
-    def loads(cls, buf: bytes) -> object:
-        if not isinstance(buf, bytes) or len(buf) > ANSWER_LIMIT_BYTES:
-            return None
-        try:
-            return super().loads(buf)
-        # msgpack raises many kinds of errors on malformed input, some of them bare Exceptions.
-        except Exception:
-            return None
+#: More of them in flight slow each other down.
+_PINGED_AT_ONCE = 200
 
 
 def connect(initial_peers: Sequence[str], *, limit_s: float = 60.0) -> hivemind.DHT:
@@ -89,10 +73,13 @@ def ping(dht: hivemind.DHT, peers: Iterable[str], *, times: int = 3) -> dict[str
     """
     best: dict[str, float] = {}
     wanted = list(peers)
-    for _ in range(times):
-        for peer, rtt_s in result_of(dht, partial(_ping_all, peers=wanted)).items():
-            if rtt_s < best.get(peer, PING_LIMIT_S):
-                best[peer] = rtt_s
+    for at in range(0, len(wanted), _PINGED_AT_ONCE):
+        part = wanted[at : at + _PINGED_AT_ONCE]
+        for _ in range(times):
+            for peer, rtt_s in result_of(dht, partial(_ping_all, peers=part)).items():
+                if rtt_s < best.get(peer, PING_LIMIT_S):
+                    best[peer] = rtt_s
+            part = [peer for peer in part if peer in best]
     return best
 
 
@@ -106,15 +93,6 @@ def _raw(dht: hivemind.DHT, uids: list[str]) -> list[tuple[int, object, object]]
     ]
     rows.sort(key=lambda row: row[0])
     return [(block, peer, value) for _, block, peer, value in rows]
-
-
-def result_of(dht: hivemind.DHT, coroutine: Any, limit_s: float = READ_LIMIT_S) -> Any:
-    """What a coroutine function of the DHT process returns; bounded in time."""
-    future = dht.run_coroutine(coroutine, return_future=True)
-    try:
-        return future.result(timeout=limit_s)
-    except (FutureTimeout, TimeoutError) as error:
-        raise SwarmUnreachableError(f"the swarm did not answer within {limit_s:.0f} s") from error
 
 
 async def _read_all(_dht: Any, node: Any, uids: list[str]) -> dict[str, dict[Any, Any]]:

@@ -66,7 +66,9 @@ class PlannedServer(Server):
         self._petals_period_s = float(self.mean_balance_check_period)
         self._petals_next_s = time.monotonic() + self._petals_period_s
         self._follower = Follower(peer=self.dht.peer_id.to_base58())
-        self._acceptor = Acceptor(self.dht_prefix, self.options.state)
+        self._acceptor = Acceptor(
+            self.dht_prefix, self.options.state, self.options.public_key or ""
+        )
         self._said = ""
         self._target: Span | None = None
         self._validator = None

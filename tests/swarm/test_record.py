@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import zlib
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +104,101 @@ def test_older_and_doubled_versions_are_refused_also_after_a_restart(tmp_path: P
     assert again.offer(packed(6), NOW)
     assert again.current(NOW) is not None
     assert again.current(NOW + 1_000) is None
+
+
+def test_a_new_key_starts_anew_and_the_old_one_is_remembered(tmp_path: Path) -> None:
+    state = tmp_path / "state.json"
+    assert Acceptor("p", state, "one").offer(packed(5), NOW)
+    assert Acceptor("p", state, "two").offer(packed(3), NOW)
+    assert not Acceptor("p", state, "one").offer(packed(4), NOW)
+    assert not Acceptor("p", state, "two").offer(packed(2), NOW)
+
+
+#: Under which a state file remembers operator "one" of swarm "p", and what is no memory.
+NAME = "p " + sha256(b"one").hexdigest()[:16]
+ABSURD: list[Any] = [
+    None,
+    7,
+    [],
+    {"version": 10**30, "digest": ""},
+    {"version": -1, "digest": ""},
+    {"version": True, "digest": ""},
+    {"version": 1e300, "digest": ""},
+    {"version": 7, "digest": 7},
+    {"version": "7", "digest": ""},
+]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"null",
+        b"\xff\xfe",
+        b"[" * 100_000,
+        b"1" * (2 << 20),
+        *(json.dumps({NAME: entry}).encode() for entry in ABSURD),
+    ],
+)
+def test_a_damaged_or_absurd_state_counts_as_none(content: bytes, tmp_path: Path) -> None:
+    state = tmp_path / "state.json"
+    state.write_bytes(content)
+    assert Acceptor("p", state, "one").offer(packed(1), NOW)
+    assert not Acceptor("p", state, "one").offer(packed(1, valid_s=50.0), NOW)
+
+
+def test_a_plan_for_a_shorter_time_ends_one_for_a_longer(tmp_path: Path) -> None:
+    follower = Acceptor("p", tmp_path / "state.json")
+    long, short = packed(1, valid_s=1_000.0), packed(2, valid_s=10.0)
+    assert follower.offer(long, NOW)
+    assert follower.offer(short, NOW + 1)
+    assert follower.current(NOW + 11) is None
+    assert not follower.offer(long, NOW + 12)
+    # Also for whoever comes when it is over already.
+    late = Acceptor("p", tmp_path / "late.json")
+    assert late.offer(long, NOW)
+    assert not late.offer(short, NOW + 11)
+    assert late.current(NOW + 11) is None
+    assert not Acceptor("p", tmp_path / "late.json").offer(long, NOW + 12)
+
+
+def forged(**changes: Any) -> bytes:
+    """A record as its signer alone could make it."""
+    document = json.loads(zlib.decompress(packed()))
+    return zlib.compress(json.dumps({**document, **changes}).encode())
+
+
+DOCUMENT = json.loads(zlib.decompress(packed()))
+PLAN = DOCUMENT["plan"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"version": -1}, "its version is -1"),
+        ({"version": 0}, "its version is 0"),
+        ({"version": 2**63}, "its version is"),
+        ({"expires_s": 1e300}, "no time or for more than 31 days"),
+        ({"issued_s": -1.0}, "absurd times"),
+        ({"issued_s": NOW + 50, "expires_s": NOW + 20}, "no time or for more than 31 days"),
+        ({"plan": {**PLAN, "placement": PLAN["placement"] * 2}}, "is placed twice"),
+        ({"plan": {**PLAN, "router": "nowhere"}}, "no router 'nowhere'"),
+        ({"moves": [{"peer": "fast-0"}] * 2}, "moves a server twice"),
+        ({"moves": [{"peer": "nobody"}]}, "or an unknown one"),
+        ({"moves": [{"peer": "fast-0", "dark": [99]}]}, "that the model has not"),
+    ],
+)
+def test_signed_but_absurd_figures_are_refused(changes: dict[str, Any], words: str) -> None:
+    with pytest.raises(RefusedPlanError, match=words):
+        read_record(forged(**changes), prefix="p", now_s=NOW)
+
+
+def test_what_would_be_refused_is_not_published() -> None:
+    for version, valid_s in ((-1, 9.0), (1, 1e9), (1, -1.0)):
+        with pytest.raises(ScenarioError):
+            packed(version, valid_s=valid_s)
 
 
 def test_a_scenario_that_refers_to_files_is_not_published(tmp_path: Path) -> None:
