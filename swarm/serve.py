@@ -25,6 +25,7 @@ from ..core.errors import ScenarioError, SwarmUnreachableError
 from ..perfmodel.announced import measured_rates
 from ..perfmodel.profilefile import read_profiles
 from .announce import Announcement, Warnings
+from .asking import confirmed
 from .follow import Follower, Span, Verdict
 from .live_dht import read_announcements
 from .record import Acceptor, LivePlan
@@ -132,16 +133,23 @@ class PlannedServer(Server):
         """Read plan and swarm, decide, and log what changed. A silent swarm changes nothing."""
         try:
             plan, live = self._read()
+            verdict = self._decide(plan, serving, live)
         except SwarmUnreachableError as error:
             verdict = Verdict(action="stay", reason=str(error))
-        else:
-            verdict = self._follower.decide(plan, serving, live, dht_now_s())
         version = self._acceptor.plan.version if self._acceptor.plan else None
         said = f"plan {version}: {verdict.action} ({verdict.reason})"
         if said != self._said:
             self._said = said
             logger.info("%s", said)
         return verdict
+
+    def _decide(
+        self, plan: LivePlan | None, serving: Span | None, live: Sequence[Announcement]
+    ) -> Verdict:
+        """By what others confirm themselves; who cannot be asked has confirmed nothing."""
+        claims = self._follower.claims(plan, serving, live)
+        answers = confirmed(self.dht, self.dht_prefix, claims) if claims else ()
+        return self._follower.decide(plan, serving, answers, dht_now_s())
 
     def _read(self) -> tuple[LivePlan | None, Sequence[Announcement]]:
         if self._validator is None:
