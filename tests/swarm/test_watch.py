@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import urllib.request
 from pathlib import Path
 from typing import Any
@@ -179,6 +180,25 @@ def test_a_followed_plan_is_renewed_when_half_of_its_time_is_over(tmp_path: Path
     swarm.spans = {n: (a, b) for n, (a, b) in pilot.state.target.items()}
     assert pilot.turn(2.0) == "stay"
     assert pilot.turn(6e8) == "renew"
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (1_795_898_916.0, "1795898916"),
+        (1_795_898_916.25, "1795898916.25"),
+        (0.1, "0.1"),
+        (0.0, "0"),
+        (1e300, "1e+300"),
+        (math.inf, "+Inf"),
+        (-math.inf, "-Inf"),
+        (math.nan, "NaN"),
+    ],
+)
+def test_figures_are_told_in_full(value: float, shown: str) -> None:
+    metrics = Metrics()
+    metrics.set("swarmplan_plan_version", value)
+    assert f"\nswarmplan_plan_version {shown}\n" in metrics.text()
 
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
