@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shlex
 from collections.abc import Sequence
@@ -13,7 +12,7 @@ from ..core.errors import ScenarioError
 from ..core.plan import Plan
 from ..perfmodel.cost import CostModel
 from ..scenarios.check import longest_session_tokens
-from ..scenarios.files import write_text
+from ..scenarios.files import quoted, write_text
 from ..scenarios.scenario import Scenario
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
@@ -178,11 +177,11 @@ def _systemd_word(word: str) -> str:
 
 def _compose(server: str, command: Sequence[str], options: LaunchOptions) -> str:
     """JSON strings are YAML strings; compose expands dollars unless they are doubled."""
-    words = ",\n      ".join(json.dumps(word.replace("$", "$$")) for word in command)
+    words = ",\n      ".join(quoted(word.replace("$", "$$")) for word in command)
     return f"""# {_one_line(server)}
 services:
-  {json.dumps(file_name(server).lower())}:
-    image: {json.dumps(options.image)}
+  {quoted(file_name(server).lower())}:
+    image: {quoted(options.image)}
     network_mode: host
     ipc: host
     restart: on-failure
@@ -201,7 +200,8 @@ volumes:
 
 
 def _one_line(text: str) -> str:
-    return "".join(c if c.isprintable() else "?" for c in text)
+    """Text for a comment or a description; a backslash at its end would take the next line in."""
+    return "".join(c if c.isprintable() and c != "\\" else "?" for c in text)
 
 
 def _quantisations(scenario: Scenario) -> dict[str, str]:

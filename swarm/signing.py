@@ -15,6 +15,7 @@ from hivemind.utils import get_dht_time
 from hivemind.utils.crypto import RSAPrivateKey, RSAPublicKey
 
 from ..core.errors import ScenarioError
+from ..scenarios.files import write_text
 from .bounded import BoundedSerializer
 from .pipe import result_of
 from .plan_table import fetch_plan, store_plan
@@ -58,7 +59,7 @@ def new_key(path: Path) -> str:
             )
         )
     public = str(key.get_public_key().to_bytes().decode())
-    public_path(path).write_text(public + "\n", encoding="utf-8")
+    write_text(public_path(path), public + "\n")
     return public
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
@@ -183,7 +184,8 @@ class Watch:
         line = json.dumps({"at_s": round(now, 3), "action": action, **_finite(facts)})
         path = self._options.folder / "journal.jsonl"
         try:
-            with path.open("a", encoding="utf-8") as journal:
+            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW
+            with os.fdopen(os.open(path, flags, 0o644), "a", encoding="utf-8") as journal:
                 journal.write(line + "\n")
         except OSError as error:
             raise _unwritable(path, error) from error

@@ -6,14 +6,17 @@ import json
 import shlex
 from pathlib import Path
 
+import pytest
 from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
 from swarmplan.api import plan
 from swarmplan.cli import main
+from swarmplan.core.errors import ScenarioError
 from swarmplan.scenarios.planfile import write_plan
 from swarmplan.scenarios.scenario import load_scenario
+from swarmplan.swarm import launch
 from swarmplan.swarm.launch import LaunchOptions, _systemd_word, file_name, launch_files
 
 SCENARIOS = Path(__file__).resolve().parents[2] / "scenarios"
@@ -80,3 +83,27 @@ def test_any_model_name_stays_one_word(name: str) -> None:
 
 
 PLAN = plan(load_scenario(SCENARIOS / "tiny.toml").problem, "cg-bp")
+
+
+@given(st.sampled_from(["a\\", "\\", "x\\\\", "\U0001f600\\", "a\\\n"]) | st.text(max_size=9))
+def test_any_id_leaves_every_line_of_the_files_its_own(server: str) -> None:
+    """A backslash at the end of a description would take in the line after it."""
+    one = launch._files(server, (0, 4), 100, None, LaunchOptions(model="m\U0001f600\\"))
+    lines = one.unit.splitlines()
+    assert not any(line.endswith("\\") for line in lines)
+    assert lines[2] == "After=network-online.target"
+    assert one.shell.splitlines()[2].startswith("exec ")
+    assert one.compose.splitlines()[1] == "services:"
+    assert "\\ud8" not in one.compose
+    yaml = pytest.importorskip("yaml", reason="PyYAML is not installed")
+    (service,) = yaml.safe_load(one.compose)["services"].values()
+    assert service["command"] == [word.replace("$", "$$") for word in one.command]
+
+
+@pytest.mark.parametrize("suffix", [".sh", ".service", ".compose.yml"])
+def test_launch_files_are_not_written_through_links(suffix: str, tmp_path: Path) -> None:
+    made = launch_files(PLAN, load_scenario(SCENARIOS / "tiny.toml"), LaunchOptions(model="m"))
+    (tmp_path / ("fast-0" + suffix)).symlink_to(tmp_path / "victim")
+    with pytest.raises(ScenarioError, match="is a link"):
+        launch.write_launch_files(made, tmp_path)
+    assert not (tmp_path / "victim").exists()

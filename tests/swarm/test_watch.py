@@ -166,6 +166,19 @@ def test_what_full_caches_gain_by_a_move_is_no_number(tmp_path: Path) -> None:
     assert "inf" not in pilot.reason
 
 
+@pytest.mark.parametrize("name", ["journal.jsonl", "state.json", "scenario.json", "plan.json"])
+def test_nothing_is_written_through_a_link(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).symlink_to(tmp_path / "victim")
+    pilot = watch(tmp_path, Swarm(BAD), publish=False, confirm=1)
+    if name == "plan.json":
+        assert pilot.turn(1.0) == "failed"
+        assert "is a link" in pilot.reason
+    else:
+        with pytest.raises(ScenarioError, match=r"is a link|cannot be written"):
+            pilot.turn(1.0)
+    assert not (tmp_path / "victim").exists()
+
+
 def test_a_dry_run_only_proposes(tmp_path: Path) -> None:
     pilot = watch(tmp_path, Swarm(BAD), publish=False, confirm=1)
     assert pilot.turn(1.0) == "propose"
