@@ -80,8 +80,11 @@ def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
     span = span if isinstance(span, Mapping) else {}
     info = span.get("server_info")
     fields = dict(info) if isinstance(info, Mapping) else {}
-    fields.setdefault("state", row.get("state"))
-    fields["start_block"], fields["end_block"] = span.get("start"), span.get("end")
+    if fields.get("state") is None:
+        fields["state"] = row.get("state")
+    for name, own in (("start_block", "start"), ("end_block", "end")):
+        if span.get(own) is not None:
+            fields[name] = span[own]
     if isinstance(row.get("state"), str):
         fields["state"] = row["state"]
     place = row.get("peer_ip_info")

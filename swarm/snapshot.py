@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from ..core.errors import ScenarioError
+from ..perfmodel.announced import DEFAULT_CACHE_TOKENS
 from ..perfmodel.catalogue import BYTES_PER_TYPE, BYTES_PER_VALUE
 from ..scenarios.checkpoint import ModelFigures
 from .announce import Announcement
@@ -60,20 +61,17 @@ def scenario_document(
     value_bytes = max(BYTES_PER_TYPE.get(e.torch_dtype or "", 2.0) for e in online)
     estimated: list[str] = []
     where = network_of(clients, online, estimated)
-    kinds: dict[str, dict[str, float]] = {}
+    usual = _usual(online)
+    figures = [_device(entry, usual, estimated) for entry in online]
+    # Servers that announce the same are of one kind.
+    names = {key: f"kind-{i}" for i, key in enumerate(dict.fromkeys(map(_key, figures)))}
+    kinds = {names[_key(one)]: one for one in figures}
     servers = [
         {
-            **_server(
-                _kind(_device(entry, online, estimated), kinds),
-                entry,
-                model,
-                value_bytes,
-                assume,
-                estimated,
-            ),
+            **_server(names[_key(one)], entry, model, value_bytes, assume, estimated),
             **place,
         }
-        for entry, place in zip(online, where.servers, strict=True)
+        for one, entry, place in zip(figures, online, where.servers, strict=True)
     ]
     network = {
         **where.network,
@@ -110,30 +108,27 @@ def scenario_document(
     return document, _counted(estimated)
 
 
-def _kind(figures: dict[str, float], kinds: dict[str, dict[str, float]]) -> str:
-    """The name of a kind of device with these figures, a new one where there is none."""
-    name = next((name for name, known in kinds.items() if known == figures), None)
-    if name is None:
-        name = f"kind-{len(kinds)}"
-        kinds[name] = figures
-    return name
+def _key(figures: Mapping[str, float]) -> tuple[tuple[str, float], ...]:
+    return tuple(sorted(figures.items()))
+
+
+def _usual(online: Sequence[Announcement]) -> dict[str, float]:
+    """What is taken for a missing rate: the median of the others, else PETALS' own default."""
+    defaults = {"inference_rps": DEFAULT_INFERENCE_RPS, "forward_rps": DEFAULT_FORWARD_RPS}
+    told = {n: [r for e in online if (r := getattr(e, n)) is not None] for n in defaults}
+    return {n: float(np.median(told[n])) if told[n] else rate for n, rate in defaults.items()}
 
 
 def _device(
-    entry: Announcement, online: Sequence[Announcement], estimated: list[str]
+    entry: Announcement, usual: Mapping[str, float], estimated: list[str]
 ) -> dict[str, float]:
-    """Rates as announced; a missing one is the median of the others, else PETALS' own default."""
+    """Rates as announced, missing ones as usual."""
     figures = {}
-    for name, default in (
-        ("inference_rps", DEFAULT_INFERENCE_RPS),
-        ("forward_rps", DEFAULT_FORWARD_RPS),
-    ):
-        rate = getattr(entry, name)
-        if rate is None:
-            others = [r for e in online if (r := getattr(e, name)) is not None]
-            rate = float(np.median(others)) if others else default
+    for name, rate in usual.items():
+        told = getattr(entry, name)
+        if told is None:
             estimated.append(name)
-        figures[name] = rate
+        figures[name] = rate if told is None else told
     if entry.network_rps is not None:
         figures["network_rps"] = entry.network_rps
     return figures
@@ -149,9 +144,11 @@ def _server(
 ) -> dict[str, Any]:
     given = assume.memory_bytes.get(entry.peer, assume.memory_bytes.get(entry.public_name))
     if given is None:
-        estimated.append("memory (the weights it holds and the cache it has left)")
+        estimated.append("memory (its weights, and the cache it has left, PETALS' own at least)")
         blocks = entry.end - entry.start
-        left = entry.cache_tokens_left or 0
+        # A full cache is no small one: it was allocated at the start and is in use now.
+        usual = 2 * DEFAULT_CACHE_TOKENS[1 if model.grouped_query else 0] * blocks
+        left = max(entry.cache_tokens_left or 0, usual)
         given = model.held_bytes(blocks, value_bytes, entry.quant_type, left)
     server: dict[str, Any] = {
         "id": entry.peer,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import time
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,8 @@ from hivemind.dht.routing import DHTID  # noqa: E402
 from hivemind.utils import MSGPackSerializer  # noqa: E402
 
 from swarmplan.swarm import plan_table, signing  # noqa: E402
-from swarmplan.swarm.live_dht import ping  # noqa: E402
+from swarmplan.swarm.announce import Warnings  # noqa: E402
+from swarmplan.swarm.live_dht import ping, read_announcements  # noqa: E402
 from swarmplan.swarm.pipe import result_of  # noqa: E402
 from swarmplan.swarm.plan_table import fetch_stored  # noqa: E402
 from swarmplan.swarm.sealing import PinnedValidator  # noqa: E402
@@ -179,7 +181,55 @@ def shorter(folder: Path) -> str:
     return f"version {accepting._accepted.version - begun} is found, and until its own end {shown}"
 
 
+async def _announce(_dht: Any, node: Any, servers: int) -> int:
+    """Announcements of many servers of four blocks each, in this node's own storage."""
+    until_s, stored = signing.dht_now_s() + 1_000, 0
+    names = [nobody(i) for i in range(servers)]
+    for i, name in enumerate(names):
+        start = i % 125
+        fields = {
+            "start_block": start,
+            "end_block": start + 4,
+            "inference_rps": 100.0 + i % 300,
+            "forward_rps": 4_000.0,
+            "network_rps": 1_000.0,
+            "cache_tokens_left": 50_000,
+            "torch_dtype": "bfloat16",
+            "quant_type": "nf4",
+            "public_name": f"volunteer-{i}",
+            "version": "2.2.0",
+            "next_pings": {names[(i + k) % servers]: 0.01 * k for k in range(1, 11)},
+        }
+        value = MSGPackSerializer.dumps((2, 500.0, fields))
+        for block in range(start, start + 4):
+            key_id = DHTID.generate(f"{PREFIX}.{block}")
+            stored += node.protocol.storage.store(key_id, value, until_s + i, subkey=name)
+    return stored
+
+
+def many(_folder: Path) -> str:
+    """Three thousand servers are read by a client; no wall-clock limit, the figures are told."""
+    first = peer()
+    stored = result_of(first, partial(_announce, servers=3_000), 60)
+    reader = peer(first, client=True)
+    warnings = Warnings()
+    begun_s = time.monotonic()
+    entries = read_announcements(reader, PREFIX, 129, warnings)
+    took_s = time.monotonic() - begun_s
+    used = [_peak_mib(os.getpid()), _peak_mib(reader.pid)]
+    print(f"{took_s:.1f} s, {used[0]} MiB here, {used[1]} MiB in the process of the table")
+    spans = {e.end - e.start for e in entries}
+    return f"{stored} stored, {len(entries)} read, spans of {spans}, {len(warnings.lines())} warned"
+
+
+def _peak_mib(process: int | None) -> int:
+    lines = Path(f"/proc/{process}/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) >> 10
+
+
+SCENES = {"sizes": sizes, "large": large, "crowded": crowded, "shorter": shorter, "many": many}
+
 if __name__ == "__main__":
-    scene = {"sizes": sizes, "large": large, "crowded": crowded, "shorter": shorter}[sys.argv[1]]
+    scene = SCENES[sys.argv[1]]
     print(scene(Path(sys.argv[2])), flush=True)
     os._exit(0)

@@ -48,3 +48,7 @@ def test_a_plan_is_found_behind_a_value_without_subkey_and_sixty_large_ones(
 
 def test_a_plan_for_a_shorter_time_replaces_one_for_a_longer(tmp_path: Path) -> None:
     assert told("shorter", tmp_path) == "version 2 is found, and until its own end in force"
+
+
+def test_three_thousand_announcements_are_read(tmp_path: Path) -> None:
+    assert told("many", tmp_path) == "12000 stored, 3000 read, spans of {4}, 0 warned"

@@ -20,7 +20,8 @@ from swarmplan.swarm import watch as watching
 from swarmplan.swarm.announce import Announcement
 from swarmplan.swarm.inspecting import Notes
 from swarmplan.swarm.metrics import Metrics, serve_metrics
-from swarmplan.swarm.snapshot import Assumptions, ClientPlace, scenario_document
+from swarmplan.swarm.places import ClientPlace
+from swarmplan.swarm.snapshot import Assumptions, scenario_document
 from swarmplan.swarm.watch import Watch, WatchOptions
 
 MODEL = model_figures("Llama-3.1-8B")
