@@ -29,6 +29,7 @@ from ..scenarios.build import build
 from ..scenarios.planbuild import plan_of
 from ..scenarios.scenario import Scenario
 from ..scenarios.topologies import names_file
+from .limits import Limits, limits_for
 from .remembered import VERSION_SLACK, Accepted, remember, remembered
 
 logger = logging.getLogger(__name__)
@@ -87,6 +88,7 @@ class LivePlan:
     spans : peer -> blocks ``[start, end)``; idle servers are not listed.
     cache_tokens : peer -> tokens of attention cache to offer per block.
     moves : who may move, in order, and which blocks cannot be helped meanwhile.
+    limits : what servers have to allow for the planned sessions.
     """
 
     prefix: str
@@ -100,6 +102,7 @@ class LivePlan:
     cache_tokens: Mapping[str, int]
     quantisation: Mapping[str, str | None]
     moves: tuple[Step, ...]
+    limits: Limits
 
 
 def record_of(
@@ -316,6 +319,7 @@ def _live(record: LiveRecord, problem: Problem, plan: Plan) -> LivePlan:
         cache_tokens=tokens,
         quantisation={s.id: s.quantisation for s in record.scenario.servers},
         moves=tuple(record.moves),
+        limits=limits_for(problem, plan.predicted),
     )
 
 

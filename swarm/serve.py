@@ -27,6 +27,7 @@ from ..perfmodel.profilefile import read_profiles
 from .announce import Announcement, Warnings
 from .asking import confirmed
 from .follow import Follower, Span, Verdict
+from .limits import Limits
 from .live_dht import read_announcements
 from .record import Acceptor, LivePlan
 from .signing import dht_now_s, fetch_plan, trust
@@ -166,6 +167,9 @@ class PlannedServer(Server):
     def _take(self, plan: LivePlan, span: Span) -> None:
         """Sizes and announced figures of the new span."""
         peer, before = self._follower.peer, self.num_blocks
+        widened = widen(self, plan.limits)
+        if widened:
+            logger.info("wider limits for the planned sessions: %s", ", ".join(widened))
         config = self.block_config
         per_token = (
             2 * config.hidden_size // config.num_key_value_groups * self.torch_dtype.itemsize
@@ -197,6 +201,21 @@ class PlannedServer(Server):
                 )
                 return
         logger.info("no session is left")
+
+
+def widen(server: Any, needed: Limits) -> list[str]:
+    """Let a server allow what the planned sessions need; what its operator set wider stays."""
+    now = Limits(
+        inference_max_length=server.inference_max_length,
+        max_batch_size=server.max_batch_size,
+        request_timeout_s=server.request_timeout,
+        step_timeout_s=server.step_timeout,
+        session_timeout_s=server.session_timeout,
+    )
+    wider = needed.beyond(now)
+    for name, value in wider.items():
+        setattr(server, name, value)
+    return [f"{name} {value}" for name, value in wider.items()]
 
 
 def serve(options: ServeOptions, petals_flags: Sequence[str]) -> None:
