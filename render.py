@@ -20,6 +20,26 @@ if TYPE_CHECKING:
 
 Progress = Callable[[int, int, str], None]
 
+#: Characters of one message, cell or line; longer ones are nobody's names.
+_LONGEST = 4_000
+_LAYOUT = "\n\t"
+
+
+def plain(text: str, *, keeps: str = "") -> str:
+    """Text that a terminal does nothing about but show it: names may come from strangers.
+
+    Control characters, also those that turn the direction of writing, become question marks;
+    a name of a megabyte is cut.
+
+    Parameters
+    ----------
+    keeps : control characters that stay.
+    """
+    cut = text if len(text) <= _LONGEST else text[:_LONGEST] + " ..."
+    if cut.isprintable():
+        return cut
+    return "".join(c if c.isprintable() or c in keeps else "?" for c in cut)
+
 
 def number(value: float | None, digits: int = 4) -> str:
     """A figure for people: ``digits`` significant digits, ``-`` when unknown."""
@@ -57,7 +77,7 @@ def _strict(value: Any) -> Any:
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """A table: drawn on a terminal, tab-separated (after a ``# title`` line) in a pipe."""
-    cells = [["" if c is None else str(c) for c in row] for row in rows]
+    cells = [["" if c is None else plain(str(c)) for c in row] for row in rows]
     if not sys.stdout.isatty():
         lines = [f"# {title}"] if title else []
         lines += ["\t".join(columns), *("\t".join(row) for row in cells)]
@@ -121,7 +141,7 @@ def _looks_numeric(cell: str) -> bool:
 
 def print_lines(lines: Sequence[str]) -> None:
     """Plain text on stdout, never interpreted as markup."""
-    sys.stdout.write("".join(f"{line}\n" for line in lines))
+    sys.stdout.write("".join(f"{plain(line, keeps=_LAYOUT)}\n" for line in lines))
 
 
 def draws(asked: bool | None) -> bool:
@@ -141,7 +161,7 @@ def writes(signs: str) -> bool:
 def note(message: str) -> None:
     """A line for the person at the terminal, on stderr; nothing depends on that it arrives."""
     with suppress(OSError):
-        sys.stderr.write(message + "\n")
+        sys.stderr.write(plain(message, keeps=_LAYOUT) + "\n")
 
 
 @contextmanager
@@ -158,7 +178,7 @@ def progress(label: str, *, quiet: bool = False) -> Iterator[Progress]:
 
         def update(done: int, total: int, what: str) -> None:
             # rich would read "[eu-1]" in a name as markup.
-            text = f"{label} {what}".replace("[", "\\[")
+            text = plain(f"{label} {what}").replace("[", "\\[")
             bar.update(task, completed=done, total=total, description=text)
 
         yield update

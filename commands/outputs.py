@@ -14,7 +14,7 @@ import click
 
 from .. import render
 from ..core.errors import ScenarioError, SwarmplanError
-from ..scenarios.files import is_sealed, parse_file
+from ..scenarios.files import is_sealed, parse_file, refuse_link
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -79,6 +79,7 @@ def check_output(path: Path, kind: str, taken: Iterable[Path], *, force: bool, o
         there = path.exists()
         if there and not path.is_file():
             return  # a pipe or a device
+        refuse_link(path)
         if there and not force and not is_ours(path, kind):
             message = f"{str(path)!r} is there and no {kind} of swarmplan: --force overwrites it"
             raise ScenarioError.single(option, message)

@@ -75,6 +75,8 @@ def doctor(as_json: bool) -> None:
 @click.option("--health", metavar="FILE_OR_URL", help="The health monitor's /api/v1/state.")
 @click.option("--prefix", help="DHT prefix of the model [PETALS' own for this name].")
 @click.option("--client", default="here", show_default=True, help="Name of this place.")
+@click.option("--lat", type=FiniteRange(-90, 90), help="Where the client is, degrees.")
+@click.option("--lon", type=FiniteRange(-180, 180), help="Where the client is, degrees.")
 @click.option(
     "--relay", type=click.Choice(["client", "server"]), default="client", show_default=True
 )
@@ -338,6 +340,8 @@ def demo(orders: int, folder: Path | None, as_json: bool) -> None:
 @click.option("--health", metavar="FILE_OR_URL", help="The health monitor's /api/v1/state.")
 @click.option("--prefix", help="DHT prefix of the model [PETALS' own for this name].")
 @click.option("--memory-gb", multiple=True, metavar="SERVER=GB", help="Usable memory of a server.")
+@click.option("--lat", type=FiniteRange(-90, 90), help="Where the client is, degrees.")
+@click.option("--lon", type=FiniteRange(-180, 180), help="Where the client is, degrees.")
 @click.option("--rate", type=FiniteRange(0, 1e4), default=0.1, show_default=True)
 @click.option("--folder", type=click.Path(path_type=Path, file_okay=False), required=True)
 @click.option("--every", type=FiniteRange(1, 86400), default=300.0, show_default=True)

@@ -18,6 +18,8 @@ from .timing import decode_s, prefill_s
 
 #: ``--attn_cache_tokens`` of PETALS 2.2.0.post1: plain attention, grouped-query attention.
 DEFAULT_CACHE_TOKENS = (4096, 16384)
+#: ``--inference_max_length`` and ``--max_batch_size``, tokens: the same two kinds.
+DEFAULT_SESSION_TOKENS = (2048, 8192)
 AUTOGRAD_BYTES_AT_D14336 = 2 * 2**30
 ASSUMED_NETWORK_BITS_PER_S = 100e6
 RELAY_PENALTY = 0.2
@@ -32,6 +34,11 @@ UNKNOWN_RPS = 300.0
 def default_cache_tokens(problem: Problem) -> int:
     """PETALS' default of ``--attn_cache_tokens`` for this model."""
     return DEFAULT_CACHE_TOKENS[1 if problem.model.grouped_query else 0]
+
+
+def default_session_tokens(*, grouped: bool) -> int:
+    """The longest session, and the longest prompt, that PETALS' servers accept unless told."""
+    return DEFAULT_SESSION_TOKENS[1 if grouped else 0]
 
 
 def blocks_by_rule(cost: CostModel, cache_tokens: int) -> IntArray:

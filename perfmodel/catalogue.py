@@ -169,10 +169,24 @@ _MODELS = {
 _TUNED = re.compile(r"(-(instruct|chat|hf|it|base|fp8|bf16|nf4|int8|v0\.[1-3]|\d{4}))+$")
 _ALIASES = {
     "bloom": "BLOOM-176B",
+    "bloom-petals": "BLOOM-176B",
+    "bloomz-petals": "BLOOM-176B",
     "bloomz": "BLOOM-176B",
     "bloomz-7b1": "BLOOM-7B1",
     "stablebeluga2": "Llama-2-70B",
 }
+
+#: Where models of the catalogue are published whose names here are not their repositories'.
+_REPOSITORIES = {
+    "bloom-176b": "bigscience/bloom",
+    "bloom-7b1": "bigscience/bloom-7b1",
+    "falcon-180b": "tiiuae/falcon-180B",
+    "falcon-40b": "tiiuae/falcon-40b",
+    "llama-2-70b": "meta-llama/Llama-2-70b-hf",
+    "mixtral-8x7b": "mistralai/Mixtral-8x7B-v0.1",
+}
+#: Who publishes the models of a family whose prefix has their name in it.
+_PUBLISHERS = {"bloom": "bigscience", "mixtral": "mistralai"}
 
 #: Tokens of a session that a model was trained for, as its configuration says.
 _CONTEXT_TOKENS = {
@@ -187,6 +201,24 @@ _CONTEXT_TOKENS = {
     "Mixtral-8x7B": 32_768,
     "Qwen3-235B-A22B": 40_960,
 }
+
+
+def petals_prefix(name: str, family: str) -> str:
+    """The key of a swarm's table that PETALS makes of a model's name, by its class of the family.
+
+    Llama and Falcon leave the publisher out, BLOOM (which adds a word) and Mixtral do not. A name
+    without a publisher stands for the repository of the one who published the model.
+    """
+    if "/" not in name:
+        publisher = _PUBLISHERS.get(family)
+        name = _REPOSITORIES.get(name.casefold(), f"{publisher}/{name}" if publisher else name)
+    whole = name.replace(".", "-")
+    last = whole.rpartition("/")[2]
+    if family == "bloom":
+        return whole + "-petals"
+    if family == "mixtral":
+        return whole
+    return last + "-hf" if family == "llama" and not last.endswith("-hf") else last
 
 
 def context_tokens(name: str) -> int | None:

@@ -32,7 +32,8 @@ def write_profiles(path: Path | str, name: str, found: Sequence[Calibration]) ->
     document = {"name": name, "profiles": [_entry(one) for one in found]}
     partial = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        partial.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+        with partial.open("x", encoding="utf-8") as file:  # never through a link
+            file.write(json.dumps(document, indent=2) + "\n")
         os.replace(partial, path)
     except OSError as error:
         partial.unlink(missing_ok=True)

@@ -16,7 +16,7 @@ from ..core.problem import Client, Deadlines, Planning, Problem, Server
 from ..core.workload import Lengths, Workload
 from . import schema
 from .budget import build_allowance, check_budget
-from .check import check_context, check_document, check_nominal, check_problem
+from .check import check_context, check_document, check_live, check_nominal, check_problem
 from .constraints import build_constraints
 from .defects import MAX_LISTED
 from .drafting import build_drafting
@@ -108,6 +108,7 @@ def build(document: schema.Scenario, base_dir: Path) -> Built:
             *load.warnings,
             *check_problem(problem),
             *check_context(document, problem),
+            *check_live(document, problem),
             *check_budget(problem, document.planning.budget),
             *nominal,
         ),

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from ..core.errors import InputProblem, ScenarioError
 from ..core.problem import Problem
+from ..perfmodel.announced import default_session_tokens
 from ..perfmodel.catalogue import context_tokens
 from ..perfmodel.cost import CostModel
 from ..perfmodel.devices import device
@@ -80,6 +81,22 @@ def check_context(document: schema.Scenario, problem: Problem) -> Iterator[str]:
         yield (
             f"sessions of up to {longest:,} tokens are longer than the context of "
             f"{problem.model.name}, {limit:,} tokens: servers refuse them, or answers lose sense"
+        )
+
+
+def check_live(document: schema.Scenario, problem: Problem) -> Iterator[str]:
+    """A warning about sessions that the servers of a swarm that runs refuse, as far as is known.
+
+    Servers with a span are running. What they were told to allow is announced nowhere.
+    """
+    running = sum(server.span is not None for server in document.servers)
+    limit = default_session_tokens(grouped=problem.model.grouped_query)
+    longest = longest_session_tokens(problem)
+    if running and longest > limit:
+        yield (
+            f"sessions of up to {longest:,} tokens are longer than the {limit:,} that running "
+            f"servers of PETALS allow unless they were started with --inference_max_length "
+            f"{longest} ('swarm serve' and the files of 'swarm launch-files' allow what is planned)"
         )
 
 

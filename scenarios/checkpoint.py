@@ -13,6 +13,7 @@ from ..perfmodel.catalogue import (
     OVERHEAD,
     Architecture,
     architecture,
+    petals_prefix,
 )
 from .files import read_bytes
 
@@ -85,11 +86,11 @@ def model_figures(model: str, prefix: str | None = None) -> ModelFigures:
     folder = Path(model)
     name = folder.name if folder.is_dir() else model.split("/")[-1]
     known = _from_folder(folder) if folder.is_dir() else architecture(model)
-    stem = name.replace(".", "-")
-    suffix = "" if known.family == "bloom" or stem.endswith("-hf") else "-hf"
+    # PETALS makes none of a folder: servers and clients have to be given one, this or another.
+    own = petals_prefix(name if folder.is_dir() else model, known.family)
     return ModelFigures(
         name=name,
-        prefix=prefix or stem + suffix,
+        prefix=prefix or own,
         num_blocks=known.num_blocks,
         hidden_size=known.hidden_size,
         block_parameters=known.block_parameters,

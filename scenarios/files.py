@@ -16,6 +16,8 @@ from ..core.errors import ScenarioError
 #: Larger files are not scenarios, plans or matrices. TOML is parsed slowly and written by hand.
 MAX_BYTES = 64 * 2**20
 MAX_TOML_BYTES = 16 * 2**20
+#: Signs that are escaped in quotes: controls, breaks of lines, marks of byte order, lone halves.
+_UNQUOTABLE = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff\ud800-\udfff]")
 #: A key of a hundred parts. tomllib takes quadratic time for such keys: 100,000 parts, minutes.
 _LONG_KEY = re.compile(
     r"""(?<![\w"'-])(?:(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){100}"""
@@ -116,18 +118,48 @@ def write_text(path: Path, text: str) -> None:
         if path.exists() and not path.is_file() and not path.is_dir():  # a pipe, /dev/null
             path.write_text(text, encoding="utf-8")
             return
-        path = Path(os.path.realpath(path))  # a link keeps pointing where it points
+        refuse_link(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, part = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             file.write(text)
         os.chmod(part, _mode(path))
         os.replace(part, path)
-    except OSError as error:
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name, half a sign in the text
         if part is not None:
             Path(part).unlink(missing_ok=True)
-        message = f"cannot be written: {error.strerror}"
+        message = f"cannot be written: {getattr(error, 'strerror', None) or error}"
         raise ScenarioError.single("", message, source=str(path)) from error
+
+
+def refuse_link(path: Path) -> None:
+    """An output is never written through a link, nor put in its place: whoever made it would
+    choose what is overwritten. The system's own, as /dev/stdout, are followed.
+
+    Raises
+    ------
+    ScenarioError
+        If the output is a link.
+    """
+    system = path.absolute().parts[1:2] in (("dev",), ("proc",))
+    if path.is_symlink() and not system:
+        message = "is a link, and links are not written through: name the file itself"
+        raise ScenarioError.single("", message, source=str(path))
+
+
+def quoted(text: str) -> str:
+    """A string in double quotes as TOML, YAML and JSON all read it.
+
+    JSON's usual escapes of signs beyond 16 bits, emoji for instance, come in halves, which the
+    other two refuse; control characters, which JSON leaves as they are, they refuse too.
+    """
+    plain = json.dumps(text, ensure_ascii=False)
+    return _UNQUOTABLE.sub(_escaped, plain)
+
+
+def _escaped(found: re.Match[str]) -> str:
+    code = ord(found[0])
+    return "\\ufffd" if 0xD800 <= code < 0xE000 else f"\\u{code:04x}"
 
 
 def sealed(text: str, tool: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,7 +11,7 @@ import numpy as np
 
 from ..core.version import TOOL
 from . import samples
-from .files import sealed, write_text
+from .files import quoted, sealed, write_text
 from .schema import SCENARIO_FORMAT
 from .topologies import load_topology
 
@@ -203,19 +204,25 @@ def _lines(table: dict[str, Any], prefix: str) -> list[str]:
     lines: list[str] = []
     later: list[str] = []
     for key, value in table.items():
-        name = f"{prefix}.{key}" if prefix else key
+        name = f"{prefix}.{_key(key)}" if prefix else _key(key)
         if isinstance(value, dict):
             later += ["", f"[{name}]", *_lines(value, name)]
         elif isinstance(value, list) and value and isinstance(value[0], dict):
             for item in value:
                 later += ["", f"[[{name}]]", *_lines(item, name)]
         else:
-            # JSON's strings, numbers, booleans and arrays of them are TOML's.
-            lines.append(f"{key} = {_value(value)}")
+            # JSON's numbers, booleans and arrays of them are TOML's.
+            lines.append(f"{_key(key)} = {_value(value)}")
     return lines + later
 
 
 def _value(value: Any) -> str:
     if isinstance(value, list):
         return f"[{', '.join(map(_value, value))}]"
+    if isinstance(value, str):
+        return quoted(value)
     return "nan" if value is None else json.dumps(value)  # a gap of a matrix
+
+
+def _key(name: str) -> str:
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else quoted(name)

@@ -15,7 +15,7 @@ from typing import Any, Self
 
 from ..core.errors import ScenarioError
 from ..core.version import TOOL
-from ..scenarios.files import read_bytes, write_text
+from ..scenarios.files import read_bytes, refuse_link, write_text
 
 RESULTS_FORMAT = "swarmplan/results/1"
 _MAX_BYTES = 2**30
@@ -45,6 +45,7 @@ class Store:
         }
         self.records: dict[int, dict[str, Any]] = {}
         try:
+            refuse_link(path)
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file = path.open("ab")
         except OSError as error:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -150,6 +150,46 @@ def merge(
     return known
 
 
+def is_spanless(fields: object) -> bool:
+    """Whether an announcement does not say where its span begins and ends."""
+    if not isinstance(fields, Mapping):
+        return False
+    return fields.get("start_block") is None and fields.get("end_block") is None
+
+
+def with_spans(
+    rows: Sequence[tuple[float, int, object, object]],
+) -> list[tuple[float, int, object, object]]:
+    """(expiry, block, peer, fields) of spanless entries, with the run of blocks they lie under.
+
+    Versions of PETALS before 2.0 do not announce their span; PETALS' own readers take it from the
+    blocks that a server is listed under.
+    """
+    listed: dict[object, set[int]] = defaultdict(set)
+    for _, block, peer, _ in rows:
+        if isinstance(peer, str):
+            listed[peer].add(block)
+    runs = {peer: _longest_run(blocks) for peer, blocks in listed.items()}
+    return [
+        (expires_s, block, peer, {**fields, "start_block": run[0], "end_block": run[1]})
+        for expires_s, block, peer, fields in rows
+        if isinstance(peer, str) and isinstance(fields, Mapping) and (run := runs[peer])
+    ]
+
+
+def _longest_run(blocks: set[int]) -> tuple[int, int]:
+    """The longest run ``[start, end)`` of consecutive blocks, of equals the first."""
+    best = (0, 0)
+    for start in sorted(blocks):
+        if start - 1 not in blocks:
+            end = start
+            while end in blocks:
+                end += 1
+            if end - start > best[1] - best[0]:
+                best = (start, end)
+    return best
+
+
 def symmetric_rtt_s(entries: list[Announcement]) -> dict[tuple[str, str], float]:
     """Round trips between servers; where both ends tell, the longer one, so that none can lie
     itself nearer."""
@@ -206,6 +246,9 @@ def _state(value: object) -> State | None:
 
 
 def _whole(value: object) -> int | None:
+    """A whole number, also one that was written as 30.0."""
+    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
+        return int(value)
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 

@@ -62,7 +62,7 @@ class PlannedRouting:
         self._prefix = manager.config.dht_prefix
         operator = read_public_key(public_key)
         self._validator = trust(manager.dht, operator, self._prefix)
-        self._acceptor = Acceptor(self._prefix, state)
+        self._acceptor = Acceptor(self._prefix, state, self._validator.operator)
         self._lengths = None if lengths is None else AnswerLengths(self._prefix, lengths)
         self._trips: dict[str, deque[float]] = defaultdict(lambda: deque(maxlen=_KEPT_PINGS))
         self._silent: set[str] = set()

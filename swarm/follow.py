@@ -2,22 +2,29 @@
 
 The order of the moves was found for the swarm as it was when the plan was published. Beside that
 order a server keeps one rule of its own: it goes out of service only while every block it serves
-is announced ONLINE by somebody else, unless the plan says that no order could have kept a block.
+is served by somebody else, unless the plan says that no order could have kept a block.
+
+Anybody can announce anything under another's name. So an announcement makes a server ask, and only
+what the other confirmed itself lets it move.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 from .announce import Announcement
-from .record import LivePlan
+from .record import LivePlan, Step
 
-#: A server ahead in the order that is announced nowhere is waited for so long.
+#: A server ahead in the order that does not answer is waited for so long.
 PATIENCE_S = 60.0
+#: One that answers, but does not arrive, so long: it may drain sessions and load many blocks.
+MOVING_PATIENCE_S = 900.0
 
 Span = tuple[int, int]
+#: A peer and the blocks ``[start, end)`` that it may serve; of no block: that it is there.
+Claim = tuple[str, int, int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,17 +38,38 @@ class Verdict:
 
 @dataclass(kw_only=True)
 class Follower:
-    """One server's view of the plan; remembers since when others have been missing."""
+    """One server's view of the plan; remembers since when others have been waited for."""
 
     peer: str
     patience_s: float = PATIENCE_S
-    _missing_since_s: dict[str, float] = field(default_factory=dict)
+    moving_patience_s: float = MOVING_PATIENCE_S
+    #: (version, peer) -> since when it is waited for. Coming and going starts no new wait.
+    _since_s: dict[tuple[int, str], float] = field(default_factory=dict)
+
+    def claims(
+        self, plan: LivePlan | None, serving: Span | None, live: Sequence[Announcement]
+    ) -> tuple[Claim, ...]:
+        """What others have to confirm before this server may move; nothing when it need not ask."""
+        target = None if plan is None else plan.spans.get(self.peer)
+        if plan is None or target is None or serving is None or target == serving:
+            return ()
+        steps = self._ahead(plan)
+        ahead = [(step.peer, *span) for step in steps for span in (plan.spans[step.peer], (0, 0))]
+        announced = [
+            (e.peer, e.start, e.end)
+            for e in live
+            if e.peer != self.peer
+            and e.state == "online"
+            and e.start < serving[1]
+            and serving[0] < e.end
+        ]
+        return tuple(dict.fromkeys((*ahead, *announced)))
 
     def decide(
         self,
         plan: LivePlan | None,
         serving: Span | None,
-        live: Sequence[Announcement],
+        confirmed: Collection[Claim],
         now_s: float,
     ) -> Verdict:
         """What to do now.
@@ -49,7 +77,7 @@ class Follower:
         Parameters
         ----------
         serving : own span, None while nothing is served yet.
-        live : what all servers announce, own entries included.
+        confirmed : those of ``claims`` that their peers confirmed.
         """
         if plan is None:
             return Verdict(action="petals", reason="no plan is in force")
@@ -62,48 +90,45 @@ class Follower:
             return Verdict(action="stay", reason="serves what is planned")
         if serving is None:
             return Verdict(action="move", reason="joins", span=target)
-        others = [e for e in live if e.peer != self.peer]
-        ahead = self._pending_ahead(plan, others, now_s)
+        ahead = self._pending_ahead(plan, confirmed, now_s)
         if ahead is not None:
             return Verdict(action="wait", reason=f"{ahead} moves first", span=target)
-        bare = _bare(serving, others) - self._unavoidable(plan)
-        if bare:
-            text = f"nobody else serves blocks {sorted(bare)}"
+        held = {b for peer, a, z in confirmed if peer != self.peer for b in range(a, z)}
+        bare = set(range(*serving)) - held - self._unavoidable(plan)
+        if not bare:
+            return Verdict(action="move", reason="it is its turn", span=target)
+        # A block is never left dark, however long it takes; but that is no waiting any more.
+        text = f"nobody else serves blocks {sorted(bare)}"
+        if self._waited_s(plan, self.peer, now_s) < self.moving_patience_s:
             return Verdict(action="wait", reason=text, span=target)
-        return Verdict(action="move", reason="it is its turn", span=target)
+        return Verdict(action="stay", reason=f"{text}; the plan cannot be followed", span=target)
+
+    def _ahead(self, plan: LivePlan) -> list[Step]:
+        """Those who move before this server."""
+        peers = [step.peer for step in plan.moves]
+        before = plan.moves[: peers.index(self.peer)] if self.peer in peers else plan.moves
+        return [step for step in before if step.peer in plan.spans]
 
     def _pending_ahead(
-        self, plan: LivePlan, others: Sequence[Announcement], now_s: float
+        self, plan: LivePlan, confirmed: Collection[Claim], now_s: float
     ) -> str | None:
         """The first server ahead in the order that has not arrived and may still do so."""
-        announced = {e.peer: e for e in others}
-        for step in plan.moves:
-            if step.peer == self.peer:
-                return None
-            target, entry = plan.spans.get(step.peer), announced.get(step.peer)
-            if target is None or _arrived(entry, target):
-                self._missing_since_s.pop(step.peer, None)
+        answering = {peer for peer, _, _ in confirmed}
+        for step in self._ahead(plan):
+            if (step.peer, *plan.spans[step.peer]) in confirmed:
                 continue
-            if entry is not None and entry.state != "offline":
-                self._missing_since_s.pop(step.peer, None)
-                return step.peer
-            since = self._missing_since_s.setdefault(step.peer, now_s)
-            if now_s - since < self.patience_s:
+            waited_s = self._waited_s(plan, step.peer, now_s)
+            answers = step.peer in answering
+            if waited_s < (self.moving_patience_s if answers else self.patience_s):
                 return step.peer
         return None
 
+    def _waited_s(self, plan: LivePlan, peer: str, now_s: float) -> float:
+        self._since_s = {k: t for k, t in self._since_s.items() if k[0] == plan.version}
+        return now_s - self._since_s.setdefault((plan.version, peer), now_s)
+
     def _unavoidable(self, plan: LivePlan) -> set[int]:
         return {b for step in plan.moves if step.peer == self.peer for b in step.dark}
-
-
-def _arrived(entry: Announcement | None, target: Span) -> bool:
-    return entry is not None and entry.state == "online" and (entry.start, entry.end) == target
-
-
-def _bare(serving: Span, others: Sequence[Announcement]) -> set[int]:
-    """Blocks of a span that nobody else has online."""
-    held = {b for e in others if e.state == "online" for b in range(e.start, e.end)}
-    return set(range(*serving)) - held
 
 
 def spans_of(live: Sequence[Announcement]) -> Mapping[str, Span]:

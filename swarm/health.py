@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import http.client
 import json
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..core.errors import ScenarioError, SwarmUnreachableError
+from ..core.errors import ScenarioError
 from ..scenarios.files import read_bytes
-from .announce import Announcement, Warnings, merge, read_entry
+from .announce import Announcement, Warnings, merge, plain, read_entry
+from .fetch import LIMIT_BYTES, fetched
 
-LIMIT_BYTES = 32 * 2**20
-LIMIT_S = 20.0
 MOST_SERVERS = 10_000
-_PART_BYTES = 1 << 16
 
 
 def read_state(source: str) -> Any:
@@ -30,33 +24,15 @@ def read_state(source: str) -> Any:
         If nobody answers in time; if it is too large or no JSON.
     """
     if source.startswith(("http://", "https://")):
-        content = _fetched(source)
+        content = fetched(source)
     else:
+        if Path(source).exists() and not Path(source).is_file():
+            raise ScenarioError.single("", "is no file, but a folder or a pipe", source=source)
         content = read_bytes(Path(source), LIMIT_BYTES)
     try:
         return json.loads(content)
     except (ValueError, RecursionError) as error:
         raise ScenarioError.single("", f"is no JSON document: {error}", source=source) from error
-
-
-def _fetched(address: str) -> bytes:
-    """What an address answers, within limits of size and of time in all."""
-    content = bytearray()
-    until = time.monotonic() + LIMIT_S
-    try:
-        request = urllib.request.Request(address, headers={"Accept": "application/json"})
-        with urllib.request.urlopen(request, timeout=LIMIT_S) as answer:
-            # read1 returns what is there, so that a monitor that drips does not outlast the limit.
-            while len(content) <= LIMIT_BYTES and (part := answer.read1(_PART_BYTES)):
-                content += part
-                if time.monotonic() > until:
-                    raise TimeoutError(f"the answer took more than {LIMIT_S:.0f} s")
-    except (OSError, ValueError, http.client.HTTPException) as error:
-        reason = error.reason if isinstance(error, urllib.error.URLError) else error
-        raise SwarmUnreachableError(f"{address} does not answer: {reason}") from error
-    if len(content) > LIMIT_BYTES:
-        raise ScenarioError.single("", f"is larger than {LIMIT_BYTES >> 20} MiB", source=address)
-    return bytes(content)
 
 
 def announcements_of(
@@ -94,7 +70,7 @@ def _report(document: Any, model: str) -> Mapping[str, Any]:
         if any(model.casefold() in (w.casefold(), w.casefold().split("/")[-1]) for w in text):
             return report
         names += text[:1]
-    shown = ", ".join(names[:10])
+    shown = ", ".join(plain(name, 80) for name in names[:10])
     raise ScenarioError.single("model_reports", f"no model {model!r}; there are: {shown}")
 
 
@@ -104,8 +80,11 @@ def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
     span = span if isinstance(span, Mapping) else {}
     info = span.get("server_info")
     fields = dict(info) if isinstance(info, Mapping) else {}
-    fields.setdefault("state", row.get("state"))
-    fields["start_block"], fields["end_block"] = span.get("start"), span.get("end")
+    if fields.get("state") is None:
+        fields["state"] = row.get("state")
+    for name, own in (("start_block", "start"), ("end_block", "end")):
+        if span.get(own) is not None:
+            fields[name] = span[own]
     if isinstance(row.get("state"), str):
         fields["state"] = row["state"]
     place = row.get("peer_ip_info")

@@ -13,7 +13,8 @@ from ..scenarios import schema
 from ..scenarios.checkpoint import ModelFigures, model_figures
 from .announce import Announcement, Warnings
 from .health import announcements_of, read_state
-from .snapshot import Assumptions, ClientPlace, scenario_document
+from .places import ClientPlace
+from .snapshot import Assumptions, scenario_document
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +33,8 @@ class Wanted:
     prompt_tokens: int = 128
     output_tokens: int = 128
     sessions: int | None = None
+    lat: float | None = None
+    lon: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,9 +58,10 @@ def inspect_swarm(wanted: Wanted) -> tuple[dict[str, Any], Notes]:
     if wanted.health:
         names = [wanted.prefix] if wanted.prefix else [wanted.model, figures.name]
         entries = _from_health(wanted.health, names, figures, warnings)
-        place = ClientPlace(name=wanted.client)
+        near: Mapping[str, float] = {}
     else:
-        entries, place = _from_dht(wanted, figures, warnings)
+        entries, near = _from_dht(wanted, figures, warnings)
+    place = ClientPlace(name=wanted.client, rtt_s=near, coordinates=_place(wanted))
     assume = assumptions(wanted)
     known = {name for e in entries for name in (e.peer, e.public_name)}
     for name in sorted(set(assume.memory_bytes) - known):
@@ -77,6 +81,7 @@ def checked_options(wanted: Wanted) -> ModelFigures:
     if bool(wanted.initial_peers) == bool(wanted.health):
         raise ScenarioError.single("--initial-peers", "give either this or --health")
     _memory(wanted.memory_gb)
+    _place(wanted)
     return model_figures(wanted.model, wanted.prefix)
 
 
@@ -116,7 +121,7 @@ def _from_health(
 
 def _from_dht(
     wanted: Wanted, figures: ModelFigures, warnings: Warnings
-) -> tuple[list[Announcement], ClientPlace]:
+) -> tuple[list[Announcement], Mapping[str, float]]:
     from .needs import prepare
 
     prepare("table")
@@ -128,7 +133,7 @@ def _from_dht(
         near = ping(dht, [e.peer for e in entries if e.state == "online"])
     finally:
         dht.shutdown()
-    return reachable(entries, near, warnings), ClientPlace(name=wanted.client, rtt_s=near)
+    return reachable(entries, near, warnings), near
 
 
 def reachable(
@@ -142,6 +147,16 @@ def reachable(
         else:
             warnings.add(entry.peer, "does not answer; left out")
     return kept
+
+
+def _place(wanted: Wanted) -> tuple[float, float] | None:
+    """Where the client is, if that was told."""
+    if wanted.lat is None and wanted.lon is None:
+        return None
+    if wanted.lat is None or wanted.lon is None:
+        missing = "--lat" if wanted.lat is None else "--lon"
+        raise ScenarioError.single(missing, "give --lat and --lon together")
+    return wanted.lat, wanted.lon
 
 
 def _memory(given: Sequence[str]) -> dict[str, int]:

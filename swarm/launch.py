@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shlex
 from collections.abc import Sequence
@@ -12,17 +11,13 @@ from pathlib import Path
 from ..core.errors import ScenarioError
 from ..core.plan import Plan
 from ..perfmodel.cost import CostModel
-from ..scenarios.check import longest_session_tokens
-from ..scenarios.files import write_text
+from ..scenarios.files import quoted, write_text
 from ..scenarios.scenario import Scenario
+from .limits import limit_flags
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 #: Words that a systemd unit would expand.
 _SYSTEMD = str.maketrans({"%": "%%", "$": "$$"})
-
-
-#: PETALS' servers refuse longer sessions unless they are told; the second with grouped queries.
-SESSION_TOKENS, GROUPED_SESSION_TOKENS = 2_048, 8_192
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,9 +53,8 @@ def launch_files(plan: Plan, scenario: Scenario, options: LaunchOptions) -> tupl
     """Files of every server that hosts blocks, in the scenario's order."""
     problem = scenario.problem
     quantisation = _quantisations(scenario)
-    longest = longest_session_tokens(problem)
-    if longest > (GROUPED_SESSION_TOKENS if problem.model.grouped_query else SESSION_TOKENS):
-        options = replace(options, extra=(*_session_flags(longest), *options.extra))
+    needed = limit_flags(problem, plan.predicted)
+    options = replace(options, extra=(*needed, *options.extra))
     made = []
     for j, server in enumerate(problem.servers):
         start, end = int(plan.placement.start[j]), int(plan.placement.end[j])
@@ -70,11 +64,6 @@ def launch_files(plan: Plan, scenario: Scenario, options: LaunchOptions) -> tupl
         tokens = max(1, CostModel.of(problem).tokens_held(pool, start, end))
         made.append(_files(server.id, (start, end), tokens, quantisation.get(server.id), options))
     return tuple(made)
-
-
-def _session_flags(longest: int) -> tuple[str, ...]:
-    """What a server has to be told to accept sessions of so many tokens."""
-    return ("--inference_max_length", str(longest))
 
 
 def write_launch_files(files: Sequence[LaunchFiles], folder: Path) -> list[Path]:
@@ -178,11 +167,11 @@ def _systemd_word(word: str) -> str:
 
 def _compose(server: str, command: Sequence[str], options: LaunchOptions) -> str:
     """JSON strings are YAML strings; compose expands dollars unless they are doubled."""
-    words = ",\n      ".join(json.dumps(word.replace("$", "$$")) for word in command)
+    words = ",\n      ".join(quoted(word.replace("$", "$$")) for word in command)
     return f"""# {_one_line(server)}
 services:
-  {json.dumps(file_name(server).lower())}:
-    image: {json.dumps(options.image)}
+  {quoted(file_name(server).lower())}:
+    image: {quoted(options.image)}
     network_mode: host
     ipc: host
     restart: on-failure
@@ -201,7 +190,8 @@ volumes:
 
 
 def _one_line(text: str) -> str:
-    return "".join(c if c.isprintable() else "?" for c in text)
+    """Text for a comment or a description; a backslash at its end would take the next line in."""
+    return "".join(c if c.isprintable() and c != "\\" else "?" for c in text)
 
 
 def _quantisations(scenario: Scenario) -> dict[str, str]:

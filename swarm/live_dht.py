@@ -4,38 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import TimeoutError as FutureTimeout
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 import hivemind
 from hivemind.p2p import PeerID
 from hivemind.proto import dht_pb2
-from hivemind.utils import MSGPackSerializer
 
 from ..core.errors import SwarmUnreachableError
-from .announce import Announcement, Warnings, merge, read_entry
+from .announce import Announcement, Warnings, is_spanless, merge, read_entry, with_spans
+from .bounded import BoundedSerializer
+from .pipe import result_of
 
-READ_LIMIT_S = 30.0
-#: One answer holds what all servers say of one block: a few kilobytes each, most of it pings.
-ANSWER_LIMIT_BYTES = 4 * 2**20
 PING_LIMIT_S = 3.0
-
-
-class BoundedSerializer(MSGPackSerializer):
-    """Decodes what peers stored; what is too large or malformed becomes None instead of an error,
-    which in hivemind would leave the reader waiting for ever."""
-
-    @classmethod
-    def loads(cls, buf: bytes) -> object:
-        if not isinstance(buf, bytes) or len(buf) > ANSWER_LIMIT_BYTES:
-            return None
-        try:
-            return super().loads(buf)
-        # msgpack raises many kinds of errors on malformed input, some of them bare Exceptions.
-        except Exception:
-            return None
+#: More of them in flight slow each other down.
+_PINGED_AT_ONCE = 200
+#: Blocks whose records pass from process to process in one message.
+_READ_AT_ONCE = 16
 
 
 def connect(initial_peers: Sequence[str], *, limit_s: float = 60.0) -> hivemind.DHT:
@@ -73,13 +59,25 @@ def read_announcements(
     SwarmUnreachableError
         If the table does not answer within ``READ_LIMIT_S``.
     """
-    uids = [f"{prefix}.{block}" for block in range(num_blocks)]
-    entries = []
-    for block, peer, value in _raw(dht, uids):
-        entry = read_entry(peer, _fields(value), num_blocks, warnings)
+    found: list[tuple[float, int, Announcement]] = []
+    told: dict[str, Announcement] = {}
+    old = []
+    for expires_s, block, peer, fields in _raw(dht, prefix, num_blocks):
+        if is_spanless(fields):
+            old.append((expires_s, block, peer, fields))
+            continue
+        entry = read_entry(peer, fields, num_blocks, warnings)
         if entry is not None:
-            entries.append((block, entry))
-    return merge(entries, warnings)
+            # The same words under each of its blocks are kept once.
+            if told.get(entry.peer) != entry:
+                told[entry.peer] = entry
+            found.append((expires_s, block, told[entry.peer]))
+    for expires_s, block, peer, fields in with_spans(old):
+        entry = read_entry(peer, fields, num_blocks, warnings)
+        if entry is not None:
+            found.append((expires_s, block, entry))
+    found.sort(key=lambda row: row[0])
+    return merge([(block, entry) for _, block, entry in found], warnings)
 
 
 def ping(dht: hivemind.DHT, peers: Iterable[str], *, times: int = 3) -> dict[str, float]:
@@ -89,32 +87,26 @@ def ping(dht: hivemind.DHT, peers: Iterable[str], *, times: int = 3) -> dict[str
     """
     best: dict[str, float] = {}
     wanted = list(peers)
-    for _ in range(times):
-        for peer, rtt_s in result_of(dht, partial(_ping_all, peers=wanted)).items():
-            if rtt_s < best.get(peer, PING_LIMIT_S):
-                best[peer] = rtt_s
+    for at in range(0, len(wanted), _PINGED_AT_ONCE):
+        part = wanted[at : at + _PINGED_AT_ONCE]
+        for _ in range(times):
+            for peer, rtt_s in result_of(dht, partial(_ping_all, peers=part)).items():
+                if rtt_s < best.get(peer, PING_LIMIT_S):
+                    best[peer] = rtt_s
+            part = [peer for peer in part if peer in best]
     return best
 
 
-def _raw(dht: hivemind.DHT, uids: list[str]) -> list[tuple[int, object, object]]:
-    """(block, peer, value) of every entry, oldest first."""
-    found = result_of(dht, partial(_read_all, uids=uids))
-    rows = [
-        (expires, block, peer, value)
-        for block, uid in enumerate(uids)
-        for peer, (value, expires) in found.get(uid, {}).items()
-    ]
-    rows.sort(key=lambda row: row[0])
-    return [(block, peer, value) for _, block, peer, value in rows]
-
-
-def result_of(dht: hivemind.DHT, coroutine: Any, limit_s: float = READ_LIMIT_S) -> Any:
-    """What a coroutine function of the DHT process returns; bounded in time."""
-    future = dht.run_coroutine(coroutine, return_future=True)
-    try:
-        return future.result(timeout=limit_s)
-    except (FutureTimeout, TimeoutError) as error:
-        raise SwarmUnreachableError(f"the swarm did not answer within {limit_s:.0f} s") from error
+def _raw(
+    dht: hivemind.DHT, prefix: str, num_blocks: int
+) -> Iterator[tuple[float, int, object, object]]:
+    """(expiry, block, peer, fields) of every entry, some blocks at a time."""
+    for at in range(0, num_blocks, _READ_AT_ONCE):
+        blocks = range(at, min(at + _READ_AT_ONCE, num_blocks))
+        tables = result_of(dht, partial(_read_all, uids=[f"{prefix}.{b}" for b in blocks]))
+        for block in blocks:
+            for peer, (value, expires_s) in tables.get(f"{prefix}.{block}", {}).items():
+                yield expires_s, block, peer, _fields(value)
 
 
 async def _read_all(_dht: Any, node: Any, uids: list[str]) -> dict[str, dict[Any, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Literal
@@ -49,8 +50,19 @@ class Metrics:
             values = dict(self._values)
         lines = []
         for name, (kind, words) in FIGURES.items():
-            lines += [f"# HELP {name} {words}", f"# TYPE {name} {kind}", f"{name} {values[name]:g}"]
+            lines += [
+                f"# HELP {name} {words}",
+                f"# TYPE {name} {kind}",
+                f"{name} {_full(values[name])}",
+            ]
         return "\n".join(lines) + "\n"
+
+
+def _full(value: float) -> str:
+    """All digits of a figure: a version or a time is of no use rounded."""
+    if not math.isfinite(value):
+        return "NaN" if math.isnan(value) else f"{'-' if value < 0 else '+'}Inf"
+    return str(int(value)) if value == int(value) and abs(value) < 1e17 else repr(float(value))
 
 
 def serve_metrics(metrics: Metrics, port: int, host: str = "127.0.0.1") -> ThreadingHTTPServer:

@@ -17,8 +17,9 @@ from ..scenarios.scenario import Scenario
 from .announce import Warnings
 from .follow import Span, spans_of
 from .live_dht import connect, read_announcements
-from .record import RefusedPlanError, Step, moves_between, read_record, record_of
-from .signing import dht_now_s, fetch_plan, read_private_key, store_plan, trust
+from .plan_table import fetch_stored, store_plan
+from .record import ExpiredPlanError, RefusedPlanError, Step, moves_between, read_record, record_of
+from .signing import dht_now_s, read_private_key, trust
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,10 +65,10 @@ def publish(
     try:
         validator = trust(dht, public, prefix, private)
         now_s = dht_now_s()
-        before = fetch_plan(dht, validator, prefix)
-        number = version or max(int(now_s), _version_of(before, prefix, now_s) + 1)
         blocks = scenario.problem.model.num_blocks
         live = spans_of(read_announcements(dht, prefix, blocks, Warnings()))
+        before, until_s = fetch_stored(dht, validator, prefix, tuple(live))
+        number = version or max(int(now_s), _version_of(before, prefix, now_s) + 1)
         absent = _absent(plan, scenario, live, prefix)
         moves = moves_between(scenario.problem, live, plan.placement)
         document: dict[str, Any] = plan_document(plan, scenario)
@@ -80,7 +81,8 @@ def publish(
             valid_s=valid_s,
             moves=moves,
         )
-        store_plan(dht, validator, prefix, packed, now_s + valid_s)
+        # A table keeps the entry that lives longest; the record itself says when it is over.
+        store_plan(dht, validator, packed, max(now_s + valid_s, until_s + 1.0), tuple(live))
         return Published(
             version=number,
             expires_s=now_s + valid_s,
@@ -112,5 +114,7 @@ def _version_of(packed: bytes | None, prefix: str, now_s: float) -> int:
         return 0
     try:
         return read_record(packed, prefix=prefix, now_s=now_s).version
+    except ExpiredPlanError as error:
+        return error.version
     except RefusedPlanError:
         return 0

@@ -8,8 +8,8 @@ format, size, swarm, version, expiry. Plain Python, no hivemind.
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
+import math
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -26,10 +26,11 @@ from ..perfmodel.cost import CostModel
 from ..placement.moves.migration import order_moves
 from ..scenarios import schema
 from ..scenarios.build import build
-from ..scenarios.files import write_text
 from ..scenarios.planbuild import plan_of
 from ..scenarios.scenario import Scenario
 from ..scenarios.topologies import names_file
+from .limits import Limits, limits_for
+from .remembered import VERSION_SLACK, Accepted, remember, remembered
 
 logger = logging.getLogger(__name__)
 
@@ -39,12 +40,22 @@ RECORD_LIMIT_BYTES = 1 << 20
 PLAIN_LIMIT_BYTES = 32 << 20
 #: Clocks of peers may differ by this much.
 CLOCK_SLACK_S = 60.0
+#: No plan is in force for longer.
+VALID_LIMIT_S = 31 * 86_400.0
 
 
 class RefusedPlanError(SwarmplanError):
     """A published plan that is not followed, and why."""
 
     exit_code = 5
+
+
+class ExpiredPlanError(RefusedPlanError):
+    """A plan that is over; it still says that all before it are."""
+
+    def __init__(self, version: int) -> None:
+        super().__init__(f"plan {version} has expired")
+        self.version = version
 
 
 class Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -77,6 +88,7 @@ class LivePlan:
     spans : peer -> blocks ``[start, end)``; idle servers are not listed.
     cache_tokens : peer -> tokens of attention cache to offer per block.
     moves : who may move, in order, and which blocks cannot be helped meanwhile.
+    limits : what servers have to allow for the planned sessions.
     """
 
     prefix: str
@@ -90,6 +102,7 @@ class LivePlan:
     cache_tokens: Mapping[str, int]
     quantisation: Mapping[str, str | None]
     moves: tuple[Step, ...]
+    limits: Limits
 
 
 def record_of(
@@ -124,6 +137,10 @@ def record_of(
         plan=msgspec.convert(content, schema.PlanFile),
         moves=list(moves),
     )
+    try:
+        _check_figures(record)
+    except RefusedPlanError as error:
+        raise ScenarioError.single("plan", str(error)) from error
     packed = zlib.compress(msgspec.json.encode(record), 9)
     if len(packed) > RECORD_LIMIT_BYTES:
         message = f"the record takes {len(packed)} bytes, a swarm carries {RECORD_LIMIT_BYTES}"
@@ -144,10 +161,11 @@ def read_record(packed: object, *, prefix: str, now_s: float) -> LivePlan:
         raise RefusedPlanError(f"the record has the unknown format {record.format[:40]!r}")
     if record.prefix != prefix:
         raise RefusedPlanError(f"the plan is for {record.prefix[:80]!r}, this is {prefix!r}")
+    _check_figures(record)
     if not record.issued_s <= now_s + CLOCK_SLACK_S:
         raise RefusedPlanError(f"plan {record.version} was issued in the future")
     if not record.expires_s > now_s:
-        raise RefusedPlanError(f"plan {record.version} has expired")
+        raise ExpiredPlanError(record.version)
     try:
         problem = build(record.scenario, Path()).problem
     except (ScenarioError, ValueError) as error:
@@ -159,7 +177,32 @@ def read_record(packed: object, *, prefix: str, now_s: float) -> LivePlan:
     wrong = [str(f) for f in verify(problem, plan, simulate=False) if f.grave]
     if wrong:
         raise RefusedPlanError(f"plan {record.version} is unsound: {'; '.join(wrong[:3])}")
+    _check_moves(record, problem)
     return _live(record, problem, plan)
+
+
+def _check_figures(record: LiveRecord) -> None:
+    """A signature says who wrote the figures, not that they make sense."""
+    times = (record.issued_s, record.expires_s)
+    if not all(math.isfinite(time_s) and time_s >= 0 for time_s in times):
+        raise RefusedPlanError(f"plan {record.version} has absurd times")
+    if not 0 < record.version <= record.issued_s + VERSION_SLACK:
+        raise RefusedPlanError(f"its version is {record.version}, which no plan has")
+    if not 0 < record.expires_s - record.issued_s <= VALID_LIMIT_S:
+        days = VALID_LIMIT_S / 86_400
+        message = f"plan {record.version} is in force for no time or for more than {days:.0f} days"
+        raise RefusedPlanError(message)
+
+
+def _check_moves(record: LiveRecord, problem: Problem) -> None:
+    """Each server moves once at most, and only blocks of the model are dark."""
+    known = {server.id for server in problem.servers}
+    peers = [step.peer for step in record.moves]
+    if len(set(peers)) < len(peers) or not known.issuperset(peers):
+        raise RefusedPlanError(f"plan {record.version} moves a server twice, or an unknown one")
+    blocks = range(problem.model.num_blocks)
+    if any(block not in blocks for step in record.moves for block in step.dark):
+        raise RefusedPlanError(f"plan {record.version} darkens blocks that the model has not")
 
 
 def moves_between(
@@ -179,37 +222,55 @@ class Acceptor:
     Parameters
     ----------
     state : file for the highest version and the digest of its record, or None.
+    operator : public key of those plans; another operator's versions are counted apart.
     """
 
-    def __init__(self, prefix: str, state: Path | None = None) -> None:
+    def __init__(self, prefix: str, state: Path | None = None, operator: str = "") -> None:
         self._prefix = prefix
         self._state = state
-        self._version, self._digest = _remembered(state, prefix)
+        self._operator = operator
+        self._accepted = remembered(state, prefix, operator)
         self.plan: LivePlan | None = None
 
     def offer(self, packed: object, now_s: float) -> bool:
         """Whether this is a newer plan than the one followed; refusals are logged."""
         try:
             plan = read_record(packed, prefix=self._prefix, now_s=now_s)
+        except ExpiredPlanError as error:
+            self._revoke(error.version, packed)
+            return False
         except RefusedPlanError as error:
             logger.warning("plan refused: %s", error)
             return False
-        assert isinstance(packed, bytes)
-        digest = hashlib.sha256(packed).hexdigest()
-        if plan.version < self._version:
-            text = "plan refused: version %d is older than %d, which was accepted before"
-            logger.warning(text, plan.version, self._version)
-            return False
-        if plan.version == self._version and digest != self._digest:
-            logger.warning("plan refused: there are two plans of version %d", plan.version)
+        if not self._is_new(plan.version, packed):
             return False
         if self.plan is not None and plan.version == self.plan.version:
             return False
-        self.plan, self._version, self._digest = plan, plan.version, digest
-        if self._state is not None:
-            content = {"prefix": self._prefix, "version": plan.version, "digest": digest}
-            write_text(self._state, json.dumps(content) + "\n")
+        self._remember(plan.version, packed)
+        self.plan = plan
         return True
+
+    def _revoke(self, version: int, packed: object) -> None:
+        """A plan that is over ends those before it, which may have been meant to last longer."""
+        if version > self._accepted.version:
+            logger.warning("plan %d has expired, and with it all before it", version)
+            self._remember(version, packed)
+            self.plan = None
+
+    def _is_new(self, version: int, packed: object) -> bool:
+        if version < self._accepted.version:
+            text = "plan refused: version %d is older than %d, which was accepted before"
+            logger.warning(text, version, self._accepted.version)
+            return False
+        if version == self._accepted.version and _digest(packed) != self._accepted.digest:
+            logger.warning("plan refused: there are two plans of version %d", version)
+            return False
+        return True
+
+    def _remember(self, version: int, packed: object) -> None:
+        self._accepted = Accepted(version, _digest(packed))
+        if self._state is not None:
+            remember(self._state, self._prefix, self._operator, self._accepted)
 
     def current(self, now_s: float) -> LivePlan | None:
         """The plan to follow, None when there is none or it has expired."""
@@ -217,6 +278,11 @@ class Acceptor:
             logger.warning("plan %d has expired", self.plan.version)
             self.plan = None
         return self.plan
+
+
+def _digest(packed: object) -> str:
+    assert isinstance(packed, bytes)
+    return hashlib.sha256(packed).hexdigest()
 
 
 def _decoded(packed: object) -> LiveRecord:
@@ -253,6 +319,7 @@ def _live(record: LiveRecord, problem: Problem, plan: Plan) -> LivePlan:
         cache_tokens=tokens,
         quantisation={s.id: s.quantisation for s in record.scenario.servers},
         moves=tuple(record.moves),
+        limits=limits_for(problem, plan.predicted),
     )
 
 
@@ -273,17 +340,3 @@ def _outside(document: schema.Scenario) -> list[InputProblem]:
             found.append(f"workload.streams[{i}]")
     text = "refers to a file that peers of the swarm do not have: give the figures themselves"
     return [InputProblem(path, text) for path in found]
-
-
-def _remembered(state: Path | None, prefix: str) -> tuple[int, str]:
-    """Version and digest of the last accepted plan; a damaged file counts as none, loudly."""
-    if state is None or not state.exists():
-        return 0, ""
-    try:
-        content = json.loads(state.read_text(encoding="utf-8"))
-        if content["prefix"] != prefix:
-            return 0, ""
-        return int(content["version"]), str(content["digest"])
-    except (ValueError, KeyError, TypeError, OSError) as error:
-        logger.warning("%s cannot be read (%s): older plans may be accepted once", state, error)
-        return 0, ""

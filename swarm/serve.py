@@ -25,7 +25,9 @@ from ..core.errors import ScenarioError, SwarmUnreachableError
 from ..perfmodel.announced import measured_rates
 from ..perfmodel.profilefile import read_profiles
 from .announce import Announcement, Warnings
+from .asking import confirmed
 from .follow import Follower, Span, Verdict
+from .limits import Limits
 from .live_dht import read_announcements
 from .record import Acceptor, LivePlan
 from .signing import dht_now_s, fetch_plan, trust
@@ -66,7 +68,9 @@ class PlannedServer(Server):
         self._petals_period_s = float(self.mean_balance_check_period)
         self._petals_next_s = time.monotonic() + self._petals_period_s
         self._follower = Follower(peer=self.dht.peer_id.to_base58())
-        self._acceptor = Acceptor(self.dht_prefix, self.options.state)
+        self._acceptor = Acceptor(
+            self.dht_prefix, self.options.state, self.options.public_key or ""
+        )
         self._said = ""
         self._target: Span | None = None
         self._validator = None
@@ -130,16 +134,23 @@ class PlannedServer(Server):
         """Read plan and swarm, decide, and log what changed. A silent swarm changes nothing."""
         try:
             plan, live = self._read()
+            verdict = self._decide(plan, serving, live)
         except SwarmUnreachableError as error:
             verdict = Verdict(action="stay", reason=str(error))
-        else:
-            verdict = self._follower.decide(plan, serving, live, dht_now_s())
         version = self._acceptor.plan.version if self._acceptor.plan else None
         said = f"plan {version}: {verdict.action} ({verdict.reason})"
         if said != self._said:
             self._said = said
             logger.info("%s", said)
         return verdict
+
+    def _decide(
+        self, plan: LivePlan | None, serving: Span | None, live: Sequence[Announcement]
+    ) -> Verdict:
+        """By what others confirm themselves; who cannot be asked has confirmed nothing."""
+        claims = self._follower.claims(plan, serving, live)
+        answers = confirmed(self.dht, self.dht_prefix, claims) if claims else ()
+        return self._follower.decide(plan, serving, answers, dht_now_s())
 
     def _read(self) -> tuple[LivePlan | None, Sequence[Announcement]]:
         if self._validator is None:
@@ -156,6 +167,9 @@ class PlannedServer(Server):
     def _take(self, plan: LivePlan, span: Span) -> None:
         """Sizes and announced figures of the new span."""
         peer, before = self._follower.peer, self.num_blocks
+        widened = widen(self, plan.limits)
+        if widened:
+            logger.info("wider limits for the planned sessions: %s", ", ".join(widened))
         config = self.block_config
         per_token = (
             2 * config.hidden_size // config.num_key_value_groups * self.torch_dtype.itemsize
@@ -187,6 +201,21 @@ class PlannedServer(Server):
                 )
                 return
         logger.info("no session is left")
+
+
+def widen(server: Any, needed: Limits) -> list[str]:
+    """Let a server allow what the planned sessions need; what its operator set wider stays."""
+    now = Limits(
+        inference_max_length=server.inference_max_length,
+        max_batch_size=server.max_batch_size,
+        request_timeout_s=server.request_timeout,
+        step_timeout_s=server.step_timeout,
+        session_timeout_s=server.session_timeout,
+    )
+    wider = needed.beyond(now)
+    for name, value in wider.items():
+        setattr(server, name, value)
+    return [f"{name} {value}" for name, value in wider.items()]
 
 
 def serve(options: ServeOptions, petals_flags: Sequence[str]) -> None:

@@ -18,7 +18,8 @@ from typing import Any
 from hivemind.utils.crypto import RSAPublicKey
 
 from ..core.errors import ScenarioError, SwarmUnreachableError
-from .live_dht import READ_LIMIT_S, BoundedSerializer, result_of
+from .bounded import BoundedSerializer
+from .pipe import READ_LIMIT_S, result_of
 from .present import Present
 from .shares import RECORD_LIMIT_BYTES, RefusedWorkError, Share, Told, read_work, work_record
 from .signing import dht_now_s, read_private_key

@@ -1,88 +1,37 @@
-"""The operator's key, and the swarm's own table as the place where the plan is published.
+"""The operator's key: made, read, and trusted by a running table.
 
-hivemind protects a record whose subkey names an RSA public key: peers with the validator store
-and return it only with a valid signature over key, subkey, value and expiry. Plain PETALS peers
-have no validator and store anything, so every reader checks for itself, against the one key it
-was given.
+What a signature makes of a record is in ``sealing``, where the plan lies in ``plan_table``.
 """
 
 from __future__ import annotations
 
-import logging
 import os
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from cryptography.hazmat.primitives import serialization
-from hivemind.dht.crypto import RSASignatureValidator
-from hivemind.dht.routing import DHTID
-from hivemind.dht.validation import DHTRecord
-from hivemind.utils import MSGPackSerializer, get_dht_time
+from hivemind.utils import get_dht_time
 from hivemind.utils.crypto import RSAPrivateKey, RSAPublicKey
 
-from ..core.errors import ScenarioError, SwarmUnreachableError
-from .live_dht import READ_LIMIT_S, BoundedSerializer, result_of
+from ..core.errors import ScenarioError
+from ..scenarios.files import write_text
+from .bounded import BoundedSerializer
+from .pipe import result_of
+from .plan_table import fetch_plan, store_plan
+from .sealing import PinnedValidator
 
-logger = logging.getLogger(__name__)
-
-#: PETALS' own keys are "<prefix>.<block>"; this one cannot be mistaken for a block.
-_KEY = "_swarmplan.{prefix}"
-
-
-class PinnedValidator(RSASignatureValidator):
-    """Checks records that name the pinned key, and lets everything else pass.
-
-    hivemind drops a whole table when one entry of it fails, so nothing may fail but the record
-    of the plan itself: anybody can put the key's name on entries of other tables. Picklable: it
-    travels to the process of the DHT.
-    """
-
-    def __init__(
-        self, public_key: str, prefix: str, private_key: RSAPrivateKey | None = None
-    ) -> None:
-        self._table = DHTID.generate(_KEY.format(prefix=prefix)).to_bytes()
-        self._mark = self.PUBLIC_KEY_FORMAT.replace(b"_key_", public_key.encode())
-        self._local_public_key = self._mark
-        self._private_key = private_key
-        self._key = public_key.encode()
-        self._entry = MSGPackSerializer.dumps(self.subkey)
-
-    @property
-    def subkey(self) -> bytes:
-        """Under which the key's owner publishes."""
-        return bytes(self._mark)
-
-    def validate(self, record: DHTRecord) -> bool:
-        """False for a record under the pinned key that its owner did not sign."""
-        if record.key != self._table or record.subkey != self._entry:
-            return True
-        signatures = self._SIGNATURE_RE.findall(record.value)
-        stripped = DHTRecord(
-            record.key, record.subkey, self.strip_value(record), record.expiration_time
-        )
-        key = RSAPublicKey.from_bytes(self._key)
-        good = len(signatures) == 1 and key.verify(self._serialize_record(stripped), signatures[0])
-        if not good:
-            logger.warning(
-                "plan refused: a record under the operator's key bears no valid signature"
-            )
-        return bool(good)
-
-    def sign_value(self, record: DHTRecord) -> bytes:
-        """Signed when this process holds the private key."""
-        if self._private_key is None:
-            return bytes(record.value)
-        return bytes(super().sign_value(record))
-
-    def merge_with(self, other: Any) -> bool:
-        """Each key keeps its own validator."""
-        return (
-            isinstance(other, PinnedValidator)
-            and other._mark == self._mark
-            and other._table == self._table
-            and (other._private_key is None)
-        )
+__all__ = [
+    "PinnedValidator",
+    "dht_now_s",
+    "fetch_plan",
+    "new_key",
+    "public_path",
+    "read_private_key",
+    "read_public_key",
+    "store_plan",
+    "trust",
+]
 
 
 def new_key(path: Path) -> str:
@@ -110,7 +59,7 @@ def new_key(path: Path) -> str:
             )
         )
     public = str(key.get_public_key().to_bytes().decode())
-    public_path(path).write_text(public + "\n", encoding="utf-8")
+    write_text(public_path(path), public + "\n")
     return public
 
 
@@ -170,36 +119,8 @@ def trust(
 ) -> PinnedValidator:
     """Let a running DHT check (and sign, with the private key) one operator's plans for a swarm."""
     validator = PinnedValidator(public_key, prefix, private_key)
-    dht.add_validators([validator])
+    result_of(dht, partial(_add, validator=validator))
     return validator
-
-
-def store_plan(
-    dht: Any, validator: PinnedValidator, prefix: str, packed: bytes, expires_s: float
-) -> None:
-    """Publish a record until ``expires_s``.
-
-    Raises
-    ------
-    SwarmUnreachableError
-        If no peer took it.
-    """
-    call = partial(
-        _store,
-        key=_KEY.format(prefix=prefix),
-        subkey=validator.subkey,
-        value=packed,
-        expires_s=expires_s,
-    )
-    if not result_of(dht, call, READ_LIMIT_S):
-        raise SwarmUnreachableError("no peer of the swarm stored the plan")
-
-
-def fetch_plan(dht: Any, validator: PinnedValidator, prefix: str) -> bytes | None:
-    """The newest validly signed record of the pinned key, None when there is none."""
-    call = partial(_fetch, key=_KEY.format(prefix=prefix), subkey=validator.subkey)
-    value = result_of(dht, call, READ_LIMIT_S)
-    return value if isinstance(value, bytes) else None
 
 
 def dht_now_s() -> float:
@@ -207,16 +128,7 @@ def dht_now_s() -> float:
     return float(get_dht_time())
 
 
-async def _store(
-    _dht: Any, node: Any, key: str, subkey: bytes, value: bytes, expires_s: float
-) -> bool:
-    return bool(await node.store(key, value, expires_s, subkey=subkey))
-
-
-async def _fetch(_dht: Any, node: Any, key: str, subkey: bytes) -> object:
+async def _add(_dht: Any, node: Any, validator: PinnedValidator) -> None:
+    """Runs in the process of the DHT."""
     node.protocol.serializer = BoundedSerializer
-    found = await node.get(key, latest=True)
-    if found is None or not isinstance(found.value, dict):
-        return None
-    entry = found.value.get(subkey)
-    return None if entry is None else entry.value
+    node.protocol.record_validator.extend([validator])

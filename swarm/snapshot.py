@@ -8,29 +8,18 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ..core.content import FloatArray
 from ..core.errors import ScenarioError
+from ..perfmodel.announced import DEFAULT_CACHE_TOKENS
 from ..perfmodel.catalogue import BYTES_PER_TYPE, BYTES_PER_VALUE
-from ..perfmodel.network import rtt_from_coordinates_s
 from ..scenarios.checkpoint import ModelFigures
-from .announce import Announcement, symmetric_rtt_s
+from .announce import Announcement
+from .places import ClientPlace, network_of
 
 #: PETALS takes these where it knows nothing.
 DEFAULT_INFERENCE_RPS = 300.0
-DEFAULT_RTT_S = 0.3
 DEFAULT_FORWARD_RPS = 3_000.0
-#: Bytes per parameter beside the dtype's own.
 #: What PETALS announces beside 16 bit.
 _QUANTISED = tuple(q for q in BYTES_PER_VALUE if q != "bf16")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClientPlace:
-    """A client: measured round trips, or where it is, or neither (then the median is taken)."""
-
-    name: str
-    rtt_s: Mapping[str, float] = field(default_factory=dict)
-    coordinates: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,20 +60,24 @@ def scenario_document(
         raise ScenarioError.single("servers", "no server of this model is online")
     value_bytes = max(BYTES_PER_TYPE.get(e.torch_dtype or "", 2.0) for e in online)
     estimated: list[str] = []
-    rtt_s, guessed = _round_trips(clients, online)
-    if guessed:
-        estimated.append(f"round trips of {guessed} pairs of {rtt_s.shape[0]} places")
-    kinds = {f"kind-{i}": _device(entry, online, estimated) for i, entry in enumerate(online)}
+    where = network_of(clients, online, estimated)
+    usual = _usual(online)
+    figures = [_device(entry, usual, estimated) for entry in online]
+    # Servers that announce the same are of one kind.
+    names = {key: f"kind-{i}" for i, key in enumerate(dict.fromkeys(map(_key, figures)))}
+    kinds = {names[_key(one)]: one for one in figures}
     servers = [
-        _server(f"kind-{i}", entry, model, value_bytes, assume, estimated)
-        for i, entry in enumerate(online)
+        {
+            **_server(names[_key(one)], entry, model, value_bytes, assume, estimated),
+            **place,
+        }
+        for one, entry, place in zip(figures, online, where.servers, strict=True)
     ]
     network = {
-        "delay": "measured",
+        **where.network,
         "relay": assume.relay,
         "step_overhead_ms": assume.step_overhead_s * 1e3,
         "prefill_overhead_ms": assume.step_overhead_s * 1e3,
-        "rtt_ms": [[round(float(x) * 1e3, 4) for x in row] for row in rtt_s],
     }
     estimated += ["overhead of a hop", "the load"]
     document = {
@@ -106,27 +99,36 @@ def scenario_document(
         },
         "planning": {} if assume.sessions is None else {"sessions": assume.sessions},
         "devices": kinds,
-        "clients": [{"id": client.name} for client in clients],
+        "clients": [
+            {"id": client.name, **place}
+            for client, place in zip(clients, where.clients, strict=True)
+        ],
         "servers": servers,
     }
     return document, _counted(estimated)
 
 
+def _key(figures: Mapping[str, float]) -> tuple[tuple[str, float], ...]:
+    return tuple(sorted(figures.items()))
+
+
+def _usual(online: Sequence[Announcement]) -> dict[str, float]:
+    """What is taken for a missing rate: the median of the others, else PETALS' own default."""
+    defaults = {"inference_rps": DEFAULT_INFERENCE_RPS, "forward_rps": DEFAULT_FORWARD_RPS}
+    told = {n: [r for e in online if (r := getattr(e, n)) is not None] for n in defaults}
+    return {n: float(np.median(told[n])) if told[n] else rate for n, rate in defaults.items()}
+
+
 def _device(
-    entry: Announcement, online: Sequence[Announcement], estimated: list[str]
+    entry: Announcement, usual: Mapping[str, float], estimated: list[str]
 ) -> dict[str, float]:
-    """Rates as announced; a missing one is the median of the others, else PETALS' own default."""
+    """Rates as announced, missing ones as usual."""
     figures = {}
-    for name, default in (
-        ("inference_rps", DEFAULT_INFERENCE_RPS),
-        ("forward_rps", DEFAULT_FORWARD_RPS),
-    ):
-        rate = getattr(entry, name)
-        if rate is None:
-            others = [r for e in online if (r := getattr(e, name)) is not None]
-            rate = float(np.median(others)) if others else default
+    for name, rate in usual.items():
+        told = getattr(entry, name)
+        if told is None:
             estimated.append(name)
-        figures[name] = rate
+        figures[name] = rate if told is None else told
     if entry.network_rps is not None:
         figures["network_rps"] = entry.network_rps
     return figures
@@ -142,9 +144,11 @@ def _server(
 ) -> dict[str, Any]:
     given = assume.memory_bytes.get(entry.peer, assume.memory_bytes.get(entry.public_name))
     if given is None:
-        estimated.append("memory (the weights it holds and the cache it has left)")
+        estimated.append("memory (its weights, and the cache it has left, PETALS' own at least)")
         blocks = entry.end - entry.start
-        left = entry.cache_tokens_left or 0
+        # A full cache is no small one: it was allocated at the start and is in use now.
+        usual = 2 * DEFAULT_CACHE_TOKENS[1 if model.grouped_query else 0] * blocks
+        left = max(entry.cache_tokens_left or 0, usual)
         given = model.held_bytes(blocks, value_bytes, entry.quant_type, left)
     server: dict[str, Any] = {
         "id": entry.peer,
@@ -157,49 +161,6 @@ def _server(
     if entry.using_relay:
         server["relayed"] = True
     return server
-
-
-def _round_trips(
-    clients: Sequence[ClientPlace], servers: Sequence[Announcement]
-) -> tuple[FloatArray, int]:
-    """(c + n, c + n) seconds, and how many pairs had to be guessed.
-
-    A pair that nobody measured takes its distance where both places are known, else the best way
-    over a third place as an upper bound, but no more than PETALS assumes for an unknown one.
-    """
-    names = [*(c.name for c in clients), *(s.peer for s in servers)]
-    row = {name: i for i, name in enumerate(names)}
-    count, first = len(names), len(clients)
-    rtt = np.full((count, count), np.nan)
-    for (one, other), value in symmetric_rtt_s(list(servers)).items():
-        rtt[row[one], row[other]] = rtt[row[other], row[one]] = value
-    for client in clients:
-        for peer, value in client.rtt_s.items():
-            if peer in row:
-                rtt[row[client.name], row[peer]] = rtt[row[peer], row[client.name]] = value
-    np.fill_diagonal(rtt, 0.0)
-    # Nothing is routed between clients.
-    rtt[:first, :first] = np.where(np.isnan(rtt[:first, :first]), 0.0, rtt[:first, :first])
-    unknown = np.isnan(rtt)
-    places = [c.coordinates for c in clients] + [s.coordinates for s in servers]
-    where = np.array([p or (np.nan, np.nan) for p in places], dtype=np.float64)
-    rtt = np.where(np.isnan(rtt), rtt_from_coordinates_s(where, "internet"), rtt)
-    over = _over_a_third(rtt, first)
-    known = rtt[np.isfinite(rtt) & (rtt > 0)]
-    fallback = float(np.median(known)) if len(known) else DEFAULT_RTT_S
-    guess = np.where(np.isfinite(over), np.minimum(over, DEFAULT_RTT_S), fallback)
-    rtt = np.where(np.isnan(rtt), guess, rtt)
-    return rtt, int(unknown.sum()) // 2
-
-
-def _over_a_third(rtt: FloatArray, clients: int) -> FloatArray:
-    """(N, N) shortest way over one other place that is not a client's twin; inf = none."""
-    known = np.where(np.isnan(rtt), np.inf, rtt)
-    known[:clients, :clients] = np.inf
-    best = np.full_like(known, np.inf)
-    for k in range(len(known)):
-        np.minimum(best, known[:, k, None] + known[None, k, :], out=best)
-    return best
 
 
 def _counted(notes: Sequence[str]) -> list[str]:

@@ -7,6 +7,8 @@ Three things keep servers from chasing each other: a move must repay its cost wi
 from __future__ import annotations
 
 import json
+import math
+import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
@@ -16,12 +18,7 @@ from typing import Any, Literal
 import msgspec
 
 from ..api import plan
-from ..core.errors import (
-    HeuristicFailedError,
-    InfeasibleError,
-    ScenarioError,
-    SwarmplanError,
-)
+from ..core.errors import ScenarioError, SwarmplanError
 from ..core.plan import Placement, Plan
 from ..core.problem import Problem
 from ..methods.draft import Settings
@@ -105,27 +102,30 @@ class Watch:
         self._metrics.add("swarmplan_warnings_total", len(notes.warnings))
         path = self._options.folder / "scenario.json"
         write_document(path, document)
-        scenario = load_scenario(path)
+        # What the swarm announces may make no plan, and the next read may: no reason to end.
+        try:
+            return self._weigh(now, load_scenario(path))
+        except SwarmplanError as error:
+            return self._note(now, "failed", reason=str(error))
+
+    def _weigh(self, now: float, scenario: Scenario) -> Action:
         live = _pinned(scenario.problem)
         self._describe(scenario.problem, live)
-        try:
-            decision = replanned(
-                scenario.problem,
-                live,
-                self._options.method,
-                settings=Settings(time_limit_s=20.0),
-                terms=self._options.terms,
-            )
-        except (HeuristicFailedError, InfeasibleError) as error:
-            return self._note(now, "failed", reason=str(error))
+        decision = replanned(
+            scenario.problem,
+            live,
+            self._options.method,
+            settings=Settings(time_limit_s=20.0),
+            terms=self._options.terms,
+        )
         return self._decide(now, scenario, decision)
 
     def _decide(self, now: float, scenario: Scenario, decision: Replan) -> Action:
         best = decision.best
-        ratio = best.gain / best.stay if 0 < best.stay < float("inf") else 0.0
+        ratio = best.gain / best.stay if 0 < best.stay < math.inf else 0.0
         self._metrics.set("swarmplan_gain_ratio", ratio)
         wanted = _spans(scenario.problem, decision.chosen.placement)
-        facts = {
+        facts: dict[str, Any] = {
             "moves": decision.chosen.moves,
             "gain": decision.chosen.gain,
             "cost": decision.chosen.cost,
@@ -164,10 +164,7 @@ class Watch:
         spans = _spans(scenario.problem, placement)
         if self._publish is None:
             return self._note(now, "propose", spans=spans, **facts)
-        try:
-            version, expires_s = self._publish(made, scenario)
-        except SwarmplanError as error:
-            return self._note(now, "failed", reason=str(error))
+        version, expires_s = self._publish(made, scenario)
         self.state = State(version=version, expires_s=expires_s, issued_s=now, target=spans)
         self._metrics.add("swarmplan_publications_total")
         self._metrics.set("swarmplan_plan_version", version)
@@ -187,7 +184,8 @@ class Watch:
         line = json.dumps({"at_s": round(now, 3), "action": action, **_finite(facts)})
         path = self._options.folder / "journal.jsonl"
         try:
-            with path.open("a", encoding="utf-8") as journal:
+            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW
+            with os.fdopen(os.open(path, flags, 0o644), "a", encoding="utf-8") as journal:
                 journal.write(line + "\n")
         except OSError as error:
             raise _unwritable(path, error) from error
@@ -210,9 +208,10 @@ def _spans(problem: Problem, placement: Placement) -> Spans:
 
 
 def _finite(value: Any) -> Any:
-    """Infinite gains are possible; JSON has no word for them."""
+    """Without figures that JSON has no word for: what runs now may be unable to serve the load,
+    and then what is gained by moving has no measure."""
     if isinstance(value, float):
-        return value if value - value == 0 else str(value)
+        return value if math.isfinite(value) else None
     if isinstance(value, Mapping):
         return {key: _finite(item) for key, item in value.items()}
     return value

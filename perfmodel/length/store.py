@@ -67,7 +67,8 @@ def write_arrays(path: Path, arrays: Arrays, card: Mapping[str, Any], form: str 
     head += b" " * (-len(head) % 8)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        part.write_bytes(len(head).to_bytes(8, "little") + head + body)
+        with part.open("xb") as file:  # never through a link
+            file.write(len(head).to_bytes(8, "little") + head + body)
         os.replace(part, path)
     except OSError as error:
         part.unlink(missing_ok=True)

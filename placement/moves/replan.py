@@ -496,6 +496,11 @@ def _reasons(
             f"request-seconds until the horizon, going there costs {best.cost:.4g}{asked}"
             f"{_beside(best, margin)}"
         )
+    elif not forced and math.isinf(chosen.gain):
+        yield (
+            f"the servers cannot carry the load as they are; with {chosen.moves} moves they can, "
+            f"which costs {chosen.cost:.4g} request-seconds"
+        )
     elif not forced:
         yield (
             f"{chosen.moves} moves save {chosen.gain:.4g} request-seconds until the horizon and "

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ...core.errors import ScenarioError
-from . import before, client, server, table
+from . import before, client, pipe, server, table
 
 #: ``table``: reads and writes the swarm's table only, and never imports petals.
 Side = Literal["both", "client", "server", "table"]
@@ -82,6 +82,14 @@ REMEDIES: tuple[Remedy, ...] = (
         needed_by="both",
         is_needed=table.table_is_fragile,
         apply=table.harden_table,
+    ),
+    Remedy(
+        name="command-pipe",
+        defect="commands above 16 KiB to the process of the table are lost, and all after them",
+        cure="that process reads each command to its end",
+        needed_by="both",
+        is_needed=pipe.pipe_loses_large_commands,
+        apply=pipe.wait_for_commands,
     ),
     Remedy(
         name="session-close",

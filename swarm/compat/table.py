@@ -24,7 +24,7 @@ def harden_table() -> None:
     from hivemind.p2p import PeerID
     from hivemind.utils import timed_storage
 
-    from ..live_dht import BoundedSerializer
+    from ..bounded import BoundedSerializer
 
     DHTProtocol.serializer = BoundedSerializer
     # Entries that expire at the same instant are compared by subkey; types may differ.

@@ -59,10 +59,21 @@ def test_blocks_and_cache_follow_from_the_configuration(
     ("name", "prefix"),
     [
         ("meta-llama/Llama-2-70b-chat-hf", "Llama-2-70b-chat-hf"),
+        ("meta-llama/Llama-2-70b-hf", "Llama-2-70b-hf"),
         ("petals-team/StableBeluga2", "StableBeluga2-hf"),
         ("meta-llama/Meta-Llama-3.1-405B-Instruct", "Meta-Llama-3-1-405B-Instruct-hf"),
-        ("bigscience/bloom", "bloom"),
+        ("Llama-3.1-8B", "Llama-3-1-8B-hf"),
+        ("Llama-2-70B", "Llama-2-70b-hf"),
+        ("bigscience/bloom", "bigscience/bloom-petals"),
+        ("bigscience/bloomz-7b1", "bigscience/bloomz-7b1-petals"),
+        ("BLOOM-176B", "bigscience/bloom-petals"),
+        ("bloomz", "bigscience/bloomz-petals"),
+        ("tiiuae/falcon-180B-chat", "falcon-180B-chat"),
+        ("Falcon-40B", "falcon-40b"),
+        ("mistralai/Mixtral-8x7B-Instruct-v0.1", "mistralai/Mixtral-8x7B-Instruct-v0-1"),
+        ("Mixtral-8x7B", "mistralai/Mixtral-8x7B-v0-1"),
     ],
 )
-def test_the_prefix_ends_in_hf_once(name: str, prefix: str) -> None:
+def test_the_prefix_is_the_one_that_petals_makes_of_the_name(name: str, prefix: str) -> None:
     assert model_figures(name).prefix == prefix
+    assert model_figures(name, "another").prefix == "another"

@@ -34,7 +34,7 @@ if __name__ == "__main__":
     for number in range(4):
         until = signing.dht_now_s() + 90_000 + number
         try:
-            signing.store_plan(dht, forger, prefix, b"forged", until)
+            signing.store_plan(dht, forger, b"forged", until)
             taken += 1
         except SwarmUnreachableError as error:
             print("not taken:", error)

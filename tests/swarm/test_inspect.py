@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,19 @@ from swarmplan.core.errors import ScenarioError, SwarmUnreachableError
 from swarmplan.scenarios.checkpoint import model_figures
 from swarmplan.scenarios.generate import write_document
 from swarmplan.scenarios.scenario import load_scenario
-from swarmplan.swarm.announce import Announcement, Warnings, merge, read_entry, symmetric_rtt_s
+from swarmplan.swarm.announce import (
+    Announcement,
+    Warnings,
+    is_spanless,
+    merge,
+    read_entry,
+    symmetric_rtt_s,
+    with_spans,
+)
 from swarmplan.swarm.health import announcements_of, read_state
 from swarmplan.swarm.inspecting import Wanted, checked, inspect_swarm
-from swarmplan.swarm.snapshot import Assumptions, ClientPlace, scenario_document
+from swarmplan.swarm.places import ClientPlace
+from swarmplan.swarm.snapshot import Assumptions, scenario_document
 
 BLOCKS = 32
 MODEL = model_figures("Llama-3.1-8B")
@@ -143,6 +153,20 @@ def test_what_is_read_can_be_planned_and_says_what_is_estimated(tmp_path: Path) 
     assert made.placement.num_blocks.tolist() == [8, 8, 8, 8]
 
 
+def test_a_span_that_is_not_announced_is_the_run_of_blocks_it_lies_under() -> None:
+    """As versions before 2.0 announce themselves: state and throughput alone."""
+    old = {"state": 2, "throughput": 100.0}
+    blocks = [3, 4, 5, 9, 10, 20]
+    rows = with_spans([(1.0, b, peer(1), old) for b in blocks] + [(1.0, 7, 7, old)])
+    assert {(r[3]["start_block"], r[3]["end_block"]) for r in rows} == {(3, 6)}  # type: ignore[index]
+    assert is_spanless(old)
+    assert not is_spanless(honest(0, 4))
+    warnings = Warnings()
+    found = [(b, read_entry(p, fields, BLOCKS, warnings)) for _, b, p, fields in rows]
+    entries = merge([(b, e) for b, e in found if e is not None], warnings)
+    assert [(e.start, e.end) for e in entries] == [(3, 6)]
+
+
 def state_document(rows: list[dict[str, Any]]) -> dict[str, Any]:
     """The health monitor's answer in its own shape."""
     return {
@@ -177,6 +201,111 @@ def test_the_health_monitors_state_becomes_a_scenario_file(tmp_path: Path) -> No
     assert problem.model.num_blocks == BLOCKS
     # Server-server times come from the coordinates: a degree of longitude is about 70 km here.
     assert 0.005 < problem.network.server_rtt_s[0, 1] < 0.010
+
+
+ODD_FIELDS: dict[str, dict[str, Any]] = {
+    "busy": {"cache_tokens_left": 0},
+    "null": dict.fromkeys(FIELDS[4:], None),
+    "bare": {"inference_rps": None, "forward_rps": None, "network_rps": None},
+    "absurd": {"cache_tokens_left": -5, "next_pings": "x", "quant_type": 7, "torch_dtype": []},
+    "unreachable neighbours": {"next_pings": {peer(0): None, peer(1): math.inf}},
+    "whole as a fraction": {"start_block": 8.0, "end_block": 16.0},
+}
+
+
+@pytest.mark.parametrize("kind", [*ODD_FIELDS, "no info", "span in the info alone"])
+def test_a_busy_or_odd_server_is_a_server_and_no_hole(kind: str, tmp_path: Path) -> None:
+    rows = [row_of(i, fields) for i, (_, fields) in enumerate(HONEST)]
+    if kind == "no info":
+        rows[1]["span"].pop("server_info")
+    elif kind == "span in the info alone":
+        rows[1]["span"] = {"server_info": {**rows[1]["span"]["server_info"], **SPAN}}
+    else:
+        rows[1] = row_of(1, {**HONEST[1][1], **ODD_FIELDS[kind]})
+    state, out = tmp_path / "state.json", tmp_path / "swarm.toml"
+    state.write_text(json.dumps(state_document(rows)))
+    command = ["swarm", "inspect", "--health", str(state), "--model", "Llama-3.1-8B"]
+    done = CliRunner().invoke(main, [*command, "-o", str(out)])
+    assert done.exit_code == 0, done.stderr
+    problem = load_scenario(out).problem
+    assert problem.num_servers == 4
+    made = plan(problem, "manual")
+    assert made.placement.coverage(BLOCKS).min() == 1
+    assert made.unrouted == 0
+
+
+SPAN = {"start_block": 8, "end_block": 16}
+
+
+def inspected(tmp_path: Path, *options: str) -> Path:
+    """The scenario of a monitor's state of four servers."""
+    state, out = tmp_path / "state.json", tmp_path / "swarm.toml"
+    rows = [row_of(i, fields) for i, (_, fields) in enumerate(HONEST)]
+    state.write_text(json.dumps(state_document(rows)))
+    command = ["swarm", "inspect", "--health", str(state), "--model", "Llama-3.1-8B"]
+    done = CliRunner().invoke(main, [*command, *options, "-o", str(out)])
+    assert done.exit_code == 0, done.stderr
+    return out
+
+
+@pytest.mark.parametrize("options", [(), ("--lat", "48", "--lon", "2")])
+def test_a_server_can_be_added_to_an_inspected_swarm_by_its_place(
+    options: tuple[str, ...], tmp_path: Path
+) -> None:
+    path = inspected(tmp_path, *options)
+    client = load_scenario(path).document.clients[0]
+    assert (client.lat, client.lon) == ((48.0, 2.0) if options else (50.0, 9.0))
+    words = ["whatif", str(path), "--method", "cg-bp", "--seeds", "1", "--requests", "10", "-q"]
+    words += ["--add-server", "id=mine,device=RTX4090,lat=52.0,lon=13.0"]
+    done = CliRunner().invoke(main, words)
+    assert done.exit_code == 0, done.stderr
+
+
+def test_measured_times_are_kept_beside_places() -> None:
+    told = [(p, {**f, "next_pings": {peer((i + 1) % 4): 0.09}}) for i, (p, f) in enumerate(HONEST)]
+    entries, _ = read_all(told)
+    placed = [replace(e, coordinates=(50.0, 8.0 + i)) for i, e in enumerate(entries)]
+    place = ClientPlace(name="here", rtt_s={entries[0].peer: 0.02}, coordinates=(50.0, 8.0))
+    document, _ = scenario_document(MODEL, placed, [place], Assumptions())
+    rows = document["network"]["rtt_ms"]
+    assert rows[0][1:3] == [20.0, None]
+    assert rows[1][1:] == [0.0, 90.0, None, 90.0]
+
+
+@pytest.mark.parametrize(("lat", "lon"), [("48", None), (None, "2"), ("91", "2"), ("48", "nan")])
+def test_a_place_is_whole_and_on_earth(lat: str | None, lon: str | None) -> None:
+    words = ["swarm", "inspect", "--model", "Llama-3.1-8B", "--health", "x"]
+    words += ["--lat", lat] if lat else []
+    words += ["--lon", lon] if lon else []
+    done = CliRunner().invoke(main, words)
+    assert done.exit_code == 2
+    assert "--lat" in done.stderr or "--lon" in done.stderr
+
+
+@pytest.mark.parametrize("placed", [True, False])
+def test_three_thousand_servers_make_a_scenario_without_a_table_of_pairs(
+    placed: bool, tmp_path: Path
+) -> None:
+    """The table would have nine million entries; each server's own figures are enough."""
+    raw = [(peer(i), honest(i % 25, i % 25 + 8)) for i in range(3_000)]
+    entries, _ = read_all(raw)
+    assert len(entries) == 3_000
+    if placed:
+        entries = [replace(e, coordinates=(i % 60, i % 120)) for i, e in enumerate(entries)]
+    near = {} if placed else {e.peer: 0.01 + i / 1e5 for i, e in enumerate(entries)}
+    place = ClientPlace(name="here", rtt_s=near)
+    document, estimated = scenario_document(MODEL, entries, [place], Assumptions(sessions=4))
+    assert "rtt_ms" not in document["network"]
+    assert len(document["devices"]) == 1
+    assert any("round trips between" in line for line in estimated)
+    path = tmp_path / "many.toml"
+    write_document(path, document)
+    assert path.stat().st_size < 2_000_000
+    problem = load_scenario(path).problem
+    if not placed:
+        assert problem.network.client_rtt_s[0] == pytest.approx(list(near.values()), abs=1e-6)
+    assert problem.network.server_rtt_s.shape == (3_000, 3_000)
+    assert plan(problem, "cg-bp").unrouted == 0
 
 
 @given(ANYTHING)

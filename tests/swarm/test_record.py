@@ -1,10 +1,10 @@
-"""Published plans: what is accepted, what is refused; what a server does about one."""
+"""Published plans: what is accepted, what is refused."""
 
 from __future__ import annotations
 
 import json
 import zlib
-from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +14,11 @@ from hypothesis import strategies as st
 
 from swarmplan.api import plan
 from swarmplan.core.errors import ScenarioError
-from swarmplan.perfmodel.cost import CostModel
 from swarmplan.scenarios.planfile import plan_document
 from swarmplan.scenarios.scenario import Scenario, load_scenario
-from swarmplan.swarm.announce import Announcement, State
-from swarmplan.swarm.follow import Follower
 from swarmplan.swarm.record import (
     Acceptor,
-    LivePlan,
     RefusedPlanError,
-    Step,
-    moves_between,
     read_record,
     record_of,
 )
@@ -105,6 +99,101 @@ def test_older_and_doubled_versions_are_refused_also_after_a_restart(tmp_path: P
     assert again.current(NOW + 1_000) is None
 
 
+def test_a_new_key_starts_anew_and_the_old_one_is_remembered(tmp_path: Path) -> None:
+    state = tmp_path / "state.json"
+    assert Acceptor("p", state, "one").offer(packed(5), NOW)
+    assert Acceptor("p", state, "two").offer(packed(3), NOW)
+    assert not Acceptor("p", state, "one").offer(packed(4), NOW)
+    assert not Acceptor("p", state, "two").offer(packed(2), NOW)
+
+
+#: Under which a state file remembers operator "one" of swarm "p", and what is no memory.
+NAME = "p " + sha256(b"one").hexdigest()[:16]
+ABSURD: list[Any] = [
+    None,
+    7,
+    [],
+    {"version": 10**30, "digest": ""},
+    {"version": -1, "digest": ""},
+    {"version": True, "digest": ""},
+    {"version": 1e300, "digest": ""},
+    {"version": 7, "digest": 7},
+    {"version": "7", "digest": ""},
+]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"null",
+        b"\xff\xfe",
+        b"[" * 100_000,
+        b"1" * (2 << 20),
+        *(json.dumps({NAME: entry}).encode() for entry in ABSURD),
+    ],
+)
+def test_a_damaged_or_absurd_state_counts_as_none(content: bytes, tmp_path: Path) -> None:
+    state = tmp_path / "state.json"
+    state.write_bytes(content)
+    assert Acceptor("p", state, "one").offer(packed(1), NOW)
+    assert not Acceptor("p", state, "one").offer(packed(1, valid_s=50.0), NOW)
+
+
+def test_a_plan_for_a_shorter_time_ends_one_for_a_longer(tmp_path: Path) -> None:
+    follower = Acceptor("p", tmp_path / "state.json")
+    long, short = packed(1, valid_s=1_000.0), packed(2, valid_s=10.0)
+    assert follower.offer(long, NOW)
+    assert follower.offer(short, NOW + 1)
+    assert follower.current(NOW + 11) is None
+    assert not follower.offer(long, NOW + 12)
+    # Also for whoever comes when it is over already.
+    late = Acceptor("p", tmp_path / "late.json")
+    assert late.offer(long, NOW)
+    assert not late.offer(short, NOW + 11)
+    assert late.current(NOW + 11) is None
+    assert not Acceptor("p", tmp_path / "late.json").offer(long, NOW + 12)
+
+
+def forged(**changes: Any) -> bytes:
+    """A record as its signer alone could make it."""
+    document = json.loads(zlib.decompress(packed()))
+    return zlib.compress(json.dumps({**document, **changes}).encode())
+
+
+DOCUMENT = json.loads(zlib.decompress(packed()))
+PLAN = DOCUMENT["plan"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"version": -1}, "its version is -1"),
+        ({"version": 0}, "its version is 0"),
+        ({"version": 2**63}, "its version is"),
+        ({"expires_s": 1e300}, "no time or for more than 31 days"),
+        ({"issued_s": -1.0}, "absurd times"),
+        ({"issued_s": NOW + 50, "expires_s": NOW + 20}, "no time or for more than 31 days"),
+        ({"plan": {**PLAN, "placement": PLAN["placement"] * 2}}, "is placed twice"),
+        ({"plan": {**PLAN, "router": "nowhere"}}, "no router 'nowhere'"),
+        ({"moves": [{"peer": "fast-0"}] * 2}, "moves a server twice"),
+        ({"moves": [{"peer": "nobody"}]}, "or an unknown one"),
+        ({"moves": [{"peer": "fast-0", "dark": [99]}]}, "that the model has not"),
+    ],
+)
+def test_signed_but_absurd_figures_are_refused(changes: dict[str, Any], words: str) -> None:
+    with pytest.raises(RefusedPlanError, match=words):
+        read_record(forged(**changes), prefix="p", now_s=NOW)
+
+
+def test_what_would_be_refused_is_not_published() -> None:
+    for version, valid_s in ((-1, 9.0), (1, 1e9), (1, -1.0)):
+        with pytest.raises(ScenarioError):
+            packed(version, valid_s=valid_s)
+
+
 def test_a_scenario_that_refers_to_files_is_not_published(tmp_path: Path) -> None:
     names = ["me", "fast-0", "fast-1", "slow-0", "slow-1"]
     rows = [f"{one}," + ",".join("0" if one == x else "9" for x in names) for one in names]
@@ -116,85 +205,6 @@ def test_a_scenario_that_refers_to_files_is_not_published(tmp_path: Path) -> Non
     document = plan_document(plan(scenario.problem, "cg-bp"), scenario)
     with pytest.raises(ScenarioError, match="refers to a file"):
         record_of(scenario, document, prefix="p", version=1, now_s=NOW, valid_s=9.0)
-
-
-def live_plan(spans: dict[str, tuple[int, int]], moves: list[str]) -> LivePlan:
-    base = read_record(packed(), prefix="p", now_s=NOW)
-    return replace(base, spans=spans, moves=tuple(Step(peer=p) for p in moves))
-
-
-def announced(peer: str, start: int, end: int, state: State = "online") -> Announcement:
-    return Announcement(peer=peer, state=state, start=start, end=end)
-
-
-def test_a_server_waits_for_those_ahead_and_for_its_blocks_to_be_served_elsewhere() -> None:
-    target = {"fast-0": (6, 12), "fast-1": (0, 6)}
-    chosen = live_plan(target, ["fast-1", "fast-0"])
-    follower = Follower(peer="fast-0")
-    one, other = announced("fast-0", 0, 6), announced("fast-1", 6, 12)
-    waits = follower.decide(chosen, (0, 6), [one, other], NOW)
-    assert (waits.action, waits.reason) == ("wait", "fast-1 moves first")
-    first = Follower(peer="fast-1").decide(chosen, (6, 12), [one, other], NOW)
-    assert first.action == "wait"
-    assert "nobody else serves blocks [6" in first.reason
-    spare = announced("slow-0", 6, 12)
-    assert (
-        Follower(peer="fast-1").decide(chosen, (6, 12), [one, other, spare], NOW).action == "move"
-    )
-    loading = announced("fast-1", 0, 6, "joining")
-    assert follower.decide(chosen, (0, 6), [one, loading, spare], NOW).action == "wait"
-    arrived = announced("fast-1", 0, 6)
-    assert follower.decide(chosen, (0, 6), [one, arrived], NOW).action == "move"
-
-
-def test_a_lost_server_ahead_is_waited_for_only_so_long() -> None:
-    chosen = live_plan({"fast-0": (6, 12), "fast-1": (0, 6)}, ["fast-1", "fast-0"])
-    follower = Follower(peer="fast-0", patience_s=60)
-    others = [announced("slow-0", 0, 6)]
-    assert follower.decide(chosen, (0, 6), others, NOW).action == "wait"
-    assert follower.decide(chosen, (0, 6), others, NOW + 59).action == "wait"
-    assert follower.decide(chosen, (0, 6), others, NOW + 61).action == "move"
-
-
-def test_without_a_plan_petals_decides_and_strangers_stay() -> None:
-    assert Follower(peer="x").decide(None, (0, 4), [], NOW).action == "petals"
-    chosen = live_plan({"fast-0": (0, 12)}, [])
-    assert Follower(peer="x").decide(chosen, (0, 4), [], NOW).action == "stay"
-    assert Follower(peer="fast-0").decide(chosen, None, [], NOW).span == (0, 12)
-
-
-spans_of_eight = st.tuples(st.integers(0, 11), st.integers(1, 12)).filter(lambda s: s[0] < s[1])
-
-
-@given(
-    st.lists(spans_of_eight, min_size=4, max_size=4),
-    st.lists(spans_of_eight, min_size=4, max_size=4),
-)
-def test_followers_never_darken_a_block_that_the_order_keeps(
-    before: list[tuple[int, int]], after: list[tuple[int, int]]
-) -> None:
-    """All servers follow at once, in any interleaving that announcements allow."""
-    problem = SCENARIO.problem
-    names = [s.id for s in problem.servers]
-    covered = set(range(12))
-    live = dict(zip(names, before, strict=True))
-    wanted = dict(zip(names, after, strict=True))
-    steps = moves_between(problem, live, CostModel.of(problem).placed(after))
-    allowed = {b for step in steps for b in step.dark}
-    chosen = replace(live_plan(wanted, []), moves=steps)
-    for _ in range(2 * len(names)):
-        entries = [announced(n, *live[n]) for n in names]
-        acting = [
-            n
-            for n in names
-            if Follower(peer=n).decide(chosen, live[n], entries, NOW).action == "move"
-        ]
-        assert len(acting) <= 1
-        for name in acting:
-            online = {b for n in names if n != name for b in range(*live[n])}
-            assert covered - online <= allowed
-            live[name] = wanted[name]
-    assert live == wanted
 
 
 def test_the_scenario_of_these_tests_is_the_shipped_one() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import time
 import warnings
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 from swarmplan.core.errors import ScenarioError
 from swarmplan.tests.extras import needs
 
-EXPIRES_S = 2_000_000_000.0
+EXPIRES_S = time.time() + 1e6
 
 
 @pytest.fixture(scope="module")
@@ -141,17 +142,56 @@ def test_a_stranger_cannot_sign_under_the_operators_name(
 ) -> None:
     signing.new_key(tmp_path / "stranger")
     private, _ = signing.read_private_key(tmp_path / "stranger")
-    public = signing.read_public_key(reader._key.decode())
+    public = signing.read_public_key(reader.operator)
     forger = signing.PinnedValidator(public, "swarm", private)
     bare = replace(signed, value=b"a plan")
     assert not reader.validate(replace(bare, value=forger.sign_value(bare)))
 
 
-def test_other_entries_and_tables_pass_so_that_nobody_can_spoil_them(
-    reader: Any, signed: Any
+def test_other_tables_pass_so_that_nobody_can_spoil_them(reader: Any, signed: Any) -> None:
+    other = replace(signed, key=b"another table", value=b"unsigned")
+    assert reader.validate(other)
+    assert reader.strip_value(other) == b"unsigned"
+    signature = signed.value[len(b"a plan") :]
+    marked = replace(other, value=b"theirs" + signature)
+    assert reader.strip_value(marked) == marked.value
+
+
+@pytest.mark.parametrize("subkey", [b"\xc0", b"", b"\xa8somebody", b"\xc4\x04else"])
+def test_nothing_but_the_plan_is_stored_under_its_key(
+    subkey: bytes, reader: Any, signed: Any
 ) -> None:
-    for change in ({"key": b"another table"}, {"subkey": b"somebody else"}):
-        assert reader.validate(replace(signed, value=b"unsigned", **change))
+    """A value without subkey (nil, or a whole table) would replace it, others crowd it out."""
+    assert not reader.validate(replace(signed, subkey=subkey))
+
+
+@pytest.mark.parametrize("expires_s", [1e300, float("inf"), float("nan")])
+def test_a_plan_that_would_stay_for_ever_is_refused_also_when_it_is_signed(
+    operator: Any, reader: Any, expires_s: float
+) -> None:
+    from hivemind.dht.validation import DHTRecord
+
+    bare = DHTRecord(operator._table, operator._entry, b"a plan", expires_s)
+    assert not reader.validate(replace(bare, value=operator.sign_value(bare)))
+
+
+def test_a_value_full_of_openings_costs_no_more_than_another(reader: Any, signed: Any) -> None:
+    """By hivemind's own expression a mebibyte of them takes ten minutes and more."""
+    flood = b"[signature:" * 95_000
+    for value in (flood, flood + b"]", flood + signed.value, signed.value + flood):
+        for record in (
+            replace(signed, value=value),
+            replace(signed, key=b"a block", value=value),
+            replace(signed, subkey=b"stranger", value=value),
+        ):
+            assert reader.validate(record) == (record.key == b"a block")
+            assert value.startswith(reader.strip_value(record))
+
+
+def test_each_operator_has_a_place_of_their_own(signing: Any, reader: Any, tmp_path: Path) -> None:
+    other = signing.PinnedValidator(signing.new_key(tmp_path / "other"), "swarm")
+    assert other.key != reader.key
+    assert other._table != reader._table
 
 
 def test_who_has_no_private_key_signs_nothing(reader: Any, signed: Any) -> None:
@@ -159,13 +199,15 @@ def test_who_has_no_private_key_signs_nothing(reader: Any, signed: Any) -> None:
     assert reader.sign_value(bare) == b"a plan"
 
 
-def test_two_readers_of_one_operator_are_one_and_the_signer_stays_apart(
-    signing: Any, reader: Any, operator: Any
+def test_the_validators_of_one_plan_are_one_and_it_signs_when_one_of_them_can(
+    signing: Any, operator: Any, key_file: Path
 ) -> None:
-    public = reader._key.decode()
-    assert reader.merge_with(signing.PinnedValidator(public, "swarm"))
-    assert not reader.merge_with(signing.PinnedValidator(public, "another swarm"))
-    assert not reader.merge_with(operator)
+    mine = signing.PinnedValidator(operator.operator, "swarm")
+    assert mine.merge_with(signing.PinnedValidator(operator.operator, "swarm"))
+    assert not mine.merge_with(signing.PinnedValidator(operator.operator, "another swarm"))
+    assert mine._private_key is None
+    assert mine.merge_with(operator)
+    assert mine._private_key is operator._private_key
 
 
 def test_a_validator_travels_to_the_process_of_the_table(reader: Any, signed: Any) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from click.testing import CliRunner, Result
 
 from swarmplan.commands.swarm import command
 from swarmplan.core.errors import SwarmUnreachableError
-from swarmplan.swarm import health
+from swarmplan.swarm import fetch, health
 from swarmplan.swarm.loopback import QUIET
 from swarmplan.swarm.processes import run_to_end
 from swarmplan.tests.extras import needs
@@ -130,22 +131,112 @@ def test_a_monitor_that_talks_nonsense_or_stops_is_unreachable(answer: bytes) ->
     assert "Traceback" not in done.stderr
 
 
-def test_a_monitor_that_drips_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(health, "LIMIT_S", 0.3)
+@contextmanager
+def monitor(answer: Callable[[socket.socket], None], times: int = 1) -> Iterator[str]:
+    """The address of a monitor that answers a few requests so."""
     with listening() as server:
 
         def serve() -> None:
-            one, _ = server.accept()
-            with one:
-                one.recv(4096)
-                one.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
-                for _ in range(50):
-                    time.sleep(0.05)
-                    try:
-                        one.sendall(b" ")
-                    except OSError:
-                        return
+            for _ in range(times):
+                one, _ = server.accept()
+                with one, suppress(OSError):
+                    one.recv(4096)
+                    answer(one)
 
         threading.Thread(target=serve, daemon=True).start()
-        with pytest.raises(SwarmUnreachableError, match="took more than"):
-            health.read_state(f"http://127.0.0.1:{server.getsockname()[1]}/")
+        yield f"http://127.0.0.1:{server.getsockname()[1]}/"
+
+
+def drip(one: socket.socket, text: bytes, at_once: bytes = b"") -> None:
+    one.sendall(at_once)
+    for i in range(len(text)):
+        time.sleep(0.02)
+        one.sendall(text[i : i + 1])
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        lambda one: drip(one, b" " * 100, b"HTTP/1.1 200 OK\r\n\r\n"),
+        lambda one: drip(one, b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 100),
+        lambda one: time.sleep(2.0),
+    ],
+    ids=["body", "headers", "silence"],
+)
+def test_a_monitor_that_drips_is_given_up(
+    answer: Callable[[socket.socket], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One deadline over the whole of it, whichever part drips."""
+    monkeypatch.setattr(fetch, "LIMIT_S", 0.3)
+    with (
+        monitor(answer) as address,
+        pytest.raises(SwarmUnreachableError, match=r"took more than|timed out"),
+    ):
+        health.read_state(address)
+
+
+@pytest.mark.parametrize(
+    "elsewhere",
+    [
+        "http://localhost/state",
+        "http://127.0.0.1:1/state",
+        "file:///etc/hostname",
+        "ftp://127.0.0.1/x",
+        "https://127.0.0.1/state",
+        "//example.org/state",
+    ],
+)
+def test_a_monitor_that_sends_us_elsewhere_is_not_followed(elsewhere: str) -> None:
+    head = f"HTTP/1.1 302 Found\r\nLocation: {elsewhere}\r\nContent-Length: 0\r\n\r\n"
+    with (
+        monitor(lambda one: one.sendall(head.encode())) as address,
+        pytest.raises(SwarmUnreachableError, match=r"sends us elsewhere|does not answer"),
+    ):
+        health.read_state(address)
+
+
+def test_a_redirection_within_the_host_is_followed() -> None:
+    answers = iter(
+        [
+            b"HTTP/1.1 302 Found\r\nLocation: /moved\r\nContent-Length: 0\r\n\r\n",
+            b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}",
+        ]
+    )
+    with monitor(lambda one: one.sendall(next(answers)), times=2) as address:
+        assert health.read_state(address) == {}
+
+
+@pytest.mark.parametrize("kind", ["pipe", "folder", "device"])
+def test_what_is_no_file_is_no_state(kind: str, tmp_path: Path) -> None:
+    """Reading a pipe that nobody writes to would wait for ever."""
+    path = tmp_path / "state"
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "folder":
+        path.mkdir()
+    done = run(*INSPECT, "--health", "/dev/zero" if kind == "device" else path)
+    assert (done.exit_code, "is no file" in done.stderr) == (2, True), done.stderr
+
+
+def test_names_of_strangers_reach_the_terminal_plain_and_short(tmp_path: Path) -> None:
+    evil = "\x1b]0;owned\x07\x1b[2J\u202e\x9b31m" + "x" * 2_000_000
+    info = {"public_name": evil, "quant_type": evil, "torch_dtype": evil}
+    span = {"start": 0, "end": 32, "server_info": info}
+    row = {"peer_id": "Q" * 46, "state": "online", "span": span}
+    for name in ("Llama-3.1-8B", evil):
+        report = {"name": name, "short_name": evil, "server_rows": [row, {**row, "peer_id": evil}]}
+        path = tmp_path / "state.json"
+        path.write_text(json.dumps({"model_reports": [report]}), encoding="utf-8")
+        done = run(*INSPECT, "--health", path)
+        assert all(line.isprintable() for line in done.stderr.splitlines())
+        assert all(line.isprintable() for line in done.stdout.splitlines())
+        assert len(done.stderr) + len(done.stdout) < 20_000
+
+
+def test_an_error_of_a_monitor_is_told_plainly() -> None:
+    head = b"HTTP/1.1 500 \x1b[2Jbad\x07" + b"x" * 60_000 + b"\r\nContent-Length: 0\r\n\r\n"
+    with monitor(lambda one: one.sendall(head)) as address:
+        done = run(*INSPECT, "--health", address)
+    assert done.exit_code == 5
+    assert done.stderr.rstrip("\n").isprintable()
+    assert len(done.stderr) < 1_000

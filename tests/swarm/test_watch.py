@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import json
+import math
 import urllib.request
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from swarmplan.core.errors import SwarmUnreachableError
+from swarmplan.core.errors import InfeasibleError, ScenarioError, SwarmUnreachableError
 from swarmplan.core.plan import Plan
+from swarmplan.perfmodel.catalogue import BYTES_PER_VALUE
 from swarmplan.placement.moves.replan import Terms
 from swarmplan.scenarios.checkpoint import model_figures
 from swarmplan.scenarios.scenario import Scenario
+from swarmplan.swarm import watch as watching
 from swarmplan.swarm.announce import Announcement
 from swarmplan.swarm.inspecting import Notes
 from swarmplan.swarm.metrics import Metrics, serve_metrics
-from swarmplan.swarm.snapshot import Assumptions, ClientPlace, scenario_document
+from swarmplan.swarm.places import ClientPlace
+from swarmplan.swarm.snapshot import Assumptions, scenario_document
 from swarmplan.swarm.watch import Watch, WatchOptions
 
 MODEL = model_figures("Llama-3.1-8B")
@@ -33,6 +37,7 @@ class Swarm:
     def __init__(self, spans: dict[str, tuple[int, int]]) -> None:
         self.spans = spans
         self.silent = False
+        self.memory_bytes = 4_000_000_000
 
     def __call__(self) -> tuple[dict[str, Any], Notes]:
         if self.silent:
@@ -50,7 +55,7 @@ class Swarm:
             )
             for name, (a, b) in self.spans.items()
         ]
-        memory = dict.fromkeys(self.spans, 4_000_000_000)
+        memory = dict.fromkeys(self.spans, self.memory_bytes)
         place = ClientPlace(name="here", rtt_s=RTT_S)
         assume = Assumptions(memory_bytes=memory, rate_per_s=0.05)
         document, estimated = scenario_document(MODEL, entries, [place], assume)
@@ -102,6 +107,79 @@ def test_confirmations_survive_a_restart_and_a_silent_swarm(tmp_path: Path) -> N
     assert watch(tmp_path, swarm).turn(5.0) == "stay"
 
 
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"servers": []}, "servers"),
+        ({"model": {"name": "nothing"}}, "nothing"),
+    ],
+)
+def test_a_plan_that_cannot_be_made_is_a_failed_round_and_the_watch_goes_on(
+    change: dict[str, Any], words: str, tmp_path: Path
+) -> None:
+    swarm = Swarm(BAD)
+
+    def read() -> tuple[dict[str, Any], Notes]:
+        document, notes = swarm()
+        return {**document, **change}, notes
+
+    pilot = Watch(WatchOptions(folder=tmp_path, confirm=1), read, None, Metrics())
+    assert pilot.turn(1.0) == "failed"
+    assert words in pilot.reason
+    assert [(line["action"], line["at_s"]) for line in journal(tmp_path)] == [("failed", 1.0)]
+    assert pilot.state.seen == 0
+
+
+@pytest.mark.parametrize("step", ["replanned", "plan"])
+def test_what_no_method_can_plan_is_a_failed_round(
+    step: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise InfeasibleError("no plan exists")
+
+    monkeypatch.setattr(watching, step, refuse)
+    pilot = watch(tmp_path, Swarm(BAD), confirm=1)
+    assert [pilot.turn(t) for t in (1.0, 2.0)] == ["failed", "failed"]
+    assert pilot.reason == "no plan exists"
+    monkeypatch.undo()
+    assert pilot.turn(3.0) == "publish"
+
+
+def test_a_publication_that_cannot_be_made_is_a_failed_round_too(tmp_path: Path) -> None:
+    def refuse(*_: Any) -> tuple[int, float]:
+        raise ScenarioError.single("plan", "refers to a file")
+
+    options = WatchOptions(folder=tmp_path, confirm=1, terms=Terms(margin=0.1, replay="prefill"))
+    pilot = Watch(options, Swarm(BAD), refuse, Metrics())
+    assert [pilot.turn(t) for t in (1.0, 2.0)] == ["failed", "failed"]
+    assert "refers to a file" in pilot.reason
+
+
+def test_what_full_caches_gain_by_a_move_is_no_number(tmp_path: Path) -> None:
+    """Sixteen blocks leave no room for a session, so staying serves nobody."""
+    swarm = Swarm(GOOD)
+    swarm.memory_bytes = 16 * int(MODEL.block_bytes(2.0) * BYTES_PER_VALUE["nf4"] / 2) + 10_000
+    pilot = watch(tmp_path, swarm, publish=False, confirm=1)
+    assert pilot.turn(1.0) == "propose"
+    line = journal(tmp_path)[0]
+    assert line["gain"] is None
+    assert "the servers cannot carry the load as they are" in line["reasons"][0]
+    assert "inf" not in pilot.reason
+
+
+@pytest.mark.parametrize("name", ["journal.jsonl", "state.json", "scenario.json", "plan.json"])
+def test_nothing_is_written_through_a_link(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).symlink_to(tmp_path / "victim")
+    pilot = watch(tmp_path, Swarm(BAD), publish=False, confirm=1)
+    if name == "plan.json":
+        assert pilot.turn(1.0) == "failed"
+        assert "is a link" in pilot.reason
+    else:
+        with pytest.raises(ScenarioError, match=r"is a link|cannot be written"):
+            pilot.turn(1.0)
+    assert not (tmp_path / "victim").exists()
+
+
 def test_a_dry_run_only_proposes(tmp_path: Path) -> None:
     pilot = watch(tmp_path, Swarm(BAD), publish=False, confirm=1)
     assert pilot.turn(1.0) == "propose"
@@ -116,6 +194,25 @@ def test_a_followed_plan_is_renewed_when_half_of_its_time_is_over(tmp_path: Path
     swarm.spans = {n: (a, b) for n, (a, b) in pilot.state.target.items()}
     assert pilot.turn(2.0) == "stay"
     assert pilot.turn(6e8) == "renew"
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (1_795_898_916.0, "1795898916"),
+        (1_795_898_916.25, "1795898916.25"),
+        (0.1, "0.1"),
+        (0.0, "0"),
+        (1e300, "1e+300"),
+        (math.inf, "+Inf"),
+        (-math.inf, "-Inf"),
+        (math.nan, "NaN"),
+    ],
+)
+def test_figures_are_told_in_full(value: float, shown: str) -> None:
+    metrics = Metrics()
+    metrics.set("swarmplan_plan_version", value)
+    assert f"\nswarmplan_plan_version {shown}\n" in metrics.text()
 
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning")

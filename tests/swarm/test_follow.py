@@ -1,0 +1,195 @@
+"""What a server does about a plan: nothing on the word of strangers, and no waiting for ever."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import replace
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from swarmplan.perfmodel.cost import CostModel
+from swarmplan.swarm.announce import Announcement, State
+from swarmplan.swarm.follow import Follower, Span, Verdict
+from swarmplan.swarm.record import LivePlan, Step, moves_between, read_record
+from swarmplan.tests.swarm.test_record import NOW, SCENARIO, packed
+
+SWAP = {"fast-0": (6, 12), "fast-1": (0, 6)}
+
+
+def live_plan(spans: dict[str, tuple[int, int]], moves: list[str], version: int = 1) -> LivePlan:
+    base = read_record(packed(version), prefix="p", now_s=NOW)
+    return replace(base, spans=spans, moves=tuple(Step(peer=p) for p in moves))
+
+
+def announced(peer: str, start: int, end: int, state: State = "online") -> Announcement:
+    return Announcement(peer=peer, state=state, start=start, end=end)
+
+
+def decided(
+    follower: Follower,
+    plan: LivePlan,
+    serving: Span,
+    live: Collection[Announcement],
+    now_s: float = NOW,
+    *,
+    truth: dict[str, Span] | None = None,
+) -> Verdict:
+    """A decision by what is announced, and by what others answer: ``truth``, else the same."""
+    true = {e.peer: (e.start, e.end) for e in live if e.state == "online"}
+    there = {e.peer for e in live if e.state != "offline"}
+    if truth is not None:
+        true, there = truth, set(truth)
+    confirmed = [
+        (peer, start, end)
+        for peer, start, end in follower.claims(plan, serving, list(live))
+        if (peer in there if start == end else true.get(peer) == (start, end))
+    ]
+    return follower.decide(plan, serving, confirmed, now_s)
+
+
+def test_a_server_waits_for_those_ahead_and_for_its_blocks_to_be_served_elsewhere() -> None:
+    chosen = live_plan(SWAP, ["fast-1", "fast-0"])
+    follower = Follower(peer="fast-0")
+    one, other = announced("fast-0", 0, 6), announced("fast-1", 6, 12)
+    waits = decided(follower, chosen, (0, 6), [one, other])
+    assert (waits.action, waits.reason) == ("wait", "fast-1 moves first")
+    first = decided(Follower(peer="fast-1"), chosen, (6, 12), [one, other])
+    assert first.action == "wait"
+    assert "nobody else serves blocks [6" in first.reason
+    spare = announced("slow-0", 6, 12)
+    assert decided(Follower(peer="fast-1"), chosen, (6, 12), [one, other, spare]).action == "move"
+    loading = announced("fast-1", 0, 6, "joining")
+    assert decided(follower, chosen, (0, 6), [one, loading, spare]).action == "wait"
+    arrived = announced("fast-1", 0, 6)
+    assert decided(follower, chosen, (0, 6), [one, arrived]).action == "move"
+
+
+def test_a_lost_server_ahead_is_waited_for_only_so_long() -> None:
+    chosen = live_plan(SWAP, ["fast-1", "fast-0"])
+    follower = Follower(peer="fast-0", patience_s=60)
+    others = [announced("slow-0", 0, 6)]
+    for later_s, action in ((0, "wait"), (59, "wait"), (61, "move")):
+        assert decided(follower, chosen, (0, 6), others, NOW + later_s).action == action
+
+
+def test_one_that_comes_and_goes_starts_no_new_wait() -> None:
+    chosen = live_plan(SWAP, ["fast-1", "fast-0"])
+    follower = Follower(peer="fast-0", patience_s=60)
+    spare, flapping = announced("slow-0", 0, 6), announced("fast-1", 6, 12)
+    actions = []
+    for second in range(0, 100, 10):
+        live = [spare, flapping] if second % 20 else [spare]
+        actions.append(decided(follower, chosen, (0, 6), live, NOW + second).action)
+    assert actions[:6] == ["wait"] * 6
+    assert "move" in actions[6:]
+
+
+def test_one_that_answers_and_never_moves_is_waited_for_only_so_long() -> None:
+    chosen = live_plan(SWAP, ["fast-1", "fast-0"])
+    follower = Follower(peer="fast-0", patience_s=60, moving_patience_s=600)
+    others = [announced("slow-0", 0, 6), announced("fast-1", 6, 12)]
+    for later_s, action in ((0, "wait"), (599, "wait"), (601, "move")):
+        assert decided(follower, chosen, (0, 6), others, NOW + later_s).action == action
+    again = live_plan(SWAP, ["fast-1", "fast-0"], version=2)
+    assert decided(follower, again, (0, 6), others, NOW + 602).action == "wait"
+
+
+def test_a_false_arrival_moves_nobody() -> None:
+    """A stranger announces that fast-1 has arrived; it answers for its old blocks only."""
+    chosen = live_plan(SWAP, ["fast-1", "fast-0"])
+    lie = [announced("fast-1", 0, 6), announced("fast-0", 0, 6)]
+    for truth in ({"fast-1": (6, 12)}, {}):
+        follower = Follower(peer="fast-0", patience_s=60, moving_patience_s=600)
+        for later_s in (0, 61, 601, 10_000):
+            verdict = decided(follower, chosen, (0, 6), lie, NOW + later_s, truth=truth)
+            assert verdict.action != "move"
+    assert verdict.action == "stay"
+    assert "the plan cannot be followed" in verdict.reason
+
+
+def test_an_arrival_counts_though_somebody_overwrote_its_announcement() -> None:
+    chosen = live_plan(SWAP, ["fast-1", "fast-0"])
+    lie = [announced("fast-1", 6, 12), announced("slow-0", 0, 6)]
+    truth = {"fast-1": (0, 6), "slow-0": (0, 6)}
+    assert decided(Follower(peer="fast-0"), chosen, (0, 6), lie, truth=truth).action == "move"
+
+
+def test_holders_that_do_not_answer_hold_nothing() -> None:
+    chosen = live_plan({"fast-0": (6, 12)}, [])
+    ghosts = [announced(f"ghost-{i}", 0, 12) for i in range(20)]
+    follower = Follower(peer="fast-0")
+    assert decided(follower, chosen, (0, 6), ghosts, truth={}).action == "wait"
+    assert decided(follower, chosen, (0, 6), ghosts).action == "move"
+
+
+def test_nobody_is_asked_when_nothing_is_to_be_done() -> None:
+    live = [announced("fast-1", 6, 12)]
+    follower = Follower(peer="fast-0")
+    assert follower.claims(None, (0, 6), live) == ()
+    assert follower.claims(live_plan({"fast-0": (0, 6)}, []), (0, 6), live) == ()
+    assert follower.claims(live_plan(SWAP, []), None, live) == ()
+
+
+def test_without_a_plan_petals_decides_and_strangers_stay() -> None:
+    assert Follower(peer="x").decide(None, (0, 4), (), NOW).action == "petals"
+    chosen = live_plan({"fast-0": (0, 12)}, [])
+    assert Follower(peer="x").decide(chosen, (0, 4), (), NOW).action == "stay"
+    assert Follower(peer="fast-0").decide(chosen, None, (), NOW).span == (0, 12)
+
+
+spans_of_twelve = st.tuples(st.integers(0, 11), st.integers(1, 12)).filter(lambda s: s[0] < s[1])
+
+
+@given(
+    st.lists(spans_of_twelve, min_size=4, max_size=4),
+    st.lists(spans_of_twelve, min_size=4, max_size=4),
+)
+def test_followers_never_darken_a_block_that_the_order_keeps(
+    before: list[tuple[int, int]], after: list[tuple[int, int]]
+) -> None:
+    """All servers follow at once, in any interleaving that announcements allow."""
+    problem = SCENARIO.problem
+    names = [s.id for s in problem.servers]
+    covered = set(range(12))
+    live = dict(zip(names, before, strict=True))
+    wanted = dict(zip(names, after, strict=True))
+    steps = moves_between(problem, live, CostModel.of(problem).placed(after))
+    allowed = {b for step in steps for b in step.dark}
+    chosen = replace(live_plan(wanted, []), moves=steps)
+    for _ in range(2 * len(names)):
+        entries = [announced(n, *live[n]) for n in names]
+        acting = [
+            n for n in names if decided(Follower(peer=n), chosen, live[n], entries).action == "move"
+        ]
+        assert len(acting) <= 1
+        for name in acting:
+            online = {b for n in names if n != name for b in range(*live[n])}
+            assert covered - online <= allowed
+            live[name] = wanted[name]
+    assert live == wanted
+
+
+@given(
+    st.dictionaries(st.sampled_from(["fast-1", "slow-0", "slow-1"]), spans_of_twelve),
+    st.lists(
+        st.tuples(
+            st.sampled_from(["fast-1", "slow-0", "slow-1", "nobody"]),
+            spans_of_twelve,
+            st.sampled_from(["offline", "joining", "online"]),
+        ),
+        max_size=12,
+    ),
+    st.floats(0, 1e6),
+)
+def test_whatever_is_announced_a_server_leaves_only_what_others_truly_serve(
+    truth: dict[str, Span], lies: list[tuple[str, Span, State]], later_s: float
+) -> None:
+    chosen = live_plan({"fast-0": (6, 12), **dict.fromkeys(truth, (0, 12))}, list(truth))
+    follower = Follower(peer="fast-0")
+    live = [announced(peer, *span, state) for peer, span, state in lies]
+    for moment in (NOW, NOW + later_s):
+        verdict = decided(follower, chosen, (0, 6), live, moment, truth=truth)
+        if verdict.action == "move":
+            held = {b for span in truth.values() for b in range(*span)}
+            assert set(range(6)) <= held
