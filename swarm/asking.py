@@ -12,7 +12,7 @@ from collections.abc import Collection
 from functools import partial
 from typing import Any
 
-from hivemind.p2p import PeerID
+from hivemind.p2p import P2PHandlerError, PeerID
 from hivemind.proto import dht_pb2, runtime_pb2
 
 from .pipe import result_of
@@ -27,7 +27,8 @@ Claim = tuple[str, int, int]
 
 
 def confirmed(dht: Any, prefix: str, claims: Collection[Claim]) -> frozenset[Claim]:
-    """Those claims that their peers confirm: they serve the first and the last of the blocks.
+    """Those claims that their peers confirm: they serve the first and the last of the blocks, and
+    none beside them.
 
     Raises
     ------
@@ -46,16 +47,19 @@ def confirmed(dht: Any, prefix: str, claims: Collection[Claim]) -> frozenset[Cla
 async def _ask_all(_dht: Any, node: Any, prefix: str, claims: list[Claim]) -> list[bool]:
     """Runs in the process of the DHT."""
 
-    async def serves(peer: str, block: int) -> bool:
+    async def serves(peer: str, block: int) -> bool | None:
+        """None when it did not say."""
         request = runtime_pb2.ExpertUID(uid=f"{prefix}.{block}")
         try:
             call = node.protocol.p2p.call_protobuf_handler(
                 PeerID.from_base58(peer), _HANDLER, request, runtime_pb2.ExpertInfo
             )
             await asyncio.wait_for(call, ASK_LIMIT_S)
-        # Whatever the failure is, the peer did not say that it serves the block.
-        except Exception:
+        except P2PHandlerError:  # what PETALS answers for blocks that it does not serve
             return False
+        # Whatever else the failure is, the peer did not say anything of the block.
+        except Exception:
+            return None
         return True
 
     async def is_there(peer: str) -> bool:
@@ -70,6 +74,11 @@ async def _ask_all(_dht: Any, node: Any, prefix: str, claims: list[Claim]) -> li
     async def holds(peer: str, start: int, end: int) -> bool:
         if start == end:
             return await is_there(peer)
-        return all(await asyncio.gather(serves(peer, start), serves(peer, end - 1)))
+        # The blocks beside them too: one that still serves more has not arrived yet.
+        beside = [block for block in (start - 1, end) if block >= 0]
+        first, last, *more = await asyncio.gather(
+            *(serves(peer, block) for block in (start, end - 1, *beside))
+        )
+        return first is True and last is True and all(one is False for one in more)
 
     return list(await asyncio.gather(*(holds(*claim) for claim in claims)))

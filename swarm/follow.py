@@ -53,17 +53,21 @@ class Follower:
         target = None if plan is None else plan.spans.get(self.peer)
         if plan is None or target is None or serving is None or target == serving:
             return ()
-        steps = self._ahead(plan)
-        ahead = [(step.peer, *span) for step in steps for span in (plan.spans[step.peer], (0, 0))]
+        # Clients find servers by the table alone, so what is not announced there does not count
+        # either, whatever its server would answer.
+        ahead = {step.peer: plan.spans[step.peer] for step in self._ahead(plan)}
         announced = [
             (e.peer, e.start, e.end)
             for e in live
             if e.peer != self.peer
             and e.state == "online"
-            and e.start < serving[1]
-            and serving[0] < e.end
+            and (
+                (e.start < serving[1] and serving[0] < e.end)
+                or ahead.get(e.peer) == (e.start, e.end)
+            )
         ]
-        return tuple(dict.fromkeys((*ahead, *announced)))
+        there = [(peer, 0, 0) for peer in ahead]
+        return tuple(dict.fromkeys((*there, *announced)))
 
     def decide(
         self,
@@ -93,8 +97,7 @@ class Follower:
         ahead = self._pending_ahead(plan, confirmed, now_s)
         if ahead is not None:
             return Verdict(action="wait", reason=f"{ahead} moves first", span=target)
-        held = {b for peer, a, z in confirmed if peer != self.peer for b in range(a, z)}
-        bare = set(range(*serving)) - held - self._unavoidable(plan)
+        bare = set(range(*serving)) - self._held(plan, confirmed) - self._unavoidable(plan)
         if not bare:
             return Verdict(action="move", reason="it is its turn", span=target)
         # A block is never left dark, however long it takes; but that is no waiting any more.
@@ -108,6 +111,16 @@ class Follower:
         peers = [step.peer for step in plan.moves]
         before = plan.moves[: peers.index(self.peer)] if self.peer in peers else plan.moves
         return [step for step in before if step.peer in plan.spans]
+
+    def _held(self, plan: LivePlan, confirmed: Collection[Claim]) -> set[int]:
+        """Blocks that others serve and will go on serving: not those of one that is to move before
+        this server and has not, for it may be leaving at this moment."""
+        leaving = {
+            step.peer
+            for step in self._ahead(plan)
+            if (step.peer, *plan.spans[step.peer]) not in confirmed
+        } | {self.peer}
+        return {b for peer, a, z in confirmed if peer not in leaving for b in range(a, z)}
 
     def _pending_ahead(
         self, plan: LivePlan, confirmed: Collection[Claim], now_s: float

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
+import random
 import sys
 import time
+import warnings
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,6 +28,7 @@ from swarmplan.swarm.pipe import result_of  # noqa: E402
 from swarmplan.swarm.plan_table import fetch_stored  # noqa: E402
 from swarmplan.swarm.sealing import PinnedValidator  # noqa: E402
 
+warnings.simplefilter("ignore")
 logging.getLogger("hivemind").setLevel(logging.CRITICAL)
 PREFIX = "swarm"
 
@@ -76,24 +79,43 @@ def nobody(number: int) -> str:
 
 
 def large(folder: Path) -> str:
-    """A record as of 300 servers and more, twenty times; read back each time."""
-    private, public = operator(folder)
+    """A plan for 300 servers with all their round trips, published twenty times and read back."""
+    from swarmplan.api import plan
+    from swarmplan.swarm.publishing import publish
+    from swarmplan.swarm.record import read_record
+
+    scenario = _of_300_servers(folder / "large.json")
+    made = plan(scenario.problem, "cg-bp")
+    _, public = operator(folder)
     first = peer()
     second = peer(first)
     reading = signing.trust(second, public, PREFIX)
     publisher = peer(first, client=True)
-    signer = signing.trust(publisher, public, PREFIX, private)
-    good = 0
-    for number in range(20):
-        content = os.urandom(400_000)
-        until_s = signing.dht_now_s() + 1_000 + number
+    good, sizes = 0, set()
+    for _ in range(20):
         try:
-            signing.store_plan(publisher, signer, content, until_s)
+            done = publish(made, scenario, key=folder / "key", prefix=PREFIX, dht=publisher)
         except SwarmUnreachableError as error:
             print(error)
             continue
-        good += signing.fetch_plan(second, reading, PREFIX) == content
+        packed = signing.fetch_plan(second, reading, PREFIX)
+        live = read_record(packed, prefix=PREFIX, now_s=signing.dht_now_s())
+        good += live.version == done.version
+        sizes.add(done.size_bytes)
+    print(f"{min(sizes)} to {max(sizes)} bytes")
     return f"{good} of 20"
+
+
+def _of_300_servers(path: Path) -> Any:
+    from swarmplan.scenarios.generate import generate, write_document
+    from swarmplan.scenarios.scenario import load_scenario
+
+    document = generate("geographic", servers=300, clients=1, seed=1)
+    draw = random.Random(0)
+    rows = [[round(draw.uniform(5, 300), 4) for _ in range(301)] for _ in range(301)]
+    document["network"] |= {"delay": "measured", "rtt_ms": rows}
+    write_document(path, document)
+    return load_scenario(path)
 
 
 async def _put(_dht: Any, node: Any, peer: Any, key: str, subkey: Any, size: int) -> bool:

@@ -108,11 +108,18 @@ def test_a_false_arrival_moves_nobody() -> None:
     assert "the plan cannot be followed" in verdict.reason
 
 
-def test_an_arrival_counts_though_somebody_overwrote_its_announcement() -> None:
+def test_an_arrival_counts_only_once_clients_can_see_it() -> None:
+    """It serves already; until the table says so (or while a stranger's entry lies over its own)
+    clients would find nobody for the blocks that are left."""
     chosen = live_plan(SWAP, ["fast-1", "fast-0"])
-    lie = [announced("fast-1", 6, 12), announced("slow-0", 0, 6)]
-    truth = {"fast-1": (0, 6), "slow-0": (0, 6)}
-    assert decided(Follower(peer="fast-0"), chosen, (0, 6), lie, truth=truth).action == "move"
+    truth = {"fast-1": (0, 6)}
+    for entry in (announced("fast-1", 0, 6, "joining"), announced("fast-1", 6, 12)):
+        follower = Follower(peer="fast-0", moving_patience_s=600)
+        for later_s in (0, 61, 601):
+            verdict = decided(follower, chosen, (0, 6), [entry], NOW + later_s, truth=truth)
+            assert verdict.action != "move"
+    seen = [announced("fast-1", 0, 6)]
+    assert decided(Follower(peer="fast-0"), chosen, (0, 6), seen, truth=truth).action == "move"
 
 
 def test_holders_that_do_not_answer_hold_nothing() -> None:
@@ -121,6 +128,18 @@ def test_holders_that_do_not_answer_hold_nothing() -> None:
     follower = Follower(peer="fast-0")
     assert decided(follower, chosen, (0, 6), ghosts, truth={}).action == "wait"
     assert decided(follower, chosen, (0, 6), ghosts).action == "move"
+
+
+def test_one_that_is_leaving_holds_nothing_though_it_still_serves() -> None:
+    """C drains its sessions on 2:8 before it moves to 4:8; B may not leave 4:8 on its account,
+    also when it was waited for long enough."""
+    chosen = live_plan({"slow-0": (4, 8), "fast-1": (0, 4)}, ["slow-0", "fast-1"])
+    draining = [announced("slow-0", 2, 8), announced("fast-0", 0, 4)]
+    follower = Follower(peer="fast-1")
+    for later_s in (0, 61, 901, 10_000):
+        assert decided(follower, chosen, (4, 8), draining, NOW + later_s).action != "move"
+    arrived = [announced("slow-0", 4, 8), announced("fast-0", 0, 4)]
+    assert decided(follower, chosen, (4, 8), arrived, NOW).action == "move"
 
 
 def test_nobody_is_asked_when_nothing_is_to_be_done() -> None:
