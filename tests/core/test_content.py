@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from swarmplan import api
 from swarmplan.core.content import frozen_array
+from swarmplan.core.drafting import Use
 from swarmplan.core.plan import Candidate, Placement
 from swarmplan.core.problem import Problem
 from swarmplan.core.workload import Lengths, Workload
@@ -133,6 +134,7 @@ def test_every_field_of_a_plan_counts_but_remarks(tiny: Problem) -> None:
         ("notes", ("another",)),
         ("router", "jffc"),
         ("candidates", (other,)),
+        ("drafts", (Use(2),)),
     ]
     assert_every_field_counts(plan, changes, but="remarks")
 
