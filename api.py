@@ -315,7 +315,8 @@ def _explain(problem: Problem, chosen: Plan, client: int) -> Explanation:
             f"the plan has no route for client {problem.clients[client].id!r}: it plans "
             f"{chosen.sessions} sessions and this client's share of the load rounds to none"
         )
-    cost = CostModel.of(problem.with_drafts(chosen.drafts))
+    drafted = problem.with_drafts(chosen.drafts)
+    cost = CostModel.of(drafted)
     route, shape = mine[0].route, cost.planned(client)
     time = cost.route_time(route, shape)
     return Explanation(
@@ -325,7 +326,7 @@ def _explain(problem: Problem, chosen: Plan, client: int) -> Explanation:
         ttft_s=time.ttft_s,
         tpot_s=time.tpot_s,
         alternatives=cheapest_chains_through(cost, chosen.placement, shape),
-        drafts=_drafts(problem.with_drafts(chosen.drafts), client, route),
+        drafts=_drafts(drafted, client, route),
     )
 
 

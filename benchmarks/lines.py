@@ -14,6 +14,7 @@ import argparse
 import csv
 import gzip
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import msgspec
@@ -72,6 +73,7 @@ def lengths() -> FloatArray:
         return np.array([int(row["output_tokens"]) for row in csv.DictReader(file)], dtype=float)
 
 
+@cache
 def gaps() -> FloatArray:
     """Times between arrivals of the trace, of mean 1."""
     document = twenty()

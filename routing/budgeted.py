@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -111,7 +111,7 @@ class OnBudget:
         work = self._work_s(request, *runs)
         paid_s = float((self._prices_s()[runs[0]] * work).sum())
         self._charge(request, runs[0], work, again=start_block == 0)
-        return Decision(route=found.route, cost_s=found.cost_s - paid_s)
+        return replace(found, cost_s=found.cost_s - paid_s)
 
     def _surcharge_s(self, request: Request, graph: Graph) -> FloatArray:
         """(E,) what each link spends at the present prices."""

@@ -21,7 +21,6 @@ from ..core.content import FloatArray, IntArray
 from ..core.objective import MEAN_RESPONSE, Goal
 from ..core.plan import Placement
 from ..core.workload import Request
-from ..perfmodel.contention import Crowd
 from ..perfmodel.cost import CostModel
 from .api import Decision, SwarmView
 from .stakes import BeforeDeadlines, Care, caring_of
@@ -87,15 +86,13 @@ class _Sweep:
             return [], total
         return self._path[: self._do.walk_back(self._net, last, self._path)].tolist(), total
 
-    def crowded_s(
-        self, links: _Links, request: Request, crowd: Crowd, now_s: float, care: Care
-    ) -> FloatArray:
+    def crowded_s(self, asked: _Asked, care: Care) -> FloatArray:
         """(E,) time of the request on each link, and what it suffers and causes there."""
-        link, steps = self._net.link, (request.planned_tokens - 1) * links.passes
+        link, links = self._net.link, asked.links
         link["cost_s"] = links.counted_s(care)
         known = links.work_s, links.prompt_s, links.tasks, links.cut, links.step_s
-        seats, met = crowd.seats(now_s), crowd.beside(steps, now_s)
-        self._do.add_crowding(link, *known, steps, seats, met, care.first, care.later)
+        there = asked.passes, asked.seats, asked.met
+        self._do.add_crowding(link, *known, *there, care.first, care.later)
         total: FloatArray = link["cost_s"].copy()
         return total
 
@@ -106,13 +103,17 @@ class _Asked:
 
     Attributes
     ----------
+    passes : that it makes after the first token.
+    seats, met : (n,) everybody at each server, and what they do beside it (``Crowd``).
     wait_s : (E,) until a link has room; 0 = it has. closed : (E,) links that must not be used.
     extra_s : (E,) what links are charged beside time.
     """
 
     request: Request
-    view: SwarmView
     now_s: float
+    passes: float
+    seats: NDArray[np.void]
+    met: FloatArray
     graph: Graph
     links: _Links
     wait_s: FloatArray
@@ -160,20 +161,21 @@ class Overlap:
     ) -> Decision:
         """The chain to take; errors as every router."""
         graph, waits = self._graph(start_block)
-        closed = view.closed(exclude)
+        closed, links = view.closed(exclude), self._links(graph, request)
+        passes = (request.planned_tokens - 1) * links.passes
         asked = _Asked(
             request=request,
-            view=view,
             now_s=now_s,
+            passes=passes,
+            seats=view.crowd.seats(now_s),
+            met=view.crowd.beside(passes, now_s),
             graph=graph,
-            links=self._links(graph, request),
+            links=links,
             wait_s=waits.waits_s(view, request.reserved_tokens, now_s),
             closed=None if closed is None else closed[graph.server],
             extra_s=None if self._surcharge is None else self._surcharge(request, graph),
         )
-        cares = self._caring(request, view, asked.links.fastest_s)
-        if len(cares) == 1:
-            return self._decision(asked, cares[0])[0]
+        cares = self._caring(request, view, links.fastest_s)
         found = [self._decision(asked, care) for care in cares]
         return min(found, key=lambda one: one[1])[0]
 
@@ -181,7 +183,7 @@ class Overlap:
         """The cheapest chain for whom seconds count so, and what it costs by the goal itself."""
         graph, links, wait = asked.graph, asked.links, asked.wait_s
         sweep = self._sweep(graph)
-        cost = sweep.crowded_s(links, asked.request, asked.view.crowd, asked.now_s, care)
+        cost = sweep.crowded_s(asked, care)
         if asked.extra_s is not None:
             cost += asked.extra_s
         if asked.closed is not None:
@@ -201,8 +203,8 @@ class Overlap:
         if not isinstance(self._caring, BeforeDeadlines):
             return total
         links, steps = asked.links, asked.request.planned_tokens - 1
-        wait_s = asked.view.crowd.wait_s(asked.now_s)[asked.graph.server[chain]]
-        waits_s = steps * links.passes * links.cut[chain] * wait_s
+        wait_s = asked.seats["wait_s"][asked.graph.server[chain]]
+        waits_s = asked.passes * links.cut[chain] * wait_s
         later_s = float((links.later_s[chain] + waits_s).sum())
         if len(links.leave_s):
             later_s += float(links.leave_s[asked.graph.server[chain[-1]]])

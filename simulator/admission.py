@@ -112,6 +112,11 @@ def memory_time(gate: Gate, session: Session) -> float:
     return session.request.reserved_tokens * gate.alone_s(session)
 
 
+def is_patient(session: Session) -> bool:
+    """An idle swarm is refused only after a pause of 60 s: routers may see old figures."""
+    return not session.tries or pause_s(session.tries) < LONGEST_PAUSE_S
+
+
 class Rule(Protocol):
     """A waiting rule. What waits is kept in ``gate.waiting``."""
 
@@ -132,9 +137,7 @@ class Retry:
     """Try, pause 1, 2, 4 ... 60 s, ask the router again."""
 
     def arrive(self, gate: Gate, session: Session, *, again: bool = False) -> None:
-        # An idle swarm is refused only after a pause of 60 s: routers may see old figures.
-        patient = pause_s(session.tries) < LONGEST_PAUSE_S if session.tries else True
-        if not gate.attempt(session, patient=patient):
+        if not gate.attempt(session, patient=is_patient(session)):
             gate.pause(session, self.arrive)
 
     def freed(self, gate: Gate) -> None:

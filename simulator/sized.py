@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ..routing.waiting import LONGEST_PAUSE_S, Sizes, pause_s
-from .admission import Gate, memory_time
+from ..routing.waiting import Sizes
+from .admission import Gate, is_patient, memory_time
 from .session import Session
 
 
@@ -22,12 +22,11 @@ class Sized:
     _sizes: dict[int, Sizes] = field(default_factory=dict, init=False, repr=False)
 
     def arrive(self, gate: Gate, session: Session, *, again: bool = False) -> None:
-        patient = not session.tries or pause_s(session.tries) < LONGEST_PAUSE_S  # as ``Retry``
         size = memory_time(gate, session)
         known = self._sizes.setdefault(session.request.client, Sizes())
         if not session.tries_in_all:
             known.seen(size)
-        if not gate.attempt(session, patient=patient):
+        if not gate.attempt(session, patient=is_patient(session)):
             gate.pause(session, self.arrive, times=known.times(size))
 
     def freed(self, gate: Gate) -> None:

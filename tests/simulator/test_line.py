@@ -11,6 +11,7 @@ from swarmplan.core.problem import Problem
 from swarmplan.core.workload import Request
 from swarmplan.perfmodel.cost import CostModel
 from swarmplan.routing.ws_rr import WsRr
+from swarmplan.simulator.admission import Rule
 from swarmplan.simulator.engine import simulate
 from swarmplan.simulator.line import Ordered
 from swarmplan.tests.simulator.test_engine import (
@@ -20,7 +21,7 @@ from swarmplan.tests.simulator.test_engine import (
 )
 
 
-def starts(tiny: Problem, rule: Ordered, *asked: tuple[float, int, int]) -> list[float]:
+def starts(tiny: Problem, rule: Rule, *asked: tuple[float, int, int]) -> list[float]:
     """Starts of (arrival, client, tokens) on one server with room for 100 tokens."""
     servers = tuple(replace(s, sharing="independent") for s in tiny.servers)
     near = np.repeat(tiny.network.client_rtt_s[:1], 2, axis=0)  # both clients alike

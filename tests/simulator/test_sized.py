@@ -2,39 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from swarmplan.core.problem import Problem
-from swarmplan.core.workload import Request
-from swarmplan.perfmodel.cost import CostModel
 from swarmplan.routing.waiting import LONGEST, SHORTEST, Sizes
-from swarmplan.routing.ws_rr import WsRr
 from swarmplan.simulator.admission import Retry, Rule
-from swarmplan.simulator.engine import simulate
 from swarmplan.simulator.sized import Sized
+from swarmplan.tests.simulator.test_line import starts as starts_of
 
 
 def starts(tiny: Problem, rule: Rule, *asked: tuple[float, int]) -> list[float]:
     """Starts of (arrival, tokens) of one client on one server with room for 100 tokens."""
-    servers = tuple(replace(s, sharing="independent") for s in tiny.servers)
-    problem = replace(tiny, servers=servers)
-    cost = CostModel.of(problem)
-    pool = int(cost.cache_bytes(100, 0, 6))
-    placement = cost.placed([(0, 6), (0, 0), (0, 0), (0, 0)], cache_bytes=[pool, 0, 0, 0])
-    requests = [
-        Request(
-            id=i,
-            client=0,
-            arrival_s=arrival,
-            prompt_tokens=10,
-            output_tokens=tokens - 10,
-            reserved_tokens=tokens,
-        )
-        for i, (arrival, tokens) in enumerate(asked)
-    ]
-    result = simulate(problem, placement, WsRr(cost, placement), requests, admission=rule)
-    assert set(result.status) == {"completed"}
-    return list(result.start_s.tolist())
+    return starts_of(tiny, rule, *((at, 0, tokens) for at, tokens in asked))
 
 
 def test_sizes_are_beside_the_mean_of_what_was_asked_for_within_limits() -> None:
