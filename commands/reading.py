@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 Command = TypeVar("Command", bound=Callable[..., Any])
 option = click.option
 
+_MODEL = "Name in the catalogue, repository or folder."
 _SOURCE = (
-    option("--model", required=True, help="Name in the catalogue, repository or folder."),
     option("--initial-peers", multiple=True, metavar="MADDR", help="Peers of the swarm's DHT."),
     option("--health", metavar="FILE_OR_URL", help="The health monitor's /api/v1/state."),
     option("--prefix", help="DHT prefix of the model [PETALS' own for this name]."),
@@ -40,14 +40,15 @@ _WEIGHING = (
 )
 
 
-def source_options(command: Command) -> Command:
+def source_options(*, needs_model: bool) -> Callable[[Command], Command]:
     """Which swarm, and whose plan."""
-    return _with(command, (*_SOURCE, _KEY))
+    model = option("--model", required=needs_model, help=_MODEL)
+    return lambda command: _with(command, (model, *_SOURCE, _KEY))
 
 
 def reading_options(command: Command) -> Command:
     """Which swarm, whose plan, and what to take for what it does not say."""
-    return _with(command, (*_SOURCE, *_UNSEEN, _KEY, _PROBE))
+    return source_options(needs_model=True)(_with(command, (*_UNSEEN, _PROBE)))
 
 
 def weighing_options(command: Command) -> Command:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -15,7 +14,11 @@ from .outputs import check_default, writes, written
 from .shared import FILE, FiniteRange, handle_errors, load
 
 #: Name -> module of this package; loaded when called.
-_SUBCOMMANDS = {"status": "swarm_status", "watch": "swarm_watch"}
+_SUBCOMMANDS = {
+    "doctor": "swarm_doctor",
+    "status": "swarm_status",
+    "watch": "swarm_watch",
+}
 
 
 class _SwarmGroup(click.Group):
@@ -40,29 +43,6 @@ def command() -> None:
     Works beside PETALS in an environment of its own: make swarm-env. The commands that only
     handle files (launch-files, inspect --health) work everywhere.
     """
-
-
-@command.command("doctor")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-@partial(handle_errors, keeps=True)
-def doctor(as_json: bool) -> None:
-    """Say what is installed for the live side, what is wrong, and how to mend it."""
-    from ..swarm.doctor import examine, is_usable
-    from ..swarm.needs import HOW
-
-    findings = examine()
-    missing = [f.what for f in findings if f.verdict == "missing"]
-    rows = [(f.what, f.found, f.verdict, f.advice) for f in findings]
-    columns = ("what", "found", "verdict", "advice")
-    if as_json:
-        found = [dict(zip(columns, row, strict=True)) for row in rows]
-        render.print_json({"usable": is_usable(findings), "findings": found})
-    else:
-        render.print_table("live side", columns, rows)
-    if missing:
-        render.note(f"missing: {', '.join(missing)}")
-        render.note(HOW)
-    sys.exit(0 if is_usable(findings) else 6)
 
 
 @command.command("inspect")

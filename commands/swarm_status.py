@@ -35,7 +35,7 @@ def command(
     as_json: bool,
     **reading: Any,
 ) -> None:
-    """Show who serves what, which hop is slow, the plan, and what a watcher would do and why.
+    """Show who serves what, which hop is slow, the plan, and what watch --publish would do.
 
     Reads the swarm once and changes nothing. Predicted is a token of a session that is alone, by
     the cost model; measured is what servers with the plugin say of their own work, with the way
@@ -50,7 +50,8 @@ def command(
     from ..swarm.watch import restored
     from ..views.status import print_status, status_document
 
-    weighing = Weighing(confirm=confirm, terms=terms_of(horizon_hours, margin))
+    terms = terms_of(horizon_hours, margin)
+    weighing = Weighing(confirm=confirm, terms=terms, publishes=True)
     state = State() if folder is None else restored(folder)
     turn = dry_turn(Wanted(**reading), state, weighing, time.time())
     status = status_of(turn, confirm)
