@@ -40,9 +40,9 @@ def follow_environment() -> None:
     """Keep time or tell, if the environment asks for it; before the server starts."""
     text = os.environ.get(VARIABLE)
     if text == TELL:
-        _wrap_tasks(_telling)
+        wrap_tasks(_telling)
     elif text:
-        _wrap_tasks(_keeping(timing_of(json.loads(text))))
+        wrap_tasks(_keeping(timing_of(json.loads(text))))
 
 
 def task_s(timing: Timing, *, position: int, tokens: int, blocks: int) -> float:
@@ -100,7 +100,7 @@ def _telling(work: Callable[[], Any], position: int, tokens: int, blocks: int) -
     return answer
 
 
-def _wrap_tasks(around: Around) -> None:
+def wrap_tasks(around: Around) -> None:
     """Put something around every inference task of this process: all go through one pool."""
     from petals.server import backend
 

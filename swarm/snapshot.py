@@ -12,6 +12,7 @@ from ..core.errors import ScenarioError
 from ..perfmodel.announced import DEFAULT_CACHE_TOKENS
 from ..perfmodel.catalogue import BYTES_PER_TYPE, BYTES_PER_VALUE
 from ..scenarios.checkpoint import ModelFigures
+from ..scenarios.kinds import device_figures
 from .announce import Announcement
 from .places import ClientPlace, network_of
 
@@ -108,8 +109,8 @@ def scenario_document(
     return document, _counted(estimated)
 
 
-def _key(figures: Mapping[str, float]) -> tuple[tuple[str, float], ...]:
-    return tuple(sorted(figures.items()))
+def _key(figures: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    return tuple(sorted((name, repr(figure)) for name, figure in figures.items()))
 
 
 def _usual(online: Sequence[Announcement]) -> dict[str, float]:
@@ -121,9 +122,9 @@ def _usual(online: Sequence[Announcement]) -> dict[str, float]:
 
 def _device(
     entry: Announcement, usual: Mapping[str, float], estimated: list[str]
-) -> dict[str, float]:
-    """Rates as announced, missing ones as usual."""
-    figures = {}
+) -> dict[str, Any]:
+    """Block times as measured and stated, else rates as announced, missing ones as usual."""
+    figures: dict[str, Any] = {}
     for name, rate in usual.items():
         told = getattr(entry, name)
         if told is None:
@@ -131,6 +132,9 @@ def _device(
         figures[name] = rate if told is None else told
     if entry.network_rps is not None:
         figures["network_rps"] = entry.network_rps
+    stated = entry.stated
+    if stated is not None and stated.times is not None:
+        figures |= device_figures(stated.times)
     return figures
 
 

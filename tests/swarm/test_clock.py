@@ -38,7 +38,7 @@ def test_a_task_lasts_as_long_as_its_blocks(
 def followed(monkeypatch: pytest.MonkeyPatch, timing: Timing | None) -> clock.Around:
     """What is put around tasks in a server with this environment."""
     put: list[Any] = []
-    monkeypatch.setattr(clock, "_wrap_tasks", put.append)
+    monkeypatch.setattr(clock, "wrap_tasks", put.append)
     for name, value in environment(timing).items():
         monkeypatch.setenv(name, value)
     follow_environment()
@@ -66,7 +66,7 @@ def test_work_that_outruns_the_clock_is_told(
 
 def test_without_the_variable_nothing_changes(monkeypatch: pytest.MonkeyPatch) -> None:
     put: list[Any] = []
-    monkeypatch.setattr(clock, "_wrap_tasks", put.append)
+    monkeypatch.setattr(clock, "wrap_tasks", put.append)
     monkeypatch.delenv(clock.VARIABLE, raising=False)
     follow_environment()
     assert put == []

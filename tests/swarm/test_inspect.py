@@ -19,18 +19,11 @@ from swarmplan.core.errors import ScenarioError, SwarmUnreachableError
 from swarmplan.scenarios.checkpoint import model_figures
 from swarmplan.scenarios.generate import write_document
 from swarmplan.scenarios.scenario import load_scenario
-from swarmplan.swarm.announce import (
-    Announcement,
-    Warnings,
-    is_spanless,
-    merge,
-    read_entry,
-    symmetric_rtt_s,
-    with_spans,
-)
+from swarmplan.swarm.announce import Announcement, Warnings, read_entry
 from swarmplan.swarm.health import announcements_of, read_state
 from swarmplan.swarm.inspecting import Wanted, checked, inspect_swarm
 from swarmplan.swarm.places import ClientPlace
+from swarmplan.swarm.settling import is_spanless, merge, symmetric_rtt_s, with_spans
 from swarmplan.swarm.snapshot import Assumptions, scenario_document
 
 BLOCKS = 32
