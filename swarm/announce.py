@@ -26,6 +26,10 @@ OUTLIER = 10.0
 #: Round trips beyond this are no connection, seconds.
 LONGEST_RTT_S = 10.0
 MOST_CACHE_TOKENS = 2**40
+#: Fields that only mended servers announce: sessions can take tokens back; positions that a step
+#: may have and still be one task.
+ROLLBACK, TASK_TOKENS = "rollback", "task_tokens"
+MOST_TASK_TOKENS = 100_000
 MOST_PINGS = 3_000
 MOST_WARNINGS = 200
 _PEER = re.compile(r"[1-9A-HJ-NP-Za-km-z]{20,128}")
@@ -44,6 +48,8 @@ class Announcement:
     cache_tokens_left : free cache in PETALS' count: K and V of every block are one token each.
     next_pings : peer -> round trip in seconds; unreachable peers are left out.
     coordinates : (latitude, longitude) in degrees, from the health monitor only.
+    rollback : whether sessions can take tokens back there; task_tokens : positions of a step that
+        is one task, where it is not PETALS' own limit.
     """
 
     peer: str
@@ -61,6 +67,8 @@ class Announcement:
     using_relay: bool = False
     public_name: str = ""
     coordinates: tuple[float, float] | None = None
+    rollback: bool = False
+    task_tokens: int | None = None
 
 
 class Warnings:
@@ -106,7 +114,7 @@ def read_entry(
     if state is None:
         warnings.add(peer, "announces no known state; dropped")
         return None
-    start, end = _whole(raw.get("start_block")), _whole(raw.get("end_block"))
+    start, end = whole(raw.get("start_block")), whole(raw.get("end_block"))
     if start is None or end is None or not 0 <= start < end <= num_blocks:
         warnings.add(peer, f"announces no span within the {num_blocks} blocks; dropped")
         return None
@@ -127,6 +135,8 @@ def read_entry(
         using_relay=raw.get("using_relay") is True,
         public_name=plain(raw.get("public_name") or "", 64),
         coordinates=_place(raw.get("coordinates")),
+        rollback=whole(raw.get(ROLLBACK)) == 1,
+        task_tokens=_task_tokens(peer, raw.get(TASK_TOKENS), warnings),
     )
 
 
@@ -238,14 +248,23 @@ def _without_outliers(
     return kept
 
 
+def _task_tokens(peer: str, value: object, warnings: Warnings) -> int | None:
+    number = whole(value)
+    if number is not None and 0 < number <= MOST_TASK_TOKENS:
+        return number
+    if value is not None:
+        warnings.add(peer, "task_tokens is no plausible count; left out")
+    return None
+
+
 def _state(value: object) -> State | None:
     if isinstance(value, str) and value.lower() in STATES:
         return STATES[STATES.index(value.lower())]
-    number = _whole(value)
+    number = whole(value)
     return STATES[number] if number is not None and 0 <= number < len(STATES) else None
 
 
-def _whole(value: object) -> int | None:
+def whole(value: object) -> int | None:
     """A whole number, also one that was written as 30.0."""
     if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
         return int(value)
@@ -279,7 +298,7 @@ def _rate(peer: str, name: str, value: object, warnings: Warnings) -> float | No
 def _cache(peer: str, value: object, warnings: Warnings) -> int | None:
     if value is None:
         return None
-    number = _whole(value)
+    number = whole(value)
     if number is None or number < 0:
         warnings.add(peer, "cache_tokens_left is no count; left out")
         return None
