@@ -114,7 +114,7 @@ def read_entry(
     if state is None:
         warnings.add(peer, "announces no known state; dropped")
         return None
-    start, end = whole(raw.get("start_block")), whole(raw.get("end_block"))
+    start, end = _whole(raw.get("start_block")), _whole(raw.get("end_block"))
     if start is None or end is None or not 0 <= start < end <= num_blocks:
         warnings.add(peer, f"announces no span within the {num_blocks} blocks; dropped")
         return None
@@ -135,7 +135,7 @@ def read_entry(
         using_relay=raw.get("using_relay") is True,
         public_name=plain(raw.get("public_name") or "", 64),
         coordinates=_place(raw.get("coordinates")),
-        rollback=whole(raw.get(ROLLBACK)) == 1,
+        rollback=_whole(raw.get(ROLLBACK)) == 1,
         task_tokens=_task_tokens(peer, raw.get(TASK_TOKENS), warnings),
     )
 
@@ -249,7 +249,7 @@ def _without_outliers(
 
 
 def _task_tokens(peer: str, value: object, warnings: Warnings) -> int | None:
-    number = whole(value)
+    number = _whole(value)
     if number is not None and 0 < number <= MOST_TASK_TOKENS:
         return number
     if value is not None:
@@ -260,11 +260,11 @@ def _task_tokens(peer: str, value: object, warnings: Warnings) -> int | None:
 def _state(value: object) -> State | None:
     if isinstance(value, str) and value.lower() in STATES:
         return STATES[STATES.index(value.lower())]
-    number = whole(value)
+    number = _whole(value)
     return STATES[number] if number is not None and 0 <= number < len(STATES) else None
 
 
-def whole(value: object) -> int | None:
+def _whole(value: object) -> int | None:
     """A whole number, also one that was written as 30.0."""
     if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
         return int(value)
@@ -298,7 +298,7 @@ def _rate(peer: str, name: str, value: object, warnings: Warnings) -> float | No
 def _cache(peer: str, value: object, warnings: Warnings) -> int | None:
     if value is None:
         return None
-    number = whole(value)
+    number = _whole(value)
     if number is None or number < 0:
         warnings.add(peer, "cache_tokens_left is no count; left out")
         return None

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..announce import MOST_TASK_TOKENS, ROLLBACK, TASK_TOKENS, whole
+from ..announce import MOST_TASK_TOKENS, ROLLBACK, TASK_TOKENS
 
 #: What this process announces; filled by remedies of servers, before their server starts.
 _own: dict[str, int] = {}
@@ -61,5 +61,5 @@ def _known(fields: object) -> dict[str, int]:
     """The capabilities of a record, whatever else it says."""
     if not isinstance(fields, Mapping):
         return {}
-    found = {name: whole(fields.get(name)) for name in (ROLLBACK, TASK_TOKENS)}
-    return {k: v for k, v in found.items() if v is not None and 0 < v <= MOST_TASK_TOKENS}
+    found = {name: fields.get(name) for name in (ROLLBACK, TASK_TOKENS)}
+    return {k: v for k, v in found.items() if type(v) is int and 0 < v <= MOST_TASK_TOKENS}
