@@ -16,6 +16,7 @@ from .shared import FILE, FiniteRange, handle_errors, load
 #: Name -> module of this package; loaded when called.
 _SUBCOMMANDS = {
     "doctor": "swarm_doctor",
+    "drive": "swarm_drive",
     "status": "swarm_status",
     "watch": "swarm_watch",
 }
@@ -291,14 +292,14 @@ def demo(orders: int, folder: Path | None, as_json: bool) -> None:
     if as_json:
         render.print_json({"orders": [asdict(one) for one in found]})
         return
-    speeds = ("PETALS ms/token", "swarmplan ms/token", "predicted", "ratio")
+    speeds = ("PETALS ms/token", "swarmplan ms/token", "drafted ms/token", "predicted", "ratio")
     others = ("PETALS first ms", "swarmplan first ms", "failed", "dark s", "recovery s")
     rows = [
         (
             " ".join(one.order),
-            *(render.milliseconds(t) for t in (one.petals.tpot_s, one.planned.tpot_s)),
+            *(render.milliseconds(s.tpot_s) for s in (one.petals, one.planned, one.drafted)),
             render.milliseconds(one.predicted_s),
-            render.number(one.petals.tpot_s / one.planned.tpot_s, 3),
+            *(render.number(one.petals.tpot_s / s.tpot_s, 3) for s in (one.planned, one.drafted)),
             *(render.milliseconds(t) for t in (one.petals.ttft_s, one.planned.ttft_s)),
             one.failed,
             render.number(one.dark_s),
@@ -307,4 +308,4 @@ def demo(orders: int, folder: Path | None, as_json: bool) -> None:
         for one in found
     ]
     title = "the same live servers, prompts and delays"
-    render.print_table(title, ("join order", *speeds, *others), rows)
+    render.print_table(title, ("join order", *speeds, "ratio drafted", *others), rows)

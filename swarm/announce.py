@@ -23,6 +23,10 @@ SLOWEST_RPS, FASTEST_RPS = 1e-3, 1e5
 #: Round trips beyond this are no connection, seconds.
 LONGEST_RTT_S = 10.0
 MOST_CACHE_TOKENS = 2**40
+#: Fields that only mended servers announce: sessions can take tokens back; positions that a step
+#: may have and still be one task.
+ROLLBACK, TASK_TOKENS = "rollback", "task_tokens"
+MOST_TASK_TOKENS = 100_000
 MOST_PINGS = 3_000
 MOST_WARNINGS = 200
 _PEER = re.compile(r"[1-9A-HJ-NP-Za-km-z]{20,128}")
@@ -70,6 +74,8 @@ class Announcement:
     coordinates : (latitude, longitude) in degrees, from the health monitor only.
     version : of PETALS, "" = not told.
     stated : what the peer itself told and signed; with it the other fields are the peer's own too.
+    rollback : whether sessions can take tokens back there; task_tokens : positions of a step that
+        is one task, where it is not PETALS' own limit.
     """
 
     peer: str
@@ -89,6 +95,8 @@ class Announcement:
     coordinates: tuple[float, float] | None = None
     version: str = ""
     stated: Stated | None = None
+    rollback: bool = False
+    task_tokens: int | None = None
 
 
 class Warnings:
@@ -156,7 +164,18 @@ def read_entry(
         public_name=plain(raw.get("public_name") or "", 64),
         coordinates=_place(raw.get("coordinates")),
         version=plain(raw.get("version") or "", 32),
+        rollback=_whole(raw.get(ROLLBACK)) == 1,
+        task_tokens=_task_tokens(peer, raw.get(TASK_TOKENS), warnings),
     )
+
+
+def _task_tokens(peer: str, value: object, warnings: Warnings) -> int | None:
+    number = _whole(value)
+    if number is not None and 0 < number <= MOST_TASK_TOKENS:
+        return number
+    if value is not None:
+        warnings.add(peer, "task_tokens is no plausible count; left out")
+    return None
 
 
 def _state(value: object) -> State | None:

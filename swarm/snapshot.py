@@ -80,6 +80,10 @@ def scenario_document(
         "step_overhead_ms": assume.step_overhead_s * 1e3,
         "prefill_overhead_ms": assume.step_overhead_s * 1e3,
     }
+    if any(entry.rollback for entry in online):
+        stuck = [entry.public_name or entry.peer for entry in online if not entry.rollback]
+        estimated += ["drafts (none can be made over servers that take none back: "
+                      f"{', '.join(stuck[:5])})"] if stuck else []  # fmt: skip
     estimated += ["overhead of a hop", "the load"]
     document = {
         "format": "swarmplan/scenario/1",
@@ -164,6 +168,8 @@ def _server(
         server["quantisation"] = entry.quant_type
     if entry.using_relay:
         server["relayed"] = True
+    if entry.task_tokens is not None:
+        server["task_tokens"] = entry.task_tokens
     return server
 
 

@@ -296,3 +296,28 @@ def test_a_key_that_others_can_read_is_told_by_the_doctor(tmp_path: Path) -> Non
     weak = [f for f in json.loads(done.stdout)["findings"] if f["verdict"] == "weak"]
     assert [f["what"] for f in weak] == [f"key {key}"]
     assert "chmod 600" in weak[0]["advice"]
+
+
+@pytest.mark.parametrize("drafts", ["65", "-1", "many"])
+def test_drafts_of_a_pass_are_auto_or_a_number(drafts: str) -> None:
+    done = run("drive", "--model", "m", "--ids", "1", "--draft", "d", "--draft-tokens", drafts)
+    assert done.exit_code == 2
+    assert "--draft-tokens" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--ids", "1 x"], "--ids: '1 x' is no list of numbers"),
+        (["--prompt", "Hello"], "has no tokenizer: give --ids in place of text"),
+        ([], "--prompt: give --prompt or --ids, with a token at least"),
+    ],
+)
+def test_who_asks_a_swarm_gives_a_prompt(words: list[str], said: str, tmp_path: Path) -> None:
+    needs("swarm")
+    command = [sys.executable, "-m", "swarmplan.cli", "swarm", "drive"]
+    command += ["--model", str(tmp_path), *words]
+    done = run_to_end(command, tmp_path / "log", limit_s=120, environment=QUIET)
+    assert done.code == 2, done.text
+    assert said in done.text
+    assert "Traceback" not in done.text
