@@ -16,6 +16,8 @@ from typing import Literal
 
 import numpy as np
 
+from .batching import FIELD, Batching, read_batching
+
 State = Literal["offline", "joining", "online"]
 STATES: tuple[State, ...] = ("offline", "joining", "online")
 
@@ -44,6 +46,7 @@ class Announcement:
     cache_tokens_left : free cache in PETALS' count: K and V of every block are one token each.
     next_pings : peer -> round trip in seconds; unreachable peers are left out.
     coordinates : (latitude, longitude) in degrees, from the health monitor only.
+    batching : how it runs waiting steps as one pass; None = one after another.
     """
 
     peer: str
@@ -61,6 +64,7 @@ class Announcement:
     using_relay: bool = False
     public_name: str = ""
     coordinates: tuple[float, float] | None = None
+    batching: Batching | None = None
 
 
 class Warnings:
@@ -127,6 +131,7 @@ def read_entry(
         using_relay=raw.get("using_relay") is True,
         public_name=plain(raw.get("public_name") or "", 64),
         coordinates=_place(raw.get("coordinates")),
+        batching=_batching(peer, raw.get(FIELD), warnings),
     )
 
 
@@ -317,6 +322,13 @@ def _one_of(peer: str, value: object, known: tuple[str, ...], warnings: Warnings
     if value is not None:
         warnings.add(peer, "announces an unknown quantisation; left out")
     return None
+
+
+def _batching(peer: str, value: object, warnings: Warnings) -> Batching | None:
+    told = read_batching(value)
+    if told is None and value is not None:
+        warnings.add(peer, "announces passes of several sessions of no plausible cost; left out")
+    return told
 
 
 def _dtype(value: object) -> str | None:

@@ -47,12 +47,14 @@ class Station:
     Attributes
     ----------
     span : the blocks it holds; None = all.
+    batched : whether it runs waiting steps of several sessions as one pass.
     """
 
     name: str
     rtt_s: float
     clock: Timing | None = None
     span: tuple[int, int] | None = None
+    batched: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,6 +152,7 @@ class Arena:
             blocks=station.span or (0, self.blocks),
             rtt_s=station.rtt_s,
             cache_tokens=CACHE_TOKENS,
+            remedies=("batch-steps",) if station.batched else (),
             clock=station.clock or "tell",
         )
         if station.clock is None:
@@ -251,10 +254,7 @@ class Arena:
 
     def told(self) -> list[Station]:
         """The stations with the timing of the tasks so far, where they tell it."""
-        return [
-            Station(name=s.name, rtt_s=s.rtt_s, clock=s.clock or told_timing(self._log(s)))
-            for s in self.stations
-        ]
+        return [replace(s, clock=s.clock or told_timing(self._log(s))) for s in self.stations]
 
     def _log(self, station: Station) -> str:
         return self._swarm.children[station.name].text()

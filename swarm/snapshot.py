@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -18,6 +19,8 @@ from .places import ClientPlace, network_of
 #: PETALS takes these where it knows nothing.
 DEFAULT_INFERENCE_RPS = 300.0
 DEFAULT_FORWARD_RPS = 3_000.0
+#: No step of a scenario takes longer.
+MOST_STEP_MS = 1e7
 #: What PETALS announces beside 16 bit.
 _QUANTISED = tuple(q for q in BYTES_PER_VALUE if q != "bf16")
 
@@ -108,8 +111,8 @@ def scenario_document(
     return document, _counted(estimated)
 
 
-def _key(figures: Mapping[str, float]) -> tuple[tuple[str, float], ...]:
-    return tuple(sorted(figures.items()))
+def _key(figures: Mapping[str, Any]) -> str:
+    return json.dumps(figures, sort_keys=True)
 
 
 def _usual(online: Sequence[Announcement]) -> dict[str, float]:
@@ -121,9 +124,9 @@ def _usual(online: Sequence[Announcement]) -> dict[str, float]:
 
 def _device(
     entry: Announcement, usual: Mapping[str, float], estimated: list[str]
-) -> dict[str, float]:
-    """Rates as announced, missing ones as usual."""
-    figures = {}
+) -> dict[str, Any]:
+    """Rates as announced, missing ones as usual; of servers that batch what a pass takes."""
+    figures: dict[str, Any] = {}
     for name, rate in usual.items():
         told = getattr(entry, name)
         if told is None:
@@ -131,6 +134,13 @@ def _device(
         figures[name] = rate if told is None else told
     if entry.network_rps is not None:
         figures["network_rps"] = entry.network_rps
+    if entry.batching is not None:
+        step_ms = 1e3 / figures["inference_rps"]
+        curve = [(1, 1.0), *entry.batching.curve]
+        figures["decode_ms_by_batch"] = [
+            [rows, min(times * step_ms, MOST_STEP_MS)] for rows, times in curve
+        ]
+        figures["sharing"] = "batched"
     return figures
 
 
