@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -101,9 +102,42 @@ def _told_curve(plain: Timing, log: str) -> tuple[tuple[float, float], ...]:
     return tuple(curve)
 
 
-def busy_s(log: str) -> float:
-    """Seconds of all tasks and passes that a server's log tells of."""
-    return sum(row[-1] for mark in (TASK, PASS) for row in _told(log, mark))
+class Busy(NamedTuple):
+    """What a server that tells has worked on.
+
+    Attributes
+    ----------
+    prompt_s, step_s : seconds of prompts, and of decode steps of one token.
+    steps, passes : decode steps, and the tasks and passes that they took.
+    """
+
+    prompt_s: float = 0.0
+    step_s: float = 0.0
+    steps: int = 0
+    passes: int = 0
+
+    def since(self, before: Busy) -> Busy:
+        """What came after."""
+        return Busy(
+            prompt_s=self.prompt_s - before.prompt_s,
+            step_s=self.step_s - before.step_s,
+            steps=self.steps - before.steps,
+            passes=self.passes - before.passes,
+        )
+
+
+def told_busy(log: str) -> Busy:
+    """The work that a server's log tells of so far."""
+    prompt_s = step_s = 0.0
+    steps = passes = 0
+    for position, tokens, _blocks, seconds in _told(log, TASK):
+        if position > 0 and tokens == 1:
+            step_s, steps, passes = step_s + seconds, steps + 1, passes + 1
+        else:
+            prompt_s += seconds
+    for _position, sessions, _blocks, seconds in _told(log, PASS):
+        step_s, steps, passes = step_s + seconds, steps + int(sessions), passes + 1
+    return Busy(prompt_s, step_s, steps, passes)
 
 
 def _told(log: str, mark: str) -> Iterator[tuple[float, ...]]:
@@ -132,7 +166,7 @@ def _lasting(work: Callable[[], Any], seconds: float) -> Any:
     if left_s > 0:
         time.sleep(left_s)
     else:
-        print(f"{LATE} {-left_s * 1e3:.1f} ms", flush=True)
+        _say(f"{LATE} {-left_s * 1e3:.1f} ms")
     return answer
 
 
@@ -151,8 +185,14 @@ def _timed(work: Callable[[], Any], said: str) -> Any:
     began = time.perf_counter()
     answer = work()
     took_ms = 1e3 * (time.perf_counter() - began)
-    print(f"{said} {took_ms:.3f}", flush=True)
+    _say(f"{said} {took_ms:.3f}")
     return answer
+
+
+def _say(line: str) -> None:
+    """A line in one piece: ``print`` lets what other threads write come before its end."""
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
 
 
 def _wrap_tasks(around: Around) -> None:

@@ -12,11 +12,12 @@ from swarmplan.swarm import clock
 from swarmplan.swarm.clock import (
     LATE,
     PASS,
-    busy_s,
+    Busy,
     environment,
     follow_environment,
     pass_s,
     task_s,
+    told_busy,
     told_timing,
 )
 
@@ -155,6 +156,12 @@ def test_what_servers_tell_of_their_passes_gives_the_curve(
     told = told_timing(log).step_curve
     assert [rows for rows, _ in told] == [2, 4]
     assert [more_s for _, more_s in told] == pytest.approx([0.002, 0.003], rel=1e-6)
-    tasks_s = sum(task_s(CURVED, position=c, tokens=t, blocks=b) for c, t, b in steps)
-    passes_s = sum(pass_s(CURVED, [(50, blocks)] * rows) for rows in (4, 2, 4))
-    assert busy_s(log) == pytest.approx(tasks_s + passes_s)
+    busy = told_busy(log)
+    assert busy.steps == 3 + 2 + 4 + 4
+    assert busy.passes == 3 + 3
+    step_s = [task_s(CURVED, position=c, tokens=1, blocks=4) for c in (8, 64, 500)]
+    step_s += [pass_s(CURVED, [(50, blocks)] * rows) for rows in (4, 2, 4)]
+    assert busy.step_s == pytest.approx(sum(step_s))
+    prompts = [task_s(CURVED, position=0, tokens=p, blocks=1) for p in (4, 64, 200, 1024)]
+    assert busy.prompt_s == pytest.approx(sum(prompts))
+    assert busy.since(busy) == Busy()
