@@ -173,6 +173,8 @@ class Watch:
     def _describe(self, problem: Problem, live: Placement) -> None:
         uncovered = int((live.coverage(problem.model.num_blocks) == 0).sum())
         self._metrics.set("swarmplan_servers_online", problem.num_servers)
+        batching = sum(server.sharing == "batched" for server in problem.servers)
+        self._metrics.set("swarmplan_servers_batching", batching)
         self._metrics.set("swarmplan_blocks_uncovered", uncovered)
         target, now = self.state.target, _spans(problem, live)
         there = sum(now.get(peer) == span for peer, span in target.items())

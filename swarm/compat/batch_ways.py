@@ -76,23 +76,27 @@ def tried(backends: Sequence[Any]) -> Ways:
     blocks = [module.module_shards[0] for module in modules]
     ways, until = ways_of(blocks), time.monotonic() + LIMIT_S
     hidden, caches = _made_up(blocks[0], max(TRIED_ROWS))
+    alone_s = float("inf")
+    best: list[tuple[int, str]] = []
+    fastest_s: list[float] = []
     with torch.inference_mode():
-        alone_s = _least_s(lambda: _petals_step(modules, hidden[:1], caches[0]), hidden.device)
-        best: list[tuple[int, str]] = []
-        curve: list[tuple[int, float]] = []
         for rows in TRIED_ROWS:
             if best and time.monotonic() > until:
                 break
-            took_s = {
-                name: _least_s(partial(_pass, blocks, hidden[:rows], caches, way), hidden.device)
-                for name, way in ways.items()
+            runs = {"alone": partial(_petals_step, modules, hidden[:1], caches[0])}
+            for name, way in ways.items():
                 # Beyond the fewest rows only what does not grow with them can gain.
-                if name != "one by one" or rows <= TRIED_ROWS[1]
-            }
+                if name != "one by one" or rows <= TRIED_ROWS[1]:
+                    runs[name] = partial(_pass, blocks, hidden[:rows], caches, way)
+            took_s = _least_s(runs, hidden.device)
+            alone_s = min(alone_s, took_s.pop("alone"))
             name = min(took_s, key=took_s.__getitem__)
             best.append((rows, name))
-            before = curve[-1][1] if curve else 1.0
-            curve.append((rows, min(float(rows), max(before, took_s[name] / alone_s))))
+            fastest_s.append(took_s[name])
+    curve: list[tuple[int, float]] = []
+    for (rows, _), pass_s in zip(best, fastest_s, strict=True):
+        before = curve[-1][1] if curve else 1.0
+        curve.append((rows, min(float(rows), max(before, pass_s / alone_s))))
     return Ways(ways=ways, best=tuple(best), curve=tuple(curve))
 
 
@@ -124,14 +128,15 @@ def _pass(blocks: Sequence[Any], hidden: Any, places: Sequence[Place], way: Way)
         hidden = block_step(block, hidden, places[: len(hidden)], way)
 
 
-def _least_s(run: Callable[[], None], device: Any) -> float:
-    """The least of some runs after one that warms up."""
-    least = float("inf")
+def _least_s(runs: Mapping[str, Callable[[], None]], device: Any) -> dict[str, float]:
+    """The least that each takes, in turn, after one time that warms up."""
+    least = dict.fromkeys(runs, float("inf"))
     for number in range(RUNS + 1):
-        began = time.perf_counter()
-        run()
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-        if number:
-            least = min(least, time.perf_counter() - began)
+        for name, run in runs.items():
+            began = time.perf_counter()
+            run()
+            if device.type == "cuda":
+                torch.cuda.synchronize(device)
+            if number:
+                least[name] = min(least[name], time.perf_counter() - began)
     return least

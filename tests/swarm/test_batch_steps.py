@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import threading
 import time
 import warnings
@@ -108,7 +109,9 @@ class Bench:
         return [tensors[handle] for info in infos for handle in info.cache_handles]
 
 
-def bench(live: Any, *, dtype: str = "float32", dense: bool = False, **more: Any) -> Bench:
+def bench(
+    live: Any, *, dtype: str = "float32", dense: bool = False, quantised: str = "NONE", **more: Any
+) -> Bench:
     """Five Llama blocks with random weights, made as PETALS makes them."""
     torch = live.torch
     from hivemind import BatchTensorDescriptor
@@ -133,7 +136,7 @@ def bench(live: Any, *, dtype: str = "float32", dense: bool = False, **more: Any
     for number in range(BLOCKS):
         torch.manual_seed(number)
         block = config.block_class(config).to(kind)
-        module = convert_block(block, number, config, (here,), here, QuantType.NONE)
+        module = convert_block(block, number, config, (here,), here, QuantType[quantised])
         backends[f"m.{number}"] = TransformerBackend(
             f"m.{number}",
             module,
@@ -203,8 +206,11 @@ def test_linear_rotary_scaling_goes_along(live: Any) -> None:
     assert max(map(apart, found, wanted)) <= TOLERANCE
 
 
-def test_16_bit_blocks_agree_within_their_own_rounding(live: Any) -> None:
-    made = bench(live, dtype="bfloat16")
+@pytest.mark.parametrize("quantised", ["NONE", "NF4"])
+def test_16_and_4_bit_blocks_agree_within_their_own_rounding(live: Any, quantised: str) -> None:
+    if quantised == "NF4" and importlib.util.find_spec("bitsandbytes") is None:
+        pytest.skip("bitsandbytes is not installed")
+    made = bench(live, dtype="bfloat16", quantised=quantised)
     step = live.step.BatchedStep(made.backends)
     assert "oneDNN" not in step.ways.ways
     pairs = [[made.session(WHOLE, p, p) for _ in "ab"] for p in (3, 17, 30)]
