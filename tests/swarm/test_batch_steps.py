@@ -7,7 +7,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -33,17 +33,16 @@ def live() -> Any:
 
         prepare("server")
         import torch
-        from petals.server import backend, memory_cache
-        from petals.server import server as petals_server
+        from petals.server import server
 
+        from swarmplan.swarm import blocks
         from swarmplan.swarm.compat import batch_pool, batch_step, batch_ways, llama_step
 
         torch.set_num_threads(1)
         return SimpleNamespace(
             torch=torch,
-            backend=backend,
-            memory_cache=memory_cache,
-            server=petals_server,
+            server=server,
+            blocks=blocks,
             step=batch_step,
             pool=batch_pool,
             ways=batch_ways,
@@ -51,73 +50,11 @@ def live() -> Any:
         )
 
 
-@dataclass
-class Bench:
-    """Blocks of a server without the server, and sessions on them."""
-
-    live: Any
-    backends: dict[str, Any]
-    config: Any
-    cache: Any
-    handles: int = 0
-    uids: list[str] = field(default_factory=list)
-
-    def session(self, span: Span, prompt: int, seed: int = 0) -> tuple[Any, ...]:
-        """What of which block a session that has read a prompt says at its next step."""
-        torch = self.live.torch
-        handles = [self._room(self.backends[uid]) for uid in self.uids[slice(*span)]]
-        infos = self.infos(span, handles, 0)
-        generator = torch.Generator().manual_seed(seed)
-        hidden = torch.randn(1, prompt, HIDDEN, generator=generator).to(self.dtype)
-        self.own(hidden, torch.empty(0, dtype=torch.int64), infos, *[None] * len(infos))
-        return self.infos(span, handles, prompt)
-
-    def infos(self, span: Span, handles: Sequence[Any], position: int) -> tuple[Any, ...]:
-        from petals.data_structures import InferenceMetadata
-
-        return tuple(
-            InferenceMetadata(uid, position, tuple(pair), "")
-            for uid, pair in zip(self.uids[slice(*span)], handles, strict=True)
-        )
-
-    def _room(self, backend: Any) -> list[int]:
-        described = backend.get_inference_cache_descriptors(batch_size=1, max_length=ROOM)
-        numbers = [self.handles + i for i in range(len(described))]
-        self.handles += len(described)
-        for number, each in zip(numbers, described, strict=True):
-            self.cache._allocated_tensors[number] = each.make_zeros()
-        return numbers
-
-    @property
-    def dtype(self) -> Any:
-        return next(iter(self.backends.values())).dtype
-
-    @property
-    def own(self) -> Any:
-        """PETALS' own step."""
-        return self.live.backend._MergedInferenceStep(self.backends)
-
-    def task(self, infos: Sequence[Any], seed: int = 0) -> list[Any]:
-        """A decode step of one token."""
-        torch = self.live.torch
-        generator = torch.Generator().manual_seed(1000 + seed)
-        hidden = torch.randn(1, 1, HIDDEN, generator=generator).to(self.dtype)
-        return [hidden, torch.empty(0, dtype=torch.int64), tuple(infos), *[None] * len(infos)]
-
-    def caches(self, infos: Sequence[Any]) -> list[Any]:
-        tensors = self.cache._allocated_tensors
-        return [tensors[handle] for info in infos for handle in info.cache_handles]
-
-
-def bench(
+def blocks_of(
     live: Any, *, dtype: str = "float32", dense: bool = False, quantised: str = "NONE", **more: Any
-) -> Bench:
-    """Five Llama blocks with random weights, made as PETALS makes them."""
-    torch = live.torch
-    from hivemind import BatchTensorDescriptor
+) -> Any:
+    """Llama blocks with random weights."""
     from petals.models.llama import DistributedLlamaConfig
-    from petals.server.backend import TransformerBackend
-    from petals.utils.convert_block import QuantType, convert_block
 
     config = DistributedLlamaConfig(
         vocab_size=64,
@@ -129,28 +66,32 @@ def bench(
         max_position_embeddings=64,
         **more,
     )
-    kind, here = getattr(torch, dtype), torch.device("cpu")
-    cache = live.memory_cache.MemoryCache(2**30)
-    described = (BatchTensorDescriptor(1, 2048, HIDDEN, dtype=kind),)
-    backends = {}
-    for number in range(BLOCKS):
-        torch.manual_seed(number)
-        block = config.block_class(config).to(kind)
-        module = convert_block(block, number, config, (here,), here, QuantType[quantised])
-        backends[f"m.{number}"] = TransformerBackend(
-            f"m.{number}",
-            module,
-            config=config,
-            memory_cache=cache,
-            backend_dtype=kind,
-            max_chunk_size_bytes=2**28,
-            args_schema=described,
-            kwargs_schema={},
-            outputs_schema=described,
-            min_batch_size=1,
-            max_batch_size=1024,
-        )
-    return Bench(live=live, backends=backends, config=config, cache=cache, uids=list(backends))
+    live.torch.manual_seed(0)
+    modules = [config.block_class(config) for _ in range(BLOCKS)]
+    kind = getattr(live.torch, dtype)
+    return live.blocks.Blocks(modules, config, dtype=kind, quantised=quantised)
+
+
+def random(made: Any, tokens: int, seed: int) -> Any:
+    """Hidden states."""
+    import torch
+
+    generator = torch.Generator().manual_seed(seed)
+    dtype = made.backends["m.0"].dtype
+    return torch.randn(1, tokens, HIDDEN, generator=generator).to(dtype)
+
+
+def begun(made: Any, prompt: int, span: Span = WHOLE) -> Any:
+    """A session that has read a prompt."""
+    session = made.session(ROOM, span)
+    made.run(session, random(made, prompt, prompt))
+    return session.at(prompt)
+
+
+def twins(made: Any, prompts: Sequence[int], spans: Sequence[Span] = ()) -> list[Any]:
+    """Pairs of equal sessions, one for PETALS' own step and one for the pass."""
+    each = zip(prompts, spans or [WHOLE] * len(prompts), strict=True)
+    return [[begun(made, prompt, span) for _ in "ab"] for prompt, span in each]
 
 
 def apart(one: Any, other: Any) -> float:
@@ -166,133 +107,131 @@ def spans_of(count: int) -> list[Span]:
     return [(int(a), int(rng.integers(a + 1, BLOCKS + 1))) for a in starts]
 
 
+def both(made: Any, step: Any, pairs: Sequence[Any], seed: int = 0) -> Iterator[tuple[Any, Any]]:
+    """What the pass gives each session, and what PETALS' own step does."""
+    hidden = [random(made, 1, seed + i) for i in range(len(pairs))]
+    wanted = [made.run(a, h) for (a, _), h in zip(pairs, hidden, strict=True)]
+    found = step.together([b.task(h) for (_, b), h in zip(pairs, hidden, strict=True)])
+    yield from zip(found, wanted, strict=True)
+
+
 @pytest.mark.parametrize("dense", [True, False], ids=["dense", "grouped queries"])
 @pytest.mark.parametrize("count", [1, 2, 3, 5, 16])
 @pytest.mark.parametrize("partial", [False, True], ids=["whole", "in part"])
 def test_a_pass_gives_what_petals_gives_each_session(
     live: Any, count: int, dense: bool, partial: bool
 ) -> None:
-    made = bench(live, dense=dense)
+    made = blocks_of(live, dense=dense)
     step = live.step.BatchedStep(made.backends)
     spans = spans_of(count) if partial else [WHOLE] * count
     for way in step.ways.ways:
         step.ways = live.ways.Ways(ways=step.ways.ways, best=((99, way),), curve=())
-        pairs = [[made.session(s, 1 + 2 * i, i) for _ in "ab"] for i, s in enumerate(spans)]
+        pairs = twins(made, [1 + 2 * i for i in range(count)], spans)
         for number in range(3):
-            now = [[_at(infos, number) for infos in pair] for pair in pairs]
-            wanted = [made.own(*made.task(a, i))[0] for i, (a, _) in enumerate(now)]
-            found = step.together([made.task(b, i) for i, (_, b) in enumerate(now)])
-            for (a, b), one, other in zip(now, found, wanted, strict=True):
+            for one, other in both(made, step, pairs, seed=100 * number):
                 assert one.shape == other.shape == (1, 1, HIDDEN)
                 assert apart(one, other) <= TOLERANCE
-                for mine, theirs in zip(made.caches(b), made.caches(a), strict=True):
-                    assert apart(mine, theirs) <= TOLERANCE
+            for a, b in pairs:
+                caches = zip(made.tensors(b), made.tensors(a), strict=True)
+                assert max(apart(mine, theirs) for mine, theirs in caches) <= TOLERANCE
+            pairs = [[s.at(s.position + 1) for s in pair] for pair in pairs]
     assert step.counts.fallbacks == 0
 
 
-def _at(infos: Sequence[Any], more: int) -> list[Any]:
-    """The same session some tokens later."""
-    from dataclasses import replace
-
-    return [replace(info, prefix_length=info.prefix_length + more) for info in infos]
-
-
 def test_linear_rotary_scaling_goes_along(live: Any) -> None:
-    made = bench(live, rope_scaling={"type": "linear", "factor": 2.0})
+    made = blocks_of(live, rope_scaling={"type": "linear", "factor": 2.0})
     step = live.step.BatchedStep(made.backends)
-    pairs = [[made.session(WHOLE, p, p) for _ in "ab"] for p in (3, 40)]
-    wanted = [made.own(*made.task(a))[0] for a, _ in pairs]
-    found = step.together([made.task(b) for _, b in pairs])
-    assert max(map(apart, found, wanted)) <= TOLERANCE
+    pairs = twins(made, [3, 40])
+    assert max(apart(*each) for each in both(made, step, pairs)) <= TOLERANCE
 
 
 @pytest.mark.parametrize("quantised", ["NONE", "NF4"])
 def test_16_and_4_bit_blocks_agree_within_their_own_rounding(live: Any, quantised: str) -> None:
     if quantised == "NF4" and importlib.util.find_spec("bitsandbytes") is None:
         pytest.skip("bitsandbytes is not installed")
-    made = bench(live, dtype="bfloat16", quantised=quantised)
+    made = blocks_of(live, dtype="bfloat16", quantised=quantised)
     step = live.step.BatchedStep(made.backends)
     assert "oneDNN" not in step.ways.ways
-    pairs = [[made.session(WHOLE, p, p) for _ in "ab"] for p in (3, 17, 30)]
-    wanted = [made.own(*made.task(a, i))[0] for i, (a, _) in enumerate(pairs)]
-    found = step.together([made.task(b, i) for i, (_, b) in enumerate(pairs)])
-    assert all(one.dtype == live.torch.bfloat16 for one in found)
-    # Each of some thirty sums of a block rounds to eight bits.
-    assert max(map(apart, found, wanted)) <= 0.03
+    for one, other in both(made, step, twins(made, [3, 17, 30])):
+        assert one.dtype == live.torch.bfloat16
+        # Each of some thirty sums of a block rounds to eight bits.
+        assert apart(one, other) <= 0.03
     assert step.counts.fallbacks == 0
 
 
 def test_the_position_is_the_steps_and_not_the_end_of_the_cache(live: Any) -> None:
     """A session that goes back writes over what was there, and does not look beyond."""
-    made = bench(live)
+    made = blocks_of(live)
     step = live.step.BatchedStep(made.backends)
-    back, plain = made.session(WHOLE, 20, 1), made.session(WHOLE, 20, 1)
-    other = made.session(WHOLE, 5, 2)
+    ((plain, back),) = twins(made, [20])
+    other = begun(made, 5)
     for number in range(4):  # drafts that are not accepted
-        made.own(*made.task(_at(back, number), 50 + number))
-    wanted = made.own(*made.task(plain, 7))[0]
-    found = step.together([made.task(other, 3), made.task(back, 7)])
+        made.run(back.at(20 + number), random(made, 1, 50 + number))
+    hidden = random(made, 1, 7)
+    wanted = made.run(plain, hidden)
+    tasks = [other.task(random(made, 1, 3)), back.task(hidden)]
+    found = step.together(tasks)
     assert apart(found[1], wanted) <= TOLERANCE
-    again = step.together([made.task(other, 3), made.task(back, 7)])
+    again = step.together(tasks)
     assert all(live.torch.equal(a, b) for a, b in zip(found, again, strict=True))
 
 
 def test_what_fails_for_one_session_is_its_own_answer(live: Any) -> None:
-    made = bench(live)
+    made = blocks_of(live)
     step = live.step.BatchedStep(made.backends)
-    good = [made.session(WHOLE, p, p) for p in (4, 9)]
-    same = [made.session(WHOLE, p, p) for p in (4, 9)]
-    full, gone = made.session(WHOLE, 3, 3), made.session(WHOLE, 3, 3)
-    made.cache._allocated_tensors.pop(gone[2].cache_handles[0])
-    tasks = [good[0], _at(full, ROOM - 3), gone, good[1]]
-    answers = step.together([made.task(infos, i) for i, infos in enumerate(tasks)])
+    (first, one), (last, two) = twins(made, [4, 9])
+    full, gone = begun(made, 3).at(ROOM), begun(made, 3)
+    made.lose(gone)
+    hidden = random(made, 1, 0)
+    answers = step.together([s.task(hidden) for s in (one, full, gone, two)])
     assert isinstance(answers[1], ValueError)
     assert "no room" in str(answers[1])
     assert isinstance(answers[2], KeyError)
-    for i, own in ((0, same[0]), (3, same[1])):
-        assert apart(answers[i], made.own(*made.task(own, i))[0]) <= TOLERANCE
+    for answer, own in ((answers[0], first), (answers[3], last)):
+        assert apart(answer, made.run(own, hidden)) <= TOLERANCE
     assert step.counts.fallbacks == 0
-    alone = [gone, _at(full, ROOM - 3)]
-    answers = step.together([made.task(infos) for infos in alone])
+    answers = step.together([s.task(hidden) for s in (gone, full)])
     assert [type(a) for a in answers] == [KeyError, ValueError]
 
 
 def test_a_pass_that_fails_is_done_one_by_one_counted_and_given_up(
     live: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = bench(live)
+    made = blocks_of(live)
     step = live.step.BatchedStep(made.backends)
-    pair, same = ([made.session(WHOLE, p, p) for p in (4, 9)] for _ in "ab")
+    pairs = twins(made, [4, 9])
+    gone, hidden = begun(made, 3), random(made, 1, 0)
+    made.lose(gone)
 
     def broken(*_args: Any) -> Any:
         raise RuntimeError("no memory")
 
-    with monkeypatch.context() as patch:
-        patch.setattr(live.step, "block_step", broken)
-        gone = made.session(WHOLE, 3, 3)
-        made.cache._allocated_tensors.pop(gone[0].cache_handles[0])
-        answers = step.together([made.task(i, k) for k, i in enumerate([*pair, gone])])
-        assert isinstance(answers[2], KeyError)
-        for k in (0, 1):
-            assert live.torch.equal(answers[k], made.own(*made.task(same[k], k))[0])
-        assert step.counts.fallbacks == 3
-        assert step.told().fallbacks == 3
-        for _ in range(live.step.MOST_FAILED - 1):
-            assert step.may_join(made.task(pair[0]))
-            step.together([made.task(i) for i in pair])
-    assert not step.may_join(made.task(pair[0]))
+    monkeypatch.setattr(live.step, "block_step", broken)
+    # Not before its turn: each of a pass that works counts anew.
+    for one, other in both(made, step, pairs):
+        assert live.torch.equal(one, other)
+    assert step.counts.fallbacks == step.told().fallbacks == 2
+    answers = step.together([s.task(hidden) for s in (pairs[0][1], gone)])
+    assert live.torch.equal(answers[0], made.run(pairs[0][0], hidden))
+    assert isinstance(answers[1], KeyError)
+    with monkeypatch.context() as mended:
+        mended.setattr(live.step, "block_step", live.llama.block_step)
+        for one, other in both(made, step, pairs):
+            assert apart(one, other) <= TOLERANCE
+    for _ in range(live.step.MOST_FAILED):
+        assert step.may_join(pairs[0][0].task(hidden))
+        list(both(made, step, pairs))
+    assert not step.may_join(pairs[0][0].task(hidden))
     assert step.told() is None
 
 
 def test_only_plain_decode_steps_join(live: Any) -> None:
     torch = live.torch
-    made = bench(live)
+    made = blocks_of(live)
     step = live.step.BatchedStep(made.backends)
-    infos = made.session((1, 4), 3)
-    task = made.task(infos)
+    task = begun(made, 3, (1, 4)).task(random(made, 1, 0))
+    infos = task[2]
     assert step.may_join(task)
-    from dataclasses import replace
-
     others = {
         "a prompt": [torch.randn(1, 2, HIDDEN), *task[1:]],
         "two sequences": [torch.randn(2, 1, HIDDEN), *task[1:]],
@@ -317,16 +256,16 @@ def test_only_plain_decode_steps_join(live: Any) -> None:
 def test_blocks_of_another_kind_stay_with_petals(
     live: Any, change: dict[str, Any], why: str
 ) -> None:
-    made = bench(live, **change)
+    made = blocks_of(live, **change)
     step = live.step.BatchedStep(made.backends)
     assert all(why in reason for reason in step.refused.values())
     assert len(step.refused) == BLOCKS
     assert step.told() is None
-    assert not step.may_join(made.task(made.infos(WHOLE, [(0, 1)] * BLOCKS, 3)))
+    assert not step.may_join(begun(made, 3).task(random(made, 1, 0)))
 
 
 def test_layers_and_families_that_are_not_known_are_refused(live: Any) -> None:
-    made = bench(live)
+    made = blocks_of(live)
     block = made.backends["m.3"].module.module_shards[0]
 
     class Linear8bitLt(live.torch.nn.Linear):  # type: ignore[misc]
@@ -340,12 +279,13 @@ def test_layers_and_families_that_are_not_known_are_refused(live: Any) -> None:
     assert live.llama.refusal(SimpleNamespace(module_shards=[1, 2])) == "tensor parallel"
     step = live.step.BatchedStep(made.backends)
     assert list(step.refused) == ["m.3"]
-    assert step.may_join(made.task(made.session((0, 3), 2)))
-    assert not step.may_join(made.task(made.infos((2, 4), [(0, 1)] * 2, 3)))
+    hidden = random(made, 1, 0)
+    assert step.may_join(made.session(ROOM, (0, 3)).at(3).task(hidden))
+    assert not step.may_join(made.session(ROOM, (2, 4)).at(3).task(hidden))
 
 
 def test_the_curve_rises_from_one_step_to_no_more_than_all_of_them(live: Any) -> None:
-    ways = live.ways.tried(list(bench(live).backends.values()))
+    ways = live.ways.tried(list(blocks_of(live).backends.values()))
     assert [rows for rows, _ in ways.best] == [rows for rows, _ in ways.curve]
     times = [1.0, *(t for _, t in ways.curve)]
     assert times == sorted(times)
@@ -356,21 +296,20 @@ def test_the_curve_rises_from_one_step_to_no_more_than_all_of_them(live: Any) ->
 
 
 @pytest.fixture
-def served(live: Any) -> Iterator[tuple[Bench, Any, Callable[[], Any]]]:
-    """A bench, its pool, and what starts PETALS' own runtime over it."""
-    made = bench(live)
+def served(live: Any) -> Iterator[tuple[Any, Any, Callable[[], None]]]:
+    """Blocks, their pool, and what starts PETALS' own runtime over it."""
+    made = blocks_of(live)
     step = live.step.BatchedStep(made.backends)
     pool = live.pool.BatchingPool(step, max_batch_size=1024, device=None, name="merged")
     for backend in made.backends.values():
         backend.inference_pool = pool
     runtimes = []
 
-    def start() -> Any:
+    def start() -> None:
         runtime = live.server.RuntimeWithDeduplicatedPools(made.backends, prefetch_batches=0)
         runtime.start()
         assert runtime.ready.wait(10)
         runtimes.append(runtime)
-        return runtime
 
     yield made, pool, start
     for runtime in runtimes:
@@ -387,27 +326,23 @@ def submit(pool: Any, task: Sequence[Any], priority: float = 1.0) -> Any:
     future = MPFuture()
     pool._ordered_tasks.put(Task(priority, time.monotonic(), future, task))
     pool.batch_sender.send(None)
-    if (priority, 0.0) < pool.priority:
-        pool.priority = (priority, 0.0)
     return future
 
 
 def test_what_waits_meets_in_one_pass_and_everybody_gets_their_own(served: Any) -> None:
     made, pool, start = served
-    pairs = [[made.session(WHOLE, p, p) for _ in "ab"] for p in (3, 5, 8, 20)]
-    prompt = made.task(made.session((0, 2), 4))
-    prompt[0] = made.live.torch.randn(1, 3, HIDDEN)
-    futures = [submit(pool, made.task(b, i)) for i, (_, b) in enumerate(pairs)]
+    pairs = twins(made, [3, 5, 8, 20])
+    hidden = [random(made, 1, i) for i in range(6)]
+    futures = [submit(pool, b.task(h)) for (_, b), h in zip(pairs, hidden, strict=False)]
     # Another step of a session that is there already, a prompt, and one that is more urgent.
-    twice = submit(pool, made.task(_at(pairs[0][1], 1), 9))
-    later = submit(pool, prompt)
-    first = made.session(WHOLE, 6, 6)
-    urgent = submit(pool, made.task(first, 5), 0.5)
+    own, mine = (session.at(4) for session in pairs[0])
+    twice = submit(pool, mine.task(hidden[4]))
+    later = submit(pool, made.session(ROOM, (0, 2)).task(random(made, 3, 9)))
+    urgent = submit(pool, begun(made, 6).task(hidden[5]), 0.5)
     start()
-    for i, (a, _) in enumerate(pairs):
-        (found,) = futures[i].result(20)
-        assert apart(found, made.own(*made.task(a, i))[0]) <= TOLERANCE
-    assert apart(twice.result(20)[0], made.own(*made.task(_at(pairs[0][0], 1), 9))[0]) <= TOLERANCE
+    for (a, _), h, future in zip(pairs, hidden, futures, strict=False):
+        assert apart(future.result(20)[0], made.run(a, h)) <= TOLERANCE
+    assert apart(twice.result(20)[0], made.run(own, hidden[4])) <= TOLERANCE
     assert later.result(20)[0].shape == (1, 3, HIDDEN)
     assert urgent.result(20)[0].shape == (1, 1, HIDDEN)
     counts = pool.step.counts
@@ -419,13 +354,12 @@ def test_what_waits_meets_in_one_pass_and_everybody_gets_their_own(served: Any) 
 
 def test_one_sessions_failure_leaves_the_others_their_tokens(served: Any) -> None:
     made, pool, start = served
-    good, same = made.session(WHOLE, 5, 5), made.session(WHOLE, 5, 5)
-    gone = made.session(WHOLE, 3, 3)
-    made.cache._allocated_tensors.pop(gone[0].cache_handles[0])
-    bad = submit(pool, made.task(gone))
-    kept = submit(pool, made.task(good, 1))
+    ((own, mine),) = twins(made, [5])
+    gone, hidden = begun(made, 3), random(made, 1, 1)
+    made.lose(gone)
+    bad, kept = submit(pool, gone.task(hidden)), submit(pool, mine.task(hidden))
     start()
-    assert apart(kept.result(20)[0], made.own(*made.task(same, 1))[0]) <= TOLERANCE
+    assert apart(kept.result(20)[0], made.run(own, hidden)) <= TOLERANCE
     with pytest.raises(KeyError):
         bad.result(20)
     assert pool.step.counts.joined == 2
@@ -434,16 +368,17 @@ def test_one_sessions_failure_leaves_the_others_their_tokens(served: Any) -> Non
 def test_sessions_that_step_at_once_get_the_same_as_one_after_another(served: Any) -> None:
     """Eight threads, twelve steps each, spans of all kinds, no order given."""
     made, pool, start = served
-    spans = spans_of(8)
-    pairs = [[made.session(s, 1 + i, i) for _ in "ab"] for i, s in enumerate(spans)]
+    pairs = twins(made, range(1, 9), spans_of(8))
     start()
     found: dict[int, list[Any]] = {}
 
     def work(i: int) -> None:
+        session = pairs[i][1]
         found[i] = [
-            submit(pool, made.task(_at(pairs[i][1], k), 20 * i + k)).result(60)[0]
+            submit(pool, session.at(session.position + k).task(random(made, 1, 20 * i + k)))
+            .result(60)[0]
             for k in range(12)
-        ]
+        ]  # fmt: skip
 
     threads = [threading.Thread(target=work, args=(i,)) for i in range(8)]
     for thread in threads:
@@ -452,7 +387,7 @@ def test_sessions_that_step_at_once_get_the_same_as_one_after_another(served: An
         thread.join(60)
     for i, (a, _) in enumerate(pairs):
         for k in range(12):
-            wanted = made.own(*made.task(_at(a, k), 20 * i + k))[0]
+            wanted = made.run(a.at(a.position + k), random(made, 1, 20 * i + k))
             assert apart(found[i][k], wanted) <= TOLERANCE
     counts = pool.step.counts
     assert counts.steps == 96

@@ -71,7 +71,7 @@ def test_the_doctor_says_what_is_missing_and_how_to_mend_it() -> None:
 
 def test_what_is_mended_is_no_longer_found_broken() -> None:
     needs("swarm")
-    once, twice = outcomes(also=["server-push"])
+    once, twice = outcomes(also=["server-push", "batch-steps"])
     assert set(once.values()) == {"applied"}
     assert set(twice.values()) == {"not needed"}
 
