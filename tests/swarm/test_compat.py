@@ -44,7 +44,7 @@ def test_every_remedy_says_what_is_wrong_and_what_it_does() -> None:
 
 
 def test_an_unknown_name_is_refused_with_the_known_ones() -> None:
-    known = "no remedy 'nonsense'; there are command-pipe, hivemind-exports"
+    known = "no remedy 'nonsense'; there are batch-steps, command-pipe, hivemind-exports"
     with pytest.raises(ScenarioError, match=known):
         apply_remedies("client", skip=["nonsense"])
 
