@@ -81,12 +81,14 @@ class Blocks:
             )
         self.own = _MergedInferenceStep(self.backends)
 
-    def session(self, tokens: int, span: tuple[int, int] | None = None) -> Session:
+    def session(
+        self, tokens: int, span: tuple[int, int] | None = None, *, sequences: int = 1
+    ) -> Session:
         """A new session with room for so many tokens, on all blocks or some."""
         infos = []
         for name in list(self.backends)[slice(*(span or (None,)))]:
             described = self.backends[name].get_inference_cache_descriptors(
-                batch_size=1, max_length=tokens
+                batch_size=sequences, max_length=tokens
             )
             handles = tuple(self._handles + i for i in range(len(described)))
             self._handles += len(described)

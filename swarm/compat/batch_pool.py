@@ -138,7 +138,7 @@ def run_together() -> None:
         told = served[0].told() if served else None
         if told is not None:
             _log(told, getattr(server_info, FIELD, None))
-            setattr(server_info, FIELD, told.told())
+        setattr(server_info, FIELD, told and told.told())
         return declare(dht, uids, server_info, *args, **kwargs)
 
     def with_batching(self: Any) -> Any:

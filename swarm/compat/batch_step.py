@@ -63,6 +63,7 @@ class BatchedStep(_MergedInferenceStep):
         self._failed = 0
         self.refused = {u: why for u, b in backends.items() if (why := refusal(b.module))}
         self._number = {uid: i for i, uid in enumerate(backends)}
+        self._shape = (1, 1, next(iter(backends.values())).config.hidden_size)
         known = [b for uid, b in backends.items() if uid not in self.refused]
         self.ways = tried(known) if known else None
 
@@ -79,9 +80,12 @@ class BatchedStep(_MergedInferenceStep):
         return Batching(curve=tuple((r, round(t, 3)) for r, t in self.ways.curve), **counts)
 
     def may_join(self, task: Task) -> bool:
-        """Whether a task is a plain decode step that a pass of several sessions can take."""
+        """Whether a task is a plain decode step that a pass of several sessions can take.
+
+        Whatever a client may send that would fail the pass is none: it fails alone.
+        """
         hidden, hypo_ids, infos, *prompts = task
-        if self.gave_up or tuple(hidden.shape[:2]) != (1, 1) or not is_dummy(hypo_ids):
+        if self.gave_up or tuple(hidden.shape) != self._shape or not is_dummy(hypo_ids):
             return False
         if any(prompt is not None for prompt in prompts) or len(prompts) != len(infos):
             return False
@@ -160,12 +164,14 @@ class BatchedStep(_MergedInferenceStep):
         KeyError
             If a cache is gone.
         ValueError
-            If there is no room for one more token.
+            If there is no room for one more token, or not for one sequence.
         """
         places = {}
         for info in infos:
             with self.backends[info.uid].memory_cache.use_cache(*info.cache_handles) as tensors:
                 keys, values = tensors
+            if keys.shape[0] != 1:
+                raise ValueError(f"one sequence for a cache of {keys.shape[0]}")
             if not 0 <= info.prefix_length < keys.shape[-1]:
                 text = f"no room for token {info.prefix_length} in a cache of {keys.shape[-1]}"
                 raise ValueError(text)

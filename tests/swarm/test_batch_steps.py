@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import pickle
 import threading
 import time
 import warnings
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from swarmplan.swarm.batching import FIELD, read_batching
 from swarmplan.tests.extras import needs
 
 #: Between PETALS' own step and the pass, relative to the largest figure.
@@ -190,8 +192,10 @@ def test_what_fails_for_one_session_is_its_own_answer(live: Any) -> None:
     for answer, own in ((answers[0], first), (answers[3], last)):
         assert apart(answer, made.run(own, hidden)) <= TOLERANCE
     assert step.counts.fallbacks == 0
-    answers = step.together([s.task(hidden) for s in (gone, full)])
-    assert [type(a) for a in answers] == [KeyError, ValueError]
+    wide = made.session(ROOM, sequences=2).at(3)
+    answers = step.together([s.task(hidden) for s in (gone, full, wide)])
+    assert [type(a) for a in answers] == [KeyError, ValueError, ValueError]
+    assert "one sequence for a cache of 2" in str(answers[2])
 
 
 def test_a_pass_that_fails_is_done_one_by_one_counted_and_given_up(
@@ -234,6 +238,7 @@ def test_only_plain_decode_steps_join(live: Any) -> None:
     assert step.may_join(task)
     others = {
         "a prompt": [torch.randn(1, 2, HIDDEN), *task[1:]],
+        "hidden states of another width": [torch.randn(1, 1, 2 * HIDDEN), *task[1:]],
         "two sequences": [torch.randn(2, 1, HIDDEN), *task[1:]],
         "beams": [task[0], torch.tensor([0]), *task[2:]],
         "a deep prompt": [*task[:-1], torch.randn(1, 1, HIDDEN)],
@@ -393,3 +398,38 @@ def test_sessions_that_step_at_once_get_the_same_as_one_after_another(served: An
     assert counts.steps == 96
     assert counts.passes < 96
     assert counts.fallbacks == 0
+
+
+def test_the_remedy_puts_the_pool_in_place_and_has_the_server_announce_it(
+    live: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from petals.data_structures import ServerInfo, ServerState
+
+    declared: list[Any] = []
+    monkeypatch.setattr(live.server, "declare_active_modules", lambda *a, **_: declared.append(a))
+    monkeypatch.setattr(ServerInfo, "to_tuple", ServerInfo.to_tuple)
+    for name in ("merge_inference_pools_inplace", "RuntimeWithDeduplicatedPools"):
+        monkeypatch.setattr(live.server, name, getattr(live.server, name))
+    runtime = live.server.RuntimeWithDeduplicatedPools
+    monkeypatch.setattr(runtime, "__init__", runtime.__init__)
+    live.pool.run_together()
+    info = ServerInfo(state=ServerState.ONLINE, throughput=1.0)
+    live.server.declare_active_modules(None, ["m.0"], info)
+    assert FIELD not in info.to_tuple()[2]  # no blocks yet
+    made = blocks_of(live)
+    live.server.merge_inference_pools_inplace(made.backends)
+    (pool,) = {backend.inference_pool for backend in made.backends.values()}
+    assert isinstance(pool, live.pool.BatchingPool)
+    assert runtime(made.backends, prefetch_batches=64).prefetch_batches == 0
+    pool.step.counts.took(3)
+    live.server.declare_active_modules(None, ["m.0"], info)
+    assert declared[1] == (None, ["m.0"], info)
+    told = read_batching(info.to_tuple()[2][FIELD])
+    assert told is not None
+    assert (told.steps, told.passes, told.largest) == (3, 1, 3)
+    # PETALS' own readers take it, and it survives the way to the process of the table.
+    assert ServerInfo.from_tuple(info.to_tuple()).throughput == 1.0
+    assert FIELD in pickle.loads(pickle.dumps(info)).to_tuple()[2]
+    pool.step._failed = live.step.MOST_FAILED
+    live.server.declare_active_modules(None, ["m.0"], info)
+    assert FIELD not in info.to_tuple()[2]
