@@ -146,6 +146,7 @@ def publish_command(
 @click.option("--follow", type=FiniteRange(0.2, 3600), default=5.0, show_default=True)
 @click.option("--drain", type=FiniteRange(0, 86400), default=30.0, show_default=True)
 @click.option("--push", is_flag=True, help="Mend server-to-server push (see docs/swarm.md).")
+@click.option("--batch-steps", is_flag=True, help="Run waiting steps of sessions as one pass.")
 @click.option("--profile", type=FILE, help="Announce the rates of this device profile (JSON).")
 @click.argument("petals_flags", nargs=-1, type=click.UNPROCESSED)
 @partial(handle_errors, keeps=True)
@@ -155,16 +156,15 @@ def serve_command(
     follow: float,
     drain: float,
     push: bool,
+    batch_steps: bool,
     profile: Path | None,
     petals_flags: tuple[str, ...],
 ) -> None:
     """Run PETALS' server under the operator's plan: serve --operator-key KEY -- PETALS FLAGS."""
-    from ..swarm.compat import apply_remedies
     from ..swarm.needs import prepare
 
-    prepare("server")
-    if push:
-        apply_remedies("server", also=["server-push"])
+    wanted = {"server-push": push, "batch-steps": batch_steps}
+    prepare("server", also=[name for name, asked in wanted.items() if asked])
     from ..swarm.serve import ServeOptions, serve
     from ..swarm.signing import read_public_key
 

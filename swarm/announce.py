@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from ..perfmodel.devices import BlockTimes
+from .batching import FIELD, Batching, read_batching
 
 State = Literal["offline", "joining", "online"]
 STATES: tuple[State, ...] = ("offline", "joining", "online")
@@ -76,6 +77,7 @@ class Announcement:
     stated : what the peer itself told and signed; with it the other fields are the peer's own too.
     rollback : whether sessions can take tokens back there; task_tokens : positions of a step that
         is one task, where it is not PETALS' own limit.
+    batching : how it runs waiting steps as one pass; None = one after another.
     """
 
     peer: str
@@ -97,6 +99,7 @@ class Announcement:
     stated: Stated | None = None
     rollback: bool = False
     task_tokens: int | None = None
+    batching: Batching | None = None
 
 
 class Warnings:
@@ -166,6 +169,7 @@ def read_entry(
         version=plain(raw.get("version") or "", 32),
         rollback=_whole(raw.get(ROLLBACK)) == 1,
         task_tokens=_task_tokens(peer, raw.get(TASK_TOKENS), warnings),
+        batching=_batching(peer, raw.get(FIELD), warnings),
     )
 
 
@@ -257,6 +261,13 @@ def _one_of(peer: str, value: object, known: tuple[str, ...], warnings: Warnings
     if value is not None:
         warnings.add(peer, "announces an unknown quantisation; left out")
     return None
+
+
+def _batching(peer: str, value: object, warnings: Warnings) -> Batching | None:
+    told = read_batching(value)
+    if told is None and value is not None:
+        warnings.add(peer, "announces passes of several sessions of no plausible cost; left out")
+    return told
 
 
 def _dtype(value: object) -> str | None:

@@ -100,6 +100,11 @@ def inspect_swarm(wanted: Wanted) -> tuple[dict[str, Any], Notes]:
     known = {name for e in read.servers for name in (e.peer, e.public_name)}
     for name in sorted(set(assume.memory_bytes) - known):
         warnings.add(name, "is no server that was read; its --memory-gb is not used")
+    for entry in read.servers:
+        told = entry.batching
+        if told is not None and told.fallbacks:
+            share = f"{told.fallbacks} of {told.steps} steps"
+            warnings.add(entry.peer, f"{share} were done again one by one: passes fail there")
     document, estimated = scenario_document(figures, read.servers, [place], assume)
     return checked(document), Notes(
         warnings=warnings.lines(),

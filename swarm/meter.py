@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from statistics import median
 from typing import Any
 
@@ -14,7 +14,7 @@ WINDOW_S, MOST_TASKS = 60.0, 4_096
 
 
 class Meter:
-    """Times every inference task of this process; read from other threads."""
+    """Times every inference task and pass of this process; read from other threads."""
 
     def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
         self._clock = clock
@@ -25,10 +25,16 @@ class Meter:
 
     def around(self, work: Callable[[], Any], position: int, tokens: int, blocks: int) -> Any:
         """Do a task and note it (``clock.Around``)."""
+        return self._timed(work, blocks if position > 0 and tokens == 1 else 0)
+
+    def around_pass(self, work: Callable[[], Any], members: Sequence[Any]) -> Any:
+        """Do a pass of several sessions and note it (``clock.AroundPass``)."""
+        return self._timed(work, 0)
+
+    def _timed(self, work: Callable[[], Any], step: int) -> Any:
         began_s = self._clock()
         answer = work()
         end_s = self._clock()
-        step = blocks if position > 0 and tokens == 1 else 0
         with self._lock:
             self._tasks.append((end_s, end_s - began_s, step))
         return answer

@@ -19,6 +19,7 @@ FIGURES: dict[str, tuple[Kind, str]] = {
     "swarmplan_proposals_total": ("counter", "Plans found worth moving to."),
     "swarmplan_publications_total": ("counter", "Plans published."),
     "swarmplan_servers_online": ("gauge", "Servers that are online and answer."),
+    "swarmplan_servers_batching": ("gauge", "Of them, those that run waiting steps as one pass."),
     "swarmplan_blocks_uncovered": ("gauge", "Blocks that nobody serves."),
     "swarmplan_plan_version": ("gauge", "Version of the plan published last, 0 = none."),
     "swarmplan_plan_followed": ("gauge", "Share of the planned servers at their planned blocks."),

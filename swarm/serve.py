@@ -29,7 +29,7 @@ from ..perfmodel.devices import Device
 from ..perfmodel.profilefile import read_profiles
 from .announce import Announcement, Warnings
 from .asking import confirmed
-from .clock import wrap_tasks
+from .clock import wrap_passes, wrap_tasks
 from .follow import Follower, Span, Verdict
 from .limits import FLAGS, Limits
 from .live_dht import read_announcements
@@ -295,6 +295,7 @@ def _run(flags: Sequence[str]) -> None:
     run_server.Server = PlannedServer
     PlannedServer.meter = Meter()
     wrap_tasks(PlannedServer.meter.around)
+    wrap_passes(PlannedServer.meter.around_pass)
     own = "declare_active_modules"
     setattr(server_of, own, speak_with(getattr(server_of, own), lambda: PlannedServer.speaker))
     sys.argv = ["run_server", *flags]

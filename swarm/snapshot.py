@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -19,6 +20,8 @@ from .places import ClientPlace, network_of
 #: PETALS takes these where it knows nothing.
 DEFAULT_INFERENCE_RPS = 300.0
 DEFAULT_FORWARD_RPS = 3_000.0
+#: No step of a scenario takes longer.
+MOST_STEP_MS = 1e7
 #: What PETALS announces beside 16 bit.
 _QUANTISED = tuple(q for q in BYTES_PER_VALUE if q != "bf16")
 
@@ -113,8 +116,8 @@ def scenario_document(
     return document, _counted(estimated)
 
 
-def _key(figures: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
-    return tuple(sorted((name, repr(figure)) for name, figure in figures.items()))
+def _key(figures: Mapping[str, Any]) -> str:
+    return json.dumps(figures, sort_keys=True)
 
 
 def _usual(online: Sequence[Announcement]) -> dict[str, float]:
@@ -127,7 +130,8 @@ def _usual(online: Sequence[Announcement]) -> dict[str, float]:
 def _device(
     entry: Announcement, usual: Mapping[str, float], estimated: list[str]
 ) -> dict[str, Any]:
-    """Block times as measured and stated, else rates as announced, missing ones as usual."""
+    """Block times as measured and stated, else rates as announced, missing ones as usual; what a
+    pass takes where servers batch."""
     figures: dict[str, Any] = {}
     for name, rate in usual.items():
         told = getattr(entry, name)
@@ -139,6 +143,13 @@ def _device(
     stated = entry.stated
     if stated is not None and stated.times is not None:
         figures |= device_figures(stated.times)
+    if entry.batching is not None:
+        step_ms = figures.get("decode_ms", 1e3 / figures["inference_rps"])
+        curve = [(1, 1.0), *entry.batching.curve]
+        figures["decode_ms_by_batch"] = [
+            [rows, min(times * step_ms, MOST_STEP_MS)] for rows, times in curve
+        ]
+        figures["sharing"] = "batched"
     return figures
 
 

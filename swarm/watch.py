@@ -131,6 +131,8 @@ class Watch:
         live = live_placement(problem)
         uncovered = int((live.coverage(problem.model.num_blocks) == 0).sum())
         self._metrics.set("swarmplan_servers_online", problem.num_servers)
+        batching = sum(server.sharing == "batched" for server in problem.servers)
+        self._metrics.set("swarmplan_servers_batching", batching)
         self._metrics.set("swarmplan_blocks_uncovered", uncovered)
         target, now = self.state.target, spans_of(problem, live)
         there = sum(now.get(peer) == span for peer, span in target.items())

@@ -162,6 +162,15 @@ REMEDIES: tuple[Remedy, ...] = (
         apply=server.mend_push,
         default=False,
     ),
+    Remedy(
+        name="batch-steps",
+        defect="decode steps of different sessions run one after another, each reading all weights",
+        cure="those that wait run as one pass, block by block, attention session by session",
+        needed_by="server",
+        is_needed=server.steps_stand_in_line,
+        apply=server.run_steps_together,
+        default=False,
+    ),
 )
 
 

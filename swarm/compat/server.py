@@ -104,3 +104,17 @@ def mend_push() -> None:
     Handler._iterate_inference_steps = remembering
     Handler._push_outputs = current
     Handler._swarmplan_push = True
+
+
+def steps_stand_in_line() -> bool:
+    """Whether the decode steps of different sessions run one after another."""
+    from petals.server import backend, server
+
+    return server.merge_inference_pools_inplace is backend.merge_inference_pools_inplace
+
+
+def run_steps_together() -> None:
+    """Run those that wait as one pass."""
+    from .batch_pool import run_together
+
+    run_together()

@@ -44,7 +44,7 @@ def test_every_remedy_says_what_is_wrong_and_what_it_does() -> None:
 
 
 def test_an_unknown_name_is_refused_with_the_known_ones() -> None:
-    known = "no remedy 'nonsense'; there are command-pipe, hivemind-exports"
+    known = "no remedy 'nonsense'; there are batch-steps, command-pipe, hivemind-exports"
     with pytest.raises(ScenarioError, match=known):
         apply_remedies("client", skip=["nonsense"])
 
@@ -103,7 +103,7 @@ def test_the_doctor_says_what_is_missing_and_how_to_mend_it() -> None:
 
 def test_what_is_mended_is_no_longer_found_broken() -> None:
     needs("swarm")
-    once, twice = outcomes(also=["server-push"])
+    once, twice = outcomes(also=["server-push", "batch-steps"])
     assert set(once.values()) == {"applied"}
     assert set(twice.values()) == {"not needed"}
 

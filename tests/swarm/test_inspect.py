@@ -77,7 +77,7 @@ ANYTHING = st.recursive(
     ),
     max_leaves=8,
 )
-FIELDS = tuple(honest(0, 1))
+FIELDS = (*honest(0, 1), "batch_steps")
 HOSTILE = st.dictionaries(st.sampled_from(FIELDS), ANYTHING).map(lambda d: {**honest(0, 8), **d})
 PEERS = st.sampled_from([peer(i) for i in range(12)]) | ANYTHING
 
@@ -264,6 +264,22 @@ def test_a_busy_or_odd_server_is_a_server_and_no_hole(kind: str, tmp_path: Path)
     made = plan(problem, "manual")
     assert made.placement.coverage(BLOCKS).min() == 1
     assert made.unrouted == 0
+
+
+def test_passes_of_several_sessions_that_fail_are_told(tmp_path: Path) -> None:
+    told = {"curve": [[2, 1.1], [8, 1.5]], "steps": 900, "passes": 300, "fallbacks": 12}
+    rows = [row_of(i, fields) for i, (_, fields) in enumerate(HONEST)]
+    rows[1] = row_of(1, {**HONEST[1][1], "batch_steps": told})
+    rows[2] = row_of(2, {**HONEST[2][1], "batch_steps": {**told, "fallbacks": 0}})
+    state, out = tmp_path / "state.json", tmp_path / "swarm.toml"
+    state.write_text(json.dumps(state_document(rows)))
+    command = ["swarm", "inspect", "--health", str(state), "--model", "Llama-3.1-8B"]
+    done = CliRunner().invoke(main, [*command, "-o", str(out)])
+    assert done.exit_code == 0, done.stderr
+    assert f"{peer(1)}: 12 of 900 steps were done again one by one" in done.stderr
+    assert f"{peer(2)}: " not in done.stderr
+    sharing = [s.sharing for s in load_scenario(out).problem.servers]
+    assert sharing == ["serial", "batched", "batched", "serial"]
 
 
 SPAN = {"start_block": 8, "end_block": 16}

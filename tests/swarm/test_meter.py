@@ -65,3 +65,11 @@ def test_of_very_many_tasks_the_last_ones_count(meter: Meter, clock: Clock) -> N
     busy, step_s = meter.figures(4)
     assert busy == pytest.approx(1.0, abs=0.01)
     assert step_s == pytest.approx(0.001)
+
+
+def test_a_pass_of_several_sessions_is_work_and_no_step(meter: Meter, clock: Clock) -> None:
+    assert (
+        meter.around_pass(lambda: clock.work(3.0), [(5, frozenset()), (9, frozenset())]) == "done"
+    )
+    clock.now_s = 6.0
+    assert meter.figures(8) == (pytest.approx(0.5), None)

@@ -20,6 +20,7 @@ from swarmplan.scenarios.scenario import Scenario
 from swarmplan.swarm import verdict
 from swarmplan.swarm import watch as watching
 from swarmplan.swarm.announce import Announcement
+from swarmplan.swarm.batching import Batching
 from swarmplan.swarm.inspecting import Notes
 from swarmplan.swarm.metrics import Metrics, serve_metrics
 from swarmplan.swarm.places import ClientPlace
@@ -41,6 +42,7 @@ class Swarm:
         self.spans = spans
         self.silent = False
         self.memory_bytes = 4_000_000_000
+        self.batching: dict[str, Batching] = {}
 
     def __call__(self) -> tuple[dict[str, Any], Notes]:
         if self.silent:
@@ -55,6 +57,7 @@ class Swarm:
                 forward_rps=5_000.0,
                 cache_tokens_left=100_000,
                 quant_type="nf4",
+                batching=self.batching.get(name),
             )
             for name, (a, b) in self.spans.items()
         ]
@@ -222,7 +225,9 @@ def test_figures_are_told_in_full(value: float, shown: str) -> None:
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
 def test_figures_are_served_in_prometheus_form(tmp_path: Path) -> None:
-    pilot = watch(tmp_path, Swarm(BAD))
+    swarm = Swarm(BAD)
+    swarm.batching["near-0"] = Batching(curve=((8, 1.5),))
+    pilot = watch(tmp_path, swarm)
     pilot.turn(1.0)
     server = serve_metrics(pilot._metrics, 0)
     try:
@@ -233,4 +238,5 @@ def test_figures_are_served_in_prometheus_form(tmp_path: Path) -> None:
         server.shutdown()
         server.server_close()
     assert "\nswarmplan_servers_online 4\n" in text
+    assert "\nswarmplan_servers_batching 1\n" in text
     assert "# TYPE swarmplan_reads_total counter\nswarmplan_reads_total 1\n" in text
