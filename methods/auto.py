@@ -16,16 +16,13 @@ from ..core.plan import Certificate, Trial
 from ..core.problem import Problem
 from ..perfmodel.cost import CostModel
 from ..placement.task import Task
-from ..solve.deadline import Deadline
-from ..workload.draw import draw_requests
-from ..workload.load import at_load
 from .candidates import GIVEN, Entry, entries
 from .certify import ALONE, floor_of
 from .draft import Draft, Settings
 from .drafting import drafted
 from .draftrace import with_drafts
-from .guard import holds
-from .judge import REHEARSED, Judge, requests_needed
+from .improving import improved
+from .judge import REHEARSED, judge_for, requests_needed
 from .race import INTERRUPTED, Race, Runner, behind
 
 #: Offset of the seeds of auto's own requests, so that a plan is never chosen on the very draws on
@@ -40,11 +37,6 @@ LEADERS = 3
 OTHER_ROUTERS = ("overlap", "jffc", "fastest-free", "ws-rr")
 #: Shares of the time limit: until then placements are made, raced, and the best one is improved.
 CANDIDATES_SHARE, RACE_SHARE, IMPROVING_SHARE = 0.35, 0.6, 0.9
-#: Work of improving, in seconds of a quiet machine, as a share of the time limit: with that of
-#: known plans it is done before the clock ends it, so that no plan depends on who else computes.
-WORK_SHARE = 0.55
-#: The same of requests that moves are tried on, and of those that have to agree.
-TRIED, AGREEING = 8_765_432, 9_876_543
 TRACE_ROUNDS = (1_500, 4_000, 10_000)
 
 
@@ -79,27 +71,26 @@ def _least_response(task: Task, settings: Settings) -> Draft:
     improving = task.deadline.share(IMPROVING_SHARE)
     race = Race(
         rounds=_rounds(task, found),
-        judge_of=partial(_judge, task, settings, SEED_OFFSET, 0),
+        judge_of=partial(judge_for, task, settings, SEED_OFFSET, 0),
         more=lambda leaders: [] if task.cost.serial.all() else _further(problem, found, leaders),
         goal=task.goal,
         deadline=task.deadline.share(RACE_SHARE),
         on_progress=task.on_progress,
     )
     ranked, stopped = race.run(_lined_up(problem, found))
-    best = ranked[0]
-    best.verdict = "chosen"
     told = [f"auto: {stopped}: not every candidate had its full run"] if stopped else []
     interrupted = stopped == INTERRUPTED
     if not interrupted:
         try:
-            more, said = _improved(task, settings, ranked, improving)
-            ranked, told = [*more, *ranked], [*told, *said]
-            for runner in ranked[len(more) :]:
-                if runner.requests == ranked[0].requests and runner is not ranked[0]:
-                    runner.verdict = behind(runner, ranked[0])
+            ranked, said = improved(task, settings, ranked, improving, race.judge_of)
+            told += said
         except KeyboardInterrupt:
             interrupted = True
     best = ranked[0]
+    for runner in ranked[1:]:
+        if runner.requests == best.requests:
+            runner.verdict = behind(runner, best)
+    best.verdict = "chosen"
     notes = (
         f"auto: {best.name} with {best.router}: {task.goal.words} {best.figure_s:.4g} s over "
         f"{best.requests} requests, the least of {len(ranked)} candidates",
@@ -113,70 +104,6 @@ def _least_response(task: Task, settings: Settings) -> Draft:
         notes=notes,
         interrupted=interrupted,
     )
-
-
-def _judge(task: Task, settings: Settings, first_seed: int, number: int, count: int) -> Judge:
-    """Requests that neither a comparison nor another part of the search will meet."""
-    seed = first_seed + number + task.seed
-    requests = draw_requests(task.problem, seed, num_requests=count)
-    return Judge(
-        task.cost,
-        requests,
-        admission=settings.admission,
-        goal=task.goal,
-    )
-
-
-def _improved(
-    task: Task, settings: Settings, ranked: Sequence[Runner], end: Deadline
-) -> tuple[list[Runner], list[str]]:
-    """The race's leaders made better, where fresh requests agree; and what was tried.
-
-    Where sessions wait for each other the simulator is needed to tell, and a trace has no fresh
-    requests.
-    """
-    best = ranked[0]
-    router, admission = REHEARSED
-    leaders = [r for r in ranked if r.router == router and r.served and not r.unserved]
-    asked = task.cost.serial.any() and admission == settings.admission
-    if best.unserved or not (leaders and asked) or task.problem.workload.trace:
-        return [], []
-    from .improve import LOADS, Improver  # numba takes a while to load
-
-    more = requests_needed(task.cost)
-    sets = [
-        _judge(_at_load(task, load), settings, TRIED, number, more * count).rehearsal
-        for number, (load, count) in enumerate(LOADS)
-    ]
-    tried = [s for s in sets if s is not None]
-    if len(tried) < len(sets):
-        return [], []
-    improver = Improver(
-        task.cost,
-        tried,
-        goal=task.goal,
-        work_s=WORK_SHARE * task.deadline.limit_s,
-        deadline=end,
-        seed=task.seed,
-    )
-    own, given = ([r.placement for r in leaders if r.given is g] for g in (False, True))
-    found = improver(own, given) if own else improver(given)
-    made = f"auto: {found.judged} moves tried"
-    if not found.placements:
-        return [], [f"{made}: none made it better"]
-    judge_of = partial(_judge, task, settings, AGREEING)
-    for placement in found.placements:
-        pair = (placement, router)
-        if holds(pair, (best.placement, best.router), judge_of=judge_of, more=more):
-            new = replace(best, name="improved", placement=placement, router=router, given=False)
-            figure = _judge(task, settings, SEED_OFFSET, 0, best.requests)(*pair)
-            new.figure_s, new.unserved = figure.figure_s, figure.unserved
-            return [new], [made]
-    return [], [f"{made}: what they gained did not hold for fresh requests"]
-
-
-def _at_load(task: Task, factor: float) -> Task:
-    return replace(task, cost=CostModel.of(at_load(task.problem, factor)))
 
 
 def _certificate(task: Task, settings: Settings, best: Runner, *, interrupted: bool) -> Certificate:

@@ -31,19 +31,38 @@ def holds(new: Pair, old: Pair, *, judge_of: Callable[[int, int], Judge], more: 
     judge_of : by (number of the run, requests).
     more : multiple of the usual number of requests.
     """
-    gains, tails = [], []
-    for number in range(GUARDS):
-        judge = judge_of(number, more * GUARD_REQUESTS)
-        ours, theirs = judge.response_s(*new), judge.response_s(*old)
-        if judged(ours, MEAN_RESPONSE).unserved:
-            return False
-        gains.append(_gain(ours, theirs, MEAN_RESPONSE))
-        tails.append(_gain(ours, theirs, P95_RESPONSE))
+    compared = _compared(new, old, judge_of, more)
+    if compared is None:
+        return False
+    gains, tails = compared
     gain = Interval.of(gains)
     if gain.mean < LEAST_GAIN or gain.mean - gain.half_width <= 0 or np.mean(tails) < 0:
         return False
     judge = judge_of(GUARDS, more * LONG)
     return _gain(judge.response_s(*new), judge.response_s(*old), MEAN_RESPONSE) > 0
+
+
+def is_faster(
+    new: Pair, old: Pair, *, judge_of: Callable[[int, int], Judge], more: int = 1
+) -> bool:
+    """Whether a pair's mean response is lower over the same paired runs, by however little."""
+    compared = _compared(new, old, judge_of, more)
+    return compared is not None and float(np.mean(compared[0])) > 0
+
+
+def _compared(
+    new: Pair, old: Pair, judge_of: Callable[[int, int], Judge], more: int
+) -> tuple[list[float], list[float]] | None:
+    """By which shares mean and tail are lower, run by run; None where requests are not served."""
+    gains, tails = [], []
+    for number in range(GUARDS):
+        judge = judge_of(number, more * GUARD_REQUESTS)
+        ours, theirs = judge.response_s(*new), judge.response_s(*old)
+        if judged(ours, MEAN_RESPONSE).unserved:
+            return None
+        gains.append(_gain(ours, theirs, MEAN_RESPONSE))
+        tails.append(_gain(ours, theirs, P95_RESPONSE))
+    return gains, tails
 
 
 def _gain(ours: FloatArray, theirs: FloatArray, goal: Goal) -> float:

@@ -78,11 +78,18 @@ class Standing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Improvement:
-    """What came out: placements that are better than the first one, best first, and how many others
-    were judged."""
+    """What came out.
 
-    placements: tuple[Placement, ...]
-    judged: int
+    Attributes
+    ----------
+    own, known : what is better than the first plan, of the beginnings and of plans that others
+        made; None = nothing.
+    judged : how many others were.
+    """
+
+    own: Placement | None = None
+    known: Placement | None = None
+    judged: int = 0
 
 
 class Improver:
@@ -119,22 +126,17 @@ class Improver:
         """
         first = self._first(starts[0])
         if first is None:
-            return Improvement(placements=(), judged=0)
+            return Improvement()
         self._base_s = first.figures_s
         own = begun_with(self._work_s, self._meter.spent_s)
         old = self._stand(known)
         share = 1.0 / (1.0 + KNOWN_SHARE) if old else 1.0
         best = self._search([first, *self._stand(starts[1:own])], 1.0, self._deadline.share(share))
-        found = [] if best is first else [best]
-        if old:
-            best = self._search(old, KNOWN_SHARE, self._deadline)
-            found += [best] if best.score < first.score else []
-        return Improvement(
-            placements=tuple(
-                self._placed(s.spans) for s in sorted(found, key=lambda standing: standing.score)
-            ),
-            judged=self._judged,
+        other = self._search(old, KNOWN_SHARE, self._deadline) if old else first
+        ours, theirs = (
+            self._placed(s.spans) if s.score < first.score else None for s in (best, other)
         )
+        return Improvement(own=ours, known=theirs, judged=self._judged)
 
     def _stand(self, starts: Sequence[Placement]) -> list[Standing]:
         """How some placements do; those that do not serve everybody are left out."""

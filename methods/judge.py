@@ -15,9 +15,12 @@ from ..core.objective import P95_RESPONSE, Goal
 from ..core.plan import Placement
 from ..core.workload import Request
 from ..perfmodel.cost import CostModel
+from ..placement.task import Task
 from ..simulator.engine import simulate
 from ..simulator.metrics import WARM_UP
 from ..simulator.result import SimulationResult
+from ..workload.draw import draw_requests
+from .draft import Settings
 from .routers import router_named
 
 if TYPE_CHECKING:
@@ -95,6 +98,18 @@ class Judge:
         if self._rehearsal is None and can_rehearse(self._cost, self._requests):
             self._rehearsal = Rehearsal(self._cost, self._requests)
         return self._rehearsal
+
+
+def judge_for(task: Task, settings: Settings, first_seed: int, number: int, count: int) -> Judge:
+    """A judge by so many requests that no other part of a search meets, nor a comparison.
+
+    Parameters
+    ----------
+    first_seed, number : of the part, and of the run in it.
+    """
+    seed = first_seed + number + task.seed
+    requests = draw_requests(task.problem, seed, num_requests=count)
+    return Judge(task.cost, requests, admission=settings.admission, goal=task.goal)
 
 
 def judged(response_s: FloatArray, goal: Goal) -> Judged:

@@ -52,6 +52,11 @@ class Runner:
         """Whether it was simulated and served anything."""
         return math.isfinite(self.figure_s)
 
+    @property
+    def pair(self) -> tuple[Placement, str]:
+        """The placement with its router."""
+        return self.placement, self.router
+
     def order(self) -> tuple[int, float]:
         """Sort key: requests that got no service first, then the figure."""
         return (self.unserved, self.figure_s)
@@ -174,4 +179,6 @@ def behind(runner: Runner, best: Runner) -> str:
     if runner.unserved > best.unserved:
         return f"left {runner.unserved} requests of {runner.requests} unserved"
     more = runner.figure_s / best.figure_s - 1.0 if best.figure_s else 0.0
+    if more < 0.0:
+        return "not faster over fresh requests"
     return f"{more * 100:.1f} % slower over {runner.requests} requests"

@@ -38,6 +38,11 @@ def improved(
     return improver([cost.placed(POOR)])
 
 
+def own(found: Improvement) -> Placement:
+    assert found.own is not None
+    return found.own
+
+
 def mean_s(problem: Problem, placement: Placement) -> float:
     requests = draw_requests(problem, 99, num_requests=200)
     return float(np.mean(Rehearsal(CostModel.of(problem), requests)(placement).response_s))
@@ -46,37 +51,39 @@ def mean_s(problem: Problem, placement: Placement) -> float:
 def test_a_poor_plan_gets_better(tiny: Problem) -> None:
     found = improved(tiny)
     cost = CostModel.of(tiny)
-    assert mean_s(tiny, found.placements[0]) < 0.8 * mean_s(tiny, cost.placed(POOR))
+    assert mean_s(tiny, own(found)) < 0.8 * mean_s(tiny, cost.placed(POOR))
     assert found.judged > 20
 
 
 def test_a_better_plan_to_begin_with_is_not_lost(
     tiny: Problem, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    better = improved(tiny).placements[0]
+    better = own(improved(tiny))
     monkeypatch.setattr(improve, "ROUND_MOVES", 2)  # too few to get there from the poor plan
     cost = CostModel.of(tiny)
     sets = [Rehearsal(cost, draw_requests(tiny, 7, num_requests=60))]
     improver = Improver(cost, sets, goal=MEAN_RESPONSE, deadline=NEVER, seed=0)
     found = improver([cost.placed(POOR), better])
-    assert mean_s(tiny, found.placements[0]) <= 1.02 * mean_s(tiny, better)
+    assert mean_s(tiny, own(found)) <= 1.02 * mean_s(tiny, better)
 
 
 def test_a_known_plan_does_not_take_the_place_of_a_beginning(
     tiny: Problem, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cost = CostModel.of(tiny)
-    better, poor = improved(tiny).placements[0], cost.placed(POOR)
+    better, poor = own(improved(tiny)), cost.placed(POOR)
     monkeypatch.setattr(improve, "ROUND_MOVES", 2)  # too few to get from one to the other
     monkeypatch.setattr(improve, "begun_with", lambda work_s, run_s: 1)
     sets = [Rehearsal(cost, draw_requests(tiny, 7, num_requests=60))]
     found = []
     for known in ([], [better]):
         improver = Improver(cost, sets, goal=MEAN_RESPONSE, deadline=NEVER, seed=0)
-        found.append(improver([poor], known).placements)
-    assert mean_s(tiny, [*found[0], poor][0]) > 1.1 * mean_s(tiny, better)
-    assert mean_s(tiny, found[1][0]) <= 1.02 * mean_s(tiny, better)
-    assert found[1][1:] == found[0]
+        found.append(improver([poor], known))
+    alone, beside = found
+    assert mean_s(tiny, alone.own or poor) > 1.1 * mean_s(tiny, better)
+    assert beside.known is not None
+    assert mean_s(tiny, beside.known) <= 1.02 * mean_s(tiny, better)
+    assert (alone.known, beside.own) == (None, alone.own)
 
 
 def test_what_comes_of_own_plans_does_not_depend_on_what_others_made(tiny: Problem) -> None:
@@ -87,8 +94,7 @@ def test_what_comes_of_own_plans_does_not_depend_on_what_others_made(tiny: Probl
         Improver(cost, sets, goal=MEAN_RESPONSE, work_s=0.05, deadline=NEVER, seed=0)([poor], known)
         for known in ([], [other])
     )
-    assert alone.placements
-    assert alone.placements[0] in beside.placements
+    assert own(alone) == own(beside)
     assert beside.judged > alone.judged
 
 
@@ -110,7 +116,7 @@ def test_equal_seeds_give_equal_plans(tiny: Problem) -> None:
 
 def test_without_time_the_plan_stays_as_it_is(tiny: Problem) -> None:
     found = improved(tiny, deadline=Deadline.after(0.0))
-    assert found == Improvement(placements=(), judged=0)
+    assert found == Improvement()
 
 
 def test_a_plan_that_does_not_serve_everybody_is_not_touched(tiny: Problem) -> None:
@@ -118,13 +124,13 @@ def test_a_plan_that_does_not_serve_everybody_is_not_touched(tiny: Problem) -> N
     sets = [Rehearsal(cost, draw_requests(tiny, 7, num_requests=30))]
     start = cost.placed([(0, 3), (0, 3), (0, 0), (0, 0)])
     improver = Improver(cost, sets, goal=MEAN_RESPONSE, deadline=NEVER, seed=0)
-    assert improver([start]) == Improvement(placements=(), judged=0)
+    assert improver([start]) == Improvement()
 
 
 def test_what_a_scenario_demands_is_kept(tiny: Problem) -> None:
     pinned = (ServerSpan(server=1, start=0, end=3),)
     asked = replace(tiny, planning=replace(tiny.planning, constraints=Constraints(pinned=pinned)))
-    found = improved(asked).placements[0]
+    found = own(improved(asked))
     assert (found.start[1], found.end[1]) == (0, 3)
     assert found != CostModel.of(asked).placed(POOR)
     assert not any(unmet(CostModel.of(asked), found))
