@@ -127,10 +127,14 @@ async def _ask_all(_dht: Any, node: Any, prefix: str, peers: list[str]) -> dict[
 
     async def one(peer: str) -> bytes | None:
         key_id = DHTID.generate(KEY.format(prefix=prefix, peer=peer))
-        if PeerID.from_base58(peer) == node.peer_id:
+        try:
+            name = PeerID.from_base58(peer)
+        except ValueError:
+            return None
+        if name == node.peer_id:
             own = node.protocol.storage.get(key_id)
-            return None if own is None or not isinstance(own.value, bytes) else own.value
-        answer = await ask(node, PeerID.from_base58(peer), key_id)
+            return own.value if own is not None and isinstance(own.value, bytes) else None
+        answer = await ask(node, name, key_id)
         if answer is None or answer.type != dht_pb2.FOUND_REGULAR:
             return None
         return bytes(answer.value) if len(answer.value) <= _MOST_BYTES else None

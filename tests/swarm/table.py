@@ -236,7 +236,7 @@ def stated(folder: Path) -> str:
         for subkey in (None, "x")
     ]
     reader = peer(first, client=True)
-    names = [own, first.peer_id.to_base58(), nobody(1)]
+    names = [own, first.peer_id.to_base58(), nobody(1), "1" * 40, "z" * 128]
     found = stating.fetch_statements(reader, PREFIX, names)
     spans = {name == own: s.announced["start_block"] for name, s in found.items()}
     mine = stating.fetch_statements(serving, PREFIX, [own])
