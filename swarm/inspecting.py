@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -19,8 +20,8 @@ from .settling import plausible
 from .snapshot import Assumptions, scenario_document
 from .statement import heard
 
-#: Servers that are said not to be online and are asked all the same.
-MOST_AWAY = 200
+#: Servers that are said not to be online and are asked all the same, other ones each time.
+MOST_AWAY = 50
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,7 +176,8 @@ def _from_dht(wanted: Wanted, figures: ModelFigures, warnings: Warnings) -> _Rea
     try:
         entries = read_announcements(dht, figures.prefix, figures.num_blocks, warnings)
         near = ping(dht, [e.peer for e in entries if e.state == "online"])
-        away = [e.peer for e in entries if e.state != "online"][:MOST_AWAY]
+        away = [e.peer for e in entries if e.state != "online"]
+        away = random.sample(away, min(len(away), MOST_AWAY))
         told = fetch_statements(dht, figures.prefix, [*near, *away])
         entries = plausible(heard(entries, told, figures.num_blocks, warnings), warnings)
         new = {e.peer for e in entries if e.state == "online" and e.peer in away}

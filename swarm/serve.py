@@ -31,14 +31,13 @@ from .announce import Announcement, Warnings
 from .asking import confirmed
 from .clock import wrap_passes, wrap_tasks
 from .follow import Follower, Span, Verdict
-from .limits import FLAGS, Limits
+from .limits import Limits
 from .live_dht import read_announcements
 from .meter import Meter
 from .record import Acceptor, LivePlan
 from .sealing import fingerprint
 from .signing import dht_now_s, fetch_plan, trust
-from .statement import Work, measured_of
-from .stating import Speaker, abilities, speak_with
+from .speaking import Speaker, facts_of, speak_with
 
 logger = logging.getLogger(__name__)
 
@@ -71,7 +70,7 @@ class PlannedServer(Server):
     options: ServeOptions
     has_started = False
     speaker: Speaker | None = None
-    meter: Meter | None = None
+    meter: Meter
     num_blocks: int
     mean_balance_check_period: float
 
@@ -100,23 +99,12 @@ class PlannedServer(Server):
 
     def _about(self) -> dict[str, Any]:
         """What a statement adds to PETALS' announcement."""
-        measured, plan, meter = self._measured, self._acceptor.plan, PlannedServer.meter
-        busy, step_s = (0.0, None) if meter is None else meter.figures(self.num_blocks)
+        key, plan = self.options.public_key, self._acceptor.plan
         return {
-            "measured": None if measured is None else measured_of(measured),
-            "limits": {flag: int(getattr(self, flag)) for flag in sorted(FLAGS)},
-            "cache_tokens": self._cache_tokens(),
-            "abilities": abilities(),
-            "operator": fingerprint(self.options.public_key) if self.options.public_key else "",
+            **facts_of(self, self._measured, self.meter),
+            "operator": "" if key is None else fingerprint(key),
             "plan_version": 0 if plan is None else plan.version,
-            "work": None if meter is None else Work(busy=busy, step_s=step_s),
         }
-
-    def _cache_tokens(self) -> int:
-        """The whole cache as PETALS counts what is left of it: K and V of each block apart."""
-        config = self.block_config
-        value_bytes = config.hidden_size // config.num_key_value_groups * self.torch_dtype.itemsize
-        return int(self.attn_cache_bytes // value_bytes)
 
     def _announce(self, profile: Path) -> None:
         """Announce what was measured of these blocks at this precision."""

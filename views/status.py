@@ -10,7 +10,8 @@ from typing import Any
 from ..core.names import block_ranges
 from ..render import milliseconds, number, print_lines, print_table
 from ..swarm.planseen import PlanSeen
-from ..swarm.status import HopNow, ServerNow, Status, Step
+from ..swarm.status import ServerNow, Status
+from ..swarm.steps import HopNow, Step
 from .text import span
 
 STATUS_FORMAT = "swarmplan/status/1"

@@ -209,7 +209,7 @@ def stated(folder: Path) -> str:
 
     from hivemind.p2p import P2P
 
-    from swarmplan.swarm import stating
+    from swarmplan.swarm import speaking, stating
 
     first = peer()
     P2P.generate_identity(str(folder / "id"))
@@ -222,7 +222,7 @@ def stated(folder: Path) -> str:
         start=True,
     )
     own = serving.peer_id.to_base58()
-    speaker = stating.Speaker(serving, PREFIX, folder / "id", lambda: {"plan_version": 7})
+    speaker = speaking.Speaker(serving, PREFIX, folder / "id", lambda: {"plan_version": 7})
     now_s = signing.dht_now_s()
     for start in (0, 4):
         fields = {"start_block": start, "end_block": start + 4}
@@ -236,7 +236,7 @@ def stated(folder: Path) -> str:
         for subkey in (None, "x")
     ]
     reader = peer(first, client=True)
-    names = [own, first.peer_id.to_base58(), nobody(1)]
+    names = [own, first.peer_id.to_base58(), nobody(1), "1" * 40, "z" * 128]
     found = stating.fetch_statements(reader, PREFIX, names)
     spans = {name == own: s.announced["start_block"] for name, s in found.items()}
     mine = stating.fetch_statements(serving, PREFIX, [own])

@@ -1,4 +1,4 @@
-"""Statements with hivemind's own keys: who signed them, and that nobody else can write there."""
+"""Statements with hivemind's own keys: who signed them, and who can write where they lie."""
 
 from __future__ import annotations
 
@@ -23,6 +23,14 @@ def stating() -> Any:
         warnings.simplefilter("ignore")
         from swarmplan.swarm import stating
     return stating
+
+
+@pytest.fixture(scope="module")
+def speaking(stating: Any) -> Any:
+    """The server's side."""
+    from swarmplan.swarm import speaking
+
+    return speaking
 
 
 @pytest.fixture(scope="module")
@@ -81,11 +89,11 @@ def test_a_statement_counts_as_the_word_of_who_signed_it_alone(
         stating.read_signed(mixed, **asked)
 
 
-def test_nobody_writes_under_the_key_of_a_peers_statement(stating: Any) -> None:
+def test_nobody_writes_under_the_key_of_a_peers_statement(speaking: Any) -> None:
     from hivemind.dht.routing import DHTID
     from hivemind.dht.validation import DHTRecord
 
-    guard = stating.OwnEntry("_swarmplan.swarm.server.me")
+    guard = speaking.OwnEntry("_swarmplan.swarm.server.me")
 
     def record(key: str) -> Any:
         return DHTRecord(DHTID.generate(key).to_bytes(), b"", b"value", 1e10)
@@ -103,7 +111,7 @@ def test_a_file_that_is_no_identity_is_told(stating: Any, tmp_path: Path) -> Non
         stating.read_identity(tmp_path / "bad")
 
 
-def test_announcing_states_the_same_afterwards(stating: Any) -> None:
+def test_announcing_states_the_same_afterwards(speaking: Any) -> None:
     done: list[Any] = []
 
     class Own:
@@ -115,9 +123,9 @@ def test_announcing_states_the_same_afterwards(stating: Any) -> None:
         return "stored"
 
     own = Own()
-    announcing = stating.speak_with(declare, lambda: own)
+    announcing = speaking.speak_with(declare, lambda: own)
     assert announcing("dht", ["swarm.0"], "info", expiration_time=5.0) == "stored"
     assert done == [("declared", "info", 5.0), ("said", "info", 5.0)]
-    silent = stating.speak_with(declare, lambda: None)
+    silent = speaking.speak_with(declare, lambda: None)
     assert silent("dht", ["swarm.0"], "info", 6.0) == "stored"
     assert done[2:] == [("declared", "info", 6.0)]

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from swarmplan.swarm.planseen import PlanSeen
-from swarmplan.swarm.status import SLACK_S, SLOW, Status, Step, short_names, status_of
+from swarmplan.swarm.status import Status, short_names, status_of
+from swarmplan.swarm.steps import SLACK_S, SLOW, Step
 from swarmplan.swarm.verdict import State, Verdict
 from swarmplan.views.status import (
     facts,
