@@ -40,6 +40,7 @@ def main() -> None:
 
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--prompts", type=int, default=34, help="for each draft model")
+    parser.add_argument("--tokens", type=int, default=64, help="of each answer")
     parser.add_argument(
         "--fixed", type=int, action="append", default=[], help="drafts, beside auto"
     )
