@@ -25,7 +25,7 @@ from swarmplan.swarm.loopback import LoopbackSwarm, ServerSpec
 from swarmplan.swarm.processes import passing_folder
 from swarmplan.swarm.trial import ClientProcess, Event, answers, operate, publish_spans
 
-BLOCKS, TOKENS = 8, 64
+BLOCKS = 8
 #: Share of first drafts that are to be right.
 QUALITIES = {"good": 0.86, "fair": 0.63, "poor": 0.35}
 RTT_S = {"A": 0.060, "B": 0.090, "C": 0.090, "old-A": 0.060, "old-B": 0.090}
@@ -40,6 +40,7 @@ def main() -> None:
 
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--prompts", type=int, default=34, help="for each draft model")
+    parser.add_argument("--tokens", type=int, default=64, help="of each answer")
     parser.add_argument(
         "--fixed", type=int, action="append", default=[], help="drafts, beside auto"
     )
@@ -50,13 +51,13 @@ def main() -> None:
     prompts = [rng.integers(0, 256, rng.integers(3, 9)).tolist() for _ in range(given.prompts)]
     with passing_folder("swarmplan-live-") as folder:
         model = save_tiny_llama(folder / "model", blocks=BLOCKS)
-        wanted = local_tokens(model, prompts, TOKENS)
+        wanted = local_tokens(model, prompts, given.tokens)
         drafts = {name: draft_of(model, folder / name, a, prompts[:4], wanted[:4])
                   for name, a in QUALITIES.items()}  # fmt: skip
         operate(folder / "keygen.log", "keygen", str(folder / "key"))
         with LoopbackSwarm(folder=folder / "swarm", model=model, update_period_s=10.0) as swarm:
             swarm.start_servers([spec(name, push=given.push) for name in SPANS])
-            load = ("--prompt-tokens", "6", "--output-tokens", str(TOKENS))
+            load = ("--prompt-tokens", "6", "--output-tokens", str(given.tokens))
             publish_spans(swarm, folder, folder / "key", SPANS, more=load)
             routing = {"public_key": str(folder / "key.pub")}
             table(swarm, routing, drafts, prompts, wanted, given.fixed)
@@ -119,7 +120,9 @@ def table(
     numbers: list[int | str] = ["auto", *fixed]
     for name, path in drafts.items():
         for tokens in numbers:
-            done, told = run(swarm, f"{name}-{tokens}", routing, str(path), tokens, prompts)
+            done, told = run(
+                swarm, f"{name}-{tokens}", routing, str(path), tokens, prompts, len(wanted[0])
+            )
             right = [
                 done.get(f"{kind}{i}", {}).get("tokens") == wanted[i]
                 for kind in ("plain", "drafted")
@@ -138,13 +141,14 @@ def run(
     draft: str,
     tokens: int | str,
     prompts: Tokens,
+    new_tokens: int,
 ) -> tuple[dict[str, Event], Event]:
     """Every prompt plain and drafted, the one that goes first changing."""
     requests = []
     for i, prompt in enumerate(prompts):
         both = [
-            {"id": f"{kind}{i}", "prompt": prompt, "new_tokens": TOKENS, "route": route(swarm)}
-            | {"draft": kind == "drafted"}
+            {"id": f"{kind}{i}", "prompt": prompt, "new_tokens": new_tokens}
+            | {"draft": kind == "drafted", "route": route(swarm)}
             for kind in ("plain", "drafted")
         ]
         requests += both if i % 2 == 0 else both[::-1]
@@ -155,7 +159,7 @@ def run(
         "draft": {"model": draft, "tokens": tokens},
     }
     with ClientProcess(swarm=swarm, name=name, job=job) as client:
-        events = client.finish(limit_s=120 + 40 * len(prompts))
+        events = client.finish(limit_s=300 + 60 * len(prompts))
     return answers(events), next(e for e in events if e["event"] == "drafted")
 
 
@@ -169,7 +173,7 @@ def figures(done: dict[str, Event], told: Event, prompts: int) -> list[str]:
     plain = [sum(done[f"plain{i}"]["steps_s"][1:]) for i in range(prompts)]
     made = [done[f"drafted{i}"]["passes"][1:] for i in range(prompts)]
     drafted = [sum(seconds for _, _, seconds in passes) for passes in made]
-    each = 1e3 / (TOKENS - 1)
+    each = 1e3 / (len(done["plain0"]["tokens"]) - 1)
     ks = [k for passes in made for k, _, _ in passes]
     shown = " ".join(f"{a:.2f}" for a in told.get("speculation", {}).get("acceptance", [])[:8])
     ratio = mean(d / p for d, p in zip(drafted, plain, strict=True))
@@ -180,15 +184,16 @@ def figures(done: dict[str, Event], told: Event, prompts: int) -> list[str]:
 
 def trials(swarm: LoopbackSwarm, draft: str, prompt: Sequence[int], wanted: Sequence[int]) -> None:
     """What has to go wrong, and what must not."""
-    done, told = one(swarm, draft, prompt, ("A", "old-B"))
+    given = (swarm, draft, prompt, len(wanted))
+    done, told = one(*given, ("A", "old-B"))
     drafted, note = told["drafted"], "; ".join(told["notes"])
     same = done.get("tokens") == wanted
     print(f"one server without the remedy: {drafted} drafts, equal {same}; {note}", flush=True)
-    done, _ = one(swarm, draft, prompt, ("old-A", "old-B"), believe=True)
+    done, _ = one(*given, ("old-A", "old-B"), believe=True)
     same = done.get("tokens") == wanted
     error = done.get("error", "no error")[:90]
     print(f"control, drafts over servers without it: equal {same}; {error}", flush=True)
-    done, told = one(swarm, draft, prompt, ("A", "B"), kill="B")
+    done, told = one(*given, ("A", "B"), kill="B")
     longest = max((seconds for _, _, seconds in done.get("passes", [])[1:]), default=0.0)
     same = done.get("tokens") == wanted
     print(f"server killed after ten tokens: equal {same}; longest pass {longest:.2f} s", flush=True)
@@ -198,13 +203,14 @@ def one(
     swarm: LoopbackSwarm,
     draft: str,
     prompt: Sequence[int],
+    new_tokens: int,
     names: tuple[str, ...],
     *,
     believe: bool = False,
     kill: str | None = None,
 ) -> tuple[Event, Event]:
     """One drafted generation over a chain, and what drafting came to."""
-    request = {"id": "x", "prompt": list(prompt), "new_tokens": TOKENS, "draft": True}
+    request = {"id": "x", "prompt": list(prompt), "new_tokens": new_tokens, "draft": True}
     request |= {"route": route(swarm, *names), "pause_s": 0.1 if kill else 0.0}
     job = {
         "requests": [request],

@@ -31,8 +31,9 @@ WEIGHT, REVIEW = 20.0, 16
 PRIOR = (0.7,)
 #: What a draft more takes of a pass where nothing is known; counts as four passes of eight drafts.
 SLOPE, SLOPE_WEIGHT = 0.02, 4.0 * 8**2
-#: Passes without drafts that are timed first where no plan tells what they take.
-TIMED = 2
+#: Passes without drafts that are timed first where no plan tells what they take; passes from which
+#: on the shortest counts beside what a plan tells.
+TIMED, SEEN = 2, 4
 
 
 class Acceptance:
@@ -70,16 +71,30 @@ class PassTimes:
     def __init__(self) -> None:
         self._count: FloatArray = np.zeros(MOST_DRAFTS + 1)
         self._total_s: FloatArray = np.zeros(MOST_DRAFTS + 1)
+        self._least_s: FloatArray = np.full(MOST_DRAFTS + 1, np.inf)
 
     def saw(self, drafts: int, seconds: float) -> None:
         """A pass, the client's drafts left out."""
         self._count[drafts] += 1
         self._total_s[drafts] += seconds
+        self._least_s[drafts] = min(self._least_s[drafts], seconds)
 
     @property
     def plain_s(self) -> float | None:
         """A pass without drafts, once some were made."""
         return None if self._count[0] < TIMED else float(self._total_s[0] / self._count[0])
+
+    def beyond_s(self, said_s: FloatArray) -> float:
+        """What the shortest pass took beyond what was said of it: no wait for others, but what ways
+        and software take that nobody knew of.
+
+        Parameters
+        ----------
+        said_s : (MOST_DRAFTS + 1,) by drafts, where nobody else is there.
+        """
+        if self._count.sum() < SEEN:
+            return 0.0
+        return max(float((self._least_s - said_s).min()), -float(said_s[0]) / 2)
 
     def verify_s(self) -> FloatArray | None:
         """(MOST_DRAFTS + 1,) a pass by its drafts: a line through what was seen."""
@@ -101,11 +116,12 @@ class Planned:
     Attributes
     ----------
     verify_s : (MOST_DRAFTS + 1,) seconds of a pass without the client's drafts, others' time at its
-        price, by drafts.
+        price, by drafts; alone_s : the same where nobody else is there.
     wanted : whether the plan has this client draft at all, or leaves it open.
     """
 
     verify_s: FloatArray
+    alone_s: FloatArray
     wanted: bool
 
 
@@ -136,7 +152,11 @@ def planned_passes(
     curve = PassCurves(problem).curve(row, Route(hops=hops), _NO_MODEL)
     could = bool(plan.problem.drafting and plan.problem.drafting[row].models)
     none = bool(plan.drafts) and could and not plan.drafts[row].tokens
-    return Planned(verify_s=curve.verify_s(*price.of(curve)), wanted=not none)
+    return Planned(
+        verify_s=curve.verify_s(*price.of(curve)),
+        alone_s=curve.verify_s(np.ones(len(hops)), np.zeros(len(hops))),
+        wanted=not none,
+    )
 
 
 _NO_MODEL = DraftModel(acceptance=(0.0,), draft_s=0.0)
@@ -252,7 +272,10 @@ class LiveDrafts:
                 self._notes["the plan has this client draft nothing"] = None
                 return 0, REVIEW
             times = self._times.setdefault(chain, PassTimes())
-            verify_s = times.verify_s() if planned is None else planned.verify_s
+            if planned is None:
+                verify_s = times.verify_s()
+            else:
+                verify_s = planned.verify_s + times.beyond_s(planned.alone_s)
             if verify_s is None:
                 return 0, TIMED
             self._plain_s = float(verify_s[0]) if times.plain_s is None else times.plain_s

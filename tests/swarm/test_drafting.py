@@ -214,6 +214,30 @@ def test_the_work_of_busy_servers_is_dear_to_drafts(tmp_path: Path) -> None:
     assert dearer[4] > dearer[0]
 
 
+def test_what_the_shortest_pass_took_beyond_the_plan_counts_for_all(tmp_path: Path) -> None:
+    live = live_plan(tmp_path, rate=0.06)
+    chain = chain_of(live)
+    told = planned_passes(live, price_of(live), "me", chain, {})
+    assert told is not None
+    assert (told.alone_s < told.verify_s).all()
+    times = PassTimes()
+    for seconds in (0.9, 0.5, 0.6):
+        times.saw(3, float(told.alone_s[3]) + seconds)
+    assert times.beyond_s(told.alone_s) == 0.0  # too few
+    times.saw(0, float(told.alone_s[0]) + 0.4)
+    assert times.beyond_s(told.alone_s) == pytest.approx(0.4)
+    # No pass takes nothing, whatever the plan said.
+    times.saw(1, 0.0)
+    assert times.beyond_s(told.alone_s) == -float(told.alone_s[0]) / 2
+    # Passes that take longer than was thought are to hold more drafts.
+    slow, usual = LiveDrafts(draft_s=0.01), LiveDrafts(draft_s=0.01)
+    for number in range(4):
+        for drafts, more_s in ((slow, 2.0), (usual, 0.0)):
+            spent_s = float(told.alone_s[number]) + more_s
+            drafts.saw(chain, drafts=number, right=0, new=1, draft_s=0.0, verify_s=spent_s)
+    assert slow.best(chain, told)[0] > usual.best(chain, told)[0]
+
+
 def test_what_the_plan_decided_against_is_not_drafted(tmp_path: Path) -> None:
     live = live_plan(tmp_path, drafts=0)
     chain = chain_of(live)
