@@ -12,11 +12,11 @@ from functools import partial
 
 from ..core.drafting import NO_USE
 from ..core.objective import STEP, THROUGHPUT, Objective
-from ..core.plan import Candidate, Certificate, Trial
+from ..core.plan import Certificate, Trial
 from ..core.problem import Problem
 from ..perfmodel.cost import CostModel
 from ..placement.task import Task
-from ..solve.deadline import NEVER, Deadline
+from ..solve.deadline import Deadline
 from ..workload.draw import draw_requests
 from ..workload.load import at_load
 from .candidates import GIVEN, Entry, entries
@@ -64,7 +64,9 @@ def auto(task: Task, settings: Settings) -> Draft:
 
         return least_latency(task, settings.known)
     if task.goal == THROUGHPUT:
-        return _most_throughput(task, settings)
+        from .throughput import most_throughput  # the layouts are not needed otherwise
+
+        return most_throughput(task, settings)
     if task.problem.drafts_freely:
         return with_drafts(_least_response, task, settings)
     return _least_response(task, settings)
@@ -246,34 +248,4 @@ def _runner(problem: Problem, entry: Entry, router: str) -> Runner:
         bound_s=entry.plan.lower_s + problem.session_setup_s,
         alone_s=entry.alone_s,
         given=entry.rank == GIVEN,
-    )
-
-
-def _most_throughput(task: Task, settings: Settings) -> Draft:
-    """The placement whose composed chains sustain the highest rate: JFFC reaches it."""
-    found = sorted(
-        entries(replace(task, deadline=NEVER), settings.known), key=lambda e: -e.plan.rate_per_s
-    )
-    best = found[0]
-    return Draft(
-        placement=best.plan.placement,
-        router="jffc",
-        certificate=Certificate(objective=Objective(goal=THROUGHPUT, value=best.plan.rate_per_s)),
-        candidates=tuple(_by_rate(e, best) for e in found),
-        notes=(
-            f"auto: {best.plan.name} sustains {best.plan.rate_per_s:.4g} requests/s, the most of "
-            f"{len(found)} candidates",
-        ),
-    )
-
-
-def _by_rate(entry: Entry, best: Entry) -> Candidate:
-    less = 1.0 - entry.plan.rate_per_s / best.plan.rate_per_s
-    return Candidate(
-        placement=entry.plan.name,
-        router="jffc",
-        bound=None,
-        figure=entry.plan.rate_per_s,
-        requests=0,
-        verdict="chosen" if entry is best else f"sustains {less * 100:.1f} % less",
     )

@@ -175,7 +175,7 @@ class Work:
         slots, most = old.hops.shape
         more = slots if self._free else 2 * slots
         _, n, knots = old.curve.shape
-        plain = _empty(more, max(hops, most), n, self._length, knots)
+        plain = _empty(more, max(hops, most), n, self._length, knots, len(old.links_s))
         state: engine.AnyState = plain
         if isinstance(old, engine.DraftingState):
             wider = _drafting(plain, old.drafts.shape[1], old.verify)
@@ -185,7 +185,7 @@ class Work:
         state.sessions[:slots], state.hops[:slots, :most] = old.sessions, old.hops
         state.servers[:], state.piece_s[:slots] = old.servers, old.piece_s
         state.events[: len(old.events)] = old.events
-        state.size[:] = old.size
+        state.size[:], state.links_s[:] = old.size, old.links_s
         self._state = state
         self._rows += [-1] * (more - slots)
         self._free[:0] = range(more - 1, slots - 1, -1)
@@ -195,11 +195,12 @@ def idle_state(cost: CostModel, slots: int, hops: int) -> engine.AnyState:
     """The servers of a problem, idle, with room for so many sessions of so many hops."""
     curves = cost.step_curves
     n, knots = curves.rows.shape
-    state = _empty(slots, hops, n, cost.num_blocks, knots)
+    state = _empty(slots, hops, n, cost.num_blocks, knots, cost.num_links)
     state.curve[0], state.curve[1] = curves.rows, curves.more_s
     servers = state.servers
     servers["knots"], servers["row_s"] = curves.knots, curves.beyond_s
     servers["sharing"] = [_SHARING[s.sharing] for s in cost.problem.servers]
+    servers["prompts"] = [s.batch_prompts for s in cost.problem.servers]
     servers["head"] = servers["tail"] = servers["work"] = -1
     width = row_width(cost.problem)
     if not width:
@@ -215,7 +216,9 @@ def _drafting(state: engine.State, width: int, verify: FloatArray) -> engine.Dra
     return engine.DraftingState(*state, drafts=drafts, passes=passes, verify=verify)
 
 
-def _empty(slots: int, hops: int, servers: int, length: int, knots: int) -> engine.State:
+def _empty(
+    slots: int, hops: int, servers: int, length: int, knots: int, links: int
+) -> engine.State:
     """A state with nothing under way; on the calendar every session and server has one event."""
     events = slots + servers
     return engine.State(
@@ -226,4 +229,5 @@ def _empty(slots: int, hops: int, servers: int, length: int, knots: int) -> engi
         piece_s=np.zeros((slots, length)),
         events=np.zeros(events, engine.EVENT),
         size=np.zeros(1, np.int64),
+        links_s=np.zeros(links),
     )

@@ -48,12 +48,12 @@ def follow_environment() -> None:
     """Keep time or tell, if the environment asks for it; before the server starts."""
     text = os.environ.get(VARIABLE)
     if text == TELL:
-        _wrap_tasks(_telling)
-        _wrap_passes(_telling_pass)
+        wrap_tasks(_telling)
+        wrap_passes(_telling_pass)
     elif text:
         timing = timing_of(json.loads(text))
-        _wrap_tasks(_keeping(timing))
-        _wrap_passes(_keeping_pass(timing))
+        wrap_tasks(_keeping(timing))
+        wrap_passes(_keeping_pass(timing))
 
 
 def task_s(timing: Timing, *, position: int, tokens: int, blocks: int) -> float:
@@ -195,7 +195,7 @@ def _say(line: str) -> None:
     sys.stdout.flush()
 
 
-def _wrap_tasks(around: Around) -> None:
+def wrap_tasks(around: Around) -> None:
     """Put something around every inference task of this process: all go through one pool."""
     from petals.server import backend
 
@@ -212,7 +212,7 @@ def _wrap_tasks(around: Around) -> None:
     backend._MergedInferenceStep.__call__ = wrapped
 
 
-def _wrap_passes(around: AroundPass) -> None:
+def wrap_passes(around: AroundPass) -> None:
     """Put something around every pass of several sessions (remedy ``batch-steps``)."""
     from .compat.batch_step import BatchedStep
 

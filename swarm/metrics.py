@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from typing import Literal
 
-from ..core.errors import ScenarioError
+from .local import serve_local
 
 Kind = Literal["counter", "gauge"]
 
@@ -66,7 +66,7 @@ def _full(value: float) -> str:
     return str(int(value)) if value == int(value) and abs(value) < 1e17 else repr(float(value))
 
 
-def serve_metrics(metrics: Metrics, port: int, host: str = "127.0.0.1") -> ThreadingHTTPServer:
+def serve_metrics(metrics: Metrics, port: int) -> ThreadingHTTPServer:
     """Answer ``GET /metrics`` in a thread; ``shutdown()`` ends it. Port 0 takes a free one.
 
     Raises
@@ -74,24 +74,7 @@ def serve_metrics(metrics: Metrics, port: int, host: str = "127.0.0.1") -> Threa
     ScenarioError
         If the port cannot be used.
     """
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            found = self.path.split("?")[0] == "/metrics"
-            body = metrics.text().encode() if found else b"see /metrics\n"
-            self.send_response(200 if found else 404)
-            self.send_header("Content-Type", "text/plain; version=0.0.4")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, format: str, *args: object) -> None:
-            return None
-
-    try:
-        server = ThreadingHTTPServer((host, port), Handler)
-    except OSError as error:
-        message = f"port {port} cannot be used: {error.strerror}"
-        raise ScenarioError.single("--metrics-port", message) from error
-    threading.Thread(target=server.serve_forever, daemon=True, name="metrics").start()
-    return server
+    kind = "text/plain; version=0.0.4"
+    return serve_local(
+        {"/metrics": (kind, lambda: metrics.text().encode())}, port, "--metrics-port"
+    )

@@ -13,6 +13,7 @@ from ..core.errors import ScenarioError
 from ..perfmodel.announced import DEFAULT_CACHE_TOKENS
 from ..perfmodel.catalogue import BYTES_PER_TYPE, BYTES_PER_VALUE
 from ..scenarios.checkpoint import ModelFigures
+from ..scenarios.kinds import device_figures
 from .announce import Announcement
 from .places import ClientPlace, network_of
 
@@ -82,6 +83,10 @@ def scenario_document(
         "step_overhead_ms": assume.step_overhead_s * 1e3,
         "prefill_overhead_ms": assume.step_overhead_s * 1e3,
     }
+    if any(entry.rollback for entry in online):
+        stuck = [entry.public_name or entry.peer for entry in online if not entry.rollback]
+        estimated += ["drafts (none can be made over servers that take none back: "
+                      f"{', '.join(stuck[:5])})"] if stuck else []  # fmt: skip
     estimated += ["overhead of a hop", "the load"]
     document = {
         "format": "swarmplan/scenario/1",
@@ -125,7 +130,8 @@ def _usual(online: Sequence[Announcement]) -> dict[str, float]:
 def _device(
     entry: Announcement, usual: Mapping[str, float], estimated: list[str]
 ) -> dict[str, Any]:
-    """Rates as announced, missing ones as usual; of servers that batch what a pass takes."""
+    """Block times as measured and stated, else rates as announced, missing ones as usual; what a
+    pass takes where servers batch."""
     figures: dict[str, Any] = {}
     for name, rate in usual.items():
         told = getattr(entry, name)
@@ -134,8 +140,11 @@ def _device(
         figures[name] = rate if told is None else told
     if entry.network_rps is not None:
         figures["network_rps"] = entry.network_rps
+    stated = entry.stated
+    if stated is not None and stated.times is not None:
+        figures |= device_figures(stated.times)
     if entry.batching is not None:
-        step_ms = 1e3 / figures["inference_rps"]
+        step_ms = figures.get("decode_ms", 1e3 / figures["inference_rps"])
         curve = [(1, 1.0), *entry.batching.curve]
         figures["decode_ms_by_batch"] = [
             [rows, min(times * step_ms, MOST_STEP_MS)] for rows, times in curve
@@ -170,6 +179,8 @@ def _server(
         server["quantisation"] = entry.quant_type
     if entry.using_relay:
         server["relayed"] = True
+    if entry.task_tokens is not None:
+        server["task_tokens"] = entry.task_tokens
     return server
 
 

@@ -57,8 +57,8 @@ def followed_by_passes(monkeypatch: pytest.MonkeyPatch, timing: Timing | None) -
 
 def _put(monkeypatch: pytest.MonkeyPatch, timing: Timing | None) -> list[Any]:
     put: list[Any] = []
-    monkeypatch.setattr(clock, "_wrap_tasks", put.append)
-    monkeypatch.setattr(clock, "_wrap_passes", put.append)
+    monkeypatch.setattr(clock, "wrap_tasks", put.append)
+    monkeypatch.setattr(clock, "wrap_passes", put.append)
     for name, value in environment(timing).items():
         monkeypatch.setenv(name, value)
     follow_environment()
@@ -86,7 +86,7 @@ def test_work_that_outruns_the_clock_is_told(
 
 def test_without_the_variable_nothing_changes(monkeypatch: pytest.MonkeyPatch) -> None:
     put: list[Any] = []
-    for name in ("_wrap_tasks", "_wrap_passes"):
+    for name in ("wrap_tasks", "wrap_passes"):
         monkeypatch.setattr(clock, name, put.append)
     monkeypatch.delenv(clock.VARIABLE, raising=False)
     follow_environment()
