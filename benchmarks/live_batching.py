@@ -151,8 +151,9 @@ def tell_log(logs: dict[str, str]) -> None:
         print(f"# {said[-1] if said else f'nothing was said of {mark!r}'}")
     timing = told_timing(logs["together"])
     step_ms = 1e3 * BLOCKS * timing.decode_base_s
-    curve = ", ".join(f"{r:g}: {step_ms + 1e3 * BLOCKS * s:.0f}" for r, s in timing.step_curve)
-    print(f"# ms of a pass by its sessions, as measured: 1: {step_ms:.0f}, {curve}")
+    points = [(1.0, step_ms), *((r, step_ms + 1e3 * BLOCKS * s) for r, s in timing.step_curve)]
+    passes = ", ".join(f"{rows:g}: {ms:.0f}" for rows, ms in points)
+    print(f"# ms of a pass by its sessions, as measured: {passes}")
 
 
 if __name__ == "__main__":
