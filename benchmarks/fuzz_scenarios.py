@@ -186,6 +186,27 @@ def _bases() -> dict[str, dict[str, Any]]:
             servers=two,
             workload={"trace": {"csv": "stamped.csv.gz", "client": "me", "max_requests": 4}},
         ),
+        "pipeline": _document(
+            sharing="batched",
+            devices={
+                "fast": {
+                    "memory_gb": 1.0,
+                    "decode_ms_by_batch": [[1, 2.0], [8, 3.0]],
+                    "batch_prompts": 2,
+                    "rated_tokens_per_s": [90.0, 40.0],
+                },
+                "slow": {"memory_gb": 0.6, "decode_ms": 8.0, "prefill_base_ms": 20.0},
+            },
+            network={
+                "delay": "measured",
+                "rtt_ms": rtt,
+                "relay": "pipeline",
+                "region_mbit_per_s": {"eu": {"us": 100.0}},
+                **overheads,
+            },
+            clients=plain,
+            servers=two,
+        ),
         "graph": _document(
             network={"delay": "repetita", "topology": "net.graph"},
             clients=[{"id": "me", "node": "Paris"}],

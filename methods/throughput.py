@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -68,7 +69,7 @@ def most_throughput(task: Task, settings: Settings) -> Draft:
     InfeasibleError, HeuristicFailedError
         If no placement can be made.
     """
-    trial = trial_for(task.cost, task.seed)
+    trial, began_s = trial_for(task.cost, task.seed), time.monotonic()
     runners = sorted(_runners(task, settings), key=lambda r: -r.rated_per_s)
     asked = _asked(runners)
     interrupted = False
@@ -77,7 +78,7 @@ def most_throughput(task: Task, settings: Settings) -> Draft:
             if number and task.deadline.passed:
                 break
             runner.found = saturated(task.cost, runner.placement, runner.router, trial)
-            _tell(task, asked)
+            _tell(task, asked, time.monotonic() - began_s)
     except KeyboardInterrupt:
         interrupted = True
         if not any(r.found for r in asked):
@@ -172,8 +173,8 @@ def _fluid_per_s(cost: CostModel, placement: Placement) -> float:
     return fluid(cost, client_shares(cost.problem), placement).rate_per_s
 
 
-def _tell(task: Task, runners: Sequence[_Runner]) -> None:
+def _tell(task: Task, runners: Sequence[_Runner], elapsed_s: float) -> None:
     if task.on_progress is not None:
         best = max(_served(r) for r in runners)
         objective = Objective(goal=THROUGHPUT, value=best)
-        task.on_progress(Progress(elapsed_s=0.0, objective=objective))
+        task.on_progress(Progress(elapsed_s=elapsed_s, objective=objective))

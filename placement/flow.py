@@ -105,8 +105,10 @@ def largest_flow(
     if found.values is None:
         raise HeuristicFailedError("flow: no layout was found in time")
     rate = bound * float(found.values[model.whole])
-    if rate <= 0.0:
-        raise InfeasibleError("flow: no chain of servers holds the model")
+    if rate <= EQUAL * bound:  # where it was cut off that proves nothing
+        if found.state == "optimal":
+            raise InfeasibleError("flow: no chain of servers holds the model")
+        raise HeuristicFailedError("flow: no layout was found in time")
     limit = bound if found.bound is None else min(bound, -found.bound * bound)
     exact = abs(rate - limit) <= max(gap, EQUAL) * limit
     return FlowLayout(

@@ -6,16 +6,19 @@ import itertools
 import math
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from swarmplan.core.errors import InfeasibleError
+from swarmplan.core.errors import HeuristicFailedError, InfeasibleError
 from swarmplan.placement.flow import Kind, largest_flow, most_flow_per_s
 from swarmplan.scenarios.helix import read_cluster
 from swarmplan.solve.deadline import NEVER
+from swarmplan.solve.outcome import Outcome
+from swarmplan.solve.programme import Programme
 
 
 def max_flow(spans: list[tuple[int, int, float]], length: int) -> float:
@@ -88,6 +91,20 @@ def test_what_goes_to_another_place_is_limited_by_the_links_of_who_ends_there() 
 def test_servers_that_do_not_hold_the_model_carry_nothing() -> None:
     with pytest.raises(InfeasibleError, match="hold the model once"):
         largest_flow([Kind(count=2, rate_per_s=(5.0,))], 3, deadline=NEVER)
+
+
+@pytest.mark.parametrize(
+    ("state", "error"), [("feasible", HeuristicFailedError), ("optimal", InfeasibleError)]
+)
+def test_no_flow_is_a_proof_only_where_the_programme_was_solved(
+    monkeypatch: pytest.MonkeyPatch, state: Any, error: type[Exception]
+) -> None:
+    def cut_off(programme: Programme, **asked: Any) -> Outcome:
+        return Outcome(state=state, values=np.zeros(len(programme.cost)), bound=-1.0)
+
+    monkeypatch.setattr("swarmplan.placement.flow.solve_programme", cut_off)
+    with pytest.raises(error):
+        largest_flow([Kind(count=2, rate_per_s=(5.0, 4.0))], 3, deadline=NEVER)
 
 
 def test_the_flow_of_a_published_cluster_meets_its_bound(shared_data: Path) -> None:

@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
+from swarmplan.cli import main
 from swarmplan.core.errors import ScenarioError
 from swarmplan.perfmodel.cost import CostModel
 from swarmplan.scenarios.helix import (
@@ -166,3 +168,21 @@ def test_the_published_clusters_are_scenarios(shared_data: Path, tmp_path: Path)
         scenario = scenario_of(scenario_of_cluster(cluster), tmp_path / "made.json")
         assert not scenario.warnings
         assert scenario.problem.num_servers == len(cluster.nodes)
+
+
+def test_the_commands_import_a_cluster_and_export_a_layout(tmp_path: Path) -> None:
+    cluster, made = saved(tmp_path, CLUSTER), tmp_path / "made.toml"
+    runner = CliRunner()
+    imported = runner.invoke(main, ["scenario", "helix", str(cluster), "-o", str(made)])
+    assert imported.exit_code == 0, imported.output
+    layout = tmp_path / "layout.json"
+    asked = ["plan", str(made), "--method", "cg-bp", "--export", "helix", str(layout), "--json"]
+    planned = runner.invoke(main, asked)
+    assert planned.exit_code == 0, planned.output
+    spans = sorted(tuple(span) for span in json.loads(layout.read_text()).values())
+    assert spans[0][0] == 0
+    assert spans[-1][1] == 4
+    layout.write_text("precious")
+    refused = runner.invoke(main, asked)
+    assert refused.exit_code == 2
+    assert layout.read_text() == "precious"
