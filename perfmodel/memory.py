@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
+from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..core.content import IntArray
 from ..core.plan import Placement
@@ -65,11 +67,11 @@ def blocks_within(
     return np.clip(np.minimum(fit, computed), 0, limit)
 
 
-def furthest_ends(cost: CostModel, sessions: int) -> IntArray:
+def furthest_ends(cost: CostModel, sessions: int, *, capped: bool = True) -> IntArray:
     """(n, L) where the longest span ends that begins at each block of each server and fits.
 
-    With room for so many sessions on all of its blocks and within the server's own cap; a server
-    that cannot host a block ends where it begins.
+    With room for so many sessions on all of its blocks and within the server's own cap (and what it
+    can compute); a server that cannot host a block ends where it begins.
     """
     problem, first = cost.problem, np.arange(cost.num_blocks)
     need = cost.weights_and_cache(planned(cost, sessions), int(problem.memory_bytes.max()))
@@ -78,8 +80,39 @@ def furthest_ends(cost: CostModel, sessions: int) -> IntArray:
     else:
         rows = zip(need.ramp(slice(None)), problem.memory_bytes, strict=True)
         ends = np.array([np.searchsorted(r, r[:-1] + m, side="right") - 1 for r, m in rows])
-    capped: IntArray = np.minimum(ends, first + problem.max_blocks[:, None])
-    return np.minimum(capped, cost.num_blocks)
+    most = blocks_of_cache(cost, cost.most_cache_bytes, planned(cost, sessions))
+    if capped:
+        most = np.minimum(most, problem.max_blocks)
+    limited: IntArray = np.minimum(np.minimum(ends, first + most[:, None]), cost.num_blocks)
+    return limited
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Windows:
+    """Where a server may host: windows of blocks that fit and cannot grow at either end.
+
+    Attributes
+    ----------
+    start, end : (w,) blocks [start, end) of each, by increasing start.
+    """
+
+    start: IntArray
+    end: IntArray
+
+    def __len__(self) -> int:
+        return len(self.start)
+
+
+def windows_that_fit(cost: CostModel, sessions: int, *, capped: bool = True) -> list[Windows]:
+    """The windows of every server with room for so many planned sessions on all of their blocks.
+
+    Where blocks are alike all windows of a server are as long: m_j of model.md section 6.
+    """
+    found = []
+    for ends in furthest_ends(cost, sessions, capped=capped):
+        start = np.flatnonzero((ends > np.arange(len(ends))) & (np.diff(ends, prepend=0) > 0))
+        found.append(Windows(start=start, end=ends[start]))
+    return found
 
 
 def slots_beside(cost: CostModel, slot_bytes: int) -> IntArray:
@@ -89,6 +122,35 @@ def slots_beside(cost: CostModel, slot_bytes: int) -> IntArray:
     weights fit.
     """
     weights = cost.weights_bytes.lightest()
+    left = np.minimum(cost.problem.memory_bytes[:, None] - weights, cost.most_cache_bytes[:, None])
+    slots: IntArray = left // slot_bytes
+    return slots
+
+
+def heavy_blocks(cost: CostModel) -> NDArray[np.bool_] | None:
+    """(L,) blocks that weigh at least half of the heaviest one at every server; None where all do.
+
+    Where some blocks weigh next to nothing, bounds are made of the others: a chain runs all of
+    them, and the rest adds no less than its fastest times.
+    """
+    each = np.diff(cost.weights_bytes.ramp(slice(None)), axis=-1)
+    heavy: NDArray[np.bool_] = (2 * each >= each.max(axis=-1, keepdims=True)).all(axis=0)
+    return None if heavy.all() or not heavy.any() else heavy
+
+
+def heavy_blocks_within(
+    cost: CostModel, heavy: NDArray[np.bool_], memory_bytes: IntArray, held: Held
+) -> IntArray:
+    """(n,) most of the heavy blocks that fit some memory, each with cache for some sessions."""
+    need = cost.weights_and_cache(held, int(memory_bytes.max())).within(heavy).cheapest_block()
+    fit = np.minimum(memory_bytes // need, blocks_of_cache(cost, cost.most_cache_bytes, held))
+    most: IntArray = np.clip(fit, 0, np.minimum(cost.problem.max_blocks, heavy.sum()))
+    return most
+
+
+def heavy_slots_beside(cost: CostModel, heavy: NDArray[np.bool_], slot_bytes: int) -> IntArray:
+    """(n, heavy + 1) slots of cache that fit beside so many heavy blocks; see ``slots_beside``."""
+    weights = cost.weights_bytes.within(heavy).ramp(slice(None))
     left = np.minimum(cost.problem.memory_bytes[:, None] - weights, cost.most_cache_bytes[:, None])
     slots: IntArray = left // slot_bytes
     return slots

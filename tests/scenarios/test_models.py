@@ -6,8 +6,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 from swarmplan import api
+from swarmplan.cli import main
 from swarmplan.core.errors import ScenarioError
 from swarmplan.core.problem import ModelSpec, Problem, Timing
 from swarmplan.perfmodel.catalogue import architecture, model_names, model_spec
@@ -234,3 +236,55 @@ def test_every_model_of_the_catalogue_is_read(tmp_path: Path) -> None:
     for name in model_names():
         made = problem_of(tmp_path, {"name": name}).model
         assert made == model_spec(name)
+
+
+def command(*args: object) -> tuple[int, str, str]:
+    found = CliRunner().invoke(main, ["scenario", "model", *map(str, args)])
+    return found.exit_code, found.stdout, found.stderr
+
+
+def test_a_configuration_is_shown_block_by_block(tmp_path: Path, config: str) -> None:
+    code, out, _ = command(tmp_path / config, "--name", "small", "--json")
+    told = json.loads(out)
+    assert (code, told["name"], told["num_blocks"], told["context_tokens"]) == (0, "small", 6, 8192)
+    windows, whole = told["kinds"]
+    assert (windows["blocks"], whole["blocks"]) == (["0:5"], ["5:6"])
+    assert (windows["window_tokens"], whole["window_tokens"]) == (50, None)
+    sizes = {q: n * 6 for q, n in whole["bytes"].items()}
+    assert told["all_blocks_bytes"] == sizes
+    sessions = told["cache"]["windowed"]["session_bytes"]
+    assert sessions["4096"] == 128 * (5 * 50 + 4096)
+    assert told["cache"]["full"]["bytes_per_token"] == 6 * 128
+    code, out, _ = command(tmp_path / config)
+    assert code == 0
+    assert f"{told['total_parameters']:,} parameters" in out
+
+
+def test_a_written_section_is_part_of_a_scenario(tmp_path: Path) -> None:
+    assert command("DeepSeek-V3", "-o", tmp_path / "model.toml")[0] == 0
+    section = parse_file(tmp_path / "model.toml")["model"]
+    servers = [{"id": "a", "device": "A100-80GB", "memory_gb": 72, "lat": 50, "lon": 8, "count": 9}]
+    made = problem_of(tmp_path, section, servers=servers).model
+    assert made.block_bytes == model_spec("DeepSeek-V3").block_bytes
+    assert made.blocks == model_spec("DeepSeek-V3").blocks
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ({"model_type": "mamba"}, "model_type: is 'mamba', unknown; known: bloom, cohere"),
+        ({"model_type": "llama", "hidden_size": 64}, "intermediate_size: is missing"),
+        ([1], "is no model configuration: expected an object"),
+    ],
+)
+def test_what_cannot_be_read_is_told_in_one_line(
+    tmp_path: Path, content: object, said: str
+) -> None:
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(content))
+    code, out, err = command(path)
+    assert (code, out) == (2, "")
+    assert said in err
+    assert err.count("\n") == 1
+    assert command(tmp_path / "none.json")[0] == 2
+    assert command("no such model")[0] == 2
