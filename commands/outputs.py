@@ -29,6 +29,7 @@ _MARKS = {
     "requests": rb'\A(request,client,|\{"request": )',
     "results": rb'\A\{[^\n]*"format": *"swarmplan/',
     "launch": rb"run_server",
+    "layout": rb'\A\{("\d+": ?\[\d+, ?\d+\],? ?)*\}',
 }
 
 

@@ -12,7 +12,7 @@ import click
 
 from .. import interrupt, render
 from .constraints import ConstraintOptions, constraint_options
-from .outputs import writes, written
+from .outputs import check_default, writes, written
 from .shared import (
     ADMISSION,
     FILE,
@@ -41,6 +41,11 @@ ROLES_SHARE = 0.1
 @method_option("Placement method.")
 @router_option
 @click.option("-o", "--output", type=FILE, help="Write the plan file.")
+@click.option(
+    "--export",
+    type=(click.Choice(["helix"]), FILE),
+    help="Write the layout as another tool reads it: of a cluster made by scenario helix.",
+)
 @click.option("--report", "html", type=FILE, help="Write a self-contained HTML report.")
 @click.option("--sessions", type=click.IntRange(1), help="Concurrent sessions R to plan for.")
 @click.option(
@@ -74,6 +79,7 @@ def command(
     method: str,
     router: str | None,
     output: Path | None,
+    export: tuple[str, Path] | None,
     html: Path | None,
     sessions: int | None,
     require_gap: float | None,
@@ -100,6 +106,8 @@ def command(
 
     loaded = load(scenario)
     problem = loaded.problem
+    if export is not None:
+        check_default(export[1], "layout", [scenario, *(p for p in (output, html) if p)])
     current = [] if asked.current is None else [read_plan(asked.current, loaded)]
     if asked.any:
         problem = constrained(loaded, asked=asked.fields, current=asked.current, keep=asked.keep)
@@ -120,6 +128,11 @@ def command(
         searched_s = time.monotonic() - began_s
     if output is not None:
         written(output, lambda path: write_plan(path, made, loaded))
+    if export is not None:
+        from ..scenarios.helix import layout_of, write_layout
+
+        layout = layout_of(made.placement, tuple(s.id for s in problem.servers))
+        written(export[1], lambda path: write_layout(path, layout))
     limit_s = (
         None if each_server else ROLES_SHARE * searched_s * (made.certificate.trial is not None)
     )

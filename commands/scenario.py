@@ -1,4 +1,4 @@
-"""``swarmplan scenario``: validate, show and generate scenario files."""
+"""``swarmplan scenario``: validate, show, generate and import scenario files."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import click
 from .. import render
 from ..core.names import CacheKept, names
 from .outputs import writes, written
-from .shared import FILE, completes, handle_errors, load
+from .shared import FILE, FiniteRange, completes, handle_errors, load
 
 if TYPE_CHECKING:
     from ..scenarios.generate import Kind
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def command() -> None:
-    """Validate, generate and show scenario files."""
+    """Validate, generate, import and show scenario files."""
 
 
 @command.command("validate")
@@ -145,3 +145,36 @@ def generate_command(
 
     document = generate(kind, servers=servers, clients=clients, topology=topology, seed=seed)
     written(output, lambda path: write_document(path, document))
+
+
+@command.command("helix")
+@click.argument("cluster", type=FILE)
+@click.option("-o", "--output", type=FILE, help="Write the scenario [printed otherwise].")
+@click.option(
+    "--kinds", type=FILE, help="For an .ini file: a cluster's JSON document with its kinds."
+)
+@click.option(
+    "--rate",
+    "rate_per_s",
+    type=FiniteRange(0, min_open=True),
+    help="Requests per second [0.4 of what the machines could compute at most].",
+)
+@handle_errors
+@writes(output="scenario")
+def helix_command(
+    cluster: Path, output: Path | None, kinds: Path | None, rate_per_s: float | None
+) -> None:
+    """Make a scenario of a cluster of Helix (ASPLOS'25).
+
+    CLUSTER is a JSON document with kinds of machines, nodes and links, or Helix' own .ini file.
+    """
+    from ..scenarios.generate import to_toml, write_document
+    from ..scenarios.helix import read_cluster, scenario_of_cluster
+    from ..scenarios.scenario import scenario_of
+
+    document = scenario_of_cluster(read_cluster(cluster, kinds), rate_per_s=rate_per_s)
+    scenario_of(document, cluster)  # what it says has to be a scenario
+    if output is None:
+        render.print_lines(to_toml(document).splitlines())
+    else:
+        written(output, lambda path: write_document(path, document))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -14,12 +13,13 @@ from .. import render
 from .outputs import check_default, writes, written
 from .shared import FILE, FiniteRange, handle_errors, load
 
-#: Name -> (module of this package, one line of help); loaded when called.
-_SUBCOMMANDS: dict[str, tuple[str, str]] = {}
-
-
-#: Exit codes of a watch of so many rounds, by how the last one ended.
-_ENDINGS = {"unreachable": 5, "failed": 4}
+#: Name -> module of this package; loaded when called.
+_SUBCOMMANDS = {
+    "doctor": "swarm_doctor",
+    "drive": "swarm_drive",
+    "status": "swarm_status",
+    "watch": "swarm_watch",
+}
 
 
 class _SwarmGroup(click.Group):
@@ -30,7 +30,7 @@ class _SwarmGroup(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name in _SUBCOMMANDS:
-            command = import_module(f".{_SUBCOMMANDS[cmd_name][0]}", __package__).command
+            command = import_module(f".{_SUBCOMMANDS[cmd_name]}", __package__).command
             assert isinstance(command, click.Command)
             command.name = cmd_name
             return command
@@ -44,29 +44,6 @@ def command() -> None:
     Works beside PETALS in an environment of its own: make swarm-env. The commands that only
     handle files (launch-files, inspect --health) work everywhere.
     """
-
-
-@command.command("doctor")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-@partial(handle_errors, keeps=True)
-def doctor(as_json: bool) -> None:
-    """Say what is installed for the live side, what is wrong, and how to mend it."""
-    from ..swarm.doctor import examine, is_usable
-    from ..swarm.needs import HOW
-
-    findings = examine()
-    missing = [f.what for f in findings if f.verdict == "missing"]
-    rows = [(f.what, f.found, f.verdict, f.advice) for f in findings]
-    columns = ("what", "found", "verdict", "advice")
-    if as_json:
-        found = [dict(zip(columns, row, strict=True)) for row in rows]
-        render.print_json({"usable": is_usable(findings), "findings": found})
-    else:
-        render.print_table("live side", columns, rows)
-    if missing:
-        render.note(f"missing: {', '.join(missing)}")
-        render.note(HOW)
-    sys.exit(0 if is_usable(findings) else 6)
 
 
 @command.command("inspect")
@@ -169,6 +146,7 @@ def publish_command(
 @click.option("--follow", type=FiniteRange(0.2, 3600), default=5.0, show_default=True)
 @click.option("--drain", type=FiniteRange(0, 86400), default=30.0, show_default=True)
 @click.option("--push", is_flag=True, help="Mend server-to-server push (see docs/swarm.md).")
+@click.option("--batch-steps", is_flag=True, help="Run waiting steps of sessions as one pass.")
 @click.option("--profile", type=FILE, help="Announce the rates of this device profile (JSON).")
 @click.argument("petals_flags", nargs=-1, type=click.UNPROCESSED)
 @partial(handle_errors, keeps=True)
@@ -178,16 +156,15 @@ def serve_command(
     follow: float,
     drain: float,
     push: bool,
+    batch_steps: bool,
     profile: Path | None,
     petals_flags: tuple[str, ...],
 ) -> None:
     """Run PETALS' server under the operator's plan: serve --operator-key KEY -- PETALS FLAGS."""
-    from ..swarm.compat import apply_remedies
     from ..swarm.needs import prepare
 
-    prepare("server")
-    if push:
-        apply_remedies("server", also=["server-push"])
+    wanted = {"server-push": push, "batch-steps": batch_steps}
+    prepare("server", also=[name for name, asked in wanted.items() if asked])
     from ..swarm.serve import ServeOptions, serve
     from ..swarm.signing import read_public_key
 
@@ -315,14 +292,14 @@ def demo(orders: int, folder: Path | None, as_json: bool) -> None:
     if as_json:
         render.print_json({"orders": [asdict(one) for one in found]})
         return
-    speeds = ("PETALS ms/token", "swarmplan ms/token", "predicted", "ratio")
+    speeds = ("PETALS ms/token", "swarmplan ms/token", "drafted ms/token", "predicted", "ratio")
     others = ("PETALS first ms", "swarmplan first ms", "failed", "dark s", "recovery s")
     rows = [
         (
             " ".join(one.order),
-            *(render.milliseconds(t) for t in (one.petals.tpot_s, one.planned.tpot_s)),
+            *(render.milliseconds(s.tpot_s) for s in (one.petals, one.planned, one.drafted)),
             render.milliseconds(one.predicted_s),
-            render.number(one.petals.tpot_s / one.planned.tpot_s, 3),
+            *(render.number(one.petals.tpot_s / s.tpot_s, 3) for s in (one.planned, one.drafted)),
             *(render.milliseconds(t) for t in (one.petals.ttft_s, one.planned.ttft_s)),
             one.failed,
             render.number(one.dark_s),
@@ -331,63 +308,4 @@ def demo(orders: int, folder: Path | None, as_json: bool) -> None:
         for one in found
     ]
     title = "the same live servers, prompts and delays"
-    render.print_table(title, ("join order", *speeds, *others), rows)
-
-
-@command.command("watch")
-@click.option("--model", required=True, help="Name in the catalogue, repository or folder.")
-@click.option("--initial-peers", multiple=True, metavar="MADDR", help="Peers of the swarm's DHT.")
-@click.option("--health", metavar="FILE_OR_URL", help="The health monitor's /api/v1/state.")
-@click.option("--prefix", help="DHT prefix of the model [PETALS' own for this name].")
-@click.option("--memory-gb", multiple=True, metavar="SERVER=GB", help="Usable memory of a server.")
-@click.option("--lat", type=FiniteRange(-90, 90), help="Where the client is, degrees.")
-@click.option("--lon", type=FiniteRange(-180, 180), help="Where the client is, degrees.")
-@click.option("--rate", type=FiniteRange(0, 1e4), default=0.1, show_default=True)
-@click.option("--folder", type=click.Path(path_type=Path, file_okay=False), required=True)
-@click.option("--every", type=FiniteRange(1, 86400), default=300.0, show_default=True)
-@click.option("--confirm", type=click.IntRange(1, 100), default=3, show_default=True)
-@click.option("--horizon-hours", type=FiniteRange(0.01, 720), default=24.0, show_default=True)
-@click.option("--margin", type=FiniteRange(0, 10), default=0.2, show_default=True)
-@click.option("--valid-hours", type=FiniteRange(0.01, 720), default=24.0, show_default=True)
-@click.option("--publish/--dry-run", "do_publish", default=False, show_default=True)
-@click.option("--key", type=FILE, help="The operator's secret key, for --publish.")
-@click.option("--metrics-port", type=click.IntRange(1, 65535), help="Serve /metrics here.")
-@click.option("--rounds", type=click.IntRange(1), help="Stop after so many reads [never].")
-@partial(handle_errors, keeps=True)
-def watch_command(
-    folder: Path,
-    every: float,
-    confirm: int,
-    horizon_hours: float,
-    margin: float,
-    valid_hours: float,
-    do_publish: bool,
-    key: Path | None,
-    metrics_port: int | None,
-    rounds: int | None,
-    **reading: Any,
-) -> None:
-    """Keep reading a swarm; publish (or only propose) a plan when moving repays its cost."""
-    import itertools
-    import time
-
-    from ..placement.moves.replan import Terms
-    from ..swarm.inspecting import Wanted
-    from ..swarm.metrics import Metrics, serve_metrics
-    from ..swarm.watch import Watch, WatchOptions
-    from ..swarm.watching import reader, signer
-
-    wanted = Wanted(**reading)
-    terms = Terms(horizon_s=horizon_hours * 3600, margin=margin, replay="prefill")
-    publish = signer(wanted, key, valid_hours * 3600) if do_publish else None
-    metrics = Metrics()
-    options = WatchOptions(folder=folder, confirm=confirm, terms=terms)
-    watch = Watch(options, reader(wanted), publish, metrics)
-    if metrics_port is not None:
-        serve_metrics(metrics, metrics_port)
-    for number in itertools.count(1):
-        action = watch.turn()
-        render.note(f"read {number}: {action}" + (f" ({watch.reason})" if watch.reason else ""))
-        if number == rounds:
-            sys.exit(_ENDINGS.get(action, 0))
-        time.sleep(every)
+    render.print_table(title, ("join order", *speeds, "ratio drafted", *others), rows)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Literal, get_args
 
-#: Who hands a session's step on: every hop returns to the client, or servers push to the next.
-Relay = Literal["client", "server"]
+#: Who hands a session's step on: every hop returns to the client, servers push to the next, or they
+#: push prompts too and the last one alone answers.
+Relay = Literal["client", "server", "pipeline"]
 #: How a server shares its compute among sessions: one task at a time (PETALS), all steps that wait
 #: together, or everybody at once as if alone (the assumption of the papers).
 Sharing = Literal["serial", "batched", "independent"]

@@ -47,7 +47,7 @@ THROUGHPUT = Goal(
     id="throughput",
     unit="requests/s",
     direction="max",
-    words="load that the composed chains sustain",
+    words="requests served in simulation while everything is full",
 )
 SLOW_DOWN = Goal(
     id="slow-down",

@@ -103,6 +103,31 @@ class PlannedRoute:
     route: Route
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Throughput:
+    """What a plan was seen to serve in simulation while everything was full.
+
+    Attributes
+    ----------
+    decode_per_s, prompt_per_s : tokens; half_width_per_s : of the 95 % interval of the first.
+    requests_per_s : that many answers are made of the tokens.
+    token_s, first_token_s : between two tokens, and from the start of a session to its first.
+    sessions : in flight on average. window_s : how long it was looked at.
+    part_loads : (share of requests_per_s that arrives, seconds per token, seconds until the first
+        token) below it.
+    """
+
+    decode_per_s: float
+    prompt_per_s: float
+    half_width_per_s: float
+    requests_per_s: float
+    token_s: float
+    first_token_s: float
+    sessions: float
+    window_s: float
+    part_loads: tuple[tuple[float, float, float], ...] = ()
+
+
 #: A plan is called optimal when no more than this, relative, is left to its bound.
 OPTIMAL_GAP = 1e-4
 
@@ -192,6 +217,7 @@ class Plan:
     unrouted : how many of them find no room beside the others and would wait.
     candidates : what the chosen plan was compared with, in order of the figure; may be empty.
     drafts : how each client drafts, in client order; empty = as the problem says.
+    throughput : what it was seen to serve, where that was asked for; files do not give it back.
     remarks : what was noticed when it was read from a file.
     """
 
@@ -207,6 +233,7 @@ class Plan:
     router: str = "ws-rr"
     candidates: tuple[Candidate, ...] = ()
     drafts: tuple[Use, ...] = ()
+    throughput: Throughput | None = field(default=None, compare=False)
     remarks: tuple[str, ...] = field(default=(), compare=False)
 
     def __repr__(self) -> str:

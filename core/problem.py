@@ -228,9 +228,13 @@ class Server:
     download_bytes_per_s : rate at which new blocks arrive over the link, None = not known.
     disk_bytes_per_s : rate at which blocks are read from the server's own disk, None = not known.
     sharing : how it shares its compute among sessions.
+    batch_prompts : prompts that one which batches takes beside the steps that wait; 0 = a prompt is
+        worked on by itself.
     task_tokens : positions that its runtime takes in one task; longer prompts go block by block,
         each block joining the end of the line (PETALS: 128, and 1 on nf4).
     validity : how far its timing can be trusted.
+    rated_per_s : tokens that it is said to serve in a second with 1, 2, ... blocks hosted: what the
+        flow programme plans with; empty = as its timing says.
     verify : (positions, times what a step of one takes) of a pass, increasing, linear between and
         level beyond; empty = as its timing says of as many rows.
     task_overhead_s : work of the runtime for each task beside its blocks: the part of a hop's
@@ -258,7 +262,9 @@ class Server:
     download_bytes_per_s: float | None = None
     disk_bytes_per_s: float | None = None
     sharing: Sharing = "serial"
+    batch_prompts: int = 0
     task_tokens: int = 128
+    rated_per_s: tuple[float, ...] = ()
     validity: Validity = Validity()
     task_overhead_s: float = 0.0
     piece_delay_s: float = 0.0
@@ -288,7 +294,10 @@ class Network(ByContent):
     step_overhead_s : software overhead of one hop in one decode step, o.
     prefill_overhead_s, prefill_overhead_per_token_s : the same for a prompt, o^I(l_in).
     client_bandwidth_bytes_per_s : (clients, servers), the slower direction; None = not modelled.
-    relay : ``client`` (every hop returns to the client: PETALS as it runs) or ``server``.
+    relay : ``client`` (every hop returns to the client: PETALS as it runs), ``server`` (servers
+        push steps) or ``pipeline`` (they push prompts too, the last one alone answers).
+    server_bandwidth_bytes_per_s : (servers, servers), row = from, of links that carry one transfer
+        at a time; of pipelines only. None = not modelled.
     """
 
     client_rtt_s: FloatArray
@@ -298,9 +307,17 @@ class Network(ByContent):
     prefill_overhead_per_token_s: float = 0.0
     client_bandwidth_bytes_per_s: FloatArray | None = None
     relay: Relay = "client"
+    server_bandwidth_bytes_per_s: FloatArray | None = None
 
     def __post_init__(self) -> None:
-        for name in ("client_rtt_s", "server_rtt_s", "client_bandwidth_bytes_per_s"):
+        if self.relay != "pipeline" and self.server_bandwidth_bytes_per_s is not None:
+            raise ValueError("server_bandwidth_bytes_per_s needs relay = 'pipeline'")
+        for name in (
+            "client_rtt_s",
+            "server_rtt_s",
+            "client_bandwidth_bytes_per_s",
+            "server_bandwidth_bytes_per_s",
+        ):
             value = getattr(self, name)
             if value is not None:
                 object.__setattr__(self, name, frozen_array(value, np.float64))

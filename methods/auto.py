@@ -12,11 +12,11 @@ from functools import partial
 
 from ..core.drafting import NO_USE
 from ..core.objective import STEP, THROUGHPUT, Objective
-from ..core.plan import Candidate, Certificate, Trial
+from ..core.plan import Certificate, Trial
 from ..core.problem import Problem
 from ..perfmodel.cost import CostModel
 from ..placement.task import Task
-from ..solve.deadline import NEVER, Deadline
+from ..solve.deadline import Deadline
 from ..workload.draw import draw_requests
 from ..workload.load import at_load
 from .candidates import GIVEN, Entry, entries
@@ -40,6 +40,9 @@ LEADERS = 3
 OTHER_ROUTERS = ("overlap", "jffc", "fastest-free", "ws-rr")
 #: Shares of the time limit: until then placements are made, raced, and the best one is improved.
 CANDIDATES_SHARE, RACE_SHARE, IMPROVING_SHARE = 0.35, 0.6, 0.9
+#: Work of improving, in seconds of a quiet machine, as a share of the time limit: with that of
+#: known plans it is done before the clock ends it, so that no plan depends on who else computes.
+WORK_SHARE = 0.55
 #: The same of requests that moves are tried on, and of those that have to agree.
 TRIED, AGREEING = 8_765_432, 9_876_543
 TRACE_ROUNDS = (1_500, 4_000, 10_000)
@@ -61,7 +64,9 @@ def auto(task: Task, settings: Settings) -> Draft:
 
         return least_latency(task, settings.known)
     if task.goal == THROUGHPUT:
-        return _most_throughput(task, settings)
+        from .throughput import most_throughput  # the layouts are not needed otherwise
+
+        return most_throughput(task, settings)
     if task.problem.drafts_freely:
         return with_drafts(_least_response, task, settings)
     return _least_response(task, settings)
@@ -146,18 +151,28 @@ def _improved(
     tried = [s for s in sets if s is not None]
     if len(tried) < len(sets):
         return [], []
-    improver = Improver(task.cost, tried, goal=task.goal, deadline=end, seed=task.seed)
-    found = improver([r.placement for r in leaders], [p for p, _ in settings.known])
+    improver = Improver(
+        task.cost,
+        tried,
+        goal=task.goal,
+        work_s=WORK_SHARE * task.deadline.limit_s,
+        deadline=end,
+        seed=task.seed,
+    )
+    own, given = ([r.placement for r in leaders if r.given is g] for g in (False, True))
+    found = improver(own, given) if own else improver(given)
     made = f"auto: {found.judged} moves tried"
-    if found.placement == leaders[0].placement:
+    if not found.placements:
         return [], [f"{made}: none made it better"]
-    new = replace(best, name="improved", placement=found.placement, router=router)
-    pairs = (new.placement, new.router), (best.placement, best.router)
-    if not holds(*pairs, judge_of=partial(_judge, task, settings, AGREEING), more=more):
-        return [], [f"{made}: what they gained did not hold for fresh requests"]
-    figure = _judge(task, settings, SEED_OFFSET, 0, best.requests)(new.placement, new.router)
-    new.figure_s, new.unserved = figure.figure_s, figure.unserved
-    return [new], [made]
+    judge_of = partial(_judge, task, settings, AGREEING)
+    for placement in found.placements:
+        pair = (placement, router)
+        if holds(pair, (best.placement, best.router), judge_of=judge_of, more=more):
+            new = replace(best, name="improved", placement=placement, router=router, given=False)
+            figure = _judge(task, settings, SEED_OFFSET, 0, best.requests)(*pair)
+            new.figure_s, new.unserved = figure.figure_s, figure.unserved
+            return [new], [made]
+    return [], [f"{made}: what they gained did not hold for fresh requests"]
 
 
 def _at_load(task: Task, factor: float) -> Task:
@@ -186,7 +201,8 @@ def _certificate(task: Task, settings: Settings, best: Runner, *, interrupted: b
 def _rounds(task: Task, found: Sequence[Entry]) -> list[tuple[int, int]]:
     """(requests, runners that stay) of each round."""
     problem, more = task.problem, requests_needed(task.cost)
-    busy = problem.workload.rate_per_s * min(e.alone_s for e in found)
+    own = [e for e in found if e.rank != GIVEN]
+    busy = problem.workload.rate_per_s * min(e.alone_s for e in own or found)
     rounds = [
         (more * int(min(max(scale * busy, low), high)), stay) for scale, low, high, stay in ROUNDS
     ]
@@ -199,9 +215,10 @@ def _rounds(task: Task, found: Sequence[Entry]) -> list[tuple[int, int]]:
 def _further(problem: Problem, found: Sequence[Entry], leaders: Sequence[Runner]) -> list[Runner]:
     """The placements that lead, with the routers that they have not run with."""
     known = {(id(e.plan.placement), router) for e in found for router in e.routers}
+    own = [r for r in leaders if not r.given][:LEADERS]
     return [
         _runner(problem, e, router)
-        for leader in leaders[:LEADERS]
+        for leader in (*own, *(r for r in leaders if r.given))
         for e in found
         if e.plan.placement is leader.placement
         for router in OTHER_ROUTERS
@@ -230,34 +247,5 @@ def _runner(problem: Problem, entry: Entry, router: str) -> Runner:
         router=router,
         bound_s=entry.plan.lower_s + problem.session_setup_s,
         alone_s=entry.alone_s,
-    )
-
-
-def _most_throughput(task: Task, settings: Settings) -> Draft:
-    """The placement whose composed chains sustain the highest rate: JFFC reaches it."""
-    found = sorted(
-        entries(replace(task, deadline=NEVER), settings.known), key=lambda e: -e.plan.rate_per_s
-    )
-    best = found[0]
-    return Draft(
-        placement=best.plan.placement,
-        router="jffc",
-        certificate=Certificate(objective=Objective(goal=THROUGHPUT, value=best.plan.rate_per_s)),
-        candidates=tuple(_by_rate(e, best) for e in found),
-        notes=(
-            f"auto: {best.plan.name} sustains {best.plan.rate_per_s:.4g} requests/s, the most of "
-            f"{len(found)} candidates",
-        ),
-    )
-
-
-def _by_rate(entry: Entry, best: Entry) -> Candidate:
-    less = 1.0 - entry.plan.rate_per_s / best.plan.rate_per_s
-    return Candidate(
-        placement=entry.plan.name,
-        router="jffc",
-        bound=None,
-        figure=entry.plan.rate_per_s,
-        requests=0,
-        verdict="chosen" if entry is best else f"sustains {less * 100:.1f} % less",
+        given=entry.rank == GIVEN,
     )

@@ -220,11 +220,15 @@ def _quietly(make: Callable[[], Placement]) -> Placement | None:
 
 
 def _distinct(found: Sequence[Suited]) -> list[Suited]:
-    """Each placement once, with all its names and routers, by the lower bound."""
-    kept: dict[bytes, Suited] = {}
+    """Each placement once, with all its names and routers, by the lower bound.
+
+    A plan that is there already stays apart: what else is in the running does not depend on it.
+    """
+    kept: dict[tuple[bool, bytes], Suited] = {}
     for plan, routers, rank in found:
         spans = plan.placement
-        key = b"".join(a.tobytes() for a in (spans.start, spans.end, spans.cache_bytes))
+        content = b"".join(a.tobytes() for a in (spans.start, spans.end, spans.cache_bytes))
+        key = rank == GIVEN, content
         if key in kept:
             first, others, known = kept[key]
             routers = tuple(dict.fromkeys((*others, *routers)))

@@ -7,10 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..chains.capacity import PROOF, most_per_s
-from ..chains.compose import bearable_per_s, gca
 from ..chains.knapsack import least_responses_s
 from ..core.content import FloatArray
-from ..core.objective import P95_RESPONSE, Goal
+from ..core.objective import P95_RESPONSE, THROUGHPUT, Goal
 from ..core.plan import Placement, Trial
 from ..core.problem import Problem
 from ..core.workload import Request
@@ -19,6 +18,7 @@ from ..simulator.metrics import WARM_UP
 from ..workload.draw import draw_requests
 from ..workload.mix import mix_of
 from .judge import Judge
+from .saturated import saturated
 
 #: What gives the bound on a response.
 ALONE = "every request alone in the swarm"
@@ -30,7 +30,10 @@ def trial_requests(problem: Problem, trial: Trial) -> Sequence[Request]:
 
 
 def measured(cost: CostModel, placement: Placement, router: str, goal: Goal, trial: Trial) -> float:
-    """The response time that a goal looks at, seconds, when the trial's requests are simulated."""
+    """What a goal looks at when the trial's requests are simulated: a response time in seconds, or
+    requests per second."""
+    if goal == THROUGHPUT:
+        return saturated(cost, placement, router, trial).requests_per_s
     judge = Judge(
         cost,
         trial_requests(cost.problem, trial),
@@ -46,11 +49,6 @@ def floor_of(cost: CostModel, goal: Goal, trial: Trial) -> float:
     counted = sorted(requests, key=lambda r: r.arrival_s)[int(len(requests) * WARM_UP) :]
     least: FloatArray = least_responses_s(cost, counted)
     return float(np.quantile(least, 0.95) if goal == P95_RESPONSE else least.mean())
-
-
-def sustained_per_s(cost: CostModel, placement: Placement) -> float:
-    """Requests per second that the chains composed on a placement sustain."""
-    return bearable_per_s(cost, gca(cost, placement))
 
 
 def load_in_words(cost: CostModel) -> str:

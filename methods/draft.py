@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from ..core.drafting import Use
 from ..core.names import Admission, Aim, Metric
 from ..core.objective import goal_of
-from ..core.plan import Candidate, Certificate, Placement, PlannedRoute
+from ..core.plan import Candidate, Certificate, Placement, PlannedRoute, Throughput
 from ..core.problem import Problem
 from ..placement.api import Rule, Solver
 from ..placement.compute import in_words
@@ -79,6 +79,7 @@ class Draft:
     interrupted : Ctrl-C ended the search; this is the best until then.
     drafts : how each client drafts, where that was chosen on the way; empty = it follows from the
         routes.
+    throughput : what it was seen to serve, where that was asked for.
     """
 
     placement: Placement
@@ -89,6 +90,7 @@ class Draft:
     notes: tuple[str, ...] = ()
     interrupted: bool = False
     drafts: tuple[Use, ...] = ()
+    throughput: Throughput | None = None
 
 
 #: How a method decides.

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..chains.compose import client_shares
 from ..core.content import FloatArray
-from ..core.drafting import MOST_DRAFTS, NO_USE, Use
+from ..core.drafting import MOST_DRAFTS, NO_USE, Drafting, Use
 from ..core.plan import PlannedRoute
 from ..core.problem import Problem
 from ..perfmodel.passcurve import FULL, PassCurve, PassCurves
@@ -47,6 +47,26 @@ class Traffic:
     use: Use
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Price:
+    """What the work of a pass costs a client where others are at work.
+
+    Attributes
+    ----------
+    more : (n,) times a server's time counts where a pass is one task: it delays others.
+    waits_s : (n,) what each task waits where it is cut into several.
+    """
+
+    more: FloatArray
+    waits_s: FloatArray
+
+    def of(self, curve: PassCurve) -> tuple[FloatArray, FloatArray]:
+        """(H,) both at the hops of a chain, as its curve takes them."""
+        cut = curve.tasks[2] > 1
+        more = np.where(cut, 1.0, self.more[curve.server])
+        return more, np.where(cut, self.waits_s[curve.server], 0.0)
+
+
 class DraftChoice:
     """What clients of a problem draft best on planned routes."""
 
@@ -68,8 +88,8 @@ class DraftChoice:
 
     def alone(self) -> tuple[Use, ...]:
         """Each client as if nobody else were there: the least seconds per token."""
-        idle = np.zeros(self._problem.num_servers)
-        return self._each(idle, idle)
+        servers = self._problem.num_servers
+        return self._each(Price(more=np.ones(servers), waits_s=np.zeros(servers)))
 
     def priced(self) -> tuple[Use, ...]:
         """Each client by itself, the time of busy servers being dear.
@@ -78,7 +98,13 @@ class DraftChoice:
         every task, and pays for nothing else: so a client drafts where all others do not only if
         that is to its own good.
         """
-        return self._each(self.busy(self._plain), self._waits_s())
+        return self._each(self.price())
+
+    def price(self) -> Price:
+        """What the servers' time costs where nobody drafts."""
+        near = np.minimum(self.busy(self._plain), FULL)
+        more = 1.0 + np.minimum(near / (1 - near), DEAREST)
+        return Price(more=more, waits_s=self._waits_s())
 
     def together(self) -> tuple[tuple[Use, ...], float]:
         """One number of drafts for all who may choose, and the time per token over that of none."""
@@ -169,10 +195,8 @@ class DraftChoice:
         work: FloatArray = curve.work_s[0] + curve.blocks * np.array(more)
         return work
 
-    def _each(self, busy: FloatArray, waits_s: FloatArray) -> tuple[Use, ...]:
+    def _each(self, price: Price) -> tuple[Use, ...]:
         """For each client the use with the least seconds per token, mean over its chains."""
-        near = np.minimum(busy, FULL)
-        price = 1.0 + np.minimum(near / (1 - near), DEAREST)
         uses = list(self._fixed())
         token_s: dict[int, list[FloatArray]] = {}
         for t in self._traffic:
@@ -180,10 +204,7 @@ class DraftChoice:
                 continue
             known = token_s.setdefault(t.client, [np.zeros(MOST_DRAFTS + 1) for _ in t.curves])
             for total, curve in zip(known, t.curves, strict=True):
-                cut = curve.tasks[2] > 1
-                more = np.where(cut, 1.0, price[curve.server])
-                waits = np.where(cut, waits_s[curve.server], 0.0)
-                total += t.rate_per_s * curve.token_s(more, waits)
+                total += t.rate_per_s * curve.token_s(*price.of(curve))
         for client, rows in token_s.items():
             model = int(np.argmin([row.min() for row in rows]))
             k = int(np.argmin(rows[model]))
@@ -220,7 +241,7 @@ def _traffic(problem: Problem, curves: PassCurves, routes: Sequence[PlannedRoute
         sessions[r.client] += r.sessions
     plan, found = problem.planning, []
     for r in routes:
-        own = problem.drafting[r.client]
+        own = problem.drafting[r.client] if problem.drafting else Drafting()
         server, start, end = np.array([(h.server, h.start, h.end) for h in r.route.hops]).T
         models = own.models or (own.model,)
         found.append(

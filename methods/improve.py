@@ -4,13 +4,15 @@ Simulated annealing over spans from several plans, of which the worse half is gi
 again (docs/auto.md). All moves meet the same requests, at the load that is expected and 15 % beside
 it; a move is broken off as soon as requests pile up. What comes out may suit those requests only,
 so it is handed out only where fresh ones agree (``guard.holds``).
+
+Plans that others made are improved beside, by a search of their own: what comes of the other
+beginnings is the same whether or not there are such plans.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
-import time
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,6 +28,7 @@ from ..perfmodel.memory import blocks_that_fit
 from ..placement.search.neighbours import Spans, neighbour
 from ..simulator.rehearsal import Rehearsal, Rehearsed
 from ..solve.deadline import Deadline
+from .effort import Meter, Stretch
 from .judge import judged
 
 #: Loads that a plan is made for, in multiples of the expected one, and requests of each: the
@@ -35,9 +38,11 @@ LOADS = ((1.15, 400), (0.85, 400), (1.0, 1_200))
 #: swarms so many for each server; the better half goes on. The last one goes on while a round gains
 #: so much.
 STARTS, ROUND_MOVES, SERVER_MOVES, WORTH_A_ROUND = 8, 1_200, 100, 0.005
-#: With less time than for so many moves of each, fewer plans are begun with; most moves are broken
-#: off, and take about this share of a whole run.
+#: With less work than so many moves of each ask for, fewer plans are begun with; most moves are
+#: broken off, and take about this share of a whole run.
 LEAST_MOVES, BROKEN_OFF = 60, 0.3
+#: Work on plans that others made, as a share of that on the rest.
+KNOWN_SHARE = 0.2
 #: Loss that a walk accepts at its beginning, about; at its end none.
 WARMTH = 0.015
 #: A run is broken off once its requests have spent this much more time in the swarm than the
@@ -73,9 +78,10 @@ class Standing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Improvement:
-    """What came out: the placement, and how many others were judged."""
+    """What came out: placements that are better than the first one, best first, and how many others
+    were judged."""
 
-    placement: Placement
+    placements: tuple[Placement, ...]
     judged: int
 
 
@@ -85,6 +91,8 @@ class Improver:
     Parameters
     ----------
     sets : the requests of each load.
+    work_s : how much is done, in seconds of a quiet machine.
+    deadline : when the search ends on a machine that is slower.
     """
 
     def __init__(
@@ -93,49 +101,60 @@ class Improver:
         sets: Sequence[Rehearsal],
         *,
         goal: Goal,
+        work_s: float = math.inf,
         deadline: Deadline,
         seed: int,
     ) -> None:
         self._cost, self._sets, self._goal, self._deadline = cost, sets, goal, deadline
-        self._seed = seed
-        self._judged = 0
+        self._seed, self._work_s = seed, work_s
+        self._meter, self._judged = Meter(), 0
         self._base_s: tuple[float, ...] = ()
 
     def __call__(self, starts: Sequence[Placement], known: Sequence[Placement] = ()) -> Improvement:
-        """The best placement found from some; the first one is what the others are measured by.
+        """What is found from some placements; the first one is what others are measured by.
 
         Parameters
         ----------
-        known : of these, plans that others made: they are ahead of plans that nobody improved yet,
-            so they are gone on with beside the rest, whose places they do not take.
+        known : plans that others made.
         """
-        begun_s = time.process_time()  # a busy machine does not change what is begun with
         first = self._first(starts[0])
         if first is None:
-            return Improvement(placement=starts[0], judged=0)
+            return Improvement(placements=(), judged=0)
         self._base_s = first.figures_s
-        count = begun_with(self._deadline.left_s(), time.process_time() - begun_s)
-        ours = [start for start in starts if start not in known][:count]
-        old = [start for start in starts if start in known]
-        begun = {id(s): first if s is starts[0] else self._first(s) for s in (*ours, *old)}
-        fresh = [s for s in (begun[id(start)] for start in ours) if s is not None]
-        kept = [s for s in (begun[id(start)] for start in old) if s is not None]
-        best = first
-        for rounds in itertools.count(max(len(fresh) - 1, 0).bit_length() + 1, -1):
-            end = self._deadline.share(1.0 / max(rounds, 1))
-            found = self._round([*fresh, *kept], end)
-            leader = min(found, key=lambda s: s.score)
-            worth = leader.score < best.score * (1.0 - WORTH_A_ROUND)
-            best = min(best, leader, key=lambda s: s.score)
-            if self._deadline.passed or (rounds <= 1 and not worth):
-                break
-            fresh = sorted(found[: len(fresh)], key=lambda s: s.score)[: (len(fresh) + 1) // 2]
-            kept = found[len(found) - len(kept) :]
+        own = begun_with(self._work_s, self._meter.spent_s)
+        old = self._stand(known)
+        share = 1.0 / (1.0 + KNOWN_SHARE) if old else 1.0
+        best = self._search([first, *self._stand(starts[1:own])], 1.0, self._deadline.share(share))
+        found = [] if best is first else [best]
+        if old:
+            best = self._search(old, KNOWN_SHARE, self._deadline)
+            found += [best] if best.score < first.score else []
         return Improvement(
-            placement=starts[0] if best is first else self._placed(best.spans), judged=self._judged
+            placements=tuple(
+                self._placed(s.spans) for s in sorted(found, key=lambda standing: standing.score)
+            ),
+            judged=self._judged,
         )
 
-    def _round(self, standing: Sequence[Standing], end: Deadline) -> list[Standing]:
+    def _stand(self, starts: Sequence[Placement]) -> list[Standing]:
+        """How some placements do; those that do not serve everybody are left out."""
+        return [s for s in map(self._first, starts) if s is not None]
+
+    def _search(self, begun: Sequence[Standing], share: float, deadline: Deadline) -> Standing:
+        """The best plan found from some, of which the worse half is given up again and again."""
+        whole = Stretch.of(self._meter, share * self._work_s, deadline)
+        best, standing = min(begun, key=lambda s: s.score), list(begun)
+        for rounds in itertools.count((len(begun) - 1).bit_length() + 1, -1):
+            standing = self._round(standing, whole.share(1.0 / max(rounds, 1)))
+            standing.sort(key=lambda s: s.score)
+            worth = standing[0].score < best.score * (1.0 - WORTH_A_ROUND)
+            best = min(best, standing[0], key=lambda s: s.score)
+            if whole.passed or (rounds <= 1 and not worth):
+                break
+            standing = standing[: (len(standing) + 1) // 2]
+        return best
+
+    def _round(self, standing: Sequence[Standing], end: Stretch) -> list[Standing]:
         """The same plans after a walk from each."""
         left = range(len(standing), 0, -1)
         servers = len(standing[0].spans.span)
@@ -153,7 +172,7 @@ class Improver:
             busy=np.zeros(len(start.start)),
             length=self._cost.num_blocks,
         )
-        runs = [rehearsal(start) for rehearsal in self._sets]
+        runs = [self._run(rehearsal, start) for rehearsal in self._sets]
         found = [judged(r.response_s, self._goal) for r in runs]
         if any(f.unserved for f in found):
             return None
@@ -167,16 +186,23 @@ class Improver:
             score=self._score(figures) if self._base_s else 1.0,
         )
 
-    def _walk(self, start: Standing, moves: int, end: Deadline) -> Standing:
+    def _run(
+        self, rehearsal: Rehearsal, placement: Placement, most_s: FloatArray | None = None
+    ) -> Rehearsed:
+        """What happens to the requests of a set, and the work of it."""
+        run = rehearsal(placement, most_s)
+        self._meter.spent_s += run.effort_s
+        return run
+
+    def _walk(self, start: Standing, moves: int, end: Stretch) -> Standing:
         """The best placement of a walk that accepts less and less loss."""
         best = now = start
         rng = start.trail.rng
-        whole_s = end.left_s()
         for move in range(moves):
-            if end.passed:
+            gone = end.gone
+            if gone >= 1.0:
                 break
-            passed = 0.0 if math.isinf(whole_s) else 1.0 - end.left_s() / whole_s
-            warmth = WARMTH * (1.0 - max(move / moves, passed))
+            warmth = WARMTH * (1.0 - max(move / moves, gone))
             most = now.score - warmth * np.log(1.0 - rng.random())
             found = self._judge(neighbour(now.spans, rng), now, float(most))
             if found is not None:
@@ -198,7 +224,7 @@ class Improver:
         for i, rehearsal in enumerate(self._sets):
             arrivals = np.arange(1, rehearsal.count + 1)
             slack = most / now.score + SLACK * np.sqrt(rehearsal.count / arrivals)
-            run = rehearsal(placement, now.ages_s[i] * slack)
+            run = self._run(rehearsal, placement, now.ages_s[i] * slack)
             found = judged(run.response_s, self._goal)
             if not run.whole or found.unserved:
                 return None
@@ -222,10 +248,10 @@ class Improver:
         return self._cost.placed(rows)
 
 
-def begun_with(left_s: float, run_s: float) -> int:
-    """How many plans there is time to begin with, by how long it takes to judge one."""
+def begun_with(work_s: float, run_s: float) -> int:
+    """How many plans to begin with, by how much work there may be and is for judging one."""
     least_s = LEAST_MOVES * BROKEN_OFF * max(run_s, 1e-9)
-    return int(min(max(left_s / STARTS.bit_length() / least_s, 1), STARTS))
+    return int(min(max(work_s / STARTS.bit_length() / least_s, 1), STARTS))
 
 
 def _with_busy(spans: Spans, run: Rehearsed) -> Spans:

@@ -10,7 +10,7 @@ from ..chains import floor
 from ..chains.capacity import PROOF as CAPACITY_PROOF
 from ..chains.capacity import most_planned_per_s
 from ..core.objective import STEP, THROUGHPUT, WEIGHTED_STEP, Objective
-from ..core.plan import Certificate, Plan, PlannedRoute
+from ..core.plan import Certificate, Plan, PlannedRoute, Throughput
 from ..core.problem import Problem
 from ..perfmodel.cost import CostModel
 from ..perfmodel.predict import predict, step_objective_s
@@ -18,9 +18,10 @@ from ..placement.moves.resilience import demands_in_words
 from ..placement.task import Task
 from ..routing.ahead import routes_together
 from ..routing.offline import best_routes
-from .certify import load_in_words, sustained_per_s
+from .certify import load_in_words
 from .draft import Draft, Settings
 from .draftrace import at_drafts, with_uses
+from .saturated import in_words, saturated, trial_for, with_part_loads
 from .table import Method
 
 
@@ -41,18 +42,22 @@ def planned(
     if routes is None:
         ahead = routes_together if draft.router == "joint" else best_routes
         routes, unrouted = ahead(task.cost, draft.placement, task.demand)
+    certificate, throughput = _certificate(task, routes, draft), None
+    if task.goal == THROUGHPUT:
+        certificate, throughput = _served(task, draft, certificate)
     return Plan(
         method=method.name,
         placement=draft.placement,
         routes=routes,
         predicted=predict(task.cost, routes),
-        certificate=_certificate(task, routes, draft),
+        certificate=certificate,
         sessions=task.sessions,
         unrouted=sum(unrouted.values()),
         seed=settings.seed,
         notes=(
             *draft.notes,
             *_of_drafts(draft),
+            *(() if throughput is None else (in_words(throughput),)),
             *_waiting(problem, unrouted),
             load_in_words(task.cost),
             *_demands(problem),
@@ -60,6 +65,7 @@ def planned(
         router=draft.router,
         candidates=draft.candidates,
         drafts=draft.drafts,
+        throughput=throughput,
     )
 
 
@@ -74,12 +80,6 @@ def _certificate(task: Task, routes: Sequence[PlannedRoute], draft: Draft) -> Ce
     if proof is None or proof.objective.goal != goal:
         proof = Certificate(objective=Objective(goal=goal))
     proof = replace(proof, interrupted=proof.interrupted or draft.interrupted)
-    if goal == THROUGHPUT:
-        value, most = sustained_per_s(task.cost, draft.placement), most_planned_per_s(task.cost)
-        if math.isinf(most):
-            return replace(proof, objective=Objective(goal=THROUGHPUT, value=value), proof="")
-        objective = Objective(goal=THROUGHPUT, value=value, bound=max(most, value))
-        return replace(proof, objective=objective, proof=CAPACITY_PROOF)
     if goal != STEP:
         return proof
     value = step_objective_s(task.cost, routes)
@@ -95,6 +95,22 @@ def _certificate(task: Task, routes: Sequence[PlannedRoute], draft: Draft) -> Ce
         objective=Objective(goal=STEP, value=value, bound=known),
         proof=floor.PROOF,
     )
+
+
+def _served(task: Task, draft: Draft, proof: Certificate) -> tuple[Certificate, Throughput]:
+    """What is served in simulation, beside what all servers together hold and compute."""
+    cost, found = task.cost, draft.throughput
+    trial = proof.trial
+    if trial is None or found is None:
+        trial = trial_for(cost, task.seed)
+        found = saturated(cost, draft.placement, draft.router, trial)
+    found = with_part_loads(cost, draft.placement, draft.router, trial, found)
+    value, most = found.requests_per_s, most_planned_per_s(cost)
+    proof = replace(proof, trial=trial)
+    if math.isinf(most):
+        return replace(proof, objective=Objective(goal=THROUGHPUT, value=value), proof=""), found
+    objective = Objective(goal=THROUGHPUT, value=value, bound=max(most, value))
+    return replace(proof, objective=objective, proof=CAPACITY_PROOF), found
 
 
 def _waiting(problem: Problem, unrouted: dict[int, int]) -> tuple[str, ...]:

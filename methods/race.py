@@ -32,6 +32,8 @@ class Runner:
     ----------
     bound_s : closed-form lower bound by which it was ranked; infinite = saturated.
     alone_s : the least time of a request when nothing else runs.
+    given : whether others made the plan: it runs beside the rest, neither taking the place of
+        another one nor setting it a standard.
     """
 
     name: str
@@ -39,6 +41,7 @@ class Runner:
     router: str
     bound_s: float
     alone_s: float
+    given: bool = False
     figure_s: float = math.inf
     unserved: int = 0
     requests: int = 0
@@ -105,10 +108,13 @@ class Race:
             for runner in racing[len(found) :]:
                 runner.verdict = f"dropped: {stopped}"
             ran = sorted((r for r in racing if not r.verdict), key=Runner.order)
-            out = ran[stay:] + [r for r in racing if r.verdict] + out
-            for runner in ran[stay:]:
+            own = [r for r in ran if not r.given][:stay]
+            first = {id(r) for r in (*own, *(r for r in ran[:stay] if r.given))}
+            late = [r for r in ran if id(r) not in first]
+            out = late + [r for r in racing if r.verdict] + out
+            for runner in late:
                 runner.verdict = behind(runner, ran[0])
-            racing = ran[:stay]
+            racing = [r for r in ran if id(r) in first]
             if stopped == INTERRUPTED or not racing:
                 break
             racing += self.more(racing) if not number else ()
@@ -144,7 +150,7 @@ class Race:
                 begun = time.monotonic()
                 found.append(self._measure(runner, judge))
                 pace_s = max(pace_s, time.monotonic() - begun)
-                if not found[-1][1]:
+                if not (found[-1][1] or runner.given):
                     best = min(best, found[-1][0])
                 self._tell(best)
         except KeyboardInterrupt:

@@ -11,6 +11,7 @@ from ..core.objective import SERVICE
 from ..core.plugins import Group, added, loaded
 from ..routing.api import RouterFactory
 from ..routing.budgeted import OnBudget
+from ..routing.flow import ByFlow
 from ..routing.free import FastestFree
 from ..routing.jffc import Jffc
 from ..routing.joint import Joint
@@ -31,6 +32,7 @@ ROUTERS: dict[str, RouterFactory] = {
     "overlap-fair": partial(Overlap, goal=SERVICE["fair"]),
     "joint": Joint,
     "budgeted": OnBudget,
+    "flow": ByFlow,
     "shortest": Shortest,
     "petals": PetalsRouting(),
 }

@@ -94,6 +94,18 @@ def _auto(task: Task, settings: Settings) -> Draft:
     return auto(task, settings)
 
 
+def _flow(task: Task, settings: Settings) -> Draft:
+    from .layouts import by_flow  # numba takes a while to load
+
+    return by_flow(task)
+
+
+def _stages(task: Task, settings: Settings) -> Draft:
+    from .layouts import by_annealing
+
+    return by_annealing(task)
+
+
 def _builtin() -> tuple[Method, ...]:
     return (
         Method(
@@ -141,6 +153,18 @@ def _builtin() -> tuple[Method, ...]:
             name="milp",
             make=milp,
             note="the mixed-integer programme of arXiv 2512.21884",
+        ),
+        Method(
+            name="flow",
+            make=_flow,
+            note="the layout of largest flow, a programme over positions with its bound",
+            aim="throughput",
+        ),
+        Method(
+            name="stages",
+            make=_stages,
+            note="layouts of stages by annealing on the fluid model, the best five simulated",
+            aim="throughput",
         ),
         Method(
             name="whole-model",

@@ -19,11 +19,13 @@ from ..core.problem import Problem
 from ..perfmodel.cost import CostModel
 from ..perfmodel.predict import predict, step_objective_s
 from ..placement.sessions import demand_of
-from .certify import floor_of, measured, sustained_per_s
+from .certify import floor_of, measured
 from .drafting import drafted
 from .routers import router_names
 from .table import method_names
 
+#: Goals whose values are simulated.
+SIMULATED = (MEAN_RESPONSE, P95_RESPONSE, THROUGHPUT)
 #: Figures this near, relative, are equal but for rounding.
 EQUAL = 1e-6
 
@@ -160,7 +162,7 @@ def _value(cost: CostModel, plan: Plan, *, simulate: bool) -> Iterator[Finding]:
     """The value against what it follows from."""
     proof, goal, value = plan.certificate, plan.certificate.objective.goal, _reached(plan)
     where = "certificate"
-    if (proof.trial is not None) != (goal in (MEAN_RESPONSE, P95_RESPONSE)):
+    if (proof.trial is not None) != (goal in SIMULATED):
         yield Finding(where=where, message="simulated values, and only they, name their requests")
         return
     if proof.trial is None:
@@ -168,15 +170,12 @@ def _value(cost: CostModel, plan: Plan, *, simulate: bool) -> Iterator[Finding]:
             message = "weights of tokens are not part of a plan, so its value cannot be checked"
             yield Finding(where=where, message=message)
             return
-        follows = (
-            sustained_per_s(cost, plan.placement)
-            if goal == THROUGHPUT
-            else step_objective_s(cost, plan.routes)
-        )
-        source = "its chains give" if goal == THROUGHPUT else "the routes give"
+        follows, source = step_objective_s(cost, plan.routes), "the routes give"
     elif simulate or drafted(cost.problem):
         follows = measured(cost, plan.placement, plan.router, goal, proof.trial)
         source = "its requests, simulated again, give"
+    elif goal == THROUGHPUT:
+        return
     else:
         least = floor_of(cost, goal, proof.trial)
         if value < least * (1.0 - EQUAL):
@@ -185,7 +184,7 @@ def _value(cost: CostModel, plan: Plan, *, simulate: bool) -> Iterator[Finding]:
         return
     if not _close(follows, value):
         yield Finding(where=where, message=f"the value is {value:.9g}, {source} {follows:.9g}")
-    if proof.trial is not None and proof.objective.bound is not None:
+    if goal != THROUGHPUT and proof.trial is not None and proof.objective.bound is not None:
         least = floor_of(cost, goal, proof.trial)
         if not _close(min(least, value), proof.objective.bound):
             message = f"the bound is {proof.objective.bound:.9g}, its requests give {least:.9g}"

@@ -11,7 +11,7 @@ import numpy as np
 from ..core.content import FloatArray, IntArray
 from ..core.problem import Problem
 from .cost import CostModel
-from .devices import Device
+from .devices import BlockTimes, Device
 from .memory import blocks_within
 from .runs import Runs
 from .timing import decode_s, prefill_s
@@ -78,10 +78,16 @@ def announced_throughput(cost: CostModel, blocks: IntArray) -> FloatArray:
     return rates
 
 
-def measured_rates(device: Device) -> tuple[float, float]:
-    """``inference_rps`` and ``forward_rps`` of a profile: a hundred steps, one long prompt."""
-    step_s = decode_s(device.timing, INFERENCE_STEPS / 2)
-    return 1.0 / step_s, FORWARD_TOKENS / float(prefill_s(device.timing, FORWARD_TOKENS))
+def measured_rates(known: Device | BlockTimes) -> tuple[float, float]:
+    """``inference_rps`` and ``forward_rps`` of a profile: a hundred steps, one long prompt.
+
+    Raises
+    ------
+    ZeroDivisionError
+        For blocks that take no time.
+    """
+    step_s = decode_s(known.timing, INFERENCE_STEPS / 2)
+    return 1.0 / step_s, FORWARD_TOKENS / float(prefill_s(known.timing, FORWARD_TOKENS))
 
 
 def announced_cache_bytes(cost: CostModel, cache_tokens_left: int) -> int:

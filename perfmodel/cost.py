@@ -20,7 +20,7 @@ from ..core.problem import Problem, per_block
 from .hops import HopCost, RouteTime, mean_context_tokens
 from .kept import MOST_BYTES, Held, Kept
 from .passes import Passes, passes_of, verify_table
-from .relay import ClientRelay, relaying
+from .relay import relaying
 from .runs import Rows, Runs
 from .steps import Steps
 from .tasks import Tasks
@@ -361,6 +361,8 @@ class CostModel:
             draft_s=share * (1.0 - passes.ahead) * passes.work_s,
             ahead=passes.ahead,
             ahead_s=share * passes.work_s,
+            prompt_bytes=float(prompt_tokens * self._activation_bytes),
+            pass_bytes=float(passes.positions * self._activation_bytes),
         )
 
     def prompt_tasks(
@@ -392,7 +394,7 @@ class CostModel:
         server = np.array(route.servers, dtype=np.int64)
         start = np.array([h.start for h in route.hops], dtype=np.int64)
         end = np.array([h.end for h in route.hops], dtype=np.int64)
-        network, blocks = self.problem.network, self.prefill_run_s(prompt_tokens)
+        blocks = self.prefill_run_s(prompt_tokens)
         delay = self.prompt_delay_s(client, prompt_tokens)
         count, task = self.prompt_tasks(prompt_tokens, server, start, end), self.task_s[server]
         cut, piece = count > 1, np.zeros(self.num_blocks)
@@ -404,9 +406,12 @@ class CostModel:
             server=server,
             start=start,
             end=end,
-            first_gap_s=ClientRelay(network).gaps_s(client, delay, server),
+            first_gap_s=self.relaying.prompt_gaps_s(client, delay, server),
             gap_s=self.relaying.gaps_s(client, self.step_delay_s[client], server),
-            back_s=network.client_rtt_s[client, server] / 2,
+            back_s=self.relaying.backs_s(client, server),
+            link=self._links(server),
+            first_send_s=self.relaying.sends_s(server, prompt_tokens * self._activation_bytes),
+            send_s=self.relaying.sends_s(server, self._activation_bytes),
             turn_s=self.turn_s[server],
             prompt_s=self.prompt_work_s(prompt_tokens, server, start, end),
             base_s=own[:, 1] + task,
@@ -419,6 +424,23 @@ class CostModel:
             position_s=self.position_s[client, server],
             task_s=task,
         )
+
+    @property
+    def _activation_bytes(self) -> int:
+        return self.problem.model.activation_bytes_per_token
+
+    def _links(self, server: IntArray) -> IntArray:
+        """(H,) 1 + number of the link into each hop; 0 where transfers do not stand in line."""
+        links = np.zeros(len(server), dtype=np.int64)
+        if self.problem.network.server_bandwidth_bytes_per_s is not None:
+            links[1:] = 1 + server[:-1] * self.problem.num_servers + server[1:]
+        return links
+
+    @property
+    def num_links(self) -> int:
+        """Links on which transfers stand in line."""
+        modelled = self.problem.network.server_bandwidth_bytes_per_s is not None
+        return self.problem.num_servers**2 if modelled else 0
 
     @cached_property
     def step_curves(self) -> StepCurves:
@@ -442,9 +464,8 @@ class CostModel:
         return network, overhead, compute
 
     def route_time(self, route: Route, cost: HopCost) -> RouteTime:
-        """Time of one request on a route. Prompts are always relayed by the client (3.1)."""
-        hop, run = cost.prefill_hop_s, cost.prefill_run_s
-        ttft = float(sum(hop[h.server] + run(h.server, h.start, h.end) for h in route.hops))
+        """Time of one request on a route."""
+        ttft = self.relaying.prompt_s(cost, ((h.server, h.start, h.end) for h in route.hops))
         step = self.step_s(route, cost)
         return RouteTime(ttft_s=ttft, tpot_s=step, total_s=ttft + cost.steps * step)
 

@@ -75,6 +75,14 @@ class Device:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BlockTimes:
+    """What a server's own blocks take at its precision, and a hop to it beside; no more is told."""
+
+    timing: Timing
+    hop: HopOverhead | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Rated:
     """The timing of a block on a device; ``device`` where it was measured on such blocks."""
 

@@ -52,6 +52,11 @@ class PassCurve:
     work_s: FloatArray
     tasks: FloatArray
 
+    def verify_s(self, more: FloatArray, waits_s: FloatArray) -> FloatArray:
+        """(K + 1,) seconds of a pass without the client's drafts; see ``token_s``."""
+        seconds: FloatArray = self.idle_s + (self.work_s * more + self.tasks * waits_s).sum(axis=-1)
+        return seconds
+
     def token_s(self, more: FloatArray, waits_s: FloatArray) -> FloatArray:
         """(K + 1,) seconds per token.
 
@@ -59,7 +64,7 @@ class PassCurve:
         ----------
         more : (K + 1, H) or (H,) times its work that a hop takes; waits_s : what a task waits.
         """
-        verify_s = self.idle_s + (self.work_s * more + self.tasks * waits_s).sum(axis=-1)
+        verify_s = self.verify_s(more, waits_s)
         late_s = self.ahead * np.maximum(0.0, self.draft_s - verify_s)
         pass_s: FloatArray = verify_s + (1.0 - self.ahead) * self.draft_s + late_s
         return pass_s / self.tokens

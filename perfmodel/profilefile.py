@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ..core.errors import CalibrationError
 from .calibration import Calibration
 from .catalogue import block_parameters, model_spec, shipped_architecture
-from .devices import Device, device_of
+from .devices import BlockTimes, Device, device_of
 from .measurements import read_text
-from .overhead import overhead_ms
+from .overhead import overhead_ms, overhead_of
 from .shape import usual_block
-from .timing import timing_ms
+from .timing import timing_ms, timing_of
 
 _RATES = ("forward_rps", "inference_rps", "network_rps")
 _RANGES = ("prompt_tokens", "context_tokens", "rows")
@@ -50,8 +50,7 @@ def _entry(one: Calibration) -> dict[str, Any]:
         "precision": one.precision,
         "style": one.style,
         "gpu": one.gpu,
-        "timing_ms": timing_ms(one.timing),
-        "hop_ms": overhead_ms(one.hop) if one.hop else None,
+        **block_times_ms(one),
         "measured": {name: list(span) for name, span in ranges.items() if span is not None},
         "fit_mean_error_percent": one.mean_error_percent,
         "fit_max_error_percent": one.max_error_percent,
@@ -59,6 +58,25 @@ def _entry(one: Calibration) -> dict[str, Any]:
         "missing": list(one.missing),
         "warnings": list(one.warnings),
     }
+
+
+def block_times_ms(known: Device | BlockTimes | Calibration) -> dict[str, Any]:
+    """Block times as files keep them."""
+    hop_ms = overhead_ms(known.hop) if known.hop else None
+    return {"timing_ms": timing_ms(known.timing), "hop_ms": hop_ms}
+
+
+def block_times_of(entry: Mapping[str, Any]) -> BlockTimes:
+    """The block times of what ``block_times_ms`` returns.
+
+    Raises
+    ------
+    TypeError, ValueError, AttributeError
+        If a name is unknown or a figure none.
+    """
+    hop_ms = entry["hop_ms"]
+    hop = None if hop_ms is None else overhead_of(hop_ms)
+    return BlockTimes(timing=timing_of(entry["timing_ms"]), hop=hop)
 
 
 def read_profiles(path: Path | str) -> tuple[Device, ...]:

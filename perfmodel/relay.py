@@ -1,8 +1,9 @@
-"""Who hands a session's step on, and what the way costs: the two relay modes (docs/model.md 3.1).
+"""Who hands a session's step on, and what the way costs: the relay modes (docs/model.md 3.1).
 
 ``client``: every hop returns to the client, so a hop costs the same after any server. ``server``:
 servers push to the next one in half round trips, and the token is there when the last answer has
-reached the client. Prompts are relayed by the client in both. Nobody else compares modes.
+reached the client; prompts are relayed by the client in both. ``pipeline``: servers push prompts
+too, and only the last of them answers. Nobody else compares modes.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import numpy as np
 from ..core.content import FloatArray, IntArray
 from ..core.problem import Network
 from .hops import HopCost
+from .runs import Rows
 
 #: (server, start, end) of every hop of a chain, in order.
 Visits = Iterable[tuple[int, int, int]]
@@ -43,6 +45,27 @@ class Relaying(Protocol):
     @property
     def pairs(self) -> bool:
         """Whether a hop's cost depends on the server before it."""
+        ...
+
+    @property
+    def pushes_prompts(self) -> bool:
+        """Whether servers hand prompts on as well, over links that carry one at a time."""
+        ...
+
+    def prompt_s(self, cost: HopCost, visits: Visits) -> float:
+        """Seconds of a prompt over a chain."""
+        ...
+
+    def prompt_gaps_s(self, client: int, hop_s: FloatArray, servers: IntArray) -> FloatArray:
+        """(H,) as ``gaps_s``, of a prompt."""
+        ...
+
+    def backs_s(self, client: int, servers: IntArray) -> FloatArray:
+        """(H,) seconds from the work on each hop to the client; -inf where nothing is answered."""
+        ...
+
+    def sends_s(self, servers: IntArray, volume_bytes: float) -> FloatArray:
+        """(H,) how long so much keeps the link into each hop busy; 0 where it is not modelled."""
         ...
 
     def into_s(self, cost: HopCost, previous: int) -> FloatArray:
@@ -95,12 +118,43 @@ class Relaying(Protocol):
         ...
 
 
+class _ByClient:
+    """Prompts that the client relays, answered by every server."""
+
+    __slots__ = ()
+    network: Network
+
+    def prompt_s(self, cost: HopCost, visits: Visits) -> float:
+        hop, run = cost.prefill_hop_s, cost.prefill_run_s
+        return float(sum(hop[j] + run(j, start, end) for j, start, end in visits))
+
+    def prompt_gaps_s(self, client: int, hop_s: FloatArray, servers: IntArray) -> FloatArray:
+        return _spokes_s(self.network, client, hop_s, servers)
+
+    def backs_s(self, client: int, servers: IntArray) -> FloatArray:
+        back: FloatArray = self.network.client_rtt_s[client, servers] / 2
+        return back
+
+    def sends_s(self, servers: IntArray, volume_bytes: float) -> FloatArray:
+        return np.zeros(len(servers))
+
+
+def _spokes_s(network: Network, client: int, hop_s: FloatArray, servers: IntArray) -> FloatArray:
+    """(H,) ways into each hop of a chain by way of the client."""
+    # What is not the way back lies before the work: software and transfers too.
+    back = network.client_rtt_s[client, servers] / 2
+    gaps: FloatArray = hop_s[servers] - back
+    gaps[1:] += back[:-1]
+    return gaps
+
+
 @dataclass(frozen=True, slots=True)
-class ClientRelay:
+class ClientRelay(_ByClient):
     """PETALS as it runs: hub and spoke."""
 
     network: Network
     pairs: bool = False
+    pushes_prompts: bool = False
 
     def into_s(self, cost: HopCost, previous: int) -> FloatArray:
         return cost.step_hop_s
@@ -109,11 +163,7 @@ class ClientRelay:
         return None
 
     def gaps_s(self, client: int, hop_s: FloatArray, servers: IntArray) -> FloatArray:
-        # What is not the way back lies before the work: software and transfers too.
-        back = self.network.client_rtt_s[client, servers] / 2
-        gaps: FloatArray = hop_s[servers] - back
-        gaps[1:] += back[:-1]
-        return gaps
+        return _spokes_s(self.network, client, hop_s, servers)
 
     def step_s(self, cost: HopCost, visits: Visits) -> float:
         hop, run = cost.step_hop_s, cost.step_run_s
@@ -145,7 +195,7 @@ class ClientRelay:
 
 
 @dataclass(frozen=True, slots=True)
-class ServerRelay:
+class ServerRelay(_ByClient):
     """PETALS with its push repaired: servers hand the step on.
 
     ``share`` (clients,) are the passes of a planned token, 1 where nobody drafts.
@@ -154,6 +204,7 @@ class ServerRelay:
     network: Network
     share: FloatArray
     pairs: bool = True
+    pushes_prompts: bool = False
 
     def into_s(self, cost: HopCost, previous: int) -> FloatArray:
         rtt = self.network.client_rtt_s[cost.client]
@@ -243,6 +294,101 @@ class ServerRelay:
         return found
 
 
+@dataclass(frozen=True, slots=True)
+class PipelineRelay(ServerRelay):
+    """Stages of an inference engine: servers hand prompts on too, the last one answers.
+
+    A link between two servers takes latency and, where its bandwidth is known, the bytes over it.
+    """
+
+    pushes_prompts: bool = True
+
+    def _send_s(self, volume_bytes: float, before: Rows, server: Rows) -> Rows:
+        """Seconds of a transfer from the servers before (-1 = the client: token ids alone)."""
+        rates = self.network.server_bandwidth_bytes_per_s
+        if rates is None:
+            return np.zeros(np.broadcast(before, server).shape)
+        return np.where(np.asarray(before) < 0, 0.0, volume_bytes / rates[before, server])
+
+    def _leg_s(self, client: int, before: Rows, server: Rows) -> Rows:
+        """Half a round trip into a server."""
+        rtt, between = self.network.client_rtt_s[client], self.network.server_rtt_s
+        return np.where(np.asarray(before) < 0, rtt[server], between[before, server]) / 2
+
+    def into_s(self, cost: HopCost, previous: int) -> FloatArray:
+        every = np.arange(len(self.network.server_rtt_s))
+        sent = cost.passes * self._send_s(cost.pass_bytes, previous, every)
+        # The diagonal stands for a hop from a server to itself, which there is none of.
+        into: FloatArray = ServerRelay.into_s(self, cost, previous) + sent
+        return into
+
+    def prompt_s(self, cost: HopCost, visits: Visits) -> float:
+        server, start, end, before = _columns(visits)
+        rtt = self.network.client_rtt_s[cost.client]
+        way = self._prompt_way_s(cost, before, server)
+        run = cost.prefill_run_s(server, start, end)
+        return float(way.sum() + run.sum() + rtt[server[-1]] / 2)
+
+    def _prompt_way_s(self, cost: HopCost, before: Rows, server: Rows) -> FloatArray:
+        own = cost.prefill_hop_s[server] - self.network.client_rtt_s[cost.client][server]
+        leg = self._leg_s(cost.client, before, server)
+        way: FloatArray = leg + own + self._send_s(cost.prompt_bytes, before, server)
+        return way
+
+    def prompt_gaps_s(self, client: int, hop_s: FloatArray, servers: IntArray) -> FloatArray:
+        return self.gaps_s(client, hop_s, servers)
+
+    def backs_s(self, client: int, servers: IntArray) -> FloatArray:
+        back = np.full(len(servers), -np.inf)
+        back[-1] = self.network.client_rtt_s[client, servers[-1]] / 2
+        return back
+
+    def sends_s(self, servers: IntArray, volume_bytes: float) -> FloatArray:
+        before = np.concatenate(([-1], servers[:-1]))
+        sent: FloatArray = self._send_s(volume_bytes, before, servers)
+        return sent
+
+    def step_s(self, cost: HopCost, visits: Visits) -> float:
+        server, start, end, before = _columns(visits)
+        rtt = self.network.client_rtt_s[cost.client]
+        steps = self.steps_s(cost, server, start, end, before)
+        return float(steps.sum() + cost.passes * rtt[server[-1]] / 2)
+
+    def links_s(
+        self, cost: HopCost, server: IntArray, start: IntArray, end: IntArray, previous: IntArray
+    ) -> FloatArray:
+        way = self._prompt_way_s(cost, previous, server)
+        prefill = way + cost.prefill_run_s(server, start, end)
+        relayed: FloatArray = prefill + cost.steps * self.steps_s(
+            cost, server, start, end, previous
+        )
+        return relayed
+
+    def steps_s(
+        self, cost: HopCost, server: IntArray, start: IntArray, end: IntArray, previous: IntArray
+    ) -> FloatArray:
+        sent = cost.passes * self._send_s(cost.pass_bytes, previous, server)
+        step: FloatArray = ServerRelay.steps_s(self, cost, server, start, end, previous) + sent
+        return step
+
+    def unordered(self, costs: Sequence[HopCost], *, step: bool) -> Unordered:
+        # Every pass of the chain goes server to server, the prompt's too.
+        times = np.array([[c.passes * (1.0 if step else c.steps) + (not step)] for c in costs])
+        hop = np.array([c.step_hop_s if step else c.hop_s for c in costs])
+        to_client = times * self.network.client_rtt_s[[c.client for c in costs]]
+        return Unordered(
+            own_s=hop - to_client, half_s=to_client / 2, leg_s=times * self._cheapest_legs_s()
+        )
+
+
+def _columns(visits: Visits) -> tuple[IntArray, IntArray, IntArray, IntArray]:
+    """Server, start, end and the server before of every hop."""
+    server, start, end = np.array(list(visits), dtype=np.int64).T
+    return server, start, end, np.concatenate(([-1], server[:-1]))
+
+
 def relaying(network: Network, share: FloatArray) -> Relaying:
     """The strategy of a network's relay mode; ``share`` as of ``ServerRelay``."""
-    return ClientRelay(network) if network.relay == "client" else ServerRelay(network, share)
+    if network.relay == "client":
+        return ClientRelay(network)
+    return (ServerRelay if network.relay == "server" else PipelineRelay)(network, share)

@@ -32,6 +32,8 @@ class Tasks(ByContent):
     task_tokens : positions of the longest step that is not.
     position_s : more of the way for each position of a step beyond the first.
     task_s : of the work of a step what no position changes: once for each task.
+    link : 1 + number of the link into each hop, 0 = none on which transfers stand in line.
+    first_send_s, send_s : how long a prompt and a step keep it busy.
     piece_s : (L,) work of the prompt on each block.
     """
 
@@ -52,6 +54,9 @@ class Tasks(ByContent):
     task_tokens: IntArray
     position_s: FloatArray
     task_s: FloatArray
+    link: IntArray
+    first_send_s: FloatArray
+    send_s: FloatArray
 
     def step_s(self, context_tokens: float) -> FloatArray:
         """(H,) work of a step after so many tokens."""

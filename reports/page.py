@@ -73,6 +73,9 @@ _STYLE = (
     "td.n,th.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}"
     "details{margin:.5rem 0;background:var(--box);border-radius:6px;padding:.35rem .8rem}"
     "summary{cursor:pointer}.note{color:var(--soft);font-size:.92rem}"
+    "dl.facts{display:grid;grid-template-columns:max-content 1fr;gap:.3rem 1rem;margin:.6rem 0}"
+    "dl.facts dt{color:var(--soft)}dl.facts dd{margin:0;overflow-wrap:anywhere;max-width:72ch}"
+    "dd.bad{font-weight:600;color:var(--s1)}"
     "ul.plain{padding-left:1.2rem;margin:.3rem 0}footer{margin:2.5rem auto;color:var(--soft)}"
     "@media(max-width:600px){h1{font-size:1.3rem}body{font-size:15px}"
     # the whole map at once: marks and clients' names stay as large as they are on a wide screen
@@ -80,6 +83,12 @@ _STYLE = (
     "transform:scale(2)}.fits .label,.fits .count,.fits .many{display:none}"
     ".fits .label.who{display:inline;font-size:26px;stroke-width:6px;text-anchor:middle;"
     "transform:translateY(34px)}.fits .arc{stroke-width:3px}}"
+    "@media(max-width:600px){.cards,.cards caption,.cards tbody{display:block}"
+    ".cards thead,.cards td.none{display:none}"
+    ".cards tr{display:flex;flex-wrap:wrap;gap:0 1rem;padding:.4rem 0;"
+    "border-bottom:1px solid var(--line)}.cards th,.cards td{border:0;padding:0}"
+    ".cards th{flex:1 0 100%;font-weight:600}"
+    ".cards td::before{content:attr(data-label) ' ';color:var(--soft)}}"
     "@media print{nav,.skip{display:none}"
     "details::details-content{content-visibility:visible;display:block}}"
 )
@@ -94,8 +103,24 @@ class Section:
     body: str
 
 
-def page(title: str, lead: str, sections: Sequence[Section]) -> str:
-    """The whole document."""
+#: Beneath a report.
+FOOT = "Made by swarmplan. This file loads nothing from anywhere."
+
+
+def page(
+    title: str,
+    lead: str,
+    sections: Sequence[Section],
+    *,
+    refresh_s: int | None = None,
+    foot: str = FOOT,
+) -> str:
+    """The whole document.
+
+    Parameters
+    ----------
+    refresh_s : it asks for itself again after so long.
+    """
     links = "".join(tag("li", tag("a", text(s.title), href=f"#{s.name}")) for s in sections)
     body = "".join(
         tag(
@@ -111,6 +136,7 @@ def page(title: str, lead: str, sections: Sequence[Section]) -> str:
         '<meta http-equiv="Content-Security-Policy" '
         "content=\"default-src 'none'; style-src 'unsafe-inline'; img-src data:\">"
         '<link rel="icon" href="data:,">'
+        + ("" if refresh_s is None else f'<meta http-equiv="refresh" content="{refresh_s}">')
         + tag("title", text(title))
         + f"<style>{_STYLE}{_rules()}</style>"
     )
@@ -120,9 +146,9 @@ def page(title: str, lead: str, sections: Sequence[Section]) -> str:
         + "</head><body>"
         + '<a class="skip" href="#content">Skip to the content</a>'
         + tag("header", tag("h1", text(title)) + tag("p", text(lead)))
-        + tag("nav", tag("ul", links), aria_label="Sections")
+        + (tag("nav", tag("ul", links), aria_label="Sections") if links else "")
         + tag("main", body, id="content")
-        + tag("footer", tag("p", "Made by swarmplan. This file loads nothing from anywhere."))
+        + tag("footer", tag("p", text(foot)))
         + "</body></html>\n"
     )
 

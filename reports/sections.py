@@ -179,11 +179,14 @@ def _anchor(title: str) -> str:
     return "".join(c if c.isalnum() else "-" for c in title.lower())
 
 
-def long_table(caption: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+def long_table(
+    caption: str, columns: Sequence[str], rows: Sequence[Sequence[object]], *, cards: bool = False
+) -> str:
+    """A table of which ``MOST_ROWS`` rows are shown at once."""
     if len(rows) <= MOST_ROWS:
-        return table(caption, columns, rows)
-    rest = table(f"{caption}, continued", columns, rows[MOST_ROWS:])
-    return table(caption, columns, rows[:MOST_ROWS]) + folded(
+        return table(caption, columns, rows, cards=cards)
+    rest = table(f"{caption}, continued", columns, rows[MOST_ROWS:], cards=cards)
+    return table(caption, columns, rows[:MOST_ROWS], cards=cards) + folded(
         f"{len(rows) - MOST_ROWS} more rows", rest
     )
 

@@ -223,8 +223,20 @@ def legend(names: Sequence[str], *, marks: bool = False) -> str:
     return tag("ul", "".join(items), class_="legend")
 
 
-def table(caption: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """A table that scrolls inside its own box; numbers to the right."""
+def table(
+    caption: str,
+    columns: Sequence[str],
+    rows: Iterable[Sequence[object]],
+    *,
+    cards: bool = False,
+) -> str:
+    """A table that scrolls inside its own box; numbers to the right.
+
+    Parameters
+    ----------
+    cards : whether each row becomes a block of its own on a phone, without its empty cells; else
+        the table is scrolled there, too.
+    """
     lines = [list(row) for row in rows]
     right = [
         bool(lines) and all(_numeric(row[i]) for row in lines if i < len(row))
@@ -237,7 +249,8 @@ def table(caption: str, columns: Sequence[str], rows: Iterable[Sequence[object]]
                 "td" if i else "th",
                 text("" if cell is None else cell) or "&#160;",
                 scope=None if i else "row",
-                class_="n" if 0 < i < len(right) and right[i] else None,
+                class_=_cell_class(cell, numeric=0 < i < len(right) and right[i], cards=cards),
+                data_label=columns[i] if cards and 0 < i < len(columns) else None,
             )
             for i, cell in enumerate(row)
         ]
@@ -253,12 +266,18 @@ def table(caption: str, columns: Sequence[str], rows: Iterable[Sequence[object]]
     )
     return tag(
         "div",
-        tag("table", inner),
+        tag("table", inner, class_="cards" if cards else None),
         class_="scroll",
         tabindex="0",
         role="group",
         aria_label=caption,
     )
+
+
+def _cell_class(cell: object, *, numeric: bool, cards: bool) -> str | None:
+    kinds = ["n"] if numeric else []
+    kinds += ["none"] if cards and cell in ("", "-", None) else []
+    return " ".join(kinds) or None
 
 
 def _numeric(cell: object) -> bool:

@@ -7,10 +7,10 @@ from itertools import pairwise
 from shutil import get_terminal_size
 from typing import NamedTuple
 
-from ..core.plan import Plan
+from ..core.plan import Placement, Plan
 from ..core.problem import Problem
 from ..render import print_lines, writes
-from .sections import arcs_of, marks_of, planned_chains
+from .sections import Chain, arcs_of, marks_of, planned_chains
 from .worldmap import WIDTH, Arc, Mark, Place, View, great_circle, land, view_of
 
 COLUMNS = 80
@@ -37,8 +37,12 @@ PLAIN = Signs(".", "#", "o", "@", ("-", "|", "\\", "/"))
 
 def print_map(problem: Problem, plan: Plan) -> None:
     """The map of a plan, as wide as the terminal and with signs that it can write."""
-    chains = planned_chains(plan)
-    marks = marks_of(problem, plan.placement, chains)
+    print_places(problem, plan.placement, planned_chains(plan))
+
+
+def print_places(problem: Problem, placement: Placement, chains: Sequence[Chain]) -> None:
+    """The map of machines and of the chains that are used."""
+    marks = marks_of(problem, placement, chains)
     signs = DRAWN if writes("".join((*DRAWN[:4], *DRAWN.lines))) else PLAIN
     columns = min(COLUMNS, get_terminal_size().columns)
     print_lines(["", *text_map(marks, arcs_of(problem, chains), signs=signs, columns=columns)])

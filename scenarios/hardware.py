@@ -74,6 +74,8 @@ def build_server(
         download_bytes_per_s=_download(given),
         disk_bytes_per_s=None if given.disk_gb_per_s is None else given.disk_gb_per_s * 1e9,
         sharing=given.sharing or kind.given.sharing or document.sharing,
+        batch_prompts=kind.given.batch_prompts,
+        rated_per_s=tuple(kind.given.rated_tokens_per_s),
         task_tokens=given.task_tokens or kind.given.task_tokens or TASK_TOKENS[precision],
         verify=_verify(kind, rated, own),
         task_overhead_s=_overhead_s(kind.given.task_overhead_ms, hop.task_s if hop else 0.0),

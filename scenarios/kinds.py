@@ -5,10 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from ..core.errors import CalibrationError, ScenarioError
 from ..core.problem import ModelSpec, Timing, Validity, alike
-from ..perfmodel.devices import Device, RatedBlocks, device_of_sheet, devices_named, timings_for
+from ..perfmodel.devices import (
+    BlockTimes,
+    Device,
+    RatedBlocks,
+    device_of_sheet,
+    devices_named,
+    timings_for,
+)
 from ..perfmodel.kernels import DataSheet
 from ..perfmodel.profilefile import parse_profiles
 from . import schema
@@ -170,3 +178,31 @@ def _curve(points: Sequence[schema.BatchPoint]) -> tuple[tuple[tuple[float, floa
     (before, before_s), (last, last_s) = ([(1.0, 0.0), *curve][-2], curve[-1])
     slope_s = (last_s - before_s) / (last - before) if last > before else 0.0
     return tuple(curve[1:]), slope_s
+
+
+def device_figures(known: BlockTimes) -> dict[str, Any]:
+    """Block times (and what a task costs beside them) as fields of ``devices.NAME``: what
+    ``rated_for`` makes of them is the timing again."""
+    timing, overhead = known.timing, known.hop
+    step_ms = timing.decode_base_s * 1e3
+    fields: dict[str, Any] = {
+        "decode_ms": step_ms,
+        "decode_us_per_context_token": timing.decode_per_context_token_s * 1e6,
+        "decode_ms_per_sequence": timing.decode_per_sequence_s * 1e3,
+        "decode_floor_ms": timing.decode_floor_s * 1e3,
+        "prefill_floor_ms": timing.prefill_floor_s * 1e3,
+        "prefill_base_ms": timing.prefill_base_s * 1e3,
+        "prefill_us_per_token": timing.prefill_per_token_s * 1e6,
+        "prefill_ns_per_token_squared": timing.prefill_per_token2_s * 1e9,
+    }
+    # In files the curve's rows are sequences, and it does not fall.
+    curve, most_ms = {1: step_ms}, step_ms
+    for rows, more_s in timing.step_curve:
+        most_ms = max(most_ms, step_ms + more_s * 1e3)
+        curve[max(1, round(rows))] = most_ms
+    if len(curve) > 1:
+        fields["decode_ms_by_batch"] = [[rows, ms] for rows, ms in sorted(curve.items())]
+    if overhead is not None:
+        fields["task_overhead_ms"] = overhead.task_s * 1e3
+        fields["piece_delay_ms"] = overhead.piece_s * 1e3
+    return fields

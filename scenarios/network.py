@@ -80,6 +80,7 @@ def build_network(
             prefill_overhead_per_token_s=given.prefill_overhead_us_per_token / 1e6,
             client_bandwidth_bytes_per_s=_bandwidth(servers, count),
             relay=given.relay,
+            server_bandwidth_bytes_per_s=_between(given, servers),
         ),
         client_places=_known(places[:count]),
         server_places=_known(places[count:]),
@@ -232,7 +233,7 @@ def _filled(
     np.fill_diagonal(rtt, 0.0)
     needed = np.zeros(rtt.shape, dtype=bool)
     needed[:clients, clients:] = True
-    needed[clients:, clients:] = relay == "server"
+    needed[clients:, clients:] = relay != "client"
     gaps = np.argwhere(np.triu(np.isnan(rtt) & needed))
     if len(gaps):
         text = "is not measured and cannot be estimated: give lat and lon of both"
@@ -261,6 +262,37 @@ def _bandwidth(servers: Sequence[End], clients: int) -> FloatArray | None:
         return None
     row = [(b or np.inf) * MBIT for b in given]
     return np.tile(np.array(row), (clients, 1))
+
+
+def _between(given: schema.Network, servers: Sequence[End]) -> FloatArray | None:
+    """(n, n) bytes/s of links between servers, row = from; None when nothing is said of them."""
+    matrix, table = given.server_mbit_per_s, given.region_mbit_per_s
+    if matrix is None and table is None:
+        return None
+    field = "server_mbit_per_s" if matrix is not None else "region_mbit_per_s"
+    if given.relay != "pipeline":
+        message = 'needs relay = "pipeline": in the other modes hidden states go by the client'
+        raise ScenarioError.single(f"network.{field}", message)
+    n = len(servers)
+    rates = np.full((n, n), np.inf)
+    if table is not None:
+        regions = [s.given.region for s in servers]
+        unknown = sorted({*table, *(b for row in table.values() for b in row)} - set(regions))
+        if unknown:
+            message = f"no server is in region {unknown[0]!r}"
+            raise ScenarioError.single("network.region_mbit_per_s", message)
+        for i, j in np.ndindex(n, n):
+            a, b = regions[i], regions[j]
+            mbit = table.get(a, {}).get(b) or table.get(b, {}).get(a)
+            rates[i, j] = np.inf if mbit is None else mbit * MBIT
+    if matrix is not None:
+        if len(matrix) != n or any(len(row) != n for row in matrix):
+            message = f"must be {n} x {n}: the servers (count unrolled), in file order"
+            raise ScenarioError.single("network.server_mbit_per_s", message)
+        known = np.array(matrix, dtype=np.float64) * MBIT  # None becomes nan
+        rates = np.where(np.isnan(known), rates, known)
+    np.fill_diagonal(rates, np.inf)
+    return rates
 
 
 def _floor_warnings(

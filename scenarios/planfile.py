@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..chains.expected import expected_per_million
-from ..core.plan import Certificate, Plan
+from ..core.plan import Certificate, Plan, Throughput
 from ..core.version import TOOL
 from ..perfmodel.cost import CostModel
 from ..perfmodel.passes import Passes, passes_of
@@ -84,6 +84,8 @@ def plan_document(
             "kwh_per_million_tokens": kwh,
             "money_per_million_tokens": money,
         }
+    if plan.throughput is not None:
+        document["throughput"] = _throughput(plan.throughput)
     if plan.drafts:
         document["drafts"] = [
             {
@@ -96,6 +98,23 @@ def plan_document(
     if roles is not None:
         document["roles"] = roles
     return {**document, "sha256": digest(document)}
+
+
+def _throughput(found: Throughput) -> dict[str, Any]:
+    """What the plan was seen to serve."""
+    return {
+        "decode_tokens_per_s": found.decode_per_s,
+        "decode_half_width": found.half_width_per_s,
+        "prompt_tokens_per_s": found.prompt_per_s,
+        "requests_per_s": found.requests_per_s,
+        "ms_per_token": found.token_s * 1e3,
+        "first_token_ms": found.first_token_s * 1e3,
+        "sessions": found.sessions,
+        "part_loads": [
+            {"share": share, "ms_per_token": token_s * 1e3, "first_token_ms": first_s * 1e3}
+            for share, token_s, first_s in found.part_loads
+        ],
+    }
 
 
 def _of_pass(passes: Passes) -> dict[str, Any]:

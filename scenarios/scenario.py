@@ -79,15 +79,19 @@ def scenario_of(raw: Any, path: Path) -> Scenario:
 
 
 def _with_gaps(raw: Any) -> Any:
-    """TOML has no null: a time that was not measured is nan there."""
+    """TOML has no null: what was not measured of a pair is nan there."""
     network = raw.get("network") if isinstance(raw, dict) else None
-    matrix = network.get("rtt_ms") if isinstance(network, dict) else None
-    if not isinstance(network, dict) or not isinstance(matrix, list):
+    if not isinstance(network, dict):
         return raw
-    filled = [
-        [None if v != v else v for v in row] if isinstance(row, list) else row for row in matrix
-    ]
-    return {**raw, "network": {**network, "rtt_ms": filled}}
+    filled = {
+        name: [
+            [None if v != v else v for v in row] if isinstance(row, list) else row
+            for row in network[name]
+        ]
+        for name in ("rtt_ms", "server_mbit_per_s")
+        if isinstance(network.get(name), list)
+    }
+    return {**raw, "network": {**network, **filled}} if filled else raw
 
 
 def _hash(document: schema.Scenario, built: Built) -> str:

@@ -139,6 +139,8 @@ class Device(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     inference_rps: Positive | None = None
     network_rps: Positive | None = None
     sharing: Sharing | None = None
+    batch_prompts: Annotated[int, Meta(ge=0, le=1_000)] = 0
+    rated_tokens_per_s: Annotated[list[Positive], Meta(max_length=1_000)] = []
     idle_watts: Watts | None = None
     busy_watts: Watts | None = None
     price_per_hour: Price | None = None
@@ -223,7 +225,8 @@ class Network(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
     With ``delay = "measured"`` a pair takes its time from ``rtt_ms`` (null, in TOML nan: not
     measured) or ``rtt_csv``, else from the other direction, else from the ``region_rtt_ms`` table,
-    else from the places of both.
+    else from the places of both. With ``relay = "pipeline"`` links between servers may have a
+    bandwidth, of each pair (``server_mbit_per_s``, row = from) or between regions.
     """
 
     delay: Literal["repetita", "fibre", "internet", "measured"] = "internet"
@@ -232,6 +235,8 @@ class Network(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     rtt_csv: Name | None = None
     region_rtt_ms: dict[Name, dict[Name, Milliseconds]] | None = None
     relay: Relay = "client"
+    server_mbit_per_s: list[list[Positive | None]] | None = None
+    region_mbit_per_s: dict[Name, dict[Name, Positive]] | None = None
     step_overhead_ms: Milliseconds = 0.0
     prefill_overhead_ms: Milliseconds = 0.0
     prefill_overhead_us_per_token: Microseconds = 0.0
@@ -472,6 +477,28 @@ class PlanExpenses(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     money_per_million_tokens: Figure | None
 
 
+class PlanPartLoad(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Latencies at a share of what is served at most."""
+
+    share: Figure
+    ms_per_token: Figure
+    first_token_ms: Figure
+
+
+class PlanThroughput(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What the plan served in simulation while everything was full: the first figure within the
+    second one in 95 of 100 cases."""
+
+    decode_tokens_per_s: Figure
+    decode_half_width: Figure
+    prompt_tokens_per_s: Figure
+    requests_per_s: Figure
+    ms_per_token: Figure
+    first_token_ms: Figure
+    sessions: Figure
+    part_loads: list[PlanPartLoad] = []
+
+
 class PlanFile(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The whole plan file. ``sha256`` is of its other fields: it tells edits by hand."""
 
@@ -492,6 +519,7 @@ class PlanFile(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     drafts: list[PlanDrafts] = []
     notes: list[Text] = []
     expected: PlanExpenses | None = None  # follows from the rest, and nobody reads it
+    throughput: PlanThroughput | None = None  # simulated again by whoever asks
     roles: dict[str, Any] = {}  # of ``plan --json``; follows from the rest, and nobody reads it
     sha256: Annotated[str, Meta(pattern="^([0-9a-f]{64})?$")] = ""
 

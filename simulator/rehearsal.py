@@ -17,9 +17,13 @@ from ..perfmodel.flat import Shape, flat_costs
 from ..routing.sweep import net_of
 from .books import END, seats_of
 from .drafts import luck_of, row_of, row_width
-from .rehearse import REQUEST, Calendar, Run, run
+from .rehearse import REQUEST, TRIES, Calendar, Run, run
 from .tasks import EVENT
 from .work import idle_state
+
+#: What runs take on a quiet core, within a third: each task, each link that a decision looks at,
+#: and a run.
+TASK_S, LINK_S, RUN_S = 1e-7, 1e-7, 5e-4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -32,6 +36,7 @@ class Rehearsed(ByContent):
     ages_s : (R,) the time that all requests so far had spent in the swarm, at each arrival.
     busy_s : (n,) compute time that was handed out.
     whole : whether the run was not broken off.
+    effort_s : what such a run takes on a quiet machine, by what there was to do.
     """
 
     response_s: FloatArray
@@ -39,13 +44,14 @@ class Rehearsed(ByContent):
     ages_s: FloatArray
     busy_s: FloatArray
     whole: bool
+    effort_s: float
 
 
 def can_rehearse(cost: CostModel, requests: Sequence[Request]) -> bool:
-    """Whether blocks are alike, without windows or states, and no request outgrows its room."""
-    return cost.plain and all(
-        r.reserved_tokens >= r.prompt_tokens + r.output_tokens for r in requests
-    )
+    """Whether blocks are alike, without windows or states, clients relay prompts and no request
+    outgrows its reservation."""
+    flat = cost.plain and not cost.relaying.pushes_prompts
+    return flat and all(r.reserved_tokens >= r.prompt_tokens + r.output_tokens for r in requests)
 
 
 class Rehearsal:
@@ -100,6 +106,7 @@ class Rehearsal:
             ages_s=frozen_array(r.request["ages_s"], np.float64),
             busy_s=frozen_array(r.state.servers["busy_s"], np.float64),
             whole=let_in == self.count,
+            effort_s=_effort_s(r, let_in),
         )
 
     def share(self, placement: Placement) -> FloatArray:
@@ -138,3 +145,12 @@ class Rehearsal:
         """More sessions than this cannot run at once: each holds cache for every block."""
         whole = int(self._cost.cache_bytes(self._least_tokens, 0, self._cost.num_blocks))
         return max(1, min(self.count, int(placement.cache_bytes.sum()) // max(whole, 1)))
+
+
+def _effort_s(r: Run, let_in: int) -> float:
+    """What a run so far takes on a quiet machine."""
+    done, running = ~np.isnan(r.request["finish_s"]), r.state.sessions[r.state.sessions["key"] >= 0]
+    tasks = (r.request["output"] * r.request["hops"])[done].sum()
+    tasks += (running["made"] * running["hops"].astype(np.int64)).sum()
+    decisions = let_in + int(r.tally[TRIES])
+    return float(RUN_S + TASK_S * tasks + LINK_S * decisions * len(r.net.link))

@@ -38,7 +38,7 @@ _growing_work_s, _prompt_tasks = flat.growing_work_s, flat.prompt_tasks
 _pause_s = compiled(waiting.pause_s)
 _EVENTS, _LONGEST_PAUSE_S = 1_000_000, waiting.LONGEST_PAUSE_S
 #: What ``Run.tally`` counts: free slots, running sessions, failed tries.
-_SPARE, _RUNNING, _TRIES = 0, 1, 2
+_SPARE, _RUNNING, TRIES = 0, 1, 2
 #: A request, in order of arrival. expected : 0 where the reservation is all that is known.
 #: planned, step_s, pass_s, end_s : tokens, time per token and per pass and end that are expected of
 #: it. slot, hops : its place in the task engine and the length of its path. way : in
@@ -148,8 +148,8 @@ def _pause(request: Any, tally: IntArray, tries: Any, row: int, now_s: float, to
     if tally[_RUNNING] == 0 and tried > 0 and _pause_s(tried) >= _LONGEST_PAUSE_S:
         return False
     request["tries"] = tried + 1
-    tally[_TRIES] += 1
-    _push(tries, now_s + _pause_s(tried + 1), tally[_TRIES] * total + row)
+    tally[TRIES] += 1
+    _push(tries, now_s + _pause_s(tried + 1), tally[TRIES] * total + row)
     return True
 
 

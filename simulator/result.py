@@ -40,6 +40,7 @@ class SimulationResult(ByContent):
     routes : chain in use at the end, None if there is none.
     tries, replays, overflows : failed openings; openings after the first, in which tokens were
         sent again; times the output outgrew its reservation.
+    made : output tokens by the end of the run.
     passes : over drafts, 0 where a client does not draft: every one gives tokens at once.
     memory_bytes, peak_cache_bytes, peak_memory_bytes : what there is; the most cache at any
         instant; that plus the weights.
@@ -72,6 +73,7 @@ class SimulationResult(ByContent):
     replays: IntArray
     overflows: IntArray
     passes: IntArray
+    made: IntArray
     memory_bytes: IntArray
     peak_cache_bytes: IntArray
     peak_memory_bytes: IntArray
@@ -249,7 +251,7 @@ class Table:
         }
         self._counts = {
             name: np.zeros(n, dtype=np.int64)
-            for name in ("tries", "replays", "overflows", "passes")
+            for name in ("tries", "replays", "overflows", "passes", "made")
         }
         self.unfinished_rows = n
         self.last_s = 0.0
@@ -284,6 +286,7 @@ class Table:
         counts["replays"][row] = session.replays
         counts["overflows"][row] = session.overflows
         counts["passes"][row] = session.passes
+        counts["made"][row] = session.made
         # After a loss without a way on, only the first hops of a chain are left.
         if route is not None and route.hops and route.hops[-1].end == self._length:
             self._routes[row] = self._known.setdefault(route, route)

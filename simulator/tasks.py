@@ -51,8 +51,10 @@ SESSION = np.dtype(
 #: back_s : the way from it to the client. turn_s : from one block of a cut prompt to the next.
 #: prompt_s, base_s, slope_s : work of the prompt in one piece, of a step, and per token of context.
 #: floor_s : the least work of a step.
+#: link, first_send_s, send_s : 1 + number of the link into the hop, 0 = none; how long a prompt and
+#: a step keep it busy.
 HOP = np.dtype(
-    [("server", np.int32)]
+    [(name, np.int32) for name in ("server", "link")]
     + [(name, np.int16) for name in ("start", "end", "cut", "lost")]
     + [
         (name, np.float64)
@@ -65,6 +67,8 @@ HOP = np.dtype(
             "base_s",
             "slope_s",
             "floor_s",
+            "first_send_s",
+            "send_s",
         )
     ],
     align=True,
@@ -72,9 +76,10 @@ HOP = np.dtype(
 #: A server. free_s : when a serial one has done all it was given. knots : of its curve, what a step
 #: of a batch costs on each block beyond one sequence's. row_s : what a sequence beyond the curve
 #: does. busy_s : compute time handed out. head, tail, work : first and last in the line of one that
-#: batches, and the first that it works on; -1 = none.
+#: batches, and the first that it works on; -1 = none. prompts : that one which batches takes beside
+#: the steps, 0 = a prompt is taken by itself.
 SERVER = np.dtype(
-    [(name, np.int64) for name in ("sharing", "head", "tail", "work", "knots")]
+    [(name, np.int64) for name in ("sharing", "head", "tail", "work", "knots", "prompts")]
     + [(name, np.float64) for name in ("free_s", "row_s", "busy_s")]
 )
 
@@ -95,6 +100,7 @@ class State(NamedTuple):
         blocks are alike.
     events : (most,) of EVENT: the calendar, a heap with four children of which the first
         ``size[0]`` count.
+    links_s : (links,) when each link that carries one transfer at a time is free.
     """
 
     sessions: NDArray[np.void]
@@ -105,6 +111,7 @@ class State(NamedTuple):
     parts: NDArray[np.float64]
     events: NDArray[np.void]
     size: NDArray[np.int64]
+    links_s: NDArray[np.float64]
 
 
 #: Fields of a state in which nobody drafts. Code for those who do asks how many there are: numba
@@ -130,6 +137,7 @@ class DraftingState(NamedTuple):
     parts: NDArray[np.float64]
     events: NDArray[np.void]
     size: NDArray[np.int64]
+    links_s: NDArray[np.float64]
     drafts: NDArray[np.float64]
     passes: NDArray[np.void]
     verify: NDArray[np.float64]
@@ -289,6 +297,8 @@ def _leave(s: AnyState, slot: int, now_s: float) -> tuple[float, int]:
         gap_s = hop["first_gap_s"] if first else hop["gap_s"]
         if len(s) != _PLAIN and not first:
             gap_s += more_way_s(s, slot)
+        if hop["link"] > 0:
+            now_s = _sent(s, slot, now_s, first)
         return now_s + gap_s, session["key"]
     hop = s.hops[slot, 0]
     session["hop"], session["block"], session["due"] = 0, hop["start"], 1
@@ -303,6 +313,19 @@ def _leave(s: AnyState, slot: int, now_s: float) -> tuple[float, int]:
     if len(s) != _PLAIN:
         when_s = set_out_s(s, slot, made)
     return when_s, session["key"] | _NEXT << _SLOT_BITS
+
+
+@compiled
+def _sent(s: AnyState, slot: int, now_s: float, first: bool) -> float:
+    """When a link has carried what a session sends to its present hop: one transfer at a time."""
+    hop = s.hops[slot, s.sessions[slot]["hop"]]
+    send_s = hop["first_send_s"] if first else hop["send_s"]
+    if len(s) != _PLAIN and not first:
+        send_s *= positions_of(s, slot)
+    link = hop["link"] - 1
+    s.links_s[link] = max(s.links_s[link], now_s) + send_s
+    done_s: float = s.links_s[link]
+    return done_s
 
 
 @compiled
@@ -325,6 +348,9 @@ def _stand(s: AnyState, slot: int, now_s: float) -> None:
 def _take(s: AnyState, j: int, now_s: float) -> None:
     """An idle server takes what is first in line: a prompt, or all steps up to the next prompt."""
     server = s.servers[j]
+    if server["prompts"] > 0:
+        _take_beside(s, j, now_s)
+        return
     first = last = server["head"]
     work_s, widest, rows = 0.0, 0, 0
     slot = first
@@ -346,10 +372,60 @@ def _take(s: AnyState, j: int, now_s: float) -> None:
     if slot < 0:
         server["tail"] = -1
     s.sessions[last]["after"] = -1
+    _set_to_work(s, j, first, work_s, now_s)
+
+
+@compiled
+def _set_to_work(s: AnyState, j: int, first: int, work_s: float, now_s: float) -> None:
+    """A server that batches works on a list of sessions."""
+    server = s.servers[j]
     server["work"] = first
     server["busy_s"] += work_s
     server["free_s"] = now_s + work_s
     push(s, now_s + work_s, -1 - j)
+
+
+@compiled
+def _take_beside(s: AnyState, j: int, now_s: float) -> None:
+    """An idle server takes all steps in line, and beside them as many prompts as it does at once.
+
+    The work of the prompts adds up to that of the steps, and all go on together.
+    """
+    server = s.servers[j]
+    slot, first, last, left = server["head"], -1, -1, -1
+    step_s, prompt_s, widest, rows, prompts = 0.0, 0.0, 0, 0, 0
+    server["head"] = -1
+    while slot >= 0:
+        following = s.sessions[slot]["after"]
+        s.sessions[slot]["after"] = -1
+        is_prompt = s.sessions[slot]["made"] == 0
+        if is_prompt and prompts == server["prompts"]:
+            if left < 0:
+                server["head"] = slot
+            else:
+                s.sessions[left]["after"] = slot
+            left = slot
+        else:
+            if is_prompt:
+                prompt_s += _work_s(s, slot)
+                prompts += 1
+            else:
+                hop = s.hops[slot, s.sessions[slot]["hop"]]
+                step_s = max(step_s, _work_s(s, slot))
+                widest = max(widest, hop["end"] - hop["start"])
+                rows += 1 if len(s) == _PLAIN else positions_of(s, slot)
+            if first < 0:
+                first = slot
+            else:
+                s.sessions[last]["after"] = slot
+            last = slot
+        slot = following
+    server["tail"] = left
+    if rows > 0:
+        step_s += widest * _extra_s(
+            s.curve[0, j], s.curve[1, j], server["knots"], server["row_s"], rows
+        )
+    _set_to_work(s, j, first, prompt_s + step_s, now_s)
 
 
 @compiled

@@ -176,7 +176,8 @@ class Work:
         slots, most = old.hops.shape
         more = slots if self._free else 2 * slots
         _, n, knots = old.curve.shape
-        plain = _empty(more, max(hops, most), n, self._length, knots, old.parts.shape[2])
+        links = len(old.links_s)
+        plain = _empty(more, max(hops, most), n, self._length, knots, links, old.parts.shape[2])
         state: engine.AnyState = plain
         if isinstance(old, engine.DraftingState):
             wider = _drafting(plain, old.drafts.shape[1], old.verify)
@@ -187,7 +188,7 @@ class Work:
         state.servers[:], state.piece_s[:slots] = old.servers, old.piece_s
         state.parts[:slots, :most] = old.parts
         state.events[: len(old.events)] = old.events
-        state.size[:] = old.size
+        state.size[:], state.links_s[:] = old.size, old.links_s
         self._state = state
         self._rows += [-1] * (more - slots)
         self._free[:0] = range(more - 1, slots - 1, -1)
@@ -197,11 +198,13 @@ def idle_state(cost: CostModel, slots: int, hops: int) -> engine.AnyState:
     """The servers of a problem, idle, with room for so many sessions of so many hops."""
     curves = cost.step_curves
     n, knots = curves.rows.shape
-    state = _empty(slots, hops, n, cost.num_blocks, knots, cost.steps.most_parts)
+    links, parts = cost.num_links, cost.steps.most_parts
+    state = _empty(slots, hops, n, cost.num_blocks, knots, links, parts)
     state.curve[0], state.curve[1] = curves.rows, curves.more_s
     servers = state.servers
     servers["knots"], servers["row_s"] = curves.knots, curves.beyond_s
     servers["sharing"] = [_SHARING[s.sharing] for s in cost.problem.servers]
+    servers["prompts"] = [s.batch_prompts for s in cost.problem.servers]
     servers["head"] = servers["tail"] = servers["work"] = -1
     width = row_width(cost.problem)
     if not width:
@@ -218,7 +221,7 @@ def _drafting(state: engine.State, width: int, verify: FloatArray) -> engine.Dra
 
 
 def _empty(
-    slots: int, hops: int, servers: int, length: int, knots: int, parts: int
+    slots: int, hops: int, servers: int, length: int, knots: int, links: int, parts: int
 ) -> engine.State:
     """A state with nothing under way; on the calendar every session and server has one event."""
     events = slots + servers
@@ -231,4 +234,5 @@ def _empty(
         parts=np.zeros((slots, hops, parts, 4)),
         events=np.zeros(events, engine.EVENT),
         size=np.zeros(1, np.int64),
+        links_s=np.zeros(links),
     )

@@ -1,36 +1,65 @@
 """What peers say of themselves, taken with care: every figure is checked, nothing is believed.
 
 Peers of an open swarm can announce anything. ``read_entry`` turns one raw announcement into an
-``Announcement`` of plausible figures or drops it; ``merge`` settles what contradicts itself or
-stands out from all others. Both answer with warnings and never fail.
+``Announcement`` of plausible figures or drops it; ``settling`` goes on from there. Both answer with
+warnings and never fail.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
-import numpy as np
+from ..perfmodel.devices import BlockTimes
+from .batching import FIELD, Batching, read_batching
 
 State = Literal["offline", "joining", "online"]
 STATES: tuple[State, ...] = ("offline", "joining", "online")
 
 #: Nothing that serves a block is faster or slower than this, tokens/s.
 SLOWEST_RPS, FASTEST_RPS = 1e-3, 1e5
-#: A server more than this many times faster than the median of the swarm is taken to be as fast.
-OUTLIER = 10.0
 #: Round trips beyond this are no connection, seconds.
 LONGEST_RTT_S = 10.0
 MOST_CACHE_TOKENS = 2**40
+#: Fields that only mended servers announce: sessions can take tokens back; positions that a step
+#: may have and still be one task.
+ROLLBACK, TASK_TOKENS = "rollback", "task_tokens"
+MOST_TASK_TOKENS = 100_000
 MOST_PINGS = 3_000
 MOST_WARNINGS = 200
 _PEER = re.compile(r"[1-9A-HJ-NP-Za-km-z]{20,128}")
 _QUANTISATIONS = ("none", "int8", "nf4")
 _DTYPES = ("float32", "float16", "bfloat16")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stated:
+    """What a server says beyond what PETALS announces, signed with its peer key (``statement``).
+
+    Attributes
+    ----------
+    issued_s : when, seconds since the epoch.
+    times : of its blocks at its precision, as ``swarm measure`` found them, or None.
+    limits : names of PETALS' flags -> what it allows.
+    cache_tokens : its whole attention cache in PETALS' count, as ``cache_tokens_left``.
+    abilities : optional parts of the plugin that it runs with.
+    operator, plan_version : whose plans it follows ("" = nobody's), and which one it does now.
+    step_s, busy : seconds that a step of one token took it of late, median over its whole span, and
+        the share of the time that it was at work; None where it had nothing to do.
+    """
+
+    issued_s: float
+    times: BlockTimes | None = None
+    limits: Mapping[str, int] = field(default_factory=dict)
+    cache_tokens: int | None = None
+    abilities: frozenset[str] = frozenset()
+    operator: str = ""
+    plan_version: int = 0
+    step_s: float | None = None
+    busy: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +73,11 @@ class Announcement:
     cache_tokens_left : free cache in PETALS' count: K and V of every block are one token each.
     next_pings : peer -> round trip in seconds; unreachable peers are left out.
     coordinates : (latitude, longitude) in degrees, from the health monitor only.
+    version : of PETALS, "" = not told.
+    stated : what the peer itself told and signed; with it the other fields are the peer's own too.
+    rollback : whether sessions can take tokens back there; task_tokens : positions of a step that
+        is one task, where it is not PETALS' own limit.
+    batching : how it runs waiting steps as one pass; None = one after another.
     """
 
     peer: str
@@ -61,6 +95,11 @@ class Announcement:
     using_relay: bool = False
     public_name: str = ""
     coordinates: tuple[float, float] | None = None
+    version: str = ""
+    stated: Stated | None = None
+    rollback: bool = False
+    task_tokens: int | None = None
+    batching: Batching | None = None
 
 
 class Warnings:
@@ -110,7 +149,7 @@ def read_entry(
     if start is None or end is None or not 0 <= start < end <= num_blocks:
         warnings.add(peer, f"announces no span within the {num_blocks} blocks; dropped")
         return None
-    rates = {
+    rates: dict[str, Any] = {
         name: _rate(peer, name, raw.get(name), warnings)
         for name in ("throughput", "network_rps", "forward_rps", "inference_rps")
     }
@@ -127,115 +166,20 @@ def read_entry(
         using_relay=raw.get("using_relay") is True,
         public_name=plain(raw.get("public_name") or "", 64),
         coordinates=_place(raw.get("coordinates")),
+        version=plain(raw.get("version") or "", 32),
+        rollback=_whole(raw.get(ROLLBACK)) == 1,
+        task_tokens=_task_tokens(peer, raw.get(TASK_TOKENS), warnings),
+        batching=_batching(peer, raw.get(FIELD), warnings),
     )
 
 
-def merge(
-    entries: Iterable[tuple[int | None, Announcement]], warnings: Warnings
-) -> list[Announcement]:
-    """One announcement per peer, sorted by peer, settled against the others.
-
-    Parameters
-    ----------
-    entries : (block under which it was found, announcement); the block None where unknown. Of one
-        peer, later ones are newer.
-    """
-    by_peer: dict[str, list[tuple[int | None, Announcement]]] = defaultdict(list)
-    for block, entry in entries:
-        by_peer[entry.peer].append((block, entry))
-    settled = [_settle(peer, found, warnings) for peer, found in sorted(by_peer.items())]
-    known = [entry for entry in settled if entry is not None]
-    for name in ("forward_rps", "inference_rps", "network_rps"):
-        known = _without_outliers(known, name, warnings)
-    return known
-
-
-def is_spanless(fields: object) -> bool:
-    """Whether an announcement does not say where its span begins and ends."""
-    if not isinstance(fields, Mapping):
-        return False
-    return fields.get("start_block") is None and fields.get("end_block") is None
-
-
-def with_spans(
-    rows: Sequence[tuple[float, int, object, object]],
-) -> list[tuple[float, int, object, object]]:
-    """(expiry, block, peer, fields) of spanless entries, with the run of blocks they lie under.
-
-    Versions of PETALS before 2.0 do not announce their span; PETALS' own readers take it from the
-    blocks that a server is listed under.
-    """
-    listed: dict[object, set[int]] = defaultdict(set)
-    for _, block, peer, _ in rows:
-        if isinstance(peer, str):
-            listed[peer].add(block)
-    runs = {peer: _longest_run(blocks) for peer, blocks in listed.items()}
-    return [
-        (expires_s, block, peer, {**fields, "start_block": run[0], "end_block": run[1]})
-        for expires_s, block, peer, fields in rows
-        if isinstance(peer, str) and isinstance(fields, Mapping) and (run := runs[peer])
-    ]
-
-
-def _longest_run(blocks: set[int]) -> tuple[int, int]:
-    """The longest run ``[start, end)`` of consecutive blocks, of equals the first."""
-    best = (0, 0)
-    for start in sorted(blocks):
-        if start - 1 not in blocks:
-            end = start
-            while end in blocks:
-                end += 1
-            if end - start > best[1] - best[0]:
-                best = (start, end)
-    return best
-
-
-def symmetric_rtt_s(entries: list[Announcement]) -> dict[tuple[str, str], float]:
-    """Round trips between servers; where both ends tell, the longer one, so that none can lie
-    itself nearer."""
-    told: dict[tuple[str, str], float] = {}
-    peers = {entry.peer for entry in entries}
-    for entry in entries:
-        for other, rtt_s in entry.next_pings.items():
-            if other in peers and other != entry.peer:
-                pair = (min(entry.peer, other), max(entry.peer, other))
-                told[pair] = max(rtt_s, told.get(pair, 0.0))
-    return told
-
-
-def _settle(
-    peer: str, found: list[tuple[int | None, Announcement]], warnings: Warnings
-) -> Announcement | None:
-    """The newest that agrees with where it was found; contradictions lose."""
-    fitting = [e for block, e in found if block is None or e.start <= block < e.end]
-    if len(fitting) < len(found):
-        warnings.add(peer, "is listed under blocks outside the span it announces")
-    if not fitting:
-        return None
-    spans = Counter((e.start, e.end) for e in fitting)
-    if len(spans) > 1:
-        warnings.add(peer, "announces more than one span; the most frequent one counts")
-    # A server that moves still has old entries under the blocks it left.
-    best = max(spans, key=lambda span: (spans[span] / (span[1] - span[0]), span))
-    return [e for e in fitting if (e.start, e.end) == best][-1]
-
-
-def _without_outliers(
-    entries: list[Announcement], name: str, warnings: Warnings
-) -> list[Announcement]:
-    """Rates far above the swarm's median are cut to ``OUTLIER`` times the median."""
-    rates = [rate for e in entries if (rate := getattr(e, name)) is not None]
-    if len(rates) < 3:
-        return entries
-    most = OUTLIER * float(np.median(rates))
-    kept = []
-    for entry in entries:
-        rate = getattr(entry, name)
-        if rate is not None and rate > most:
-            warnings.add(entry.peer, f"{name} {rate:.4g} is far above all others; {most:.4g} taken")
-            entry = replace(entry, **{name: most})  # type: ignore[arg-type]
-        kept.append(entry)
-    return kept
+def _task_tokens(peer: str, value: object, warnings: Warnings) -> int | None:
+    number = _whole(value)
+    if number is not None and 0 < number <= MOST_TASK_TOKENS:
+        return number
+    if value is not None:
+        warnings.add(peer, "task_tokens is no plausible count; left out")
+    return None
 
 
 def _state(value: object) -> State | None:
@@ -317,6 +261,13 @@ def _one_of(peer: str, value: object, known: tuple[str, ...], warnings: Warnings
     if value is not None:
         warnings.add(peer, "announces an unknown quantisation; left out")
     return None
+
+
+def _batching(peer: str, value: object, warnings: Warnings) -> Batching | None:
+    told = read_batching(value)
+    if told is None and value is not None:
+        warnings.add(peer, "announces passes of several sessions of no plausible cost; left out")
+    return told
 
 
 def _dtype(value: object) -> str | None:

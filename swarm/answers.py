@@ -1,8 +1,8 @@
 """Lengths of the answers that a live client saw, and what it expects of the next one.
 
 A client sees no token counts but those of the steps that it takes: a step of several tokens is a
-prompt, each one of a single token after it took one more token of the answer. Plain Python, no
-hivemind.
+prompt, each one of a single token after it took one more token of the answer. Drafts are told
+beside. Plain Python, no hivemind.
 """
 
 from __future__ import annotations
@@ -26,13 +26,23 @@ class Tally:
     """Output tokens of the answers of one session, from the sizes of its steps.
 
     An answer that ended at the session's limit counts as long as it got.
+
+    Attributes
+    ----------
+    drafts : tokens of the next step that are only guessed.
     """
 
     def __init__(self) -> None:
         self._answers: list[int] = []
+        self.drafts = 0
+
+    def gained(self, tokens: int) -> None:
+        """The last step made so many tokens beyond the one of every step."""
+        self._answers[-1] += tokens
 
     def step(self, tokens: int) -> None:
         """A step of so many tokens went through."""
+        tokens, self.drafts = tokens - self.drafts, 0
         if tokens > 1 or not self._answers:
             self._answers.append(1)
         else:

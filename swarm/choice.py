@@ -164,7 +164,7 @@ def _piece(
     A retry asks for the blocks of the failed hop only, so the cut may begin and end anywhere.
     """
     problem = plan.problem
-    row = next((i for i, c in enumerate(problem.clients) if c.id == client), 0)
+    row = plan.client_row(client)
     near = problem.network.client_rtt_s[row].copy()
     cost = CostModel.of(problem)
     spans, free = [], []

@@ -19,11 +19,13 @@ from pathlib import Path
 from typing import Any
 
 from ..core.errors import NoRouteError, SwarmplanError, SwarmUnreachableError
+from ..methods.drafting import Price
 from ..perfmodel.cost import CostModel
 from ..perfmodel.length.online import OnlineQuantiles
 from ..routing.waiting import Sizes
 from .answers import AnswerLengths
 from .choice import Chain, ChainRequest, Choice, LiveServer, choose_chain
+from .drafting import Planned, planned_passes, price_of
 from .live_dht import ping
 from .present import Present, Wait
 from .record import Acceptor, LivePlan
@@ -57,7 +59,7 @@ class PlannedRouting:
         share_s: float = SHARE_S,
     ) -> None:
         self._manager = manager
-        self._client = client
+        self.client = client
         self._refresh_s = refresh_s
         self._prefix = manager.config.dht_prefix
         operator = read_public_key(public_key)
@@ -72,6 +74,9 @@ class PlannedRouting:
         self._makes_hops = True
         self._numbers = itertools.count()
         self._sizes = Sizes()
+        self._price: tuple[LivePlan, Price] | None = None
+        #: Of a session's steps, where drafts make some of them.
+        self.tokens_per_pass = 1.0
         self._lock = threading.Lock()
         self._choosing = threading.Lock()
         sharing = None
@@ -144,6 +149,17 @@ class PlannedRouting:
         steps = float(plan.problem.planning.output_tokens)
         return self._present.waits(time.monotonic(), stranger_steps=steps)
 
+    def passes(self, chain: Chain) -> Planned | None:
+        """What the plan says of drafts over a chain; None where none is in force or it does not
+        know the chain."""
+        plan = self.plan
+        if plan is None:
+            return None
+        if self._price is None or self._price[0] is not plan:
+            self._price = plan, price_of(plan)
+        trips = {peer: min(self._trips[peer]) for peer, _, _ in chain if self._trips.get(peer)}
+        return planned_passes(plan, self._price[1], self.client, chain, trips)
+
     def max_length(self, prompt_tokens: int, new_tokens: int, quantile: float = 0.95) -> int:
         """Tokens to open the next session with, where ``new_tokens`` of output are allowed.
 
@@ -163,7 +179,8 @@ class PlannedRouting:
         # One session after another: the next one has to see where this one goes.
         with self._choosing:
             choice = self._decide(plan, number, request)
-            self._present.begin(number, choice.hops, choice.steps)
+            steps = max(1, round(choice.steps / self.tokens_per_pass))
+            self._present.begin(number, choice.hops, steps)
         with self._lock:
             self._reserved.setdefault(number, request.max_tokens)
         return choice.chain
@@ -176,7 +193,7 @@ class PlannedRouting:
         def chosen(asked: ChainRequest) -> Choice:
             return choose_chain(
                 plan,
-                self._client,
+                self.client,
                 live,
                 asked,
                 lengths=self._lengths,
@@ -206,10 +223,10 @@ class PlannedRouting:
             )
             somebody = Present()
             with suppress(SwarmplanError):
-                choice = choose_chain(plan, self._client, self._live(), whole)
+                choice = choose_chain(plan, self.client, self._live(), whole)
                 somebody.begin(0, choice.hops, choice.steps)
                 somebody.hop(0, choice.hops[0].peer, choice.hops[0].alone_s, 0.0)
-                choose_chain(plan, self._client, self._live(), whole, present=somebody)
+                choose_chain(plan, self.client, self._live(), whole, present=somebody)
 
     def _spans(self) -> dict[str, tuple[int, int]]:
         with self._manager.lock_changes:

@@ -11,9 +11,12 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -25,10 +28,15 @@ from ..perfmodel.timing import decode_s, prefill_s, timing_ms, timing_of
 VARIABLE = "SWARMPLAN_CLOCK"
 TELL = "tell"
 #: What a server writes to its log when the real work took longer than the clock allows, and when
-#: it is to tell: position, tokens, blocks and ms of the task.
-LATE, TASK = "clock: late by", "clock: task"
+#: it is to tell: position, tokens, blocks and ms of the task; of a pass of several sessions the
+#: mean position, sessions, blocks and ms.
+LATE, TASK, PASS = "clock: late by", "clock: task", "clock: pass"
 #: Does a task and then, if it likes, more: the task, and its position, tokens and blocks.
 Around = Callable[[Callable[[], Any], int, int, int], Any]
+#: A session of a pass: tokens before the new one, and the blocks that it uses.
+Member = tuple[int, frozenset[str]]
+#: The same for a pass of several sessions.
+AroundPass = Callable[[Callable[[], Any], Sequence[Member]], Any]
 
 
 def environment(timing: Timing | None) -> dict[str, str]:
@@ -40,9 +48,12 @@ def follow_environment() -> None:
     """Keep time or tell, if the environment asks for it; before the server starts."""
     text = os.environ.get(VARIABLE)
     if text == TELL:
-        _wrap_tasks(_telling)
+        wrap_tasks(_telling)
+        wrap_passes(_telling_pass)
     elif text:
-        _wrap_tasks(_keeping(timing_of(json.loads(text))))
+        timing = timing_of(json.loads(text))
+        wrap_tasks(_keeping(timing))
+        wrap_passes(_keeping_pass(timing))
 
 
 def task_s(timing: Timing, *, position: int, tokens: int, blocks: int) -> float:
@@ -52,55 +63,139 @@ def task_s(timing: Timing, *, position: int, tokens: int, blocks: int) -> float:
     return blocks * float(each)
 
 
+def pass_s(timing: Timing, members: Sequence[Member]) -> float:
+    """Seconds of one pass: block by block a step of the sessions that use it."""
+    seconds = 0.0
+    for block in frozenset().union(*(blocks for _, blocks in members)):
+        at = [position for position, blocks in members if block in blocks]
+        seconds += decode_s(timing, max(at), batch=len(at))
+    return seconds
+
+
 def told_timing(log: str) -> Timing:
     """The timing that a server's log tells of."""
-    rows = np.array(list(_told(log)))
+    rows = np.array(list(_told(log, TASK)))
     position, tokens, blocks, seconds = rows.T
     each, step = seconds / blocks, (position > 0) & (tokens == 1)
     line = np.column_stack([np.ones(step.sum()), position[step]])
     base, slope = fit_nonnegative(line, each[step]).tolist()
     floor, start, per_token = fit_floored(tokens[~step], each[~step]).tolist()
-    return Timing(
+    plain = Timing(
         decode_base_s=base,
         decode_per_context_token_s=slope,
         prefill_floor_s=floor,
         prefill_base_s=start,
         prefill_per_token_s=per_token,
     )
+    return replace(plain, step_curve=_told_curve(plain, log))
 
 
-def _told(log: str) -> Iterator[tuple[float, ...]]:
+def _told_curve(plain: Timing, log: str) -> tuple[tuple[float, float], ...]:
+    """What passes took beyond a step of one session, by the number of sessions; the median."""
+    found = defaultdict(list)
+    for position, sessions, blocks, seconds in _told(log, PASS):
+        found[sessions].append(seconds / blocks - decode_s(plain, position))
+    curve: list[tuple[float, float]] = []
+    for sessions, more_s in sorted(found.items()):
+        before = curve[-1][1] if curve else 0.0
+        curve.append((sessions, max(before, float(np.median(more_s)))))
+    return tuple(curve)
+
+
+class Busy(NamedTuple):
+    """What a server that tells has worked on.
+
+    Attributes
+    ----------
+    prompt_s, step_s : seconds of prompts, and of decode steps of one token.
+    steps, passes : decode steps, and the tasks and passes that they took.
+    """
+
+    prompt_s: float = 0.0
+    step_s: float = 0.0
+    steps: int = 0
+    passes: int = 0
+
+    def since(self, before: Busy) -> Busy:
+        """What came after."""
+        return Busy(
+            prompt_s=self.prompt_s - before.prompt_s,
+            step_s=self.step_s - before.step_s,
+            steps=self.steps - before.steps,
+            passes=self.passes - before.passes,
+        )
+
+
+def told_busy(log: str) -> Busy:
+    """The work that a server's log tells of so far."""
+    prompt_s = step_s = 0.0
+    steps = passes = 0
+    for position, tokens, _blocks, seconds in _told(log, TASK):
+        if position > 0 and tokens == 1:
+            step_s, steps, passes = step_s + seconds, steps + 1, passes + 1
+        else:
+            prompt_s += seconds
+    for _position, sessions, _blocks, seconds in _told(log, PASS):
+        step_s, steps, passes = step_s + seconds, steps + int(sessions), passes + 1
+    return Busy(prompt_s, step_s, steps, passes)
+
+
+def _told(log: str, mark: str) -> Iterator[tuple[float, ...]]:
     for line in log.split("\n")[:-1]:
-        if line.startswith(TASK):
-            *figures, ms = map(float, line.removeprefix(TASK).split())
+        if line.startswith(mark):
+            *figures, ms = map(float, line.removeprefix(mark).split())
             yield (*figures, ms / 1e3)
 
 
 def _keeping(timing: Timing) -> Around:
     def around(work: Callable[[], Any], position: int, tokens: int, blocks: int) -> Any:
-        over_s = time.perf_counter() + task_s(
-            timing, position=position, tokens=tokens, blocks=blocks
-        )
-        answer = work()
-        left_s = over_s - time.perf_counter()
-        if left_s > 0:
-            time.sleep(left_s)
-        else:
-            print(f"{LATE} {-left_s * 1e3:.1f} ms", flush=True)
-        return answer
+        return _lasting(work, task_s(timing, position=position, tokens=tokens, blocks=blocks))
 
     return around
 
 
-def _telling(work: Callable[[], Any], position: int, tokens: int, blocks: int) -> Any:
-    began = time.perf_counter()
+def _keeping_pass(timing: Timing) -> AroundPass:
+    return lambda work, members: _lasting(work, pass_s(timing, members))
+
+
+def _lasting(work: Callable[[], Any], seconds: float) -> Any:
+    """Do something, and wait until so many seconds are over."""
+    over_s = time.perf_counter() + seconds
     answer = work()
-    took_ms = 1e3 * (time.perf_counter() - began)
-    print(f"{TASK} {position} {tokens} {blocks} {took_ms:.3f}", flush=True)
+    left_s = over_s - time.perf_counter()
+    if left_s > 0:
+        time.sleep(left_s)
+    else:
+        _say(f"{LATE} {-left_s * 1e3:.1f} ms")
     return answer
 
 
-def _wrap_tasks(around: Around) -> None:
+def _telling(work: Callable[[], Any], position: int, tokens: int, blocks: int) -> Any:
+    return _timed(work, f"{TASK} {position} {tokens} {blocks}")
+
+
+def _telling_pass(work: Callable[[], Any], members: Sequence[Member]) -> Any:
+    mean = sum(position for position, _ in members) / len(members)
+    blocks = len(frozenset().union(*(used for _, used in members)))
+    return _timed(work, f"{PASS} {mean:.1f} {len(members)} {blocks}")
+
+
+def _timed(work: Callable[[], Any], said: str) -> Any:
+    """Do something, and say how many ms it took."""
+    began = time.perf_counter()
+    answer = work()
+    took_ms = 1e3 * (time.perf_counter() - began)
+    _say(f"{said} {took_ms:.3f}")
+    return answer
+
+
+def _say(line: str) -> None:
+    """A line in one piece: ``print`` lets what other threads write come before its end."""
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+def wrap_tasks(around: Around) -> None:
     """Put something around every inference task of this process: all go through one pool."""
     from petals.server import backend
 
@@ -115,3 +210,19 @@ def _wrap_tasks(around: Around) -> None:
         )
 
     backend._MergedInferenceStep.__call__ = wrapped
+
+
+def wrap_passes(around: AroundPass) -> None:
+    """Put something around every pass of several sessions (remedy ``batch-steps``)."""
+    from .compat.batch_step import BatchedStep
+
+    work = BatchedStep.run_pass
+
+    def wrapped(self: Any, tasks: Sequence[Any]) -> Any:
+        members = [
+            (infos[0].prefix_length, frozenset(info.uid for info in infos))
+            for _hidden, _hypo_ids, infos, *_prompts in tasks
+        ]
+        return around(lambda: work(self, tasks), members)
+
+    BatchedStep.run_pass = wrapped  # type: ignore[method-assign]

@@ -20,7 +20,7 @@ import numpy as np
 
 from ..core.errors import SwarmUnreachableError
 from ..core.problem import Timing
-from .clock import LATE, task_s, told_timing
+from .clock import LATE, Busy, task_s, told_busy, told_timing
 from .cores import IDLE, jiffies, spent
 from .loopback import LoopbackSwarm, ServerSpec
 from .trial import ClientProcess, Event, answers
@@ -47,12 +47,14 @@ class Station:
     Attributes
     ----------
     span : the blocks it holds; None = all.
+    batched : whether it runs waiting steps of several sessions as one pass.
     """
 
     name: str
     rtt_s: float
     clock: Timing | None = None
     span: tuple[int, int] | None = None
+    batched: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +100,7 @@ class Measured:
     Attributes
     ----------
     tokens, chains : of each request, the chain by the names of servers.
+    busy : what each server worked on, by its name, where it tells.
     idle_frac, swarm_frac : share of the cores' time in which they were idle; in which they worked
         for servers and clients. The rest went to others on the machine.
     """
@@ -107,6 +110,7 @@ class Measured:
     swarm_frac: float
     tokens: tuple[tuple[int, ...], ...] = ()
     chains: tuple[Chain, ...] = ()
+    busy: Mapping[str, Busy] = field(default_factory=dict)
 
     @property
     def others_frac(self) -> float:
@@ -121,6 +125,7 @@ class Arena:
     Attributes
     ----------
     processes : client processes; the requests of a round are dealt out to them.
+    round_limit_s : time for a round.
     client : more for the jobs of client processes: ``routing`` by a plan, PETALS' ``config``.
     """
 
@@ -129,6 +134,7 @@ class Arena:
     stations: Sequence[Station]
     blocks: int
     processes: int = 2
+    round_limit_s: float = ROUND_LIMIT_S
     client: Mapping[str, Any] = field(default_factory=dict)
     _stack: ExitStack = field(default_factory=ExitStack)
     _swarm: LoopbackSwarm = field(init=False)
@@ -150,6 +156,7 @@ class Arena:
             blocks=station.span or (0, self.blocks),
             rtt_s=station.rtt_s,
             cache_tokens=CACHE_TOKENS,
+            remedies=("batch-steps",) if station.batched else (),
             clock=station.clock or "tell",
         )
         if station.clock is None:
@@ -185,15 +192,26 @@ class Arena:
                 client.wait_for(lambda seen: any(map(_is_ready, seen)), limit_s=READY_LIMIT_S)
             children = [*self._swarm.children.values(), *(c.child for c in clients)]
             groups = frozenset(child.pid for child in children)
-            use = [_hold(clients, go, number, groups) for number in range(len(rounds))]
+            use, busy = [], [self._busy()]
+            for number in range(len(rounds)):
+                use.append(_hold(clients, go, number, groups, self.round_limit_s))
+                busy.append(self._busy())
             done = answers([e for client in clients for e in client.events()])
         failed = next((e for e in done.values() if e["event"] == "failed"), None)
         if failed is not None:
             raise SwarmUnreachableError(f"request {failed['id']} of {name}: {failed['error']}")
-        return [
+        found = [
             self._measured([done[f"{i}/{j}"] for j in range(len(visits))], use[i])
             for i, visits in enumerate(rounds)
+        ]
+        return [
+            replace(one, busy={name: after[name].since(before[name]) for name in after})
+            for one, (before, after) in zip(found, pairwise(busy), strict=True)
         ][1:]
+
+    def _busy(self) -> dict[str, Busy]:
+        """The work of servers that tell it, so far."""
+        return {s.name: told_busy(self._log(s)) for s in self.stations if s.clock is None}
 
     def _measured(self, told: Sequence[Event], use: tuple[float, float]) -> Measured:
         """One round by what its clients told."""
@@ -251,10 +269,7 @@ class Arena:
 
     def told(self) -> list[Station]:
         """The stations with the timing of the tasks so far, where they tell it."""
-        return [
-            Station(name=s.name, rtt_s=s.rtt_s, clock=s.clock or told_timing(self._log(s)))
-            for s in self.stations
-        ]
+        return [replace(s, clock=s.clock or told_timing(self._log(s))) for s in self.stations]
 
     def _log(self, station: Station) -> str:
         return self._swarm.children[station.name].text()
@@ -295,7 +310,11 @@ def _second(pair: tuple[str, int]) -> int:
 
 
 def _hold(
-    clients: Sequence[ClientProcess], go: Path, number: int, groups: frozenset[int]
+    clients: Sequence[ClientProcess],
+    go: Path,
+    number: int,
+    groups: frozenset[int],
+    limit_s: float,
 ) -> tuple[float, float]:
     """Let a round begin and wait for its end; shares of the cores' time: idle, spent by groups."""
     before, own_before = jiffies(), spent(groups)
@@ -307,7 +326,7 @@ def _hold(
         return any(e["event"] == "round" and e["number"] == number for e in seen)
 
     for client in clients:
-        client.wait_for(over, limit_s=ROUND_LIMIT_S)
+        client.wait_for(over, limit_s=limit_s)
     took = jiffies() - before
     # Clients end with their last round; what they spent on it is not known any more.
     own = sum(now - own_before.get(pid, 0.0) for pid, now in spent(groups).items())

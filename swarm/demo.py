@@ -2,8 +2,9 @@
 
 Four servers on the loopback interface, each able to hold half of a tiny random Llama, two of them
 near and two far (delays in user space). They join one after another and place themselves as
-PETALS does; then a plan is published and they re-place themselves under traffic; then the server
-in use is killed in mid-generation. Every token is compared with the local model's.
+PETALS does; then a plan is published and they re-place themselves under traffic; then the client
+drafts; then the server in use is killed in mid-generation. Every token is compared with the local
+model's.
 """
 
 from __future__ import annotations
@@ -35,17 +36,25 @@ JOIN_ORDERS = (
     ("far-1", "far-2", "near-1", "near-2"),
     ("near-1", "near-2", "far-1", "far-2"),
 )
+#: Noise in the head of the draft model: about three of four drafts are right.
+DISTURBED = 0.2
 Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Speed:
-    """Of some requests: medians over the requests, seconds, and whether all tokens were right."""
+    """Of some requests: medians over the requests, seconds, and whether all tokens were right.
+
+    Attributes
+    ----------
+    tokens_per_pass : where the client drafts.
+    """
 
     ttft_s: float
     tpot_s: float
     right: bool
     chains: tuple[str, ...]
+    tokens_per_pass: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +74,7 @@ class DemoResult:
     after_spans: dict[str, tuple[int, int]]
     petals: Speed
     planned: Speed
+    drafted: Speed
     predicted_s: float
     moved_requests: int
     failed: int
@@ -87,10 +97,11 @@ def run_demo(
     folder: Path, say: Say, *, order: Sequence[str] = JOIN_ORDERS[0], kill: bool = True
 ) -> DemoResult:
     """One join order from the first server to the killed one; leaves no process behind."""
-    from .tiny_model import local_tokens, save_tiny_llama
+    from .tiny_model import local_tokens, save_disturbed, save_tiny_llama
 
     folder.mkdir(parents=True, exist_ok=True)
     model = save_tiny_llama(folder / "model", blocks=BLOCKS)
+    draft = save_disturbed(model, folder / "draft", share=DISTURBED)
     wanted = local_tokens(model, PROMPTS, TOKENS)
     key = folder / "key"
     if not key.exists():
@@ -118,6 +129,8 @@ def run_demo(
         planned = measure(swarm, "planned", routing, wanted)
         promise = f"predicted {moved.predicted_s * 1e3:.0f} ms per token"
         say(f"swarmplan's way: {_speed(planned)}, {promise}")
+        drafted = measure(swarm, "drafted", routing, wanted, draft=draft)
+        say(f"swarmplan's way, and a small model drafts: {_speed(drafted)}")
         killed = _kill(swarm, routing, wanted[0], say) if kill else (None, None)
     return DemoResult(
         order=tuple(order),
@@ -125,6 +138,7 @@ def run_demo(
         after_spans=after,
         petals=petals,
         planned=planned,
+        drafted=drafted,
         predicted_s=moved.predicted_s,
         moved_requests=moved.requests,
         failed=moved.failed,
@@ -135,11 +149,17 @@ def run_demo(
 
 
 def measure(
-    swarm: LoopbackSwarm, name: str, routing: Any, wanted: Sequence[Sequence[int]], rounds: int = 2
+    swarm: LoopbackSwarm,
+    name: str,
+    routing: Any,
+    wanted: Sequence[Sequence[int]],
+    rounds: int = 2,
+    *,
+    draft: Path | None = None,
 ) -> Speed:
-    """The same prompts by one client, one after another."""
+    """The same prompts by one client, one after another, drafted by a model if there is one."""
     requests: list[dict[str, Any]] = [
-        {"id": f"{r}.{i}", "prompt": prompt, "new_tokens": TOKENS}
+        {"id": f"{r}.{i}", "prompt": prompt, "new_tokens": TOKENS, "draft": draft is not None}
         for r in range(rounds)
         for i, prompt in enumerate(PROMPTS)
     ]
@@ -151,18 +171,32 @@ def measure(
         "config": {"update_period": 3, "request_timeout": 20},
         "warm_up_s": 10,
     }
+    if draft is not None:
+        job["draft"] = {"model": str(draft), "tokens": "auto"}
     with ClientProcess(swarm=swarm, name=name, job=job) as client:
-        done = answers(client.finish(limit_s=180))
+        events = client.finish(limit_s=180)
+    done = answers(events)
+    told = next((e for e in events if e["event"] == "drafted"), {})
     right = all(done[r["id"]].get("tokens") == wanted[int(r["id"][-1])] for r in requests)
-    times = [done[r["id"]].get("steps_s", [0.0, 0.0]) for r in requests]
+    times = [_times(done[r["id"]]) for r in requests]
     names = {peer: name for name, peer in swarm.peers.items()}
     chains = {_chain(names, done[r["id"]]) for r in requests}
     return Speed(
-        ttft_s=statistics.median(t[0] for t in times),
-        tpot_s=statistics.median(statistics.median(t[1:]) for t in times),
+        ttft_s=statistics.median(first for first, _ in times),
+        tpot_s=statistics.median(rest for _, rest in times),
         right=right,
         chains=tuple(sorted(chains)),
+        tokens_per_pass=told.get("tokens_per_pass"),
     )
+
+
+def _times(done: Event) -> tuple[float, float]:
+    """Of an answer: time to the first token, and of each after it; drafted ones come in passes."""
+    if "passes" in done:
+        took = [seconds for _, _, seconds in done["passes"]]
+        return took[0], sum(took[1:]) / (len(done["tokens"]) - 1)
+    steps_s = done.get("steps_s", [0.0, 0.0])
+    return steps_s[0], statistics.median(steps_s[1:])
 
 
 def _chain(names: dict[str, str], event: Event) -> str:
@@ -293,7 +327,9 @@ def _shown(spans: dict[str, tuple[int, int]]) -> str:
 def _speed(speed: Speed) -> str:
     tokens = "tokens equal the local model's" if speed.right else "TOKENS DIFFER"
     figures = f"{speed.tpot_s * 1e3:.0f} ms per token, first {speed.ttft_s * 1e3:.0f} ms"
-    return f"{figures}, {tokens} ({'; '.join(speed.chains)})"
+    made = speed.tokens_per_pass
+    passes = "" if made is None else f", {made:.1f} tokens a pass"
+    return f"{figures}{passes}, {tokens} ({'; '.join(speed.chains)})"
 
 
 @contextmanager

@@ -9,6 +9,10 @@ The job: ``initial_peers``, ``prefix``, ``model``; ``config`` (keywords of PETAL
 ``requests``: each with ``id``, ``prompt``, ``new_tokens``, perhaps ``route`` and ``generate``;
 ``threads``; a request with ``steps`` in place of a prompt runs random hidden states; whatever the
 job says, one with a ``route`` takes it, and one with ``routing`` = ``petals`` is routed by PETALS;
+``draft``: a table with ``model``, ``tokens`` (``auto`` or a number) and perhaps ``believe`` (every
+server is taken to be able to take tokens back): those with ``draft`` are then generated so, drawn
+where they have a table ``sample`` of options for ``generate``, and ``drafted`` tells in the end
+what came of it;
 ``until``: a file at whose appearance the requests stop being repeated. A job with ``rounds`` starts
 requests at given instants (``swarm.rounds``). One with ``observe_s`` makes no requests: it tells
 every so many seconds who announces what (``spans``).
@@ -25,6 +29,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +75,7 @@ def _run(job: dict[str, Any]) -> None:
         routing = plan_requests(model, **job["routing"])
         plan = routing.plan
         tell("plan", version=None if plan is None else plan.version)
+    drafting = _drafting(model, job, routing)
     time.sleep(_warm_up_s(model, job))
     # What loading left behind is collected now: later it would hold up whatever is measured.
     gc.collect()
@@ -84,6 +90,68 @@ def _run(job: dict[str, Any]) -> None:
     waiting = _Shared(_requests(job))
     with ThreadPoolExecutor(threads) as pool:
         list(pool.map(lambda _: _work(model, job, waiting), range(threads)))
+    if drafting is not None:
+        tell("drafted", **drafting.report().document())
+
+
+def _drafting(model: Any, job: dict[str, Any], routing: Any) -> Any:
+    """The drafting of this client's generations, None where it does not draft."""
+    given = job.get("draft")
+    if given is None:
+        return None
+    from .compat import capabilities
+    from .speculate import speculate
+
+    if given.get("believe"):
+        # For those who measure what becomes of it.
+        capabilities.rolls_back = lambda info: True
+    return speculate(
+        model,
+        given["model"],
+        draft_tokens=given["tokens"],
+        routing=routing,
+        name=job["model"],
+        on_pass=_tell_pass,
+    )
+
+
+#: The request that this thread is at.
+_request: ContextVar[dict[str, Any]] = ContextVar("request")
+
+
+def _tell_pass(made: Any) -> None:
+    """What a pass of the present request made."""
+    request = _request.get()
+    if made.number == 0:
+        tell("route", id=request["id"], chain=[made.chain])
+    request["passes"].append([made.drafts, made.right, made.seconds])
+    for _ in made.tokens:
+        tell("token", id=request["id"], took_s=made.seconds)
+    time.sleep(request.get("pause_s", 0.0))
+
+
+def _drafted(model: Any, job: dict[str, Any], request: dict[str, Any]) -> None:
+    """A whole answer by ``generate``, whose passes are told."""
+    import torch
+
+    request = {**request, "passes": []}
+    prompt = torch.tensor([request["prompt"]])
+    options = {"do_sample": False, **request.get("sample", {})}
+    _request.set(request)
+    started = time.perf_counter()
+    with _session(model, job, request) as session:
+        whole = model.generate(
+            prompt, max_new_tokens=request["new_tokens"], session=session, **options
+        )
+        chains = _chains(session)
+    tell(
+        "done",
+        id=request["id"],
+        tokens=whole[0, prompt.shape[1] :].tolist(),
+        passes=request["passes"],
+        chains=chains,
+        total_s=time.perf_counter() - started,
+    )
 
 
 def _telling_waits(routing: Any) -> Callable[..., None]:
@@ -150,17 +218,19 @@ def _requests(job: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def load_model(job: dict[str, Any]) -> Any:
-    """PETALS' distributed model of a private swarm, in float32 on the CPU."""
+    """PETALS' distributed model; of a private swarm, in float32 on the CPU, where nothing else is
+    said."""
     import torch
     from petals import AutoDistributedModelForCausalLM
 
     torch.set_num_threads(1)
     config = {"show_route": False, **job.get("config", {})}
+    config |= {"dht_prefix": job["prefix"]} if "prefix" in job else {}
+    config |= {"initial_peers": job["initial_peers"]} if "initial_peers" in job else {}
+    dtype = job.get("dtype", "float32")
     return AutoDistributedModelForCausalLM.from_pretrained(
         job["model"],
-        dht_prefix=job["prefix"],
-        initial_peers=job["initial_peers"],
-        torch_dtype=torch.float32,
+        torch_dtype=dtype if dtype == "auto" else getattr(torch, dtype),
         **config,
     )
 
@@ -213,6 +283,9 @@ def _one(model: Any, job: dict[str, Any], request: dict[str, Any]) -> None:
 
     if "steps" in request:
         _step_only(model, job, request)
+        return
+    if request.get("draft"):
+        _drafted(model, job, request)
         return
     prompt = torch.tensor([request["prompt"]])
     started = time.perf_counter()

@@ -27,13 +27,14 @@ TASK_TOKENS = 128
 
 
 def problem_of(stations: Sequence[Station], hop: HopOverhead, *, blocks: int) -> Problem:
-    """The stations as the simulator sees them: one client, a serial runtime each."""
+    """The stations as the simulator sees them: one client, a runtime each."""
     servers = tuple(
         Server(
             id=s.name,
             memory_bytes=10**12,
             block_bytes=10**6,
             timing=known_timing(s),
+            sharing="batched" if s.batched else "serial",
             task_overhead_s=hop.task_s,
             piece_delay_s=hop.piece_s,
         )

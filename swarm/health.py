@@ -9,8 +9,9 @@ from typing import Any
 
 from ..core.errors import ScenarioError
 from ..scenarios.files import read_bytes
-from .announce import Announcement, Warnings, merge, plain, read_entry
+from .announce import Announcement, Warnings, plain, read_entry
 from .fetch import LIMIT_BYTES, fetched
+from .settling import merge
 
 MOST_SERVERS = 10_000
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import msgspec
@@ -14,12 +14,24 @@ from ..scenarios.checkpoint import ModelFigures, model_figures
 from .announce import Announcement, Warnings
 from .health import announcements_of, read_state
 from .places import ClientPlace
+from .planseen import PlanSeen, plan_seen
+from .settling import plausible
 from .snapshot import Assumptions, scenario_document
+from .statement import heard
+
+#: Servers that are said not to be online and are asked all the same.
+MOST_AWAY = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """What to look at, and what to assume of what cannot be seen."""
+    """What to look at, and what to assume of what cannot be seen.
+
+    Attributes
+    ----------
+    operator_key : public key (line or file) whose plan is looked for; None = no plan is.
+    probe : measure a step at every server by a short session of its own.
+    """
 
     model: str
     initial_peers: Sequence[str] = ()
@@ -35,14 +47,37 @@ class Wanted:
     sessions: int | None = None
     lat: float | None = None
     lon: float | None = None
+    operator_key: str | None = None
+    probe: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Notes:
-    """What was wrong with announcements, and what had to be estimated."""
+    """What is known beside the scenario.
+
+    Attributes
+    ----------
+    warnings, estimated : what was wrong with announcements, and what had to be estimated.
+    servers : who was read, online or not.
+    plan : the operator's, where a key was given.
+    probed_s : peer -> a step over its whole span as measured from here, where that was asked for.
+    """
 
     warnings: Sequence[str]
     estimated: Sequence[str]
+    servers: Sequence[Announcement] = ()
+    plan: PlanSeen = field(default_factory=PlanSeen)
+    probed_s: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Read:
+    """What a swarm's table and its peers say."""
+
+    servers: Sequence[Announcement]
+    near_s: Mapping[str, float] = field(default_factory=dict)
+    plan: PlanSeen = field(default_factory=PlanSeen)
+    probed_s: Mapping[str, float] = field(default_factory=dict)
 
 
 def inspect_swarm(wanted: Wanted) -> tuple[dict[str, Any], Notes]:
@@ -57,17 +92,27 @@ def inspect_swarm(wanted: Wanted) -> tuple[dict[str, Any], Notes]:
     warnings = Warnings()
     if wanted.health:
         names = [wanted.prefix] if wanted.prefix else [wanted.model, figures.name]
-        entries = _from_health(wanted.health, names, figures, warnings)
-        near: Mapping[str, float] = {}
+        read = _Read(servers=_from_health(wanted.health, names, figures, warnings))
     else:
-        entries, near = _from_dht(wanted, figures, warnings)
-    place = ClientPlace(name=wanted.client, rtt_s=near, coordinates=_place(wanted))
+        read = _from_dht(wanted, figures, warnings)
+    place = ClientPlace(name=wanted.client, rtt_s=read.near_s, coordinates=_place(wanted))
     assume = assumptions(wanted)
-    known = {name for e in entries for name in (e.peer, e.public_name)}
+    known = {name for e in read.servers for name in (e.peer, e.public_name)}
     for name in sorted(set(assume.memory_bytes) - known):
         warnings.add(name, "is no server that was read; its --memory-gb is not used")
-    document, estimated = scenario_document(figures, entries, [place], assume)
-    return checked(document), Notes(warnings=warnings.lines(), estimated=estimated)
+    for entry in read.servers:
+        told = entry.batching
+        if told is not None and told.fallbacks:
+            share = f"{told.fallbacks} of {told.steps} steps"
+            warnings.add(entry.peer, f"{share} were done again one by one: passes fail there")
+    document, estimated = scenario_document(figures, read.servers, [place], assume)
+    return checked(document), Notes(
+        warnings=warnings.lines(),
+        estimated=estimated,
+        servers=read.servers,
+        plan=read.plan,
+        probed_s=read.probed_s,
+    )
 
 
 def checked_options(wanted: Wanted) -> ModelFigures:
@@ -119,21 +164,49 @@ def _from_health(
     return announcements_of(document, names[-1], figures.num_blocks, warnings)
 
 
-def _from_dht(
-    wanted: Wanted, figures: ModelFigures, warnings: Warnings
-) -> tuple[list[Announcement], Mapping[str, float]]:
+def _from_dht(wanted: Wanted, figures: ModelFigures, warnings: Warnings) -> _Read:
     from .needs import prepare
 
-    prepare("table")
+    prepare("client" if wanted.probe else "table")
     from .live_dht import connect, ping, read_announcements
+    from .stating import fetch_statements
 
     dht = connect(wanted.initial_peers)
     try:
         entries = read_announcements(dht, figures.prefix, figures.num_blocks, warnings)
         near = ping(dht, [e.peer for e in entries if e.state == "online"])
+        away = [e.peer for e in entries if e.state != "online"][:MOST_AWAY]
+        told = fetch_statements(dht, figures.prefix, [*near, *away])
+        entries = plausible(heard(entries, told, figures.num_blocks, warnings), warnings)
+        new = {e.peer for e in entries if e.state == "online" and e.peer in away}
+        near |= ping(dht, new)  # said not to be there, by somebody else
+        servers = reachable(entries, near, warnings)
+        online = [e for e in servers if e.state == "online"]
+        return _Read(
+            servers=servers,
+            near_s=near,
+            plan=_plan(dht, wanted, figures.prefix, [e.peer for e in online]),
+            probed_s=_probed(dht, figures, online) if wanted.probe else {},
+        )
     finally:
         dht.shutdown()
-    return reachable(entries, near, warnings), near
+
+
+def _plan(dht: Any, wanted: Wanted, prefix: str, peers: Sequence[str]) -> PlanSeen:
+    if wanted.operator_key is None:
+        return PlanSeen()
+    from .signing import dht_now_s, fetch_plan, read_public_key, trust
+
+    validator = trust(dht, read_public_key(wanted.operator_key), prefix)
+    return plan_seen(fetch_plan(dht, validator, prefix, peers), prefix, dht_now_s())
+
+
+def _probed(
+    dht: Any, figures: ModelFigures, servers: Sequence[Announcement]
+) -> Mapping[str, float]:
+    from .probing import probed
+
+    return probed(dht, figures.prefix, figures.hidden_size, servers)
 
 
 def reachable(

@@ -11,8 +11,19 @@ from ..core.problem import Problem
 from ..perfmodel.announced import default_session_tokens
 from ..scenarios.check import longest_session_tokens
 
+#: Fields of ``Limits`` -> the flags of PETALS' server, and the names of its own attributes.
+FLAG_OF = {
+    "inference_max_length": "inference_max_length",
+    "max_batch_size": "max_batch_size",
+    "request_timeout_s": "request_timeout",
+    "step_timeout_s": "step_timeout",
+    "session_timeout_s": "session_timeout",
+}
+FLAGS = frozenset(FLAG_OF.values())
 #: Times are predicted for requests alone; beside others they last longer.
 PATIENCE = 4.0
+#: Steps of a session that only measures: the first opens it, the least of the others counts.
+PROBE_STEPS = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,16 +47,9 @@ class Limits:
 
     def beyond(self, other: Limits) -> dict[str, int]:
         """PETALS' name of each limit that is wider here -> its value."""
-        names = {
-            "inference_max_length": "inference_max_length",
-            "max_batch_size": "max_batch_size",
-            "request_timeout_s": "request_timeout",
-            "step_timeout_s": "step_timeout",
-            "session_timeout_s": "session_timeout",
-        }
         return {
             flag: getattr(self, name)
-            for name, flag in names.items()
+            for name, flag in FLAG_OF.items()
             if getattr(self, name) > getattr(other, name)
         }
 

@@ -13,9 +13,10 @@ from hivemind.p2p import PeerID
 from hivemind.proto import dht_pb2
 
 from ..core.errors import SwarmUnreachableError
-from .announce import Announcement, Warnings, is_spanless, merge, read_entry, with_spans
+from .announce import Announcement, Warnings, read_entry
 from .bounded import BoundedSerializer
 from .pipe import result_of
+from .settling import is_spanless, merge, with_spans
 
 PING_LIMIT_S = 3.0
 #: More of them in flight slow each other down.

@@ -12,6 +12,7 @@ from typing import Literal, Self
 
 from ..core.problem import Timing
 from .clock import environment
+from .compat.remedies import ALSO_VARIABLE, SKIP_VARIABLE
 from .processes import Child, free_ports
 
 BOOT_LIMIT_S = 90.0
@@ -37,7 +38,7 @@ class ServerSpec:
     rtt_s : emulated round trip of everybody to this server.
     inference_rps, forward_rps, network_rps : figures to announce instead of measuring.
     planned : run under ``swarmplan swarm serve`` with these further arguments.
-    remedies : optional remedies to apply, ``server-push`` for example.
+    remedies : optional remedies to apply, ``server-push`` for example; without : those left out.
     clock : compute by this clock (``swarm.clock``), or ``tell`` how long every task took.
     """
 
@@ -50,6 +51,7 @@ class ServerSpec:
     network_rps: float = 5000.0
     planned: tuple[str, ...] | None = None
     remedies: tuple[str, ...] = ()
+    without: tuple[str, ...] = ()
     clock: Timing | Literal["tell"] | None = None
 
 
@@ -153,7 +155,7 @@ class LoopbackSwarm:
         flags += ["--identity_path", str(self.folder / f"{spec.name}.id")]
         flags += ["--public_name", spec.name, "--no_auto_relay", "--skip_reachability_check"]
         flags += ["--update_period", str(self.update_period_s)]
-        extra = {"SWARMPLAN_WITH_REMEDIES": ",".join(spec.remedies)}
+        extra = {ALSO_VARIABLE: ",".join(spec.remedies), SKIP_VARIABLE: ",".join(spec.without)}
         if spec.clock is not None:
             extra |= environment(None if spec.clock == "tell" else spec.clock)
         if spec.planned is None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from typing import Literal
 
-from ..core.errors import ScenarioError
+from .local import serve_local
 
 Kind = Literal["counter", "gauge"]
 
@@ -19,6 +19,7 @@ FIGURES: dict[str, tuple[Kind, str]] = {
     "swarmplan_proposals_total": ("counter", "Plans found worth moving to."),
     "swarmplan_publications_total": ("counter", "Plans published."),
     "swarmplan_servers_online": ("gauge", "Servers that are online and answer."),
+    "swarmplan_servers_batching": ("gauge", "Of them, those that run waiting steps as one pass."),
     "swarmplan_blocks_uncovered": ("gauge", "Blocks that nobody serves."),
     "swarmplan_plan_version": ("gauge", "Version of the plan published last, 0 = none."),
     "swarmplan_plan_followed": ("gauge", "Share of the planned servers at their planned blocks."),
@@ -65,7 +66,7 @@ def _full(value: float) -> str:
     return str(int(value)) if value == int(value) and abs(value) < 1e17 else repr(float(value))
 
 
-def serve_metrics(metrics: Metrics, port: int, host: str = "127.0.0.1") -> ThreadingHTTPServer:
+def serve_metrics(metrics: Metrics, port: int) -> ThreadingHTTPServer:
     """Answer ``GET /metrics`` in a thread; ``shutdown()`` ends it. Port 0 takes a free one.
 
     Raises
@@ -73,24 +74,7 @@ def serve_metrics(metrics: Metrics, port: int, host: str = "127.0.0.1") -> Threa
     ScenarioError
         If the port cannot be used.
     """
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            found = self.path.split("?")[0] == "/metrics"
-            body = metrics.text().encode() if found else b"see /metrics\n"
-            self.send_response(200 if found else 404)
-            self.send_header("Content-Type", "text/plain; version=0.0.4")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, format: str, *args: object) -> None:
-            return None
-
-    try:
-        server = ThreadingHTTPServer((host, port), Handler)
-    except OSError as error:
-        message = f"port {port} cannot be used: {error.strerror}"
-        raise ScenarioError.single("--metrics-port", message) from error
-    threading.Thread(target=server.serve_forever, daemon=True, name="metrics").start()
-    return server
+    kind = "text/plain; version=0.0.4"
+    return serve_local(
+        {"/metrics": (kind, lambda: metrics.text().encode())}, port, "--metrics-port"
+    )

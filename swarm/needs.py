@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import warnings
+from collections.abc import Collection
 
 from ..core.errors import MissingExtraError
 from .compat import Applied, apply_remedies
@@ -36,8 +37,12 @@ def quiet_imports() -> None:
     warnings.filterwarnings("ignore", message=r".*_register_pytree_node")
 
 
-def prepare(side: Side) -> tuple[Applied, ...]:
+def prepare(side: Side, *, also: Collection[str] = ()) -> tuple[Applied, ...]:
     """Check that PETALS is installed and mend it for this process.
+
+    Parameters
+    ----------
+    also : optional remedies to apply.
 
     Raises
     ------
@@ -48,4 +53,4 @@ def prepare(side: Side) -> tuple[Applied, ...]:
     if missing:
         raise MissingPetalsError(missing)
     quiet_imports()
-    return apply_remedies(side)
+    return apply_remedies(side, also=also)

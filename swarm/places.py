@@ -15,7 +15,8 @@ import numpy as np
 
 from ..core.content import FloatArray
 from ..perfmodel.network import rtt_from_coordinates_s
-from .announce import Announcement, symmetric_rtt_s
+from .announce import Announcement
+from .settling import symmetric_rtt_s
 
 #: PETALS takes this where it knows nothing.
 DEFAULT_RTT_S = 0.3

@@ -124,7 +124,7 @@ async def _fetch(
     found += await _near_the_key(node, key_id, reader)
     if not found:
         serving = _parsed(peers) or await _announced(node, prefix)
-        answers = await asyncio.gather(*(_ask(node, peer, key_id) for peer in serving))
+        answers = await asyncio.gather(*(ask(node, peer, key_id) for peer in serving))
         found = [one for answer in answers for one in _good(_value(answer), reader)]
     best = max(found, key=lambda stored: stored.expires_s, default=None)
     if best is not None:
@@ -152,7 +152,7 @@ async def _near_the_key(node: Any, key_id: DHTID, reader: PinnedValidator) -> li
     found: list[Stored] = []
 
     async def neighbours(name: DHTID, queries: Collection[DHTID]) -> dict[Any, Any]:
-        answer = await _ask(node, known[name], key_id)
+        answer = await ask(node, known[name], key_id)
         if answer is None:
             return {query: ((), False) for query in queries}
         found.extend(_good(_value(answer), reader))
@@ -172,7 +172,7 @@ async def _near_the_key(node: Any, key_id: DHTID, reader: PinnedValidator) -> li
     return found
 
 
-async def _ask(node: Any, peer: PeerID, key_id: DHTID) -> Any:
+async def ask(node: Any, peer: PeerID, key_id: DHTID) -> Any:
     """What one peer has under the key, and whom it knows near to it; None without an answer."""
     request = dht_pb2.FindRequest(keys=[key_id.to_bytes()], peer=node.protocol.node_info)
     try:

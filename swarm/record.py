@@ -18,8 +18,9 @@ from typing import Any
 
 import msgspec
 
+from ..core.drafting import Use
 from ..core.errors import InputProblem, ScenarioError, SwarmplanError
-from ..core.plan import Placement, Plan
+from ..core.plan import Placement, Plan, PlannedRoute
 from ..core.problem import Problem
 from ..methods.verify import verify
 from ..perfmodel.cost import CostModel
@@ -89,6 +90,7 @@ class LivePlan:
     cache_tokens : peer -> tokens of attention cache to offer per block.
     moves : who may move, in order, and which blocks cannot be helped meanwhile.
     limits : what servers have to allow for the planned sessions.
+    routes : the planned ones; drafts : how each client drafts, empty where the plan says nothing.
     """
 
     prefix: str
@@ -103,6 +105,12 @@ class LivePlan:
     quantisation: Mapping[str, str | None]
     moves: tuple[Step, ...]
     limits: Limits
+    routes: tuple[PlannedRoute, ...] = ()
+    drafts: tuple[Use, ...] = ()
+
+    def client_row(self, client: str | None) -> int:
+        """Of a client by its name in the scenario; the first where there is none."""
+        return next((i for i, c in enumerate(self.problem.clients) if c.id == client), 0)
 
 
 def record_of(
@@ -320,6 +328,8 @@ def _live(record: LiveRecord, problem: Problem, plan: Plan) -> LivePlan:
         quantisation={s.id: s.quantisation for s in record.scenario.servers},
         moves=tuple(record.moves),
         limits=limits_for(problem, plan.predicted),
+        routes=plan.routes,
+        drafts=plan.drafts,
     )
 
 

@@ -204,6 +204,7 @@ def route_sessions(model: Any, make_view: Callable[[Any, int], SessionView]) -> 
         try:
             with InferenceSession(view, max_length) as session, blocks.use_session(session):
                 session.step = counted(view.steps.timed(session.step), tally)
+                session.tally = tally
                 yield session
             view.answered(tally.answers)
         finally:

@@ -124,8 +124,23 @@ class PinnedValidator(RecordValidatorBase):
 
 def plan_key(public_key: str, prefix: str) -> str:
     """Under which an operator's plan for a swarm lies in its table."""
-    operator = hashlib.sha256(public_key.encode()).hexdigest()[:16]
-    return _KEY.format(prefix=prefix, operator=operator)
+    return _KEY.format(prefix=prefix, operator=fingerprint(public_key))
+
+
+def fingerprint(public_key: str) -> str:
+    """A short name of a key."""
+    return hashlib.sha256(public_key.encode()).hexdigest()[:16]
+
+
+def sealed(private: Any, body: bytes) -> bytes:
+    """A body and its signature, for what is no record of hivemind's."""
+    return body + b"\n" + bytes(private.sign(body))
+
+
+def opened(public: Any, value: bytes) -> bytes | None:
+    """The body of what the key's owner sealed, None if somebody else did."""
+    body, _, signature = value.rpartition(b"\n")
+    return body if public.verify(body, signature) else None
 
 
 def _signature_width(public_key: str) -> int:

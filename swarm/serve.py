@@ -9,28 +9,36 @@ from __future__ import annotations
 
 import logging
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from hivemind.p2p import P2PDaemonError
 from petals.cli import run_server
 from petals.data_structures import ServerState
+from petals.server import server as server_of
 from petals.server.server import Server
 from petals.utils.convert_block import QuantType
 
 from ..core.errors import ScenarioError, SwarmUnreachableError
 from ..perfmodel.announced import measured_rates
+from ..perfmodel.devices import Device
 from ..perfmodel.profilefile import read_profiles
 from .announce import Announcement, Warnings
 from .asking import confirmed
+from .clock import wrap_passes, wrap_tasks
 from .follow import Follower, Span, Verdict
-from .limits import Limits
+from .limits import FLAGS, Limits
 from .live_dht import read_announcements
+from .meter import Meter
 from .record import Acceptor, LivePlan
+from .sealing import fingerprint
 from .signing import dht_now_s, fetch_plan, trust
+from .statement import Work, measured_of
+from .stating import Speaker, abilities, speak_with
 
 logger = logging.getLogger(__name__)
 
@@ -46,6 +54,7 @@ class ServeOptions:
     period_s : how often the plan is looked up.
     drain_s : how long running sessions may delay a move; then their clients replay them elsewhere.
     profile : device profile whose rates are announced in place of those that PETALS would measure.
+    identity : file of the peer's key, with which it signs what it states; None = it states nothing.
     """
 
     public_key: str | None
@@ -53,6 +62,7 @@ class ServeOptions:
     period_s: float = 5.0
     drain_s: float = 30.0
     profile: Path | None = None
+    identity: Path | None = None
 
 
 class PlannedServer(Server):
@@ -60,6 +70,8 @@ class PlannedServer(Server):
 
     options: ServeOptions
     has_started = False
+    speaker: Speaker | None = None
+    meter: Meter | None = None
     num_blocks: int
     mean_balance_check_period: float
 
@@ -74,12 +86,37 @@ class PlannedServer(Server):
         self._said = ""
         self._target: Span | None = None
         self._validator = None
+        self._measured: Device | None = None
         if self.options.profile is not None:
             self._announce(self.options.profile)
         if self.options.public_key is not None:
             self._validator = trust(self.dht, self.options.public_key, self.dht_prefix)
             # PETALS asks at random instants up to twice this apart.
             self.mean_balance_check_period = self.options.period_s / 2
+        if self.options.identity is not None:
+            PlannedServer.speaker = Speaker(
+                self.dht, self.dht_prefix, self.options.identity, self._about
+            )
+
+    def _about(self) -> dict[str, Any]:
+        """What a statement adds to PETALS' announcement."""
+        measured, plan, meter = self._measured, self._acceptor.plan, PlannedServer.meter
+        busy, step_s = (0.0, None) if meter is None else meter.figures(self.num_blocks)
+        return {
+            "measured": None if measured is None else measured_of(measured),
+            "limits": {flag: int(getattr(self, flag)) for flag in sorted(FLAGS)},
+            "cache_tokens": self._cache_tokens(),
+            "abilities": abilities(),
+            "operator": fingerprint(self.options.public_key) if self.options.public_key else "",
+            "plan_version": 0 if plan is None else plan.version,
+            "work": None if meter is None else Work(busy=busy, step_s=step_s),
+        }
+
+    def _cache_tokens(self) -> int:
+        """The whole cache as PETALS counts what is left of it: K and V of each block apart."""
+        config = self.block_config
+        value_bytes = config.hidden_size // config.num_key_value_groups * self.torch_dtype.itemsize
+        return int(self.attn_cache_bytes // value_bytes)
 
     def _announce(self, profile: Path) -> None:
         """Announce what was measured of these blocks at this precision."""
@@ -91,6 +128,7 @@ class PlannedServer(Server):
         if len(found) != 1:
             raise ValueError(f"{profile.name} has {len(found)} profiles of {precision} blocks")
         info = self.server_info
+        self._measured = found[0]
         info.inference_rps, info.forward_rps = measured_rates(found[0])
         self._rate_span()
 
@@ -226,14 +264,40 @@ def serve(options: ServeOptions, petals_flags: Sequence[str]) -> None:
     ScenarioError, SwarmUnreachableError
         If PETALS refuses its flags, or finds no model or no peer.
     """
-    PlannedServer.options = options
     logging.basicConfig(level=logging.INFO, format="%(asctime)s [swarmplan] %(message)s")
-    run_server.Server = PlannedServer
     flags = list(petals_flags)
     if options.profile is not None:
         read_profiles(options.profile)  # before PETALS takes its time
-        if not any(flag.split("=")[0] == "--throughput" for flag in flags):
+        if _value(flags, "--throughput") is None:
             flags += ["--throughput", "1.0"]  # nothing to measure
+    with tempfile.TemporaryDirectory(prefix="swarmplan-peer-") as folder:
+        identity = _value(flags, "--identity_path")
+        if identity is None and not _value(flags, "-c") and not _value(flags, "--config"):
+            # A new peer: PETALS would make a key, and keep it to itself.
+            identity = f"{folder}/identity"
+            flags += ["--identity_path", identity]
+        known = None if identity is None else Path(identity)
+        PlannedServer.options = replace(options, identity=known)
+        _run(flags)
+
+
+def _value(flags: Sequence[str], name: str) -> str | None:
+    """What a flag of PETALS is given, as one word or as two; the last one counts."""
+    found = None
+    for word, following in zip(flags, [*flags[1:], ""], strict=True):
+        key, equals, value = word.partition("=")
+        if key == name:
+            found = value if equals else following
+    return found
+
+
+def _run(flags: Sequence[str]) -> None:
+    run_server.Server = PlannedServer
+    PlannedServer.meter = Meter()
+    wrap_tasks(PlannedServer.meter.around)
+    wrap_passes(PlannedServer.meter.around_pass)
+    own = "declare_active_modules"
+    setattr(server_of, own, speak_with(getattr(server_of, own), lambda: PlannedServer.speaker))
     sys.argv = ["run_server", *flags]
     try:
         run_server.main()

@@ -21,6 +21,7 @@ from ..core.errors import ScenarioError, SwarmUnreachableError
 from .bounded import BoundedSerializer
 from .pipe import READ_LIMIT_S, result_of
 from .present import Present
+from .sealing import opened, sealed
 from .shares import RECORD_LIMIT_BYTES, RefusedWorkError, Share, Told, read_work, work_record
 from .signing import dht_now_s, read_private_key
 
@@ -102,6 +103,8 @@ class Sharing:
     def _read(self, name: str, value: bytes) -> Told | None:
         try:
             body = opened(self._public, value)
+            if body is None:
+                raise RefusedWorkError("it bears no valid signature")
             return read_work(body, prefix=self._prefix, client=name, now_s=dht_now_s())
         except RefusedWorkError as error:
             if name not in self._refused and len(self._refused) < MOST_ENTRIES:
@@ -151,25 +154,6 @@ class Exchange(threading.Thread):
                 self._sharing.tell(shares)
             self._told, self._silent_looks = changes, 0
         self._present.hear(self._sharing.hear(), self._clock())
-
-
-def sealed(private: Any, body: bytes) -> bytes:
-    """A body and its signature."""
-    return body + b"\n" + bytes(private.sign(body))
-
-
-def opened(public: Any, value: bytes) -> bytes:
-    """The body of what the key's owner sealed.
-
-    Raises
-    ------
-    RefusedWorkError
-        If it bears no valid signature.
-    """
-    body, _, signature = value.rpartition(b"\n")
-    if not public.verify(body, signature):
-        raise RefusedWorkError("it bears no valid signature")
-    return body
 
 
 async def _store(

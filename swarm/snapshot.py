@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -12,12 +13,15 @@ from ..core.errors import ScenarioError
 from ..perfmodel.announced import DEFAULT_CACHE_TOKENS
 from ..perfmodel.catalogue import BYTES_PER_TYPE, BYTES_PER_VALUE
 from ..scenarios.checkpoint import ModelFigures
+from ..scenarios.kinds import device_figures
 from .announce import Announcement
 from .places import ClientPlace, network_of
 
 #: PETALS takes these where it knows nothing.
 DEFAULT_INFERENCE_RPS = 300.0
 DEFAULT_FORWARD_RPS = 3_000.0
+#: No step of a scenario takes longer.
+MOST_STEP_MS = 1e7
 #: What PETALS announces beside 16 bit.
 _QUANTISED = tuple(q for q in BYTES_PER_VALUE if q != "bf16")
 
@@ -79,6 +83,10 @@ def scenario_document(
         "step_overhead_ms": assume.step_overhead_s * 1e3,
         "prefill_overhead_ms": assume.step_overhead_s * 1e3,
     }
+    if any(entry.rollback for entry in online):
+        stuck = [entry.public_name or entry.peer for entry in online if not entry.rollback]
+        estimated += ["drafts (none can be made over servers that take none back: "
+                      f"{', '.join(stuck[:5])})"] if stuck else []  # fmt: skip
     estimated += ["overhead of a hop", "the load"]
     document = {
         "format": "swarmplan/scenario/1",
@@ -108,8 +116,8 @@ def scenario_document(
     return document, _counted(estimated)
 
 
-def _key(figures: Mapping[str, float]) -> tuple[tuple[str, float], ...]:
-    return tuple(sorted(figures.items()))
+def _key(figures: Mapping[str, Any]) -> str:
+    return json.dumps(figures, sort_keys=True)
 
 
 def _usual(online: Sequence[Announcement]) -> dict[str, float]:
@@ -121,9 +129,10 @@ def _usual(online: Sequence[Announcement]) -> dict[str, float]:
 
 def _device(
     entry: Announcement, usual: Mapping[str, float], estimated: list[str]
-) -> dict[str, float]:
-    """Rates as announced, missing ones as usual."""
-    figures = {}
+) -> dict[str, Any]:
+    """Block times as measured and stated, else rates as announced, missing ones as usual; what a
+    pass takes where servers batch."""
+    figures: dict[str, Any] = {}
     for name, rate in usual.items():
         told = getattr(entry, name)
         if told is None:
@@ -131,6 +140,16 @@ def _device(
         figures[name] = rate if told is None else told
     if entry.network_rps is not None:
         figures["network_rps"] = entry.network_rps
+    stated = entry.stated
+    if stated is not None and stated.times is not None:
+        figures |= device_figures(stated.times)
+    if entry.batching is not None:
+        step_ms = figures.get("decode_ms", 1e3 / figures["inference_rps"])
+        curve = [(1, 1.0), *entry.batching.curve]
+        figures["decode_ms_by_batch"] = [
+            [rows, min(times * step_ms, MOST_STEP_MS)] for rows, times in curve
+        ]
+        figures["sharing"] = "batched"
     return figures
 
 
@@ -160,6 +179,8 @@ def _server(
         server["quantisation"] = entry.quant_type
     if entry.using_relay:
         server["relayed"] = True
+    if entry.task_tokens is not None:
+        server["task_tokens"] = entry.task_tokens
     return server
 
 

@@ -35,6 +35,27 @@ def save_tiny_llama(
     return folder
 
 
+def save_disturbed(target: Path, folder: Path, *, share: float, seed: int = 1) -> Path:
+    """Write a draft model for a target: the same but for noise in its head.
+
+    Parameters
+    ----------
+    share : of the noise, in the spread of the head's own weights.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import torch
+        from transformers import LlamaForCausalLM
+
+        model = LlamaForCausalLM.from_pretrained(target)
+    torch.manual_seed(seed)
+    with torch.no_grad():
+        head = model.lm_head.weight
+        head += share * head.std() * torch.randn_like(head)
+    model.save_pretrained(folder)
+    return folder
+
+
 def local_tokens(folder: Path, prompts: Sequence[Sequence[int]], new_tokens: int) -> list[Any]:
     """Greedy tokens of the model run here, without a swarm; the new ones only."""
     with warnings.catch_warnings():

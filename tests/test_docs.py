@@ -42,6 +42,8 @@ TABLES = {
     "`routes`": schema.PlanRoute,
     "`predicted`": schema.PlanPrediction,
     "`expected`": schema.PlanExpenses,
+    "`throughput`": schema.PlanThroughput,
+    "`throughput.part_loads`": schema.PlanPartLoad,
     "`certificate`": schema.PlanCertificate,
     "`certificate.objective`": schema.PlanObjective,
     "`certificate.trial`": schema.PlanTrial,

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ...core.errors import ScenarioError
-from . import before, client, pipe, server, table
+from . import before, client, pipe, rollback, server, table
 
 #: ``table``: reads and writes the swarm's table only, and never imports petals.
 Side = Literal["both", "client", "server", "table"]
+#: ``peers``: clients and servers; ``both``: they, and whoever only reads the table.
+Needed = Literal["both", "peers", "client", "server"]
 
 #: Names that are not to be applied, and optional ones that are, separated by commas.
 SKIP_VARIABLE = "SWARMPLAN_WITHOUT_REMEDIES"
@@ -34,7 +36,7 @@ class Remedy:
     name: str
     defect: str
     cure: str
-    needed_by: Side
+    needed_by: Needed
     is_needed: Callable[[], bool]
     apply: Callable[[], None]
     default: bool = True
@@ -134,6 +136,23 @@ REMEDIES: tuple[Remedy, ...] = (
         apply=server.skip_reachability_probe,
     ),
     Remedy(
+        name="rollback",
+        defect="sessions only go forward: drafts that turn out wrong cannot be taken back",
+        cure="clients send where a step begins, servers go back there; announced as a capability",
+        needed_by="peers",
+        is_needed=rollback.sessions_only_go_forward,
+        apply=rollback.take_back,
+    ),
+    Remedy(
+        name="short-steps",
+        defect="on 4-bit blocks a step of two tokens already is a task for each block, each of "
+        "which waits in line",
+        cure="one task up to 32 tokens; announced as a capability",
+        needed_by="server",
+        is_needed=server.cuts_short_steps,
+        apply=server.keep_short_steps_whole,
+    ),
+    Remedy(
         name="server-push",
         defect="servers never hand activations to the next server: they look for its address in "
         "the first request, clients send it from the second on",
@@ -141,6 +160,15 @@ REMEDIES: tuple[Remedy, ...] = (
         needed_by="server",
         is_needed=server.push_uses_first_request,
         apply=server.mend_push,
+        default=False,
+    ),
+    Remedy(
+        name="batch-steps",
+        defect="decode steps of different sessions run one after another, each reading all weights",
+        cure="those that wait run as one pass, block by block, attention session by session",
+        needed_by="server",
+        is_needed=server.steps_stand_in_line,
+        apply=server.run_steps_together,
         default=False,
     ),
 )
@@ -174,7 +202,7 @@ def apply_remedies(
 
 
 def _outcome(remedy: Remedy, side: Side, left_out: set[str], asked_for: set[str]) -> str:
-    if side != "both" and remedy.needed_by not in ("both", side):
+    if not _concerns(remedy.needed_by, side):
         return "other side"
     if remedy.name in left_out:
         return "switched off"
@@ -184,6 +212,13 @@ def _outcome(remedy: Remedy, side: Side, left_out: set[str], asked_for: set[str]
         return "not needed"
     remedy.apply()
     return "applied"
+
+
+def _concerns(needed_by: Needed, side: Side) -> bool:
+    """Whether a remedy is for processes of a side."""
+    if side == "both" or needed_by == "both":
+        return True
+    return side != "table" if needed_by == "peers" else needed_by == side
 
 
 def _named(variable: str) -> set[str]:

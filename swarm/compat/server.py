@@ -5,6 +5,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable
 from typing import Any
 
+from ..announce import TASK_TOKENS
+from . import capabilities
+
+#: Positions up to which a step on 4-bit blocks is one task.
+SHORT_TOKENS = 32
+
 
 def looks_up_versions() -> bool:
     """Whether starting a server asks a package index."""
@@ -41,6 +47,21 @@ def skip_reachability_probe() -> None:
 
 def _not_probed(**_kwargs: Any) -> None:
     return None
+
+
+def cuts_short_steps() -> bool:
+    """Whether a step of a few positions on 4-bit blocks is a task for each block."""
+    from petals.server import block_functions
+
+    return bool(block_functions.MAX_NF4_SHORT_INFERENCE_TOKENS < SHORT_TOKENS)
+
+
+def keep_short_steps_whole() -> None:
+    """Take them as the one task that they are on other blocks, and say so."""
+    from petals.server import block_functions
+
+    block_functions.MAX_NF4_SHORT_INFERENCE_TOKENS = SHORT_TOKENS
+    capabilities.announce(TASK_TOKENS, SHORT_TOKENS)
 
 
 def push_uses_first_request() -> bool:
@@ -83,3 +104,17 @@ def mend_push() -> None:
     Handler._iterate_inference_steps = remembering
     Handler._push_outputs = current
     Handler._swarmplan_push = True
+
+
+def steps_stand_in_line() -> bool:
+    """Whether the decode steps of different sessions run one after another."""
+    from petals.server import backend, server
+
+    return server.merge_inference_pools_inplace is backend.merge_inference_pools_inplace
+
+
+def run_steps_together() -> None:
+    """Run those that wait as one pass."""
+    from .batch_pool import run_together
+
+    run_together()

@@ -192,6 +192,23 @@ def test_a_race_without_time_still_names_a_winner(tiny: Problem) -> None:
     assert "time limit" in ranked[1].verdict
 
 
+def test_a_given_plan_runs_beside_the_others_and_takes_nobody_s_place(tiny: Problem) -> None:
+    placement = METHODS["cg-bp"](tiny, Settings()).placement
+    whole = replace(race(tiny), rounds=((50, 2), (100, 1)))
+
+    def runner(router: str, *, given: bool = False) -> Runner:
+        return Runner(
+            name=router, placement=placement, router=router, bound_s=1.0, alone_s=0.0, given=given
+        )
+
+    names = ("jffc", "ws-rr", "overlap")
+    alone, _ = whole.run([runner(name) for name in names])
+    beside, _ = whole.run([runner("jffc", given=True), *(runner(name) for name in names)])
+    rows = [[(r.router, r.requests, r.figure_s) for r in x if not r.given] for x in (alone, beside)]
+    assert rows[0] == rows[1]
+    assert any(r.given and r.requests for r in beside)
+
+
 def test_ctrl_c_in_a_later_round_keeps_the_results_before(tiny: Problem) -> None:
     whole = race(tiny)
 

@@ -102,6 +102,9 @@ TOLD_BY_THE_HASH = {
     "expected",
     "expected.kwh_per_million_tokens",
     "expected.money_per_million_tokens",
+    "throughput",
+    *(f"throughput.{name}" for name in schema.PlanThroughput.__struct_fields__),
+    *(f"throughput.part_loads.{name}" for name in schema.PlanPartLoad.__struct_fields__),
     "roles",
 }
 

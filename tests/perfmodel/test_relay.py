@@ -20,7 +20,7 @@ from swarmplan.perfmodel.timing import decode_s, prefill_s
 
 Make = Callable[..., Problem]
 PROMPT, OUTPUT = 10, 9
-RELAYS = st.sampled_from(["client", "server"])
+RELAYS = st.sampled_from(["client", "server", "pipeline"])
 
 
 def random_swarm(make_problem: Make, seed: int, relay: Relay) -> tuple[Problem, Route]:

@@ -203,6 +203,49 @@ def shorter(folder: Path) -> str:
     return f"version {accepting._accepted.version - begun} is found, and until its own end {shown}"
 
 
+def stated(folder: Path) -> str:
+    """A serving peer states what it announces; strangers write under the same key, everywhere."""
+    from types import SimpleNamespace
+
+    from hivemind.p2p import P2P
+
+    from swarmplan.swarm import stating
+
+    first = peer()
+    P2P.generate_identity(str(folder / "id"))
+    serving = hivemind.DHT(
+        initial_peers=[str(a) for a in first.get_visible_maddrs()],
+        host_maddrs=["/ip4/127.0.0.1/tcp/0"],
+        identity_path=str(folder / "id"),
+        use_auto_relay=False,
+        use_relay=False,
+        start=True,
+    )
+    own = serving.peer_id.to_base58()
+    speaker = stating.Speaker(serving, PREFIX, folder / "id", lambda: {"plan_version": 7})
+    now_s = signing.dht_now_s()
+    for start in (0, 4):
+        fields = {"start_block": start, "end_block": start + 4}
+        info = SimpleNamespace(to_tuple=lambda f=fields: (2, 100.0, f))
+        speaker.say(info, now_s + 60 + start)
+    stranger = peer(first, client=True)
+    put = partial(_put, key=speaker._key, size=10)
+    taken = [
+        result_of(stranger, partial(put, peer=p.peer_id, subkey=subkey))
+        for p in (first, serving)
+        for subkey in (None, "x")
+    ]
+    reader = peer(first, client=True)
+    names = [own, first.peer_id.to_base58(), nobody(1)]
+    found = stating.fetch_statements(reader, PREFIX, names)
+    spans = {name == own: s.announced["start_block"] for name, s in found.items()}
+    mine = stating.fetch_statements(serving, PREFIX, [own])
+    return (
+        f"taken by a plain peer: {taken[0]}, by the serving one: {taken[2:]}; "
+        f"found {spans}, plan {found[own].plan_version}, by itself {list(mine) == [own]}"
+    )
+
+
 async def _announce(_dht: Any, node: Any, servers: int) -> int:
     """Announcements of many servers of four blocks each, in this node's own storage."""
     until_s, stored = signing.dht_now_s() + 1_000, 0
@@ -249,7 +292,14 @@ def _peak_mib(process: int | None) -> int:
     return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) >> 10
 
 
-SCENES = {"sizes": sizes, "large": large, "crowded": crowded, "shorter": shorter, "many": many}
+SCENES = {
+    "sizes": sizes,
+    "large": large,
+    "crowded": crowded,
+    "shorter": shorter,
+    "stated": stated,
+    "many": many,
+}
 
 if __name__ == "__main__":
     scene = SCENES[sys.argv[1]]

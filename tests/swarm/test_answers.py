@@ -27,6 +27,19 @@ def test_steps_of_one_token_are_an_answer_and_longer_ones_a_prompt() -> None:
     assert single.answers == (3,)
 
 
+def test_of_a_drafted_pass_what_was_kept_counts() -> None:
+    tally = Tally()
+    tally.step(5)
+    for drafts, kept in ((4, 2), (0, 0), (3, 3)):
+        tally.drafts = drafts
+        tally.step(1 + drafts)
+        tally.gained(kept)
+    assert list(tally.answers) == [1 + 3 + 1 + 4]
+    # The next step tells of drafts of its own.
+    tally.step(2)
+    assert list(tally.answers) == [9, 1]
+
+
 def test_only_steps_that_went_through_are_counted() -> None:
     tally, broken = Tally(), True
 

@@ -9,7 +9,17 @@ import pytest
 
 from swarmplan.core.problem import Timing
 from swarmplan.swarm import clock
-from swarmplan.swarm.clock import LATE, environment, follow_environment, task_s, told_timing
+from swarmplan.swarm.clock import (
+    LATE,
+    PASS,
+    Busy,
+    environment,
+    follow_environment,
+    pass_s,
+    task_s,
+    told_busy,
+    told_timing,
+)
 
 TIMING = Timing(
     decode_base_s=0.010,
@@ -37,13 +47,23 @@ def test_a_task_lasts_as_long_as_its_blocks(
 
 def followed(monkeypatch: pytest.MonkeyPatch, timing: Timing | None) -> clock.Around:
     """What is put around tasks in a server with this environment."""
+    return _put(monkeypatch, timing)[0]  # type: ignore[no-any-return]
+
+
+def followed_by_passes(monkeypatch: pytest.MonkeyPatch, timing: Timing | None) -> clock.AroundPass:
+    """The same around passes of several sessions."""
+    return _put(monkeypatch, timing)[1]  # type: ignore[no-any-return]
+
+
+def _put(monkeypatch: pytest.MonkeyPatch, timing: Timing | None) -> list[Any]:
     put: list[Any] = []
-    monkeypatch.setattr(clock, "_wrap_tasks", put.append)
+    monkeypatch.setattr(clock, "wrap_tasks", put.append)
+    monkeypatch.setattr(clock, "wrap_passes", put.append)
     for name, value in environment(timing).items():
         monkeypatch.setenv(name, value)
     follow_environment()
-    (around,) = put
-    return around  # type: ignore[no-any-return]
+    assert len(put) == 2
+    return put
 
 
 def test_a_task_ends_when_its_time_is_over_and_not_before(
@@ -66,7 +86,8 @@ def test_work_that_outruns_the_clock_is_told(
 
 def test_without_the_variable_nothing_changes(monkeypatch: pytest.MonkeyPatch) -> None:
     put: list[Any] = []
-    monkeypatch.setattr(clock, "_wrap_tasks", put.append)
+    for name in ("wrap_tasks", "wrap_passes"):
+        monkeypatch.setattr(clock, name, put.append)
     monkeypatch.delenv(clock.VARIABLE, raising=False)
     follow_environment()
     assert put == []
@@ -90,3 +111,57 @@ def test_what_servers_tell_of_their_tasks_gives_their_timing(
     for name in ("decode_base_s", "decode_per_context_token_s", "prefill_floor_s"):
         assert getattr(told, name) == pytest.approx(getattr(TIMING, name), rel=1e-6)
     assert told.prefill_per_token_s == pytest.approx(1e-4, rel=1e-6)
+
+
+CURVED = Timing(
+    decode_base_s=0.010,
+    decode_per_context_token_s=1e-5,
+    prefill_floor_s=0.012,
+    step_curve=((2, 0.002), (4, 0.003)),
+)
+
+
+def test_a_pass_lasts_block_by_block_as_long_as_the_sessions_that_use_the_block() -> None:
+    first, rest = frozenset("ab"), frozenset("bcd")
+    assert pass_s(CURVED, [(100, first)]) == pytest.approx(2 * 0.011)
+    assert pass_s(CURVED, [(100, first), (0, first)]) == pytest.approx(2 * 0.013)
+    # a: the first alone; b: both; c and d: the other alone.
+    assert pass_s(CURVED, [(100, first), (0, rest)]) == pytest.approx(0.011 + 0.013 + 2 * 0.010)
+    assert pass_s(CURVED, [(0, first)] * 4) == pytest.approx(2 * 0.013)
+
+
+def test_a_pass_ends_when_its_time_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    around = followed_by_passes(monkeypatch, CURVED)
+    began = time.perf_counter()
+    assert around(lambda: "answers", [(0, frozenset("ab"))] * 2) == "answers"
+    assert time.perf_counter() - began >= 0.024
+
+
+def test_what_servers_tell_of_their_passes_gives_the_curve(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    around = followed_by_passes(monkeypatch, None)
+    assert around(lambda: "answers", [(2, frozenset("ab")), (5, frozenset("bc"))]) == "answers"
+    assert capsys.readouterr().out.split()[:5] == [*PASS.split(), "3.5", "2", "3"]
+    steps = [(c, 1, 4) for c in (8, 64, 500)] + [(0, p, 1) for p in (4, 64, 200, 1024)]
+    log = "".join(
+        f"{clock.TASK} {c} {t} {b} {1e3 * task_s(CURVED, position=c, tokens=t, blocks=b)!r}\n"
+        for c, t, b in steps
+    )
+    blocks = frozenset("abcd")
+    log += "".join(
+        f"{PASS} 50 {rows} 4 {1e3 * pass_s(CURVED, [(50, blocks)] * rows)!r}\n"
+        for rows in (4, 2, 4)
+    )
+    told = told_timing(log).step_curve
+    assert [rows for rows, _ in told] == [2, 4]
+    assert [more_s for _, more_s in told] == pytest.approx([0.002, 0.003], rel=1e-6)
+    busy = told_busy(log)
+    assert busy.steps == 3 + 2 + 4 + 4
+    assert busy.passes == 3 + 3
+    step_s = [task_s(CURVED, position=c, tokens=1, blocks=4) for c in (8, 64, 500)]
+    step_s += [pass_s(CURVED, [(50, blocks)] * rows) for rows in (4, 2, 4)]
+    assert busy.step_s == pytest.approx(sum(step_s))
+    prompts = [task_s(CURVED, position=0, tokens=p, blocks=1) for p in (4, 64, 200, 1024)]
+    assert busy.prompt_s == pytest.approx(sum(prompts))
+    assert busy.since(busy) == Busy()

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 
 from swarmplan.cli import main
 from swarmplan.core.errors import ScenarioError
-from swarmplan.swarm.compat import REMEDIES, apply_remedies
+from swarmplan.swarm.compat import REMEDIES, apply_remedies, rollback
 from swarmplan.tests.extras import is_installed, needs
 
 SCRIPT = """
@@ -44,9 +44,41 @@ def test_every_remedy_says_what_is_wrong_and_what_it_does() -> None:
 
 
 def test_an_unknown_name_is_refused_with_the_known_ones() -> None:
-    known = "no remedy 'nonsense'; there are command-pipe, hivemind-exports"
+    known = "no remedy 'nonsense'; there are batch-steps, command-pipe, hivemind-exports"
     with pytest.raises(ScenarioError, match=known):
         apply_remedies("client", skip=["nonsense"])
+
+
+def test_who_only_reads_the_table_needs_no_remedy_of_peers() -> None:
+    """Nothing of PETALS is imported for it."""
+    names = [r.name for r in REMEDIES if r.needed_by == "both"]
+    outcomes_of = {a.name: a.outcome for a in apply_remedies("table", skip=names)}
+    assert {outcomes_of[r.name] for r in REMEDIES if r.needed_by != "both"} == {"other side"}
+    assert outcomes_of["rollback"] == "other side"
+
+
+@pytest.mark.parametrize(
+    ("seen", "shift", "text", "at"),
+    [(0, 0, "0", 0), (7, 0, "7", 7), (7, 0, "3", 3), (9, 4, "5", 5), (9, 4, "0", 0)],
+)
+def test_a_session_goes_back_to_what_it_holds(seen: int, shift: int, text: str, at: int) -> None:
+    book = rollback._Book(max_length=12)
+    book.seen, book.shift = seen, shift
+    book.go_to(text)
+    assert book.place(seen, 12 - at) == at
+    with pytest.raises(ValueError, match=f"prefix {at} \\+ current {13 - at} exceeds"):
+        book.place(seen, 13 - at)
+
+
+@pytest.mark.parametrize(
+    "text", ["-1", "6", "999999", "x", "", "1.0", " 1", "1@2", "\u0661", "9" * 99]
+)
+def test_absurd_positions_are_refused(text: str) -> None:
+    book = rollback._Book(max_length=12)
+    book.seen, book.shift = 9, 4
+    with pytest.raises(ValueError, match="cannot go back to position"):
+        book.go_to(text)
+    assert (book.seen, book.shift) == (9, 4)
 
 
 @pytest.mark.skipif(is_installed("swarm"), reason="PETALS is installed here")
@@ -71,7 +103,7 @@ def test_the_doctor_says_what_is_missing_and_how_to_mend_it() -> None:
 
 def test_what_is_mended_is_no_longer_found_broken() -> None:
     needs("swarm")
-    once, twice = outcomes(also=["server-push"])
+    once, twice = outcomes(also=["server-push", "batch-steps"])
     assert set(once.values()) == {"applied"}
     assert set(twice.values()) == {"not needed"}
 

@@ -22,6 +22,8 @@ def test_the_demo_re_places_servers_under_traffic_and_survives_a_killed_one(tmp_
     (order,) = json.loads(done.text[done.text.index("{\n") :])["orders"]
     assert order["petals"]["right"]
     assert order["planned"]["right"]
+    assert order["drafted"]["right"]
+    assert order["drafted"]["tokens_per_pass"] > 1.3
     assert order["moved_requests"] > 0
     assert (order["failed"], order["recovered_right"]) == (0, True)
     assert order["after_spans"] != order["before_spans"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from swarmplan.core.problem import Timing
@@ -45,6 +47,17 @@ def test_clients_on_one_server_stand_in_line_and_on_two_they_do_not() -> None:
     assert line[1].step_s == pytest.approx(4 * 0.082, rel=0.1)
     apart = predict(problem, [*visits(1, ("A", 0, 8)), *visits(1, ("B", 0, 8))])
     assert [t.step_s for t in apart] == pytest.approx([0.11, 0.13])
+
+
+def test_clients_on_a_server_that_batches_step_together() -> None:
+    curved = replace(TIMING, step_curve=((4, 0.005),))
+    batching = replace(STATIONS[0], clock=curved, batched=True)
+    problem = problem_of([batching], HOP, blocks=BLOCKS)
+    times = predict(problem, visits(4, ("A", 0, 8)))
+    line = predict(problem_of(STATIONS, HOP, blocks=BLOCKS), visits(4, ("A", 0, 8)))
+    # A pass of all four takes half again as long as one; who comes back early is in none or two.
+    assert all(0.110 < t.step_s < 2 * (0.122 + 0.03) for t in times)
+    assert max(t.step_s for t in times) < min(t.step_s for t in line)
 
 
 def test_rounds_on_one_hop_give_back_the_overheads_that_made_them() -> None:

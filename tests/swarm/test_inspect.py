@@ -19,18 +19,11 @@ from swarmplan.core.errors import ScenarioError, SwarmUnreachableError
 from swarmplan.scenarios.checkpoint import model_figures
 from swarmplan.scenarios.generate import write_document
 from swarmplan.scenarios.scenario import load_scenario
-from swarmplan.swarm.announce import (
-    Announcement,
-    Warnings,
-    is_spanless,
-    merge,
-    read_entry,
-    symmetric_rtt_s,
-    with_spans,
-)
+from swarmplan.swarm.announce import Announcement, Warnings, read_entry
 from swarmplan.swarm.health import announcements_of, read_state
 from swarmplan.swarm.inspecting import Wanted, checked, inspect_swarm
 from swarmplan.swarm.places import ClientPlace
+from swarmplan.swarm.settling import is_spanless, merge, symmetric_rtt_s, with_spans
 from swarmplan.swarm.snapshot import Assumptions, scenario_document
 
 BLOCKS = 32
@@ -84,7 +77,7 @@ ANYTHING = st.recursive(
     ),
     max_leaves=8,
 )
-FIELDS = tuple(honest(0, 1))
+FIELDS = (*honest(0, 1), "batch_steps")
 HOSTILE = st.dictionaries(st.sampled_from(FIELDS), ANYTHING).map(lambda d: {**honest(0, 8), **d})
 PEERS = st.sampled_from([peer(i) for i in range(12)]) | ANYTHING
 
@@ -151,6 +144,45 @@ def test_what_is_read_can_be_planned_and_says_what_is_estimated(tmp_path: Path) 
     assert any(note.startswith("memory") for note in estimated)
     made = plan(problem, "manual")
     assert made.placement.num_blocks.tolist() == [8, 8, 8, 8]
+
+
+@pytest.mark.parametrize(
+    ("told", "found"),
+    [
+        ({}, (False, None)),
+        ({"rollback": 1, "task_tokens": 32}, (True, 32)),
+        ({"rollback": 2, "task_tokens": -1}, (False, None)),
+        ({"rollback": "1", "task_tokens": 10**30}, (False, None)),
+        ({"rollback": [1], "task_tokens": math.nan}, (False, None)),
+    ],
+)
+def test_capabilities_count_where_they_are_plausible(
+    told: dict[str, Any], found: tuple[bool, int | None]
+) -> None:
+    warnings = Warnings()
+    entry = read_entry(peer(0), honest(0, 32, **told), BLOCKS, warnings)
+    assert entry is not None
+    assert (entry.rollback, entry.task_tokens) == found
+    strange = "task_tokens" in told and found[1] is None
+    assert len(warnings.lines()) == strange
+
+
+def test_a_scenario_tells_what_tasks_servers_take_and_which_cannot_be_drafted_over(
+    tmp_path: Path,
+) -> None:
+    able = {"rollback": 1, "task_tokens": 32, "quant_type": "nf4"}
+    raw = [(peer(0), honest(0, 32, **able)), (peer(1), honest(0, 32, public_name="old"))]
+    known, _ = read_all(raw)
+    here = [ClientPlace(name="here", rtt_s={})]
+    document, notes = scenario_document(MODEL, known, here, Assumptions())
+    assert [s.get("task_tokens") for s in document["servers"]] == [32, None]
+    assert any("servers that take none back: old" in note for note in notes)
+    path = tmp_path / "s.json"
+    write_document(path, document)
+    assert load_scenario(path).problem.servers[0].task_tokens == 32
+    # Where nobody can be drafted over, nobody has to be told.
+    _, plain = scenario_document(MODEL, known[1:], here, Assumptions())
+    assert not any("drafts" in note for note in plain)
 
 
 def test_a_span_that_is_not_announced_is_the_run_of_blocks_it_lies_under() -> None:
@@ -232,6 +264,22 @@ def test_a_busy_or_odd_server_is_a_server_and_no_hole(kind: str, tmp_path: Path)
     made = plan(problem, "manual")
     assert made.placement.coverage(BLOCKS).min() == 1
     assert made.unrouted == 0
+
+
+def test_passes_of_several_sessions_that_fail_are_told(tmp_path: Path) -> None:
+    told = {"curve": [[2, 1.1], [8, 1.5]], "steps": 900, "passes": 300, "fallbacks": 12}
+    rows = [row_of(i, fields) for i, (_, fields) in enumerate(HONEST)]
+    rows[1] = row_of(1, {**HONEST[1][1], "batch_steps": told})
+    rows[2] = row_of(2, {**HONEST[2][1], "batch_steps": {**told, "fallbacks": 0}})
+    state, out = tmp_path / "state.json", tmp_path / "swarm.toml"
+    state.write_text(json.dumps(state_document(rows)))
+    command = ["swarm", "inspect", "--health", str(state), "--model", "Llama-3.1-8B"]
+    done = CliRunner().invoke(main, [*command, "-o", str(out)])
+    assert done.exit_code == 0, done.stderr
+    assert f"{peer(1)}: 12 of 900 steps were done again one by one" in done.stderr
+    assert f"{peer(2)}: " not in done.stderr
+    sharing = [s.sharing for s in load_scenario(out).problem.servers]
+    assert sharing == ["serial", "batched", "batched", "serial"]
 
 
 SPAN = {"start_block": 8, "end_block": 16}

@@ -50,5 +50,14 @@ def test_a_plan_for_a_shorter_time_replaces_one_for_a_longer(tmp_path: Path) -> 
     assert told("shorter", tmp_path) == "version 2 is found, and until its own end in force"
 
 
+def test_what_a_serving_peer_states_is_found_whatever_strangers_store_under_its_key(
+    tmp_path: Path,
+) -> None:
+    assert told("stated", tmp_path) == (
+        "taken by a plain peer: True, by the serving one: [False, False]; "
+        "found {True: 4}, plan 7, by itself True"
+    )
+
+
 def test_three_thousand_announcements_are_read(tmp_path: Path) -> None:
     assert told("many", tmp_path) == "12000 stored, 3000 read, spans of {4}, 0 warned"

@@ -24,6 +24,7 @@ from swarmplan.swarm.processes import run_to_end
 from swarmplan.tests.extras import needs
 
 INSPECT = ("inspect", "--model", "Llama-3.1-8B")
+STATUS = ("status", "--model", "Llama-3.1-8B")
 WATCH = ("watch", "--model", "Llama-3.1-8B", "--rounds", "1")
 
 
@@ -63,6 +64,10 @@ def state(tmp_path: Path) -> Path:
         ((*WATCH, "--folder", "w", "--health", "x", "--publish"), 2, "--key: is needed"),
         ((*WATCH, "--folder", "/proc/none", "--health", "x"), 2, "/proc/none: cannot be written"),
         ((*WATCH, "--folder", "w", "--health", "none.json"), 5, "unreachable (none.json"),
+        ((*STATUS, "--health", "none.json"), 2, "none.json: cannot be read"),
+        (STATUS, 2, "--initial-peers: give either this or --health"),
+        (("doctor", "--model", "Llama-3.1-8B"), 2, "--model: needs --initial-peers or --health"),
+        (("doctor", "--health", "x"), 2, "--model: is needed to look at a swarm"),
         (("launch-files", "p", "s", "--model", "m", "-o", "o"), 2, "s: cannot be read"),
     ],
 )
@@ -93,12 +98,11 @@ def test_a_server_that_cannot_start_says_so(
     assert "Traceback" not in done.text
 
 
-def test_a_port_in_use_is_told(state: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("option", ["--metrics-port", "--page"])
+def test_a_port_in_use_is_told(option: str, state: Path, tmp_path: Path) -> None:
     with listening() as taken:
         port = taken.getsockname()[1]
-        done = run(
-            *WATCH, "--folder", tmp_path / "w", "--health", state, "--metrics-port", str(port)
-        )
+        done = run(*WATCH, "--folder", tmp_path / "w", "--health", state, option, str(port))
     assert done.exit_code == 2
     assert f"port {port} cannot be used" in done.stderr
 
@@ -230,6 +234,10 @@ def test_names_of_strangers_reach_the_terminal_plain_and_short(tmp_path: Path) -
         done = run(*INSPECT, "--health", path)
         assert all(line.isprintable() for line in done.stderr.splitlines())
         assert all(line.isprintable() for line in done.stdout.splitlines())
+        shown = run(*STATUS, "--health", path, "--map")
+        assert shown.exit_code == done.exit_code, shown.stderr
+        words = shown.stdout.replace("\t", " ").splitlines() + shown.stderr.splitlines()
+        assert all(line.isprintable() for line in words)
         assert len(done.stderr) + len(done.stdout) < 20_000
 
 
@@ -240,3 +248,76 @@ def test_an_error_of_a_monitor_is_told_plainly() -> None:
     assert done.exit_code == 5
     assert done.stderr.rstrip("\n").isprintable()
     assert len(done.stderr) < 1_000
+
+
+def test_the_status_of_a_monitored_swarm_fits_eighty_columns(tmp_path: Path) -> None:
+    """In the columns of a terminal and without one; what a monitor does not know is a dash."""
+    rows = [
+        {
+            "peer_id": letter * 46,
+            "state": "online",
+            "span": {"start": 16 * i, "end": 16 * i + 16, "server_info": {"public_name": f"{i}"}},
+        }
+        for i, letter in enumerate("AB")
+    ]
+    path = tmp_path / "state.json"
+    report = {"name": "Llama-3.1-8B", "server_rows": rows}
+    path.write_text(json.dumps({"model_reports": [report]}), encoding="utf-8")
+    done = run(*STATUS, "--health", path, "--no-map")
+    assert done.exit_code == 0, done.stderr
+    assert "all served; 32 of 32 by one server alone" in done.stdout
+    assert "not looked for" in done.stdout
+    assert all(len(line.expandtabs(2)) <= 80 for line in done.stdout.splitlines())
+    document = json.loads(run(*STATUS, "--health", path, "--json").stdout)
+    assert [s["name"] for s in document["servers"]] == ["0", "1"]
+    assert document["watcher"]["action"] in ("stay", "confirm")
+
+
+def test_a_status_takes_the_state_of_a_watch_into_account_and_leaves_it(tmp_path: Path) -> None:
+    row = {"peer_id": "Q" * 46, "state": "online", "span": {"start": 0, "end": 32}}
+    path = tmp_path / "state.json"
+    report = {"name": "Llama-3.1-8B", "server_rows": [row]}
+    path.write_text(json.dumps({"model_reports": [report]}), encoding="utf-8")
+    folder = tmp_path / "watch"
+    folder.mkdir()
+    kept = json.dumps({"version": 3, "issued_s": 1.0, "expires_s": 5.0, "target": {"Q": [0, 1]}})
+    (folder / "state.json").write_text(kept, encoding="utf-8")
+    done = run(*STATUS, "--health", path, "--folder", folder, "--json")
+    assert json.loads(done.stdout)["watcher"]["action"] == "renew"  # half of its time is over
+    assert (folder / "state.json").read_text(encoding="utf-8") == kept
+    assert [p.name for p in folder.iterdir()] == ["state.json"]
+
+
+def test_a_key_that_others_can_read_is_told_by_the_doctor(tmp_path: Path) -> None:
+    key = tmp_path / "key"
+    key.write_text("secret")
+    key.chmod(0o644)
+    done = run("doctor", "--key", key, "--json")
+    weak = [f for f in json.loads(done.stdout)["findings"] if f["verdict"] == "weak"]
+    assert [f["what"] for f in weak] == [f"key {key}"]
+    assert "chmod 600" in weak[0]["advice"]
+
+
+@pytest.mark.parametrize("drafts", ["65", "-1", "many"])
+def test_drafts_of_a_pass_are_auto_or_a_number(drafts: str) -> None:
+    done = run("drive", "--model", "m", "--ids", "1", "--draft", "d", "--draft-tokens", drafts)
+    assert done.exit_code == 2
+    assert "--draft-tokens" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--ids", "1 x"], "--ids: '1 x' is no list of numbers"),
+        (["--prompt", "Hello"], "has no tokenizer: give --ids in place of text"),
+        ([], "--prompt: give --prompt or --ids, with a token at least"),
+    ],
+)
+def test_who_asks_a_swarm_gives_a_prompt(words: list[str], said: str, tmp_path: Path) -> None:
+    needs("swarm")
+    command = [sys.executable, "-m", "swarmplan.cli", "swarm", "drive"]
+    command += ["--model", str(tmp_path), *words]
+    done = run_to_end(command, tmp_path / "log", limit_s=120, environment=QUIET)
+    assert done.code == 2, done.text
+    assert said in done.text
+    assert "Traceback" not in done.text

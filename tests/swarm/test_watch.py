@@ -6,6 +6,7 @@ import json
 import math
 import urllib.request
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -16,12 +17,15 @@ from swarmplan.perfmodel.catalogue import BYTES_PER_VALUE
 from swarmplan.placement.moves.replan import Terms
 from swarmplan.scenarios.checkpoint import model_figures
 from swarmplan.scenarios.scenario import Scenario
+from swarmplan.swarm import verdict
 from swarmplan.swarm import watch as watching
 from swarmplan.swarm.announce import Announcement
+from swarmplan.swarm.batching import Batching
 from swarmplan.swarm.inspecting import Notes
 from swarmplan.swarm.metrics import Metrics, serve_metrics
 from swarmplan.swarm.places import ClientPlace
 from swarmplan.swarm.snapshot import Assumptions, scenario_document
+from swarmplan.swarm.verdict import Weighing
 from swarmplan.swarm.watch import Watch, WatchOptions
 
 MODEL = model_figures("Llama-3.1-8B")
@@ -38,6 +42,7 @@ class Swarm:
         self.spans = spans
         self.silent = False
         self.memory_bytes = 4_000_000_000
+        self.batching: dict[str, Batching] = {}
 
     def __call__(self) -> tuple[dict[str, Any], Notes]:
         if self.silent:
@@ -52,6 +57,7 @@ class Swarm:
                 forward_rps=5_000.0,
                 cache_tokens_left=100_000,
                 quant_type="nf4",
+                batching=self.batching.get(name),
             )
             for name, (a, b) in self.spans.items()
         ]
@@ -72,8 +78,8 @@ def watch(folder: Path, swarm: Swarm, *, publish: bool = True, **options: Any) -
             file.write("published\n")
         return len(published.read_text().splitlines()), 1e9
 
-    terms = Terms(margin=0.1, replay="prefill")
-    chosen = WatchOptions(folder=folder, terms=terms, **options)
+    weighing = Weighing(terms=Terms(margin=0.1, replay="prefill"), **options)
+    chosen = WatchOptions(folder=folder, weighing=weighing)
     return Watch(chosen, swarm, store if publish else None, Metrics())
 
 
@@ -123,21 +129,22 @@ def test_a_plan_that_cannot_be_made_is_a_failed_round_and_the_watch_goes_on(
         document, notes = swarm()
         return {**document, **change}, notes
 
-    pilot = Watch(WatchOptions(folder=tmp_path, confirm=1), read, None, Metrics())
+    options = WatchOptions(folder=tmp_path, weighing=Weighing(confirm=1))
+    pilot = Watch(options, read, None, Metrics())
     assert pilot.turn(1.0) == "failed"
     assert words in pilot.reason
     assert [(line["action"], line["at_s"]) for line in journal(tmp_path)] == [("failed", 1.0)]
     assert pilot.state.seen == 0
 
 
-@pytest.mark.parametrize("step", ["replanned", "plan"])
+@pytest.mark.parametrize(("module", "step"), [(verdict, "replanned"), (watching, "plan")])
 def test_what_no_method_can_plan_is_a_failed_round(
-    step: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    module: ModuleType, step: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: Any, **__: Any) -> None:
         raise InfeasibleError("no plan exists")
 
-    monkeypatch.setattr(watching, step, refuse)
+    monkeypatch.setattr(module, step, refuse)
     pilot = watch(tmp_path, Swarm(BAD), confirm=1)
     assert [pilot.turn(t) for t in (1.0, 2.0)] == ["failed", "failed"]
     assert pilot.reason == "no plan exists"
@@ -149,7 +156,8 @@ def test_a_publication_that_cannot_be_made_is_a_failed_round_too(tmp_path: Path)
     def refuse(*_: Any) -> tuple[int, float]:
         raise ScenarioError.single("plan", "refers to a file")
 
-    options = WatchOptions(folder=tmp_path, confirm=1, terms=Terms(margin=0.1, replay="prefill"))
+    weighing = Weighing(confirm=1, terms=Terms(margin=0.1, replay="prefill"))
+    options = WatchOptions(folder=tmp_path, weighing=weighing)
     pilot = Watch(options, Swarm(BAD), refuse, Metrics())
     assert [pilot.turn(t) for t in (1.0, 2.0)] == ["failed", "failed"]
     assert "refers to a file" in pilot.reason
@@ -217,7 +225,9 @@ def test_figures_are_told_in_full(value: float, shown: str) -> None:
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
 def test_figures_are_served_in_prometheus_form(tmp_path: Path) -> None:
-    pilot = watch(tmp_path, Swarm(BAD))
+    swarm = Swarm(BAD)
+    swarm.batching["near-0"] = Batching(curve=((8, 1.5),))
+    pilot = watch(tmp_path, swarm)
     pilot.turn(1.0)
     server = serve_metrics(pilot._metrics, 0)
     try:
@@ -228,4 +238,5 @@ def test_figures_are_served_in_prometheus_form(tmp_path: Path) -> None:
         server.shutdown()
         server.server_close()
     assert "\nswarmplan_servers_online 4\n" in text
+    assert "\nswarmplan_servers_batching 1\n" in text
     assert "# TYPE swarmplan_reads_total counter\nswarmplan_reads_total 1\n" in text

@@ -1,0 +1,60 @@
+"""Layouts for throughput as methods: of largest flow, and by annealing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from ..core.errors import HeuristicFailedError
+from ..placement.anneal import annealed
+from ..placement.flowed import flow_placement
+from ..placement.task import Task
+from .draft import Draft
+from .saturated import saturated, trial_for
+
+#: Router that deals by the flow.
+ROUTER = "flow"
+#: Share of the time limit for the search; the rest is for simulations.
+SEARCH_SHARE = 0.7
+
+
+def by_flow(task: Task) -> Draft:
+    """The layout of largest flow; what the programme says of it is told, and simulated elsewhere.
+
+    Raises
+    ------
+    InfeasibleError, HeuristicFailedError
+        As ``flow_placement``.
+    """
+    placement, found = flow_placement(task, deadline=task.deadline)
+    planning = task.problem.planning
+    tokens = planning.prompt_tokens + planning.output_tokens
+    proven = "proven" if found.proven else "not proven"
+    note = (
+        f"flow model: {found.rate_per_s:.5g} requests/s ({found.rate_per_s * tokens:.5g} tokens/s) "
+        f"of at most {found.bound_per_s:.5g} ({found.bound_per_s * tokens:.5g}), {proven}; "
+        "a programme of positions over servers' rates, no promise"
+    )
+    return Draft(placement=placement, router=ROUTER, notes=(note,))
+
+
+def by_annealing(task: Task) -> Draft:
+    """The layout that serves most in simulation of the best ones by the fluid model.
+
+    Raises
+    ------
+    HeuristicFailedError
+        When no layout was found.
+    """
+    found = annealed(replace(task, deadline=task.deadline.share(SEARCH_SHARE)))
+    if not found:
+        raise HeuristicFailedError("stages: no layout of these servers holds the model")
+    trial = trial_for(task.cost, task.seed)
+    best, most = found[0], -1.0
+    for number, layout in enumerate(found):
+        if number and task.deadline.passed:
+            break
+        served = saturated(task.cost, layout.placement, ROUTER, trial).requests_per_s
+        if served > most:
+            best, most = layout, served
+    note = f"stages: the fluid model gives {best.rate_per_s:.4g} requests/s, no promise"
+    return Draft(placement=best.placement, router=ROUTER, notes=(note,))

@@ -1,0 +1,179 @@
+"""``auto --objective throughput``: layouts by flow and annealing, the portfolio; simulated."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from ..chains.compose import client_shares
+from ..core.errors import HeuristicFailedError, InfeasibleError
+from ..core.objective import THROUGHPUT, Objective
+from ..core.plan import Candidate, Certificate, Placement, Throughput, Trial
+from ..perfmodel.cost import CostModel
+from ..perfmodel.fluid import fluid
+from ..placement.anneal import annealed
+from ..placement.flowed import flow_placement
+from ..placement.moves.resilience import honoured
+from ..placement.task import Task
+from ..solve.progress import Progress
+from .candidates import OTHER, Entry, entries
+from .draft import Draft, Settings
+from .saturated import saturated, trial_for
+
+#: Shares of the time limit: until then the portfolio, the flow and the layouts are made.
+PORTFOLIO_SHARE, FLOW_SHARE, LAYOUTS_SHARE = 0.2, 0.3, 0.65
+#: Best ones by the models that are simulated; those of the published methods always are.
+BEST = 3
+#: Router of what is planned by flow.
+ROUTER = "flow"
+#: A candidate of the models is simulated if they give it this share of the best one.
+WORTH = 0.7
+
+
+@dataclass(slots=True, kw_only=True)
+class _Runner:
+    """A candidate: what the models say of it, and what its simulation said (mutable)."""
+
+    name: str
+    placement: Placement
+    router: str
+    rated_per_s: float
+    always: bool = False
+    found: Throughput | None = None
+
+    def candidate(self, best: _Runner, trial: Trial) -> Candidate:
+        """The row of the plan's table."""
+        figure = None if self.found is None else self.found.requests_per_s
+        verdict = "not simulated: others promise more, or time ran out"
+        if self is best:
+            verdict = "chosen"
+        elif figure is not None and best.found is not None:
+            less = 1.0 - figure / best.found.requests_per_s if best.found.requests_per_s else 0.0
+            verdict = f"sustains {less * 100:.1f} % less"
+        return Candidate(
+            placement=self.name,
+            router=self.router,
+            bound=self.rated_per_s if self.rated_per_s > 0 else None,
+            figure=figure,
+            requests=0 if figure is None else trial.requests,
+            verdict=verdict,
+        )
+
+
+def most_throughput(task: Task, settings: Settings) -> Draft:
+    """The candidate that serves most tokens per second in simulation, everything full.
+
+    Raises
+    ------
+    InfeasibleError, HeuristicFailedError
+        If no placement can be made.
+    """
+    trial = trial_for(task.cost, task.seed)
+    runners = sorted(_runners(task, settings), key=lambda r: -r.rated_per_s)
+    asked = _asked(runners)
+    interrupted = False
+    try:
+        for number, runner in enumerate(asked):
+            if number and task.deadline.passed:
+                break
+            runner.found = saturated(task.cost, runner.placement, runner.router, trial)
+            _tell(task, asked)
+    except KeyboardInterrupt:
+        interrupted = True
+        if not any(r.found for r in asked):
+            raise
+    ran = sorted((r for r in asked if r.found), key=lambda r: -_served(r))
+    best = ran[0]
+    rest = [r for r in runners if r.found is None]
+    assert best.found is not None
+    return Draft(
+        placement=best.placement,
+        router=best.router,
+        certificate=Certificate(
+            objective=Objective(goal=THROUGHPUT, value=best.found.requests_per_s),
+            interrupted=interrupted,
+            trial=trial,
+        ),
+        candidates=tuple(r.candidate(best, trial) for r in (*ran, *rest)),
+        notes=(f"auto: {best.name} with {best.router}, the most of {len(ran)} simulated",),
+        throughput=best.found,
+        interrupted=interrupted,
+    )
+
+
+def _served(runner: _Runner) -> float:
+    return runner.found.requests_per_s if runner.found else 0.0
+
+
+def _asked(runners: Sequence[_Runner]) -> list[_Runner]:
+    """Who is simulated: the best by the models, then the published methods, then the others."""
+    most = runners[0].rated_per_s
+    leaders = [r for r in runners if r.rated_per_s >= WORTH * most][:BEST]
+    always = [r for r in runners if r.always and r not in leaders]
+    return [*leaders, *always]
+
+
+def _runners(task: Task, settings: Settings) -> Iterator[_Runner]:
+    """All candidates; the portfolio's errors where there is nothing else."""
+    known: list[Entry] = []
+    failed: Exception | None = None
+    limited = replace(task, deadline=task.deadline.share(PORTFOLIO_SHARE))
+    try:
+        known = list(entries(limited, settings.known))
+    except (InfeasibleError, HeuristicFailedError) as error:
+        failed = error
+    made = list(_by_models(task))
+    if failed is not None and not made:
+        raise failed
+    yield from made
+    for entry in known:
+        rate = _fluid_per_s(task.cost, entry.plan.placement)
+        if task.cost.serial.all() or not rate:
+            rate = entry.plan.rate_per_s
+        routers = (ROUTER, *entry.routers[:1]) if entry.rank != OTHER else (ROUTER,)
+        for router in routers:
+            yield _Runner(
+                name=entry.plan.name,
+                placement=entry.plan.placement,
+                router=router,
+                rated_per_s=rate,
+                always=entry.rank != OTHER,
+            )
+
+
+def _by_models(task: Task) -> Iterator[_Runner]:
+    """The layout of largest flow, and those of annealing."""
+    if not task.cost.alike:
+        return
+    try:
+        placement, flow = flow_placement(task, deadline=task.deadline.share(FLOW_SHARE))
+        placement = honoured(task, placement)
+        rate = _fluid_per_s(task.cost, placement) or flow.rate_per_s
+        if task.cost.serial.all():
+            rate = flow.rate_per_s
+        yield _Runner(name="flow", placement=placement, router=ROUTER, rated_per_s=rate)
+    except (InfeasibleError, HeuristicFailedError):
+        pass
+    limited = replace(task, deadline=task.deadline.share(LAYOUTS_SHARE))
+    for number, layout in enumerate(annealed(limited), start=1):
+        placement = honoured(task, layout.placement)
+        yield _Runner(
+            name=f"stages {number}",
+            placement=placement,
+            router=ROUTER,
+            rated_per_s=layout.rate_per_s,
+        )
+
+
+def _fluid_per_s(cost: CostModel, placement: Placement) -> float:
+    """What the fluid model says, 0 where it knows no chain."""
+    if not cost.alike:
+        return 0.0
+    return fluid(cost, client_shares(cost.problem), placement).rate_per_s
+
+
+def _tell(task: Task, runners: Sequence[_Runner]) -> None:
+    if task.on_progress is not None:
+        best = max(_served(r) for r in runners)
+        objective = Objective(goal=THROUGHPUT, value=best)
+        task.on_progress(Progress(elapsed_s=0.0, objective=objective))

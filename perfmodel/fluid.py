@@ -1,0 +1,186 @@
+"""Fluid model of a pipeline of stages: which rate a layout sustains, and how long tokens take then.
+
+For ranking and for dealing requests; what is reported comes from the simulator. docs/model.md 16.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..core.content import ByContent, FloatArray, IntArray, frozen_array
+from ..core.plan import Placement
+from ..core.problem import Timing
+from .cost import CostModel
+from .hops import mean_context_tokens
+from .timing import decode_s, more_s
+
+if TYPE_CHECKING:
+    from .stages import Stages
+
+#: Batches between which the line of a step's time is drawn.
+FEW_ROWS, MANY_ROWS = 8.0, 200.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Fluid(ByContent):
+    """A layout as a steady flow.
+
+    Attributes
+    ----------
+    rate_per_s : requests that it sustains with as many sessions as there is room for.
+    token_s, first_token_s : between two tokens and until the first one, then.
+    sessions, room : that are in flight, that there is room for.
+    start : (n,) block at which each server is entered: of its span the first at which one ends.
+    share : (n,) of the requests through each server; 0 = it is not used.
+    flow : (n, n) share of the requests from one server to the next.
+    """
+
+    rate_per_s: float
+    token_s: float
+    first_token_s: float
+    sessions: float
+    room: float
+    start: IntArray
+    share: FloatArray
+    flow: FloatArray
+
+
+def fluid(cost: CostModel, shares: FloatArray, placement: Placement) -> Fluid:
+    """What a placement sustains where every server is entered at one block.
+
+    A server goes on to those that begin where it ends; one that begins earlier, where nobody ends,
+    is entered in the middle of its span.
+
+    Parameters
+    ----------
+    shares : (clients,) of the requests.
+    """
+    from .stages import dealt_by_speed, measure
+
+    g = stages_of(cost, shares)
+    start, end = entered(placement), np.array(placement.end)
+    late = np.flatnonzero((start > placement.start) & (start < end))
+    if len(late):
+        slots = np.array(g.slots)
+        slots[late, (end - start)[late]] = _held(cost, placement, late, start)
+        g = g._replace(slots=slots)
+    dealt = dealt_by_speed(g, start, end)
+    figures = np.zeros(5)
+    rate = float(measure(g, start, end, dealt, figures))
+    flow = np.zeros((len(start), len(start)))
+    count = int(dealt.used[0])
+    np.add.at(flow, tuple(dealt.pairs[:count].T), dealt.flow[:count])
+    return Fluid(
+        rate_per_s=rate,
+        token_s=float(figures[1]),
+        first_token_s=float(figures[2]),
+        sessions=float(figures[3]),
+        room=float(figures[4]),
+        start=frozen_array(start, np.int64),
+        share=frozen_array(dealt.share, np.float64),
+        flow=frozen_array(flow, np.float64),
+    )
+
+
+def stages_of(cost: CostModel, shares: FloatArray) -> Stages:
+    """A problem's servers as stages, for the representative request of the mean client.
+
+    Raises
+    ------
+    ValueError
+        If blocks are not alike.
+    """
+    from .stages import Stages
+
+    if not cost.alike:
+        raise ValueError("the fluid model needs blocks that are alike")
+    problem, plan = cost.problem, cost.problem.planning
+    n, net = problem.num_servers, cost.problem.network
+    context = mean_context_tokens(plan.prompt_tokens, plan.output_tokens)
+    rtt = shares @ net.client_rtt_s
+    step_more = shares @ cost.step_delay_s - rtt
+    clients = np.flatnonzero(shares > 0).tolist()
+    delays = [shares[c] * cost.prompt_delay_s(c, plan.prompt_tokens) for c in clients]
+    prompt_more = np.sum(delays, axis=0) - rtt
+    lines = [_line_s(s.timing, context) for s in problem.servers if isinstance(s.timing, Timing)]
+    step_s, row_s = np.array(lines, dtype=np.float64).reshape(n, 2).T
+    step_s = np.where(cost.serial, _runs(cost.step_run_s(context), n) + cost.task_s, step_s)
+    rates = net.server_bandwidth_bytes_per_s
+    volume = float(problem.model.activation_bytes_per_token)
+    send = np.zeros((n, n)) if rates is None else volume / rates
+    way = net.server_rtt_s / 2 if cost.relaying.pairs else (rtt[:, None] + rtt[None, :]) / 2
+    names = {r: i for i, r in enumerate(dict.fromkeys(s.region for s in problem.servers))}
+    apart = rates is not None
+    return Stages(
+        prompt_s=_runs(cost.prefill_run_s(plan.prompt_tokens), n),
+        step_s=step_s,
+        row_s=row_s,
+        prompt_more_s=prompt_more,
+        step_more_s=step_more,
+        piece=np.where(plan.prompt_tokens > cost.task_tokens, 1.0, 0.0),
+        serial=cost.serial.astype(np.int64),
+        slots=_slots(cost),
+        place=np.array([names[s.region] if apart else 0 for s in problem.servers]),
+        in_s=rtt / 2,
+        out_s=rtt / 2,
+        way_s=np.array(way),
+        prompt_send_s=plan.prompt_tokens * send,
+        step_send_s=send,
+        length=np.array([cost.num_blocks]),
+        tokens=np.array([float(max(1, plan.output_tokens - 1))]),
+    )
+
+
+def _runs(run: object, n: int) -> FloatArray:
+    """(n,) seconds of one block at every server."""
+    every = np.arange(n)
+    found: FloatArray = np.asarray(run(every, 0 * every, 0 * every + 1), dtype=np.float64)  # type: ignore[operator]
+    return found.copy()
+
+
+def _line_s(timing: Timing, context: float) -> tuple[float, float]:
+    """Step of no sequence and of each further one: a line through the curve of batches."""
+    many = MANY_ROWS
+    if timing.step_curve:
+        many = max(FEW_ROWS + 1.0, min(MANY_ROWS, timing.step_curve[-1][0]))
+    low, high = more_s(timing, FEW_ROWS), more_s(timing, many)
+    row_s = (high - low) / (many - FEW_ROWS)
+    return decode_s(timing, context) + low - FEW_ROWS * row_s, row_s
+
+
+def _slots(cost: CostModel) -> FloatArray:
+    """(n, L + 1) sessions that each server has room for beside so many blocks; 0 = too many."""
+    n, length = cost.problem.num_servers, cost.num_blocks
+    tokens = cost.problem.planning.session_tokens
+    found = np.zeros((n, length + 1))
+    for k in range(1, length + 1):
+        start = np.zeros(n, dtype=np.int64)
+        room = cost.room_bytes(start, start + k)
+        held = int(cost.cache_bytes(tokens, 0, k))
+        found[:, k] = np.where(k <= cost.problem.max_blocks, np.maximum(room, 0) // held, 0)
+    return found
+
+
+def entered(placement: Placement) -> IntArray:
+    """(n,) the first block of each span at which another one ends, its own end where none does."""
+    ends = np.unique(np.append(placement.end[placement.end > placement.start], 0))
+    at = np.minimum(np.searchsorted(ends, placement.start), len(ends) - 1)
+    found: IntArray = np.minimum(np.maximum(ends[at], placement.start), placement.end)
+    return found
+
+
+def _held(cost: CostModel, placement: Placement, rows: IntArray, start: IntArray) -> FloatArray:
+    """Sessions that servers have room for which are entered late."""
+    end, tokens = placement.end[rows], cost.problem.planning.session_tokens
+    room = cost.room_bytes(placement.start, placement.end)[rows]
+    held: FloatArray = np.maximum(room, 0) // cost.cache_bytes(tokens, start[rows], end)
+    return held
+
+
+def used(flow: Fluid) -> IntArray:
+    """Servers that some request passes."""
+    found: IntArray = np.flatnonzero(flow.share > 0.0)
+    return found

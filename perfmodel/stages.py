@@ -1,0 +1,366 @@
+"""The compiled part of the fluid model: layouts of stages, and the rate at which they run.
+
+Imported only where throughput is planned or requests are dealt by a flow: numba takes a while to
+load. The functions are plain Python too. docs/model.md 16.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from ..core.content import FloatArray, IntArray
+from ..core.jit import compiled
+
+#: Shares of a server's and of a link's time that a steady flow may fill.
+MOST_BUSY, MOST_SENT = 0.98, 0.95
+#: Sequences in a step when requests are dealt over stages of like blocks.
+DEALT_ROWS = 8.0
+#: Rounds of the bisection, and waiting for transfers that come in bursts.
+ROUNDS, BURSTS = 24, 0.3
+#: Flows below this share of all are none.
+NO_FLOW = 1e-9
+#: Rows of the figures of a layout.
+RATE, CYCLE_S, FIRST_S, SESSIONS, ROOM = range(5)
+
+
+class Stages(NamedTuple):
+    """What stages do for the mean request; seconds for a block and on links.
+
+    Attributes
+    ----------
+    prompt_s, step_s, row_s : (n,) a prompt, a step of one sequence and each further one, per block.
+    prompt_more_s : (n,) way of a prompt into a stage beside its link; step_more_s : of a step.
+    piece : (n,) whether a prompt keeps others waiting for one block alone.
+    serial : (n,) whether a stage works on one task at a time.
+    slots : (n, K + 1) sessions that it has room for, by blocks; 0 where too many are hosted.
+    place : (n,) of its region.
+    in_s, out_s : (n,) way from the clients and back to them.
+    way_s, prompt_send_s, step_send_s : (n, n) way between two stages, and how long a link is busy
+        with a prompt and a step.
+    length : (1,) blocks of the model. tokens : (1,) steps of a request.
+    """
+
+    prompt_s: FloatArray
+    step_s: FloatArray
+    row_s: FloatArray
+    prompt_more_s: FloatArray
+    step_more_s: FloatArray
+    piece: FloatArray
+    serial: IntArray
+    slots: FloatArray
+    place: IntArray
+    in_s: FloatArray
+    out_s: FloatArray
+    way_s: FloatArray
+    prompt_send_s: FloatArray
+    step_send_s: FloatArray
+    length: IntArray
+    tokens: FloatArray
+
+
+class Dealt(NamedTuple):
+    """How requests are dealt over a layout.
+
+    Attributes
+    ----------
+    share : (n,) of the requests through each stage.
+    pairs : (most, 2) of stages, one after the other, of which the first ``used[0]`` count.
+    flow : (most,) share of the requests over each pair.
+    """
+
+    share: FloatArray
+    pairs: IntArray
+    flow: FloatArray
+    used: IntArray
+
+
+@compiled
+def rate_of(g: Stages, i: int, blocks: int) -> float:
+    """Requests per second that a stage of so many blocks takes, whatever its batches."""
+    each_s = g.prompt_s[i] + g.tokens[0] * (g.step_s[i] if g.serial[i] else g.row_s[i])
+    rate: float = MOST_BUSY / (blocks * max(each_s, 1e-12))
+    return rate
+
+
+@compiled
+def deal_weight(g: Stages, i: int) -> float:
+    """How much of the requests over like spans a stage takes."""
+    rows = g.tokens[0] * (g.step_s[i] if g.serial[i] else g.row_s[i])
+    more = 0.0 if g.serial[i] else DEALT_ROWS * g.step_s[i]
+    weight: float = 1.0 / max(g.prompt_s[i] + rows + more, 1e-12)
+    return weight
+
+
+@compiled
+def deal(
+    g: Stages, start: IntArray, end: IntArray, most: FloatArray, weight: FloatArray, linked: bool
+) -> Dealt:
+    """Deal requests over a layout by what its stages can do, and what comes after them.
+
+    A stage goes on to those that begin where it ends. What a position can pass on is the sum over
+    the spans that begin there of the lesser of what they do and what their ends pass on; requests
+    are dealt in proportion to it, over like spans by weight.
+
+    Parameters
+    ----------
+    most : (n,) what each stage can do; weight : (n,) of it among like ones.
+    linked : whether between places no more goes than over the links, in requests per second.
+    """
+    n, length = len(start), g.length[0]
+    places = g.place.max() + 1 if n else 1
+    starting, ending = np.full(length + 1, -1), np.full(length + 1, -1)
+    next_start, next_end = np.full(n, -1), np.full(n, -1)
+    pairs_left = 0
+    for i in range(n - 1, -1, -1):
+        if end[i] > start[i]:
+            next_start[i], starting[start[i]] = starting[start[i]], i
+            next_end[i], ending[end[i]] = ending[end[i]], i
+    for i in range(n):
+        j = starting[end[i]] if end[i] > start[i] else -1
+        while j >= 0:
+            pairs_left += 1
+            j = next_start[j]
+    # What each place passes on from each position; of like spans, by the first of them: which one
+    # that is, what they do together, their weight, and what they take from each place.
+    onward = np.zeros((places, length + 1))
+    onward[:, length] = np.inf
+    lead, does, weighs = np.zeros(n, np.int64), np.zeros(n), np.zeros(n)
+    takes = np.zeros((places, n))
+    for at in range(length - 1, -1, -1):
+        i = starting[at]
+        while i >= 0:
+            j = starting[at]
+            while g.place[j] != g.place[i] or end[j] != end[i]:
+                j = next_start[j]
+            lead[i] = j
+            does[j] += most[i]
+            weighs[j] += weight[i]
+            i = next_start[i]
+        for place in range(places):
+            i = starting[at]
+            while i >= 0:
+                if lead[i] == i:
+                    passed = min(does[i], onward[g.place[i], end[i]])
+                    if linked and at > 0 and g.place[i] != place and passed > 0.0:
+                        lists = starting[at], next_start, ending[at], next_end
+                        passed = min(passed, _over_links(g, place, i, lead, *lists))
+                    takes[place, i] = passed
+                    onward[place, at] += passed
+                i = next_start[i]
+    share = np.zeros(n)
+    pairs, flow = np.zeros((max(pairs_left, 1), 2), np.int64), np.zeros(max(pairs_left, 1))
+    count = np.zeros(1, np.int64)
+    for at in range(length):
+        if starting[at] < 0:
+            continue
+        for place in range(places):
+            inflow = 0.0
+            if at == 0:
+                # The clients are nowhere in particular: what is the same from every place.
+                inflow = 1.0 if place == 0 else 0.0
+            else:
+                i = ending[at]
+                while i >= 0:
+                    if g.place[i] == place:
+                        inflow += share[i]
+                    i = next_end[i]
+            if inflow <= NO_FLOW or onward[place, at] <= 0.0:
+                continue
+            j = starting[at]
+            while j >= 0:
+                part = takes[place, lead[j]] / onward[place, at] * weight[j] / weighs[lead[j]]
+                j_share = inflow * part
+                if j_share > NO_FLOW:
+                    share[j] += j_share
+                    i = ending[at]
+                    while i >= 0:
+                        if g.place[i] == place and share[i] > NO_FLOW:
+                            pairs[count[0], 0], pairs[count[0], 1] = i, j
+                            flow[count[0]] = share[i] * part
+                            count[0] += 1
+                        i = next_end[i]
+                j = next_start[j]
+    return Dealt(share, pairs, flow, count)
+
+
+@compiled
+def _over_links(
+    g: Stages,
+    place: int,
+    first: int,
+    lead: IntArray,
+    starting: int,
+    next_start: IntArray,
+    ending: int,
+    next_end: IntArray,
+) -> float:
+    """Requests per second over all links from a place to the spans like a first one."""
+    links, i = 0.0, ending
+    while i >= 0:
+        if g.place[i] == place:
+            j = starting
+            while j >= 0:
+                if lead[j] == first:
+                    busy_s = g.prompt_send_s[i, j] + g.tokens[0] * g.step_send_s[i, j]
+                    links += MOST_SENT / max(busy_s, 1e-12)
+                j = next_start[j]
+        i = next_end[i]
+    return links
+
+
+@compiled
+def dealt_by_speed(g: Stages, start: IntArray, end: IntArray) -> Dealt:
+    """Requests dealt by what servers and links do in a second."""
+    most, weight = np.zeros(len(start)), np.zeros(len(start))
+    for i in range(len(start)):
+        if end[i] > start[i]:
+            most[i], weight[i] = rate_of(g, i, end[i] - start[i]), deal_weight(g, i)
+    return deal(g, start, end, most, weight, True)
+
+
+@compiled
+def room_of(g: Stages, start: IntArray, end: IntArray) -> float:
+    """Sessions that a layout has room for: the largest flow over positions, by shortest paths."""
+    n, length = len(start), g.length[0]
+    free, used = np.zeros(n), np.zeros(n)
+    starting, ending = np.full(length + 1, -1), np.full(length + 1, -1)
+    next_start, next_end = np.full(n, -1), np.full(n, -1)
+    for i in range(n):
+        if end[i] > start[i]:
+            free[i] = g.slots[i, end[i] - start[i]]
+            next_start[i], starting[start[i]] = starting[start[i]], i
+            next_end[i], ending[end[i]] = ending[end[i]], i
+    line, by, room = np.zeros(length + 1, np.int64), np.zeros(length + 1, np.int64), 0.0
+    while True:
+        by[:] = -1
+        by[0], line[0] = n, 0
+        head, tail = 0, 1
+        while head < tail and by[length] < 0:
+            at = line[head]
+            head += 1
+            i = starting[at]
+            while i >= 0:
+                if free[i] > 0.0 and by[end[i]] < 0:
+                    by[end[i]], line[tail] = i, end[i]
+                    tail += 1
+                i = next_start[i]
+            i = ending[at]
+            while i >= 0:  # what goes there already may take another way
+                if used[i] > 0.0 and by[start[i]] < 0:
+                    by[start[i]], line[tail] = i, start[i]
+                    tail += 1
+                i = next_end[i]
+        if by[length] < 0:
+            return room
+        more, at = np.inf, length
+        while at > 0:
+            i = by[at]
+            more = min(more, free[i] if end[i] == at else used[i])
+            at = start[i] if end[i] == at else end[i]
+        at = length
+        while at > 0:
+            i = by[at]
+            change = more if end[i] == at else -more
+            free[i] -= change
+            used[i] += change
+            at = start[i] if end[i] == at else end[i]
+        room += more
+
+
+@compiled
+def measure(g: Stages, start: IntArray, end: IntArray, dealt: Dealt, figures: FloatArray) -> float:
+    """Requests per second that a layout sustains with as many sessions as it has room for.
+
+    ``figures`` receives the rate, the seconds of a step and of a first token, the sessions in
+    flight and the sessions that there is room for.
+    """
+    figures[:] = 0.0
+    room, most = room_of(g, start, end), np.inf
+    for i in range(len(start)):
+        if dealt.share[i] > NO_FLOW:
+            most = min(most, rate_of(g, i, end[i] - start[i]) / dealt.share[i])
+    for p in range(dealt.used[0]):
+        i, j = dealt.pairs[p, 0], dealt.pairs[p, 1]
+        busy_s = g.prompt_send_s[i, j] + g.tokens[0] * g.step_send_s[i, j]
+        if busy_s > 0.0:
+            most = min(most, MOST_SENT / (busy_s * dealt.flow[p]))
+    figures[ROOM] = room
+    if room < 1.0 or not np.isfinite(most):
+        return 0.0
+    low, high = 0.0, most
+    in_flight(g, start, end, dealt, high, figures)
+    if figures[SESSIONS] > room:
+        for _ in range(ROUNDS):
+            middle = 0.5 * (low + high)
+            in_flight(g, start, end, dealt, middle, figures)
+            if figures[SESSIONS] <= room:
+                low = middle
+            else:
+                high = middle
+            if high - low < 1e-4 * high:
+                break
+        in_flight(g, start, end, dealt, low, figures)
+    rate: float = figures[RATE]
+    return rate
+
+
+@compiled
+def in_flight(
+    g: Stages, start: IntArray, end: IntArray, dealt: Dealt, rate: float, figures: FloatArray
+) -> None:
+    """Seconds of a step and of a first token at a rate, and the sessions that are there then."""
+    tokens = g.tokens[0]
+    fixed, prompt_fixed, step, prompt, met, weight = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+    for i in range(len(start)):
+        share = dealt.share[i]
+        if share <= NO_FLOW:
+            continue
+        k, mine = end[i] - start[i], rate * share
+        prompt_s = k * g.prompt_s[i]
+        if start[i] == 0:
+            fixed += share * g.in_s[i]
+        if end[i] == g.length[0]:
+            fixed += share * g.out_s[i]
+        fixed += share * g.step_more_s[i]
+        prompt_fixed += share * (g.prompt_more_s[i] - g.step_more_s[i])
+        if g.serial[i]:
+            work_s = k * g.step_s[i]
+            busy = min(mine * (prompt_s + tokens * work_s), MOST_BUSY)
+            behind_s = prompt_s / k if g.piece[i] else prompt_s
+            wait_s = mine * (tokens * work_s * work_s + prompt_s * behind_s)
+            step += share * (work_s + wait_s / (2.0 * (1.0 - busy)))
+        else:
+            busy = min(mine * (prompt_s + tokens * k * g.row_s[i]), MOST_BUSY)
+            round_s = k * g.step_s[i] / (1.0 - busy)
+            rows = mine * tokens * round_s
+            step += share * 1.5 * k * (g.step_s[i] + g.row_s[i] * rows)
+            met += share * prompt_s * mine
+            weight += share * prompt_s
+        prompt += share * prompt_s
+    for p in range(dealt.used[0]):
+        i, j, flow = dealt.pairs[p, 0], dealt.pairs[p, 1], dealt.flow[p]
+        fixed += flow * g.way_s[i, j]
+        prompt_send_s, step_send_s = g.prompt_send_s[i, j], g.step_send_s[i, j]
+        if prompt_send_s > 0.0:
+            mine = rate * flow
+            free = 1.0 - min(mine * (prompt_send_s + tokens * step_send_s), MOST_SENT)
+            step += flow * step_send_s / free
+            step += BURSTS * flow * mine * prompt_send_s * prompt_send_s / (2.0 * free)
+            prompt += flow * prompt_send_s
+            met += flow * prompt_send_s * mine
+            weight += flow * prompt_send_s
+    behind = 0.0  # nothing overtakes a prompt
+    if weight > 0.0 and met > 0.0:
+        per_s = met / weight
+        behind = weight - (1.0 - np.exp(-per_s * weight)) / per_s
+    figures[RATE], figures[CYCLE_S] = rate, fixed + step + behind
+    figures[FIRST_S] = fixed + prompt_fixed + step + prompt
+    figures[SESSIONS] = rate * (tokens * figures[CYCLE_S] + figures[FIRST_S])
+
+
+@compiled
+def sustains(g: Stages, start: IntArray, end: IntArray, figures: FloatArray) -> float:
+    """Requests per second of a layout; ``figures`` as of ``measure``."""
+    return measure(g, start, end, dealt_by_speed(g, start, end), figures)

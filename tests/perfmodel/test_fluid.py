@@ -1,0 +1,108 @@
+"""The fluid model: dealing, room, rates by hand and against what they have to obey."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from swarmplan.core.content import IntArray
+from swarmplan.core.problem import Problem
+from swarmplan.perfmodel.cost import CostModel
+from swarmplan.perfmodel.fluid import entered, fluid, stages_of
+from swarmplan.perfmodel.stages import Stages, dealt_by_speed, room_of
+
+Make = Callable[..., Problem]
+LENGTH = 6
+
+
+def batched(problem: Problem) -> Problem:
+    return replace(problem, servers=tuple(replace(s, sharing="batched") for s in problem.servers))
+
+
+def layout(g: Stages, rng: np.random.Generator) -> tuple[IntArray, IntArray]:
+    """Random spans that every server has room for."""
+    n = len(g.place)
+    start, end = np.zeros((2, n), np.int64)
+    for i in range(n):
+        fits = np.flatnonzero(g.slots[i] >= 1)
+        if len(fits):
+            k = int(rng.choice(fits))
+            start[i] = int(rng.integers(0, LENGTH - k + 1))
+            end[i] = start[i] + k
+    return start, end
+
+
+@given(seed=st.integers(0, 10**6))
+def test_what_comes_to_a_server_leaves_it(make_problem: Make, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    g = stages_of(CostModel.of(batched(make_problem(rng, servers=6))), np.ones(2) / 2)
+    start, end = layout(g, rng)
+    dealt = dealt_by_speed(g, start, end)
+    flow = np.zeros((6, 6))
+    used = int(dealt.used[0])
+    np.add.at(flow, tuple(dealt.pairs[:used].T), dealt.flow[:used])
+    for i in range(6):
+        if end[i] < LENGTH:
+            assert flow[i].sum() == pytest.approx(dealt.share[i], abs=1e-6)
+        if start[i] > 0:
+            assert flow[:, i].sum() == pytest.approx(dealt.share[i], abs=1e-6)
+    begun = dealt.share[(start == 0) & (end > 0)].sum()
+    assert begun == pytest.approx(1.0) or not dealt.share.any()
+    assert dealt.share[end == LENGTH].sum() == pytest.approx(begun, abs=1e-6)
+
+
+@given(seed=st.integers(0, 10**6))
+def test_there_is_room_for_the_least_cut(make_problem: Make, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    g = stages_of(CostModel.of(batched(make_problem(rng, servers=5))), np.ones(2) / 2)
+    start, end = layout(g, rng)
+    slots = [g.slots[i, end[i] - start[i]] if end[i] > start[i] else 0.0 for i in range(5)]
+    least = math.inf
+    for chosen in itertools.product((False, True), repeat=LENGTH - 1):
+        side = {0, *(p for p, c in zip(range(1, LENGTH), chosen, strict=True) if c)}
+        cut = sum(slots[i] for i in range(5) if int(start[i]) in side and int(end[i]) not in side)
+        least = min(least, cut)
+    assert room_of(g, start, end) == pytest.approx(least)
+
+
+def test_a_server_that_begins_where_nobody_ends_is_entered_later(tiny: Problem) -> None:
+    problem = batched(tiny)
+    cost = CostModel.of(problem)
+    placement = cost.placed([(0, 3), (2, 4), (4, 6), (0, 0)])
+    assert entered(placement).tolist() == [0, 3, 4, 0]
+    found = fluid(cost, np.ones(2) / 2, placement)
+    assert found.share.tolist() == [1.0, 1.0, 1.0, 0.0]
+    assert found.flow[0, 1] == found.flow[1, 2] == 1.0
+    assert 0 < found.sessions <= found.room * (1 + 1e-3)
+
+
+def test_no_chain_is_no_rate(tiny: Problem) -> None:
+    cost = CostModel.of(batched(tiny))
+    found = fluid(cost, np.ones(2) / 2, cost.placed([(0, 3), (0, 0), (4, 6), (0, 0)]))
+    assert found.rate_per_s == 0.0
+    assert not found.share.any()
+
+
+@given(seed=st.integers(0, 10**6), factor=st.floats(1.5, 4.0))
+def test_faster_blocks_and_more_memory_never_make_it_slower(
+    tiny: Problem, seed: int, factor: float
+) -> None:
+    problem = batched(tiny)
+    spans = [(0, 3), (3, 5), (3, 5), (5, 6)]
+    slow = CostModel.of(problem)
+    wide = replace(
+        problem,
+        servers=tuple(
+            replace(s, memory_bytes=int(s.memory_bytes * factor)) for s in problem.servers
+        ),
+    )
+    wider = CostModel.of(wide)
+    rates = [fluid(cost, np.ones(2) / 2, cost.placed(spans)).rate_per_s for cost in (slow, wider)]
+    assert rates[1] >= rates[0] * (1 - 1e-3)
