@@ -13,7 +13,6 @@ from ..core.content import FloatArray
 from ..core.errors import InfeasibleError
 from ..core.workload import Demand
 from ..perfmodel.cost import CostModel
-from ..perfmodel.memory import blocks_alone
 from .knapsack import ROUNDING, least_chains_s
 
 #: How certificates name this bound.
@@ -30,7 +29,7 @@ def cheapest_chains_s(cost: CostModel, demand: Sequence[Demand]) -> FloatArray:
     for tokens in {d.cache_tokens for d in demand}:
         rows = [i for i, d in enumerate(demand) if d.cache_tokens == tokens]
         paid = [cost.planned(demand[i].client) for i in rows]
-        found[rows] = least_chains_s(cost, paid, blocks_alone(cost, tokens), step=True)
+        found[rows] = least_chains_s(cost, paid, tokens, step=True)
     return found * (1.0 - ROUNDING)
 
 

@@ -18,7 +18,8 @@ from ..core.content import FloatArray, IntArray
 from ..core.workload import Request
 from ..perfmodel.cost import CostModel
 from ..perfmodel.hops import HopCost
-from ..perfmodel.memory import blocks_alone
+from ..perfmodel.memory import blocks_alone, heavy_blocks, heavy_blocks_within
+from ..perfmodel.relay import Unordered
 from ..perfmodel.runs import Runs
 
 #: Sums in another order differ by rounding; the bound gives way by this much, relative.
@@ -45,24 +46,39 @@ def least_responses_s(cost: CostModel, requests: Sequence[Request]) -> FloatArra
     for reserved in np.unique(shapes[:, 3]).tolist():
         rows = np.flatnonzero(shapes[:, 3] == reserved)
         paid = [cost.shape(*shape) for shape in shapes[rows, :3].tolist()]
-        least[rows] = least_chains_s(cost, paid, blocks_alone(cost, reserved))
+        least[rows] = least_chains_s(cost, paid, reserved)
     opening_s = problem.session_setup_s + problem.alloc_delay_s
     found: FloatArray = least[which] * (1.0 - ROUNDING) + opening_s
     return found
 
 
 def least_chains_s(
-    cost: CostModel, paid: Sequence[HopCost], blocks: IntArray, *, step: bool = False
+    cost: CostModel, paid: Sequence[HopCost], tokens: int, *, step: bool = False
 ) -> FloatArray:
     """(len(paid),) the cheapest chain of each shape, inf where none exists.
 
+    Where some blocks are much lighter than others, the chain of the heavy ones alone with the
+    fastest times of the rest is a bound too; the better one counts.
+
     Parameters
     ----------
-    blocks : (n,) most blocks that a session may run at each server.
+    tokens : of the cache of a session.
     step : of one decode step instead of whole requests.
     """
     hops = cost.relaying.unordered(paid, step=step)
     runs = Runs.stacked([p.step_run_s if step else p.run_s for p in paid])
+    blocks, heavy = blocks_alone(cost, tokens), heavy_blocks(cost)
+    found = _least_s(blocks, hops, runs)
+    if heavy is None:
+        return found
+    most = heavy_blocks_within(cost, heavy, cost.problem.memory_bytes, ((1, tokens),))
+    rest_s = runs.outside(heavy, blocks > 0)
+    better: FloatArray = np.maximum(found, _least_s(most, hops, runs.within(heavy)) + rest_s)
+    return better
+
+
+def _least_s(blocks: IntArray, hops: Unordered, runs: Runs) -> FloatArray:
+    """The cheapest chains with at most so many blocks, (n,), at each server."""
     if hops.half_s is None or hops.leg_s is None:
         return least_by_client_relay_s(blocks, hops.own_s, runs)
     return least_by_server_relay_s(blocks, hops.own_s, runs, hops.half_s, hops.leg_s)

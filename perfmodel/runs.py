@@ -141,6 +141,26 @@ class Runs(ByContent):
         found: NDArray[Any] = np.diff(self.ramp(slice(None)), axis=-1).min(axis=-1)
         return found
 
+    def within(self, which: NDArray[np.bool_]) -> Runs:
+        """Runs of some of the blocks, each as cheap as the cheapest of them."""
+        count = int(which.sum())
+        if self.each is not None:
+            return Runs(length=count, each=self.each)
+        steps = np.diff(self.ramp(slice(None)), axis=-1)
+        return Runs(length=count, each=steps[..., which].min(axis=-1))
+
+    def outside(self, which: NDArray[np.bool_], usable: NDArray[np.bool_]) -> NDArray[Any]:
+        """(...,) the least that all other blocks cost, each at its cheapest usable server.
+
+        Parameters
+        ----------
+        usable : (..., n) where runs are possible.
+        """
+        steps = np.diff(self.ramp(slice(None)), axis=-1)[..., ~which]
+        least = np.where(usable[..., None], steps, np.inf).min(axis=-2, initial=np.inf)
+        whole: NDArray[Any] = least.sum(axis=-1)
+        return whole
+
     def least_share(self, rows: Rows, hop: NDArray[Any], most: NDArray[Any]) -> NDArray[Any]:
         """(rows,) the least a block costs at servers that run at most so many for one hop.
 

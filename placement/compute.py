@@ -16,7 +16,7 @@ from ..chains.compose import client_shares
 from ..chains.knapsack import least_chains_s
 from ..core.errors import HeuristicFailedError, InfeasibleError
 from ..perfmodel.cost import CostModel
-from ..perfmodel.memory import blocks_alone, max_sessions, sessions_for_load
+from ..perfmodel.memory import max_sessions, sessions_for_load
 from .search.solve import solve_search
 from .sessions import for_sessions
 from .task import Task
@@ -90,8 +90,8 @@ def _alone_s(cost: CostModel) -> float:
     """The mean request alone on its fastest chain; infinite where some client has none."""
     shares = client_shares(cost.problem)
     paid = [cost.planned(c) for c in range(len(shares))]
-    blocks = blocks_alone(cost, cost.problem.planning.session_tokens)
-    least = np.where(shares > 0, least_chains_s(cost, paid, blocks), 0.0)
+    alone = least_chains_s(cost, paid, cost.problem.planning.session_tokens)
+    least = np.where(shares > 0, alone, 0.0)
     return float(shares @ least) + cost.problem.session_setup_s
 
 

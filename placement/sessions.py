@@ -18,7 +18,7 @@ from ..core.plan import Placement
 from ..core.problem import Problem
 from ..core.workload import Demand
 from ..perfmodel.cost import CostModel
-from ..perfmodel.memory import blocks_alone, max_sessions, sessions_for_load
+from ..perfmodel.memory import max_sessions, sessions_for_load
 from .rules.cg_bp import place_blocks, require_memory
 from .task import Task
 
@@ -66,8 +66,8 @@ def target_sessions(cost: CostModel) -> int:
         alone = place_blocks(cost, 1, capped=False)
         busy = [unloaded_response_s(cost, alone, c) if s else 0.0 for c, s in enumerate(shares)]
     except HeuristicFailedError:
-        blocks = blocks_alone(cost, planning.session_tokens)
-        least = least_chains_s(cost, [cost.planned(c) for c in range(len(shares))], blocks)
+        each = [cost.planned(c) for c in range(len(shares))]
+        least = least_chains_s(cost, each, planning.session_tokens)
         # A client whose session fits nowhere will hold none.
         busy = np.where(np.isfinite(least), least + cost.problem.session_setup_s, 0.0).tolist()
     mean_s = float(np.dot(shares, busy))

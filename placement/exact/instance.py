@@ -2,8 +2,9 @@
 
 A *visit* of class ``c`` runs ``k`` blocks at server ``j`` and costs ``hop[c, j] + run[c, j](k)``
 whatever comes before or after it. Server relay does not have that property; there the arrays hold
-the cheapest leg into each server. Where blocks differ they hold the cheapest run of so many. Then
-every figure made from them is a lower bound only.
+the cheapest leg into each server. Where blocks differ they hold the cheapest run of so many, and
+where some are much heavier than the rest, of these alone. Then every figure made from them is a
+lower bound only.
 """
 
 from __future__ import annotations
@@ -17,7 +18,15 @@ from ...chains.knapsack import LeastRuns
 from ...core.content import FloatArray, IntArray, frozen_array
 from ...core.workload import Demand
 from ...perfmodel.cost import CostModel
-from ...perfmodel.memory import blocks_alone, blocks_within, slots_beside
+from ...perfmodel.memory import (
+    blocks_alone,
+    blocks_within,
+    heavy_blocks,
+    heavy_blocks_within,
+    heavy_slots_beside,
+    least_block_bytes,
+    slots_beside,
+)
 from ..task import Task
 
 
@@ -25,11 +34,12 @@ from ..task import Task
 class Data:
     """Costs of *all* sessions of a class together, in units of ``unit_s`` seconds.
 
-    Memory is counted in slots of the greatest common divisor of the classes' caches (integers).
+    Memory is counted in slots of the greatest common divisor of the classes' caches on a block
+    (integers); where blocks differ, on the block that keeps least.
 
     Attributes
     ----------
-    length : blocks of the model, L.
+    length : blocks of the model, L; or those of them that are heavy.
     hop : (C, n) cost of a visit of the whole class; run : of the blocks it runs.
     base : (C,) cost that every chain of the class pays beside its visits (0 under client relay).
     sessions : (C,) R_c; slots : (C,) cache slots of one session on one block.
@@ -77,23 +87,33 @@ def data_of(task: Task, unit_s: float) -> Data:
     clients = [d.client for d in demand]
     scale = np.array([d.sessions * d.weight_tokens for d in demand]) / unit_s
     hop, base = cost.relaying.cheapest_s(cost.step_hop_s[clients], clients)
-    tokens = np.array([max(1, d.cache_tokens) for d in demand], dtype=np.int64)
-    slot_tokens = math.gcd(*tokens.tolist())
-    most = np.array([blocks_alone(cost, t) for t in tokens.tolist()])
-    everyone = sum(max(1, d.cache_tokens) * d.sessions for d in demand)
+    tokens = [max(1, d.cache_tokens) for d in demand]
+    least = np.array([least_block_bytes(cost, t) for t in tokens], dtype=np.int64)
+    slot_bytes = math.gcd(*least.tolist())
+    most = np.array([blocks_alone(cost, t) for t in tokens])
+    everyone = [(d.sessions, t) for d, t in zip(demand, tokens, strict=True)]
+    memory, heavy = task.problem.memory_bytes, heavy_blocks(cost)
+    free, rooms = blocks_within(cost, memory, everyone), slots_beside(cost, slot_bytes)
+    runs = cost.planned(clients[0]).step_run_s
+    if heavy is not None:
+        # The others add what they take at least; who hosts them is for the search to find.
+        base = base + runs.outside(heavy, most.max(axis=0) > 0)
+        runs, rooms = runs.within(heavy), heavy_slots_beside(cost, heavy, slot_bytes)
+        free = heavy_blocks_within(cost, heavy, memory, everyone)
+        most = np.array([heavy_blocks_within(cost, heavy, memory, [(1, t)]) for t in tokens])
     return Data(
         cost=cost,
         demand=demand,
         unit_s=unit_s,
-        length=cost.num_blocks,
+        length=runs.length,
         hop=frozen_array(hop * scale[:, None], np.float64),
-        run=LeastRuns(cost.planned(clients[0]).step_run_s.scaled(scale)),
+        run=LeastRuns(runs.scaled(scale)),
         base=frozen_array(base * scale, np.float64),
         sessions=frozen_array([d.sessions for d in demand], np.int64),
-        slots=frozen_array(tokens // slot_tokens, np.int64),
+        slots=frozen_array(least // slot_bytes, np.int64),
         most=frozen_array(most, np.int64),
-        free=frozen_array(blocks_within(cost, task.problem.memory_bytes, everyone), np.int64),
+        free=frozen_array(free, np.int64),
         top=frozen_array(most.max(axis=0), np.int64),
-        rooms=slots_beside(cost, slot_tokens),
+        rooms=rooms,
         order_free=not cost.relaying.pairs and cost.alike,
     )

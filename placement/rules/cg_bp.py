@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,11 +15,12 @@ from ...core.plan import Placement
 from ...core.problem import Problem
 from ...perfmodel.cost import CostModel
 from ...perfmodel.memory import (
+    Windows,
     blocks_alone,
-    blocks_that_fit,
     least_memory_bytes,
     sessions_on,
     sessions_that_fit,
+    windows_that_fit,
 )
 from ..task import Task
 
@@ -44,8 +46,7 @@ def cg_bp(task: Task) -> Placement:
 
 def require_memory(cost: CostModel, sessions: int = 1) -> None:
     """Raise ``InfeasibleError`` when even all memory together cannot hold every block once."""
-    tokens = sessions * cost.problem.planning.session_tokens
-    hosted = int(blocks_alone(cost, tokens).sum())
+    hosted = int(blocks_alone(cost, cost.problem.planning.session_tokens, sessions).sum())
     short = cost.num_blocks - hosted
     if short <= 0:
         return
@@ -75,6 +76,18 @@ def speeds(cost: CostModel, blocks: IntArray) -> Speeds:
     return Speeds(server_s=server, per_block_s=per_block)
 
 
+def window_speeds_s(cost: CostModel, windows: Sequence[Windows]) -> FloatArray:
+    """(n,) t~_j, the mean over a server's windows of ``(t_j + tau_j of the window) / its blocks``;
+    infinite for servers without one."""
+    hop, run = cost.step_hop_s.max(axis=0), cost.planned(0).step_run_s
+    found = np.full(len(windows), np.inf)
+    for j, own in enumerate(windows):
+        if len(own):
+            each = (hop[j] + run(j, own.start, own.end)) / (own.end - own.start)
+            found[j] = each[0] if (each == each[0]).all() else each.mean()
+    return found
+
+
 def place_blocks(cost: CostModel, sessions: int, *, capped: bool = True) -> Placement:
     """CG-BP for R = ``sessions``.
 
@@ -89,58 +102,66 @@ def place_blocks(cost: CostModel, sessions: int, *, capped: bool = True) -> Plac
         methods.
     """
     problem, length = cost.problem, cost.num_blocks
-    blocks = blocks_that_fit(cost, sessions, capped=capped)
-    _warn_of_unusable(problem, blocks, sessions)
-    speed = speeds(cost, blocks)
-    usable = np.flatnonzero(blocks > 0)
-    order = usable[np.argsort(speed.per_block_s[usable], kind="stable")]
-    dummy_s = (speed.per_block_s[usable].max() if len(usable) else 0.0) + DUMMY_MARGIN_S
+    windows = windows_that_fit(cost, sessions, capped=capped)
+    per_block_s = window_speeds_s(cost, windows)
+    _warn_of_unusable(problem, [j for j, own in enumerate(windows) if not len(own)], sessions)
+    usable = np.array([j for j, own in enumerate(windows) if len(own)], dtype=np.int64)
+    order = usable[np.argsort(per_block_s[usable], kind="stable")]
+    dummy_s = (per_block_s[usable].max() if len(usable) else 0.0) + DUMMY_MARGIN_S
     capacity = np.zeros(length, dtype=np.int64)
     slow_s = np.full(length, sessions * dummy_s)
-    start = np.zeros(problem.num_servers, dtype=np.int64)
-    for j in order:
-        m = int(blocks[j])
-        begin = (
-            _slowest_window(slow_s, capacity < sessions, m)
-            if (capacity < sessions).any()
-            else thinnest_window(capacity, m)
-        )
-        start[j] = begin
-        window = slice(begin, begin + m)
-        room = sessions_on(cost, int(j), begin, begin + m)
-        served = np.minimum(np.maximum(sessions - capacity[window], 0), room)
-        slow_s[window] -= (dummy_s - speed.per_block_s[j]) * served
-        capacity[window] += room
+    spans = [(0, 0)] * problem.num_servers
+    for j in order.tolist():
+        own, lacking = windows[j], capacity < sessions
+        chosen = _slowest(slow_s, lacking, own) if lacking.any() else thinnest(capacity, own)
+        begin, end = spans[j] = int(own.start[chosen]), int(own.end[chosen])
+        room = sessions_on(cost, j, begin, end)
+        served = np.minimum(np.maximum(sessions - capacity[begin:end], 0), room)
+        slow_s[begin:end] -= (dummy_s - per_block_s[j]) * served
+        capacity[begin:end] += room
     if (capacity < sessions).any():
         _refuse(problem, capacity, sessions)
-    spans = [(int(s), int(s + m)) for s, m in zip(start, blocks, strict=True)]
     return cost.placed(spans, order=order.tolist())
 
 
-def _slowest_window(slow_s: FloatArray, lacking: np.ndarray, width: int) -> int:
-    """Start of the window with a lacking block and the largest sum; ties: smallest start."""
-    windows = np.lib.stride_tricks.sliding_window_view(slow_s, width)
-    total = windows.sum(axis=1)
-    lacks = np.concatenate([[0], np.cumsum(lacking)])
-    total = np.where(lacks[width:] > lacks[:-width], total, -np.inf)
+def _slowest(slow_s: FloatArray, lacking: np.ndarray, windows: Windows) -> int:
+    """The window with a lacking block and the largest sum; ties: smallest start."""
+    start, end = windows.start, windows.end
+    sums, lacks = (np.concatenate([[0], np.cumsum(each)]) for each in (slow_s, lacking))
+    total = np.where(lacks[end] > lacks[start], sums[end] - sums[start], -np.inf)
     best = total.max()
     return int(np.flatnonzero(total >= best - TIE * abs(best))[0])
 
 
+def thinnest(values: np.ndarray, windows: Windows) -> int:
+    """The window whose sorted values are lexicographically smallest, a longer one where they begin
+    alike; ties: smallest start."""
+    width = windows.end - windows.start
+    longest = int(width.max())
+    at = windows.start[:, None] + np.arange(longest)
+    inside = np.arange(longest) < width[:, None]
+    padded = np.where(inside, values[np.minimum(at, len(values) - 1)], np.inf)
+    return _least_row(np.sort(padded, axis=1))
+
+
 def thinnest_window(values: np.ndarray, width: int) -> int:
     """Start of the window whose sorted values are lexicographically smallest; ties: smallest."""
-    windows = np.sort(np.lib.stride_tricks.sliding_window_view(values, width), axis=1)
-    left = np.arange(len(windows))
-    for column in range(width):
+    return _least_row(np.sort(np.lib.stride_tricks.sliding_window_view(values, width), axis=1))
+
+
+def _least_row(rows: np.ndarray) -> int:
+    """The lexicographically smallest of some rows, the first where several are."""
+    left = np.arange(len(rows))
+    for column in range(rows.shape[1]):
         if len(left) == 1:
             break
-        entries = windows[left, column]
+        entries = rows[left, column]
         left = left[entries == entries.min()]
     return int(left[0])
 
 
-def _warn_of_unusable(problem: Problem, blocks: IntArray, sessions: int) -> None:
-    names = [problem.servers[j].id for j in np.flatnonzero(blocks == 0)]
+def _warn_of_unusable(problem: Problem, small: Sequence[int], sessions: int) -> None:
+    names = [problem.servers[j].id for j in small]
     if names:
         shown = ", ".join(names[:8]) + (" ..." if len(names) > 8 else "")
         warnings.warn(
@@ -162,7 +183,7 @@ def _refuse(problem: Problem, capacity: IntArray, sessions: int) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepBound:
-    """Theorem 2: seconds per decode token while at most R sessions run; ``count`` servers, K."""
+    """Seconds per decode token while at most R sessions run; ``count`` servers, K."""
 
     seconds: float
     count: int
@@ -177,23 +198,48 @@ def step_bound(cost: CostModel, placement: Placement, sessions: int) -> StepBoun
     Raises
     ------
     SwarmplanError
-        Where blocks differ: the theorem does not hold there.
+        Where blocks differ: the theorem does not hold there, ``block_bound`` does.
     ValueError
         If the placement has no capacity for this many sessions.
     """
     length, compute = cost.num_blocks, cost.planned(0).step_run_s
     if not cost.alike:
-        raise SwarmplanError("Theorem 2 holds for equal blocks only")
-    blocks = placement.num_blocks
+        raise SwarmplanError("Theorem 2 holds for equal blocks only; block_bound for all")
+    first = _covering(cost, placement, sessions)
+    speed = speeds(cost, placement.num_blocks)
+    total = float(sum(float(speed.server_s[j]) for j in first))
+    spare = int(placement.num_blocks[first].sum()) - length
+    seconds = total - float(compute.linear(first[-1], spare))
+    return StepBound(seconds=seconds, count=len(first))
+
+
+def block_bound(cost: CostModel, placement: Placement, sessions: int) -> StepBound:
+    """The same for blocks that may differ (*own*), looser where they do not.
+
+    ``sum_{i<=K} max_c t_ci + sum_b max_{i<=K hosts b} tau_ib``: a session passes each of the first
+    K servers once at most, and every block at one of those that host it.
+
+    Raises
+    ------
+    ValueError
+        If the placement has no capacity for this many sessions.
+    """
+    first = _covering(cost, placement, sessions)
+    run, block = cost.planned(0).step_run_s, np.arange(cost.num_blocks)
+    slowest = np.zeros(cost.num_blocks)
+    for j in first:
+        hosted = block[placement.start[j] : placement.end[j]]
+        slowest[hosted] = np.maximum(slowest[hosted], np.diff(run.ramp(j))[hosted])
+    hops = cost.step_hop_s.max(axis=0)[first].sum()
+    return StepBound(seconds=float(hops + slowest.sum()), count=len(first))
+
+
+def _covering(cost: CostModel, placement: Placement, sessions: int) -> list[int]:
+    """The first servers in CG-BP's order that give every block capacity for so many sessions."""
     fits = sessions_that_fit(cost, placement)
-    speed = speeds(cost, blocks)
-    capacity = np.zeros(length, dtype=np.int64)
-    total, hosted = 0.0, 0
+    capacity = np.zeros(cost.num_blocks, dtype=np.int64)
     for count, j in enumerate(placement.order, start=1):
         capacity[placement.start[j] : placement.end[j]] += fits[j]
-        total += float(speed.server_s[j])
-        hosted += int(blocks[j])
         if (capacity >= sessions).all():
-            seconds = total - float(compute.linear(j, hosted - length))
-            return StepBound(seconds=seconds, count=count)
+            return list(placement.order[:count])
     raise ValueError("the placement has no capacity for this many sessions")

@@ -1,6 +1,7 @@
 """The order-free bound against exhaustive search over all chains."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,7 +13,8 @@ from swarmplan.core.errors import InfeasibleError
 from swarmplan.core.problem import Problem
 from swarmplan.core.workload import Demand
 from swarmplan.perfmodel.cost import CostModel
-from swarmplan.tests.placement.offline import every_route, fits_alone, uneven
+from swarmplan.perfmodel.memory import heavy_blocks
+from swarmplan.tests.placement.offline import every_route, fits_alone, lopsided, uneven
 
 MakeProblem = Callable[..., Problem]
 
@@ -69,6 +71,29 @@ def test_where_blocks_differ_the_bound_is_not_above_the_cheapest_chain(
     problem = uneven(make_problem(rng, servers=4, clients=2, length=5, relay=relay), rng)
     each = cheapest_chains_s(CostModel.of(problem), demand_for(problem))
     assert (each <= [cheapest_of_all(problem, c) for c in range(2)]).all()
+
+
+@given(seed=st.integers(0, 10_000), relay=st.sampled_from(["client", "server"]))
+def test_where_some_blocks_weigh_little_the_bound_is_not_above_the_cheapest_chain(
+    make_problem: MakeProblem, seed: int, relay: str
+) -> None:
+    rng = np.random.default_rng(seed)
+    problem = lopsided(make_problem(rng, servers=4, clients=2, length=5, relay=relay), rng)
+    assert heavy_blocks(CostModel.of(problem)) is not None
+    each = cheapest_chains_s(CostModel.of(problem), demand_for(problem))
+    assert (each <= [cheapest_of_all(problem, c) for c in range(2)]).all()
+
+
+def test_a_light_block_that_every_server_could_take_along_loosens_no_bound(tiny: Problem) -> None:
+    """Five blocks of 1 kB after one of next to nothing: by the lightest run of so many blocks each
+    server could run one more than it can."""
+    sizes = (1,) + (1_000,) * 5
+    servers = tuple(replace(s, block_bytes=sizes) for s in tiny.servers)
+    problem = replace(tiny, servers=servers)
+    each = cheapest_chains_s(CostModel.of(problem), demand_for(problem))
+    # Memory of 6, 4, 4 and 3 kB: 4 of the heavy blocks at the fast server, one at another.
+    hops = [0.020 + 0.010 + 2 * 0.001, 0.120 + 0.110 + 2 * 0.001]
+    assert each == pytest.approx([h + 5 * 0.002 + 0.010 for h in hops], rel=1e-9)
 
 
 def test_the_bound_counts_sessions_and_weights(tiny: Problem) -> None:

@@ -16,6 +16,7 @@ from swarmplan.core.drafting import Drafting, DraftModel, Use
 from swarmplan.core.names import Relay
 from swarmplan.core.plan import Hop, Route
 from swarmplan.core.problem import Problem, Timing
+from swarmplan.perfmodel.catalogue import model_spec
 from swarmplan.perfmodel.cost import CostModel
 from swarmplan.perfmodel.passes import LONGEST, VERIFY, Passes, usual_verify, verify_table
 from swarmplan.perfmodel.speculation import survival, tokens_per_pass
@@ -89,9 +90,10 @@ def test_links_add_up_to_the_time_of_a_chain_and_no_bound_is_above_it(
     if relay == "client":
         assert total + own_s == pytest.approx(told.total_s)
     _, step_s = shortest(graph, *step_costs_s(cost, graph, paid))
-    blocks = np.full(problem.num_servers, cost.num_blocks)
-    assert least_chains_s(cost, [paid], blocks)[0] <= total * (1 + 1e-9)
-    assert least_chains_s(cost, [paid], blocks, step=True)[0] <= step_s * (1 + 1e-9)
+    large = tuple(replace(s, memory_bytes=10**9) for s in problem.servers)
+    roomy = CostModel.of(replace(problem, servers=large))
+    assert least_chains_s(roomy, [paid], 1)[0] <= total * (1 + 1e-9)
+    assert least_chains_s(roomy, [paid], 1, step=True)[0] <= step_s * (1 + 1e-9)
     hop, base = cost.relaying.cheapest_s(cost.step_hop_s, [0, 1])
     runs = sum(float(paid.step_run_s(h.server, h.start, h.end)) for h in route.hops)
     least = float(base[1] + hop[1, list(route.servers)].sum()) + runs
@@ -124,9 +126,10 @@ def test_tables_of_passes_are_linear_between_and_level_beyond(tiny: Problem) -> 
 
 
 def test_what_is_usual_follows_precision_and_mixtures_have_their_own() -> None:
-    assert usual_verify("BLOOM-176B", "nf4") == VERIFY["nf4"]
-    assert usual_verify("my own", "bf16") == ((2.0, 1.05),)
-    assert usual_verify("Mixtral-8x7B", "bf16")[-1] == (8.0, 2.15)
+    assert usual_verify(model_spec("BLOOM-176B", "nf4")) == VERIFY["nf4"]
+    own = replace(model_spec("Mixtral-8x7B", "bf16"), blocks=None)
+    assert usual_verify(own) == ((2.0, 1.05),)
+    assert usual_verify(model_spec("Mixtral-8x7B", "bf16"))[-1] == (8.0, 2.15)
 
 
 def test_passes_of_long_answers_are_counted_as_if_one_by_one() -> None:

@@ -177,6 +177,32 @@ def uneven(problem: Problem, rng: np.random.Generator) -> Problem:
     return replace(problem, model=model, servers=(first, *map(server, rest)))
 
 
+def lopsided(problem: Problem, rng: np.random.Generator) -> Problem:
+    """The same swarm for a model some of whose blocks weigh a twentieth, keep the latest tokens
+    alone or a state, and take less time."""
+    light = rng.random(problem.model.num_blocks) < 0.5
+    light[rng.choice(len(light), 2, replace=False)] = True, False
+
+    def server(given: Server) -> Server:
+        assert isinstance(given.block_bytes, int)
+        assert isinstance(given.timing, Timing)
+        size, slow = given.block_bytes, given.timing
+        quick = replace(slow, decode_base_s=0.25 * slow.decode_base_s)
+        return replace(
+            given,
+            block_bytes=tuple(size // 20 if few else size for few in light),
+            timing=tuple(quick if few else slow for few in light),
+        )
+
+    model = replace(
+        problem.model,
+        cache_bytes_per_token=tuple(rng.choice([0, 10], len(light)).tolist()),
+        window_tokens=tuple(rng.choice([5, 1_000], len(light)).tolist()),
+        state_bytes=tuple(rng.choice([30, 200], len(light)).tolist()),
+    )
+    return replace(problem, model=model, servers=tuple(map(server, problem.servers)))
+
+
 def heavy_tailed(*memory: float) -> Problem:
     """Six blocks, the last of which weighs as much as three; servers of these MB, 0.1 MB a session.
 

@@ -31,7 +31,9 @@ TIMINGS = st.builds(
 
 def made(times: BlockTimes) -> Timing:
     given_device = msgspec.convert(device_figures(times), schema.Device)
-    return rated_for(Kind(base=(), given=given_device, memory_bytes=None), MODEL).timing
+    timing = rated_for(Kind(base=(), given=given_device, memory_bytes=None), MODEL).timing
+    assert isinstance(timing, Timing)
+    return timing
 
 
 @given(TIMINGS)

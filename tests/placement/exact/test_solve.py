@@ -10,7 +10,7 @@ import pytest
 
 from swarmplan.chains.floor import cheapest_chains_s
 from swarmplan.chains.soundness import unsound
-from swarmplan.core.errors import InfeasibleError
+from swarmplan.core.errors import InfeasibleError, NoSolutionInTimeError
 from swarmplan.core.plan import Certificate
 from swarmplan.core.problem import Problem
 from swarmplan.core.workload import Demand
@@ -26,7 +26,14 @@ from swarmplan.placement.milp.solve import solve_milp
 from swarmplan.placement.sessions import demand_of, task_of
 from swarmplan.solve.deadline import Deadline
 from swarmplan.solve.progress import Progress
-from swarmplan.tests.placement.offline import best_plan_s, golden, offline, task_for, uneven
+from swarmplan.tests.placement.offline import (
+    best_plan_s,
+    golden,
+    lopsided,
+    offline,
+    task_for,
+    uneven,
+)
 
 
 def drawn(seed: int, *, servers: int = 4, blocks: int = 5) -> tuple[Problem, tuple[Demand, ...]]:
@@ -80,6 +87,23 @@ def test_tiny_instances_are_solved_to_the_optimum_of_exhaustive_search(seed: int
     assert reached == pytest.approx(best, rel=1e-9)
     assert bound <= best * (1 + 1e-12)
     assert proof.status == "optimal"
+    assert not unsound(CostModel.of(problem), placement, routes, demand)
+
+
+@pytest.mark.parametrize("seed", range(400, 412))
+def test_where_some_blocks_weigh_little_plans_are_sound_and_bounds_hold(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    even, demand = drawn(seed, servers=3, blocks=4)
+    problem = lopsided(even, rng)
+    best = best_plan_s(problem, demand)
+    if not np.isfinite(best):
+        with pytest.raises((InfeasibleError, NoSolutionInTimeError)):
+            solve(problem, demand)
+        return
+    placement, routes, proof = solve(problem, demand)
+    reached, bound = figures(proof)
+    assert bound <= best * (1 + 1e-12)
+    assert reached >= best * (1 - 1e-12)
     assert not unsound(CostModel.of(problem), placement, routes, demand)
 
 

@@ -14,19 +14,27 @@ from hypothesis import strategies as st
 
 from swarmplan import api
 from swarmplan.chains.soundness import misplaced, uncovered, unsound
-from swarmplan.core.errors import HeuristicFailedError, InfeasibleError, SwarmplanWarning
+from swarmplan.core.errors import (
+    HeuristicFailedError,
+    InfeasibleError,
+    SwarmplanError,
+    SwarmplanWarning,
+)
 from swarmplan.core.problem import Client, ModelSpec, Network, Planning, Problem, Server, Timing
 from swarmplan.core.workload import Lengths, Request, RequestClass, Workload
 from swarmplan.methods.verify import verify
 from swarmplan.perfmodel.cost import CostModel
-from swarmplan.perfmodel.memory import blocks_that_fit, max_sessions
+from swarmplan.perfmodel.memory import Windows, blocks_that_fit, max_sessions, windows_that_fit
 from swarmplan.perfmodel.timing import decode_s
 from swarmplan.placement.rules.cg_bp import (
+    block_bound,
     cg_bp,
     place_blocks,
     require_memory,
     step_bound,
+    thinnest,
     thinnest_window,
+    window_speeds_s,
 )
 from swarmplan.placement.sessions import demand_of, target_sessions, task_of, unloaded_response_s
 from swarmplan.routing.offline import best_routes
@@ -406,6 +414,90 @@ def test_where_blocks_differ_every_block_still_has_room_for_r_sessions(
     routes, unrouted = best_routes(cost, placement, demand_of(problem, sessions))
     assert not unrouted
     assert not unsound(cost, placement, routes, demand_of(problem, sessions))
+
+
+@settings(max_examples=150)
+@given(seed=st.integers(0, 10**6), sessions=st.integers(1, 6))
+def test_where_blocks_differ_the_bound_by_blocks_holds_and_theorem_2_is_refused(
+    make_problem: Make, seed: int, sessions: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    problem = uneven(make_problem(rng, servers=7), rng)
+    cost = CostModel.of(problem)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SwarmplanWarning)
+        try:
+            placement = place_blocks(cost, sessions)
+        except HeuristicFailedError:
+            return
+    with pytest.raises(SwarmplanError, match="equal blocks only"):
+        step_bound(cost, placement, sessions)
+    bound_s = block_bound(cost, placement, sessions).seconds
+    routes, unrouted = best_routes(cost, placement, demand_of(problem, sessions))
+    assert not unrouted
+    for planned in routes:
+        shape = cost.planned(planned.client)
+        assert cost.step_s(planned.route, shape) <= bound_s * (1 + 1e-9)
+
+
+def test_the_bound_by_blocks_is_counted_by_hand(tiny: Problem) -> None:
+    cost = CostModel.of(tiny)
+    placement = cost.placed([(0, 4), (3, 6), (0, 3), (4, 6)], order=(0, 1, 2, 3))
+    found = block_bound(cost, placement, 1)
+    hops = 0.120 + 0.150 + 2 * 0.001
+    assert found.count == 2
+    assert found.seconds == pytest.approx(hops + 3 * 0.002 + 3 * 0.010)
+    with pytest.raises(ValueError, match="no capacity"):
+        block_bound(cost, placement, 100)
+
+
+def test_windows_are_by_bytes_and_grow_at_neither_end() -> None:
+    """Five light blocks and one that weighs as much as three: 3.5 MB hold it alone, or three of
+    the others."""
+    cost = CostModel.of(heavy_tailed(6.2, 3.5))
+    for own, memory in zip(windows_that_fit(cost, 1), (6.2, 3.5), strict=True):
+        found = list(zip(own.start.tolist(), own.end.tolist(), strict=True))
+        need = [1.1, 1.1, 1.1, 1.1, 1.1, 3.1]
+        wanted = [
+            (a, e)
+            for a in range(6)
+            for e in range(a + 1, 7)
+            if sum(need[a:e]) <= memory
+            and (a == 0 or sum(need[a - 1 : e]) > memory)
+            and (e == 6 or sum(need[a : e + 1]) > memory)
+        ]
+        assert found == wanted
+
+
+def test_servers_are_taken_by_their_mean_over_windows(tiny: Problem) -> None:
+    timing = tuple(Timing(decode_base_s=0.001 * b) for b in (1, 2, 3, 4, 5, 6))
+    servers = tuple(dataclasses.replace(s, timing=timing) for s in tiny.servers)
+    cost = CostModel.of(dataclasses.replace(tiny, servers=servers))
+    windows = windows_that_fit(cost, 1)
+    found = window_speeds_s(cost, windows)
+    for j, own in enumerate(windows):
+        width = int(own.end[0] - own.start[0])
+        hop = float(cost.step_hop_s[:, j].max())
+        each = [
+            (hop + sum(0.001 * b for b in range(a + 1, a + width + 1))) / width
+            for a in range(7 - width)
+        ]
+        assert found[j] == pytest.approx(np.mean(each))
+
+
+@given(st.lists(st.integers(0, 3), min_size=1, max_size=9), st.integers(0, 10**6))
+def test_of_windows_of_any_length_the_thinnest_is_the_least_of_all(
+    values: list[int], seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    start = np.unique(rng.integers(0, len(values), 3))
+    end = np.array([int(rng.integers(a + 1, len(values) + 1)) for a in start])
+    chosen = thinnest(np.array(values), Windows(start=start, end=end))
+    keys = [
+        [*sorted(values[a:e]), *[np.inf] * (len(values) - (e - a))]
+        for a, e in zip(start.tolist(), end.tolist(), strict=True)
+    ]
+    assert chosen == keys.index(min(keys))
 
 
 @given(st.lists(st.integers(0, 3), min_size=1, max_size=12), st.integers(1, 12))
