@@ -53,7 +53,7 @@ def predicted_s(timing: Timing, m: Measurement) -> float:
 def scaled_by_bytes(model: ModelSpec, sheet: DataSheet) -> Timing:
     """The estimate as it was: nothing but bandwidth and arithmetic of the data sheet."""
     bandwidth = 0.75 * sheet.bandwidth_bytes_per_s
-    weights_s = model.block_bytes / bandwidth
+    weights_s = model.whole_bytes / model.num_blocks / bandwidth
     return Timing(
         decode_base_s=weights_s,
         decode_per_context_token_s=model.mean_cache_bytes_per_token / bandwidth,

@@ -112,11 +112,13 @@ def size_of(model: str) -> dict[str, int]:
         parameters, cache = OTHER_MODELS[model]
         weights = int(parameters * 2 * 1.01)
     else:
-        parameters = architecture(model).block_parameters
+        parameters = architecture(model).block.parameters
         each = model_spec(model).cache_bytes_per_token
         assert isinstance(each, int)  # no measured model has blocks that differ
         cache = each
-        weights = block_bytes(model, "bf16")
+        weighed = block_bytes(model, "bf16")
+        assert isinstance(weighed, int)
+        weights = weighed
     return {
         "block_parameters": parameters,
         "block_bytes": weights,

@@ -12,7 +12,7 @@ from ..core.problem import Problem
 from ..core.workload import Mix, Request
 from ..perfmodel.capacity import relative, work_per_block_s
 from ..perfmodel.cost import CostModel
-from ..perfmodel.memory import slots_beside
+from ..perfmodel.memory import least_block_bytes, slots_beside
 from .compose import client_shares
 from .knapsack import least_responses_s
 
@@ -46,12 +46,15 @@ def most_per_s(cost: CostModel, mix: Mix) -> float:
     if not share.sum() > 0:
         return 0.0
     work, each = relative(work_per_block_s(cost, _shapes(mix)), share / share.sum())
-    # Slot-seconds, one slot being the cache of one token on a block.
-    held = np.where(served, mix.reserved_tokens * np.where(served, least_s, 1.0), np.nan)
+    # Slot-seconds, one slot being the cache of one token on a block, or a byte where windows and
+    # states make no such unit.
+    slot_bytes = least_block_bytes(cost, 1) if cost.kept.proportional else 1
+    slots = [least_block_bytes(cost, t) // slot_bytes for t in mix.reserved_tokens.tolist()]
+    held = np.where(served, np.array(slots) * np.where(served, least_s, 1.0), np.nan)
     mean_held = float(np.nansum(share * held) / share.sum())
     held = held / mean_held
     dearest = np.nanmax(each / held[:, None], axis=0)
-    room = np.maximum(slots_beside(cost, 1), 0) / mean_held
+    room = np.maximum(slots_beside(cost, slot_bytes), 0) / mean_held
     room[np.arange(room.shape[1]) > cost.problem.max_blocks[:, None]] = 0.0
     with np.errstate(divide="ignore"):
         compute = np.where(work > 0, 1.0 / np.where(work > 0, work, 1.0), np.inf)

@@ -137,10 +137,9 @@ class _Use:
         self._cost, self._jobs, self._graph = cost, job_costs(cost, mix), graph
         span = graph.server, graph.origin, graph.end
         lasting = mix.share * mix.output_tokens  # sessions count by how long they last
-        tokens = float(lasting @ mix.reserved_tokens / lasting.sum())
         pool = np.maximum(placement.cache_bytes, 1)[graph.server]
         self.work_s = np.where(cost.serial[graph.server], mean_work_s(cost, mix)(*span), 0.0)
-        self.held = tokens * cost.cache_bytes(1, graph.origin, graph.end) / pool
+        self.held = _mean_bytes(cost, graph, mix, lasting) / pool
 
     def least_time_s(self) -> FloatArray:
         """(E,) the fastest chain through each link, inf where none exists."""
@@ -168,6 +167,17 @@ class _Use:
             compute=self.work_s[links],
             cache=self.held[links] * time_s,
         )
+
+
+def _mean_bytes(cost: CostModel, graph: Graph, mix: Mix, lasting: FloatArray) -> FloatArray:
+    """(E,) cache of the mean session on each link; sessions count by how long they last."""
+    if cost.kept.proportional:
+        tokens = float(lasting @ mix.reserved_tokens / lasting.sum())
+        return np.asarray(tokens * cost.cache_bytes(1, graph.origin, graph.end))
+    each, which = np.unique(mix.reserved_tokens, return_inverse=True)
+    weight = np.bincount(which, lasting) / lasting.sum()
+    held = [cost.cache_bytes(int(t), graph.origin, graph.end) for t in each]
+    return np.asarray(weight @ np.array(held, dtype=np.float64))
 
 
 def _largest_flow(graph: Graph, use: _Use, time_s: FloatArray, servers: int) -> FloatArray:

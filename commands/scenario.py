@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from .. import render
+from ..core.names import CacheKept, names
 from .outputs import writes, written
 from .shared import FILE, completes, handle_errors, load
 
@@ -68,6 +69,42 @@ def _load(path: Path) -> Scenario:
     for note in loaded.notes:
         render.note(f"note: {note}")
     return loaded
+
+
+@command.command("model")
+@click.argument("model", metavar="CONFIG")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@click.option("-o", "--output", type=FILE, help="Write a [model] section of its blocks.")
+@click.option("--name", help="What to call it; as its file or folder is called unless given.")
+@click.option(
+    "--cache",
+    type=click.Choice(names(CacheKept)),
+    default="full",
+    show_default=True,
+    help="What the runtime keeps, for --output.",
+)
+@handle_errors
+@writes(output="scenario")
+def model_command(
+    model: str, as_json: bool, output: Path | None, name: str | None, cache: CacheKept
+) -> None:
+    """Show what the blocks of a model weigh, read and keep.
+
+    CONFIG is a config.json in the format of Hugging Face, or the name of a model of the catalogue.
+    """
+    from ..scenarios.checkpoint import model_named
+    from ..scenarios.generate import write_document
+    from ..views.model import model_document, model_section, print_model
+
+    known, found = model_named(model)
+    called = name or known
+    if output is not None:
+        section = model_section(called, found, cache)
+        written(output, lambda path: write_document(path, section))
+    if as_json:
+        render.print_json(model_document(called, found))
+    elif output is None:
+        print_model(called, found)
 
 
 @command.command("schema")

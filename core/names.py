@@ -24,6 +24,9 @@ Metric = Literal["mean", "p95"]
 Quality = Literal["mean", "p95", "slow-down", "late", "fair"]
 #: Precision of a block's weights.
 Quantisation = Literal["bf16", "int8", "nf4"]
+#: What a runtime keeps of a session's tokens: what attention needs of those in its window; that of
+#: all of them; the keys and values of every head of all of them.
+CacheKept = Literal["windowed", "full", "expanded"]
 #: What a pass over drafts gives: the drafts that are right and a token of the target's own, or, as
 #: the class in PETALS' repository, that token only where no draft was right.
 Semantics = Literal["standard", "petals"]

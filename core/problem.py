@@ -11,13 +11,14 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 
 from . import names
 from .accuracy import Accuracy
 from .allowance import Allowance
+from .blocks import Block
 from .constraints import Constraints
 from .content import ByContent, FloatArray, IntArray, frozen_array
 from .drafting import NO_USE, Drafting, Use
@@ -55,36 +56,82 @@ class ModelSpec:
     ----------
     num_blocks : transformer blocks, L.
     hidden_size : width of the hidden state, d.
-    block_bytes : weights of one block at the scenario's default quantisation, s_m.
-    cache_bytes_per_token : attention cache (K and V) of one block for one token; one figure for
-        all blocks or one for each.
+    block_bytes : weights of one block at the scenario's default quantisation, s_m; like the other
+        figures of a block one for all of them, or one for each.
+    cache_bytes_per_token : attention cache (K and V) that the runtime keeps of one block for one
+        token; 0 where it keeps a state alone.
+    window_tokens : it keeps the latest so many tokens, None = all.
+    state_bytes : what it keeps of one block for a session, however long that is.
     activation_bytes_per_token : hidden state of one token on the wire.
     grouped_query : more attention heads than key/value heads (PETALS' default cache differs).
     quantisation : kernels of the weights: bf16, int8 or nf4.
+    blocks : what the blocks are made of, None = not known.
+    context_tokens : the longest session that it was made for, None = not said.
     """
 
     name: str
     num_blocks: int
     hidden_size: int
-    block_bytes: int
+    block_bytes: int | tuple[int, ...]
     cache_bytes_per_token: int | tuple[int, ...]
     activation_bytes_per_token: int
     grouped_query: bool = False
     quantisation: str = "bf16"
+    window_tokens: int | tuple[int | None, ...] | None = None
+    state_bytes: int | tuple[int, ...] = 0
+    blocks: Block | tuple[Block, ...] | None = None
+    context_tokens: int | None = None
 
     def __post_init__(self) -> None:
-        for name in ("num_blocks", "hidden_size", "block_bytes"):
+        for name in ("num_blocks", "hidden_size"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
-        each = per_block(self.cache_bytes_per_token, self.num_blocks)
-        if min(each) <= 0:
-            raise ValueError(f"cache_bytes_per_token must be positive, got {min(each)}")
+        for name in ("block_bytes", "window_tokens"):
+            for value in per_block(getattr(self, name), self.num_blocks):
+                if value is not None and value <= 0:
+                    raise ValueError(f"{name} must be positive, got {value}")
+        kept = per_block(self.cache_bytes_per_token, self.num_blocks)
+        states = per_block(self.state_bytes, self.num_blocks)
+        for each, state in zip(kept, states, strict=True):
+            if each < 0 or state < 0 or not each + state:
+                raise ValueError(f"cache_bytes_per_token must be positive, got {each}")
+        per_block(self.blocks, self.num_blocks)
 
     @property
     def mean_cache_bytes_per_token(self) -> float:
         """Attention cache of the mean block for one token."""
         each = per_block(self.cache_bytes_per_token, self.num_blocks)
         return sum(each) / self.num_blocks
+
+    @property
+    def whole_bytes(self) -> int:
+        """Weights of all blocks."""
+        return sum(per_block(self.block_bytes, self.num_blocks))
+
+    def block(self, number: int) -> ModelSpec:
+        """The model of this one block."""
+        figures: dict[str, Any] = {
+            name: per_block(getattr(self, name), self.num_blocks)[number] for name in BY_BLOCK
+        }
+        return replace(self, num_blocks=1, **figures)
+
+    def each_block(self) -> tuple[ModelSpec, ...]:
+        """The models of single blocks; blocks that are alike have the same one."""
+        figures = [per_block(getattr(self, name), self.num_blocks) for name in BY_BLOCK]
+        known: dict[tuple[object, ...], ModelSpec] = {}
+        for number, kind in enumerate(zip(*figures, strict=True)):
+            if kind not in known:
+                known[kind] = self.block(number)
+        return tuple(known[kind] for kind in zip(*figures, strict=True))
+
+
+#: Figures of a model that its blocks may differ in.
+BY_BLOCK = ("block_bytes", "cache_bytes_per_token", "window_tokens", "state_bytes", "blocks")
+
+
+def alike(each: tuple[T, ...]) -> T | tuple[T, ...]:
+    """The figure of all blocks where it is the same, else those of each."""
+    return each[0] if all(figure == each[0] for figure in each) else each
 
 
 def per_block(given: T | tuple[T, ...], num_blocks: int) -> tuple[T, ...]:
@@ -110,6 +157,7 @@ class Timing:
     decode_floor_s : launching a step's kernels, however little they do.
     step_curve : (rows, seconds more than a step of one row), rows > 1 and increasing; beyond the
         last of them every row costs ``decode_per_sequence_s`` more.
+    window_tokens : a step attends to so many tokens of its context at most.
     """
 
     decode_base_s: float
@@ -121,8 +169,11 @@ class Timing:
     prefill_per_token_s: float = 0.0
     prefill_per_token2_s: float = 0.0
     step_curve: tuple[tuple[float, float], ...] = ()
+    window_tokens: float = math.inf
 
     def __post_init__(self) -> None:
+        if not self.window_tokens > 0:
+            raise ValueError(f"window_tokens must be positive, got {self.window_tokens}")
         for name in COEFFICIENTS:
             value = getattr(self, name)
             if not (math.isfinite(value) and value >= 0):
@@ -135,7 +186,7 @@ class Timing:
 
 
 #: The plain figures of a timing.
-COEFFICIENTS = tuple(name for name in Timing.__slots__ if name != "step_curve")
+COEFFICIENTS = tuple(n for n in Timing.__slots__ if n not in ("step_curve", "window_tokens"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,7 +238,8 @@ class Server:
     relayed : reachable through a relay only (PETALS discounts it).
     coordinates : (latitude, longitude) in degrees, or None when unknown.
     pinned : the span that a manual placement gives it, or None.
-    load_block_bytes : weight file of one block, read when the block is loaded; None = block_bytes.
+    load_block_bytes : weight file of one block, read when the block is loaded, one figure for all
+        blocks or one for each; None = block_bytes.
     download_bytes_per_s : rate at which new blocks arrive over the link, None = not known.
     disk_bytes_per_s : rate at which blocks are read from the server's own disk, None = not known.
     sharing : how it shares its compute among sessions.
@@ -219,7 +271,7 @@ class Server:
     region: str = ""
     coordinates: tuple[float, float] | None = None
     pinned: Span | None = None
-    load_block_bytes: int | None = None
+    load_block_bytes: int | tuple[int, ...] | None = None
     download_bytes_per_s: float | None = None
     disk_bytes_per_s: float | None = None
     sharing: Sharing = "serial"
@@ -382,10 +434,7 @@ class Problem:
                 self.accuracy.check(precision, limit)
         for server in self.servers:
             per_block(server.block_bytes, limit)
-            timings = set(per_block(server.timing, limit))
-            if len(timings) > 1 and any(t.decode_floor_s for t in timings):
-                # A run of them would be no line over a floor any more.
-                raise ValueError(f"{server.id}: blocks that differ may not have a decode_floor_s")
+            per_block(server.timing, limit)
         headroom = self.planning.constraints.headroom_frac
         usable = 1.0 - headroom if headroom else 1
         memory = [int(s.memory_bytes * usable) for s in self.servers]

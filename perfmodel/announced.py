@@ -43,13 +43,13 @@ def default_session_tokens(*, grouped: bool) -> int:
 
 def blocks_by_rule(cost: CostModel, cache_tokens: int) -> IntArray:
     """(n,) P1: ``floor((M - A) / (s_m + C_blk))`` within [0, max_blocks]."""
-    return blocks_within(cost, _beside_autograd(cost), cache_tokens)
+    return blocks_within(cost, _beside_autograd(cost), ((1, cache_tokens),))
 
 
 def most_cache_tokens(cost: CostModel) -> int:
     """The flag at which the roomiest server still takes one block."""
     room = _beside_autograd(cost) - cost.weights_bytes.dearest_block()
-    return int(room.max()) // int(cost.token_bytes.dearest_block()[0])
+    return int(room.max()) // _token_bytes(cost)
 
 
 def _beside_autograd(cost: CostModel) -> IntArray:
@@ -86,7 +86,12 @@ def measured_rates(device: Device) -> tuple[float, float]:
 
 def announced_cache_bytes(cost: CostModel, cache_tokens_left: int) -> int:
     """Cache that a server says is left: PETALS counts the vectors K and V of each block apart."""
-    return cache_tokens_left * int(cost.token_bytes.dearest_block()[0]) // 2
+    return cache_tokens_left * _token_bytes(cost) // 2
+
+
+def _token_bytes(cost: CostModel) -> int:
+    """Cache of one token on the block that keeps most of it: what PETALS counts by."""
+    return max(1, *(each for each, _, _ in cost.kept.kinds))
 
 
 def believed_step_run_s(cost: CostModel) -> Runs:

@@ -8,6 +8,7 @@ from functools import partial
 
 import numpy as np
 
+from ..core.blocks import Block
 from ..core.content import FloatArray
 from ..core.problem import Timing
 from .fitting import fit_curve, fit_floored
@@ -15,7 +16,6 @@ from .kernelfit import SHORTEST_PROMPT
 from .kernels import DataSheet, Kernels, block_timing
 from .measurements import Measurement
 from .near import fit_near
-from .shape import Shape
 from .timing import prefill_s, step_s
 
 Rows = Sequence[Measurement]
@@ -40,7 +40,7 @@ _FOLDS = 10
 
 
 def expected_timing(
-    shape: Shape, precision: str, sheet: DataSheet, kernels: Kernels, style: str
+    shape: Block, precision: str, sheet: DataSheet, kernels: Kernels, style: str
 ) -> Timing:
     """What a block's kernels let expect; fused attention reads the cache once, scores nowhere."""
     timing = block_timing(shape, precision, sheet, kernels)

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..core.blocks import Block
 from ..core.errors import CalibrationError
 from ..core.problem import Timing, Validity
 from .blockfit import Fit, expected_timing, fit_alone, fit_near_expected, held_out
@@ -35,7 +36,7 @@ from .measurements import (
 )
 from .overhead import fit_overhead
 from .roofline import data_sheet, sheet_of_device
-from .shape import Shape, shape_of
+from .shape import shape_of
 from .shortfall import (
     LONG_PROMPT_TOKENS,
     measured_ranges,
@@ -241,7 +242,7 @@ def _sheet(gpus: Sequence[str]) -> tuple[DataSheet, bool]:
     return (known or data_sheet("H100-SXM")), known is not None
 
 
-def _shape(model: str, precision: str) -> Shape | None:
+def _shape(model: str, precision: str) -> Block | None:
     if not precision or shipped_architecture(model) is None:
         return None
     return shape_of(model_spec(model, precision))

@@ -18,9 +18,11 @@ from ..core.content import FloatArray, IntArray, frozen_array
 from ..core.plan import Placement, Route
 from ..core.problem import Problem, per_block
 from .hops import HopCost, RouteTime, mean_context_tokens
+from .kept import MOST_BYTES, Held, Kept
 from .passes import Passes, passes_of, verify_table
 from .relay import ClientRelay, relaying
 from .runs import Rows, Runs
+from .steps import Steps
 from .tasks import Tasks
 from .timing import StepCurves, Timings, least_row_s, prefill_s, step_s
 
@@ -37,12 +39,11 @@ class CostModel:
     ----------
     relaying : what depends on who hands a session's step on.
     weights_bytes : (server, start, end) -> bytes of the weights.
-    token_bytes : the same of one token's attention cache, which is equal at all servers: row 0.
+    kept : what sessions keep in the cache.
     passes : those of each client over its drafts.
     step_hop_s : (clients, n) t_cj, a hop of one decode step without compute.
     step_delay_s : (clients, n) of that what is no work.
-    step_base_s, step_slope_s, step_floor_s : runs of a step, what each token of context adds to it,
-        and the least that it takes.
+    steps : the work of steps as their context grows.
     task_tokens : (n,) the longest prompt that is one task; a longer one is a task for each block.
     pass_tokens : (n,) the same of a pass over drafts.
     serial : (n,) servers that work on one task at a time.
@@ -65,15 +66,9 @@ class CostModel:
         share = np.array([p.per_token(planned) for p in self.passes])
         self.relaying = relaying(problem.network, share)
         self.weights_bytes = self._weights()
-        tokens = per_block(problem.model.cache_bytes_per_token, self.num_blocks)
-        self.token_bytes = Runs.of([tokens], np.int64)
-        self._held_bytes = self.token_bytes.ramp(0)
-        each = self.token_bytes.each  # a plain number where blocks are alike: asked for most often
-        self._each_token_bytes = None if each is None else int(each[0])
+        self.kept = Kept(problem.model)
         self._columns = self._timings()
-        self.step_base_s = self._runs_s(lambda t: t.decode_base_s)
-        self.step_slope_s = self._runs_s(lambda t: t.decode_per_context_token_s)
-        self.step_floor_s = self._runs_s(lambda t: t.decode_floor_s)
+        self.steps = Steps.of([s.timing for s in problem.servers], self.num_blocks)
         self.serial = np.array([s.sharing == "serial" for s in problem.servers])
         whole = np.iinfo(np.int64).max  # where there is no line nothing is cut
         cuts = [whole if s.sharing == "independent" else s.task_tokens for s in problem.servers]
@@ -113,7 +108,7 @@ class CostModel:
         """
         planning = self.problem.planning
         work = self.work_s(planning.prompt_tokens, planning.output_tokens).cheapest_block()
-        slot = planning.session_tokens * int(self.token_bytes.dearest_block()[0])
+        slot = int(self.kept.of(planning.session_tokens).dearest_block()[0])
         with np.errstate(divide="ignore"):
             slots = np.minimum(np.floor(seconds / work + 1e-9), NO_LIMIT // slot)
         capped = copy(self)
@@ -132,32 +127,35 @@ class CostModel:
 
     def cache_bytes(self, tokens: Any, start: Rows, end: Rows) -> Any:
         """Cache that one session with so many tokens holds on blocks ``[start, end)``."""
-        if self._each_token_bytes is not None:
-            return tokens * (self._each_token_bytes * (end - start))
-        return tokens * self.token_bytes(0, start, end)
+        return self.kept.bytes(tokens, start, end)
 
     def session_bytes(self, start: Rows, end: Rows) -> Any:
         """Cache that one planned session holds on blocks ``[start, end)``."""
-        return self.cache_bytes(self.problem.planning.session_tokens, start, end)
+        return self.kept.bytes(self.problem.planning.session_tokens, start, end)
 
     def tokens_held(self, pool_bytes: int, start: int, end: int) -> int:
         """Tokens of one session for which a pool has cache on all blocks ``[start, end)``."""
-        return pool_bytes // int(self.cache_bytes(1, start, end))
+        return self.kept.tokens(pool_bytes, start, end)
 
     def earliest_block(self, tokens: int, free_bytes: Any, end: Rows) -> Any:
         """First block from which a session's cache on ``[block, end)`` fits ``free_bytes``."""
-        held = self._held_bytes
-        return np.searchsorted(held, held[end] - np.asarray(free_bytes) // tokens)
+        held = self.kept.ramp(tokens)
+        return np.searchsorted(held, held[end] - np.asarray(free_bytes))
 
-    def weights_and_cache(self, tokens: int) -> Runs:
-        """(n,) runs of the weights together with the cache of so many tokens."""
-        return self.weights_bytes.plus(self.token_bytes, tokens)
+    def weights_and_cache(self, held: Held, most_bytes: int = MOST_BYTES) -> Runs:
+        """(n,) runs of the weights together with the cache of some sessions; see ``Kept``."""
+        return self.weights_bytes.plus(self.kept.together(held, most_bytes), 1)
 
     @property
     def alike(self) -> bool:
         """Whether a run of blocks costs the same bytes and seconds wherever it lies."""
-        alike = self.weights_bytes.alike and self.token_bytes.alike
+        alike = self.weights_bytes.alike and self.kept.alike
         return alike and isinstance(self._columns, Timings)
+
+    @property
+    def plain(self) -> bool:
+        """Whether, besides, cache and time of a step grow with the tokens of a session alike."""
+        return self.alike and self.kept.proportional and not self.steps.windowed
 
     def room_bytes(self, start: IntArray, end: IntArray) -> IntArray:
         """(n,) memory that planners may use less the weights of spans; negative where too small."""
@@ -233,9 +231,9 @@ class CostModel:
         table = np.array([seconds(column) for column in self._columns])
         return Runs.of(table, np.float64)
 
-    def step_run_s(self, context_tokens: float) -> Runs:
-        """Runs of one decode step after ``context_tokens``."""
-        return self._runs_s(lambda t: step_s(t, context_tokens))
+    def step_run_s(self, context_tokens: float, spread_tokens: float = 0.0) -> Runs:
+        """Runs of one decode step after ``context_tokens``; see ``timing.step_s``."""
+        return self._runs_s(lambda t: step_s(t, context_tokens, spread_tokens))
 
     def prefill_run_s(self, prompt_tokens: float) -> Runs:
         """Runs of a prompt's blocks."""
@@ -299,9 +297,9 @@ class CostModel:
         most = max(p.positions for p in self.passes)
         return verify_table(self.problem.servers, self.step_curves, most)
 
-    def pass_run_s(self, context_tokens: float, positions: int) -> Runs:
+    def pass_run_s(self, context_tokens: float, positions: int, spread_tokens: float = 0.0) -> Runs:
         """Runs of a pass of so many positions after ``context_tokens``."""
-        step = self.step_run_s(context_tokens)
+        step = self.step_run_s(context_tokens, spread_tokens)
         if positions == 1:
             return step
         more = Runs(length=self.num_blocks, each=self.verify[1, :, positions])
@@ -335,20 +333,21 @@ class CostModel:
         ----------
         client : whose passes they are; None = of all clients those that take the least.
         """
-        context = mean_context_tokens(prompt_tokens, output_tokens)
         ways = {self.passes[client]} if client is not None else set(self.passes)
-        steps = [self._token_run_s(context, p, output_tokens - 1) for p in ways]
+        steps = [self._token_run_s(prompt_tokens, output_tokens, p) for p in ways]
         # Turns between tasks are no work: the server is free for others then.
         return self._prompt_run_s(prompt_tokens, self.task_s).plus(
             Runs.least(steps), output_tokens - 1
         )
 
-    def _token_run_s(self, context_tokens: float, passes: Passes, tokens: int) -> Runs:
-        """Runs of the compute of one of so many tokens; overhead of cut tasks is part of it."""
-        run = self.pass_run_s(context_tokens, passes.positions)
+    def _token_run_s(self, prompt_tokens: int, output_tokens: int, passes: Passes) -> Runs:
+        """Runs of the compute of a token after the first; overhead of cut tasks is part of it."""
+        context = mean_context_tokens(prompt_tokens, output_tokens)
+        run = self.pass_run_s(context, passes.positions, output_tokens)
         if not passes.drafts:
             return run
-        return self._cut_run_s(run, passes, self.task_s).times(passes.per_token(tokens))
+        share = passes.per_token(output_tokens - 1)
+        return self._cut_run_s(run, passes, self.task_s).times(share)
 
     def _cut_run_s(self, run: Runs, passes: Passes, more_s: FloatArray) -> Runs:
         """A pass with something more for each block where every block is a task."""
@@ -375,9 +374,8 @@ class CostModel:
         first_run = self._prompt_run_s(prompt_tokens, self.task_s + self.turn_s)
         passes = self.passes[client]
         share = passes.per_token(steps)
-        whole_run = self.pass_run_s(
-            mean_context_tokens(prompt_tokens, output_tokens), passes.positions
-        )
+        context = mean_context_tokens(prompt_tokens, output_tokens)
+        whole_run = self.pass_run_s(context, passes.positions, output_tokens)
         later_hop, later_run = self.step_hop_s[client], whole_run
         if passes.drafts:
             later_hop = frozen_array(share * self._pass_hop_s(client), np.float64)
@@ -433,6 +431,7 @@ class CostModel:
         delay = self.prompt_delay_s(client, prompt_tokens)
         count, task = self.prompt_tasks(prompt_tokens, server, start, end), self.task_s[server]
         cut, piece = count > 1, np.zeros(self.num_blocks)
+        own, parts = self.steps.growing(server, start, end)
         for j, first, last in zip(server[cut], start[cut], end[cut], strict=True):
             block = np.arange(first, last)
             piece[first:last] = blocks(j, block, block + 1) + self.task_s[j]
@@ -445,9 +444,10 @@ class CostModel:
             back_s=network.client_rtt_s[client, server] / 2,
             turn_s=self.turn_s[server],
             prompt_s=self.prompt_work_s(prompt_tokens, server, start, end),
-            base_s=self.step_base_s(server, start, end) + task,
-            slope_s=self.step_slope_s(server, start, end),
-            floor_s=self.step_floor_s(server, start, end) + task,
+            base_s=own[:, 1] + task,
+            slope_s=own[:, 2],
+            floor_s=own[:, 0] + task,
+            parts=parts,
             cut=cut.astype(np.int64),
             piece_s=piece,
             task_tokens=self.pass_tokens[server],

@@ -15,11 +15,12 @@ from importlib.resources import files
 from typing import Any
 
 from ..core.errors import ScenarioError
-from ..core.problem import ModelSpec, Timing, Validity
+from ..core.problem import ModelSpec, Timing, Validity, alike
 from .catalogue import block_parameters, model_spec, shipped_architecture, unknown_name
 from .kernels import DataSheet, estimated_timing, petals_kernels
 from .overhead import HopOverhead, overhead_of
 from .roofline import GPUS, gpu_of_device, sheet_of_device
+from .shape import usual_block
 from .timing import timing_of
 
 #: How well estimates meet measured H100 blocks of models that were left out, per cent
@@ -75,9 +76,21 @@ class Device:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rated:
-    """The timing of a model's blocks on a device; ``device`` where it was measured on them."""
+    """The timing of a block on a device; ``device`` where it was measured on such blocks."""
 
     timing: Timing
+    validity: Validity
+    device: Device | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RatedBlocks:
+    """The timing of a model's blocks: one for all, or where they differ one for each.
+
+    ``validity`` is that of the block that is known worst, ``device`` that of the usual block.
+    """
+
+    timing: Timing | tuple[Timing, ...]
     validity: Validity
     device: Device | None = None
 
@@ -146,10 +159,26 @@ def device_of_sheet(name: str, sheet: DataSheet) -> Device:
     )
 
 
+def timings_for(
+    devices: Sequence[Device], model: ModelSpec, dense_launch_s: float | None = None
+) -> RatedBlocks:
+    """Timings of all blocks of a model on a device; see ``timing_for``."""
+    each = model.each_block()
+    rated = {one: timing_for(devices, one, dense_launch_s) for one in dict.fromkeys(each)}
+    usual = rated[usual_block(model)]
+    worst = max((r.validity for r in rated.values()), key=lambda v: _TRUST.index(v.origin))
+    timing = alike(tuple(rated[one].timing for one in each))
+    return RatedBlocks(timing=timing, validity=worst, device=usual.device)
+
+
+#: Where timings come from, the best first.
+_TRUST = ("given", "measured", "scaled", "estimated")
+
+
 def timing_for(
     devices: Sequence[Device], model: ModelSpec, dense_launch_s: float | None = None
 ) -> Rated:
-    """Timing of a model's blocks on a device: measured, else scaled, else estimated.
+    """Timing of a model's usual block on a device: measured, else scaled, else estimated.
 
     Blocks of another model at the same precision are scaled by what binds each term. What was
     measured at one precision is never taken for another: that is another kernel, estimated from
@@ -166,9 +195,18 @@ def timing_for(
     ScenarioError
         If the device was not measured at the model's precision and has no data sheet.
     """
+    one = usual_block(model)
+    found = _timed(devices, one, dense_launch_s)
+    if one.window_tokens is None:
+        return found
+    assert isinstance(one.window_tokens, int)
+    return replace(found, timing=replace(found.timing, window_tokens=float(one.window_tokens)))
+
+
+def _timed(devices: Sequence[Device], model: ModelSpec, dense_launch_s: float | None) -> Rated:
     wanted = model.quantisation
     kin = [d for d in devices if d.precision in ("", wanted)]
-    same = [d for d in kin if d.model.casefold() in ("", model.name.casefold())]
+    same = [d for d in kin if _measured_on(d, model)]
     if same:
         found = min(same, key=lambda d: (d.precision == "", d.model == ""))
         return Rated(timing=found.timing, validity=found.validity, device=found)
@@ -198,8 +236,17 @@ def timing_for(
     )
 
 
+def _measured_on(device: Device, model: ModelSpec) -> bool:
+    """Whether a profile is of just such a block: of the model, and where its blocks differ, of one
+    with as many weights."""
+    if device.model.casefold() not in ("", model.name.casefold()):
+        return False
+    unsaid = not device.model or not device.block_parameters or model.blocks is None
+    return unsaid or device.block_parameters == block_parameters(model)
+
+
 def scaled_timing(device: Device, model: ModelSpec) -> Timing:
-    """Timing of a device for blocks of another model at the precision that was measured.
+    """Timing of a device for a block of another model at the precision that was measured.
 
     In PETALS every term grows as its estimate does: launches, bytes that a step reads, attention,
     arithmetic. In other runtimes launches do not bind: what is bound by memory (decode step, flat
@@ -210,7 +257,7 @@ def scaled_timing(device: Device, model: ModelSpec) -> Timing:
     measured = device.timing
     if device.style == "petals" and shipped_architecture(device.model) is not None:
         return _scaled_by_kernels(device, model)
-    memory = model.block_bytes / device.block_bytes
+    memory = model.whole_bytes / model.num_blocks / device.block_bytes
     compute = block_parameters(model) / device.block_parameters
     context = model.mean_cache_bytes_per_token / device.cache_bytes_per_token
     return Timing(

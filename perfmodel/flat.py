@@ -1,6 +1,6 @@
 """The cost model as plain arrays, for compiled code: the same figures as ``CostModel`` gives.
 
-For models whose blocks are alike (``CostModel.alike``). Imported only where requests are simulated:
+For models whose blocks are alike (``CostModel.plain``). Imported only where requests are simulated:
 numba takes a while to load.
 """
 
@@ -86,8 +86,8 @@ def flat_costs(cost: CostModel, shapes: Sequence[Shape]) -> FlatCosts:
     way["rtt_s"], way["position_s"] = network.client_rtt_s, cost.position_s
     way["step_delay_s"] = cost.step_delay_s
     work = np.zeros(cost.problem.num_servers, WORK)
-    work["base_s"], work["slope_s"] = cost.step_base_s.each, cost.step_slope_s.each
-    work["floor_s"] = cost.step_floor_s.each
+    work["base_s"], work["slope_s"] = cost.steps.base_s, cost.steps.slope_s
+    work["floor_s"] = cost.steps.floor_s
     work["task_s"], work["turn_s"] = cost.task_s, cost.turn_s
     work["task_tokens"], work["pass_tokens"] = cost.task_tokens, cost.pass_tokens
     return FlatCosts(

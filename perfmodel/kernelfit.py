@@ -7,11 +7,11 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
+from ..core.blocks import Block
 from ..core.content import FloatArray
 from ..core.problem import Timing
 from .kernels import DataSheet, Kernels, block_timing
 from .near import fit_near
-from .shape import Shape
 from .timing import prefill_s, step_s
 
 _NAMES = tuple(f.name for f in fields(Kernels))
@@ -29,7 +29,7 @@ ACROSS_MODELS = 0.1
 class Point:
     """One measured time of a block: a prompt, or a step of one row after ``tokens``."""
 
-    shape: Shape
+    shape: Block
     precision: str
     prompt: bool
     tokens: int
@@ -52,7 +52,7 @@ def fit_kernels(
 
 def timings_of(
     points: Sequence[Point], sheet: DataSheet, kernels: Kernels
-) -> Mapping[tuple[Shape, str], Timing]:
+) -> Mapping[tuple[Block, str], Timing]:
     """Timing of every kind of block among the points."""
     kinds = dict.fromkeys((p.shape, p.precision) for p in points)
     return {kind: block_timing(*kind, sheet, kernels) for kind in kinds}

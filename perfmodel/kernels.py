@@ -16,9 +16,10 @@ from dataclasses import dataclass, fields, replace
 from functools import cache, lru_cache
 from importlib.resources import files
 
+from ..core.blocks import Block
 from ..core.problem import ModelSpec, Timing
 from .catalogue import BYTES_PER_VALUE, OVERHEAD
-from .shape import DENSE_LINEARS, Shape, shape_of
+from .shape import DENSE_LINEARS, shape_of
 
 #: Bytes that eager attention moves for every pair of prompt tokens and head: scores and their
 #: mask in 16 bits, softmax in 32, and back.
@@ -118,10 +119,10 @@ def estimated_timing(model: ModelSpec, sheet: DataSheet, kernels: Kernels | None
     return block_timing(shape_of(model), model.quantisation, sheet, kernels or petals_kernels())
 
 
-def block_timing(shape: Shape, precision: str, sheet: DataSheet, kernels: Kernels) -> Timing:
+def block_timing(shape: Block, precision: str, sheet: DataSheet, kernels: Kernels) -> Timing:
     """Every term of the timing of a block, each by its own formula."""
     bandwidth = sheet.bandwidth_bytes_per_s
-    active = shape.parameters(shape.active)
+    active = shape.read(shape.active)
     step_s = _read_s(shape, precision, 1, bandwidth, kernels)
     launched_s = launch_s(shape, precision, 1, kernels)
     many_s = launch_s(shape, precision, MANY_ROWS, kernels)
@@ -144,7 +145,7 @@ def block_timing(shape: Shape, precision: str, sheet: DataSheet, kernels: Kernel
     )
 
 
-def launch_s(shape: Shape, precision: str, rows: float, kernels: Kernels) -> float:
+def launch_s(shape: Block, precision: str, rows: float, kernels: Kernels) -> float:
     """Launching all kernels of a step of so many rows; every visited expert has its own."""
     experts = shape.visited(rows)
     linears = shape.linears + experts * shape.expert_linears
@@ -155,32 +156,32 @@ def launch_s(shape: Shape, precision: str, rows: float, kernels: Kernels) -> flo
     return kernels.block_launch_s + experts * kernels.expert_launch_s + linears * linear_s
 
 
-def _read_s(shape: Shape, precision: str, rows: float, bandwidth: float, kernels: Kernels) -> float:
+def _read_s(shape: Block, precision: str, rows: float, bandwidth: float, kernels: Kernels) -> float:
     """Reading the weights that a step of so many rows meets."""
-    weights = shape.parameters(shape.visited(rows)) * BYTES_PER_VALUE[precision] * OVERHEAD
+    weights = shape.read(shape.visited(rows)) * BYTES_PER_VALUE[precision] * OVERHEAD
     seconds = weights / (kernels.figure(precision, "read") * bandwidth)
     if precision == "nf4":
         seconds *= 1.0 + (NF4_TIMES - 1.0) * min(1.0, math.log(rows) / math.log(NF4_ROWS))
     return seconds
 
 
-def _prompt_read_s(shape: Shape, precision: str, bandwidth: float, kernels: Kernels) -> float:
+def _prompt_read_s(shape: Block, precision: str, bandwidth: float, kernels: Kernels) -> float:
     """Reading all weights for a prompt: 4-bit ones as they were unpacked, 16 bit."""
     kind = "bf16" if precision == "nf4" else precision
-    weights = shape.parameters(shape.experts) * BYTES_PER_VALUE[kind] * OVERHEAD
+    weights = shape.read(shape.experts) * BYTES_PER_VALUE[kind] * OVERHEAD
     return weights / (kernels.figure(kind, "read") * bandwidth)
 
 
-def _unpack_s(shape: Shape, precision: str, bandwidth: float, kernels: Kernels) -> float:
+def _unpack_s(shape: Block, precision: str, bandwidth: float, kernels: Kernels) -> float:
     """Reading 4-bit weights and writing them out in 16 bits, once per prompt and block."""
     if precision != "nf4":
         return 0.0
-    moved = shape.parameters(shape.experts) * (BYTES_PER_VALUE["nf4"] + BYTES_PER_VALUE["bf16"])
+    moved = shape.read(shape.experts) * (BYTES_PER_VALUE["nf4"] + BYTES_PER_VALUE["bf16"])
     return moved / (kernels.unpack_read * bandwidth)
 
 
 def _curve(
-    shape: Shape, precision: str, bandwidth: float, kernels: Kernels
+    shape: Block, precision: str, bandwidth: float, kernels: Kernels
 ) -> tuple[tuple[float, float], ...]:
     """What more rows cost: experts that are visited too, other kernels."""
 

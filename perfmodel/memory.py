@@ -13,8 +13,8 @@ import numpy as np
 
 from ..core.content import IntArray
 from ..core.plan import Placement
-from .cost import CostModel
-from .runs import Runs
+from .cost import NO_LIMIT, CostModel
+from .kept import Held
 
 
 def blocks_that_fit(cost: CostModel, sessions: int, *, capped: bool = True) -> IntArray:
@@ -27,36 +27,41 @@ def blocks_that_fit(cost: CostModel, sessions: int, *, capped: bool = True) -> I
     sessions : concurrent sessions R that each reserve the planned cache on every block.
     capped : apply each server's own ``max_blocks`` (L otherwise).
     """
-    problem = cost.problem
-    tokens = sessions * problem.planning.session_tokens
-    return blocks_within(cost, problem.memory_bytes, tokens, capped=capped)
+    held = planned(cost, sessions)
+    return blocks_within(cost, cost.problem.memory_bytes, held, capped=capped)
 
 
-def blocks_alone(cost: CostModel, tokens: int) -> IntArray:
-    """(n,) most blocks that one session of ``tokens`` cache tokens can run at each server.
+def planned(cost: CostModel, sessions: int) -> Held:
+    """So many planned sessions."""
+    return ((sessions, cost.problem.planning.session_tokens),)
+
+
+def blocks_alone(cost: CostModel, tokens: int, sessions: int = 1) -> IntArray:
+    """(n,) most blocks that one session (or more) of so many cache tokens can run at each server.
 
     An upper limit: where blocks differ, of the lightest run of so many.
     """
-    return blocks_within(cost, cost.problem.memory_bytes, tokens, lightest=True)
+    held = ((sessions, tokens),)
+    return blocks_within(cost, cost.problem.memory_bytes, held, lightest=True)
 
 
 def blocks_within(
     cost: CostModel,
     memory_bytes: IntArray,
-    tokens: int,
+    held: Held,
     *,
     capped: bool = True,
     lightest: bool = False,
 ) -> IntArray:
-    """(n,) most blocks that fit some memory, each with cache for ``tokens`` tokens."""
+    """(n,) most blocks that fit some memory, each with cache for some sessions."""
     limit = cost.problem.max_blocks if capped else np.int64(cost.num_blocks)
-    need = _need(cost, memory_bytes, tokens)
+    need = cost.weights_and_cache(held, int(memory_bytes.max()))
     if need.each is not None:
         fit: IntArray = memory_bytes // need.each
     else:
         table = need.lightest() if lightest else need.heaviest()
         fit = (table[:, 1:] <= memory_bytes[:, None]).sum(axis=1)
-    computed = blocks_of_cache(cost, cost.most_cache_bytes, max(tokens, 1))
+    computed = blocks_of_cache(cost, cost.most_cache_bytes, held)
     return np.clip(np.minimum(fit, computed), 0, limit)
 
 
@@ -67,7 +72,7 @@ def furthest_ends(cost: CostModel, sessions: int) -> IntArray:
     that cannot host a block ends where it begins.
     """
     problem, first = cost.problem, np.arange(cost.num_blocks)
-    need = _need(cost, problem.memory_bytes, sessions * problem.planning.session_tokens)
+    need = cost.weights_and_cache(planned(cost, sessions), int(problem.memory_bytes.max()))
     if need.each is not None:
         ends: IntArray = first + (problem.memory_bytes // need.each)[:, None]
     else:
@@ -77,32 +82,32 @@ def furthest_ends(cost: CostModel, sessions: int) -> IntArray:
     return np.minimum(capped, cost.num_blocks)
 
 
-def _need(cost: CostModel, memory_bytes: IntArray, tokens: int) -> Runs:
-    """(n,) runs of weights and cache. More tokens than any memory holds are all alike; their bytes
-    might not fit an integer."""
-    most = int(memory_bytes.max()) // int(cost.token_bytes.cheapest_block()[0]) + 1
-    return cost.weights_and_cache(min(tokens, max(most, 0)))
+def slots_beside(cost: CostModel, slot_bytes: int) -> IntArray:
+    """(n, L + 1) slots of cache of so many bytes that fit beside 0..L blocks.
 
-
-def slots_beside(cost: CostModel, tokens: int) -> IntArray:
-    """(n, L + 1) caches of ``tokens`` tokens on one block that fit beside 0..L blocks.
-
-    An upper limit: where blocks differ, beside the lightest run, on the block with least cache.
-    Negative where not even the weights fit.
+    An upper limit: where blocks differ, beside the lightest run. Negative where not even the
+    weights fit.
     """
     weights = cost.weights_bytes.lightest()
-    each = tokens * int(cost.token_bytes.cheapest_block()[0])
     left = np.minimum(cost.problem.memory_bytes[:, None] - weights, cost.most_cache_bytes[:, None])
-    slots: IntArray = left // each
+    slots: IntArray = left // slot_bytes
     return slots
 
 
-def blocks_of_cache(cost: CostModel, free_bytes: IntArray, tokens: int) -> IntArray:
-    """(n,) blocks on which some free memory holds ``tokens`` tokens, wherever they lie."""
-    held = cost.token_bytes.heaviest()[0]
-    if cost.token_bytes.each is not None:
-        return free_bytes // int(tokens * cost.token_bytes.each[0])
-    return np.searchsorted(tokens * held, free_bytes, side="right") - 1
+def least_block_bytes(cost: CostModel, tokens: int) -> int:
+    """Cache of a session of so many tokens on the block that keeps least of it."""
+    return int(cost.kept.of(tokens).cheapest_block()[0])
+
+
+def blocks_of_cache(cost: CostModel, free_bytes: IntArray, held: Held) -> IntArray:
+    """(n,) blocks on which some free memory holds some sessions, wherever the blocks lie."""
+    most = int(free_bytes.max())
+    if (free_bytes == NO_LIMIT).all() or not any(count and tokens for count, tokens in held):
+        return np.full(len(free_bytes), cost.num_blocks)
+    each = cost.kept.together(held, most)
+    if each.each is not None:
+        return free_bytes // int(each.each[0])
+    return np.searchsorted(each.heaviest()[0], free_bytes, side="right") - 1
 
 
 def whole_model_bytes(cost: CostModel) -> IntArray:
@@ -128,8 +133,8 @@ def sessions_on(cost: CostModel, server: int, start: int, end: int) -> int:
 
 def least_memory_bytes(cost: CostModel, blocks: int, sessions: int) -> int:
     """What so many blocks take at least, with room for some planned sessions on each."""
-    tokens = sessions * cost.problem.planning.session_tokens
-    return blocks * int(cost.weights_and_cache(tokens).cheapest_block().min())
+    need = cost.weights_and_cache(planned(cost, sessions))
+    return blocks * int(need.cheapest_block().min())
 
 
 def memory_unit_bytes(cost: CostModel) -> float:
@@ -140,7 +145,7 @@ def memory_unit_bytes(cost: CostModel) -> float:
 def most_sessions_beside_a_block(cost: CostModel) -> int:
     """Planned sessions that fit beside one block on the roomiest server, 0 if not even it fits."""
     spare = cost.problem.memory_bytes - cost.weights_bytes.cheapest_block()
-    each = cost.problem.planning.session_tokens * int(cost.token_bytes.cheapest_block()[0])
+    each = least_block_bytes(cost, cost.problem.planning.session_tokens)
     return max(0, int(spare.max()) // each)
 
 
@@ -154,14 +159,15 @@ def max_sessions(cost: CostModel) -> int:
     problem, length = cost.problem, cost.num_blocks
     parts = length + problem.num_servers
     weights = cost.weights_bytes.dearest_block()
-    session = problem.planning.session_tokens * int(cost.token_bytes.cheapest_block()[0])
+    session = least_block_bytes(cost, problem.planning.session_tokens)
     spare = int(problem.memory_bytes.sum()) - int(weights.min()) * parts
     most = max(0, spare // (session * parts))
     if cost.alike and int(weights.max()) == int(weights.min()):
         return most
 
     def fits(sessions: int) -> bool:
-        need = cost.weights_and_cache(sessions * problem.planning.session_tokens).dearest_block()
+        held, largest = planned(cost, sessions), int(problem.memory_bytes.max())
+        need = cost.weights_and_cache(held, largest).dearest_block()
         return bool((problem.memory_bytes / need).sum() >= parts)
 
     # Several quantisations have no closed form; the smallest blocks alone give an upper limit.

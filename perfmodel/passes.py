@@ -8,8 +8,7 @@ import numpy as np
 
 from ..core.content import FloatArray, frozen_array
 from ..core.drafting import MOST_DRAFTS, Drafting
-from ..core.problem import Problem, Server
-from .catalogue import MIXTURES, shipped_architecture
+from ..core.problem import ModelSpec, Problem, Server, per_block
 from .speculation import law, passes_needed, positions, survival, tokens_per_pass
 from .timing import StepCurves, extra_s
 
@@ -26,11 +25,11 @@ VERIFY_MIXTURE = ((2.0, 1.3), (3.0, 1.5), (4.0, 1.8), (8.0, 2.15))
 LONGEST = 4_096
 
 
-def usual_verify(model: str, precision: str) -> tuple[tuple[float, float], ...]:
+def usual_verify(model: ModelSpec) -> tuple[tuple[float, float], ...]:
     """The table of a server of which nothing else is known."""
-    known = shipped_architecture(model)
-    mixture = known is not None and known.family in MIXTURES
-    return VERIFY_MIXTURE if mixture else VERIFY[precision]
+    blocks = per_block(model.blocks, model.num_blocks)
+    mixture = any(block is not None and block.experts for block in blocks)
+    return VERIFY_MIXTURE if mixture else VERIFY[model.quantisation]
 
 
 class Passes:

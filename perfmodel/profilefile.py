@@ -10,10 +10,11 @@ from typing import Any
 
 from ..core.errors import CalibrationError
 from .calibration import Calibration
-from .catalogue import model_spec, shipped_architecture
+from .catalogue import block_parameters, model_spec, shipped_architecture
 from .devices import Device, device_of
 from .measurements import read_text
 from .overhead import overhead_ms
+from .shape import usual_block
 from .timing import timing_ms
 
 _RATES = ("forward_rps", "inference_rps", "network_rps")
@@ -119,11 +120,10 @@ def _device(entry: dict[str, Any], source: str) -> Device:
         "fit_max_error_percent": entry.get("fit_max_error_percent"),
         **rates,
     }
-    architecture = shipped_architecture(model)
-    if architecture is not None and precision:
-        spec = model_spec(model, precision)
+    if shipped_architecture(model) is not None and precision:
+        spec = usual_block(model_spec(model, precision))
         known |= {
-            "block_parameters": architecture.block_parameters,
+            "block_parameters": block_parameters(spec),
             "block_bytes": spec.block_bytes,
             "cache_bytes_per_token": int(spec.mean_cache_bytes_per_token),
         }

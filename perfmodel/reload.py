@@ -65,7 +65,7 @@ class Reload:
 
 def _file_bytes(server: Server, start: int, end: int) -> int:
     """Bytes that are read for blocks ``[start, end)``."""
-    each = server.load_block_bytes or server.block_bytes
+    each = server.block_bytes if server.load_block_bytes is None else server.load_block_bytes
     if isinstance(each, tuple):
         return sum(each[start:end])
     return each * max(0, end - start)

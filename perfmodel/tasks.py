@@ -25,6 +25,8 @@ class Tasks(ByContent):
     prompt_s : work of the prompt.
     base_s, slope_s : work of a step, and more of it for each token of context.
     floor_s : the least that a step takes.
+    parts : (H, P, 4) floor, base, slope and window of work beside it where blocks differ or attend
+        to windows (``steps.py``); a hop's work is the sum.
     cut : whether the prompt is worked on block by block.
     turn_s : then from the end of the work on a block until the next one stands in line.
     task_tokens : positions of the longest step that is not.
@@ -43,6 +45,7 @@ class Tasks(ByContent):
     base_s: FloatArray
     slope_s: FloatArray
     floor_s: FloatArray
+    parts: FloatArray
     cut: IntArray
     turn_s: FloatArray
     piece_s: FloatArray
@@ -53,4 +56,8 @@ class Tasks(ByContent):
     def step_s(self, context_tokens: float) -> FloatArray:
         """(H,) work of a step after so many tokens."""
         work: FloatArray = np.maximum(self.floor_s, self.base_s + self.slope_s * context_tokens)
+        if self.parts.size:
+            floor_s, base_s, slope_s, window = np.moveaxis(self.parts, -1, 0)
+            line_s = base_s + slope_s * np.minimum(window, context_tokens)
+            work = work + np.maximum(floor_s, line_s).sum(axis=1)
         return work

@@ -1,7 +1,7 @@
 """The two formulas of a block's compute time, for one timing or for columns of many.
 
-``decode = max(floor, base + per_context_token context) + more(rows)``, where a step of one token of
-each of b sequences, or of b tokens of one, has b rows;
+``decode = max(floor, base + per_context_token min(context, window)) + more(rows)``, where a step of
+one token of each of b sequences, or of b tokens of one, has b rows;
 ``prefill = max(floor, base + per_token tokens + per_token2 tokens^2)``, but a prompt within the
 curve of steps is no slower than a step of as many rows. docs/perfmodel.md.
 """
@@ -28,7 +28,9 @@ class Timings:
 
     Attributes
     ----------
+    window_tokens : of its context a step attends to so many at most.
     kinds, kind : the timings among them that differ, and (m,) which of these each one is.
+    windowed : whether any of them attends to a window.
     """
 
     decode_base_s: FloatArray
@@ -39,6 +41,8 @@ class Timings:
     prefill_base_s: FloatArray
     prefill_per_token_s: FloatArray
     prefill_per_token2_s: FloatArray
+    window_tokens: FloatArray
+    windowed: bool
     kinds: tuple[Timing, ...]
     kind: IntArray
 
@@ -48,7 +52,9 @@ class Timings:
         columns = {n: np.array([getattr(t, n) for t in timings], np.float64) for n in COEFFICIENTS}
         row = {t: i for i, t in enumerate(dict.fromkeys(timings))}
         kind = np.array([row[t] for t in timings], np.int64)
-        return cls(**columns, kinds=tuple(row), kind=kind)
+        windows = np.array([t.window_tokens for t in timings], np.float64)
+        windowed = bool(np.isfinite(windows).any())
+        return cls(**columns, window_tokens=windows, windowed=windowed, kinds=tuple(row), kind=kind)
 
     def each(self, seconds: Callable[[Timing], float]) -> FloatArray:
         """(m,) what no column tells, asked for once for each kind."""
@@ -56,10 +62,33 @@ class Timings:
         return found
 
 
-def step_s(timing: Timing | Timings, context_tokens: float) -> Any:
-    """Seconds for one block to process one new token."""
-    line_s = timing.decode_base_s + timing.decode_per_context_token_s * context_tokens
+def step_s(timing: Timing | Timings, context_tokens: float, spread_tokens: float = 0.0) -> Any:
+    """Seconds for one block to process one new token.
+
+    Parameters
+    ----------
+    context_tokens, spread_tokens : of steps whose contexts lie evenly around ``context_tokens``,
+        the first and the last so far apart: never more than they take on average.
+    """
+    seen: Any = context_tokens
+    if timing.windowed if isinstance(timing, Timings) else timing.window_tokens < math.inf:
+        seen = seen_tokens(timing.window_tokens, context_tokens, spread_tokens)
+    line_s = timing.decode_base_s + timing.decode_per_context_token_s * seen
     return np.maximum(timing.decode_floor_s, line_s)
+
+
+def seen_tokens(window_tokens: Any, context_tokens: float, spread_tokens: float) -> FloatArray:
+    """Mean of ``min(context, window)`` over contexts that lie evenly in an interval."""
+    half = 0.5 * spread_tokens
+    first, last = context_tokens - half, context_tokens + half
+    rest = np.maximum(last - np.maximum(window_tokens, first), 0.0)  # contexts beyond the window
+    if spread_tokens <= 0:
+        whole: FloatArray = np.minimum(np.asarray(window_tokens), context_tokens)
+        return whole
+    # Those beyond it exceed it by half of their range on average, or by more where all of them do.
+    beyond = np.where(np.asarray(window_tokens) > first, 0.5 * rest, context_tokens - window_tokens)
+    seen: FloatArray = context_tokens - rest / spread_tokens * np.where(rest > 0, beyond, 0.0)
+    return seen
 
 
 def decode_s(timing: Timing, context_tokens: float, batch: float = 1.0, new: float = 1.0) -> float:
@@ -148,6 +177,7 @@ def picked(timings: Sequence[Timing], pick: Pick) -> Timing:
     return Timing(
         **{name: pick(getattr(t, name) for t in timings) for name in COEFFICIENTS},
         step_curve=tuple(zip(rows, seconds, strict=True))[1:],
+        window_tokens=pick(t.window_tokens for t in timings),
     )
 
 

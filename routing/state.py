@@ -202,10 +202,14 @@ class SwarmState:
         """Longest wait over the hops of a route, seconds from now."""
         return max(self.ready_s(j, need, now_s) - now_s for j, need in self._needs(route, tokens))
 
-    def fits_now(self, route: Route, tokens: int) -> bool:
-        """Whether a session could open at once on every server of a route."""
-        needs = self._needs(route, tokens)
-        return all(self.free_bytes[j] >= need and not self.down[j] for j, need in needs)
+    def fits_now(self, route: Route, tokens: int, held_tokens: int = 0) -> bool:
+        """Whether a session could open at once on every server of a route, or one that holds
+        ``held_tokens`` take so many more."""
+        needs, held = self._needs(route, held_tokens + tokens), self._needs(route, held_tokens)
+        return all(
+            self.free_bytes[j] >= need - has and not self.down[j]
+            for (j, need), (_, has) in zip(needs, held, strict=True)
+        )
 
     def fits_ever(self, route: Route, tokens: int) -> bool:
         """Whether a session could open on every server of a route if nothing else ran."""

@@ -12,7 +12,7 @@ from ..core.names import Quantisation
 from ..perfmodel.catalogue import model_spec
 from ..perfmodel.devices import Device, devices_named
 from .generate import OVERHEADS
-from .kinds import known
+from .known import known
 from .places import City, city, folded
 from .schema import SCENARIO_FORMAT
 

@@ -16,13 +16,21 @@ from ..core.problem import Client, Deadlines, Planning, Problem, Server
 from ..core.workload import Lengths, Workload
 from . import schema
 from .budget import build_allowance, check_budget
-from .check import check_context, check_document, check_live, check_nominal, check_problem
+from .check import (
+    check_context,
+    check_document,
+    check_live,
+    check_nominal,
+    check_problem,
+    check_sessions,
+)
 from .constraints import build_constraints
 from .defects import MAX_LISTED
 from .drafting import build_drafting
-from .hardware import build_model, build_server
+from .hardware import build_server
 from .kinds import build_kind
 from .measured import End
+from .models import build_model
 from .network import build_network
 from .workload import build_workload
 
@@ -55,8 +63,8 @@ def build(document: schema.Scenario, base_dir: Path) -> Built:
     wrong: list[InputProblem] = []
     ends = _expand(document.servers)
     wrong += check_document(document, ends)
-    model = _collect(wrong, lambda: build_model(document.model))
     profiles: dict[str, bytes] = {}
+    model = _collect(wrong, lambda: build_model(document.model, base_dir, profiles))
     kinds = {
         n: _collect(wrong, partial(build_kind, n, d, base_dir, profiles))
         for n, d in document.devices.items()
@@ -97,6 +105,9 @@ def build(document: schema.Scenario, base_dir: Path) -> Built:
     )
     constraints = build_constraints(problem, document.resilience)
     allowance = build_allowance(problem, document.planning.budget)
+    wrong += check_sessions(document, problem)
+    if wrong:
+        raise ScenarioError(wrong)
     planning = replace(problem.planning, constraints=constraints, allowance=allowance)
     problem = replace(problem, planning=planning)
     nominal, stated = check_nominal(document, problem)
@@ -107,7 +118,7 @@ def build(document: schema.Scenario, base_dir: Path) -> Built:
             *network.warnings,
             *load.warnings,
             *check_problem(problem),
-            *check_context(document, problem),
+            *check_context(problem),
             *check_live(document, problem),
             *check_budget(problem, document.planning.budget),
             *nominal,

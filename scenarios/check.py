@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from ..core.errors import InputProblem, ScenarioError
 from ..core.problem import Problem
 from ..perfmodel.announced import default_session_tokens
-from ..perfmodel.catalogue import context_tokens
 from ..perfmodel.cost import CostModel
 from ..perfmodel.devices import device
 from ..perfmodel.memory import blocks_that_fit
@@ -73,9 +72,21 @@ def longest_session_tokens(problem: Problem) -> int:
     return max(longest)
 
 
-def check_context(document: schema.Scenario, problem: Problem) -> Iterator[str]:
-    """A warning about sessions that are longer than what the model was trained for."""
-    limit = document.model.context_tokens or context_tokens(document.model.name)
+def check_sessions(document: schema.Scenario, problem: Problem) -> Iterator[InputProblem]:
+    """Planned sessions that are longer than what the model was trained for."""
+    limit, planned = problem.model.context_tokens, problem.planning.session_tokens
+    if limit is not None and planned > limit:
+        given = document.planning.session_tokens is not None
+        yield InputProblem(
+            "planning.session_tokens" if given else "workload",
+            f"sessions of {planned:,} tokens are longer than the context of {problem.model.name}, "
+            f"{limit:,} tokens: plan shorter ones, or say model.context_tokens if it takes more",
+        )
+
+
+def check_context(problem: Problem) -> Iterator[str]:
+    """A warning about single sessions that are longer than what the model was trained for."""
+    limit = problem.model.context_tokens
     longest = longest_session_tokens(problem)
     if limit is not None and longest > limit:
         yield (

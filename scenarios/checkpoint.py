@@ -7,17 +7,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..core.blocks import Block
 from ..core.errors import ScenarioError
 from ..perfmodel.catalogue import (
     BYTES_PER_VALUE,
     OVERHEAD,
-    Architecture,
     architecture,
     petals_prefix,
+    shipped_name,
 )
+from ..perfmodel.configs import Architecture, read
 from .files import read_bytes
 
-_FAMILIES = {"llama": "llama", "bloom": "bloom", "falcon": "falcon", "mixtral": "mixtral"}
+#: Configurations are a few kilobytes.
+MAX_CONFIG_BYTES = 2**20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,9 +38,13 @@ class ModelFigures:
     prefix: str
     num_blocks: int
     hidden_size: int
-    block_parameters: int
-    key_value_width: int
+    block: Block
     grouped_query: bool
+
+    @property
+    def block_parameters(self) -> int:
+        """Weights of one block; of a model that PETALS runs all are alike."""
+        return self.block.parameters
 
     def block_bytes(self, bytes_per_value: float) -> int:
         """Weights of one block as PETALS counts them."""
@@ -45,7 +52,7 @@ class ModelFigures:
 
     def cache_bytes_per_token(self, bytes_per_value: float) -> int:
         """K and V of one block for one token."""
-        return int(2 * self.key_value_width * bytes_per_value)
+        return int(self.block.cache_bytes / BYTES_PER_VALUE["bf16"] * bytes_per_value)
 
     def document(self, bytes_per_value: float) -> dict[str, Any]:
         """The ``model`` section of a scenario file."""
@@ -93,62 +100,50 @@ def model_figures(model: str, prefix: str | None = None) -> ModelFigures:
         prefix=prefix or own,
         num_blocks=known.num_blocks,
         hidden_size=known.hidden_size,
-        block_parameters=known.block_parameters,
-        key_value_width=known.key_value_heads * known.head_size,
-        grouped_query=known.key_value_heads < known.heads,
+        block=known.block,
+        grouped_query=known.grouped_query,
     )
 
 
 def _from_folder(folder: Path) -> Architecture:
     path = folder / "config.json"
+    return read_config(read_bytes(path, MAX_CONFIG_BYTES), str(path))
+
+
+def read_config(content: bytes, source: str) -> Architecture:
+    """A model by the content of its ``config.json``.
+
+    Raises
+    ------
+    ScenarioError
+        If it is no JSON, of an unknown family, or incomplete.
+    """
     try:
-        given = json.loads(read_bytes(path, 2**20))
-    except ValueError as error:
-        raise ScenarioError.single("", f"is no JSON: {error}", source=str(path)) from error
-    kind = str(given.get("model_type", "")) if isinstance(given, dict) else ""
-    family = next((f for word, f in _FAMILIES.items() if kind.startswith(word)), None)
-    if family is None:
-        text = f"has the unknown model_type {kind!r}; known: {', '.join(_FAMILIES)}"
-        raise ScenarioError.single("model_type", text, source=str(path))
-    hidden = _first(path, given, "hidden_size", "n_embed")
-    heads = _first(path, given, "num_attention_heads", "n_head")
-    one = given.get("multi_query") is True and not given.get("new_decoder_architecture")
-    own = {"own": 1 if one else heads, **given}
-    if family == "falcon" and not given.get("new_decoder_architecture"):
-        own.pop("num_kv_heads", None)  # read by the new architecture alone
-    fallback = {"inner": 4 * hidden, "experts": 1, **given}
-    head = _first(path, {"head_dim": hidden // heads, **_stated(given)}, "head_dim")
-    key_value_heads = _first(path, own, "num_key_value_heads", "num_kv_heads", "own")
-    inner = _first(path, fallback, "intermediate_size", "ffn_hidden_size", "n_inner", "inner")
-    biases = 0
-    if given.get("attention_bias") is True and family == "llama":
-        biases += head * (heads + 2 * key_value_heads) + hidden
-    if given.get("mlp_bias") is True and family == "llama":
-        biases += 2 * inner + hidden
-    if family == "falcon" and not given.get("new_decoder_architecture"):
-        biases -= 2 * hidden if given.get("parallel_attn", True) else 0  # one norm for both halves
-    return Architecture(
-        family=family,  # type: ignore[arg-type]
-        num_blocks=_first(path, given, "num_hidden_layers", "n_layer"),
-        hidden_size=hidden,
-        heads=heads,
-        key_value_heads=key_value_heads,
-        inner_size=inner,
-        vocabulary=_first(path, given, "vocab_size"),
-        experts=_first(path, fallback, "num_local_experts", "experts"),
-        head_width=head,
-        other_parameters=biases,
-    )
+        given = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        message = f"is no JSON: {str(error) or type(error).__name__}"
+        raise ScenarioError.single("", message, source=source) from error
+    return read(given, source)
 
 
-def _stated(given: dict[str, Any]) -> dict[str, Any]:
-    """What a configuration says; null says nothing."""
-    return {key: value for key, value in given.items() if value is not None}
+def model_named(given: str) -> tuple[str, Architecture]:
+    """What to call a model and its blocks: of a configuration, or of the catalogue.
+
+    Raises
+    ------
+    ScenarioError
+        If there is neither, or the configuration is unknown or incomplete.
+    """
+    path = Path(given)
+    if path.is_dir():
+        path = path / "config.json"
+    if path.suffix != ".json" and not path.exists():
+        return shipped_name(given), architecture(given)
+    found = read_config(read_bytes(path, MAX_CONFIG_BYTES), str(path))
+    return name_of(path, found), found
 
 
-def _first(path: Path, given: dict[str, Any], *names: str) -> int:
-    for name in names:
-        value = given.get(name)
-        if isinstance(value, int) and not isinstance(value, bool) and 0 < value < 10**7:
-            return value
-    raise ScenarioError.single(names[0], "is missing or absurd", source=str(path))
+def name_of(path: Path, found: Architecture) -> str:
+    """What to call a model that nobody named: as its folder, or its file."""
+    stem = path.stem if path.stem != "config" else path.resolve().parent.name
+    return stem or found.family

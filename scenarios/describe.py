@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..core.problem import per_block
 from ..perfmodel.cost import CostModel
 from ..perfmodel.validity import mark
 from .scenario import Scenario
@@ -17,7 +18,9 @@ def describe(scenario: Scenario) -> list[Section]:
     model, plan = problem.model, problem.planning
     total = int(problem.memory_bytes.sum())
     cost = CostModel.of(problem)
-    length, weights = model.num_blocks, model.num_blocks * model.block_bytes
+    length, weights = model.num_blocks, model.whole_bytes
+    each = sorted(set(per_block(model.block_bytes, length)))
+    sizes = f"{each[0] / 1e9:.3f} GB" + (f" to {each[-1] / 1e9:.3f} GB" if len(each) > 1 else "")
     step_s = cost.step_run_s(plan.prompt_tokens)
     rtt = problem.network.client_rtt_s * 1e3
     devices: dict[tuple[str, str], list[int]] = {}
@@ -29,7 +32,7 @@ def describe(scenario: Scenario) -> list[Section]:
             ["figure", "value"],
             [
                 ["model", f"{model.name}, {model.num_blocks} blocks"],
-                ["one block", f"{model.block_bytes / 1e9:.3f} GB"],
+                ["one block", sizes],
                 ["all blocks once", f"{weights / 1e9:.1f} GB"],
                 ["memory of all servers", f"{total / 1e9:.1f} GB"],
                 [

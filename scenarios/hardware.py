@@ -1,50 +1,20 @@
-"""Models and servers of a scenario file, in SI units."""
+"""Servers of a scenario file, in SI units."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
 from ..core.errors import ScenarioError
-from ..core.problem import ModelSpec, Server, Span
-from ..perfmodel.catalogue import (
-    BYTES_PER_VALUE,
-    TASK_TOKENS,
-    block_bytes,
-    block_parameters,
-    model_spec,
-)
-from ..perfmodel.devices import Device, Rated, devices_named
+from ..core.problem import ModelSpec, Server, Span, Timing
+from ..perfmodel.catalogue import TASK_TOKENS
+from ..perfmodel.devices import Device, RatedBlocks, devices_named
 from ..perfmodel.overhead import HopOverhead
 from ..perfmodel.passes import usual_verify
 from . import schema
 from .budget import power_w, price_of
-from .kinds import Kind, known, memory_bytes, rated_for
-
-
-def build_model(given: schema.Model) -> ModelSpec:
-    """A model of the catalogue, or one of the file's own figures."""
-    own = (given.num_blocks, given.hidden_size, given.block_mb, given.cache_bytes_per_token)
-    if all(v is None for v in own):
-        return known(lambda: model_spec(given.name, given.quantisation), "model.name")
-    if given.num_blocks is None or given.hidden_size is None or given.block_mb is None:
-        first = next(n for n in ("num_blocks", "hidden_size", "block_mb") if not getattr(given, n))
-        raise ScenarioError.single(
-            f"model.{first}",
-            "an own model needs num_blocks, hidden_size and block_mb together; leave all of them "
-            "out to take a model of the catalogue",
-        )
-    # Without grouped queries: K and V, 16 bit each, of the full width.
-    cache = given.cache_bytes_per_token or 4 * given.hidden_size
-    return ModelSpec(
-        name=given.name,
-        num_blocks=given.num_blocks,
-        hidden_size=given.hidden_size,
-        block_bytes=max(1, round(given.block_mb * 1e6)),
-        cache_bytes_per_token=cache,
-        activation_bytes_per_token=2 * given.hidden_size,
-        grouped_query=given.grouped_query,
-        quantisation=given.quantisation,
-    )
+from .kinds import Kind, memory_bytes, rated_for
+from .known import known
+from .models import file_bytes, weights_at
 
 
 def build_server(
@@ -74,8 +44,8 @@ def build_server(
         raise ScenarioError.single(
             f"{where}.span", f"[{span[0]}, {span[1]}) is not within the {model.num_blocks} blocks"
         )
-    own_bytes = _block_bytes(given, document.model, model)
     precision = given.quantisation or document.model.quantisation
+    own_bytes = weights_at(model, document.model, precision)
     own = replace(model, block_bytes=own_bytes, quantisation=precision)
     rated = known(lambda: rated_for(kind, own), f"{where}.quantisation")
     if kind.given.launch_ms is not None and rated.validity.origin != "estimated":
@@ -100,7 +70,7 @@ def build_server(
         device=given.device,
         region=given.region,
         pinned=Span(start=span[0], end=span[1]) if span else None,
-        load_block_bytes=_file_bytes(document.model, model),
+        load_block_bytes=file_bytes(model, document.model),
         download_bytes_per_s=_download(given),
         disk_bytes_per_s=None if given.disk_gb_per_s is None else given.disk_gb_per_s * 1e9,
         sharing=given.sharing or kind.given.sharing or document.sharing,
@@ -114,15 +84,17 @@ def build_server(
     )
 
 
-def _verify(kind: Kind, rated: Rated, model: ModelSpec) -> tuple[tuple[float, float], ...]:
+def _verify(kind: Kind, rated: RatedBlocks, model: ModelSpec) -> tuple[tuple[float, float], ...]:
     """What passes of more positions take: own figures, else the measured curve of steps, else what
     is usual at that precision."""
     if kind.given.verify is not None:
         return tuple((float(positions), times) for positions, times in kind.given.verify)
-    return () if rated.timing.step_curve else usual_verify(model.name, model.quantisation)
+    timing = rated.timing
+    curved = timing.step_curve if isinstance(timing, Timing) else all(t.step_curve for t in timing)
+    return () if curved else usual_verify(model)
 
 
-def _hop(kind: Kind, rated: Rated) -> HopOverhead | None:
+def _hop(kind: Kind, rated: RatedBlocks) -> HopOverhead | None:
     """Overheads of host and runtime: whatever blocks they were measured with, own ones first."""
     known = (*([rated.device] if rated.device else ()), *kind.base)
     return next((device.hop for device in known if device.hop), None)
@@ -144,7 +116,7 @@ def _shipped(name: str, document: schema.Scenario) -> tuple[Device, ...]:
         ) from error
 
 
-def _rate(kind: Kind, rated: Rated, name: str) -> float | None:
+def _rate(kind: Kind, rated: RatedBlocks, name: str) -> float | None:
     """What a server announces: of a profile only where it was measured on these blocks."""
     own: float | None = getattr(kind.given, name)
     return own if own is not None else getattr(rated.device, name) if rated.device else None
@@ -154,19 +126,3 @@ def _download(given: schema.Server) -> float | None:
     """Bytes per second of a download; the rate of its link where only that is given."""
     mbit = given.download_mbit_per_s or given.bandwidth_mbit_per_s
     return None if mbit is None else mbit * 1e6 / 8
-
-
-def _file_bytes(named: schema.Model, model: ModelSpec) -> int:
-    """Weights of one block as published, 16 bit: what is read before any quantisation."""
-    if named.num_blocks is None:
-        return 2 * block_parameters(model)
-    return max(1, round(model.block_bytes * 2.0 / BYTES_PER_VALUE[named.quantisation]))
-
-
-def _block_bytes(given: schema.Server, named: schema.Model, model: ModelSpec) -> int:
-    if given.quantisation is None or given.quantisation == named.quantisation:
-        return model.block_bytes
-    if named.num_blocks is None:
-        return block_bytes(named.name, given.quantisation)
-    ratio = BYTES_PER_VALUE[given.quantisation] / BYTES_PER_VALUE[named.quantisation]
-    return max(1, round(model.block_bytes * ratio))

@@ -2,28 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeVar
 
-from ..core.errors import CalibrationError, InputProblem, ScenarioError
-from ..core.problem import ModelSpec, Timing, Validity
-from ..perfmodel.devices import Device, Rated, device_of_sheet, devices_named, timing_for
+from ..core.errors import CalibrationError, ScenarioError
+from ..core.problem import ModelSpec, Timing, Validity, alike
+from ..perfmodel.devices import Device, RatedBlocks, device_of_sheet, devices_named, timings_for
 from ..perfmodel.kernels import DataSheet
 from ..perfmodel.profilefile import parse_profiles
 from . import schema
 from .files import decode, read_referenced
-
-T = TypeVar("T")
-
-
-def known(look_up: Callable[[], T], path: str) -> T:
-    """A look-up by name whose failure belongs to one field."""
-    try:
-        return look_up()
-    except ScenarioError as error:
-        raise ScenarioError([InputProblem(path, p.message) for p in error.problems]) from error
+from .known import known
 
 
 def memory_bytes(given: schema.Device | schema.Server, where: str) -> int | None:
@@ -120,12 +110,24 @@ def _measured(content: bytes, path: Path, field: str) -> tuple[Device, ...]:
         raise ScenarioError.single(field, str(error)) from error
 
 
-def rated_for(kind: Kind, model: ModelSpec) -> Rated:
+def rated_for(kind: Kind, model: ModelSpec) -> RatedBlocks:
     """Own figures over the profile's over the announced rates."""
     given = kind.given
     launch_s = None if given.launch_ms is None else given.launch_ms / 1e3
-    rated = timing_for(kind.base, model, launch_s) if kind.base else None
-    base = rated.timing if rated else None
+    rated = timings_for(kind.base, model, launch_s) if kind.base else None
+    if rated is None:
+        return RatedBlocks(timing=_timing(given, None), validity=Validity())
+    each = (rated.timing,) if isinstance(rated.timing, Timing) else rated.timing
+    made = tuple(_timing(given, one) for one in each)
+    timing = made[0] if isinstance(rated.timing, Timing) else alike(made)
+    own_step = given.decode_ms is not None or given.decode_ms_by_batch is not None
+    if own_step and given.prefill_us_per_token is not None:
+        return RatedBlocks(timing=timing, validity=Validity(), device=rated.device)
+    return replace(rated, timing=timing)
+
+
+def _timing(given: schema.Device, base: Timing | None) -> Timing:
+    """Own figures over those of a block; they hold for every block."""
     announced = 1.0 / given.inference_rps if given.inference_rps else 0.0
     per_token = 1.0 / given.forward_rps if given.forward_rps and not base else 0.0
 
@@ -143,8 +145,9 @@ def rated_for(kind: Kind, model: ModelSpec) -> Rated:
         curve = ()
     if points or given.decode_ms is not None:
         floor_s = 0.0  # an own step is the whole step
-    made = Timing(
+    return Timing(
         step_curve=curve,
+        window_tokens=timing.window_tokens,
         decode_base_s=pick(given.decode_ms, 1e-3, step_s),
         decode_per_context_token_s=pick(
             given.decode_us_per_context_token, 1e-6, timing.decode_per_context_token_s
@@ -158,10 +161,6 @@ def rated_for(kind: Kind, model: ModelSpec) -> Rated:
             given.prefill_ns_per_token_squared, 1e-9, timing.prefill_per_token2_s
         ),
     )
-    own_step = given.decode_ms is not None or points is not None
-    if rated is None or (own_step and given.prefill_us_per_token is not None):
-        return Rated(timing=made, validity=Validity(), device=rated.device if rated else None)
-    return replace(rated, timing=made)
 
 
 def _curve(points: Sequence[schema.BatchPoint]) -> tuple[tuple[tuple[float, float], ...], float]:

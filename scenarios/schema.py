@@ -14,6 +14,7 @@ from msgspec import Meta, Struct
 from ..core.allowance import SLOT_S, WEIGHT
 from ..core.names import (
     Admission,
+    CacheKept,
     LengthMode,
     Quantisation,
     Relay,
@@ -59,12 +60,40 @@ Latitude = Annotated[float, Meta(ge=-90, le=90)]
 Longitude = Annotated[float, Meta(ge=-180, le=180)]
 
 
-class Model(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A catalogue model (``name``), or your own: then all figures must be given."""
+#: Nobody knows of a model with more blocks.
+Blocks = Annotated[int, Meta(ge=1, le=1_000)]
+Experts = Annotated[int, Meta(ge=1, le=100_000)]
+Parameters = Annotated[int, Meta(ge=1, le=10**13)]
 
-    name: Name
+
+class Layers(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """``count`` consecutive blocks that are alike: their weights, of these what a token meets, and
+    what a session keeps. Weights as ``block_mb`` at the model's quantisation, or as
+    ``parameters``."""
+
+    count: Blocks = 1
+    block_mb: Megabytes | None = None
+    active_mb: Megabytes | None = None
+    parameters: Parameters | None = None
+    active_parameters: Parameters | None = None
+    experts: Experts | None = None
+    experts_per_token: Experts | None = None
+    cache_bytes_per_token: Annotated[int, Meta(ge=0, le=10**7)] | None = None
+    window_tokens: Tokens | None = None
+    state_bytes: Annotated[int, Meta(ge=0, le=10**12)] = 0
+
+
+class Model(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A catalogue model (``name``), one by its configuration (``config``, a file in the format of
+    Hugging Face), or your own: then all figures must be given, once or as ``layers`` of blocks that
+    differ. ``cache``: what the runtime keeps of a session."""
+
+    name: Label = ""
     quantisation: Quantisation = "nf4"
-    num_blocks: Annotated[int, Meta(ge=1, le=1_000)] | None = None
+    config: Name | None = None
+    cache: CacheKept | None = None
+    layers: Annotated[list[Layers], Meta(max_length=1_000)] = []
+    num_blocks: Blocks | None = None
     hidden_size: Annotated[int, Meta(ge=1, le=1_000_000)] | None = None
     block_mb: Megabytes | None = None
     cache_bytes_per_token: Annotated[int, Meta(ge=1, le=10**7)] | None = None

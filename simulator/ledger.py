@@ -50,27 +50,28 @@ class Ledger:
         """A session takes cache for ``tokens`` tokens on these hops."""
         for hop in hops:
             self.sessions[hop.server] += 1
-            self._add(hop, tokens, now_s)
+            self._add(hop, self._need(hop, tokens), now_s)
 
     def leave(self, hops: Iterable[Hop], tokens: int, now_s: float) -> None:
         """A session gives the cache of these hops back."""
         for hop in hops:
             self.sessions[hop.server] -= 1
-            self._add(hop, -tokens, now_s)
+            self._add(hop, -self._need(hop, tokens), now_s)
 
-    def grow(self, hops: Iterable[Hop], tokens: int, now_s: float) -> None:
-        """A session that is already there takes cache for more tokens."""
+    def grow(self, hops: Iterable[Hop], tokens: int, more: int, now_s: float) -> None:
+        """A session that holds so many tokens takes cache for ``more`` of them."""
         for hop in hops:
-            self._add(hop, tokens, now_s)
+            added = self._need(hop, tokens + more) - self._need(hop, tokens)
+            self._add(hop, added, now_s)
 
-    def _add(self, hop: Hop, tokens: int, now_s: float) -> None:
+    def _add(self, hop: Hop, size: int, now_s: float) -> None:
         if now_s >= self._next_s:
             self._sample(now_s)
         j = hop.server
         used = self.used_bytes[j]
         self._area[j] += used * (now_s - self._since_s[j])
         self._since_s[j] = now_s
-        used += self._need(hop, tokens)
+        used += size
         assert 0 <= used <= self._pool[j], f"server {j} would hold {used} of {self._pool[j]} bytes"
         self.used_bytes[j] = used
         if used > self.peak_bytes[j]:

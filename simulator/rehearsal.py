@@ -48,8 +48,8 @@ class Rehearsed(ByContent):
 
 
 def can_rehearse(cost: CostModel, requests: Sequence[Request]) -> bool:
-    """Whether blocks are alike and no request outgrows its reservation."""
-    return cost.alike and all(
+    """Whether blocks are alike, without windows or states, and no request outgrows its room."""
+    return cost.plain and all(
         r.reserved_tokens >= r.prompt_tokens + r.output_tokens for r in requests
     )
 

@@ -310,11 +310,11 @@ class Swarm:
         total = _next_reservation(session)
         extra = total - request.reserved_tokens
         route = Route(hops=session.hops)
-        if not self.state.fits_now(route, extra):
+        if not self.state.fits_now(route, extra, request.reserved_tokens):
             self.stop(session)
             self.readmit(session, _widened(session.request, total))
             return
-        self.ledger.grow(route.hops, extra, self.now_s)
+        self.ledger.grow(route.hops, request.reserved_tokens, extra, self.now_s)
         made = self.work.made(session.row)
         session.request = _widened(request, total)
         if request.ladder_tokens:

@@ -91,6 +91,8 @@ class State(NamedTuple):
     sessions, hops, servers : (slots,) of SESSION, (slots, most hops) of HOP, (n,) of SERVER.
     curve : (2, n, most knots) rows and seconds of the curve of each server's steps.
     piece_s : (slots, L) work of one block's part of a prompt, where it is cut.
+    parts : (slots, most hops, P, 4) more of the work of a step, see ``Tasks.parts``; P is 0 where
+        blocks are alike.
     events : (most,) of EVENT: the calendar, a heap with four children of which the first
         ``size[0]`` count.
     """
@@ -100,6 +102,7 @@ class State(NamedTuple):
     servers: NDArray[np.void]
     curve: NDArray[np.float64]
     piece_s: NDArray[np.float64]
+    parts: NDArray[np.float64]
     events: NDArray[np.void]
     size: NDArray[np.int64]
 
@@ -124,6 +127,7 @@ class DraftingState(NamedTuple):
     servers: NDArray[np.void]
     curve: NDArray[np.float64]
     piece_s: NDArray[np.float64]
+    parts: NDArray[np.float64]
     events: NDArray[np.void]
     size: NDArray[np.int64]
     drafts: NDArray[np.float64]
@@ -249,6 +253,9 @@ def _work_s(s: AnyState, slot: int) -> float:
     if session["made"] > 0:
         context = session["prompt"] + session["made"]
         work_s: float = max(hop["floor_s"], hop["base_s"] + hop["slope_s"] * context)
+        for i in range(s.parts.shape[2]):
+            part = s.parts[slot, session["hop"], i]
+            work_s += max(part[0], part[1] + part[2] * min(part[3], context))
         if len(s) != _PLAIN:
             work_s = pass_work_s(s, slot, work_s)
     elif hop["cut"]:

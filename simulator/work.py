@@ -73,6 +73,7 @@ class Work:
         hops = self._state.hops[slot, :count]
         for name in engine.HOP.names or ():
             hops[name] = getattr(tasks, name) if name != "lost" else 0
+        self._state.parts[slot, :count] = tasks.parts
         if tasks.cut.any():
             self._state.piece_s[slot] = tasks.piece_s
         session = self._state.sessions[slot]
@@ -175,7 +176,7 @@ class Work:
         slots, most = old.hops.shape
         more = slots if self._free else 2 * slots
         _, n, knots = old.curve.shape
-        plain = _empty(more, max(hops, most), n, self._length, knots)
+        plain = _empty(more, max(hops, most), n, self._length, knots, old.parts.shape[2])
         state: engine.AnyState = plain
         if isinstance(old, engine.DraftingState):
             wider = _drafting(plain, old.drafts.shape[1], old.verify)
@@ -184,6 +185,7 @@ class Work:
         state.curve[:] = old.curve
         state.sessions[:slots], state.hops[:slots, :most] = old.sessions, old.hops
         state.servers[:], state.piece_s[:slots] = old.servers, old.piece_s
+        state.parts[:slots, :most] = old.parts
         state.events[: len(old.events)] = old.events
         state.size[:] = old.size
         self._state = state
@@ -195,7 +197,7 @@ def idle_state(cost: CostModel, slots: int, hops: int) -> engine.AnyState:
     """The servers of a problem, idle, with room for so many sessions of so many hops."""
     curves = cost.step_curves
     n, knots = curves.rows.shape
-    state = _empty(slots, hops, n, cost.num_blocks, knots)
+    state = _empty(slots, hops, n, cost.num_blocks, knots, cost.steps.most_parts)
     state.curve[0], state.curve[1] = curves.rows, curves.more_s
     servers = state.servers
     servers["knots"], servers["row_s"] = curves.knots, curves.beyond_s
@@ -215,7 +217,9 @@ def _drafting(state: engine.State, width: int, verify: FloatArray) -> engine.Dra
     return engine.DraftingState(*state, drafts=drafts, passes=passes, verify=verify)
 
 
-def _empty(slots: int, hops: int, servers: int, length: int, knots: int) -> engine.State:
+def _empty(
+    slots: int, hops: int, servers: int, length: int, knots: int, parts: int
+) -> engine.State:
     """A state with nothing under way; on the calendar every session and server has one event."""
     events = slots + servers
     return engine.State(
@@ -224,6 +228,7 @@ def _empty(slots: int, hops: int, servers: int, length: int, knots: int) -> engi
         servers=np.zeros(servers, engine.SERVER),
         curve=np.zeros((2, servers, knots)),
         piece_s=np.zeros((slots, length)),
+        parts=np.zeros((slots, hops, parts, 4)),
         events=np.zeros(events, engine.EVENT),
         size=np.zeros(1, np.int64),
     )

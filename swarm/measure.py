@@ -25,7 +25,8 @@ from petals.utils.misc import DUMMY_INT64
 
 from ..core.errors import ScenarioError
 from ..perfmodel.calibrate import PETALS_STYLE
-from ..perfmodel.catalogue import Architecture, shipped_architecture
+from ..perfmodel.catalogue import shipped_architecture
+from ..perfmodel.configs import Architecture
 from ..perfmodel.measurements import Measurement
 
 QUANTISATIONS = {"bf16": QuantType.NONE, "int8": QuantType.INT8, "nf4": QuantType.NF4}
@@ -287,7 +288,7 @@ def _config(model: str) -> Any:
 def _of_catalogue(known: Architecture) -> Any:
     """The families that PETALS runs."""
     common = {"hidden_size": known.hidden_size, "vocab_size": known.vocabulary}
-    heads = {"num_attention_heads": known.heads}
+    heads = {"num_attention_heads": known.heads.count}
     layers = {"num_hidden_layers": known.num_blocks}
     if known.family == "llama":
         from petals.models.llama import DistributedLlamaConfig
@@ -297,7 +298,7 @@ def _of_catalogue(known: Architecture) -> Any:
             **heads,
             **layers,
             intermediate_size=known.inner_size,
-            num_key_value_heads=known.key_value_heads,
+            num_key_value_heads=known.heads.key_value,
             max_position_embeddings=16_384,
         )
         config.pretraining_tp = 1
@@ -305,12 +306,12 @@ def _of_catalogue(known: Architecture) -> Any:
     if known.family == "bloom":
         from petals.models.bloom import DistributedBloomConfig
 
-        return DistributedBloomConfig(**common, n_head=known.heads, n_layer=known.num_blocks)
+        return DistributedBloomConfig(**common, n_head=known.heads.count, n_layer=known.num_blocks)
     if known.family == "falcon":
         from petals.models.falcon import DistributedFalconConfig
 
         return DistributedFalconConfig(
-            **common, **heads, **layers, num_kv_heads=known.key_value_heads,
+            **common, **heads, **layers, num_kv_heads=known.heads.key_value,
             new_decoder_architecture=True, bias=False, alibi=False,
         )  # fmt: skip
     raise ScenarioError.single("", f"PETALS runs no models of the family {known.family}")

@@ -24,6 +24,7 @@ EXAMPLES = dict(BLOCK.findall(TEXT))
 TABLES = {
     "Top level": schema.Scenario,
     "`model`": schema.Model,
+    "`model.layers`": schema.Layers,
     "`devices.NAME`": schema.Device,
     "`servers`": schema.Server,
     "`clients`": schema.Client,

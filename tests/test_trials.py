@@ -57,7 +57,7 @@ def test_a_router_of_ones_own_is_simulated_and_compared() -> None:
 def round_robin(task: Task) -> Placement:
     """A placement rule: servers in turn take as many blocks as fit beside R sessions."""
     cost = task.cost
-    need = cost.weights_and_cache(task.sessions * task.problem.planning.session_tokens)
+    need = cost.weights_and_cache([(task.sessions, task.problem.planning.session_tokens)])
     spans, start = [], 0
     for j, memory in enumerate(task.problem.memory_bytes.tolist()):
         end = start

@@ -74,12 +74,12 @@ def _devices() -> Inventory:
 
 
 def _models() -> Inventory:
-    from ..perfmodel.catalogue import BYTES_PER_VALUE, architecture, block_bytes, model_names
+    from ..perfmodel.catalogue import BYTES_PER_VALUE, architecture, model_names, model_spec
 
     rows: list[tuple[Cell, ...]] = []
     for name in model_names():
         shape = architecture(name)
-        sizes = [round(shape.num_blocks * block_bytes(name, q) / 1e9, 1) for q in BYTES_PER_VALUE]
+        sizes = [round(model_spec(name, q).whole_bytes / 1e9, 1) for q in BYTES_PER_VALUE]
         rows.append((name, shape.family, shape.num_blocks, shape.hidden_size, *sizes))
     columns = ("name", "family", "blocks", "hidden size", *(f"GB {q}" for q in BYTES_PER_VALUE))
     return Inventory(columns=columns, rows=tuple(rows))

@@ -17,7 +17,7 @@ from ...chains.knapsack import LeastRuns
 from ...core.content import FloatArray, IntArray, frozen_array
 from ...core.workload import Demand
 from ...perfmodel.cost import CostModel
-from ...perfmodel.memory import blocks_alone, blocks_within, slots_beside
+from ...perfmodel.memory import blocks_alone, blocks_within, least_block_bytes, slots_beside
 from ..task import Task
 
 
@@ -25,7 +25,8 @@ from ..task import Task
 class Data:
     """Costs of *all* sessions of a class together, in units of ``unit_s`` seconds.
 
-    Memory is counted in slots of the greatest common divisor of the classes' caches (integers).
+    Memory is counted in slots of the greatest common divisor of the classes' caches on a block
+    (integers); where blocks differ, on the block that keeps least.
 
     Attributes
     ----------
@@ -77,10 +78,12 @@ def data_of(task: Task, unit_s: float) -> Data:
     clients = [d.client for d in demand]
     scale = np.array([d.sessions * d.weight_tokens for d in demand]) / unit_s
     hop, base = cost.relaying.cheapest_s(cost.step_hop_s[clients], clients)
-    tokens = np.array([max(1, d.cache_tokens) for d in demand], dtype=np.int64)
-    slot_tokens = math.gcd(*tokens.tolist())
-    most = np.array([blocks_alone(cost, t) for t in tokens.tolist()])
-    everyone = sum(max(1, d.cache_tokens) * d.sessions for d in demand)
+    tokens = [max(1, d.cache_tokens) for d in demand]
+    least = np.array([least_block_bytes(cost, t) for t in tokens], dtype=np.int64)
+    slot_bytes = math.gcd(*least.tolist())
+    most = np.array([blocks_alone(cost, t) for t in tokens])
+    everyone = [(d.sessions, t) for d, t in zip(demand, tokens, strict=True)]
+    free = blocks_within(cost, task.problem.memory_bytes, everyone)
     return Data(
         cost=cost,
         demand=demand,
@@ -90,10 +93,10 @@ def data_of(task: Task, unit_s: float) -> Data:
         run=LeastRuns(cost.planned(clients[0]).step_run_s.scaled(scale)),
         base=frozen_array(base * scale, np.float64),
         sessions=frozen_array([d.sessions for d in demand], np.int64),
-        slots=frozen_array(tokens // slot_tokens, np.int64),
+        slots=frozen_array(least // slot_bytes, np.int64),
         most=frozen_array(most, np.int64),
-        free=frozen_array(blocks_within(cost, task.problem.memory_bytes, everyone), np.int64),
+        free=frozen_array(free, np.int64),
         top=frozen_array(most.max(axis=0), np.int64),
-        rooms=slots_beside(cost, slot_tokens),
+        rooms=slots_beside(cost, slot_bytes),
         order_free=not cost.relaying.pairs and cost.alike,
     )

@@ -180,8 +180,8 @@ def _memory(model: Model, run: Mapping[tuple[int, int, int], Any], margin: float
     used = [[cost.weights_bytes.linear(j, model.blocks[j] / unit)] for j in range(model.sink)]
     for r, i, j in _inner_links(model):
         bundle = model.bundles[r]
-        tokens = bundle.sessions * bundle.demand.cache_tokens
-        used[j].append(cost.token_bytes.linear(0, tokens / unit * run[r, i, j]))
+        each = cost.kept.of(bundle.demand.cache_tokens)
+        used[j].append(each.linear(0, bundle.sessions / unit * run[r, i, j]))
     for j, terms in enumerate(used):
         room = float(cost.problem.memory_bytes[j]) / unit - margin
         prob += pulp.lpSum(terms) <= room, f"c4_{j}"

@@ -44,8 +44,7 @@ def cg_bp(task: Task) -> Placement:
 
 def require_memory(cost: CostModel, sessions: int = 1) -> None:
     """Raise ``InfeasibleError`` when even all memory together cannot hold every block once."""
-    tokens = sessions * cost.problem.planning.session_tokens
-    hosted = int(blocks_alone(cost, tokens).sum())
+    hosted = int(blocks_alone(cost, cost.problem.planning.session_tokens, sessions).sum())
     short = cost.num_blocks - hosted
     if short <= 0:
         return

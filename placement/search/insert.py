@@ -48,7 +48,7 @@ def most_blocks(state: State, ask: Ask) -> IntArray:
     """(n,) most blocks that the sessions asked for can run at each server, 0 = none."""
     cost, tokens = state.instance.cost, state.instance.tokens[ask.row]
     spare = cost.problem.memory_bytes - state.cache
-    hosted, together = state.blocks, tokens * ask.sessions
+    hosted, together = state.blocks, ((ask.sessions, tokens),)
     computed = cost.most_cache_bytes - state.cache
     rest = np.minimum(cost.room_bytes(state.end - hosted, state.end) - state.cache, computed)
     inside = np.minimum(blocks_of_cache(cost, rest, together), hosted)
@@ -57,7 +57,7 @@ def most_blocks(state: State, ask: Ask) -> IntArray:
     larger = blocks_within(cost, spare, together, capped=False)
     larger = np.minimum(larger, blocks_of_cache(cost, computed, together))
     used = np.minimum(np.where(larger > hosted, larger, inside), state.end)
-    free = blocks_within(cost, spare, tokens * ask.head, capped=False)
+    free = blocks_within(cost, spare, ((ask.head, tokens),), capped=False)
     return np.clip(np.where(state.end > 0, used, free), 0, cost.problem.max_blocks)
 
 

@@ -134,7 +134,7 @@ class State:
         for j, b, e in batch.chain:
             self.end[j] = e
             self.blocks[j] = max(self.blocks[j], e - b)
-            self.cache[j] += held(tokens * batch.sessions, b, e)
+            self.cache[j] += batch.sessions * held(tokens, b, e)
         self.batches.append(batch)
 
     def take_out(self, sessions: dict[int, int]) -> None:

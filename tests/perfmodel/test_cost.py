@@ -99,8 +99,8 @@ def test_where_blocks_differ_every_run_is_the_sum_over_its_blocks(
         assert cost.weights_bytes(j, start, end) == sum(weights[start:end])
         assert cost.cache_bytes(7, start, end) == 7 * sum(cache[start:end])
         assert cost.session_bytes(start, end) == 20 * sum(cache[start:end])
-        assert cost.weights_and_cache(7)(j, start, end) == (
-            sum(weights[start:end]) + 7 * sum(cache[start:end])
+        assert cost.weights_and_cache([(2, 7), (1, 3)])(j, start, end) == (
+            sum(weights[start:end]) + 17 * sum(cache[start:end])
         )
         assert shape.step_run_s(j, start, end) == pytest.approx(steps, rel=1e-12)
         assert shape.prefill_run_s(j, start, end) == pytest.approx(prompts, rel=1e-12)

@@ -105,7 +105,7 @@ def test_the_measured_model_keeps_its_timing() -> None:
 def test_bigger_blocks_of_other_runtimes_take_longer_in_proportion() -> None:
     profile = device("RTX4090")
     small, large = model_spec("Llama-3.1-8B", "bf16"), model_spec("Llama-3.1-70B", "bf16")
-    ratio = large.block_bytes / small.block_bytes
+    ratio = (large.whole_bytes / large.num_blocks) / (small.whole_bytes / small.num_blocks)
     rated = timing_for([profile], large)
     assert rated.validity.origin == "scaled"
     assert "Llama-3.1-8B" in rated.validity.remark

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from swarmplan.core.blocks import Block
 from swarmplan.core.problem import ModelSpec
 from swarmplan.perfmodel.catalogue import model_spec
 from swarmplan.perfmodel.devices import device, devices_named
@@ -22,7 +23,7 @@ from swarmplan.perfmodel.kernels import (
 )
 from swarmplan.perfmodel.near import fit_near
 from swarmplan.perfmodel.roofline import GPUS
-from swarmplan.perfmodel.shape import Shape, shape_of
+from swarmplan.perfmodel.shape import shape_of
 from swarmplan.perfmodel.timing import decode_s, more_s, prefill_s
 
 H100 = GPUS["H100-SXM"]
@@ -39,7 +40,7 @@ def test_a_block_has_the_layers_experts_and_attention_of_its_configuration() -> 
         8,
         2,
     )
-    assert MIXTURE.parameters(8) == 1_451_270_144
+    assert MIXTURE.read(8) == 1_451_270_144
     qwen = shape_of(model_spec("Qwen3-235B-A22B"))
     assert (qwen.experts, qwen.active, qwen.heads * 128 * 4) == (128, 8, qwen.wide_bytes)
     # Keys shared by heads are copied out for every head; without sharing there is nothing to copy.
@@ -53,10 +54,10 @@ def test_a_model_that_is_in_no_catalogue_is_taken_for_a_dense_llama() -> None:
         cache_bytes_per_token=4096, activation_bytes_per_token=8192,
     )  # fmt: skip
     shape = shape_of(spec)
-    assert shape.parameters(0) == pytest.approx(218e6, rel=1e-6)
+    assert shape.read(0) == pytest.approx(218e6, rel=1e-6)
     assert (shape.heads, shape.wide_bytes, shape.linears) == (32, 16384, 7)
     four = replace(spec, block_bytes=int(218e6 * 4.25 / 8 * 1.01), quantisation="nf4")
-    assert shape_of(four).parameters(0) == pytest.approx(218e6, rel=1e-6)
+    assert shape_of(four).read(0) == pytest.approx(218e6, rel=1e-6)
 
 
 def test_more_rows_visit_more_experts_up_to_all() -> None:
@@ -194,4 +195,4 @@ def test_the_shipped_constants_are_written_with_four_digits() -> None:
 
 
 def test_shapes_are_plain_data() -> None:
-    assert Shape(shared_parameters=1, heads=1, cache_bytes=2.0, wide_bytes=2.0).parameters(3) == 1
+    assert Block(shared_parameters=1, heads=1, cache_bytes=2.0, wide_bytes=2.0).read(3) == 1

@@ -16,6 +16,7 @@ from swarmplan.perfmodel.memory import (
     blocks_alone,
     blocks_of_cache,
     blocks_that_fit,
+    least_block_bytes,
     max_sessions,
     most_sessions_beside_a_block,
     sessions_for_load,
@@ -175,7 +176,7 @@ def test_free_memory_holds_a_cache_on_so_many_blocks_wherever_they_lie(
     problem = make_problem(rng)
     problem = uneven(problem, rng) if unequal else problem
     free = rng.integers(0, 20_000, problem.num_servers)
-    held = blocks_of_cache(CostModel.of(problem), free, tokens)
+    held = blocks_of_cache(CostModel.of(problem), free, [(1, tokens)])
     each = need_bytes(problem, tokens)[0] - need_bytes(problem, 0)[0]
     for count, room in zip(held.tolist(), free.tolist(), strict=True):
         fitting = [m for m in range(1, 7) if windows(each, m).max() <= room]
@@ -190,7 +191,7 @@ def test_what_does_not_even_hold_its_weights_holds_no_session(tiny: Problem) -> 
     small = tuple(dataclasses.replace(s, memory_bytes=900) for s in tiny.servers)
     poor = CostModel.of(dataclasses.replace(tiny, servers=small))
     assert most_sessions_beside_a_block(poor) == 0
-    assert slots_beside(poor, 22)[0].tolist() == [4, -1, -5, -10, -15, -19, -24]
+    assert slots_beside(poor, 220)[0].tolist() == [4, -1, -5, -10, -15, -19, -24]
     assert whole_model_bytes(cost).tolist() == [6 * 1_220] * 4
 
 
@@ -201,7 +202,7 @@ def test_no_run_of_blocks_leaves_more_slots_than_are_counted_beside_it(
     rng = np.random.default_rng(seed)
     problem = uneven(make_problem(rng), rng)
     cost = CostModel.of(problem)
-    slots = slots_beside(cost, tokens)
+    slots = slots_beside(cost, least_block_bytes(cost, tokens))
     weights = need_bytes(problem, 0)
     each = (need_bytes(problem, tokens) - weights)[0]
     for j, memory in enumerate(problem.memory_bytes.tolist()):

@@ -16,6 +16,7 @@ from swarmplan.core.drafting import Drafting, DraftModel, Use
 from swarmplan.core.names import Relay
 from swarmplan.core.plan import Hop, Route
 from swarmplan.core.problem import Problem, Timing
+from swarmplan.perfmodel.catalogue import model_spec
 from swarmplan.perfmodel.cost import CostModel
 from swarmplan.perfmodel.passes import LONGEST, VERIFY, Passes, usual_verify, verify_table
 from swarmplan.perfmodel.speculation import survival, tokens_per_pass
@@ -124,9 +125,10 @@ def test_tables_of_passes_are_linear_between_and_level_beyond(tiny: Problem) -> 
 
 
 def test_what_is_usual_follows_precision_and_mixtures_have_their_own() -> None:
-    assert usual_verify("BLOOM-176B", "nf4") == VERIFY["nf4"]
-    assert usual_verify("my own", "bf16") == ((2.0, 1.05),)
-    assert usual_verify("Mixtral-8x7B", "bf16")[-1] == (8.0, 2.15)
+    assert usual_verify(model_spec("BLOOM-176B", "nf4")) == VERIFY["nf4"]
+    own = replace(model_spec("Mixtral-8x7B", "bf16"), blocks=None)
+    assert usual_verify(own) == ((2.0, 1.05),)
+    assert usual_verify(model_spec("Mixtral-8x7B", "bf16"))[-1] == (8.0, 2.15)
 
 
 def test_passes_of_long_answers_are_counted_as_if_one_by_one() -> None:

@@ -47,7 +47,7 @@ def test_a_server_has_slots_for_as_many_blocks_as_it_computes_in_a_session(roomy
     capped = cost.lasting(2.0)
     slots = (2.0 / work + 1e-9).astype(int)
     assert (capped.most_cache_bytes == slots * 220).all()
-    assert (slots_beside(capped, 22)[:, 1] == np.minimum(slots, 59_000 // 220)).all()
+    assert (slots_beside(capped, 220)[:, 1] == np.minimum(slots, 59_000 // 220)).all()
     assert (blocks_that_fit(capped, 5) == np.minimum(slots // 5, 6)).all()
     assert (cost.most_cache_bytes == NO_LIMIT).all()
     parallel = tuple(replace(s, sharing="independent") for s in roomy.servers)

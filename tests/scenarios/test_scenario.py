@@ -279,15 +279,20 @@ def test_nominal_memory_is_told(tmp_path: Path) -> None:
     assert of_shipped_cards(tmp_path, servers=cards(), resilience={"headroom_percent": 8}) == []
 
 
-def test_sessions_longer_than_the_context_are_told(tmp_path: Path) -> None:
+def test_sessions_longer_than_the_context_are_refused_or_told(tmp_path: Path) -> None:
     stream = {"client": "me", "rate_per_s": 0.1, "prompt_tokens": 4000, "output_tokens": 97}
     given = {"servers": cards(memory_gb=22), "workload": {"streams": [stream]}}
+    longer = r"workload: sessions of 4,097 tokens are longer than the context of Llama-2-70B, 4,096"
+    with pytest.raises(ScenarioError, match=longer):
+        of_shipped_cards(tmp_path, **given)
+    given["planning"] = {"session_tokens": 4_096}  # single requests may be longer than planned
     (told,) = of_shipped_cards(tmp_path, **given)
     assert (
         "sessions of up to 4,097 tokens are longer than the context of Llama-2-70B, 4,096" in told
     )
     own = {"name": "toy", "num_blocks": 12, "hidden_size": 64, "block_mb": 1, "context_tokens": 99}
-    assert "context of toy, 99 tokens" in of_shipped_cards(tmp_path, **given, model=own)[0]
+    with pytest.raises(ScenarioError, match=r"planning.session_tokens: .* context of toy, 99"):
+        of_shipped_cards(tmp_path, **given, model=own)
     stream["output_tokens"] = 96
     assert of_shipped_cards(tmp_path, **given) == []
     (tmp_path / "t.csv").write_text("arrival_s,prompt_tokens,output_tokens\n0,9,9\n1,4000,97\n")

@@ -26,7 +26,7 @@ def ledger(tiny: Problem) -> Ledger:
 def test_a_session_that_still_runs_counts_until_the_end(ledger: Ledger) -> None:
     ledger.enter([FIRST, SECOND], 10, 1.0)  # 400 and 200 bytes
     ledger.leave([FIRST], 10, 3.0)
-    ledger.grow([SECOND], 5, 4.0)  # another 100 bytes
+    ledger.grow([SECOND], 10, 5, 4.0)  # another 100 bytes
     # The first held 400 bytes for 2 s; the second 200 for 3 s and then 300 up to the end.
     assert ledger.used_byte_seconds(9.0).tolist() == [800.0, 600.0 + 300.0 * 5.0, 0.0, 0.0]
     assert ledger.used_byte_seconds(4.0).tolist() == [800.0, 600.0, 0.0, 0.0]
@@ -53,7 +53,7 @@ def test_what_fits_is_what_is_left_on_every_hop(ledger: Ledger) -> None:
 @pytest.mark.parametrize("tokens", [51, -1])
 def test_taking_more_than_there_is_stops_the_run(ledger: Ledger, tokens: int) -> None:
     with pytest.raises(AssertionError, match="server 0 would hold"):
-        ledger.grow([FIRST], tokens, 0.0)
+        ledger.grow([FIRST], 0, tokens, 0.0)
 
 
 @given(st.lists(st.tuples(st.floats(0, 5), st.integers(1, 12)), min_size=1, max_size=4))

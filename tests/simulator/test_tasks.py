@@ -292,16 +292,6 @@ def test_a_step_takes_at_least_what_launching_it_does(station: tuple[Problem, Pl
     assert result.finish_s.tolist() == pytest.approx([0.5 + 0.1 + 4 * (0.05 + 0.11)])
 
 
-def test_blocks_that_differ_may_not_have_a_launch_floor(
-    station: tuple[Problem, Placement],
-) -> None:
-    problem, _ = station
-    floor = replace(TIMING, decode_floor_s=0.1)
-    mixed = replace(problem.servers[0], timing=(floor, TIMING, TIMING, TIMING))
-    with pytest.raises(ValueError, match="blocks that differ may not have a decode_floor_s"):
-        replace(problem, servers=(mixed,))
-
-
 def test_the_overhead_of_a_task_keeps_the_next_one_waiting_and_a_delay_does_not(
     station: tuple[Problem, Placement],
 ) -> None:

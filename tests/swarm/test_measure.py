@@ -132,7 +132,7 @@ def test_the_catalogues_models_need_no_download_and_other_families_are_refused()
         assert config.hidden_size == architecture(name).hidden_size
         assert config.num_hidden_layers == architecture(name).num_blocks
         assert config.num_key_value_groups == (
-            architecture(name).heads // architecture(name).key_value_heads
+            architecture(name).heads.count // architecture(name).heads.key_value
         )
     with pytest.raises(ScenarioError, match="PETALS runs no models of the family mixtral"):
         measure._config("Mixtral-8x7B")
