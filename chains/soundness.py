@@ -179,7 +179,13 @@ def overfull(
 
 def overharmed(cost: CostModel, routes: Sequence[PlannedRoute]) -> Iterator[Finding]:
     """Routes of the model whose precisions cost more accuracy than their clients bear."""
-    for number, planned in enumerate(routes):
+    for number, planned in enumerate(routes if cost.budgeted else ()):
+        hops = planned.route.hops
+        if not 0 <= planned.client < len(cost.budgets) or not all(
+            0 <= h.server < cost.problem.num_servers and 0 <= h.start < h.end <= cost.num_blocks
+            for h in hops
+        ):
+            continue  # told already
         harm, most = cost.route_harm(planned.route), float(cost.budgets[planned.client])
         if harm > most + SAME_HARM:
             message = f"harm {harm:.6g}, at most {most:.6g} allowed (accuracy)"

@@ -487,6 +487,17 @@ class Problem:
         pairs = zip(self.servers, precisions, strict=True)
         return replace(self, servers=tuple(s.at_precision(p) for s, p in pairs))
 
+    def at_lightest(self) -> Problem:
+        """The same problem where every server hosts at the precision of its smallest blocks."""
+
+        def size(variant: Variant) -> int:
+            return sum(per_block(variant.block_bytes, self.model.num_blocks))
+
+        return self.at_precisions(
+            [min(s.variants, key=size).precision if s.variants else s.precision
+             for s in self.servers]
+        )  # fmt: skip
+
     def settled(self, drafts: Sequence[Use], precisions: Sequence[str]) -> Problem:
         """The same problem where clients draft, and servers host, as a plan says."""
         return self.at_precisions(precisions).with_drafts(drafts)

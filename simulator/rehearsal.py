@@ -48,9 +48,12 @@ class Rehearsed(ByContent):
 
 
 def can_rehearse(cost: CostModel, requests: Sequence[Request]) -> bool:
-    """Whether blocks are alike, without windows or states, and no request outgrows its room."""
-    return cost.plain and all(
-        r.reserved_tokens >= r.prompt_tokens + r.output_tokens for r in requests
+    """Whether blocks are alike, without windows or states, no request outgrows its room, and no
+    route is too coarse for its client."""
+    return (
+        cost.plain
+        and not cost.budgeted
+        and all(r.reserved_tokens >= r.prompt_tokens + r.output_tokens for r in requests)
     )
 
 

@@ -1,1 +1,1 @@
-"""Placement and precision of servers together, under budgets of accuracy (docs/model.md 18)."""
+"""Placement and precision of servers together, under budgets of accuracy (docs/model.md 16)."""

@@ -16,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ...chains.within import undominated
 from ...core.accuracy import SAME_HARM
 from ...core.content import FloatArray, IntArray
 from .kinds import Grid, Shapes
@@ -243,15 +244,3 @@ class Knapsack:
     def _visit(self, i: int, move: int) -> tuple[Variant, tuple[int, ...]]:
         choice = self._choices[i]
         return choice.variants[choice.of[move]], tuple(choice.vector[move].tolist())
-
-
-def undominated(group: IntArray, cost: FloatArray, harm: FloatArray) -> IntArray:
-    """Rows that no other row of their group beats in cost and harm; of equal ones the first."""
-    order = np.lexsort((harm, cost, group))
-    ranked, level = group[order], harm[order]
-    # Groups come one after another, each below all before it: one running minimum does for all.
-    span = float(level.max(initial=0.0)) + 1.0
-    shifted = level - ranked * span
-    before = np.minimum.accumulate(np.concatenate(([np.inf], shifted[:-1])))
-    first = np.concatenate(([True], ranked[1:] != ranked[:-1]))
-    return order[first | (shifted < before - SAME_HARM)]

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from ...chains.within import undominated
 from ...core.accuracy import SAME_HARM
 from ...core.content import FloatArray, IntArray
-from .labels import undominated
 from .menu import Menu, Variant
 
 #: Servers of a chain beyond which no order is looked for among blocks that differ.

@@ -9,10 +9,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ...chains.within import undominated
 from ...core.accuracy import SAME_HARM
 from ...core.content import FloatArray
 from ...solve.deadline import Deadline
-from .labels import undominated
 from .menu import Menu
 
 

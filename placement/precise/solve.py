@@ -67,6 +67,19 @@ def solve_precise(task: Task, *, warm_start: Placement | None = None) -> Solutio
     return work.solution()
 
 
+def alone_bound_s(task: Task) -> float:
+    """What no plan's step time of all sessions is below, whatever precisions are chosen.
+
+    Raises
+    ------
+    InfeasibleError
+        When not even one session of a client can be served.
+    """
+    work = Work(Menu.of(task))
+    work.bound_alone(Grid.of(work.menu))
+    return work.bound_s
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tradeoff:
     """A chain for all sessions of a task together, laid out.
@@ -139,7 +152,15 @@ class Work:
 
     def run(self) -> None:
         """All stages in turn."""
-        menu, grid = self.menu, Grid.of(self.menu)
+        grid = Grid.of(self.menu)
+        self.bound_alone(grid)
+        self._together(grid)
+        if not self._done():
+            self._close()
+
+    def bound_alone(self, grid: Grid) -> None:
+        """The cheapest chain of every class with the swarm for itself."""
+        menu = self.menu
         for c in range(len(menu.demand)):
             one = np.eye(len(menu.demand))[c]
             found = knapsack_of(menu, grid, one, menu.cache[c]).cheapest(float(menu.budgets[c]))
@@ -147,9 +168,6 @@ class Work:
                 self._refuse(c)
             self._alone_s.append((found.cost_s + float(menu.base_s[c])) * (1.0 - ROUNDING))
         self._raise(float(menu.weight @ np.array(self._alone_s)), LABELS)
-        self._together(grid)
-        if not self._done():
-            self._close()
 
     def _raise(self, bound_s: float, source: str) -> None:
         if bound_s > self.bound_s:

@@ -10,11 +10,11 @@ import pytest
 
 from swarmplan.benchmarks.hosting import answered, problem_of, solved, swarm_problem
 from swarmplan.chains.soundness import unsound
+from swarmplan.chains.within import undominated
 from swarmplan.core.plan import PlannedRoute, Route
 from swarmplan.core.workload import Demand
 from swarmplan.perfmodel.cost import CostModel
 from swarmplan.placement.precise.kinds import Grid
-from swarmplan.placement.precise.labels import undominated
 from swarmplan.placement.precise.menu import Menu
 from swarmplan.placement.precise.solve import frontier, knapsack_of, solve_precise
 from swarmplan.placement.task import Task
