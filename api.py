@@ -91,7 +91,12 @@ class DraftShare:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Explanation:
-    """Where the time of one client's planned route goes, and what the alternatives cost."""
+    """Where the time of one client's planned route goes, and what the alternatives cost.
+
+    Attributes
+    ----------
+    precisions : of each hop; ``harm`` of the route (``core.accuracy``), None where nobody asks.
+    """
 
     client: int
     route: Route
@@ -100,6 +105,8 @@ class Explanation:
     tpot_s: float
     alternatives: tuple[Alternative, ...]
     drafts: DraftShare | None = None
+    precisions: tuple[str, ...] = ()
+    harm: float | None = None
 
 
 def load(path: Path | str) -> Scenario:
@@ -180,7 +187,7 @@ def simulate(
     else:
         made = _plan(given, plan)
         placement, own, uses = made.placement, made.router, made.drafts
-    problem = problem.with_drafts(uses)
+    problem = problem.settled(uses, placement.precision)
     if requests is None or isinstance(requests, int):
         requests = draw_requests(problem, seed, num_requests=requests)
     return run(
@@ -315,7 +322,7 @@ def _explain(problem: Problem, chosen: Plan, client: int) -> Explanation:
             f"the plan has no route for client {problem.clients[client].id!r}: it plans "
             f"{chosen.sessions} sessions and this client's share of the load rounds to none"
         )
-    drafted = problem.with_drafts(chosen.drafts)
+    drafted = problem.settled(chosen.drafts, chosen.placement.precision)
     cost = CostModel.of(drafted)
     route, shape = mine[0].route, cost.planned(client)
     time = cost.route_time(route, shape)
@@ -325,6 +332,8 @@ def _explain(problem: Problem, chosen: Plan, client: int) -> Explanation:
         hops=_shares(cost, route, shape),
         ttft_s=time.ttft_s,
         tpot_s=time.tpot_s,
+        precisions=tuple(cost.problem.servers[h.server].precision for h in route.hops),
+        harm=None if cost.problem.accuracy is None else cost.route_harm(route),
         alternatives=cheapest_chains_through(cost, chosen.placement, shape),
         drafts=_drafts(drafted, client, route),
     )

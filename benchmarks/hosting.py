@@ -5,6 +5,8 @@
     python benchmarks/hosting.py experts  # steps of mixtures against measured blocks
     python benchmarks/hosting.py bound    # bound of CG-BP where blocks differ, 4,000 random swarms
     python benchmarks/hosting.py scale    # DeepSeek-V3 on 200 mixed servers for 8 clients
+    python benchmarks/hosting.py CASES.json [--json]       # precisions: objective and frontier
+    python benchmarks/hosting.py SWARMS.json --models MODELS.json [--only NAME]
 
 Each part prints one line a figure and ends with ``kept`` or ``broken``; the exit status tells too.
 Recorded models are read from ``--data``, where they lie in ``golden/models.json``.
@@ -23,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from hosting_cases import solve_file
 
 from swarmplan import api
 from swarmplan.chains.soundness import misplaced, overfull
@@ -278,7 +281,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("what", choices=tuple(PARTS))
+    parser.add_argument("what", metavar="PART|FILE", help=f"{', '.join(PARTS)}, or a file to solve")
+    parser.add_argument("--json", action="store_true", help="of a file, figures by name")
+    parser.add_argument("--models", type=Path, help="models.json, for a file of swarms")
+    parser.add_argument("--only", default="", help="models whose name contains this")
     parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--swarms", type=int, default=SWARMS)
@@ -286,6 +292,9 @@ def main() -> int:
     parser.add_argument("--time-limit", type=float, default=60.0)
     given: Any = parser.parse_args()
     warnings.simplefilter("ignore", SwarmplanWarning)
+    if given.what not in PARTS:
+        file = Path(given.what)
+        return 0 if solve_file(file, given.models, given.only, as_json=given.json) else 1
     kept = PARTS[given.what](given)
     print("kept" if kept else "broken")
     return 0 if kept else 1

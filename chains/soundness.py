@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from ..core.accuracy import SAME_HARM
 from ..core.findings import Finding
 from ..core.names import blocks
 from ..core.needs import needs
@@ -30,6 +31,8 @@ def unsound(
     found = [*misplaced(cost, placement)]
     if not found:
         found += [*misrouted(cost, placement, routes), *overfull(cost, placement, routes, tokens)]
+    if not found:
+        found += overharmed(cost, routes)
     wanted = {d.client: d.sessions for d in demand}
     for client in sorted({*wanted, *(r.client for r in routes)}):
         served = sum(r.sessions for r in routes if r.client == client)
@@ -172,6 +175,21 @@ def overfull(
                 f"{pool / 1e9:.3f} GB"
             )
             yield Finding(where=f"cache of {problem.servers[j].id}", message=message)
+
+
+def overharmed(cost: CostModel, routes: Sequence[PlannedRoute]) -> Iterator[Finding]:
+    """Routes of the model whose precisions cost more accuracy than their clients bear."""
+    for number, planned in enumerate(routes if cost.budgeted else ()):
+        hops = planned.route.hops
+        if not 0 <= planned.client < len(cost.budgets) or not all(
+            0 <= h.server < cost.problem.num_servers and 0 <= h.start < h.end <= cost.num_blocks
+            for h in hops
+        ):
+            continue  # told already
+        harm, most = cost.route_harm(planned.route), float(cost.budgets[planned.client])
+        if harm > most + SAME_HARM:
+            message = f"harm {harm:.6g}, at most {most:.6g} allowed (accuracy)"
+            yield Finding(where=f"routes[{number}]", message=message)
 
 
 def unmet(cost: CostModel, placement: Placement) -> Iterator[Finding]:

@@ -67,6 +67,22 @@ ROLES_SHARE = 0.1
     "the search's time, where the method simulates].",
 )
 @click.option(
+    "--accuracy-budget",
+    "budget",
+    type=FiniteRange(0),
+    help="The most that a route's precisions may raise the perplexity, per cent.",
+)
+@click.option(
+    "--precision",
+    "precisions",
+    help="Of the precisions that servers may have, consider only these: bf16,nf4.",
+)
+@click.option(
+    "--frontier",
+    type=click.Choice(["accuracy"]),
+    help="Show what time per token costs what accuracy instead of one plan.",
+)
+@click.option(
     "--map/--no-map", "drawn", default=None, help="Draw a map [where the output is a terminal]."
 )
 @search_options
@@ -85,6 +101,9 @@ def command(
     require_gap: float | None,
     admission: Admission,
     each_server: bool,
+    budget: float | None,
+    precisions: str | None,
+    frontier: str | None,
     drawn: bool | None,
     asked: ConstraintOptions,
     time_limit: float,
@@ -99,8 +118,11 @@ def command(
     """Decide which server hosts which blocks and which chains requests take."""
     from .. import api
     from ..methods.draft import Settings
+    from ..scenarios.accuracy import narrowed
     from ..scenarios.overrides import constrained
     from ..scenarios.planfile import plan_document, read_plan, write_plan
+    from ..studies.accuracy import tradeoffs
+    from ..views.accuracy import show_tradeoffs
     from ..views.plan import print_plan
     from ..views.roles import print_roles, roles_document
 
@@ -111,6 +133,11 @@ def command(
     current = [] if asked.current is None else [read_plan(asked.current, loaded)]
     if asked.any:
         problem = constrained(loaded, asked=asked.fields, current=asked.current, keep=asked.keep)
+    names = [p.strip() for p in precisions.split(",")] if precisions else []
+    problem = narrowed(problem, budget_percent=budget, precisions=names)
+    if frontier is not None:
+        show_tradeoffs(problem, tradeoffs(problem, sessions), as_json=as_json)
+        return
     with render.solving(quiet=quiet) as report:
         settings = Settings(
             seed=seed,

@@ -24,12 +24,14 @@ class Placement(ByContent):
     cache_bytes : (n,) attention-cache pool that the server offers to sessions, in total over its
         blocks. It is at most the memory that the weights leave.
     order : rows in the order the placer took them (CG-BP, PETALS), empty if it has none.
+    precision : (n,) at which each server hosts its blocks; empty = as the problem says.
     """
 
     start: IntArray
     end: IntArray
     cache_bytes: IntArray
     order: tuple[int, ...] = ()
+    precision: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("start", "end", "cache_bytes"):
@@ -177,12 +179,19 @@ class Certificate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Predicted:
-    """Predicted figures of an unloaded request of one client on its planned route."""
+    """Predicted figures of an unloaded request of one client on its planned route.
+
+    Attributes
+    ----------
+    harm : what the precisions of the route cost in accuracy (``core.accuracy``), the most of the
+        client's routes; None where nobody asks.
+    """
 
     client: int
     ttft_s: float
     tpot_s: float
     response_s: float
+    harm: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

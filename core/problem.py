@@ -16,6 +16,7 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 
 from . import names
+from .accuracy import Accuracy
 from .allowance import Allowance
 from .blocks import Block
 from .constraints import Constraints
@@ -208,6 +209,20 @@ class Validity:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Variant:
+    """What depends on the precision at which a server hosts its blocks; fields as of ``Server``."""
+
+    precision: str
+    block_bytes: int | tuple[int, ...]
+    timing: Timing | tuple[Timing, ...]
+    validity: Validity = Validity()
+    task_tokens: int = 128
+    forward_rps: float | None = None
+    inference_rps: float | None = None
+    verify: tuple[tuple[float, float], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Server:
     """One server of the swarm.
 
@@ -243,6 +258,8 @@ class Server:
         handler, in which the runtime is free for others.
     idle_w, busy_w : power while it waits and while it computes, None = not known.
     price_per_s : of the whole server while it is on, in any currency, None = not known.
+    precision : at which it hosts its blocks; empty = nothing is said of it.
+    variants : what it would be at each precision it may host them at; empty = as it is.
     """
 
     id: str
@@ -272,6 +289,29 @@ class Server:
     busy_w: float | None = None
     price_per_s: float | None = None
     verify: tuple[tuple[float, float], ...] = ()
+    precision: str = ""
+    variants: tuple[Variant, ...] = ()
+
+    @property
+    def precisions(self) -> tuple[str, ...]:
+        """Those it may host its blocks at, the one in force where there is no choice."""
+        return tuple(v.precision for v in self.variants) or (self.precision,)
+
+    def at_precision(self, precision: str) -> Server:
+        """The server at one of its precisions.
+
+        Raises
+        ------
+        ValueError
+            If it is none of them.
+        """
+        if precision == self.precision:
+            return self
+        for variant in self.variants:
+            if variant.precision == precision:
+                return replace(self, **{n: getattr(variant, n) for n in Variant.__slots__})
+        known = ", ".join(self.precisions)
+        raise ValueError(f"{self.id} cannot host blocks at {precision!r}; it may at {known}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -379,6 +419,7 @@ class Problem:
     memory_bytes : (n,) what planners may use: the servers' memory less the head-room asked for.
     max_blocks : (n,) upper limit of blocks beside memory, at most those of the model.
     drafting : how each client drafts; empty = nobody does.
+    accuracy : what precisions cost in accuracy, None = nobody asks.
     """
 
     model: ModelSpec
@@ -390,6 +431,7 @@ class Problem:
     session_setup_s: float = 0.0
     alloc_delay_s: float = 0.0
     drafting: tuple[Drafting, ...] = ()
+    accuracy: Accuracy | None = None
     memory_bytes: IntArray = field(init=False, repr=False, compare=False)
     max_blocks: IntArray = field(init=False, repr=False, compare=False)
 
@@ -402,6 +444,11 @@ class Problem:
         if self.drafting and len(self.drafting) != clients:
             raise ValueError(f"drafting must be given for each of the {clients} clients")
         limit = self.model.num_blocks
+        if self.accuracy is not None:
+            if len(self.accuracy.budgets) != clients:
+                raise ValueError(f"budgets must be given for each of the {clients} clients")
+            for precision in {p for s in self.servers for p in s.precisions}:
+                self.accuracy.check(precision, limit)
         for server in self.servers:
             per_block(server.block_bytes, limit)
             per_block(server.timing, limit)
@@ -438,6 +485,39 @@ class Problem:
             return self
         pairs = zip(self.drafting, drafts, strict=True)
         return replace(self, drafting=tuple(replace(d, use=use) for d, use in pairs))
+
+    @property
+    def chooses_precision(self) -> bool:
+        """Whether some server's precision is for the planner to choose."""
+        return any(len(s.variants) > 1 for s in self.servers)
+
+    def at_precisions(self, precisions: Sequence[str]) -> Problem:
+        """The same problem where each server hosts at such a precision; empty = as it is.
+
+        Raises
+        ------
+        ValueError
+            If a server cannot.
+        """
+        if not precisions or tuple(precisions) == tuple(s.precision for s in self.servers):
+            return self
+        pairs = zip(self.servers, precisions, strict=True)
+        return replace(self, servers=tuple(s.at_precision(p) for s, p in pairs))
+
+    def at_lightest(self) -> Problem:
+        """The same problem where every server hosts at the precision of its smallest blocks."""
+
+        def size(variant: Variant) -> int:
+            return sum(per_block(variant.block_bytes, self.model.num_blocks))
+
+        return self.at_precisions(
+            [min(s.variants, key=size).precision if s.variants else s.precision
+             for s in self.servers]
+        )  # fmt: skip
+
+    def settled(self, drafts: Sequence[Use], precisions: Sequence[str]) -> Problem:
+        """The same problem where clients draft, and servers host, as a plan says."""
+        return self.at_precisions(precisions).with_drafts(drafts)
 
     def __repr__(self) -> str:
         return (

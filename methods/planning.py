@@ -30,7 +30,9 @@ def planned(
 ) -> Plan:
     """The plan that a method makes; errors as the method's."""
     task = method.task(problem, settings, sessions=sessions)
-    draft = with_uses(method.decide(task, settings), problem, task.sessions)
+    draft = method.decide(task, settings)
+    problem = problem.at_precisions(draft.placement.precision)
+    draft = with_uses(draft, problem, task.sessions)
     unrouted: dict[int, int] = {}
     routes = draft.routes
     drafted = problem.with_drafts(draft.drafts)
@@ -39,6 +41,8 @@ def planned(
         task = at_drafts(task, CostModel.of(drafted), given)
         if task.goal == STEP:  # what was proven was so without these drafts
             draft = replace(draft, certificate=None)
+    elif draft.placement.precision:
+        task = replace(task, cost=CostModel.of(problem))
     if routes is None:
         ahead = routes_together if draft.router == "joint" else best_routes
         routes, unrouted = ahead(task.cost, draft.placement, task.demand)
@@ -86,6 +90,10 @@ def _certificate(task: Task, routes: Sequence[PlannedRoute], draft: Draft) -> Ce
     bound = proof.objective.bound
     if sum(r.sessions for r in routes) < sum(d.sessions for d in task.demand):
         return replace(proof, objective=Objective(goal=STEP, value=value), proof="")
+    if task.is_open:
+        # Its bound is on all choices; what bounds plans at fixed precisions is none.
+        least = None if bound is None else min(bound, value)
+        return replace(proof, objective=Objective(goal=STEP, value=value, bound=least))
     known = min(floor.lower_bound_s(CostModel.of(task.problem), task.demand), value)
     if bound is not None and bound >= known:
         objective = Objective(goal=STEP, value=value, bound=min(bound, value))

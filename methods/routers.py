@@ -19,6 +19,7 @@ from ..routing.offline import Shortest
 from ..routing.overlap import Overlap
 from ..routing.petals import PetalsRouting
 from ..routing.threshold import LeastResponse
+from ..routing.within import within_budgets
 from ..routing.ws_rr import WsRr
 
 ROUTERS: dict[str, RouterFactory] = {
@@ -45,7 +46,7 @@ AnyRouter = str | RouterFactory
 
 def router_of(given: AnyRouter) -> RouterFactory:
     """What makes a router, by its name or itself."""
-    return router_named(given) if isinstance(given, str) else given
+    return router_named(given) if isinstance(given, str) else partial(within_budgets, given)
 
 
 def router_name(given: AnyRouter) -> str:
@@ -65,7 +66,18 @@ def router_names() -> tuple[str, ...]:
 
 
 def router_named(name: str) -> RouterFactory:
-    """A router by its name.
+    """A router by its name; the clients' budgets of accuracy are kept whichever it is.
+
+    Raises
+    ------
+    ScenarioError
+        As ``unguarded``.
+    """
+    return partial(within_budgets, unguarded(name))
+
+
+def unguarded(name: str) -> RouterFactory:
+    """The router of a name itself, which knows of no budgets.
 
     Raises
     ------

@@ -36,6 +36,7 @@ class Method:
     make : the decision itself.
     aim : what it works for where nothing else is asked.
     router : router to use in place of the method's own, or None.
+    joint : where precisions are to be chosen it is the joint problem that it solves.
     compute : it plans for compute beside memory.
     drafts : it plans for clients that draft each in its own way. Others know one time of a block
         for all clients, and then plan as if nobody drafted.
@@ -49,6 +50,7 @@ class Method:
     aim: Aim = "latency"
     router: str | None = None
     random_order: bool = False
+    joint: bool = False
     compute: bool = False
     drafts: bool = False
 
@@ -60,12 +62,19 @@ class Method:
         """What the method is asked to do; the clock starts here."""
         if not self.drafts and not CostModel.of(problem).drafts_alike:
             problem = problem.with_drafts((NO_USE,) * len(problem.drafting))
+        if problem.chooses_precision:
+            problem = problem.at_lightest()
         task = settings.task(problem, self.aim, sessions=sessions)
         return for_load(task, sessions=sessions) if self.compute else task
 
     def decide(self, task: Task, settings: Settings) -> Draft:
         """The decision, moved where constraints ask for it, with the router that was asked for."""
-        draft = self.make(task, settings)
+        if task.is_open:
+            from .precision import chosen  # HiGHS is slow to load
+
+            draft = chosen(None if self.joint else self.make, task, settings)
+        else:
+            draft = self.make(task, settings)
         placement = honoured(task, draft.placement)
         if placement is not draft.placement:
             note = "servers were moved after planning to meet the constraints"
@@ -141,6 +150,7 @@ def _builtin() -> tuple[Method, ...]:
             name="exact",
             make=_exact,
             note="column generation with a bound that holds at any instant",
+            joint=True,
             compute=True,
         ),
         Method(

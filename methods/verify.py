@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from ..chains import capacity, floor
 from ..chains.reach import reaches
-from ..chains.soundness import misplaced, misrouted, outside, overfull, uncovered, unmet
+from ..chains.soundness import misplaced, misrouted, outside, overfull, overharmed, uncovered, unmet
 from ..core.findings import Finding
 from ..core.objective import MEAN_RESPONSE, P95_RESPONSE, THROUGHPUT, WEIGHTED_STEP
 from ..core.plan import Plan
@@ -42,7 +42,7 @@ def verify(problem: Problem, plan: Plan, *, simulate: bool = True) -> tuple[Find
     simulate : repeat the simulation behind a simulated objective. Without it such an objective is
         only held against what no plan can beat.
     """
-    cost = CostModel.of(problem.with_drafts(plan.drafts))
+    cost = CostModel.of(problem.settled(plan.drafts, plan.placement.precision))
     found = list(misplaced(cost, plan.placement))
     if any(outside(cost, plan.placement)):
         return tuple(found)
@@ -51,6 +51,7 @@ def verify(problem: Problem, plan: Plan, *, simulate: bool = True) -> tuple[Find
         *unmet(cost, plan.placement),
         *misrouted(cost, plan.placement, plan.routes),
         *overfull(cost, plan.placement, plan.routes),
+        *overharmed(cost, plan.routes),
         *_names(plan),
         *_count(plan),
     ]

@@ -52,6 +52,9 @@ class CostModel:
     turn_s : (n,) from the end of one task of a prompt that is cut until the next stands in line.
     lasting_s : how long sessions are planned to last; infinite where only memory counts.
     most_cache_bytes : (n,) cache of the sessions for which a server computes; see ``lasting``.
+    harm : (server, start, end) -> what hosting at its precision costs in accuracy; zeros where
+        nobody asks.
+    budgets : (clients,) the most of it that a route may have; inf = any.
     opening_s : from the opening of a session until its prompt is sent, for every method alike.
     """
 
@@ -76,6 +79,8 @@ class CostModel:
         self.step_delay_s = self._delay_s(problem.network.step_overhead_s, slice(None), tokens=1)
         hops = [self._pass_hop_s(c) * share[c] for c in range(len(problem.clients))]
         self.step_hop_s = frozen_array(hops, np.float64)
+        self.harm = self._harm()
+        self.budgets = self._budgets()
         self.opening_s = problem.session_setup_s + problem.alloc_delay_s
         self.lasting_s = math.inf
         self.most_cache_bytes = np.full(problem.num_servers, NO_LIMIT)
@@ -177,7 +182,37 @@ class CostModel:
             end=end,
             cache_bytes=np.where(idle, 0, np.maximum(pool, 0)),
             order=tuple(int(j) for j in order),
+            precision=self.precisions,
         )
+
+    # ------------------------------------------------------------------ accuracy
+
+    @property
+    def precisions(self) -> tuple[str, ...]:
+        """Those of the servers, as placements carry them: empty where there is no choice."""
+        problem = self.problem
+        return tuple(s.precision for s in problem.servers) if problem.chooses_precision else ()
+
+    def _harm(self) -> Runs:
+        accuracy, servers = self.problem.accuracy, self.problem.servers
+        if accuracy is None:
+            return Runs(length=self.num_blocks, each=np.zeros(len(servers)))
+        return Runs.of([accuracy.of(s.precision) for s in servers], np.float64)
+
+    def _budgets(self) -> FloatArray:
+        accuracy, clients = self.problem.accuracy, len(self.problem.clients)
+        given = [math.inf] * clients if accuracy is None else accuracy.budgets
+        return frozen_array(given, np.float64)
+
+    @property
+    def budgeted(self) -> bool:
+        """Whether some client does not bear every route."""
+        accuracy = self.problem.accuracy
+        return accuracy is not None and accuracy.limited
+
+    def route_harm(self, route: Route) -> float:
+        """What the precisions of a chain cost in accuracy."""
+        return float(sum(self.harm(h.server, h.start, h.end) for h in route.hops))
 
     # ------------------------------------------------------------------ time
 

@@ -33,10 +33,11 @@ def predict(cost: CostModel, routes: Sequence[PlannedRoute]) -> tuple[Predicted,
     setup = cost.problem.session_setup_s + cost.problem.alloc_delay_s
     found = []
     for client in sorted({r.client for r in routes}):
-        ttft = tpot = response = total = 0.0
+        ttft = tpot = response = total = harm = 0.0
         for planned in (r for r in routes if r.client == client):
             time = cost.route_time(planned.route, cost.planned(client))
             total += planned.sessions
+            harm = max(harm, cost.route_harm(planned.route))
             ttft += planned.sessions * (time.ttft_s + setup)
             tpot += planned.sessions * time.tpot_s
             response += planned.sessions * (time.total_s + setup)
@@ -46,6 +47,7 @@ def predict(cost: CostModel, routes: Sequence[PlannedRoute]) -> tuple[Predicted,
                 ttft_s=ttft / total,
                 tpot_s=tpot / total,
                 response_s=response / total,
+                harm=None if cost.problem.accuracy is None else harm,
             )
         )
     return tuple(found)

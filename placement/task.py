@@ -38,6 +38,11 @@ class Task:
     on_progress: OnProgress | None = None
 
     @property
+    def is_open(self) -> bool:
+        """Whether precisions are to be chosen, or budgets of accuracy to be kept."""
+        return self.problem.chooses_precision or self.cost.budgeted
+
+    @property
     def problem(self) -> Problem:
         """The problem that the costs belong to."""
         return self.cost.problem

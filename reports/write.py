@@ -99,7 +99,7 @@ def _best(comparison: Comparison) -> str | None:
 
 def report_plan(path: Path, scenario: Scenario, plan: Plan, roles: Roles | None = None) -> None:
     """A plan, what each server is for, and one simulated run of it."""
-    problem = scenario.problem.with_drafts(plan.drafts)
+    problem = scenario.problem.settled(plan.drafts, plan.placement.precision)
     known = roles or roles_of(problem, plan)
     requests = draw_requests(problem, plan.seed)
     result = simulate(

@@ -7,14 +7,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 from ..core.plan import Placement, PlannedRoute, Route
 from ..core.workload import Demand, Request
 from ..perfmodel.contention import Pace
 from ..perfmodel.cost import CostModel
+from .api import SlotRouter
 from .joint import MOST_REQUESTS, Joint
 from .offline import best_routes
 from .state import SwarmState
+from .within import within_budgets
 
 #: Nobody is held back: all are to run at once.
 NO_HOLD = 1e6
@@ -29,7 +32,8 @@ def routes_together(
     ---------------
     As ``offline.best_routes``, which looks at each session as if it were alone.
     """
-    router = Joint(cost, placement, hold=NO_HOLD)
+    router = within_budgets(partial(Joint, hold=NO_HOLD), cost, placement)
+    assert isinstance(router, SlotRouter)
     state = SwarmState(cost, placement)
     asked = list(_requests(cost, demand))
     taken: Counter[tuple[int, Route]] = Counter()

@@ -8,6 +8,7 @@ import numpy as np
 
 from ..chains.graph import Graph, build_graph, request_costs_s, session_bytes, step_costs_s
 from ..chains.shortest import shortest
+from ..chains.within import cheapest_within
 from ..core.content import FloatArray
 from ..core.errors import NoRouteError, RequestTooLargeError
 from ..core.names import block_ranges
@@ -81,11 +82,13 @@ def best_routes(
     tokens = {d.client: d.cache_tokens for d in demand}
     planned: list[PlannedRoute] = []
     full: dict[int, int] = {}
+    harm = cost.harm(graph.server, graph.origin, graph.end)
     while left:
         client = max(left, key=lambda c: (left[c], -c))
         steps, leave = step_costs_s(cost, graph, cost.planned(client))
         room = session_bytes(cost, graph, tokens[client]) <= free[graph.server]
-        links, _ = shortest(graph, np.where(room, steps, np.inf), leave)
+        able = np.where(room, steps, np.inf)
+        links, _ = cheapest_within(graph, able, harm, float(cost.budgets[client]), leave)
         if not links:
             if all(p.client != client for p in planned):
                 _refuse(cost, placement, graph, client, steps, leave)
@@ -121,6 +124,9 @@ def _refuse(
             f"client {name!r} has no chain: no server hosts blocks "
             f"{', '.join(block_ranges(missing))}"
         )
+    harm = cost.harm(graph.server, graph.origin, graph.end)
+    if not cheapest_within(graph, steps, harm, float(cost.budgets[client]), leave)[0]:
+        raise NoRouteError(f"client {name!r} has no chain within its accuracy budget")
     raise RequestTooLargeError(
         f"not one session of client {name!r} ({cost.problem.planning.session_tokens} cache tokens) "
         "fits beside the others on any chain: reserve fewer tokens per session, plan fewer "

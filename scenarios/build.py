@@ -15,6 +15,7 @@ from ..core.errors import InputProblem, ScenarioError
 from ..core.problem import Client, Deadlines, Planning, Problem, Server
 from ..core.workload import Lengths, Workload
 from . import schema
+from .accuracy import build_accuracy
 from .budget import build_allowance, check_budget
 from .check import (
     check_context,
@@ -76,6 +77,7 @@ def build(document: schema.Scenario, base_dir: Path) -> Built:
         wrong, lambda: build_network(document.network, clients, [e for e, _ in ends], base_dir)
     )
     sound = {n: kind for n, kind in kinds.items() if kind is not None}
+    accuracy = None if model is None else _collect(wrong, lambda: build_accuracy(document, model))
     servers: list[Server | None] = []
     if model is not None:
         servers = [
@@ -102,6 +104,7 @@ def build(document: schema.Scenario, base_dir: Path) -> Built:
         session_setup_s=document.session_setup_ms / 1e3,
         alloc_delay_s=document.testbed_alloc_delay_ms / 1e3,
         drafting=drafting,
+        accuracy=accuracy,
     )
     constraints = build_constraints(problem, document.resilience)
     allowance = build_allowance(problem, document.planning.budget)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 from ..core.errors import ScenarioError
-from ..core.problem import ModelSpec, Server, Span, Timing
+from ..core.problem import ModelSpec, Server, Span, Timing, Variant
 from ..perfmodel.catalogue import TASK_TOKENS
 from ..perfmodel.devices import Device, RatedBlocks, devices_named
 from ..perfmodel.overhead import HopOverhead
@@ -44,27 +46,28 @@ def build_server(
         raise ScenarioError.single(
             f"{where}.span", f"[{span[0]}, {span[1]}) is not within the {model.num_blocks} blocks"
         )
-    precision = given.quantisation or document.model.quantisation
-    own_bytes = weights_at(model, document.model, precision)
-    own = replace(model, block_bytes=own_bytes, quantisation=precision)
-    rated = known(lambda: rated_for(kind, own), f"{where}.quantisation")
+    names, field = _precisions(given, where, document)
+    rates = {
+        p: known(partial(rated_for, kind, _at(model, document.model, p)), field) for p in names
+    }
+    rated = rates[names[0]]
     if kind.given.launch_ms is not None and rated.validity.origin != "estimated":
         raise ScenarioError.single(
             f"devices.{given.device}.launch_ms",
             f"belongs to an estimate; block times of {given.device} are {rated.validity.origin}: "
             "leave it out, or give decode_floor_ms",
         )
+    variants = [_variant(p, r, given, kind, _at(model, document.model, p))
+                for p, r in rates.items()]  # fmt: skip
+    present = {n: getattr(variants[0], n) for n in Variant.__slots__}
     hop = _hop(kind, rated)
     idle_w, busy_w = power_w(given, kind, where)
     return Server(
         id=name,
         memory_bytes=memory,
-        block_bytes=own_bytes,
-        timing=rated.timing,
-        validity=rated.validity,
+        **present,
+        variants=tuple(variants) if given.precisions else (),
         max_blocks=given.max_blocks,
-        forward_rps=_rate(kind, rated, "forward_rps"),
-        inference_rps=_rate(kind, rated, "inference_rps"),
         network_rps=_rate(kind, rated, "network_rps"),
         relayed=given.relayed,
         device=given.device,
@@ -76,13 +79,47 @@ def build_server(
         sharing=given.sharing or kind.given.sharing or document.sharing,
         batch_prompts=kind.given.batch_prompts,
         rated_per_s=tuple(kind.given.rated_tokens_per_s),
-        task_tokens=given.task_tokens or kind.given.task_tokens or TASK_TOKENS[precision],
-        verify=_verify(kind, rated, own),
         task_overhead_s=_overhead_s(kind.given.task_overhead_ms, hop.task_s if hop else 0.0),
         piece_delay_s=_overhead_s(kind.given.piece_delay_ms, hop.piece_s if hop else 0.0),
         idle_w=idle_w,
         busy_w=busy_w,
         price_per_s=price_of(given, kind),
+    )
+
+
+def _precisions(
+    given: schema.Server, where: str, document: schema.Scenario
+) -> tuple[Sequence[str], str]:
+    """Those that a server may host its blocks at, the first one until a planner chooses; and the
+    field that says so."""
+    if given.precisions is None:
+        return (given.quantisation or document.model.quantisation,), f"{where}.quantisation"
+    field = f"{where}.precisions"
+    if given.quantisation is not None:
+        raise ScenarioError.single(field, "give precisions to choose from, or one quantisation")
+    if len(set(given.precisions)) < len(given.precisions):
+        raise ScenarioError.single(field, "names one twice")
+    return given.precisions, field
+
+
+def _at(model: ModelSpec, named: schema.Model, precision: str) -> ModelSpec:
+    """The model at a precision."""
+    return replace(model, block_bytes=weights_at(model, named, precision), quantisation=precision)
+
+
+def _variant(
+    precision: str, rated: RatedBlocks, given: schema.Server, kind: Kind, own: ModelSpec
+) -> Variant:
+    """A server at a precision, of which ``own`` is the model."""
+    return Variant(
+        precision=precision,
+        block_bytes=own.block_bytes,
+        timing=rated.timing,
+        validity=rated.validity,
+        task_tokens=given.task_tokens or kind.given.task_tokens or TASK_TOKENS[precision],
+        forward_rps=_rate(kind, rated, "forward_rps"),
+        inference_rps=_rate(kind, rated, "inference_rps"),
+        verify=_verify(kind, rated, own),
     )
 
 

@@ -22,6 +22,7 @@ from ..core.plan import (
     Trial,
 )
 from ..core.problem import Problem
+from ..perfmodel.accuracy import harm_of
 from ..perfmodel.passes import passes_of
 from . import schema
 
@@ -39,7 +40,7 @@ def plan_of(given: schema.PlanFile, problem: Problem, *, source: str) -> Plan:
     servers = {s.id: j for j, s in enumerate(problem.servers)}
     clients = {c.id: i for i, c in enumerate(problem.clients)}
     wrong = [
-        *_unknown(given, servers, clients),
+        *_unknown(given, problem, servers, clients),
         *_contradictions(given.certificate),
         *_drafts_wrong(given, problem, clients),
     ]
@@ -47,7 +48,7 @@ def plan_of(given: schema.PlanFile, problem: Problem, *, source: str) -> Plan:
         raise ScenarioError(wrong, source=source)
     return Plan(
         method=given.method,
-        placement=_placement(given, servers),
+        placement=_placement(given, servers, problem),
         routes=tuple(_route(r, servers, clients) for r in given.routes),
         predicted=tuple(
             Predicted(
@@ -55,6 +56,7 @@ def plan_of(given: schema.PlanFile, problem: Problem, *, source: str) -> Plan:
                 ttft_s=p.ttft_ms / 1e3,
                 tpot_s=p.tpot_ms / 1e3,
                 response_s=p.response_ms / 1e3,
+                harm=None if p.harm is None else harm_of(p.harm),
             )
             for p in given.predicted
         ),
@@ -117,13 +119,16 @@ def _drafts_wrong(
                 yield InputProblem(f"routes[{i}].{name}", f"is {told}, drafts say {wanted}")
 
 
-def _placement(given: schema.PlanFile, servers: Rows) -> Placement:
+def _placement(given: schema.PlanFile, servers: Rows, problem: Problem) -> Placement:
     """Servers that are not listed stay idle."""
+    precision = [s.precision for s in problem.servers]
     start, end, pool = np.zeros((3, len(servers)), dtype=np.int64)
     for placed in given.placement:
         j = servers[placed.server]
         start[j], end[j], pool[j] = placed.start_block, placed.end_block, placed.cache_bytes
-    return Placement(start=start, end=end, cache_bytes=pool)
+        precision[j] = placed.precision or precision[j]
+    chosen = tuple(precision) if problem.chooses_precision else ()
+    return Placement(start=start, end=end, cache_bytes=pool, precision=chosen)
 
 
 def _route(given: schema.PlanRoute, servers: Rows, clients: Rows) -> PlannedRoute:
@@ -174,7 +179,9 @@ def _contradictions(proof: schema.PlanCertificate) -> list[InputProblem]:
     return wrong
 
 
-def _unknown(given: schema.PlanFile, servers: Rows, clients: Rows) -> list[InputProblem]:
+def _unknown(
+    given: schema.PlanFile, problem: Problem, servers: Rows, clients: Rows
+) -> list[InputProblem]:
     wrong: list[InputProblem] = []
     seen: set[str] = set()
     for i, placed in enumerate(given.placement):
@@ -184,6 +191,13 @@ def _unknown(given: schema.PlanFile, servers: Rows, clients: Rows) -> list[Input
         if placed.server in seen:
             wrong.append(InputProblem(where, f"{placed.server!r} is placed twice"))
         seen.add(placed.server)
+        if placed.precision is not None and placed.server in servers:
+            able = problem.servers[servers[placed.server]].precisions
+            if placed.precision not in able and able != ("",):
+                message = (
+                    f"{placed.server!r} cannot host at {placed.precision!r}: {', '.join(able)}"
+                )
+                wrong.append(InputProblem(f"placement[{i}].precision", message))
     for i, route in enumerate(given.routes):
         if route.client not in clients:
             wrong.append(

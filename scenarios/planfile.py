@@ -12,6 +12,7 @@ from typing import Any
 from ..chains.expected import expected_per_million
 from ..core.plan import Certificate, Plan, Throughput
 from ..core.version import TOOL
+from ..perfmodel.accuracy import percent_of
 from ..perfmodel.cost import CostModel
 from ..perfmodel.passes import Passes, passes_of
 from . import schema
@@ -33,7 +34,8 @@ def plan_document(
     """
     problem = scenario.problem
     names = [s.id for s in problem.servers]
-    passes = passes_of(problem.with_drafts(plan.drafts))
+    settled = problem.settled(plan.drafts, plan.placement.precision)
+    passes = passes_of(settled)
     document: dict[str, Any] = {
         "format": schema.PLAN_FORMAT,
         "scenario": scenario.document.name,
@@ -50,6 +52,7 @@ def plan_document(
                 "start_block": int(plan.placement.start[j]),
                 "end_block": int(plan.placement.end[j]),
                 "cache_bytes": int(plan.placement.cache_bytes[j]),
+                **({"precision": plan.placement.precision[j]} if plan.placement.precision else {}),
             }
             for j, name in enumerate(names)
         ],
@@ -71,6 +74,7 @@ def plan_document(
                 "ttft_ms": p.ttft_s * 1e3,
                 "tpot_ms": p.tpot_s * 1e3,
                 "response_ms": p.response_s * 1e3,
+                **({} if p.harm is None else {"harm": percent_of(p.harm)}),
             }
             for p in plan.predicted
         ],
@@ -78,7 +82,7 @@ def plan_document(
         "candidates": [asdict(c) for c in plan.candidates],
         "notes": list(plan.notes),
     }
-    kwh, money = expected_per_million(CostModel.of(problem), plan.placement)
+    kwh, money = expected_per_million(CostModel.of(settled), plan.placement)
     if (kwh, money) != (None, None):
         document["expected"] = {
             "kwh_per_million_tokens": kwh,

@@ -162,6 +162,7 @@ class Server(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     memory_gb: Memory | None = None
     memory_gib: Memory | None = None
     quantisation: Quantisation | None = None
+    precisions: Annotated[list[Quantisation], Meta(min_length=1, max_length=3)] | None = None
     max_blocks: Annotated[int, Meta(ge=1, le=1_000)] | None = None
     relayed: bool = False
     bandwidth_mbit_per_s: Positive | None = None
@@ -363,6 +364,23 @@ class Event(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     region: Name | None = None
 
 
+Percent = Annotated[float, Meta(ge=0, le=1_000)]
+
+
+class Accuracy(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What precisions cost, in per cent of perplexity: ``harm`` of the whole model at each, over
+    the shipped figures; ``profile``: how it is spread over the blocks, evenly by weights, with
+    ``ends`` three times as sensitive, or by own weights; ``budget``: the most that a route may
+    cost, and ``budget_of`` clients by id."""
+
+    harm: dict[Quantisation, Percent] = {}
+    profile: (
+        Literal["flat", "ends"] | Annotated[list[Percent], Meta(min_length=1, max_length=1_000)]
+    ) = "flat"
+    budget: Percent | None = None
+    budget_of: dict[Name, Percent] = {}
+
+
 class Scenario(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The whole file."""
 
@@ -378,6 +396,7 @@ class Scenario(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     planning: Planning = Planning()
     resilience: Resilience = Resilience()
     speculation: Speculation | None = None
+    accuracy: Accuracy | None = None
     session_setup_ms: Milliseconds = 0.0
     testbed_alloc_delay_ms: Milliseconds = 0.0
     events: Annotated[list[Event], Meta(max_length=10_000)] = []
@@ -385,12 +404,14 @@ class Scenario(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
 
 class PlacedServer(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The blocks ``[start_block, end_block)`` and the cache pool of one server."""
+    """The blocks ``[start_block, end_block)`` and the cache pool of one server; ``precision``
+    where that was for the planner to choose."""
 
     server: Name
     start_block: Block
     end_block: Block
     cache_bytes: Bytes
+    precision: Quantisation | None = None
 
 
 class PlanHop(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -421,12 +442,14 @@ class PlanDrafts(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
 
 class PlanPrediction(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Figures of an unloaded request."""
+    """Figures of an unloaded request; ``harm``: rise of the perplexity by the precisions of the
+    route, per cent, where that was asked for."""
 
     client: Name
     ttft_ms: Figure
     tpot_ms: Figure
     response_ms: Figure
+    harm: Figure | None = None
 
 
 class PlanObjective(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -146,7 +146,7 @@ def compare(
 
     def run(method: Contestant, decision: Decided, seed: int) -> Summary:
         placement, router, drafts = decision
-        drafted = (method.problem or problem).with_drafts(drafts)
+        drafted = (method.problem or problem).settled(drafts, placement.precision)
         result = simulate(
             drafted,
             placement,

@@ -48,9 +48,9 @@ class Rehearsed(ByContent):
 
 
 def can_rehearse(cost: CostModel, requests: Sequence[Request]) -> bool:
-    """Whether blocks are alike, without windows or states, clients relay prompts and no request
-    outgrows its reservation."""
-    flat = cost.plain and not cost.relaying.pushes_prompts
+    """Whether blocks are alike, without windows or states, clients relay prompts, no request
+    outgrows its reservation, and no route is too coarse for its client."""
+    flat = cost.plain and not (cost.relaying.pushes_prompts or cost.budgeted)
     return flat and all(r.reserved_tokens >= r.prompt_tokens + r.output_tokens for r in requests)
 
 

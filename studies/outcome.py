@@ -150,7 +150,9 @@ def outcome(
             raise
         return _nothing(scenario.problem, label, router_name(study.router or ""), str(error))
     draft = with_uses(draft, scenario.problem)
-    drafted = replace(scenario, problem=scenario.problem.with_drafts(draft.drafts))
+    drafted = replace(
+        scenario, problem=scenario.problem.settled(draft.drafts, draft.placement.precision)
+    )
     return outcome_of(drafted, draft.placement, study.router or draft.router, study, label)
 
 

@@ -200,7 +200,7 @@ def _summary(
         draft = with_uses(
             method_named(chosen["method"], chosen["router"])(problem, settings), problem
         )
-    problem = problem.with_drafts(draft.drafts)
+    problem = problem.settled(draft.drafts, draft.placement.precision)
     requests = draw_requests(problem, seed, num_requests=chosen["requests"])
     result = simulate(
         problem,

@@ -53,6 +53,9 @@ def launch_files(plan: Plan, scenario: Scenario, options: LaunchOptions) -> tupl
     """Files of every server that hosts blocks, in the scenario's order."""
     problem = scenario.problem
     quantisation = _quantisations(scenario)
+    problem = problem.settled((), plan.placement.precision)
+    for server, own in zip(problem.servers, plan.placement.precision, strict=False):
+        quantisation[server.id] = own
     needed = limit_flags(problem, plan.predicted)
     options = replace(options, extra=(*needed, *options.extra))
     made = []

@@ -8,6 +8,7 @@ from typing import Any
 
 from ..api import DraftShare, Explanation
 from ..core.problem import Problem
+from ..perfmodel.accuracy import percent_of
 from ..perfmodel.validity import mark
 from ..render import milliseconds, number, print_lines, print_table
 from .text import chain, percent, span
@@ -34,6 +35,8 @@ def print_explanations(problem: Problem, found: Sequence[Explanation]) -> None:
                 for h in e.hops
             ],
         )
+        if e.harm is not None:
+            print_lines([_harmed(e)])
         if e.drafts is not None:
             print_lines([_drafted(e.drafts)])
         used = set(e.route.servers)
@@ -53,6 +56,15 @@ def print_explanations(problem: Problem, found: Sequence[Explanation]) -> None:
         )
         if len(others) > 15:
             print_lines([f"and {len(others) - 15} more servers"])
+
+
+def _harmed(e: Explanation) -> str:
+    """The precision of each hop and what the route costs in accuracy, in a line."""
+    assert e.harm is not None
+    return (
+        f"precisions: {', '.join(e.precisions)}; by them the perplexity rises "
+        f"{number(percent_of(e.harm))} %"
+    )
 
 
 def _drafted(d: DraftShare) -> str:
@@ -82,9 +94,15 @@ def explanations_document(problem: Problem, found: Sequence[Explanation]) -> dic
                 "ttft_s": e.ttft_s,
                 "tpot_s": e.tpot_s,
                 "drafts": None if e.drafts is None else asdict(e.drafts),
+                **({} if e.harm is None else {"harm": percent_of(e.harm)}),
                 "hops": [
-                    {**asdict(h), "server": names[h.server], "block_times": origins[h.server]}
-                    for h in e.hops
+                    {
+                        **asdict(h),
+                        "server": names[h.server],
+                        "block_times": origins[h.server],
+                        **({} if e.harm is None else {"precision": precision}),
+                    }
+                    for h, precision in zip(e.hops, e.precisions, strict=True)
                 ],
                 "alternatives": [
                     {

@@ -96,11 +96,11 @@ def _methods() -> Inventory:
 
 
 def _routers() -> Inventory:
-    from ..methods.routers import router_named, router_names
+    from ..methods.routers import router_names, unguarded
 
     return Inventory(
         columns=("name", "what it is"),
-        rows=tuple((name, _told(router_named(name))) for name in router_names()),
+        rows=tuple((name, _told(unguarded(name))) for name in router_names()),
     )
 
 

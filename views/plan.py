@@ -23,6 +23,8 @@ PLACEMENT = (
 
 def placement_rows(problem: Problem, plan: Plan) -> list[list[object]]:
     """Who hosts what, a row for each server."""
+    chosen = plan.placement.precision
+    problem = problem.at_precisions(chosen)
     cost = CostModel.of(problem)
     rows: list[list[object]] = []
     for j, server in enumerate(problem.servers):
@@ -30,7 +32,8 @@ def placement_rows(problem: Problem, plan: Plan) -> list[list[object]]:
         pool = int(plan.placement.cache_bytes[j])
         tokens = f"{cost.tokens_held(pool, start, end):,}" if end > start else "-"
         used = float(cost.weights_bytes(j, start, end)) / server.memory_bytes
-        place = [server.id, server.device, server.region, span(start, end), end - start]
+        device = f"{server.device} at {server.precision}" if chosen else server.device
+        place = [server.id, device, server.region, span(start, end), end - start]
         rows.append([*place, tokens, percent(used)])
     return rows
 
@@ -54,7 +57,7 @@ PREDICTED = ("client", "TTFT ms", "per token ms", "response s")
 
 def drafted_rows(problem: Problem, plan: Plan) -> list[list[object]]:
     """How each client drafts, a row for each."""
-    passes = CostModel.of(problem.with_drafts(plan.drafts)).passes
+    passes = CostModel.of(problem.settled(plan.drafts, plan.placement.precision)).passes
     return [
         [
             client.id,

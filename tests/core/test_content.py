@@ -48,6 +48,7 @@ def test_every_field_of_a_placement_counts() -> None:
         ("end", np.array([5, 3, 6, 0])),
         ("cache_bytes", np.array([0, 220, 220, 1])),
         ("order", (1, 0)),
+        ("precision", ("nf4", "bf16")),
     ]
     assert_every_field_counts(placed(), changes)
 

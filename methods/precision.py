@@ -1,0 +1,213 @@
+"""Precisions of servers, chosen for any method: jointly where that can be solved, else on a grid.
+
+Whatever a method knows nothing of is settled for it: it plans for servers at fixed precisions, and
+its plans are held against the clients' budgets of accuracy. docs/model.md 17.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from ..chains.soundness import overharmed
+from ..core.errors import (
+    HeuristicFailedError,
+    InfeasibleError,
+    NoRouteError,
+    NoSolutionInTimeError,
+    RequestTooLargeError,
+)
+from ..core.objective import STEP, Objective
+from ..core.plan import Certificate
+from ..core.problem import Problem, Server
+from ..perfmodel.cost import CostModel
+from ..perfmodel.predict import step_objective_s
+from ..placement.precise.solve import LABELS, alone_bound_s, solve_precise
+from ..placement.rules.cg_bp import cg_bp
+from ..placement.task import Task
+from ..routing.offline import best_routes
+from .draft import Draft, Settings
+
+#: Grids of precisions by type of server up to which every point is tried.
+MOST_GRID = 81
+#: Shares of the time limit: to solve jointly, to rank the grid.
+JOINT_SHARE, GRID_SHARE = 0.4, 0.3
+#: Choices that a method plans for where what it works for follows from its routes; else one.
+MOST_PLANNED = 4
+#: What a method may fail with for some choice and not for another.
+FAILURES = (
+    HeuristicFailedError,
+    InfeasibleError,
+    NoRouteError,
+    NoSolutionInTimeError,
+    RequestTooLargeError,
+)
+Precisions = tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Found:
+    """A plan within the budgets: step time of all sessions, and the plan."""
+
+    step_s: float
+    draft: Draft
+
+
+def chosen(
+    decide: Callable[[Task, Settings], Draft] | None, task: Task, settings: Settings
+) -> Draft:
+    """A method's plan at the precisions that are best, within the budgets.
+
+    Parameters
+    ----------
+    decide : the method for servers at fixed precisions; None = only the joint problem is solved.
+
+    Raises
+    ------
+    InfeasibleError
+        When it is proven that no plan exists.
+    HeuristicFailedError
+        When none was found.
+    """
+    joint, failure = _joint(task, settings)
+    ranked = sorted(_on_grid(task), key=lambda f: f.step_s)
+    if joint is not None and joint.draft.certificate is not None:
+        proof = joint.draft.certificate
+    else:
+        bound_s = alone_bound_s(task)
+        proof = Certificate(objective=Objective(goal=STEP, bound=bound_s), proof=LABELS)
+    every = sorted([*([joint] if joint else []), *ranked], key=lambda f: f.step_s)
+    if not every and failure is not None:
+        raise failure
+    if decide is not None:
+        every = _planned(decide, task, settings, every)
+    if not every:
+        raise HeuristicFailedError(
+            "no plan within memory and the accuracy budget was found, which proves nothing: raise "
+            "the budget, plan for fewer sessions, or try --method exact"
+        )
+    best = every[0]
+    return _told(best, proof, len(ranked), task)
+
+
+def _told(best: _Found, proof: Certificate, tried: int, task: Task) -> Draft:
+    """The best plan with what is proven of all choices."""
+    draft, own = best.draft, best.draft.certificate
+    note = f"precisions: the best of {tried} choices by type of server and the joint one"
+    if not task.problem.chooses_precision:
+        note = "routes are kept within the accuracy budgets"
+    if task.goal == STEP:
+        bound = proof.objective.bound
+        objective = Objective(
+            goal=STEP, value=best.step_s, bound=None if bound is None else min(bound, best.step_s)
+        )
+        own = replace(proof, objective=objective)
+    elif own is not None:
+        # What bounds plans at fixed precisions does not bound others.
+        own = replace(own, objective=replace(own.objective, bound=None), proof="")
+    return replace(draft, certificate=own, notes=(*draft.notes, note))
+
+
+def _joint(task: Task, settings: Settings) -> tuple[_Found | None, Exception | None]:
+    """The joint problem solved for some of the time; or why there is no plan."""
+    try:
+        placement, routes, certificate = solve_precise(
+            replace(task, deadline=task.deadline.share(JOINT_SHARE))
+        )
+    except InfeasibleError:
+        raise
+    except NoSolutionInTimeError as failure:
+        return None, failure
+    draft = Draft(placement=placement, router="ws-rr", routes=routes, certificate=certificate)
+    value = certificate.objective.value
+    return None if value is None else _Found(step_s=value, draft=draft), None
+
+
+def _on_grid(task: Task) -> Iterator[_Found]:
+    """CG-BP's plans at many choices of precisions."""
+    late = task.deadline.share(GRID_SHARE)
+    for names in _choices(task.problem):
+        settled = _at(task, names)
+        try:
+            found = _held(Draft(placement=cg_bp(settled), router="ws-rr"), settled)
+        except FAILURES:
+            continue
+        if found is not None:
+            yield found
+        if late.passed:
+            return
+
+
+def _planned(
+    decide: Callable[[Task, Settings], Draft],
+    task: Task,
+    settings: Settings,
+    ranked: Sequence[_Found],
+) -> list[_Found]:
+    """A method's plans at the best choices, best first; by response it plans for one only."""
+    found: list[_Found] = []
+    names = list(dict.fromkeys(_names(task.problem, f.draft) for f in ranked))[:MOST_PLANNED]
+    for number, own in enumerate(names):
+        share = task.deadline.share(1.0 / (len(names) - number)) if task.goal == STEP else None
+        settled = _at(task if share is None else replace(task, deadline=share), own)
+        try:
+            held = _held(decide(settled, settings), settled)
+        except FAILURES:
+            continue
+        if held is not None:
+            found.append(held)
+            if task.goal != STEP:
+                break
+        if task.deadline.passed:
+            break
+    return sorted(found, key=lambda f: f.step_s)
+
+
+def _held(draft: Draft, settled: Task) -> _Found | None:
+    """A plan with routes within the budgets, None where some session has none."""
+    routes = draft.routes
+    if routes is None or any(overharmed(settled.cost, routes)):
+        routes, unrouted = best_routes(settled.cost, draft.placement, settled.demand)
+        if unrouted and settled.goal == STEP:
+            return None
+        if draft.routes is not None:
+            draft = replace(draft, routes=routes)
+    return _Found(step_s=step_objective_s(settled.cost, routes), draft=draft)
+
+
+def _at(task: Task, names: Precisions) -> Task:
+    """The task at fixed precisions."""
+    cost = CostModel.of(task.problem.at_precisions(names)).lasting(task.cost.lasting_s)
+    return replace(task, cost=cost)
+
+
+def _names(problem: Problem, draft: Draft) -> Precisions:
+    return draft.placement.precision or tuple(s.precision for s in problem.servers)
+
+
+def _choices(problem: Problem) -> Iterator[Precisions]:
+    """One precision for each type of server: all of them, or equal ones and one type changed."""
+    kinds = list(dict.fromkeys(_kind(s) for s in problem.servers))
+    every = {k: list(k[1]) for k in kinds}
+    total = 1
+    for names in every.values():
+        total *= len(names)
+    if total <= MOST_GRID:
+        points = [dict(zip(kinds, p, strict=True)) for p in itertools.product(*every.values())]
+    else:
+        points = []
+        for name in dict.fromkeys(n for names in every.values() for n in names):
+            equal = {k: name if name in every[k] else every[k][0] for k in kinds}
+            points.append(equal)
+            points += [{**equal, k: other} for k in kinds for other in every[k] if other != name]
+    seen: set[Precisions] = set()
+    for point in points:
+        names_of = tuple(point[_kind(s)] for s in problem.servers)
+        if names_of not in seen:
+            seen.add(names_of)
+            yield names_of
+
+
+def _kind(server: Server) -> tuple[str, Precisions, int]:
+    return server.device, server.precisions, server.memory_bytes

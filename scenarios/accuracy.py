@@ -1,0 +1,82 @@
+"""Accuracy in a scenario file, and budgets and precisions asked for from outside it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+from ..core.accuracy import Accuracy
+from ..core.errors import ScenarioError
+from ..core.problem import ModelSpec, Problem
+from ..perfmodel.accuracy import accuracy_of, harm_of
+from . import schema
+
+
+def build_accuracy(document: schema.Scenario, model: ModelSpec) -> Accuracy | None:
+    """What precisions cost; None where the file neither says so nor lets one choose.
+
+    Raises
+    ------
+    ScenarioError
+        For unknown clients, and for a profile of another number of blocks.
+    """
+    given = document.accuracy
+    if given is None and all(s.precisions is None for s in document.servers):
+        return None
+    given = given or schema.Accuracy()
+    clients = [c.id for c in document.clients]
+    unknown = [name for name in given.budget_of if name not in clients]
+    if unknown:
+        message = f"no client {unknown[0]!r}; there are {', '.join(clients[:20])}"
+        raise ScenarioError.single(f"accuracy.budget_of.{unknown[0]}", message)
+    common = math.inf if given.budget is None else given.budget
+    used = [document.model.quantisation]
+    for server in document.servers:
+        used += [
+            *(server.precisions or ()),
+            *([server.quantisation] if server.quantisation else ()),
+        ]
+    try:
+        return accuracy_of(
+            model,
+            tuple(dict.fromkeys(used)),
+            [given.budget_of.get(name, common) for name in clients],
+            harm_percent={str(p): percent for p, percent in given.harm.items()},
+            profile=given.profile,
+        )
+    except ValueError as error:
+        raise ScenarioError.single("accuracy.profile", str(error)) from error
+
+
+def narrowed(
+    problem: Problem, *, budget_percent: float | None = None, precisions: Sequence[str] = ()
+) -> Problem:
+    """The problem with one budget for all clients, and no other precisions than these.
+
+    Raises
+    ------
+    ScenarioError
+        If nothing is said of accuracy, or a server is left without any precision.
+    """
+    if budget_percent is not None:
+        if problem.accuracy is None:
+            raise ScenarioError.single(
+                "--accuracy-budget",
+                "the scenario says nothing of accuracy: give servers precisions, or [accuracy]",
+            )
+        budgets = (harm_of(budget_percent),) * len(problem.clients)
+        problem = replace(problem, accuracy=replace(problem.accuracy, budgets=budgets))
+    if not precisions:
+        return problem
+    servers = []
+    for server in problem.servers:
+        kept = tuple(v for v in server.variants if v.precision in precisions)
+        if server.variants and not kept:
+            message = f"leaves {server.id!r} none of its own: {', '.join(server.precisions)}"
+            raise ScenarioError.single("--precision", message)
+        if kept:
+            own = server.precision if server.precision in precisions else kept[0].precision
+            server = replace(server.at_precision(own), variants=kept)
+        servers.append(server)
+    return replace(problem, servers=tuple(servers))
