@@ -124,6 +124,10 @@ def _predictions(cost: CostModel, plan: Plan) -> Iterator[Finding]:
             if not _close(wanted, told):
                 message = f"{name} is {told:.9g}, the routes give {wanted:.9g}"
                 yield Finding(where=where, message=message)
+        harm = given[client].harm
+        if harm is not None and not _close(right.harm or 0.0, harm):
+            message = f"harm is {harm:.9g}, the routes give {right.harm or 0.0:.9g}"
+            yield Finding(where=where, message=message)
 
 
 def _certificate(cost: CostModel, plan: Plan, *, simulate: bool) -> Iterator[Finding]:
