@@ -138,10 +138,9 @@ class Session:
             message = f"more than {MOST_EDITS} changes: save the scenario and open it again"
             raise ScenarioError.single("edit", message)
         scenario = scenario_of(self._document(changes), self.original.path)
-        self._steps = [*self._steps[: self._at + 1], (changes, scenario)]
-        if len(self._steps) > MOST_STEPS:
-            del self._steps[1]
-        self._at = len(self._steps) - 1
+        first, *rest = [*self._steps[: self._at + 1], (changes, scenario)]
+        steps = [first, *rest[-MOST_STEPS:]]
+        self._steps, self._at = steps, len(steps) - 1
 
     def _document(self, changes: Changes) -> Document:
         return edited_document(self._raw, [c.edit() for c in changes])
