@@ -175,32 +175,35 @@ def remove(name: str, *, option: str = "--remove") -> Edit:
     return Edit(text=f"remove {name}", document=change)
 
 
-def move(spec: str) -> Edit:
-    """``NAME=PLACE`` of a server or client: ``lat,lon``, a machine to stand beside, a node of the topology or, where
-    there is no topology, a city."""
-    name, _, place = spec.partition("=")
-    if not place:
+def move(spec: str, place: str | None = None) -> Edit:
+    """``NAME=PLACE``, or a name and a place, of a server or client.
+
+    A place is ``lat,lon``, a machine to stand beside, a node of the topology or, where there is no
+    topology, a city.
+    """
+    name, _, there = (spec, "", place) if place else spec.partition("=")
+    if not there:
         message = f"{spec!r} is not NAME=PLACE (lat,lon, a topology node, or another id)"
         raise ScenarioError.single("--move", message)
 
     def change(document: Document) -> None:
         entry = client_named(document, name) or entry_named(document, name, "--move")
         known = {i for e in (*clients_of(document), *servers_of(document)) for i in ids_of(e)}
-        if place in known:
-            stand_at(document, entry, place)
+        if there in known:
+            stand_at(document, entry, there)
             return
         forget_times(document, str(entry["id"]))
         for key in PLACE:
             entry.pop(key, None)
-        coordinates = re.fullmatch(r"\s*(-?[\d.]+)\s*,\s*(-?[\d.]+)\s*", place)
+        coordinates = re.fullmatch(r"\s*(-?[\d.]+)\s*,\s*(-?[\d.]+)\s*", there)
         if coordinates:
             entry["lat"], entry["lon"] = float(coordinates[1]), float(coordinates[2])
-        elif document.get("network", {}).get("topology") or place.isdecimal():
-            entry["node"] = place
+        elif document.get("network", {}).get("topology") or there.isdecimal():
+            entry["node"] = there
         else:
-            entry["city"] = place
+            entry["city"] = there
 
-    return Edit(text=f"move {name} to {place}", document=change)
+    return Edit(text=f"move {name} to {there}", document=change)
 
 
 def set_value(spec: str, value: Any = None) -> Edit:

@@ -1,7 +1,7 @@
 """What is on the desk: the session, what is known before and after, and who works on what.
 
-All of it lives in one event loop. Three planners are asked: one that answers at once, one that
-works on while somebody looks, one for replays and reports.
+All of it lives in one event loop. Two planners are asked: one that answers at once, and one that
+works on while somebody looks.
 """
 
 from __future__ import annotations
@@ -59,7 +59,8 @@ class Side:
 
 @dataclass(slots=True)
 class _Errand:
-    """Who works for whom; ``given_up`` once nobody waits for it any more."""
+    """Who works for whom: for a side, or for somebody who waits for what is ``fetched``;
+    ``given_up`` once nobody does."""
 
     number: int
     side: Side
@@ -67,6 +68,7 @@ class _Errand:
     values: tuple[Any, ...]
     tries: int = 0
     given_up: bool = False
+    fetched: asyncio.Future[Any] | None = None
     alarm: asyncio.TimerHandle | None = None
 
 
@@ -86,16 +88,14 @@ class Desk:
         self.revision, self.stay, self.paused = 1, False, False
         self.progress: tuple[float, float | None] | None = None
         self.baseline: Changes = ()
+        self._leaving = False
         start = None if plan is None else Start(plan=plan, scenario=session.original)
         self._sides: OrderedDict[tuple[Changes, bool], Side] = OrderedDict()
         self.before = self.after = Side(scenario=session.original, start=start)
         self._loop = asyncio.get_running_loop()
         self._changing, self._news = asyncio.Lock(), asyncio.Event()
-        self.quick, self.search, self.aside = (
-            self._worker(name) for name in ("quick", "search", "aside")
-        )
+        self.quick, self.search = self._worker("quick"), self._worker("search")
         self._errands: dict[str, _Errand] = {}
-        self._fetched: asyncio.Future[Any] | None = None
         self._remember(self.after)
         self._look()
 
@@ -160,7 +160,7 @@ class Desk:
 
     async def news(self, since: int, patience_s: float) -> None:
         """Until something has changed since a revision, or patience ends."""
-        while self.revision <= since:
+        while self.revision <= since and not self._leaving:
             waiting = self._news
             try:
                 await asyncio.wait_for(waiting.wait(), patience_s)
@@ -190,16 +190,21 @@ class Desk:
         )
 
     async def _fetch(self, name: str, *values: Any) -> Any:
-        """What the third planner says to a question."""
-        if self._fetched is not None and not self._fetched.done():
-            self._fetched.set_exception(SwarmplanError("something else was asked for meanwhile"))
-        self._fetched = self._loop.create_future()
-        self._ask("aside", name, self.after, *values)
-        return await self._fetched
+        """What the first planner says to a question, as soon as it has nothing else to do."""
+        while "quick" in self._errands and not self._leaving:
+            await self.news(self.revision, SILENT_S)
+        fetched = self._loop.create_future()
+        self._ask("quick", name, self.after, *values, fetched=fetched)
+        return await fetched
+
+    def leave(self) -> None:
+        """Nobody is to wait for news any more; may be called by a signal."""
+        self._leaving = True
+        self._loop.call_soon_threadsafe(self._changed)
 
     def close(self) -> None:
         """End all planners."""
-        for worker in (self.quick, self.search, self.aside):
+        for worker in (self.quick, self.search):
             worker.close()
 
     def _arrive(self) -> None:
@@ -228,11 +233,11 @@ class Desk:
         if self.after.effort == 0:
             side = self.after
             errand = self._errands.get("quick")
-            if errand is None or errand.side is not side:
+            if errand is None or errand.side is not side or errand.fetched is not None:
                 self._ask("quick", "judge", side, side.scenario, side.start, side.stay)
         wanted = self._wanted()
         errand = self._errands.get("search")
-        if errand is not None and errand.side not in (self.before, self.after):
+        if errand is not None and self._in_the_way(errand):
             self._give_up(errand)
         elif errand is None and wanted is not None:
             side, stage = wanted
@@ -240,6 +245,11 @@ class Desk:
                 self._ask("search", "measure", side, side.scenario, side.found)
             else:
                 self._ask("search", "improve", side, side.scenario, side.found, stage)
+
+    def _in_the_way(self, errand: _Errand) -> bool:
+        """Whether a search is for nobody, or keeps the state shown from being measured."""
+        shown = errand.side is self.after
+        return not shown and (errand.side is not self.before or self.after.effort < 2)
 
     def _wanted(self) -> tuple[Side, float | None] | None:
         """Both sides get the same search: what is behind comes first, what is shown before that."""
@@ -254,16 +264,29 @@ class Desk:
             return None
         return side, self.stages_s[stage]
 
-    def _ask(self, who: str, name: str, side: Side, *values: Any, tries: int = 0) -> None:
+    def _ask(
+        self,
+        who: str,
+        name: str,
+        side: Side,
+        *values: Any,
+        tries: int = 0,
+        fetched: asyncio.Future[Any] | None = None,
+    ) -> None:
         worker: Worker = getattr(self, who)
         old = self._errands.pop(who, None)
-        if old is not None and old.alarm is not None:
-            old.alarm.cancel()
-        number = worker.ask(name, *values)
-        errand = _Errand(number=number, side=side, name=name, values=values, tries=tries)
+        if old is not None:
+            _over(old, "something was changed meanwhile")
+        errand = _Errand(
+            number=worker.ask(name, *values),
+            side=side,
+            name=name,
+            values=values,
+            tries=tries,
+            fetched=fetched,
+        )
         self._errands[who] = errand
-        limit_s = OVERTIME_S + values[-1] if name == "improve" else SILENT_S
-        self._watch(who, errand, limit_s)
+        self._watch(who, errand, OVERTIME_S + values[-1] if name == "improve" else SILENT_S)
 
     def _give_up(self, errand: _Errand) -> None:
         """Let a search end with what it has, and soon."""
@@ -291,45 +314,56 @@ class Desk:
         if told.what == "progress":
             self.progress = told.value
         elif told.what == "found":
-            self._take(who, errand, told.value)
+            self._take(errand, told.value)
         else:
             self._end(who, errand, told)
         self._changed()
 
-    def _take(self, who: str, errand: _Errand, value: Any) -> None:
-        if who == "aside":
-            if self._fetched is not None and not self._fetched.done():
-                self._fetched.set_result(value)
-            return
-        errand.side.found = value
-        errand.side.effort = max(errand.side.effort, 1)
+    def _take(self, errand: _Errand, value: Any) -> None:
+        if errand.fetched is None:
+            errand.side.found = value
+            errand.side.effort = max(errand.side.effort, 1)
+        elif not errand.fetched.done():
+            errand.fetched.set_result(value)
 
     def _end(self, who: str, errand: _Errand, told: Told) -> None:
         del self._errands[who]
-        if errand.alarm is not None:
-            errand.alarm.cancel()
         side, why = errand.side, str(told.value or "")
         died = told.what == "died" and not errand.given_up
         if died and not errand.tries:
-            self._ask(who, errand.name, side, *errand.values, tries=1)
+            if errand.alarm is not None:
+                errand.alarm.cancel()
+            self._ask(who, errand.name, side, *errand.values, tries=1, fetched=errand.fetched)
             return
-        if who == "aside":
-            if self._fetched is not None and not self._fetched.done():
-                self._fetched.set_exception(SwarmplanError(why or DIED))
-            return
-        if died:
+        _over(errand, why or DIED)
+        if errand.fetched is None:
+            self._learn(who, errand, told.what, why)
+        self._look()
+
+    def _learn(self, who: str, errand: _Errand, what: str, why: str) -> None:
+        """How far a side has come when an errand ends."""
+        side = errand.side
+        if what == "died" and not errand.given_up:
             side.found = replace(side.found, error=DIED)
-        elif told.what == "failed" and who == "quick":
+        elif what == "failed" and who == "quick":
             side.found = Found(error=why)
         if who == "quick":
             side.effort = max(side.effort, 1)
         elif not errand.given_up:
             side.effort += 1
-        self.progress = None
-        self._look()
+        if who == "search":
+            self.progress = None
 
     def _changed(self) -> None:
         """Tell everybody who waits."""
         self.revision += 1
         self._news.set()
         self._news = asyncio.Event()
+
+
+def _over(errand: _Errand, why: str) -> None:
+    """Nobody is to wait for this errand any longer."""
+    if errand.alarm is not None:
+        errand.alarm.cancel()
+    if errand.fetched is not None and not errand.fetched.done():
+        errand.fetched.set_exception(SwarmplanError(why))

@@ -78,8 +78,14 @@ def judge(scenario: Scenario, start: Start | None, stay: bool) -> Iterator[Found
     stay : the servers keep their blocks even where some block is left without one; else such a
         swarm is planned anew, fast.
     """
+    if stay and start is not None:
+        spans = respanned(start.plan.placement, start.scenario, scenario)
+        if not _covers(scenario, spans):
+            made = outcome_of(scenario, spans, start.plan.router, STUDY, "now")
+            yield Found(most_per_s=_most(scenario), outcome=made, error=made.error)
+            return
     try:
-        plan = carried_over(scenario, start, stay)
+        plan = carried_over(scenario, start)
     except SwarmplanError as error:
         yield Found(error=str(error), most_per_s=_most(scenario))
         return
@@ -116,7 +122,7 @@ def improve(
     yield from measure(scenario, latest)
 
 
-def carried_over(scenario: Scenario, start: Start | None, stay: bool) -> Plan:
+def carried_over(scenario: Scenario, start: Start | None) -> Plan:
     """The plan there was where it still serves every block, else one that is made fast.
 
     Raises
@@ -130,7 +136,7 @@ def carried_over(scenario: Scenario, start: Start | None, stay: bool) -> Plan:
     if start.scenario.sha256 == scenario.sha256:
         return start.plan
     spans = respanned(start.plan.placement, start.scenario, scenario)
-    if stay or _covers(scenario, spans):
+    if _covers(scenario, spans):
         name = start.plan.method.removesuffix(", blocks as they were")
         same = kept(spans, start.plan.router, name=f"{name}, blocks as they were")
         return planned(problem, same, Settings())
@@ -149,10 +155,6 @@ def _judged(scenario: Scenario, plan: Plan) -> Iterator[Found]:
     """Figures, then capacity, then who is passed, each as soon as it is known."""
     problem = scenario.problem.with_drafts(plan.drafts)
     cost, requests = CostModel.of(problem), draw_requests(problem, SEED)
-    if not _covers(scenario, plan.placement):
-        made = outcome_of(scenario, plan.placement, plan.router, STUDY, "now")
-        yield Found(plan=plan, most_per_s=_most(scenario), outcome=made, error=made.error)
-        return
     alike = plan.router == REHEARSED[0] and not scenario.events and can_rehearse(cost, requests)
     found = Found(plan=plan)
     if alike:

@@ -39,6 +39,7 @@ def work(pipe: Connection) -> None:
     warnings.simplefilter("ignore", SwarmplanWarning)
     stop = _Stop()
     with suppress(EOFError, OSError):
+        pipe.send(Told(number=0, what="ready"))
         while True:
             job: Job = pipe.recv()
             if not pipe.poll():
@@ -86,7 +87,8 @@ def _answers(pipe: Connection, job: Job) -> Iterator[Any]:
                     Told(number=job.number, what="progress", value=(progress.elapsed_s, reached))
                 )
 
-        yield from planner.improve(*job.values, on_progress)
+        scenario, found, seconds = job.values
+        yield from planner.improve(scenario, found, seconds, on_progress)
 
 
 if __name__ == "__main__":

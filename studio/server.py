@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from importlib.resources import files
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from ..core.errors import MissingExtraError, ScenarioError, SwarmplanError
@@ -68,6 +69,11 @@ class Pages:
             yield
         finally:
             self._desk.close()
+
+    def leave(self) -> None:
+        """The server is about to end: nobody waits for news any longer."""
+        if self._desk is not None:
+            self._desk.leave()
 
     @property
     def desk(self) -> Desk:
@@ -157,19 +163,24 @@ class Pages:
             raise ScenarioError.single("do", f"nothing called {name!r}")
 
 
-def app_of(
-    session: Session,
-    *,
-    token: str,
-    port: int,
-    plan: Plan | None = None,
-    stages_s: Sequence[float] = STAGES_S,
-) -> App:
+def app_of(pages: Pages, *, token: str, port: int) -> App:
     """The application, guarded."""
-    pages = Pages(session, plan, stages_s)
     app = Starlette(routes=pages.routes(), lifespan=pages.lifespan)
     hosts = frozenset(f"{name}:{port}" for name in (HOST, "localhost"))
-    return Guard(app, hosts=hosts, token=token)  # type: ignore[arg-type]
+    return Guard(app, hosts=hosts, token=token)
+
+
+class _Server(uvicorn.Server):
+    """Ctrl-C lets those go who wait for news."""
+
+    def __init__(self, config: uvicorn.Config, leave: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._leave = leave
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """A signal to end."""
+        self._leave()
+        super().handle_exit(sig, frame)
 
 
 def serve(
@@ -198,9 +209,9 @@ def serve(
         listening.bind((HOST, port))
         listening.listen(64)
         port = listening.getsockname()[1]
-        app = app_of(session, token=token, port=port, plan=plan, stages_s=stages_s)
+        pages = Pages(session, plan, stages_s)
         config = uvicorn.Config(
-            app,  # type: ignore[arg-type]
+            app_of(pages, token=token, port=port),
             log_level="error",
             server_header=False,
             ws="none",
@@ -208,7 +219,7 @@ def serve(
             h11_max_incomplete_event_size=16 * 2**10,
         )
         on_ready(f"http://{HOST}:{port}/#{token}")
-        uvicorn.Server(config).run(sockets=[listening])
+        _Server(config, pages.leave).run(sockets=[listening])
 
 
 async def _file(name: str, _request: Request) -> Response:
@@ -255,8 +266,9 @@ def _failures(value: Any) -> list[tuple[float, str]]:
         raise ScenarioError.single("failures", "takes a list of [seconds, server]")
     found = []
     for item in value:
-        at, name = item if isinstance(item, list) and len(item) == 2 else (None, None)
-        if type(at) not in (int, float) or not isinstance(name, str) or not 0 <= at < 1e9:
+        at, name = item if isinstance(item, list) and len(item) == 2 else (-1.0, "")
+        number = isinstance(at, int | float) and not isinstance(at, bool)
+        if not number or not 0 <= at < 1e9 or not isinstance(name, str):
             raise ScenarioError.single("failures", f"{item!r} is not [seconds, server]")
         found.append((float(at), name))
     return found

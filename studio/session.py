@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from ..core.errors import ScenarioError
 from ..scenarios.scenario import Scenario, scenario_of
 from ..studies.document import Document, members
-from ..studies.edits import KINDS, Edit, edited_document, set_value
+from ..studies.edits import KINDS, Edit, edited_document, move, set_value
 
 #: More edits, or more steps back, than anybody makes by hand.
 MOST_EDITS, MOST_STEPS = 500, 500
@@ -23,11 +22,15 @@ class Change:
     Attributes
     ----------
     kind : a name of ``studies.edits.KINDS``.
-    value : what that kind takes; for ``set`` the path and the value.
+    value : what that kind takes; for ``set`` and ``move`` two: path and value, name and place.
     """
 
     kind: str
     value: Any
+
+    def __hash__(self) -> int:
+        """Values may be lists and tables, which have none of their own."""
+        return hash((self.kind, repr(self.value)))
 
     def edit(self) -> Edit:
         """The edit that it stands for.
@@ -37,10 +40,15 @@ class Change:
         ScenarioError
             For an unknown kind, a value that is none, and what has no field in a scenario file.
         """
-        if self.kind == "set":
+        if self.kind in ("set", "move"):
             if not (isinstance(self.value, list) and len(self.value) == 2):
-                raise ScenarioError.single("set", "takes a path and a value")
-            return set_value(str(self.value[0]), self.value[1])
+                raise ScenarioError.single(self.kind, "takes a list of two")
+            name, value = self.value
+            if value is None or value == "":
+                raise ScenarioError.single(self.kind, "takes a value")
+            return (
+                set_value(str(name), value) if self.kind == "set" else move(str(name), str(value))
+            )
         if self.kind not in KINDS:
             raise ScenarioError.single("edit", f"no edit of kind {self.kind!r}")
         if not isinstance(self.value, str | int | float | dict):
@@ -127,11 +135,16 @@ class Session:
         found: dict[str, str] = {}
         for i, change in enumerate(self.changes):
             if change.kind == "remove":
-                before = self._document(self.changes[:i])
-                named = _or_none(lambda d=before, n=str(change.value): members(d, n, ""))
-                found |= dict.fromkeys(named or [], str(change.value))
+                found |= dict.fromkeys(self._named(i, str(change.value)), str(change.value))
         there = {s.id for s in self.scenario.problem.servers}
         return {name: by for name, by in found.items() if name not in there}
+
+    def _named(self, before: int, name: str) -> list[str]:
+        """The servers that a name stood for before a change; none where it was a client's."""
+        try:
+            return members(self._document(self.changes[:before]), name, "")
+        except ScenarioError:
+            return []
 
     def _go_on(self, changes: Changes) -> None:
         if len(changes) > MOST_EDITS:
@@ -144,10 +157,3 @@ class Session:
 
     def _document(self, changes: Changes) -> Document:
         return edited_document(self._raw, [c.edit() for c in changes])
-
-
-def _or_none(make: Callable[[], list[str]]) -> list[str] | None:
-    try:
-        return make()
-    except ScenarioError:
-        return None

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Mapping
 from typing import Any, get_args
 
+from ..core.names import Quantisation
 from ..core.plan import Route
 from ..core.problem import Problem
 from ..reports.sections import kinds_of
 from ..reports.worldmap import WIDTH, land, view_of
 from ..scenarios.planfile import certificate_document
 from ..scenarios.scenario import Scenario
-from ..scenarios.schema import Quantisation
 from ..simulator.figures import FIGURES
 from ..studies.document import Document, Entry, clients_of, ids_of, servers_of
 from ..studies.outcome import PARTS
@@ -52,8 +51,11 @@ class View:
             "devices": sorted(scenario.document.devices),
             "quantisations": list(get_args(Quantisation)),
             "regions": sorted({s["region"] for s in servers if s["region"]}),
-            "drafts": raw.get("speculation") is not None,
-            "acceptance": _acceptance(raw),
+            "quantisation": _precision(raw),
+            "streams": _streams(raw),
+            "drafts": isinstance(raw.get("speculation"), dict),
+            "acceptance": _drafting(raw, "acceptance"),
+            "draft_ms": _drafting(raw, "draft_ms"),
             "map": _window(problem),
             "servers": servers,
             "clients": clients,
@@ -82,8 +84,8 @@ def land_document() -> dict[str, Any]:
 
 
 def _window(problem: Problem) -> dict[str, float]:
-    machines = (*problem.servers, *problem.clients)
-    view = view_of([m.coordinates for m in machines if m.coordinates is not None])
+    places = [*(s.coordinates for s in problem.servers), *(c.coordinates for c in problem.clients)]
+    view = view_of([place for place in places if place is not None])
     return {
         "width": WIDTH,
         "height": view.height,
@@ -117,18 +119,15 @@ def _precision(raw: Document) -> str:
 def _clients(problem: Problem, raw: Document) -> list[dict[str, Any]]:
     """Clients with what their first stream asks for; lists of lengths are told by their mean."""
     streams = raw.get("workload", {}).get("streams", [])
-    shares = Counter(s.get("client") for s in streams)
     found = []
     for row, (client, entry) in enumerate(zip(problem.clients, clients_of(raw), strict=True)):
-        mine = next((s for s in streams if s.get("client") == client.id), {})
+        mine: Entry = next((s for s in streams if s.get("client") == client.id), {})
         found.append(
             {
                 "id": client.id,
                 "place": client.coordinates,
                 "region": str(entry.get("region", "")),
                 "series": row,
-                "streams": shares[client.id],
-                "rate_per_s": mine.get("rate_per_s"),
                 "prompt_tokens": _length(mine.get("prompt_tokens")),
                 "output_tokens": _length(mine.get("output_tokens")),
             }
@@ -142,9 +141,18 @@ def _length(given: Any) -> Any:
     return given if isinstance(given, int | float) else None
 
 
-def _acceptance(raw: Document) -> Any:
+def _streams(raw: Document) -> list[dict[str, Any]]:
+    """Where each stream stands in the file, whose it is and how many requests come."""
+    streams = raw.get("workload", {}).get("streams", [])
+    return [
+        {"index": i, "client": s.get("client"), "rate_per_s": s.get("rate_per_s")}
+        for i, s in enumerate(streams)
+    ]
+
+
+def _drafting(raw: Document, field: str) -> Any:
     given = raw.get("speculation")
-    return given.get("acceptance") if isinstance(given, dict) else None
+    return given.get(field) if isinstance(given, dict) else None
 
 
 def _side(side: Side) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from typing import Any, Literal
 
-What = Literal["found", "progress", "done", "stopped", "failed", "died"]
+What = Literal["ready", "found", "progress", "done", "stopped", "failed", "died"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +52,7 @@ class Worker:
         self._process: subprocess.Popen[bytes] | None = None
         self._pipe: Connection | None = None
         self._running: Job | None = None
+        self._ready = False
         self._count = 0
 
     @property
@@ -81,7 +82,7 @@ class Worker:
     def stop(self) -> None:
         """Ask the job that runs to end; a search then tells the best until then."""
         with self._lock:
-            if self._running is not None and self._process is not None:
+            if self._running is not None and self._process is not None and self._ready:
                 with suppress(OSError):
                     self._process.send_signal(signal.SIGINT)
 
@@ -104,9 +105,10 @@ class Worker:
             [sys.executable, "-m", module, str(theirs.fileno())],
             stdin=subprocess.DEVNULL,
             pass_fds=(theirs.fileno(),),
+            start_new_session=True,  # Ctrl-C is for the server; it ends the planners
         )
         theirs.close()
-        self._pipe = mine
+        self._pipe, self._ready = mine, False
         threading.Thread(target=self._listen, args=(mine,), daemon=True).start()
 
     def _listen(self, pipe: Connection) -> None:
@@ -115,7 +117,10 @@ class Worker:
                 told: Told = pipe.recv()
             except (EOFError, OSError):
                 break
-            self._tell(told)
+            if told.what == "ready":  # from here on it knows what a signal means
+                self._ready = pipe is self._pipe
+            else:
+                self._tell(told)
         running = self._running
         if running is not None and pipe is self._pipe:
             self._tell(Told(number=running.number, what="died"))
