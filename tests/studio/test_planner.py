@@ -49,7 +49,7 @@ def random_change(rng: np.random.Generator, desk: Session) -> tuple[Change, ...]
         Change(kind="move", value=[name, f"{lat},{lon}"]),
         Change(kind="move", value=[name, other]),
         Change(kind="move", value=[client, f"{lat},{lon}"]),
-        Change(kind="add_server", value={"id": f"new-{rng.integers(1e9)}", "like": name}),
+        Change(kind="add_server", value={"id": f"new-{rng.integers(10**9)}", "like": name}),
         Change(kind="remove", value=name),
         Change(kind="set", value=[f"servers.{name}.device", device]),
         Change(kind="set", value=[f"servers.{name}.memory_gb", float(rng.integers(6, 40))]),
@@ -168,6 +168,7 @@ def test_a_replay_is_the_simulated_run_and_failures_change_it_from_then_on() -> 
     (whole,) = planner.measure(desk.scenario, found)
     taken = [s["finish_s"] - s["arrival_s"] for s in quiet["sessions"] if s["finish_s"] is not None]
     assert np.mean(taken) == pytest.approx(whole.figures["response_s"])
+    assert found.share is not None
     busiest = quiet["servers"][int(np.argmax(found.share))]
     at = quiet["end_s"] / 3
     broken = replay(desk.scenario, found.plan, [(at, busiest)])

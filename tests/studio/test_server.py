@@ -79,6 +79,8 @@ class Page:
     def close(self) -> None:
         self.process.send_signal(signal.SIGTERM)
         self.process.wait(30)
+        assert self.process.stdout is not None
+        self.process.stdout.close()
 
 
 @pytest.fixture(scope="module")
