@@ -29,6 +29,7 @@ COMMANDS = {
     "verify": "Re-check a plan, also one edited by hand, without a solver.",
     "explain": "Show where the time of a route goes, and why not the alternatives.",
     "whatif": "Show what happens if servers join, leave or fail, if load or network change.",
+    "studio": "Open a page on which servers are dragged and the swarm answers at once.",
     "size": "Find the smallest or cheapest set of servers that meets a target.",
     "sweep": "Run many configurations: lists, variants, seeds; resumable, also on a cluster.",
     "regions": "Read a large swarm by regions or data centres, and what that loses.",

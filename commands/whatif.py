@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 #: Option, metavar, help; in the order in which they are applied.
 EDITS = (
     ("add-server", "FIELDS", "id=NAME,device=TYPE,lat=..,lon=.. or id=NAME,like=SERVER"),
-    ("remove", "NAME", "A server, a count group or a region leaves"),
-    ("move", "SERVER=PLACE", "PLACE: lat,lon, a topology node, or a machine to stand beside"),
+    ("add-client", "FIELDS", "id=NAME,like=CLIENT,lat=..,lon=..: asks for what the other one does"),
+    ("remove", "NAME", "A server, a count group, a region or a client leaves"),
+    ("move", "NAME=PLACE", "PLACE: lat,lon, a topology node, or a machine to stand beside"),
     ("set", "PATH=VALUE", "Any field: servers.ID.memory_gb=24, network.step_overhead_ms=5"),
     ("scale-load", "[CLIENT=]FACTOR", "Multiply the arrival rate"),
     ("rtt-scale", "FACTOR", "Multiply every round-trip time"),

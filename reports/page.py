@@ -25,7 +25,8 @@ def _colours(values: Sequence[str]) -> str:
     return "".join(f"--s{i}:{v};" for i, v in enumerate(values))
 
 
-_STYLE = (
+#: The colours of all pages, light and dark.
+PALETTE = (
     ":root{color-scheme:light dark;--bg:#fff;--fg:#1b1f24;--soft:#57606a;--line:#d5dae0;"
     "--box:#f5f7f9;--sea:#eaf1f6;--land:#d3d8cf;--edge:#b3bab0;--link:#0b5394;"
     + _colours(_LIGHT)
@@ -34,6 +35,10 @@ _STYLE = (
     "--line:#3a4149;--box:#1d2126;--sea:#182129;--land:#343b37;--edge:#4d5650;--link:#8ec7ff;"
     + _colours(_DARK)
     + "}}"
+)
+#: The series ``l0`` (lines), ``f0`` (areas) ... in these colours.
+COLOURED = _rules()
+_STYLE = (
     "*{box-sizing:border-box}"
     "body{margin:0;background:var(--bg);color:var(--fg);"
     "font:16px/1.5 system-ui,-apple-system,'Segoe UI',Roboto,'DejaVu Sans',sans-serif}"
@@ -138,7 +143,7 @@ def page(
         '<link rel="icon" href="data:,">'
         + ("" if refresh_s is None else f'<meta http-equiv="refresh" content="{refresh_s}">')
         + tag("title", text(title))
-        + f"<style>{_STYLE}{_rules()}</style>"
+        + f"<style>{PALETTE}{_STYLE}{COLOURED}</style>"
     )
     return (
         '<!DOCTYPE html>\n<html lang="en"><head>'
@@ -157,7 +162,7 @@ def fragment(sections: Sequence[Section]) -> str:
     """Sections as they are shown inside another page, such as a notebook."""
     body = "".join(tag("section", tag("h3", text(s.title)) + s.body) for s in sections)
     # The page's own rules would restyle what is around; inside the box all of them may hold.
-    style = f"@scope(.swarmplan){{{_STYLE.replace(':root', ':scope')}{_rules()}}}"
+    style = f"@scope(.swarmplan){{{PALETTE.replace(':root', ':scope')}{_STYLE}{COLOURED}}}"
     return f"<style>{style}</style>" + tag("div", body, class_="swarmplan")
 
 

@@ -118,6 +118,11 @@ def entry_named(document: Document, name: str, option: str) -> Entry:
     return next(e for e in servers_of(document) if e["id"] == name)
 
 
+def client_named(document: Document, name: str) -> Entry | None:
+    """The entry of a client, None where there is none of that id."""
+    return next((c for c in clients_of(document) if c.get("id") == name), None)
+
+
 def row_of(document: Document, name: str) -> int | None:
     """Row of a client or server in ``network.rtt_ms``: the clients, then the servers."""
     ids = [str(c.get("id")) for c in clients_of(document)]
@@ -130,19 +135,71 @@ def row_of(document: Document, name: str) -> int | None:
 def remove_servers(document: Document, names: list[str], option: str) -> None:
     """Take servers out, with their rows and their events."""
     unroll(document, names)
-    matrix = document.get("network", {}).get("rtt_ms")
-    if matrix is not None:
-        gone = {row_of(document, name) for name in names}
-        document["network"]["rtt_ms"] = [
-            [value for j, value in enumerate(line) if j not in gone]
-            for i, line in enumerate(matrix)
-            if i not in gone
-        ]
+    _drop_rows(document, names)
     left = [e for e in servers_of(document) if e["id"] not in names]
     if not left:
         raise ScenarioError.single(option, "no server is left")
     document["servers"] = left
     _drop_lost_events(document)
+
+
+def _drop_rows(document: Document, names: Iterable[str]) -> None:
+    """Take machines out of a matrix of round-trip times."""
+    matrix = document.get("network", {}).get("rtt_ms")
+    if matrix is None:
+        return
+    gone = {row_of(document, name) for name in names}
+    document["network"]["rtt_ms"] = [
+        [value for j, value in enumerate(line) if j not in gone]
+        for i, line in enumerate(matrix)
+        if i not in gone
+    ]
+
+
+def remove_client(document: Document, name: str, option: str) -> None:
+    """Take a client out, with its row and its requests.
+
+    Raises
+    ------
+    ScenarioError
+        If no client is left, or a trace says whose its requests are.
+    """
+    left = [c for c in clients_of(document) if c.get("id") != name]
+    if not left:
+        raise ScenarioError.single(option, "no client is left")
+    load = document.get("workload", {})
+    trace = load.get("trace")
+    if isinstance(trace, dict) and trace.get("client") == name:
+        message = f"all requests of the trace are those of {name!r}: set workload.trace.client"
+        raise ScenarioError.single(option, message)
+    _drop_rows(document, [name])
+    document["clients"] = left
+    if isinstance(trace, dict) and isinstance(trace.get("shares"), dict):
+        trace["shares"].pop(name, None)
+    if load.get("streams"):
+        load["streams"] = [s for s in load["streams"] if s.get("client") != name]
+
+
+def add_client(document: Document, entry: Entry, like: str, beside: bool) -> None:
+    """Append a client that asks for what another one does.
+
+    Parameters
+    ----------
+    beside : it stands where the other one does, and takes its measured times.
+    """
+    clients = clients_of(document)
+    matrix = document.get("network", {}).get("rtt_ms")
+    if matrix is not None:
+        row, at = row_of(document, like), len(clients)
+        assert row is not None
+        for line in matrix:
+            line.insert(at, line[row] if beside else None)
+        matrix.insert(at, list(matrix[row]) if beside else [None] * (len(matrix) + 1))
+        matrix[at][at] = 0.0
+    clients.append(entry)
+    load = document.get("workload", {})
+    own = [{**s, "client": entry["id"]} for s in load.get("streams", []) if s.get("client") == like]
+    load.get("streams", []).extend(copy.deepcopy(own))
 
 
 def _drop_lost_events(document: Document) -> None:
@@ -197,8 +254,16 @@ def forget_times(document: Document, name: str) -> None:
         for line in matrix:
             line[row] = None
     if has_table(document):
+        _refuse_client(document, name)
         entry = next(e for e in servers_of(document) if e["id"] == name)
         entry["rtt_as"] = []
+
+
+def _refuse_client(document: Document, name: str) -> None:
+    """A client has no other name in a file of round-trip times."""
+    if client_named(document, name) is not None:
+        message = f"the round-trip times of client {name!r} come from a file that names it"
+        raise ScenarioError.single("--move", message)
 
 
 def stand_at(document: Document, entry: Entry, beside: str) -> None:
@@ -212,6 +277,7 @@ def stand_at(document: Document, entry: Entry, beside: str) -> None:
         if key in other:
             entry[key] = other[key]
     if has_table(document):
+        _refuse_client(document, str(entry["id"]))
         entry["rtt_as"] = names_in_table(other, beside)
     matrix = document.get("network", {}).get("rtt_ms")
     mine, theirs = row_of(document, str(entry["id"])), row_of(document, beside)

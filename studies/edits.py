@@ -17,7 +17,9 @@ from ..scenarios.scenario import Scenario, scenario_of
 from .document import (
     PLACE,
     Document,
+    add_client,
     add_server,
+    client_named,
     clients_of,
     entry_named,
     forget_times,
@@ -25,6 +27,7 @@ from .document import (
     ids_of,
     members,
     names_in_table,
+    remove_client,
     remove_servers,
     servers_of,
     stand_at,
@@ -133,41 +136,74 @@ def _merged(base: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
     return {**kept, **given}
 
 
-def remove(name: str, *, option: str = "--remove") -> Edit:
-    """Servers that leave: one, a ``count`` group or a region."""
+def add_another_client(fields: str | dict[str, Any]) -> Edit:
+    """A new client from ``id=...,like=CLIENT,lat=..,lon=..``: it asks for what the other one does.
+
+    Without a place of its own it stands beside that one.
+    """
+    option = "--add-client"
+    given = dict(fields) if isinstance(fields, dict) else _pairs(fields, option)
+    name, like = given.get("id"), given.pop("like", None)
+    if name is None or like is None:
+        message = "needs an id and another client: id=NAME,like=CLIENT,lat=..,lon=.."
+        raise ScenarioError.single(option, message)
 
     def change(document: Document) -> None:
+        other = client_named(document, str(like))
+        if other is None:
+            raise ScenarioError.single(option, f"like={like}: no client {like!r}")
+        beside = not set(PLACE) & given.keys()
+        base = {k: v for k, v in other.items() if beside or k not in PLACE}
+        add_client(document, {**base, **given}, str(like), beside)
+
+    shown = ", ".join(f"{k}={v}" for k, v in given.items() if k != "id")
+    return Edit(text=f"add client {name} like {like}" + (f" ({shown})" if shown else ""),
+                document=change)  # fmt: skip
+
+
+def remove(name: str, *, option: str = "--remove") -> Edit:
+    """Who leaves: a server, a ``count`` group, a region, or a client with its requests."""
+
+    def change(document: Document) -> None:
+        servers = {i for e in servers_of(document) for i in (str(e.get("id")), *ids_of(e))}
+        regions = {str(e.get("region", "")) for e in servers_of(document)}
+        if client_named(document, name) is not None and name not in servers | regions:
+            remove_client(document, name, option)
+            return
         remove_servers(document, members(document, name, option), option)
 
     return Edit(text=f"remove {name}", document=change)
 
 
-def move(spec: str) -> Edit:
-    """``SERVER=PLACE``: ``lat,lon``, a machine to stand beside, a node of the topology or, where
-    there is no topology, a city."""
-    name, _, place = spec.partition("=")
-    if not place:
-        message = f"{spec!r} is not SERVER=PLACE (lat,lon, a topology node, or another id)"
+def move(spec: str, place: str | None = None) -> Edit:
+    """``NAME=PLACE``, or a name and a place, of a server or client.
+
+    A place is ``lat,lon``, a machine to stand beside, a node of the topology or, where there is no
+    topology, a city.
+    """
+    name, _, there = (spec, "", place) if place else spec.partition("=")
+    if not there:
+        message = f"{spec!r} is not NAME=PLACE (lat,lon, a topology node, or another id)"
         raise ScenarioError.single("--move", message)
 
     def change(document: Document) -> None:
-        entry = entry_named(document, name, "--move")
+        entry = client_named(document, name) or entry_named(document, name, "--move")
         known = {i for e in (*clients_of(document), *servers_of(document)) for i in ids_of(e)}
-        if place in known:
-            stand_at(document, entry, place)
+        if there in known:
+            stand_at(document, entry, there)
             return
         forget_times(document, str(entry["id"]))
         for key in PLACE:
             entry.pop(key, None)
-        coordinates = re.fullmatch(r"\s*(-?[\d.]+)\s*,\s*(-?[\d.]+)\s*", place)
+        coordinates = re.fullmatch(r"\s*(-?[\d.]+)\s*,\s*(-?[\d.]+)\s*", there)
         if coordinates:
             entry["lat"], entry["lon"] = float(coordinates[1]), float(coordinates[2])
-        elif document.get("network", {}).get("topology") or place.isdecimal():
-            entry["node"] = place
+        elif document.get("network", {}).get("topology") or there.isdecimal():
+            entry["node"] = there
         else:
-            entry["city"] = place
+            entry["city"] = there
 
-    return Edit(text=f"move {name} to {place}", document=change)
+    return Edit(text=f"move {name} to {there}", document=change)
 
 
 def set_value(spec: str, value: Any = None) -> Edit:
@@ -318,6 +354,7 @@ def _speculation(document: Document, field: str, value: Any) -> None:
 #: Kinds of edits by name, in the order in which they are applied.
 KINDS: dict[str, Callable[[Any], Edit]] = {
     "add_server": add,
+    "add_client": add_another_client,
     "remove": remove,
     "move": move,
     "set": set_value,

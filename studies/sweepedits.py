@@ -23,7 +23,7 @@ def variant_edits(variant: Variant) -> list[Edit]:
     """Edits of a variant, in the order in which ``whatif`` applies its options."""
     edits = [add(dict(fields)) for fields in variant.add_server]
     edits += [remove(name) for name in variant.remove]
-    edits += [move(f"{server}={place}") for server, place in variant.move.items()]
+    edits += [move(server, place) for server, place in variant.move.items()]
     edits += [set_value(path, value) for path, value in variant.set.items()]
     if variant.load != 1.0:
         edits.append(scale_load(variant.load))

