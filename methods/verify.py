@@ -124,9 +124,11 @@ def _predictions(cost: CostModel, plan: Plan) -> Iterator[Finding]:
             if not _close(wanted, told):
                 message = f"{name} is {told:.9g}, the routes give {wanted:.9g}"
                 yield Finding(where=where, message=message)
-        harm = given[client].harm
-        if harm is not None and not _close(right.harm or 0.0, harm):
-            message = f"harm is {harm:.9g}, the routes give {right.harm or 0.0:.9g}"
+        harm, true = given[client].harm, right.harm
+        if harm is None and true is not None:
+            yield Finding(where=where, message=f"harm is not told, the routes give {true:.9g}")
+        elif harm is not None and not _close(true or 0.0, harm):
+            message = f"harm is {harm:.9g}, the routes give {true or 0.0:.9g}"
             yield Finding(where=where, message=message)
 
 

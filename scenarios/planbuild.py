@@ -191,13 +191,9 @@ def _unknown(
         if placed.server in seen:
             wrong.append(InputProblem(where, f"{placed.server!r} is placed twice"))
         seen.add(placed.server)
-        if placed.precision is not None and placed.server in servers:
+        if placed.server in servers:
             able = problem.servers[servers[placed.server]].precisions
-            if placed.precision not in able and able != ("",):
-                message = (
-                    f"{placed.server!r} cannot host at {placed.precision!r}: {', '.join(able)}"
-                )
-                wrong.append(InputProblem(f"placement[{i}].precision", message))
+            wrong += _misfit(f"placement[{i}].precision", placed, able)
     for i, route in enumerate(given.routes):
         if route.client not in clients:
             wrong.append(
@@ -213,3 +209,15 @@ def _unknown(
             where = f"predicted[{i}].client"
             wrong.append(InputProblem(where, f"no client {figure.client!r} in the scenario"))
     return wrong[:50]
+
+
+def _misfit(
+    where: str, placed: schema.PlacedServer, able: tuple[str, ...]
+) -> Iterator[InputProblem]:
+    """What is wrong with the precision at which a server that is able to some is to host."""
+    words = ", ".join(able)
+    if placed.precision is None:
+        if len(able) > 1:
+            yield InputProblem(where, f"is missing: {placed.server!r} can host at {words}")
+    elif placed.precision not in able and able != ("",):
+        yield InputProblem(where, f"{placed.server!r} cannot host at {placed.precision!r}: {words}")
