@@ -244,7 +244,7 @@ def _changed_calls(node: ast.Call) -> Iterator[ast.AST]:
         field = "attr" if isinstance(node.func, ast.Attribute) else "id"
         yield _with(node, func=_with(node.func, **{field: TWINS[name]}))
     if len(node.args) == CHOICES.get(name) and not node.keywords:
-        yield from node.args[-2:]
+        yield from (arg for arg in node.args[-2:] if not isinstance(arg, ast.Starred))
     if name in ("sorted", "sort", "min", "max") and node.keywords:
         yield _with(node, keywords=[k for k in node.keywords if k.arg != "key"])
     if name in ("sorted", "sort") and all(k.arg != "reverse" for k in node.keywords):

@@ -8,7 +8,7 @@ from ..core.blocks import Block
 from ..core.errors import ScenarioError
 from ..core.problem import ModelSpec, alike
 from ..perfmodel.catalogue import block_parameters, shipped_architecture, weights_bytes
-from ..perfmodel.shape import DENSE_LINEARS, TYPICAL_HEAD
+from ..perfmodel.shape import DENSE_LINEARS, TYPICAL_HEAD, shape_of
 from . import schema
 
 
@@ -37,7 +37,7 @@ def by_layers(given: schema.Model) -> ModelSpec:
             _as_shipped(own, kind, size, given.quantisation)
             for (own, size), kind in zip(each, shipped, strict=True)
         ]
-    return ModelSpec(
+    model = ModelSpec(
         name=given.name,
         num_blocks=len(each),
         hidden_size=given.hidden_size,
@@ -48,9 +48,11 @@ def by_layers(given: schema.Model) -> ModelSpec:
         activation_bytes_per_token=2 * given.hidden_size,
         grouped_query=given.grouped_query if found is None else found.grouped_query,
         quantisation=given.quantisation,
-        blocks=alike(tuple(blocks)),
         context_tokens=None if found is None else found.context_tokens,
     )
+    # Blocks of which nothing is said but what one takes them for anyway stay unsaid.
+    told = alike(tuple(blocks))
+    return model if told == shape_of(model) else replace(model, blocks=told)
 
 
 def _as_shipped(own: Block, shipped: Block, size: int, quantisation: str) -> Block:

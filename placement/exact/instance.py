@@ -13,6 +13,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ...chains.knapsack import LeastRuns
 from ...core.content import FloatArray, IntArray, frozen_array
@@ -39,7 +40,8 @@ class Data:
 
     Attributes
     ----------
-    length : blocks of the model, L; or those of them that are heavy.
+    counts : (blocks of the model,) which of them are counted: all, or those that are heavy.
+    length : how many are, L.
     hop : (C, n) cost of a visit of the whole class; run : of the blocks it runs.
     base : (C,) cost that every chain of the class pays beside its visits (0 under client relay).
     sessions : (C,) R_c; slots : (C,) cache slots of one session on one block.
@@ -53,6 +55,7 @@ class Data:
     cost: CostModel
     demand: tuple[Demand, ...]
     unit_s: float
+    counts: NDArray[np.bool_]
     length: int
     hop: FloatArray
     run: LeastRuns
@@ -105,6 +108,7 @@ def data_of(task: Task, unit_s: float) -> Data:
         cost=cost,
         demand=demand,
         unit_s=unit_s,
+        counts=np.ones(cost.num_blocks, dtype=bool) if heavy is None else heavy,
         length=runs.length,
         hop=frozen_array(hop * scale[:, None], np.float64),
         run=LeastRuns(runs.scaled(scale)),

@@ -204,7 +204,7 @@ class Work:
             most_iterations=self.max_iterations,
             on_bound=lambda b: self.raise_bound(b * data.unit_s, BAG),
         )
-        bag.seed(self._chains())
+        bag.seed(self._chains(data))
         return bag
 
     def _branch(self, tree: Tree, data: Data, limit_s: float) -> None:
@@ -219,7 +219,7 @@ class Work:
         """The best plan made of the relaxation's best chains and the incumbent's."""
         if self.done() or not data.order_free or limit_s <= 0:
             return
-        chains = [*bag.master.best_chains(most), *self._chains()]
+        chains = [*bag.master.best_chains(most), *self._chains(data)]
         flow = Flow(data=data, survivors=among(data, chains))
         if flow.survivors.size(data.length) <= MOST_COMPOSED:
             self._run(flow, limit_s)
@@ -241,11 +241,15 @@ class Work:
         self.tell()
         return closed
 
-    def _chains(self) -> list[tuple[int, Visits]]:
-        """The incumbent's chains."""
+    def _chains(self, data: Data) -> list[tuple[int, Visits]]:
+        """The incumbent's chains, each visit with the blocks that count."""
         rows = {d.client: c for c, d in enumerate(self.task.demand)}
         _, routes = self.incumbent.plan or (None, ())
-        return [(rows[r.client], tuple((h.server, len(h)) for h in r.route.hops)) for r in routes]
+        found = []
+        for r in routes:
+            runs = [(h.server, int(data.counts[h.start : h.end].sum())) for h in r.route.hops]
+            found.append((rows[r.client], tuple(run for run in runs if run[1])))
+        return found
 
     def _close(self, bag: Bag, data: Data) -> None:
         """The closing programme, if what survives is small enough."""

@@ -14,7 +14,7 @@ from swarmplan.core.problem import Span
 
 
 def test_the_names_of_a_literal_come_in_their_order() -> None:
-    assert names(Relay) == ("client", "server")
+    assert names(Relay) == ("client", "server", "pipeline")
     assert names(Admission) == ("retry", "queue", "reserve", "notify", "sized", "ordered")
 
 
