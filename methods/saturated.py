@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -15,6 +14,7 @@ from ..core.workload import Request
 from ..perfmodel.cost import CostModel
 from ..perfmodel.memory import max_sessions
 from ..simulator.engine import simulate
+from ..simulator.metrics import Interval
 from ..simulator.result import SimulationResult
 from ..workload.draw import draw_requests
 from ..workload.load import at_load
@@ -24,8 +24,8 @@ from .routers import router_named
 TIMES, FEWEST, MOST = 3, 300, 3_000
 #: Of the requests that start after the first ones so many are not counted.
 SETTLING = 0.3
-#: Parts of the window whose means tell the interval, and Student's t of 95 % for them.
-PARTS, STUDENT = 10, 2.262
+#: Parts of the window whose means tell the interval.
+PARTS = 10
 #: Who waits stands in one line.
 ADMISSION: Admission = "queue"
 #: Shares of what is sustained for which latencies are told, and requests of such a run.
@@ -131,7 +131,7 @@ def figures(found: SimulationResult, begin_s: float, end_s: float) -> Throughput
     return Throughput(
         decode_per_s=decode,
         prompt_per_s=float(found.prompt_tokens[prompted].sum()) / (end_s - begin_s),
-        half_width_per_s=STUDENT * float(rates.std(ddof=1)) / math.sqrt(PARTS),
+        half_width_per_s=Interval.of(rates.tolist()).half_width,
         requests_per_s=decode / mean_tokens,
         token_s=_mean(found.tpot_s[counted]),
         first_token_s=_mean((first - found.start_s)[prompted]),
