@@ -35,6 +35,8 @@ QUALITIES = {"good": 0.86, "fair": 0.63, "poor": 0.35}
 RTT_S = {"A": 0.060, "B": 0.090, "C": 0.090, "old-A": 0.060, "old-B": 0.090}
 SPANS = {"A": (0, 3), "B": (3, 8), "C": (3, 8), "old-A": (0, 3), "old-B": (3, 8)}
 CONFIG = {"request_timeout": 30, "update_period": 10, "max_retries": 4}
+#: So few prompts all run plain too.
+FEW = 8
 Tokens = Sequence[Sequence[int]]
 
 
@@ -127,9 +129,10 @@ def table(
             done, told = run(
                 swarm, f"{name}-{tokens}", routing, str(path), tokens, prompts, len(wanted[0])
             )
+            ways = (("drafted", range(len(prompts))), ("plain", beside(len(prompts))))
             right = {
                 kind: [done.get(f"{kind}{i}", {}).get("tokens") == wanted[i] for i in rows]
-                for kind, rows in (("drafted", range(len(prompts))), ("plain", beside(prompts)))
+                for kind, rows in ways
             }
             equal += Counter({kind: sum(same) for kind, same in right.items()})
             shown = f"{sum(right['drafted'])} of {len(prompts)}"
@@ -137,13 +140,13 @@ def table(
                   flush=True)  # fmt: skip
     runs = len(drafts) * len(numbers)
     print(f"# {equal['drafted']} of {runs * len(prompts)} drafted generations have the local "
-          f"model's tokens, {equal['plain']} of {runs * len(beside(prompts))} plain ones",
+          f"model's tokens, {equal['plain']} of {runs * len(beside(len(prompts)))} plain ones",
           flush=True)  # fmt: skip
 
 
-def beside(prompts: Tokens) -> range:
-    """The prompts that run plain too."""
-    return range(0, len(prompts), 2)
+def beside(prompts: int) -> range:
+    """The prompts that run plain too: every second one of many."""
+    return range(0, prompts, 1 if prompts < FEW else 2)
 
 
 def run(
@@ -163,7 +166,7 @@ def run(
             | {"draft": kind == "drafted", "route": route(swarm)}
             for kind in ("plain", "drafted")
         ]
-        if i not in beside(prompts):
+        if i not in beside(len(prompts)):
             requests += both[1:]
         else:
             requests += both if i % 4 == 0 else both[::-1]
@@ -185,7 +188,7 @@ def route(swarm: LoopbackSwarm, *names: str) -> list[tuple[str, int, int]]:
 
 def figures(done: dict[str, Event], told: Event, prompts: int) -> list[str]:
     """Of one line: means over the prompts, in ms a token after the first."""
-    plain = {i: sum(done[f"plain{i}"]["steps_s"][1:]) for i in range(0, prompts, 2)}
+    plain = {i: sum(done[f"plain{i}"]["steps_s"][1:]) for i in beside(prompts)}
     made = [done[f"drafted{i}"]["passes"][1:] for i in range(prompts)]
     drafted = [sum(seconds for _, _, seconds in passes) for passes in made]
     each = 1e3 / (len(done["plain0"]["tokens"]) - 1)

@@ -196,7 +196,7 @@ def unlike(tiny: Problem) -> Problem:
     return replace(tiny, servers=servers, drafting=each)
 
 
-@pytest.mark.parametrize("method", ["search", "exact", "milp"])
+@pytest.mark.parametrize("method", ["search", "exact", "milp", "auto"])
 def test_solvers_plan_for_clients_that_draft_each_in_its_own_way(
     tiny: Problem, method: str
 ) -> None:
