@@ -403,6 +403,7 @@ def _alone(problem: Problem, route: Route, drafts: int) -> float:
 
 def against(names: Sequence[str], alphas: Sequence[float], limit_s: float) -> None:
     """Auto with drafts free against auto without, on fresh requests."""
+    api.plan(swarm(names[0], rate=1e-3), settings=Settings(time_limit_s=5))  # compiles all code
     for name, rates in AGAINST:
         for rate in rates if name in names else ():
             for precision in dict.fromkeys((OWN[name], "bf16")):

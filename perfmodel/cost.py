@@ -283,15 +283,26 @@ class CostModel:
 
     def passes_on(self, client: int, route: Route) -> Passes:
         """The passes of a client over a chain."""
-        drafts, usual = self.problem.drafts_on(client, route.servers), self.passes[client]
-        if drafts == usual.drafts:
-            return usual
+        return self._passes_with(client, self.problem.drafts_on(client, route.servers))
+
+    def _passes_with(self, client: int, drafts: int) -> Passes:
+        """The passes of a client with so many drafts."""
+        if drafts == self.passes[client].drafts:
+            return self.passes[client]
         key = client, drafts
         if key not in self._passes:
             own = self.problem.drafting[client]
             use = Use(drafts, own.use.model) if drafts else NO_USE
             self._passes[key] = Passes(replace(own, use=use) if drafts else None)
         return self._passes[key]
+
+    def _passes_anywhere(self, client: int) -> set[Passes]:
+        """The passes of a client on any chain."""
+        problem = self.problem
+        drafts = {k for _, k in problem.drafts[client].chains}
+        if problem.forward_only and problem.drafts[client].tokens:
+            drafts.add(0)
+        return {self.passes[client], *(self._passes_with(client, k) for k in drafts)}
 
     @cached_property
     def undrafted(self) -> CostModel:
@@ -362,9 +373,11 @@ class CostModel:
 
         Parameters
         ----------
-        client : whose passes they are; None = of all clients those that take the least.
+        client : whose passes they are; None = of all clients those that take the least. Where they
+            differ by chain they are those that take the least, too.
         """
-        ways = {self.passes[client]} if client is not None else set(self.passes)
+        clients = range(len(self.passes)) if client is None else (client,)
+        ways = {p for c in clients for p in self._passes_anywhere(c)}
         steps = [self._token_run_s(prompt_tokens, output_tokens, p) for p in ways]
         # Turns between tasks are no work: the server is free for others then.
         return self._prompt_run_s(prompt_tokens, self.task_s).plus(

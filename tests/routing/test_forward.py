@@ -87,3 +87,17 @@ def test_a_client_that_does_not_draft_takes_what_it_took(tiny: Problem) -> None:
     cost = CostModel.of(problem)
     choose = router_named("overlap")(cost, placement)
     assert choose(REQUEST, SwarmState(cost, placement), 0.0).route.servers == (0,)
+
+
+def test_work_is_that_of_the_passes_that_take_the_least_anywhere(tiny: Problem) -> None:
+    """So that what no plan exceeds holds for chains that are not drafted, too."""
+    cost, _ = stuck(tiny, 0.1, 12, 0)
+    dear = tuple(replace(s, verify=((2.0, 4.0),)) for s in cost.problem.servers)
+    every = replace(cost.problem, servers=dear)
+    one = replace(every, servers=tuple(replace(s, rollback=True) for s in dear))
+    found, drafted, plain = (
+        CostModel.of(p).work_s(8, 40)(0, 0, 6)
+        for p in (every, one, one.with_drafts([Use(0), Use(0)]))
+    )
+    assert found == pytest.approx(plain)
+    assert found < 0.5 * drafted
