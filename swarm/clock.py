@@ -23,7 +23,7 @@ import numpy as np
 from ..core.drafting import MOST_DRAFTS
 from ..core.problem import Timing
 from ..perfmodel.fitting import fit_floored, fit_nonnegative
-from ..perfmodel.timing import decode_s, prefill_s, timing_ms, timing_of
+from ..perfmodel.timing import decode_s, knots_of, prefill_s, timing_ms, timing_of
 
 #: Environment variable with a timing or ``tell``, for ``run_petals server``.
 VARIABLE = "SWARMPLAN_CLOCK"
@@ -267,5 +267,5 @@ def announce_curve(timing: Timing) -> None:
 
 def times_of_rows(timing: Timing) -> tuple[tuple[int, float], ...]:
     """(tokens, time of a pass by that of a step of one), at the knots of a timing's curve."""
-    step_s = decode_s(timing, 0)
-    return tuple((round(rows), 1.0 + more_s / step_s) for rows, more_s in timing.step_curve)
+    knots, step_s = zip(*knots_of((timing,)), strict=True), decode_s(timing, 0)
+    return tuple((round(rows), 1.0 + more_s / step_s) for rows, more_s in knots if rows > 1)
