@@ -31,7 +31,7 @@ from .trial import ClientProcess, Event, answers
 
 #: From the word to begin until the round begins, so that all clients have heard it.
 HEARD_S = 0.3
-READY_LIMIT_S, ROUND_LIMIT_S = 90.0, 120.0
+READY_LIMIT_S, ROUND_LIMIT_S = 240.0, 120.0
 #: Far more than any round needs: rounds are about compute, not about cache.
 CACHE_TOKENS = 16_384
 
@@ -318,7 +318,7 @@ class Arena:
             "prompt": prompt_of(shift, visit.prompt_tokens),
             "new_tokens": visit.new_tokens,
             **way[visit.way],
-            **_drafts(visit, shift),
+            **drafts_of(visit, shift),
         }
 
     def late_tasks(self) -> int:
@@ -338,7 +338,7 @@ def prompt_of(request: int, tokens: int) -> list[int]:
     return [(7 * request + t) % 250 for t in range(tokens)]
 
 
-def _drafts(visit: Visit, number: int) -> dict[str, Any]:
+def drafts_of(visit: Visit, number: int) -> dict[str, Any]:
     """How many tokens the client of a round's so many-th request drafts, and which."""
     own = visit.drafter
     if own is None or not own.tokens:

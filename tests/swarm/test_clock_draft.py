@@ -13,7 +13,7 @@ from swarmplan.core.problem import Timing
 from swarmplan.perfmodel.overhead import HopOverhead
 from swarmplan.simulator.drafts import luck_of
 from swarmplan.simulator.luck import chance
-from swarmplan.swarm.contend import Drafter, Station, Visit, _drafts
+from swarmplan.swarm.contend import Drafter, Station, Visit, drafts_of
 from swarmplan.swarm.forecast import drafted, predict, problem_of, rehearse
 from swarmplan.tests.extras import needs
 
@@ -31,14 +31,14 @@ def visit(number: int = 0, **more: Any) -> Visit:
 
 
 def test_those_drafts_are_wrong_that_the_simulator_takes_to_be() -> None:
-    told = _drafts(visit(2), 2)
+    told = drafts_of(visit(2), 2)
     assert told["drafts"] == 3
     luck = luck_of(visit(2).asked(2))
     right = [chance(luck, 8 + i, 0) < 0.6 for i in range(len(ANSWER))]
     assert [a == b for a, b in zip(told["guesses"], ANSWER, strict=True)] == right
     assert 0 < sum(right) < len(right)
-    assert _drafts(visit(drafter=None), 0) == {}
-    assert _drafts(visit(drafter=Drafter(tokens=0, acceptance=0.6, draft_s=0.002)), 0) == {}
+    assert drafts_of(visit(drafter=None), 0) == {}
+    assert drafts_of(visit(drafter=Drafter(tokens=0, acceptance=0.6, draft_s=0.002)), 0) == {}
 
 
 def test_it_guesses_what_it_knows_wherever_the_text_goes_and_takes_its_time() -> None:
