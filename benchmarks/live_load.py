@@ -7,11 +7,12 @@ followed. Drafted: the planned clients draft as many tokens as a rehearsal of th
 the draft model goes by the clock (``swarm/clock_draft.py``). Every token is compared with the local
 model's. Compute goes by the clock (``swarm/clock.py``): what the simulator says beforehand of the
 same starts, prompts, chains and luck stands beside what was measured; the overheads of a hop are
-fitted to other rounds, on one hop. Some 15 minutes on a quiet machine, each round is broken off
-after three. Needs the environment of ``make swarm-env``:
+fitted to other rounds, on one hop. A round is run once more where others took more than a fifth of
+the cores; that with the smaller share counts, whatever its times. Some 12 minutes on a quiet
+machine; a round is broken off after three. Needs the environment of ``make swarm-env``:
 
     .swarm-env/bin/python benchmarks/live_load.py [--clients 1 2 4 8 16] [--ways petals planned]
-        [--servers plain] [--tokens 16]
+        [--servers plain] [--tokens 16] [--once]
 """
 
 from __future__ import annotations
@@ -62,6 +63,8 @@ ROUND_LIMIT_S, PLAN_LIMIT_S = 180.0, 20.0
 #: it has looked some times: kinder to PETALS' routing than its default.
 CONFIG, WARM_UP_S, SHARE_S = {"update_period": 2, "request_timeout": 120}, 12.0, 1.5
 MOST_PROCESSES = 4
+#: Share of the cores that others may take of a round.
+OTHERS_FRAC = 0.2
 #: Promised: median errors up to so many clients.
 BOUNDS = ((8, 6.0), (16, 10.0))
 #: Prompts of a client alone, and clients at once, that overheads are fitted to.
@@ -129,6 +132,7 @@ def main() -> None:
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS))
     parser.add_argument("--servers", nargs="+", choices=SERVERS, default=list(SERVERS))
     parser.add_argument("--tokens", type=int, default=16, help="of each answer")
+    parser.add_argument("--once", action="store_true", help="run no round again")
     given = parser.parse_args()
     began = time.monotonic()
     most = max(given.clients)
@@ -144,7 +148,7 @@ def main() -> None:
         found: list[Row] = []
         for servers in given.servers:
             stations = [replace(s, batched=servers == "batched") for s in STATIONS]
-            for row in rows(folder / servers, model, stations, hop, given.ways, crowds):
+            for row in rows(folder / servers, model, stations, hop, given, crowds):
                 print(line(row), flush=True)
                 found.append(row)
     summary(found)
@@ -202,20 +206,20 @@ def rows(
     model: Path,
     stations: Sequence[Station],
     hop: HopOverhead,
-    ways: Sequence[str],
+    given: argparse.Namespace,
     crowds: Sequence[Round],
 ) -> Iterator[Row]:
     """The rounds of one kind of server; what does not finish is told and left out."""
     servers = "batched" if stations[0].batched else "plain"
     problem = problem_of(stations, hop, blocks=BLOCKS)
     series: list[tuple[str, Sequence[Station]]] = []
-    if "petals" in ways:
+    if "petals" in given.ways:
         series.append(("petals", stations))
-    if {"planned", "drafted"} & {*ways}:
+    if {"planned", "drafted"} & {*given.ways}:
         series.append(("plan", planned(problem, stations, max(crowds, key=len))))
     for placed, here in series:
         try:
-            done = run(folder / placed, model, here, problem, placed, ways, crowds)
+            done = run(folder / placed, model, here, problem, placed, given, crowds)
         except SwarmUnreachableError as error:
             print(f"# {placed}, {servers}: did not finish: {error}", flush=True)
             continue
@@ -250,7 +254,7 @@ def run(
     stations: Sequence[Station],
     problem: Problem,
     placed: str,
-    ways: Sequence[str],
+    given: argparse.Namespace,
     crowds: Sequence[Round],
 ) -> list[tuple[str, Round, Measured]]:
     """All rounds on one placement."""
@@ -286,11 +290,16 @@ def run(
             publish_spans(
                 arena.swarm, folder, folder / "operator", spans, router="overlap", more=lengths
             )
-            if "planned" in ways:
+            if "planned" in given.ways:
                 rounds += [("planned", by(visits, "plan")) for visits in crowds]
-            if "drafted" in ways:
+            if "drafted" in given.ways:
                 rounds += [("drafted", best_drafted(problem, visits, spans)) for visits in crowds]
         found = arena.run([visits for _, visits in rounds], name="load")
+        disturbed = [i for i, m in enumerate(found) if m.others_frac > OTHERS_FRAC]
+        if disturbed and not given.once:
+            again = arena.run([rounds[i][1] for i in disturbed], name="again")
+            for i, second in zip(disturbed, again, strict=True):
+                found[i] = min(found[i], second, key=lambda m: m.others_frac)
         late = arena.late_tasks()
     others = 100 * np.mean([m.others_frac for m in found])
     print(f"# others had {others:.0f} % of the cores; {late} tasks outran the clock", flush=True)
