@@ -3,7 +3,7 @@
 Six servers hold one half of eight blocks each, three each half; sixteen clients ask without a
 pause, routed by the plan in force. Every 40 s the busiest server is killed, unless some of its
 blocks would have no other live holder, and started again at once; twice a plan is published by
-which two servers change places. Told are failed requests, wrong tokens, and the time in which some
+which two servers change places, as soon as all servers are there: kills wait until then. Told are failed requests, wrong tokens, and the time in which some
 block had no live holder: a server that is announced as online, runs, and has started. Servers
 compute on small blocks. Six minutes and the start of the servers; everything is stopped after
 twice that. Needs the environment of ``make swarm-env``:
@@ -36,7 +36,7 @@ SPANS = {name: FIRST if name in "abc" else SECOND for name in RTT_S}
 #: Who changes places with whom, and after which share of the time.
 MOVES = ((0.25, ("c", "f")), (0.65, ("b", "e")))
 PROMPTS, TOKENS, PAUSE_S = (5, 40, 12, 25), 24, 0.15
-LOOK_S = 0.5
+LOOK_S, UPDATE_S = 0.5, 8.0
 #: For servers to begin, and for the last requests to end.
 BEGIN_LIMIT_S, END_LIMIT_S = 240.0, 120.0
 CONFIG = {"update_period": 3, "request_timeout": 20}
@@ -97,7 +97,10 @@ def main() -> None:
         wanted = local_tokens(model, prompts, TOKENS)
         for owner in ("operator", "clients"):
             operate(folder / f"{owner}.log", "keygen", str(folder / owner))
-        with LoopbackSwarm(folder=folder / "swarm", model=model, update_period_s=5.0) as swarm:
+        swarm = LoopbackSwarm(
+            folder=folder / "swarm", model=model, update_period_s=UPDATE_S, handlers=1
+        )
+        with swarm:
             start(swarm, folder / "operator.pub", batched=given.batch_steps)
             publish_spans(swarm, folder, folder / "operator", SPANS, router="overlap")
             events = trial(swarm, folder, prompts, given)
@@ -179,21 +182,27 @@ def disturb(watch: Watch, folder: Path, given: argparse.Namespace) -> None:
     swarm, began = watch.swarm, time.monotonic()
     moves = [(share * given.seconds, pair) for share, pair in MOVES]
     spans, kill_s, used = dict(SPANS), given.every / 2, work_of(swarm)
+    away: dict[str, float] = {}
     while (now_s := time.monotonic() - began) < given.seconds:
         held = watch.look()
-        if now_s >= kill_s:
+        for name in {*away} & set().union(*held):
+            print(f"# {now_s:4.0f} s  {name} is back after {now_s - away.pop(name):.0f} s")
+        if moves and now_s >= moves[0][0]:
+            if all(len(h) == 3 for h in held):
+                _, (one, other) = moves.pop(0)
+                spans[one], spans[other] = spans[other], spans[one]
+                print(f"# {now_s:4.0f} s  plan: {one} and {other} change places", flush=True)
+                publish_spans(swarm, folder, folder / "operator", spans, router="overlap")
+        elif now_s >= kill_s:
             victim = busiest(held, used, work_of(swarm))
             if victim is not None:
                 swarm.children[victim].kill()
                 swarm.children[victim].start()
                 print(f"# {now_s:4.0f} s  killed {victim}: {shown(held)}", flush=True)
-                kill_s, used = kill_s + given.every, work_of(swarm)
-        elif moves and now_s >= moves[0][0] and all(len(h) == 3 for h in held):
-            _, (one, other) = moves.pop(0)
-            spans[one], spans[other] = spans[other], spans[one]
-            publish_spans(swarm, folder, folder / "operator", spans, router="overlap")
-            print(f"# {now_s:4.0f} s  plan: {one} and {other} change places", flush=True)
+                kill_s, used, away[victim] = now_s + given.every, work_of(swarm), now_s
         time.sleep(LOOK_S / 2)
+    held = watch.look()
+    print(f"# in the end {shown(held)}; not back: {', '.join(sorted(away)) or 'none'}")
     for _, (one, other) in moves:
         print(f"# {one} and {other} never changed places: some server was away all the time")
 
