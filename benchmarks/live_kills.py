@@ -3,10 +3,10 @@
 Six servers hold one half of eight blocks each, three each half; sixteen clients ask without a
 pause, routed by the plan in force. Every 40 s the busiest server is killed, unless some of its
 blocks would have no other live holder, and started again at once; twice a plan is published by
-which two servers change places. Told are failed requests, wrong tokens, and the time in which some
-block had no live holder: a server that is announced as online, runs, and has started. Servers
-compute on small blocks. Six minutes and the start of the servers; everything is stopped after
-twice that. Needs the environment of ``make swarm-env``:
+which two servers change places, as soon as all servers are there: kills wait until then. Told are
+failed requests, wrong tokens, and the time in which some block had no live holder: a server that
+is announced as online, runs, and has started. Servers compute on small blocks. Seven minutes on a
+quiet machine. Needs the environment of ``make swarm-env``:
 
     .swarm-env/bin/python benchmarks/live_kills.py [--seconds 300] [--clients 16] [--batch-steps]
 """
@@ -14,13 +14,15 @@ twice that. Needs the environment of ``make swarm-env``:
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from swarmplan.core.errors import SwarmUnreachableError
 from swarmplan.swarm.cores import spent
@@ -36,7 +38,7 @@ SPANS = {name: FIRST if name in "abc" else SECOND for name in RTT_S}
 #: Who changes places with whom, and after which share of the time.
 MOVES = ((0.25, ("c", "f")), (0.65, ("b", "e")))
 PROMPTS, TOKENS, PAUSE_S = (5, 40, 12, 25), 24, 0.15
-LOOK_S = 0.5
+LOOK_S, UPDATE_S = 0.5, 8.0
 #: For servers to begin, and for the last requests to end.
 BEGIN_LIMIT_S, END_LIMIT_S = 240.0, 120.0
 CONFIG = {"update_period": 3, "request_timeout": 20}
@@ -49,17 +51,28 @@ class Watch:
 
     Attributes
     ----------
-    dark_s : time so far in which some block had none.
+    held : of each block: servers that announce it, run and have started, at the last look.
+    dark_s : time so far in which some block had none; fewest : that any had.
     """
 
     swarm: LoopbackSwarm
     observer: ClientProcess
+    held: Sequence[set[str]] = ()
     dark_s: float = 0.0
-    fewest: int = 99
-    _looked_s: float = field(default_factory=time.monotonic)
+    fewest: int = len(RTT_S)
+    _stop: threading.Event = field(default_factory=threading.Event)
 
-    def holders(self) -> list[set[str]]:
-        """Of each block: servers that announce it, run and have started."""
+    def __enter__(self) -> Self:
+        self.held = self._holders()
+        self._thread = threading.Thread(target=self._look, daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_details: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _holders(self) -> list[set[str]]:
         names = {peer: name for name, peer in self.swarm.peers.items()}
         seen = [e["live"] for e in self.observer.events() if e["event"] == "spans"][-1:]
         held: list[set[str]] = [set() for _ in range(BLOCKS)]
@@ -70,14 +83,17 @@ class Watch:
                     held[block].add(names[peer])
         return held
 
-    def look(self) -> list[set[str]]:
-        """The holders now; the time since the last look was dark if a block has none."""
-        held, now_s = self.holders(), time.monotonic()
-        if not all(held):
-            self.dark_s += now_s - self._looked_s
-        self.fewest = min(self.fewest, *map(len, held))
-        self._looked_s = now_s
-        return held
+    def _look(self) -> None:
+        """All the time; what was dark at a look was so since the one before."""
+        looked_s = time.monotonic()
+        while not self._stop.wait(LOOK_S / 2):
+            with contextlib.suppress(FileNotFoundError):  # a log that is replaced just now
+                self.held = self._holders()
+            now_s = time.monotonic()
+            if not all(self.held):
+                self.dark_s += now_s - looked_s
+            self.fewest = min(self.fewest, *map(len, self.held))
+            looked_s = now_s
 
 
 def main() -> None:
@@ -97,7 +113,10 @@ def main() -> None:
         wanted = local_tokens(model, prompts, TOKENS)
         for owner in ("operator", "clients"):
             operate(folder / f"{owner}.log", "keygen", str(folder / owner))
-        with LoopbackSwarm(folder=folder / "swarm", model=model, update_period_s=5.0) as swarm:
+        swarm = LoopbackSwarm(
+            folder=folder / "swarm", model=model, update_period_s=UPDATE_S, handlers=1
+        )
+        with swarm:
             start(swarm, folder / "operator.pub", batched=given.batch_steps)
             publish_spans(swarm, folder, folder / "operator", SPANS, router="overlap")
             events = trial(swarm, folder, prompts, given)
@@ -142,8 +161,8 @@ def trial(
         for client in clients:
             client.wait_for(lambda seen: bool(answers(seen)), limit_s=BEGIN_LIMIT_S)
         observer.wait_for(lambda seen: any(e["event"] == "spans" for e in seen), limit_s=60)
-        watch = Watch(swarm=swarm, observer=observer)
-        disturb(watch, folder, given)
+        with Watch(swarm=swarm, observer=observer) as watch:
+            disturb(watch, folder, given)
         stop.touch()
         found = [e for client in clients for e in client.finish(limit_s=END_LIMIT_S)]
     print(
@@ -175,25 +194,30 @@ def traffic(
 
 
 def disturb(watch: Watch, folder: Path, given: argparse.Namespace) -> None:
-    """Kill every so many seconds, publish the moves, look all the time."""
+    """Kill every so many seconds, publish the moves."""
     swarm, began = watch.swarm, time.monotonic()
     moves = [(share * given.seconds, pair) for share, pair in MOVES]
     spans, kill_s, used = dict(SPANS), given.every / 2, work_of(swarm)
+    away: dict[str, float] = {}
     while (now_s := time.monotonic() - began) < given.seconds:
-        held = watch.look()
-        if now_s >= kill_s:
+        held = watch.held
+        for name in {*away} & set().union(*held):
+            print(f"# {now_s:4.0f} s  {name} is back after {now_s - away.pop(name):.0f} s")
+        if moves and now_s >= moves[0][0]:
+            if all(len(h) == 3 for h in held):
+                _, (one, other) = moves.pop(0)
+                spans[one], spans[other] = spans[other], spans[one]
+                print(f"# {now_s:4.0f} s  plan: {one} and {other} change places", flush=True)
+                publish_spans(swarm, folder, folder / "operator", spans, router="overlap")
+        elif now_s >= kill_s:
             victim = busiest(held, used, work_of(swarm))
             if victim is not None:
                 swarm.children[victim].kill()
                 swarm.children[victim].start()
                 print(f"# {now_s:4.0f} s  killed {victim}: {shown(held)}", flush=True)
-                kill_s, used = kill_s + given.every, work_of(swarm)
-        elif moves and now_s >= moves[0][0] and all(len(h) == 3 for h in held):
-            _, (one, other) = moves.pop(0)
-            spans[one], spans[other] = spans[other], spans[one]
-            publish_spans(swarm, folder, folder / "operator", spans, router="overlap")
-            print(f"# {now_s:4.0f} s  plan: {one} and {other} change places", flush=True)
+                kill_s, used, away[victim] = now_s + given.every, work_of(swarm), now_s
         time.sleep(LOOK_S / 2)
+    print(f"# in the end {shown(watch.held)}; not back: {', '.join(sorted(away)) or 'none'}")
     for _, (one, other) in moves:
         print(f"# {one} and {other} never changed places: some server was away all the time")
 
