@@ -44,10 +44,11 @@ class Worker:
     Parameters
     ----------
     on_told : is called for everything that a job says, in a thread of its own.
+    niceness : of the process, above that of the caller's.
     """
 
-    def __init__(self, on_told: Callable[[Told], None]) -> None:
-        self._on_told = on_told
+    def __init__(self, on_told: Callable[[Told], None], *, niceness: int = 0) -> None:
+        self._on_told, self._niceness = on_told, niceness
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._pipe: Connection | None = None
@@ -102,7 +103,7 @@ class Worker:
         mine, theirs = Pipe()
         module = f"{__package__}.process"
         self._process = subprocess.Popen(
-            [sys.executable, "-m", module, str(theirs.fileno())],
+            [sys.executable, "-m", module, str(theirs.fileno()), str(self._niceness)],
             stdin=subprocess.DEVNULL,
             pass_fds=(theirs.fileno(),),
             start_new_session=True,  # Ctrl-C is for the server; it ends the planners

@@ -203,7 +203,9 @@ export class WorldMap {
     this.layers.leads.replaceChildren(...leads);
     this.layers.machines.replaceChildren(...marks);
     if (focused) {
-      marks.find((m) => m.dataset.key === focused)?.focus({ preventScroll: true });
+      // Who was switched off or on goes by another key: the one that is chosen.
+      const at = (key) => marks.find((m) => m.dataset.key === key);
+      (at(focused) || at(this.options.chosen))?.focus({ preventScroll: true });
     }
   }
 

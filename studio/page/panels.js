@@ -25,6 +25,9 @@ function showFigures({ before, after, same }) {
   compared("capacity of the chains, requests/s", carried, after.carried_per_s, false);
   compared("no plan exceeds, requests/s", most, after.most_per_s, false);
   rows.push(["load, requests/s", number(before.load_per_s), number(after.load_per_s), ""]);
+  if (before.rise_percent !== null || after.rise_percent !== null) {
+    compared("perplexity rises by precision, %", before.rise_percent, after.rise_percent, true);
+  }
   for (const [part, seconds] of Object.entries(after.parts_s)) {
     compared(`of the response: ${part} s`, before.parts_s[part], seconds, true);
   }
