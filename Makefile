@@ -43,8 +43,9 @@ $(LOWEST)/.ready: setup.cfg .ci/lowest.txt
 	$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check -c .ci/lowest.txt --editable . pytest hypothesis
 	@touch $@
 
+# What its numba compiles lies apart: another one may be at work at the same time.
 test-lowest: $(LOWEST)/.ready  ## every test with the oldest versions that setup.cfg allows
-	$(LOWEST)/bin/python -m pytest --durations=10
+	NUMBA_CACHE_DIR=$(CURDIR)/$(LOWEST)/compiled $(LOWEST)/bin/python -m pytest --durations=10
 
 $(VENV)/.docs: $(VENV)/.dev
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c .ci/newest.txt --editable ".[docs]"

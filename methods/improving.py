@@ -20,7 +20,7 @@ from .race import Runner
 TRIED, AGREEING = 8_765_432, 9_876_543
 #: Work of a search, in seconds of a quiet machine, as a share of the time limit: with that on known
 #: plans it is done before the clock ends it, so that no plan depends on who else computes.
-WORK_SHARE = 0.55
+WORK_SHARE = 0.4
 
 
 def improved(

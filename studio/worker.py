@@ -75,10 +75,17 @@ class Worker:
             self._running = job
             if self._process is None or self._process.poll() is not None:
                 self._begin()
-            assert self._pipe is not None
-            with suppress(OSError):  # it died just now: who listens to the pipe tells
-                self._pipe.send(job)
+            try:
+                self._send(job)
+            except OSError:  # it died just now, and who listened to its pipe may be gone
+                self._begin()
+                with suppress(OSError):  # again: who listens to the new pipe tells
+                    self._send(job)
         return job.number
+
+    def _send(self, job: Job) -> None:
+        assert self._pipe is not None
+        self._pipe.send(job)
 
     def stop(self) -> None:
         """Ask the job that runs to end; a search then tells the best until then."""
@@ -100,6 +107,9 @@ class Worker:
         self.kill()
 
     def _begin(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait(5)
         mine, theirs = Pipe()
         module = f"{__package__}.process"
         self._process = subprocess.Popen(

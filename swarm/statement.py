@@ -174,8 +174,8 @@ def _times(told: Statement, warnings: Warnings) -> BlockTimes | None:
         absurd = any(not SLOWEST_RPS <= rate <= FASTEST_RPS for rate in measured_rates(times))
         # What no scenario can say would spoil that of all others.
         msgspec.convert(device_figures(times), schema.Device)
-    # Whatever wrong figures and types raise: these figures are none. msgspec's fault is a ValueError
-    # in its later versions only.
+    # Whatever wrong figures and types raise: these figures are none. What msgspec raises is a
+    # ValueError in its later versions only.
     except (msgspec.ValidationError, TypeError, ValueError, ArithmeticError, AttributeError):
         absurd = True
     if absurd:

@@ -14,6 +14,7 @@ from swarmplan.core.names import Relay
 from swarmplan.core.plan import Placement
 from swarmplan.core.problem import Client, ModelSpec, Network, Planning, Problem, Server, Timing
 from swarmplan.core.workload import Lengths, RequestClass, Workload
+from swarmplan.methods import improving
 from swarmplan.perfmodel.cost import CostModel
 
 settings.register_profile(
@@ -24,6 +25,10 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("default")
+
+#: Of the limit of a plan, what `auto` spends on its last search here: how good the outcome of a
+#: longer one is, is a matter of benchmarks, and what a search does is tested with work of its own.
+improving.WORK_SHARE = 0.02
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"
