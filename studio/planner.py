@@ -150,6 +150,8 @@ def _covers(scenario: Scenario, placement: Placement) -> bool:
 
 
 def _most(scenario: Scenario) -> float:
+    if scenario.problem.chooses_precision:
+        return np.inf  # a bound for some precisions is none for others
     return float(most_per_s(CostModel.of(scenario.problem), mix_of(scenario.problem)))
 
 

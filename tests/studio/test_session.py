@@ -11,9 +11,8 @@ from hypothesis import strategies as st
 from swarmplan.core.errors import ScenarioError
 from swarmplan.scenarios.files import parse, parse_file
 from swarmplan.scenarios.scenario import load_scenario, scenario_of
-from swarmplan.studio.saving import scenario_text
-from swarmplan.studies.document import Document
 from swarmplan.studies.edits import edited_document
+from swarmplan.studio.saving import scenario_text
 from swarmplan.studio.session import MOST_EDITS, Change, Changes, Session, with_change
 
 FOLDER = Path(__file__).resolve().parents[2] / "scenarios"
@@ -88,7 +87,9 @@ OTHERS = st.sampled_from(
 @settings(max_examples=60)
 @given(st.lists(MOVES | SETS | OTHERS, max_size=12))
 def test_a_change_that_a_later_one_leaves_nothing_of_is_forgotten(made: list[Change]) -> None:
-    raw, kept, all_of_them = parse_file(DEMO), (), ()  # type: Document, Changes, Changes
+    raw = parse_file(DEMO)
+    kept: Changes = ()
+    all_of_them: Changes = ()
     for change in made:
         try:
             wanted = edited_document(raw, [c.edit() for c in (*all_of_them, change)])
@@ -117,7 +118,7 @@ def test_a_step_back_that_cannot_be_loaded_is_refused_and_nothing_changes(tmp_pa
     assert len(desk.scenario.problem.workload.trace) == 2
     desk.undo()
     trace.unlink()
-    with pytest.raises(ScenarioError, match="t.csv"):
+    with pytest.raises(ScenarioError, match=r"t\.csv"):
         desk.redo()
     assert desk.changes == ()
     assert desk.scenario is desk.original
