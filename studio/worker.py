@@ -132,9 +132,10 @@ class Worker:
                 self._ready = pipe is self._pipe
             else:
                 self._tell(told)
-        running = self._running
-        if running is not None and pipe is self._pipe:
-            self._tell(Told(number=running.number, what="died"))
+        with self._lock:  # not while a job is handed over, which may be to a new process
+            lost = self._running if pipe is self._pipe else None
+        if lost is not None:
+            self._tell(Told(number=lost.number, what="died"))
 
     def _tell(self, told: Told) -> None:
         if told.what not in ("found", "progress") and told.number == self.running:
