@@ -16,6 +16,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import signal
 import subprocess
 import sys
 import tarfile
@@ -69,11 +71,14 @@ class Studio:
     def settle(self) -> None:
         """Until the first times are there and no search goes on."""
         run, wait = self.browser.run, self.browser.wait
-        wait(f"!{SENTENCE}.endsWith('...') && document.querySelector('#servers tbody tr')", 300)
+        wait(
+            f"!{SENTENCE}.endsWith('...') && document.querySelector('#servers tbody tr')",
+            PATIENCE_S,
+        )
         if run("document.getElementById('pause').textContent == 'Stop the search'"):
-            wait("!document.getElementById('pause').disabled", 60)
+            wait("!document.getElementById('pause').disabled", PATIENCE_S)
             run("document.getElementById('pause').click()")
-        wait("document.getElementById('search').textContent == ''", 60)
+        wait("document.getElementById('search').textContent == ''", PATIENCE_S)
 
     def servers(self) -> list[str]:
         """Ids of the servers on the map."""
@@ -96,6 +101,10 @@ class Studio:
         self.browser.wait("window.took !== null", PATIENCE_S)
         took_ms, with_times = run("window.took")
         return took_ms / 1e3, with_times
+
+    def spent_s(self) -> float:
+        """CPU seconds of the server and of the planner that answers at once, so far."""
+        return sum(_cpu_s(pid) for pid in (self.process.pid, *_children(self.process.pid)[:1]))
 
     def resident_mib(self) -> dict[str, float]:
         """Memory of the server and of the planners, MiB."""
@@ -132,20 +141,21 @@ def studio(servers: int, given: argparse.Namespace, **window: int) -> Iterator[S
 def drags(given: argparse.Namespace) -> bool:
     """20 drags, one a second, on 20 servers and on 200."""
     kept = True
-    print("servers   drags   first times s   median s   worst s   faults")
+    print("servers   drags   first times s   median s   worst s   CPU s a drag   faults")
     for servers, median_s, worst_s in ((20, MEDIAN_S, WORST_S), (200, MANY_S, MANY_S)):
         with studio(servers, given) as page:
             rng = np.random.default_rng(given.seed)
             first_s = page.browser.wait(f"{SENTENCE} && !{SENTENCE}.endsWith('...')", PATIENCE_S)
-            took = []
+            took, spent_s = [], page.spent_s()
             for _ in range(given.drags or 20):
                 took.append(page.drag(rng))
                 time.sleep(1.0)
+            spent_s = (page.spent_s() - spent_s) / len(took)
             faults = [*page.browser.complaints, *("no times" for _, told in took if not told)]
         seconds = np.array([s for s, _ in took])
         median, worst = float(np.median(seconds)), float(seconds.max())
         print(f"{servers:7}   {len(took):5}   {first_s:13.2f}   {median:8.2f}   {worst:7.2f}   "
-              f"{len(faults)}", *faults[:3])  # fmt: skip
+              f"{spent_s:12.2f}   {len(faults)}", *faults[:3], flush=True)  # fmt: skip
         kept &= median <= median_s and worst <= worst_s and not faults
     return kept
 
@@ -236,7 +246,7 @@ def by_keys(page: Studio) -> Iterator[tuple[str, bool]]:
     def does(what: str, key: str, true: str, **held: bool) -> tuple[str, bool]:
         browser.press(key, **held)
         try:
-            browser.wait(true, 20)
+            browser.wait(true, 60)
         except TimeoutError:
             return what, False
         return what, True
@@ -322,6 +332,12 @@ def _resident_mib(pid: int) -> float:
     return int(status.partition("VmRSS:")[2].split()[0]) / 1024
 
 
+def _cpu_s(pid: int) -> float:
+    """User and system seconds."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def _children(parent: int) -> list[int]:
     """Processes that another one started, in that order."""
     found = []
@@ -358,6 +374,7 @@ def main() -> int:
     given: Any = parser.parse_args()
     if not BROWSER:
         parser.error("no chromium to open the page with")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # and take the studio with it
     broken = 0
     for name in PARTS if "all" in given.parts else given.parts:
         print(f"\n{name}")

@@ -6,9 +6,9 @@ import { button, byId, choice, field, h, number, rounded, show } from "./element
 export const OPEN = "open";
 export const TOKENS = { min: 1, step: 1 };
 const GAPS = [
-  [0, "evenly spaced"],
-  [1, "at random (Poisson)"],
-  [3, "in bursts"],
+  [0, "even"],
+  [1, "Poisson"],
+  [3, "bursts"],
 ];
 const DRAFTS = ["auto", 0, 1, 2, 3, 4, 6, 8, 10];
 /** What drafts are taken for until somebody says better. */
