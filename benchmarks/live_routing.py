@@ -132,7 +132,7 @@ def run_swarm(
     # The way that goes first changes from round to round.
     plan = [(n, way) for n in settings for i in range(given.rounds) for way in _order(i)]
     with arena:
-        placed = {s.name: s.span or WHOLE for s in servers}
+        placed = dict(zip("ABC", spans, strict=True))
         key = folder / "operator"
         publish_spans(arena.swarm, folder, key, placed, router="overlap", more=load)
         found = arena.run([requests(settings[n], way) for n, way in plan], name="ways")

@@ -1,4 +1,4 @@
-"""A plain replay of sessions on servers that work on one task at a time.
+"""A plain replay of sessions on servers that work on one task at a time, or on passes of steps.
 
 It shares no code with the simulator's engine, only reads the table that this writes: objects, lines
 and an event for every beginning and end, straight from the figures of the problem. Given who
@@ -12,6 +12,7 @@ import math
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
@@ -39,8 +40,20 @@ class Started:
     token_s: list[float] = field(default_factory=list)
 
 
-#: A task: its server, its seconds, and what is to wait before it is submitted.
-Task = tuple[int, float, float]
+class Task(NamedTuple):
+    """A task.
+
+    Attributes
+    ----------
+    wait_s : what passes before it is submitted.
+    rows, blocks : of a step; no rows of a prompt.
+    """
+
+    server: int
+    work_s: float
+    wait_s: float
+    rows: int
+    blocks: int
 
 
 def replay(problem: Problem, sessions: Sequence[Started]) -> float:
@@ -77,7 +90,7 @@ class World:
         self.problem = problem
         self.line: list[deque[int]] = [deque() for _ in problem.servers]
         self.busy = [False] * len(problem.servers)
-        self.calendar: list[tuple[float, int, int, int]] = []
+        self.calendar: list[tuple[float, int, int, tuple[int, ...]]] = []
         self.now_s = 0.0
         self.latest: list[tuple[float, int]] = [(-math.inf, -1) for _ in problem.servers]
         self.closest_s = math.inf
@@ -85,28 +98,29 @@ class World:
     def run(self, sessions: Sequence[Started]) -> None:
         opening = self.problem.session_setup_s + self.problem.alloc_delay_s
         self.life = {s.row: self.passes(s) for s in sessions}
-        self.task: dict[int, tuple[int, float]] = {}
+        self.task: dict[int, Task] = {}
         for s in sessions:
             self.submit_next(s.row, s.start_s + opening)
         while self.calendar:
-            self.now_s, rank, who, row = heapq.heappop(self.calendar)
+            self.now_s, rank, who, rows = heapq.heappop(self.calendar)
             if rank == 0:
-                self.ended(who, row)
+                self.ended(who, rows)
             else:
                 self.submitted(who)
 
     def submit_next(self, row: int, now_s: float) -> None:
         try:
-            server, work_s, wait_s = next(self.life[row])
+            task = next(self.life[row])
         except StopIteration:
             return
-        self.task[row] = server, work_s
-        heapq.heappush(self.calendar, (now_s + wait_s, 1, row, row))
+        self.task[row] = task
+        heapq.heappush(self.calendar, (now_s + task.wait_s, 1, row, (row,)))
 
     def submitted(self, row: int) -> None:
-        server, work_s = self.task[row]
+        task = self.task[row]
+        server = task.server
         if self.problem.servers[server].sharing == "independent":
-            heapq.heappush(self.calendar, (self.now_s + work_s, 0, server, row))
+            heapq.heappush(self.calendar, (self.now_s + task.work_s, 0, server, (row,)))
             return
         before_s, other = self.latest[server]
         if other != row:
@@ -117,16 +131,31 @@ class World:
             self.work(server)
 
     def work(self, server: int) -> None:
-        row = self.line[server].popleft()
+        line = self.line[server]
+        taken = [line.popleft()]
+        if self.problem.servers[server].sharing == "batched" and self.task[taken[0]].rows:
+            taken += [row for row in line if self.task[row].rows]
+            self.line[server] = deque(row for row in line if not self.task[row].rows)
         self.busy[server] = True
-        heapq.heappush(self.calendar, (self.now_s + self.task[row][1], 0, server, row))
+        work_s = self.together_s(server, [self.task[row] for row in taken])
+        heapq.heappush(self.calendar, (self.now_s + work_s, 0, server, tuple(taken)))
 
-    def ended(self, server: int, row: int) -> None:
+    def together_s(self, server: int, tasks: Sequence[Task]) -> float:
+        """The longest of them, and what the other rows take on as many blocks as any has."""
+        work_s, rows = max(t.work_s for t in tasks), sum(t.rows for t in tasks)
+        if self.problem.servers[server].sharing != "batched" or rows == 0:
+            return work_s
+        timing = self.problem.servers[server].timing
+        curves = timing if isinstance(timing, tuple) else (timing,)
+        return work_s + max(t.blocks for t in tasks) * max(more_s(c, rows) for c in curves)
+
+    def ended(self, server: int, rows: Sequence[int]) -> None:
         if self.problem.servers[server].sharing != "independent":
             self.busy[server] = False
             if self.line[server]:
                 self.work(server)
-        self.submit_next(row, self.now_s)
+        for row in rows:
+            self.submit_next(row, self.now_s)
 
     def passes(self, s: Started) -> Iterator[Task]:
         """A session's tasks one after the other; it notes when its tokens are there."""
@@ -153,8 +182,9 @@ class World:
                 turn_s = server.piece_delay_s if cut else 0.0
                 wait_s += self.overhead_s(s, j, token, many) + turn_s
                 blocks = self.blocks_s(s, j, start, end, token, context, many)
+                rows, run = many if token else 0, 1 if cut else end - start
                 for work_s in blocks if cut else [sum(blocks)]:
-                    yield j, work_s + server.task_overhead_s, wait_s
+                    yield Task(j, work_s + server.task_overhead_s, wait_s, rows, run)
                     wait_s = turn_s
                 answers.append(self.now_s + rtt_s / 2)
                 wait_s = rtt_s / 2
@@ -168,7 +198,8 @@ class World:
         if not s.token_s or not self.problem.drafting:
             return 0, 1, 0.0
         own = self.problem.drafting[s.client]
-        drafts = max(0, min(own.tokens, s.room_tokens - len(s.token_s) - 1))
+        most = self.problem.drafts_on(s.client, [server for server, _, _ in s.chain])
+        drafts = max(0, min(most, s.room_tokens - len(s.token_s) - 1))
         many = drafts + 1 if own.semantics == "standard" else max(1, drafts)
         return drafts, many, drafts * own.model.draft_s
 
@@ -216,7 +247,7 @@ class World:
         server = self.problem.servers[j]
         timings = per_block(server.timing, self.problem.model.num_blocks)[start:end]
         alone = [block_s(t, s.prompt_tokens, token, context) for t in timings]
-        if many == 1:
+        if many == 1 or server.sharing == "batched":  # there all rows of a pass are counted at once
             return alone
         if server.verify:
             at, times = [q for q, _ in server.verify], [t for _, t in server.verify]

@@ -346,60 +346,25 @@ def _stand(s: AnyState, slot: int, now_s: float) -> None:
 
 @compiled
 def _take(s: AnyState, j: int, now_s: float) -> None:
-    """An idle server takes what is first in line: a prompt, or all steps up to the next prompt."""
-    server = s.servers[j]
-    if server["prompts"] > 0:
-        _take_beside(s, j, now_s)
-        return
-    first = last = server["head"]
-    work_s, widest, rows = 0.0, 0, 0
-    slot = first
-    while slot >= 0 and (slot == first or s.sessions[slot]["made"] > 0):
-        hop = s.hops[slot, s.sessions[slot]["hop"]]
-        work_s = max(work_s, _work_s(s, slot))
-        widest = max(widest, hop["end"] - hop["start"])
-        count = 1
-        if len(s) != _PLAIN:
-            count = positions_of(s, slot)
-        rows += count
-        last, slot = slot, s.sessions[slot]["after"]
-        if s.sessions[first]["made"] == 0:
-            break
-    work_s += widest * _extra_s(
-        s.curve[0, j], s.curve[1, j], server["knots"], server["row_s"], rows
-    )
-    server["head"] = slot
-    if slot < 0:
-        server["tail"] = -1
-    s.sessions[last]["after"] = -1
-    _set_to_work(s, j, first, work_s, now_s)
+    """An idle server takes a task out of its line; who is left keeps its place.
 
-
-@compiled
-def _set_to_work(s: AnyState, j: int, first: int, work_s: float, now_s: float) -> None:
-    """A server that batches works on a list of sessions."""
-    server = s.servers[j]
-    server["work"] = first
-    server["busy_s"] += work_s
-    server["free_s"] = now_s + work_s
-    push(s, now_s + work_s, -1 - j)
-
-
-@compiled
-def _take_beside(s: AnyState, j: int, now_s: float) -> None:
-    """An idle server takes all steps in line, and beside them as many prompts as it does at once.
-
-    The work of the prompts adds up to that of the steps, and all go on together.
+    A prompt that is first is a task by itself. With a step go all that wait, also those behind
+    prompts: a row more costs a prompt little, a pass of their own would cost them much. A server
+    that takes prompts beside the steps takes up to so many and all steps: the work of the prompts
+    adds up to that of the steps, and all go on together.
     """
     server = s.servers[j]
     slot, first, last, left = server["head"], -1, -1, -1
     step_s, prompt_s, widest, rows, prompts = 0.0, 0.0, 0, 0, 0
+    most, alone = server["prompts"], False
+    if most == 0 and s.sessions[slot]["made"] == 0:
+        most, alone = 1, True
     server["head"] = -1
     while slot >= 0:
         following = s.sessions[slot]["after"]
         s.sessions[slot]["after"] = -1
         is_prompt = s.sessions[slot]["made"] == 0
-        if is_prompt and prompts == server["prompts"]:
+        if prompts == most if is_prompt else alone:
             if left < 0:
                 server["head"] = slot
             else:
@@ -412,7 +377,10 @@ def _take_beside(s: AnyState, j: int, now_s: float) -> None:
             else:
                 hop = s.hops[slot, s.sessions[slot]["hop"]]
                 step_s = max(step_s, _work_s(s, slot))
-                widest = max(widest, hop["end"] - hop["start"])
+                blocks = hop["end"] - hop["start"]
+                if len(s) != _PLAIN and is_cut(s, slot):
+                    blocks = 1
+                widest = max(widest, blocks)
                 rows += 1 if len(s) == _PLAIN else positions_of(s, slot)
             if first < 0:
                 first = slot
@@ -426,6 +394,16 @@ def _take_beside(s: AnyState, j: int, now_s: float) -> None:
             s.curve[0, j], s.curve[1, j], server["knots"], server["row_s"], rows
         )
     _set_to_work(s, j, first, prompt_s + step_s, now_s)
+
+
+@compiled
+def _set_to_work(s: AnyState, j: int, first: int, work_s: float, now_s: float) -> None:
+    """A server that batches works on a list of sessions."""
+    server = s.servers[j]
+    server["work"] = first
+    server["busy_s"] += work_s
+    server["free_s"] = now_s + work_s
+    push(s, now_s + work_s, -1 - j)
 
 
 @compiled

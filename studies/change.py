@@ -110,6 +110,7 @@ def _drafting_as(planned: Outcome, target: Scenario) -> Scenario:
     problem, uses = target.problem, planned.problem.drafts
     if len(uses) != len(problem.drafting) or not problem.drafts_freely:
         return target
+    uses = tuple(use.everywhere for use in uses)  # rows of servers may be others there
     can = [use.model < max(1, len(own.models)) and (own.models or not use.tokens)
            for use, own in zip(uses, problem.drafting, strict=True)]  # fmt: skip
     return replace(target, problem=problem.with_drafts(uses)) if all(can) else target

@@ -277,7 +277,8 @@ def _request(
     if route is None:
         return response, ttft, tpot, 0.0, wait, ttft - wait, decode, 0.0, 0.0, 0.0
     client = int(result.client[i])
-    shape = cost.shape(client, int(result.prompt_tokens[i]), int(result.output_tokens[i]))
+    tokens = int(result.prompt_tokens[i]), int(result.output_tokens[i])
+    shape = cost.shape(client, *tokens, route)
     network, overhead, compute = cost.step_parts_s(route, shape)
     alone = cost.route_time(route, shape)
     prompt = min(ttft - wait, cost.opening_s + alone.ttft_s)
@@ -319,7 +320,7 @@ def _hops(
             if status == "completed" and route is not None:
                 known[int(result.client[i]), route] += 1
     for (client, route), times in known.items():
-        paid = cost.planned(client)
+        paid = cost.planned(client, route)
         done += times
         for hop in route.hops:
             passes[hop.server] += times

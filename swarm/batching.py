@@ -24,9 +24,9 @@ class Batching:
 
     Attributes
     ----------
-    curve : (sessions, time of a pass by that of one session's step), both rising from (1, 1), which
-        is left out; measured by the server on its own blocks.
-    steps, passes : decode steps of one token, and the passes that they took.
+    curve : (tokens, time of a pass by that of a step of one), both rising from (1, 1), which is
+        left out; measured by the server on its own blocks.
+    steps, passes : decode steps, and the passes that they took.
     joined : steps that shared their pass with others.
     largest : most sessions of a pass.
     fallbacks : steps of passes that failed as a whole and were done again one by one.

@@ -20,21 +20,32 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..core.drafting import MOST_DRAFTS
 from ..core.problem import Timing
 from ..perfmodel.fitting import fit_floored, fit_nonnegative
-from ..perfmodel.timing import decode_s, prefill_s, timing_ms, timing_of
+from ..perfmodel.timing import decode_s, knots_of, prefill_s, timing_ms, timing_of
 
 #: Environment variable with a timing or ``tell``, for ``run_petals server``.
 VARIABLE = "SWARMPLAN_CLOCK"
 TELL = "tell"
 #: What a server writes to its log when the real work took longer than the clock allows, and when
 #: it is to tell: position, tokens, blocks and ms of the task; of a pass of several sessions the
-#: mean position, sessions, blocks and ms.
+#: mean position, tokens, sessions, blocks and ms.
 LATE, TASK, PASS = "clock: late by", "clock: task", "clock: pass"
+#: New tokens of a session that has begun: so many are a step over drafts, more a further prompt.
+MOST_STEP_TOKENS = MOST_DRAFTS + 1
+
+
+class Member(NamedTuple):
+    """A session of a pass: tokens before the new ones, new ones, and the blocks that it uses."""
+
+    position: int
+    tokens: int
+    blocks: frozenset[str]
+
+
 #: Does a task and then, if it likes, more: the task, and its position, tokens and blocks.
 Around = Callable[[Callable[[], Any], int, int, int], Any]
-#: A session of a pass: tokens before the new one, and the blocks that it uses.
-Member = tuple[int, frozenset[str]]
 #: The same for a pass of several sessions.
 AroundPass = Callable[[Callable[[], Any], Sequence[Member]], Any]
 
@@ -54,21 +65,28 @@ def follow_environment() -> None:
         timing = timing_of(json.loads(text))
         wrap_tasks(_keeping(timing))
         wrap_passes(_keeping_pass(timing))
+        announce_curve(timing)
 
 
 def task_s(timing: Timing, *, position: int, tokens: int, blocks: int) -> float:
     """Seconds of one task: so many new tokens after ``position`` others, on so many blocks."""
-    step = position > 0 and tokens == 1
-    each = decode_s(timing, position) if step else prefill_s(timing, tokens)
+    step = is_step(position, tokens)
+    each = decode_s(timing, position, new=tokens) if step else prefill_s(timing, tokens)
     return blocks * float(each)
+
+
+def is_step(position: int, tokens: int) -> bool:
+    """Whether a task is a decode step, of one token or over drafts, and no prompt."""
+    return position > 0 and tokens <= MOST_STEP_TOKENS
 
 
 def pass_s(timing: Timing, members: Sequence[Member]) -> float:
     """Seconds of one pass: block by block a step of the sessions that use it."""
     seconds = 0.0
-    for block in frozenset().union(*(blocks for _, blocks in members)):
-        at = [position for position, blocks in members if block in blocks]
-        seconds += decode_s(timing, max(at), batch=len(at))
+    for block in frozenset().union(*(m.blocks for m in members)):
+        here = [m for m in members if block in m.blocks]
+        rows = sum(m.tokens for m in here)
+        seconds += decode_s(timing, max(m.position for m in here), batch=rows)
     return seconds
 
 
@@ -79,7 +97,8 @@ def told_timing(log: str) -> Timing:
     each, step = seconds / blocks, (position > 0) & (tokens == 1)
     line = np.column_stack([np.ones(step.sum()), position[step]])
     base, slope = fit_nonnegative(line, each[step]).tolist()
-    floor, start, per_token = fit_floored(tokens[~step], each[~step]).tolist()
+    first = position == 0
+    floor, start, per_token = fit_floored(tokens[first], each[first]).tolist()
     plain = Timing(
         decode_base_s=base,
         decode_per_context_token_s=slope,
@@ -91,14 +110,18 @@ def told_timing(log: str) -> Timing:
 
 
 def _told_curve(plain: Timing, log: str) -> tuple[tuple[float, float], ...]:
-    """What passes took beyond a step of one session, by the number of sessions; the median."""
+    """What passes and steps over drafts took beyond a step of one token, by their tokens; the
+    median."""
     found = defaultdict(list)
-    for position, sessions, blocks, seconds in _told(log, PASS):
-        found[sessions].append(seconds / blocks - decode_s(plain, position))
+    for position, tokens, blocks, seconds in _told(log, TASK):
+        if tokens > 1 and is_step(int(position), int(tokens)):
+            found[tokens].append(seconds / blocks - decode_s(plain, position))
+    for position, tokens, _sessions, blocks, seconds in _told(log, PASS):
+        found[tokens].append(seconds / blocks - decode_s(plain, position))
     curve: list[tuple[float, float]] = []
-    for sessions, more_s in sorted(found.items()):
+    for tokens, more_s in sorted(found.items()):
         before = curve[-1][1] if curve else 0.0
-        curve.append((sessions, max(before, float(np.median(more_s)))))
+        curve.append((tokens, max(before, float(np.median(more_s)))))
     return tuple(curve)
 
 
@@ -107,7 +130,7 @@ class Busy(NamedTuple):
 
     Attributes
     ----------
-    prompt_s, step_s : seconds of prompts, and of decode steps of one token.
+    prompt_s, step_s : seconds of prompts, and of decode steps.
     steps, passes : decode steps, and the tasks and passes that they took.
     """
 
@@ -131,11 +154,11 @@ def told_busy(log: str) -> Busy:
     prompt_s = step_s = 0.0
     steps = passes = 0
     for position, tokens, _blocks, seconds in _told(log, TASK):
-        if position > 0 and tokens == 1:
+        if is_step(int(position), int(tokens)):
             step_s, steps, passes = step_s + seconds, steps + 1, passes + 1
         else:
             prompt_s += seconds
-    for _position, sessions, _blocks, seconds in _told(log, PASS):
+    for _position, _tokens, sessions, _blocks, seconds in _told(log, PASS):
         step_s, steps, passes = step_s + seconds, steps + int(sessions), passes + 1
     return Busy(prompt_s, step_s, steps, passes)
 
@@ -175,9 +198,10 @@ def _telling(work: Callable[[], Any], position: int, tokens: int, blocks: int) -
 
 
 def _telling_pass(work: Callable[[], Any], members: Sequence[Member]) -> Any:
-    mean = sum(position for position, _ in members) / len(members)
-    blocks = len(frozenset().union(*(used for _, used in members)))
-    return _timed(work, f"{PASS} {mean:.1f} {len(members)} {blocks}")
+    mean = sum(m.position for m in members) / len(members)
+    blocks = len(frozenset().union(*(m.blocks for m in members)))
+    tokens = sum(m.tokens for m in members)
+    return _timed(work, f"{PASS} {mean:.1f} {tokens} {len(members)} {blocks}")
 
 
 def _timed(work: Callable[[], Any], said: str) -> Any:
@@ -220,9 +244,28 @@ def wrap_passes(around: AroundPass) -> None:
 
     def wrapped(self: Any, tasks: Sequence[Any]) -> Any:
         members = [
-            (infos[0].prefix_length, frozenset(info.uid for info in infos))
-            for _hidden, _hypo_ids, infos, *_prompts in tasks
+            Member(infos[0].prefix_length, hidden.shape[1], frozenset(i.uid for i in infos))
+            for hidden, _hypo_ids, infos, *_prompts in tasks
         ]
         return around(lambda: work(self, tasks), members)
 
     BatchedStep.run_pass = wrapped  # type: ignore[method-assign]
+
+
+def announce_curve(timing: Timing) -> None:
+    """Let a server that keeps time announce the curve of its clock (remedy ``batch-steps``)."""
+    from .compat.batch_step import BatchedStep
+
+    told = BatchedStep.told
+
+    def by_clock(self: Any) -> Any:
+        found = told(self)
+        return found and replace(found, curve=times_of_rows(timing))
+
+    BatchedStep.told = by_clock  # type: ignore[method-assign]
+
+
+def times_of_rows(timing: Timing) -> tuple[tuple[int, float], ...]:
+    """(tokens, time of a pass by that of a step of one), at the knots of a timing's curve."""
+    knots, step_s = zip(*knots_of((timing,)), strict=True), decode_s(timing, 0)
+    return tuple((round(rows), 1.0 + more_s / step_s) for rows, more_s in knots if rows > 1)

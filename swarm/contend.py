@@ -8,6 +8,7 @@ hold some, and clients choose their chains themselves: by PETALS' rule, or by a 
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -20,6 +21,9 @@ import numpy as np
 
 from ..core.errors import SwarmUnreachableError
 from ..core.problem import Timing
+from ..core.workload import Request
+from ..simulator.drafts import luck_of
+from ..simulator.luck import chance
 from .clock import LATE, Busy, task_s, told_busy, told_timing
 from .cores import IDLE, jiffies, spent
 from .loopback import LoopbackSwarm, ServerSpec
@@ -27,10 +31,13 @@ from .trial import ClientProcess, Event, answers
 
 #: From the word to begin until the round begins, so that all clients have heard it.
 HEARD_S = 0.3
-READY_LIMIT_S, ROUND_LIMIT_S = 90.0, 120.0
+READY_LIMIT_S, ROUND_LIMIT_S = 240.0, 120.0
 #: Far more than any round needs: rounds are about compute, not about cache.
 CACHE_TOKENS = 16_384
 
+
+#: What a server says of the blocks that it chose itself.
+_CHOSE = "Announced that blocks "
 
 #: How a request finds its chain: it is given, PETALS' rule, or the plan in force.
 Way = Literal["fixed", "petals", "plan"]
@@ -46,26 +53,63 @@ class Station:
 
     Attributes
     ----------
-    span : the blocks it holds; None = all.
+    span : the blocks it holds; a number = so many, which PETALS chooses; None = all.
     batched : whether it runs waiting steps of several sessions as one pass.
     """
 
     name: str
     rtt_s: float
     clock: Timing | None = None
-    span: tuple[int, int] | None = None
+    span: tuple[int, int] | int | None = None
     batched: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Drafter:
+    """A client's draft model by the clock (``clock_draft``).
+
+    Attributes
+    ----------
+    tokens : drafts of a pass.
+    acceptance : probability that a draft is right where those before it are.
+    draft_s : what a draft takes.
+    """
+
+    tokens: int
+    acceptance: float
+    draft_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Visit:
-    """A request of a round: its start, its tokens, its chain of (server, start, end), if given."""
+    """A request of a round.
+
+    Attributes
+    ----------
+    at_s : its start.
+    chain : of (server, start, end), if given.
+    drafter : by which its client drafts, if it does; answer : the tokens that will come, which a
+        drafter has to know.
+    """
 
     at_s: float
     prompt_tokens: int
     new_tokens: int
     chain: Chain = ()
     way: Way = "fixed"
+    drafter: Drafter | None = None
+    answer: tuple[int, ...] = ()
+
+    def asked(self, number: int) -> Request:
+        """The same for the simulator, where it has this number in its round."""
+        return Request(
+            id=number,
+            client=0,
+            arrival_s=self.at_s,
+            prompt_tokens=self.prompt_tokens,
+            output_tokens=self.new_tokens,
+            reserved_tokens=self.prompt_tokens + self.new_tokens,
+        )
 
 
 Round = Sequence[Visit]
@@ -144,11 +188,20 @@ class Arena:
             swarm = LoopbackSwarm(folder=self.folder, model=self.model)
             self._swarm = stack.enter_context(swarm)
             self._swarm.start_servers([self._spec(s) for s in self.stations], one_by_one=True)
+            self.stations = [replace(s, span=self._span(s)) for s in self.stations]
             self._stack = stack.pop_all()
         return self
 
     def __exit__(self, *_details: object) -> None:
         self._stack.close()
+
+    def _span(self, station: Station) -> tuple[int, int] | None:
+        """What a station holds, also where PETALS chose it."""
+        if not isinstance(station.span, int):
+            return station.span
+        said = next(line for line in self._log(station).splitlines() if _CHOSE in line)
+        chosen = [int(n) for n in re.findall(r"\d+", said.split(_CHOSE)[1])]
+        return chosen[0], chosen[0] + station.span
 
     def _spec(self, station: Station) -> ServerSpec:
         spec = ServerSpec(
@@ -235,9 +288,13 @@ class Arena:
 
     def _deal(self, rounds: Sequence[Round], process: int, go: Path) -> dict[str, Any]:
         """The job of one client process: every so many-th request of each round."""
+        drafts_s = {v.drafter.draft_s for visits in rounds for v in visits if v.drafter}
+        if len(drafts_s) > 1:
+            raise ValueError("drafts take the same time in all rounds of a series")
         return {
             "routing": "fixed",
             "warm_up_s": 1.0,
+            **({"draft": {"draft_s": drafts_s.pop(), "tokens": 0}} if drafts_s else {}),
             **self.client,
             "go": str(go),
             "rounds": [
@@ -261,6 +318,7 @@ class Arena:
             "prompt": prompt_of(shift, visit.prompt_tokens),
             "new_tokens": visit.new_tokens,
             **way[visit.way],
+            **drafts_of(visit, shift),
         }
 
     def late_tasks(self) -> int:
@@ -280,13 +338,34 @@ def prompt_of(request: int, tokens: int) -> list[int]:
     return [(7 * request + t) % 250 for t in range(tokens)]
 
 
+def drafts_of(visit: Visit, number: int) -> dict[str, Any]:
+    """How many tokens the client of a round's so many-th request drafts, and which."""
+    own = visit.drafter
+    if own is None or not own.tokens:
+        return {}
+    luck, start = luck_of(visit.asked(number)), visit.prompt_tokens
+    guesses = [
+        # Another token of the vocabulary where it is to be wrong.
+        token if chance(luck, start + i, 0) < own.acceptance else token ^ 1
+        for i, token in enumerate(visit.answer)
+    ]
+    return {"drafts": own.tokens, "guesses": guesses}
+
+
 def greetings(stations: Sequence[Station], blocks: int) -> list[Chain]:
     """Chains that together go through all servers: one, where all of them hold all blocks."""
+    spans = {s.name: _held(s, blocks) for s in stations}
     if all(s.span is None for s in stations):
         cuts = np.linspace(0, blocks, len(stations) + 1).astype(int).tolist()
         return [tuple((s.name, *pair) for s, pair in zip(stations, pairwise(cuts), strict=True))]
-    spans = {s.name: s.span or (0, blocks) for s in stations}
     return [_through(spans, name, blocks) for name in spans]
+
+
+def _held(station: Station, blocks: int) -> tuple[int, int]:
+    """What a station holds whose blocks are known."""
+    if isinstance(station.span, int):
+        raise TypeError(f"PETALS has not chosen the blocks of {station.name} yet")
+    return station.span or (0, blocks)
 
 
 def _through(spans: Mapping[str, tuple[int, int]], name: str, blocks: int) -> Chain:

@@ -10,7 +10,8 @@ The job: ``initial_peers``, ``prefix``, ``model``; ``config`` (keywords of PETAL
 ``threads``; a request with ``steps`` in place of a prompt runs random hidden states; whatever the
 job says, one with a ``route`` takes it, and one with ``routing`` = ``petals`` is routed by PETALS;
 ``draft``: a table with ``model``, ``tokens`` (``auto`` or a number) and perhaps ``believe`` (every
-server is taken to be able to take tokens back): those with ``draft`` are then generated so, drawn
+server is taken to be able to take tokens back), or ``draft_s`` in place of the model (one by the
+clock, for rounds): those with ``draft`` are then generated so, drawn
 where they have a table ``sample`` of options for ``generate``, and ``drafted`` tells in the end
 what came of it;
 ``until``: a file at whose appearance the requests stop being repeated. A job with ``rounds`` starts
@@ -83,7 +84,9 @@ def _run(job: dict[str, Any]) -> None:
     tell("ready")
     if "rounds" in job:
         telling = tell if routing is None else _telling_waits(routing)
-        run_rounds(model, job, lambda request: _session(model, job, dict(request)), telling)
+        run_rounds(
+            model, job, lambda request: _session(model, job, dict(request)), telling, drafting
+        )
         return
     threads = job.get("threads", 1)
     # Not pool.map over the requests: it would draw all of an endless series at once.
@@ -99,19 +102,22 @@ def _drafting(model: Any, job: dict[str, Any], routing: Any) -> Any:
     given = job.get("draft")
     if given is None:
         return None
+    from .clock_draft import ClockDraft
     from .compat import capabilities
     from .speculate import speculate
 
     if given.get("believe"):
         # For those who measure what becomes of it.
         capabilities.rolls_back = lambda info: True
+    draft_s = given.get("draft_s")
+    by_clock = None if draft_s is None else ClockDraft(model.config.vocab_size, draft_s)
     return speculate(
         model,
-        given["model"],
+        by_clock or given["model"],
         draft_tokens=given["tokens"],
         routing=routing,
         name=job["model"],
-        on_pass=_tell_pass,
+        on_pass=(lambda _: None) if by_clock else _tell_pass,
     )
 
 

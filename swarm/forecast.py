@@ -6,19 +6,22 @@ task at a time and cut prompts as PETALS does.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-from ..core.plan import Hop, Route
+from ..core.drafting import Drafting, DraftModel, Use
+from ..core.plan import Hop, Placement, Route
 from ..core.problem import Client, ModelSpec, Network, Planning, Problem, Server, Timing
 from ..core.workload import Request, Workload
 from ..perfmodel.cost import CostModel
 from ..perfmodel.measurements import HopMeasurement
 from ..perfmodel.overhead import HopOverhead
-from ..routing.api import Decision
+from ..routing.api import Decision, Router
+from ..routing.overlap import Overlap
 from ..simulator.engine import simulate
 from .contend import Measured, Round, Station, Times
 
@@ -84,19 +87,35 @@ def predict(problem: Problem, visits: Round) -> tuple[Times, ...]:
     def given(request: Request, *_view: Any, **_rest: Any) -> Decision:
         return Decision(route=routes[request.id], cost_s=0.0)
 
-    requests = [
-        Request(
-            id=i,
-            client=0,
-            arrival_s=visit.at_s,
-            prompt_tokens=visit.prompt_tokens,
-            output_tokens=visit.new_tokens,
-            reserved_tokens=visit.prompt_tokens + visit.new_tokens,
-        )
-        for i, visit in enumerate(visits)
-    ]
+    problem = drafted(problem, visits)
     placement = CostModel.of(problem).placed([(0, problem.model.num_blocks)] * problem.num_servers)
-    found = simulate(problem, placement, given, requests)
+    return _simulated(problem, placement, given, visits)
+
+
+def rehearse(
+    problem: Problem, visits: Round, spans: Mapping[str, tuple[int, int]]
+) -> tuple[Times, ...]:
+    """The same where the router ``overlap`` chooses the chains over what the servers hold."""
+    problem = drafted(problem, visits)
+    cost = CostModel.of(problem)
+    placement = cost.placed([spans[s.id] for s in problem.servers])
+    return _simulated(problem, placement, Overlap(cost, placement), visits)
+
+
+def drafted(problem: Problem, visits: Round) -> Problem:
+    """The problem where the client drafts as the requests of a round say, all alike."""
+    (drafter,) = {visit.drafter for visit in visits}
+    if drafter is None:
+        return problem
+    model = DraftModel(acceptance=(drafter.acceptance,), draft_s=drafter.draft_s)
+    return replace(problem, drafting=(Drafting(models=(model,), use=Use(drafter.tokens)),))
+
+
+def _simulated(
+    problem: Problem, placement: Placement, router: Router, visits: Round
+) -> tuple[Times, ...]:
+    requests = [visit.asked(i) for i, visit in enumerate(visits)]
+    found = simulate(problem, placement, router, requests)
     return tuple(
         Times(tokens_s=tuple(np.linspace(first, whole, v.new_tokens).tolist()))
         for first, whole, v in zip(found.ttft_s, found.response_s, visits, strict=True)

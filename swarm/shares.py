@@ -12,22 +12,14 @@ from collections.abc import Sequence
 
 import msgspec
 
-from ..core.errors import SwarmplanError
+from .claim import Claim, Kind, RefusedClaimError
 
 FORMAT = "swarmplan/live-work/1"
 #: Of a record; servers and sessions of one; how long it may be said to hold.
 RECORD_LIMIT_BYTES = 32_768
 MOST_SERVERS, MOST_SESSIONS, MOST_VALID_S = 256, 64, 120.0
-#: Clocks of clients may differ by this much.
-CLOCK_SLACK_S = 10.0
 #: More is no step of any server, and no answer of any model.
 _MOST_STEP_S, _MOST_STEPS = 600.0, 1_000_000.0
-
-
-class RefusedWorkError(SwarmplanError):
-    """A published record of work that is not counted, and why."""
-
-    exit_code = 5
 
 
 class Share(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -49,13 +41,19 @@ class Share(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     steps: float
 
 
-class _WorkRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    format: str
-    prefix: str
+class _WorkRecord(Claim, frozen=True, forbid_unknown_fields=True, kw_only=True):
     client: str
-    issued_s: float
-    expires_s: float
     shares: list[Share]
+
+
+_KIND = Kind(
+    type=_WorkRecord,
+    format=FORMAT,
+    maker="client",
+    most_bytes=RECORD_LIMIT_BYTES,
+    most_valid_s=MOST_VALID_S,
+    slack_s=10.0,
+)
 
 
 class Told(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,26 +84,14 @@ def read_work(packed: bytes, *, prefix: str, client: str, now_s: float) -> Told:
 
     Raises
     ------
-    RefusedWorkError
-        Saying what is wrong: size, form, another swarm or client, from the future, absurd. One
-        that has expired tells of nobody.
+    RefusedClaimError
+        For what every record is refused for (``claim``), or absurd figures. One that has expired
+        tells of nobody.
     """
-    if len(packed) > RECORD_LIMIT_BYTES:
-        raise RefusedWorkError(f"it takes more than {RECORD_LIMIT_BYTES} bytes")
-    try:
-        record = msgspec.json.decode(packed, type=_WorkRecord)
-    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-        raise RefusedWorkError(f"it cannot be read: {error}") from error
-    if record.format != FORMAT:
-        raise RefusedWorkError(f"it has the unknown format {record.format[:40]!r}")
-    if (record.prefix, record.client) != (prefix, client):
-        raise RefusedWorkError("it was made for another swarm or client")
-    if not record.issued_s <= now_s + CLOCK_SLACK_S:
-        raise RefusedWorkError("it was issued in the future")
+    record = _KIND.read(packed, prefix=prefix, maker=client, now_s=now_s)
     if len(record.shares) > MOST_SERVERS:
-        raise RefusedWorkError(f"it lists more than {MOST_SERVERS} servers")
-    lasts_s = min(record.expires_s, record.issued_s + MOST_VALID_S)
-    shares = tuple(map(_clipped, record.shares)) if now_s < lasts_s else ()
+        raise RefusedClaimError(f"it lists more than {MOST_SERVERS} servers")
+    shares = tuple(map(_clipped, record.shares)) if _KIND.holds(record, now_s) else ()
     return Told(shares=shares, age_s=max(0.0, now_s - record.issued_s))
 
 
@@ -113,7 +99,7 @@ def _clipped(share: Share) -> Share:
     """What a server can do: no session works for longer than its step lasts."""
     figures = (share.work_s, share.alone_s, share.step_s, share.steps)
     if share.sessions < 1 or not all(math.isfinite(x) and x >= 0.0 for x in figures):
-        raise RefusedWorkError(f"of {share.peer[:60]!r} it tells what cannot be")
+        raise RefusedClaimError(f"of {share.peer[:60]!r} it tells what cannot be")
     work_s = min(share.work_s, _MOST_STEP_S)
     alone_s = min(max(share.alone_s, work_s), _MOST_STEP_S)
     return Share(

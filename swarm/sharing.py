@@ -19,10 +19,11 @@ from hivemind.utils.crypto import RSAPublicKey
 
 from ..core.errors import ScenarioError, SwarmUnreachableError
 from .bounded import BoundedSerializer
+from .claim import RefusedClaimError
 from .pipe import READ_LIMIT_S, result_of
 from .present import Present
 from .sealing import opened, sealed
-from .shares import RECORD_LIMIT_BYTES, RefusedWorkError, Share, Told, read_work, work_record
+from .shares import RECORD_LIMIT_BYTES, Share, Told, read_work, work_record
 from .signing import dht_now_s, read_private_key
 
 logger = logging.getLogger(__name__)
@@ -104,9 +105,9 @@ class Sharing:
         try:
             body = opened(self._public, value)
             if body is None:
-                raise RefusedWorkError("it bears no valid signature")
+                raise RefusedClaimError("it bears no valid signature")
             return read_work(body, prefix=self._prefix, client=name, now_s=dht_now_s())
-        except RefusedWorkError as error:
+        except RefusedClaimError as error:
             if name not in self._refused and len(self._refused) < MOST_ENTRIES:
                 self._refused.add(name)
                 logger.warning("work told by client %r is not counted: %s", name, error)

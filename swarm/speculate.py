@@ -63,8 +63,8 @@ class Speculation:
         routing: PlannedRouting | None = None,
         on_pass: Callable[[Pass], None] = lambda _: None,
     ) -> None:
-        self.model, self.live, self.on_pass = model, live, on_pass
-        self._draft, self._routing = draft, routing
+        self.model, self.draft, self.live, self.on_pass = model, draft, live, on_pass
+        self._routing = routing
         self._greedy, self._sample = model.greedy_search, model.sample
         model.greedy_search, model.sample = self._take_best, self._draw
 
@@ -75,12 +75,12 @@ class Speculation:
     def _take_best(self, input_ids: Any, **asked: Any) -> Any:
         if not _can_draft(self.model, input_ids, asked):
             return self._greedy(input_ids, **asked)
-        return _Generation(self, self._draft, self._routing, asked, draws=False).run(input_ids)
+        return _Generation(self, self.draft, self._routing, asked, draws=False).run(input_ids)
 
     def _draw(self, input_ids: Any, **asked: Any) -> Any:
         if not _can_draft(self.model, input_ids, asked):
             return self._sample(input_ids, **asked)
-        return _Generation(self, self._draft, self._routing, asked, draws=True).run(input_ids)
+        return _Generation(self, self.draft, self._routing, asked, draws=True).run(input_ids)
 
 
 def _can_draft(model: Any, ids: Any, asked: dict[str, Any]) -> bool:

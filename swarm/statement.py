@@ -13,7 +13,6 @@ from typing import Any
 
 import msgspec
 
-from ..core.errors import SwarmplanError
 from ..perfmodel.announced import measured_rates
 from ..perfmodel.devices import BlockTimes, Device
 from ..perfmodel.profilefile import block_times_ms, block_times_of
@@ -29,6 +28,7 @@ from .announce import (
     plain,
     read_entry,
 )
+from .claim import Claim, Kind, RefusedClaimError
 from .limits import FLAGS
 
 FORMAT = "swarmplan/live-server/1"
@@ -36,16 +36,8 @@ FORMAT = "swarmplan/live-server/1"
 RECORD_LIMIT_BYTES = 65_536
 #: Nothing a server says of its state counts for longer.
 MOST_VALID_S = 3_600.0
-#: Clocks of peers may differ by this much.
-CLOCK_SLACK_S = 60.0
 MOST_ABILITIES = 32
 _MOST_STEP_S = 600.0
-
-
-class RefusedStatementError(SwarmplanError):
-    """A statement that does not count, and why."""
-
-    exit_code = 5
 
 
 class Measured(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,7 +54,7 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
     step_s: float | None = None
 
 
-class Statement(msgspec.Struct, frozen=True, kw_only=True):
+class Statement(Claim, frozen=True, kw_only=True):
     """The signed document. Fields that are not known are passed over: later versions have more.
 
     Attributes
@@ -70,19 +62,25 @@ class Statement(msgspec.Struct, frozen=True, kw_only=True):
     announced : what PETALS announces of the same server, by the names of its fields.
     """
 
-    format: str
-    prefix: str
     peer: str
-    issued_s: float
-    expires_s: float
     announced: dict[str, Any]
     measured: Measured | None = None
-    limits: dict[str, int] = {}
+    limits: dict[str, int] = msgspec.field(default_factory=dict)
     cache_tokens: int | None = None
-    abilities: list[str] = []
+    abilities: list[str] = msgspec.field(default_factory=list)
     operator: str = ""
     plan_version: int = 0
     work: Work | None = None
+
+
+KIND = Kind(
+    type=Statement,
+    format=FORMAT,
+    maker="peer",
+    most_bytes=RECORD_LIMIT_BYTES,
+    most_valid_s=MOST_VALID_S,
+    slack_s=60.0,
+)
 
 
 def measured_of(known: Device | BlockTimes) -> Measured:
@@ -100,23 +98,12 @@ def read_statement(content: bytes, *, prefix: str, peer: str, now_s: float) -> S
 
     Raises
     ------
-    RefusedStatementError
-        Saying what is wrong: size, form, another swarm or peer, from the future, expired.
+    RefusedClaimError
+        For what ``KIND`` refuses, and where it has expired.
     """
-    if len(content) > RECORD_LIMIT_BYTES:
-        raise RefusedStatementError(f"it takes more than {RECORD_LIMIT_BYTES} bytes")
-    try:
-        found = msgspec.json.decode(content, type=Statement)
-    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-        raise RefusedStatementError(f"it cannot be read: {error}") from error
-    if found.format != FORMAT:
-        raise RefusedStatementError(f"it has the unknown format {found.format[:40]!r}")
-    if (found.prefix, found.peer) != (prefix, peer):
-        raise RefusedStatementError("it was made for another swarm or by another peer")
-    if not found.issued_s <= now_s + CLOCK_SLACK_S:
-        raise RefusedStatementError("it was issued in the future")
-    if not min(found.expires_s, found.issued_s + MOST_VALID_S) > now_s:
-        raise RefusedStatementError("it has expired")
+    found = KIND.read(content, prefix=prefix, maker=peer, now_s=now_s)
+    if not KIND.holds(found, now_s):
+        raise RefusedClaimError("it has expired")
     return found
 
 

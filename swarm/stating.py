@@ -23,12 +23,12 @@ from hivemind.utils import get_dht_time
 from hivemind.utils.crypto import RSAPrivateKey, RSAPublicKey
 
 from ..core.errors import ScenarioError
+from .claim import RefusedClaimError
 from .pipe import result_of
 from .plan_table import ask
 from .sealing import opened, sealed
 from .statement import (
     RECORD_LIMIT_BYTES,
-    RefusedStatementError,
     Statement,
     packed,
     read_statement,
@@ -86,20 +86,20 @@ def read_signed(value: bytes, *, prefix: str, peer: str, now_s: float) -> Statem
 
     Raises
     ------
-    RefusedStatementError
+    RefusedClaimError
         If another key signed it, or for what ``read_statement`` refuses.
     """
     if len(value) > _MOST_BYTES:
-        raise RefusedStatementError(f"it takes more than {RECORD_LIMIT_BYTES} bytes")
+        raise RefusedClaimError(f"it takes more than {RECORD_LIMIT_BYTES} bytes")
     try:
         public = RSAPublicKey.from_bytes(value.partition(b"\n")[0])
         if peer_of(public) != peer:
-            raise RefusedStatementError("another peer's key signed it")
+            raise RefusedClaimError("another peer's key signed it")
     except ValueError as error:
-        raise RefusedStatementError("it bears no key") from error
+        raise RefusedClaimError("it bears no key") from error
     content = opened(public, value)
     if content is None:
-        raise RefusedStatementError("it bears no valid signature")
+        raise RefusedClaimError("it bears no valid signature")
     return read_statement(content.partition(b"\n")[2], prefix=prefix, peer=peer, now_s=now_s)
 
 
@@ -117,7 +117,7 @@ def fetch_statements(dht: Any, prefix: str, peers: Collection[str]) -> dict[str,
         for peer, value in result_of(dht, partial(_ask_all, prefix=prefix, peers=part)).items():
             try:
                 found[peer] = read_signed(value, prefix=prefix, peer=peer, now_s=now_s)
-            except RefusedStatementError as error:
+            except RefusedClaimError as error:
                 logger.warning("the statement of %s does not count: %s", peer, error)
     return found
 

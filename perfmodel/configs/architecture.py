@@ -20,7 +20,8 @@ class Architecture:
     inner_size : width of a dense feed-forward network, or of an expert.
     embedding_parameters, head_parameters, outer_parameters : beside the blocks: of the embedding,
         of an output head of its own (0 = it shares the embedding), of norms and biases.
-    context_tokens : the longest session that it was trained for, None = not said.
+    context_tokens : the longest session that it was trained for; None = not said, or distances
+        between tokens are biases (ALiBi), which hold for longer ones too.
     """
 
     family: str
@@ -72,6 +73,7 @@ def made(
     *,
     norms: int | None = None,
     tied: bool = False,
+    endless: bool = False,
 ) -> Architecture:
     """A model of blocks.
 
@@ -79,6 +81,7 @@ def made(
     ----------
     norms : outer weights; None = one norm of the hidden size.
     tied : whether the head shares the embedding where nothing is said.
+    endless : whether sessions may be longer than those that it was trained for.
     """
     vocabulary = config.count("vocab_size")
     shares = config.flag("tie_word_embeddings", default=tied)
@@ -94,5 +97,5 @@ def made(
         embedding_parameters=vocabulary * d,
         head_parameters=0 if shares else vocabulary * d,
         outer_parameters=d if norms is None else norms,
-        context_tokens=context,
+        context_tokens=None if endless else context,
     )

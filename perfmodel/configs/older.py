@@ -15,7 +15,8 @@ def bloom(config: Config) -> Architecture:
     own = attention(d, heads, heads.a + 2 * heads.k + d, linears=2)
     feed = Feed(matrices=2 * d * f, vectors=f + d, linears=2)
     one = block(own, feed, 4 * d)
-    return made(config, d, heads, f, (one,) * config.num_blocks(), norms=4 * d, tied=True)
+    blocks = (one,) * config.num_blocks()
+    return made(config, d, heads, f, blocks, norms=4 * d, tied=True, endless=True)
 
 
 def falcon(config: Config) -> Architecture:
@@ -35,7 +36,8 @@ def falcon(config: Config) -> Architecture:
     parallel = new or config.flag("parallel_attn", default=True)
     norms = config.count("num_ln_in_parallel_attn", default=2 if new else 1) if parallel else 2
     one = block(own, feed, norms * 2 * d)
-    return made(config, d, heads, f, (one,) * config.num_blocks(), norms=2 * d, tied=True)
+    blocks, far = (one,) * config.num_blocks(), config.flag("alibi", default=False)
+    return made(config, d, heads, f, blocks, norms=2 * d, tied=True, endless=far)
 
 
 def _heads(config: Config, d: int, count: int, keys: int | None) -> Heads:

@@ -27,8 +27,8 @@ class Companions(NamedTuple):
 class BatchingPool(PrioritizedTaskPool):
     """Hands the oldest task to the runtime, and all that wait and can share its pass.
 
-    These are decode steps of one token with the same priority, each of another session. The others
-    keep their places.
+    These are decode steps with the same priority, each of another session: of one token, or of
+    one and its drafts. The others keep their places.
     """
 
     def __init__(self, step: BatchedStep, **options: Any) -> None:
@@ -57,18 +57,19 @@ class BatchingPool(PrioritizedTaskPool):
 
     def _companions(self, oldest: Any) -> list[Any]:
         """Take out of the line what can share the pass of the oldest task, oldest first."""
-        sessions = {_session(oldest)}
+        sessions, rows = {_session(oldest)}, self.get_task_size(oldest)
         companions = []
         with self._ordered_tasks.mutex:
             waiting = self._ordered_tasks.queue
             for task in sorted(waiting):
                 if (
                     task.priority == oldest.priority
-                    and len(sessions) < self.max_batch_size
+                    and rows + self.get_task_size(task) <= self.max_batch_size
                     and self.step.may_join(task.args)
                     and _session(task) not in sessions
                 ):
                     sessions.add(_session(task))
+                    rows += self.get_task_size(task)
                     companions.append(task)
             taken = {task.uid for task in companions}
             waiting[:] = [task for task in waiting if task.uid not in taken]

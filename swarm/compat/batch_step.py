@@ -11,12 +11,15 @@ from hivemind.utils import get_logger
 from petals.server.backend import _MergedInferenceStep
 from petals.utils.misc import is_dummy
 
+from ...core.drafting import MOST_DRAFTS
 from ..batching import Batching
 from .batch_ways import tried
 from .llama_step import Place, block_step, refusal
 
 logger = get_logger(__name__)
 
+#: Tokens of a step that looks at drafts: more are a prompt after others.
+MOST_TOKENS = MOST_DRAFTS + 1
 #: Passes that fail in a row until there are no more.
 MOST_FAILED = 5
 #: The arguments of a task: hidden states, order of beams, what of which block, prompts of each.
@@ -43,10 +46,11 @@ class Counts:
         self.largest = max(self.largest, sessions)
 
 
-class _Row(NamedTuple):
-    """A session of a pass: which of its tasks, its cache by block."""
+class _Member(NamedTuple):
+    """A session of a pass: which of its tasks, its rows, its cache by block."""
 
     task: int
+    rows: range
     places: Mapping[str, Place]
 
 
@@ -63,7 +67,7 @@ class BatchedStep(_MergedInferenceStep):
         self._failed = 0
         self.refused = {u: why for u, b in backends.items() if (why := refusal(b.module))}
         self._number = {uid: i for i, uid in enumerate(backends)}
-        self._shape = (1, 1, next(iter(backends.values())).config.hidden_size)
+        self._width = next(iter(backends.values())).config.hidden_size
         known = [b for uid, b in backends.items() if uid not in self.refused]
         self.ways = tried(known) if known else None
 
@@ -80,12 +84,17 @@ class BatchedStep(_MergedInferenceStep):
         return Batching(curve=tuple((r, round(t, 3)) for r, t in self.ways.curve), **counts)
 
     def may_join(self, task: Task) -> bool:
-        """Whether a task is a plain decode step that a pass of several sessions can take.
+        """Whether a task is a decode step that a pass of several sessions can take: of one token,
+        or of one and the drafts after it.
 
         Whatever a client may send that would fail the pass is none: it fails alone.
         """
         hidden, hypo_ids, infos, *prompts = task
-        if self.gave_up or tuple(hidden.shape) != self._shape or not is_dummy(hypo_ids):
+        if self.gave_up or hidden.ndim != 3 or not is_dummy(hypo_ids):
+            return False
+        sequences, tokens, width = hidden.shape
+        most = MOST_TOKENS if infos[0].prefix_length > 0 else 1
+        if sequences != 1 or width != self._width or not 0 < tokens <= most:
             return False
         if any(prompt is not None for prompt in prompts) or len(prompts) != len(infos):
             return False
@@ -128,25 +137,30 @@ class BatchedStep(_MergedInferenceStep):
 
     def _pass(self, tasks: Sequence[Task]) -> list[Answer]:
         answers: list[Answer] = [None] * len(tasks)
-        rows = []
-        for i, (_hidden, _hypo_ids, infos, *_prompts) in enumerate(tasks):
+        members: list[_Member] = []
+        at = 0
+        for i, (hidden, _hypo_ids, infos, *_prompts) in enumerate(tasks):
             try:
-                rows.append(_Row(i, self._places(infos)))
+                caches = self._places(infos, hidden.shape[1])
             except (KeyError, ValueError) as error:
                 answers[i] = error
-        if not rows:
+                continue
+            members.append(_Member(i, range(at, at + hidden.shape[1]), caches))
+            at += hidden.shape[1]
+        if not members:
             return answers
-        hidden = torch.cat([tasks[row.task][0][:, 0] for row in rows])
+        hidden = torch.cat([tasks[m.task][0][0] for m in members])
         for uid in self._number:
-            at = [k for k, row in enumerate(rows) if uid in row.places]
-            places = [rows[k].places[uid] for k in at]
-            if len(at) == len(rows):
+            here = [m for m in members if uid in m.places]
+            places = [m.places[uid] for m in here]
+            if len(here) == len(members):
                 hidden = self._run_block(uid, hidden, places)
-            elif at:
-                hidden[at] = self._run_block(uid, hidden[at], places)
-        for k, row in enumerate(rows):
+            elif here:
+                rows = [row for m in here for row in m.rows]
+                hidden[rows] = self._run_block(uid, hidden[rows], places)
+        for m in members:
             # A tensor of its own: it goes to another process through memory that both share.
-            answers[row.task] = hidden[k][None, None].clone()
+            answers[m.task] = hidden[m.rows.start : m.rows.stop][None].clone()
         return answers
 
     def _run_block(self, uid: str, hidden: Any, places: Sequence[Place]) -> Any:
@@ -154,9 +168,9 @@ class BatchedStep(_MergedInferenceStep):
         assert self.ways is not None
         # Adapters are refused, but layers that could have some want to be told so.
         with self.backends[uid]._peft_module.using_adapter(None):
-            return block_step(block, hidden, places, self.ways.of(len(places)))
+            return block_step(block, hidden, places, self.ways.of(len(hidden)))
 
-    def _places(self, infos: Sequence[Any]) -> dict[str, Place]:
+    def _places(self, infos: Sequence[Any], tokens: int) -> dict[str, Place]:
         """A session's caches by block.
 
         Raises
@@ -164,7 +178,7 @@ class BatchedStep(_MergedInferenceStep):
         KeyError
             If a cache is gone.
         ValueError
-            If there is no room for one more token, or not for one sequence.
+            If there is no room for so many more tokens, or not for one sequence.
         """
         places = {}
         for info in infos:
@@ -172,8 +186,8 @@ class BatchedStep(_MergedInferenceStep):
                 keys, values = tensors
             if keys.shape[0] != 1:
                 raise ValueError(f"one sequence for a cache of {keys.shape[0]}")
-            if not 0 <= info.prefix_length < keys.shape[-1]:
-                text = f"no room for token {info.prefix_length} in a cache of {keys.shape[-1]}"
-                raise ValueError(text)
-            places[info.uid] = Place(keys=keys, values=values, position=info.prefix_length)
+            if not 0 <= info.prefix_length <= keys.shape[-1] - tokens:
+                text = f"no room for {tokens} after {info.prefix_length} tokens"
+                raise ValueError(f"{text} in a cache of {keys.shape[-1]}")
+            places[info.uid] = Place(keys, values, info.prefix_length, tokens)
         return places

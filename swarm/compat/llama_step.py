@@ -1,7 +1,8 @@
 """A decode step of several sessions through one Llama block of PETALS.
 
-Norms, projections and MLP run over all sessions at once, attention for each session on its own
-cache, in the order of operations of ``petals.models.llama.block``. Sums run in another order there
+A session has one new token, or a few where drafts are looked at. Norms, projections and MLP run
+over the tokens of all sessions at once, attention for each session on its own cache, in the order
+of operations of ``petals.models.llama.block``. Sums run in another order there
 where a product has more rows, so results agree within rounding and not bit by bit.
 """
 
@@ -19,18 +20,20 @@ Way = Callable[[Any, Any], Any]
 
 
 class Place(NamedTuple):
-    """A session's cache of one block, and where its new token belongs.
+    """A session's cache of one block, and where its new tokens belong.
 
     Attributes
     ----------
     keys, values : (1, KV heads, head size, length) and (1, KV heads, length, head size).
-    position : tokens before the new one, as the step says; what the cache holds beyond is not
+    position : tokens before the new ones, as the step says; what the cache holds beyond is not
         looked at, so that a step can be done again and a session can go back.
+    tokens : new ones.
     """
 
     keys: Any
     values: Any
     position: int
+    tokens: int = 1
 
 
 def refusal(module: Any) -> str | None:
@@ -59,16 +62,17 @@ def layers(block: Any) -> tuple[Any, ...]:
 
 
 def block_step(block: Any, hidden: Any, places: Sequence[Place], way: Way) -> Any:
-    """One new token of each session through a block.
+    """The new tokens of each session through a block.
 
     Parameters
     ----------
-    hidden : (sessions, hidden size); not changed.
-    places : of each session; keys and values of the new token are written there.
+    hidden : (rows, hidden size), the tokens of the first session, then those of the next; not
+        changed.
+    places : of each session; keys and values of the new tokens are written there.
 
     Returns
     -------
-    (sessions, hidden size).
+    (rows, hidden size).
     """
     attended = _attention(block.self_attn, block.input_layernorm(hidden), places, way)
     hidden = hidden + attended
@@ -78,26 +82,51 @@ def block_step(block: Any, hidden: Any, places: Sequence[Place], way: Way) -> An
 
 
 def _attention(attention: Any, hidden: Any, places: Sequence[Place], way: Way) -> Any:
-    count, size = len(places), attention.head_dim
-    queries = way(attention.q_proj, hidden).view(count, -1, size)
-    keys = way(attention.k_proj, hidden).view(count, -1, size)
-    values = way(attention.v_proj, hidden).view(count, -1, size)
-    queries, keys = _rotated(attention, queries, keys, [p.position for p in places])
-    groups = attention.num_key_value_groups
-    queries = queries.view(count, attention.num_key_value_heads, groups, size)
+    rows, size, heads = len(hidden), attention.head_dim, attention.num_key_value_heads
+    queries = way(attention.q_proj, hidden).view(rows, -1, size)
+    keys = way(attention.k_proj, hidden).view(rows, -1, size)
+    values = way(attention.v_proj, hidden).view(rows, -1, size)
+    positions = [p.position + i for p in places for i in range(p.tokens)]
+    queries, keys = _rotated(attention, queries, keys, positions)
+    queries = queries.view(rows, heads, attention.num_key_value_groups, size)
     out = torch.empty_like(queries)
-    for i, place in enumerate(places):
-        place.keys[0, :, :, place.position] = keys[i]
-        place.values[0, :, place.position] = values[i]
-        length = place.position + 1
-        scores = torch.matmul(queries[i], place.keys[0, :, :, :length]) / math.sqrt(size)
-        weights = torch.softmax(scores, dim=-1, dtype=torch.float32).to(scores.dtype)
-        out[i] = torch.matmul(weights, place.values[0, :, :length])
-    return way(attention.o_proj, out.view(count, -1))
+    at = 0
+    for place in places:
+        own = slice(at, at + place.tokens)
+        out[own] = _attended(place, queries[own], keys[own], values[own])
+        at = own.stop
+    return way(attention.o_proj, out.view(rows, -1))
+
+
+def _attended(place: Place, queries: Any, keys: Any, values: Any) -> Any:
+    """Attention of one session's new tokens, whose keys and values are written.
+
+    Parameters
+    ----------
+    queries : (tokens, KV heads, groups, head size); keys, values : (tokens, KV heads, head size).
+
+    Returns
+    -------
+    As ``queries``.
+    """
+    tokens, heads, groups, size = queries.shape
+    length = place.position + tokens
+    place.keys[0, :, :, place.position : length] = keys.permute(1, 2, 0)
+    place.values[0, :, place.position : length] = values.transpose(0, 1)
+    by_head = queries.transpose(0, 1).reshape(heads, tokens * groups, size)
+    scores = torch.matmul(by_head, place.keys[0, :, :, :length]) / math.sqrt(size)
+    if tokens > 1:  # nobody looks at tokens after its own
+        seen = place.position + torch.arange(tokens, device=scores.device)
+        later = torch.arange(length, device=scores.device) > seen[:, None]
+        apart = scores.view(heads, tokens, groups, length)
+        apart.masked_fill_(later[None, :, None], float("-inf"))
+    weights = torch.softmax(scores, dim=-1, dtype=torch.float32).to(scores.dtype)
+    found = torch.matmul(weights, place.values[0, :, :length])
+    return found.view(heads, tokens, groups, size).transpose(0, 1)
 
 
 def _rotated(attention: Any, queries: Any, keys: Any, positions: Sequence[int]) -> tuple[Any, Any]:
-    """Queries and keys turned by the position of each session."""
+    """Queries and keys turned by the position of each row."""
     cos, sin = attention.rotary_emb(keys, seq_len=max(positions) + 1)
     at = torch.tensor(positions, device=keys.device)
     turned: tuple[Any, Any] = apply_rotary_pos_emb(

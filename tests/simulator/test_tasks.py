@@ -6,12 +6,13 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from swarmplan.benchmarks.replay import replay, started
@@ -66,12 +67,12 @@ def curved(timing: Timing, rng: np.random.Generator, floors: bool = True) -> Tim
 
 
 def simulated(
-    seed: int, kinds: tuple[Sharing, ...], *, floors: bool = True
+    seed: int, kinds: tuple[Sharing, ...], *, floors: bool = True, alike: bool = False
 ) -> tuple[Problem, SimulationResult]:
-    """A small swarm with much to do."""
+    """A small swarm with much to do; its blocks may be made alike."""
     rng = np.random.default_rng(seed)
     problem = random_problem(rng)
-    if rng.random() < 0.3:
+    if rng.random() < 0.3 and not alike:
         problem = uneven(problem, rng)
     problem = shared(problem, rng, kinds, floors=floors)
     placement = random_placement(rng, problem)
@@ -85,6 +86,18 @@ def test_every_token_comes_when_a_plain_replay_says_so(seed: int) -> None:
     problem, result = simulated(seed, ("serial", "serial", "independent"))
     sessions = started(result)
     replay(problem, sessions)
+    for s in sessions:
+        assert result.first_token_s[s.row] == pytest.approx(s.token_s[0], rel=1e-9)
+        assert result.finish_s[s.row] == pytest.approx(s.token_s[-1], rel=1e-9)
+
+
+@given(st.integers(0, 10_000))
+def test_servers_that_batch_take_what_a_plain_replay_takes(seed: int) -> None:
+    problem, result = simulated(seed, ("batched", "batched", "serial"), alike=True)
+    sessions = started(result)
+    nearest_s = replay(problem, sessions)
+    # Two tasks that come at one instant but for rounding may be taken in either order.
+    assume(nearest_s == 0.0 or nearest_s > 1e-11)
     for s in sessions:
         assert result.first_token_s[s.row] == pytest.approx(s.token_s[0], rel=1e-9)
         assert result.finish_s[s.row] == pytest.approx(s.token_s[-1], rel=1e-9)
@@ -160,9 +173,14 @@ def station(tiny: Problem) -> tuple[Problem, Placement]:
 
 
 def together(
-    station: tuple[Problem, Placement], count: int, output: int, **server: object
+    station: tuple[Problem, Placement],
+    count: int,
+    output: int,
+    *,
+    arrivals: Sequence[float] = (),
+    **server: object,
 ) -> SimulationResult:
-    """So many requests at the same instant."""
+    """So many requests, at the same instant where no others are given."""
     problem, placement = station
     changed = replace(problem.servers[0], **server)  # type: ignore[arg-type]
     problem = replace(problem, servers=(changed,))
@@ -170,7 +188,7 @@ def together(
         Request(
             id=i,
             client=0,
-            arrival_s=0.0,
+            arrival_s=arrivals[i] if arrivals else 0.0,
             prompt_tokens=10,
             output_tokens=output,
             reserved_tokens=40,
@@ -209,6 +227,18 @@ def test_a_batch_takes_all_steps_that_wait_and_each_costs_a_little(
     result = together(station, 3, 2, sharing="batched")
     assert result.first_token_s.tolist() == pytest.approx([0.5, 0.9, 1.3])
     assert result.finish_s.tolist() == pytest.approx([1.54, 1.54, 1.74])
+
+
+def test_steps_pass_prompts_that_wait_where_a_pass_runs_anyway(
+    station: tuple[Problem, Placement],
+) -> None:
+    # Prompts of 0.4 s each run from 0.05, 0.45 and 0.85 s on. At 1.25 s there stand in line the
+    # step of the first since 0.55 s, the fourth prompt since 0.75 s, the step of the second since
+    # 0.95 s: both steps go together, 0.24 s, then the prompt, then the step of the third (since
+    # 1.35 s); that of the fourth comes at 1.99 s.
+    result = together(station, 4, 2, arrivals=(0.0, 0.01, 0.3, 0.7), sharing="batched")
+    assert result.first_token_s.tolist() == pytest.approx([0.5, 0.9, 1.3, 1.94])
+    assert result.finish_s.tolist() == pytest.approx([1.54, 1.54, 2.14, 2.34])
 
 
 def test_independent_servers_work_for_everybody_at_once(

@@ -140,6 +140,31 @@ def test_a_pass_gives_what_petals_gives_each_session(
     assert step.counts.fallbacks == 0
 
 
+@pytest.mark.parametrize("partial", [False, True], ids=["whole", "in part"])
+def test_a_pass_takes_tokens_with_their_drafts_beside_single_ones(live: Any, partial: bool) -> None:
+    made = blocks_of(live)
+    step = live.step.BatchedStep(made.backends)
+    tokens = [1, 5, 2, 1, 9]
+    pairs = twins(made, [3, 20, 1, 7, 30], spans_of(5) if partial else [])
+    for number in range(2):
+        hidden = [random(made, n, 10 * number + i) for i, n in enumerate(tokens)]
+        wanted = [made.run(a, h) for (a, _), h in zip(pairs, hidden, strict=True)]
+        found = step.together([b.task(h) for (_, b), h in zip(pairs, hidden, strict=True)])
+        for mine, theirs in zip(found, wanted, strict=True):
+            assert mine.shape == theirs.shape
+            assert apart(mine, theirs) <= TOLERANCE
+        for a, b in pairs:
+            caches = zip(made.tensors(b), made.tensors(a), strict=True)
+            assert max(apart(mine, theirs) for mine, theirs in caches) <= TOLERANCE
+        # Of each only the first token is kept: the others are written over.
+        pairs = [[s.at(s.position + 1) for s in pair] for pair in pairs]
+    assert step.counts.fallbacks == 0
+    full = begun(made, 3).at(ROOM - 4)
+    answers = step.together([full.task(hidden[1]), pairs[0][1].task(hidden[0])])
+    assert isinstance(answers[0], ValueError)
+    assert answers[1].shape == (1, 1, HIDDEN)
+
+
 def test_linear_rotary_scaling_goes_along(live: Any) -> None:
     made = blocks_of(live, rope_scaling={"type": "linear", "factor": 2.0})
     step = live.step.BatchedStep(made.backends)
@@ -235,9 +260,13 @@ def test_only_plain_decode_steps_join(live: Any) -> None:
     step = live.step.BatchedStep(made.backends)
     task = begun(made, 3, (1, 4)).task(random(made, 1, 0))
     infos = task[2]
+    begin = [replace(i, prefix_length=0) for i in infos]
     assert step.may_join(task)
+    assert step.may_join([torch.randn(1, 65, HIDDEN), *task[1:]])
     others = {
-        "a prompt": [torch.randn(1, 2, HIDDEN), *task[1:]],
+        "a prompt": [torch.randn(1, 2, HIDDEN), task[1], begin, *task[3:]],
+        "a prompt after others": [torch.randn(1, 66, HIDDEN), *task[1:]],
+        "nothing": [torch.randn(1, 0, HIDDEN), *task[1:]],
         "hidden states of another width": [torch.randn(1, 1, 2 * HIDDEN), *task[1:]],
         "two sequences": [torch.randn(2, 1, HIDDEN), *task[1:]],
         "beams": [task[0], torch.tensor([0]), *task[2:]],

@@ -9,7 +9,7 @@ from swarmplan.swarm.contend import Station, greetings
 BLOCKS = 8
 
 
-def stations(**spans: tuple[int, int] | None) -> list[Station]:
+def stations(**spans: tuple[int, int] | int | None) -> list[Station]:
     return [Station(name=name, rtt_s=0.02, span=span) for name, span in spans.items()]
 
 
@@ -40,3 +40,8 @@ def test_every_server_is_greeted_on_its_whole_span_by_a_chain_that_exists(
         assert [start for _, start, _ in chain] == ends[:-1]
         assert ends[-1] == BLOCKS
         assert all(held[s][0] <= a < b <= held[s][1] for s, a, b in chain)
+
+
+def test_nobody_greets_a_server_whose_blocks_petals_has_not_chosen_yet() -> None:
+    with pytest.raises(TypeError, match="not chosen the blocks of B"):
+        greetings(stations(A=(0, 8), B=5), BLOCKS)

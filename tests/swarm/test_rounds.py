@@ -56,3 +56,50 @@ def test_requests_start_when_they_are_due_and_one_that_fails_leaves_the_others(
     failed = [more for event, more in told if event == "failed"]
     assert failed == [{"id": "bad", "error": "OSError: no such peer"}]
     assert [more["number"] for event, more in told if event == "round"] == [0, 1]
+
+
+class Drafting:
+    """What ``speculate`` returns, as far as rounds know it."""
+
+    def __init__(self) -> None:
+        self.known: dict[tuple[int, ...], list[int]] = {}
+        self.live, self.draft = SimpleNamespace(wanted=0), self
+
+    def know(self, prompt: list[int], guesses: list[int]) -> None:
+        self.known[tuple(prompt)] = guesses
+
+
+class Generating(Fake):
+    """A model that makes two tokens a pass."""
+
+    def generate(self, ids: Any, *, max_new_tokens: int, streamer: Any, **_more: Any) -> None:
+        import torch
+
+        streamer.put(ids)
+        for token in range(max_new_tokens):
+            time.sleep(0.0 if token % 2 else 0.01)
+            streamer.put(torch.tensor([token]))
+        streamer.end()
+
+
+def test_requests_with_guesses_are_drafted_and_their_tokens_told_as_they_come(
+    tmp_path: Path,
+) -> None:
+    needs("swarm")
+    told, drafting = [], Drafting()
+    (tmp_path / "go.0").write_text(repr(time.time()))
+    both = {"at_s": 0.0, "prompt": [1, 2], "new_tokens": 4}
+    requests = [{"id": "drafted", "drafts": 3, "guesses": [7, 8, 9, 9], **both}]
+    session = SimpleNamespace(_server_sessions=[])
+    run_rounds(
+        Generating(),
+        {"go": str(tmp_path / "go"), "rounds": [requests]},
+        lambda _: nullcontext(session),
+        lambda event, **more: told.append((event, more)),
+        drafting,
+    )
+    (done,) = [more for event, more in told if event == "done"]
+    assert done["tokens"] == [0, 1, 2, 3]
+    assert done["tokens_s"] == sorted(done["tokens_s"])
+    assert done["tokens_s"][2] - done["tokens_s"][1] >= 0.01
+    assert (drafting.live.wanted, drafting.known) == (3, {(1, 2): [7, 8, 9, 9]})

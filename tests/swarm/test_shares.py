@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from swarmplan.swarm import shares
-from swarmplan.swarm.shares import RefusedWorkError, Share, read_work, work_record
+from swarmplan.swarm.claim import RefusedClaimError
+from swarmplan.swarm.shares import Share, read_work, work_record
 
 NOW = 1_000_000.0
 ONE = Share(peer="A", sessions=3, work_s=0.08, alone_s=0.11, step_s=0.11, steps=40.0)
@@ -57,21 +58,21 @@ def test_an_expired_record_tells_of_nobody_and_none_holds_for_long() -> None:
         (changed(steps=-3.0), "what cannot be"),
         (packed(ONE).replace(b"40.0", b"1e999"), "cannot be"),
         (packed(ONE).replace(b"live-work/1", b"live-work/9"), "unknown format"),
-        (packed(ONE).replace(b'"p"', b'"q"'), "another swarm or client"),
-        (packed(ONE).replace(b'"c"', b'"d"'), "another swarm or client"),
+        (packed(ONE).replace(b'"p"', b'"q"'), "another swarm"),
+        (packed(ONE).replace(b'"c"', b'"d"'), "another client"),
     ],
 )
 def test_an_absurd_record_is_refused_with_a_reason(body: bytes, words: str) -> None:
-    with pytest.raises(RefusedWorkError, match=words):
+    with pytest.raises(RefusedClaimError, match=words):
         read(body)
 
 
 def test_a_record_from_the_future_or_of_too_many_servers_is_refused() -> None:
-    with pytest.raises(RefusedWorkError, match="future"):
+    with pytest.raises(RefusedClaimError, match="future"):
         read(packed(ONE), NOW - 60.0)
     document = json.loads(packed(ONE))
     document["shares"] *= shares.MOST_SERVERS + 1
-    with pytest.raises(RefusedWorkError, match="servers"):
+    with pytest.raises(RefusedClaimError, match="servers"):
         read(json.dumps(document).encode())
 
 

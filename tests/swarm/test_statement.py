@@ -17,12 +17,12 @@ from swarmplan.perfmodel.cost import CostModel
 from swarmplan.perfmodel.devices import BlockTimes
 from swarmplan.perfmodel.overhead import HopOverhead
 from swarmplan.swarm.announce import Warnings
+from swarmplan.swarm.claim import RefusedClaimError
 from swarmplan.swarm.settling import plausible
 from swarmplan.swarm.statement import (
     FORMAT,
     MOST_VALID_S,
     Measured,
-    RefusedStatementError,
     Statement,
     Work,
     heard,
@@ -95,7 +95,7 @@ def test_a_statement_is_read_as_it_was_made() -> None:
 def test_what_is_not_of_this_peer_swarm_and_time_is_refused(
     changed: dict[str, Any], asked: dict[str, Any], words: str
 ) -> None:
-    with pytest.raises(RefusedStatementError, match=words):
+    with pytest.raises(RefusedClaimError, match=words):
         read(statement(**changed), **asked)
 
 
@@ -105,7 +105,7 @@ def test_whatever_a_peer_signs_is_read_or_refused(changed: dict[str, Any]) -> No
     try:
         content = json.dumps(document, default=repr).encode()
         told = read_statement(content, prefix="swarm", peer=peer(0), now_s=NOW_S)
-    except RefusedStatementError:
+    except RefusedClaimError:
         return
     entries = heard([server(0, 0, 16), server(1, 16, 32)], {peer(0): told}, BLOCKS, Warnings())
     assert problem_of(entries, {}).num_servers <= 2

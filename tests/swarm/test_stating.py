@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from swarmplan.core.errors import ScenarioError
-from swarmplan.swarm.statement import FORMAT, RefusedStatementError, Statement
+from swarmplan.swarm.claim import RefusedClaimError
+from swarmplan.swarm.statement import FORMAT, Statement
 from swarmplan.tests.extras import needs
 
 NOW_S = 1_795_900_000.0
@@ -80,12 +81,12 @@ def test_a_statement_counts_as_the_word_of_who_signed_it_alone(
         "takes more": b"x" * 100_000,
     }
     for words, bad in forged.items():
-        with pytest.raises(RefusedStatementError, match=words):
+        with pytest.raises(RefusedClaimError, match=words):
             stating.read_signed(bad, **asked)
     # Signed by the key of the right peer's neighbour under the right peer's public key.
     public = private.get_public_key().to_bytes()
     mixed = stating.sealed(stranger, public + b"\n" + stating.packed(told(peer)))
-    with pytest.raises(RefusedStatementError, match="no valid signature"):
+    with pytest.raises(RefusedClaimError, match="no valid signature"):
         stating.read_signed(mixed, **asked)
 
 
