@@ -126,13 +126,20 @@ def carried(planned: Outcome, source: Scenario, target: Scenario) -> tuple[Known
 def respanned(placement: Placement, source: Scenario, target: Scenario) -> Placement:
     """The spans of a placement for the servers of another scenario, by id.
 
-    Servers that are new are idle, spans that no longer fit are cut.
+    Servers that are new are idle, spans that no longer fit are cut. Who may choose a precision
+    keeps the one that it had.
     """
     spans = {
         s.id: (int(placement.start[j]), int(placement.end[j]))
         for j, s in enumerate(source.problem.servers)
     }
-    problem, cost = target.problem, CostModel.of(target.problem)
+    rows = zip(source.problem.servers, placement.precision, strict=False)
+    had = {server.id: precision for server, precision in rows}
+    problem = target.problem.at_precisions(
+        [had[s.id] if had.get(s.id) in s.precisions else s.precision
+         for s in target.problem.servers]
+    )  # fmt: skip
+    cost = CostModel.of(problem)
     room = blocks_that_fit(cost, 0, capped=False)
     chosen = []
     for j, server in enumerate(problem.servers):

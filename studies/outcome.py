@@ -150,18 +150,17 @@ def outcome(
             raise
         return _nothing(scenario.problem, label, router_name(study.router or ""), str(error))
     draft = with_uses(draft, scenario.problem)
-    drafted = replace(
-        scenario, problem=scenario.problem.settled(draft.drafts, draft.placement.precision)
-    )
+    drafted = replace(scenario, problem=scenario.problem.with_drafts(draft.drafts))
     return outcome_of(drafted, draft.placement, study.router or draft.router, study, label)
 
 
 def outcome_of(
     scenario: Scenario, placement: Placement, router: AnyRouter, study: Study, label: str
 ) -> Outcome:
-    """Simulate a given placement."""
+    """Simulate a given placement, servers at its precisions."""
     name = router_name(router)
-    problem, cost = scenario.problem, CostModel.of(scenario.problem)
+    problem = scenario.problem.at_precisions(placement.precision)
+    cost = CostModel.of(problem)
     missing = np.flatnonzero(placement.coverage(problem.model.num_blocks) == 0)
     if len(missing):
         dark = ", ".join(block_ranges(missing.tolist()))
