@@ -23,9 +23,10 @@ from .drafting import DraftChoice
 from .judge import Judge, requests_needed
 
 Uses = tuple[Use, ...]
-#: Shares of the time limit: until then a plan for drafts, where one without them may follow, and
-#: the last plan are made; the rest is for races.
-PLANNED_SHARE, PLAIN_SHARE = 0.5, 0.8
+#: Share of the time limit until which a plan for drafts is made, where one for none may follow.
+#: A plan for none has all that is left, as where nobody can draft: else it is a worse one, and
+#: drafts would have to make up for that. Races have what it leaves, and in any case a few runs.
+PLANNED_SHARE = 0.5
 #: Requests of each race, and races on fresh ones in which the winner has to beat no drafts: fewer
 #: where time is out. So many ways to draft are tried in any case, none among them.
 REQUESTS, FRESH, LEAST_FRESH, LEAST_TRIED = 600, 5, 2, 2
@@ -74,7 +75,7 @@ def with_drafts(decide: Callable[[Task, Settings], Draft], task: Task, settings:
     none = _none(task.problem)
     liked, promised = first_guess(task)
     guess = liked if promised * SURE_GAIN <= 1.0 else none
-    share = PLAIN_SHARE if guess == none else PLANNED_SHARE
+    share = 1.0 if guess == none else PLANNED_SHARE
     begun = replace(task, deadline=task.deadline.share(share))
     draft = decide(_at(begun, guess), settings)
     draft = replace(draft, drafts=guess)
@@ -95,7 +96,6 @@ def _raced(
 ) -> Draft:
     """The best way to draft on a plan that was made for some drafts, and what it gains."""
     none, limited = _none(task.problem), draft.drafts != _none(task.problem)
-    late = replace(task, deadline=task.deadline.share(PLAIN_SHARE))
     tried = [Contender(draft=draft, uses=u) for u in _options(task, draft.placement, liked)]
     race = []
     for number, contender in enumerate(tried):
@@ -109,7 +109,7 @@ def _raced(
     far = best_figures[0] == 0 and best_figures[1] * SURE_GAIN < plain_figures[1]
     if limited and not far:
         found = (draft.placement, draft.router), *settings.known
-        made = decide(_at(late, none), replace(settings, known=found))
+        made = decide(_at(task, none), replace(settings, known=found))
         plain = Contender(draft=replace(made, drafts=none), uses=none)
     if best.uses == none or not _holds(best, plain, task, settings):
         best = plain
