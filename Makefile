@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v p
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-lowest docs docs-test lint bench swarm-env swarm-test coverage fuzz mutants clean help
+.PHONY: demo test test-lowest docs docs-test docs-figures lint bench swarm-env swarm-test coverage fuzz mutants clean help
 
 help:            ## list the targets
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/ -/'
@@ -57,6 +57,9 @@ docs: $(VENV)/.docs  ## the documentation as a site: out/site/index.html
 
 docs-test: $(VENV)/.docs  ## the site is made and its links checked; notebook and scripts of its pages run
 	SWARMPLAN_REQUIRE=docs $(BIN)/python -m pytest tests/test_site.py --durations=5
+
+docs-figures: $(VENV)/.dev  ## the quick ones of the commands that make the figures of README and docs
+	$(BIN)/python benchmarks/figures.py
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -324,7 +324,8 @@ def _explain(problem: Problem, chosen: Plan, client: int) -> Explanation:
         )
     drafted = problem.settled(chosen.drafts, chosen.placement.precision)
     cost = CostModel.of(drafted)
-    route, shape = mine[0].route, cost.planned(client)
+    route = mine[0].route
+    shape = cost.planned(client, route)
     time = cost.route_time(route, shape)
     return Explanation(
         client=client,
@@ -344,7 +345,7 @@ def _drafts(problem: Problem, client: int, route: Route) -> DraftShare | None:
     own = problem.drafting[client] if problem.drafting else None
     if own is None or not own.models:
         return None
-    curves, k = PassCurves(problem), own.tokens
+    curves, k = PassCurves(problem), problem.drafts_on(client, route.servers)
     alone = np.ones(len(route.hops)), np.zeros(len(route.hops))
     standard, petals = (curves.curve(client, route, own.model, each) for each in SEMANTICS)
     curve = curves.curve(client, route, own.model, own.semantics, ahead=own.ahead)
@@ -353,7 +354,7 @@ def _drafts(problem: Problem, client: int, route: Route) -> DraftShare | None:
     return DraftShare(
         drafts=k,
         model=own.model.name,
-        tokens=CostModel.of(problem).passes[client].tokens,
+        tokens=CostModel.of(problem).passes_on(client, route).tokens,
         pass_s=now_s * float(curve.tokens[k]),
         draft_s=k * own.model.draft_s,
         gain=float(token_s[0]) / now_s,

@@ -23,8 +23,11 @@ KEYS = {
     "ArrowRight": 39,
     "ArrowDown": 40,
     "Delete": 46,
+    "Shift": 16,
 }
-CONTROL = 2
+#: What a key types, where it types anything but itself.
+TYPES = {"Enter": "\r", " ": " "}
+CONTROL, SHIFT = 2, 8
 
 
 class Browser:
@@ -109,7 +112,7 @@ class Browser:
     def wait(self, script: str, patience_s: float = 60.0) -> float:
         """Until an expression is true; how many seconds that took."""
         began_s = time.monotonic()
-        while not self.run(script):
+        while not self.run(f"!!({script})"):
             if time.monotonic() - began_s > patience_s:
                 raise TimeoutError(f"{script} is not true after {patience_s} s")
             time.sleep(0.02)
@@ -126,15 +129,15 @@ class Browser:
         ):
             self._ask("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
 
-    def press(self, key: str, *, control: bool = False) -> None:
+    def press(self, key: str, *, control: bool = False, shift: bool = False) -> None:
         """A key, by its name."""
         code = KEYS.get(key, ord(key.upper()[0]))
         given = {
             "key": key,
             "windowsVirtualKeyCode": code,
-            "modifiers": CONTROL if control else 0,
+            "modifiers": CONTROL * control + SHIFT * shift,
         }
-        typed = {"text": "\r"} if key == "Enter" else {}
+        typed = {"text": TYPES[key]} if key in TYPES else {}
         self._ask("Input.dispatchKeyEvent", type="keyDown", **given, **typed)
         self._ask("Input.dispatchKeyEvent", type="keyUp", **given)
 

@@ -1,12 +1,14 @@
 """Speculation on live PETALS servers: drafts of three qualities, how many chosen by the client.
 
 Two servers hold a tiny random Llama, 60 and 90 ms away; the draft models are the target with a
-disturbed head. Every prompt runs plain and drafted, one after the other, by the same client and
-over the same chain; every token is compared with the local model's. Then what has to go wrong, and
-what must not: servers without the remedy, one such server in the chain, a server killed in
-mid-generation. Needs the environment of ``make swarm-env``:
+disturbed head. Every prompt runs drafted, every second one plain too just before or after it, by
+the same client and over the same chain; every token is compared with the local model's. Then what
+has to go wrong, and what must not: servers without the remedy, one such server in the chain, a
+server killed in mid-generation. Needs the environment of ``make swarm-env``:
 
     .swarm-env/bin/python benchmarks/live_speculation.py [--prompts 34] [--fixed 4] [--push]
+
+34 prompts are 102 drafted generations, and take about 20 minutes on a quiet machine.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from __future__ import annotations
 import argparse
 import os
 import time
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import mean
@@ -21,6 +24,7 @@ from typing import Any
 
 import numpy as np
 
+from swarmplan.simulator.metrics import Interval
 from swarmplan.swarm.loopback import LoopbackSwarm, ServerSpec
 from swarmplan.swarm.processes import passing_folder
 from swarmplan.swarm.trial import ClientProcess, Event, answers, operate, publish_spans
@@ -31,6 +35,8 @@ QUALITIES = {"good": 0.86, "fair": 0.63, "poor": 0.35}
 RTT_S = {"A": 0.060, "B": 0.090, "C": 0.090, "old-A": 0.060, "old-B": 0.090}
 SPANS = {"A": (0, 3), "B": (3, 8), "C": (3, 8), "old-A": (0, 3), "old-B": (3, 8)}
 CONFIG = {"request_timeout": 30, "update_period": 10, "max_retries": 4}
+#: So few prompts all run plain too.
+FEW = 8
 Tokens = Sequence[Sequence[int]]
 
 
@@ -115,23 +121,32 @@ def table(
 ) -> None:
     """A line for each draft model and number of drafts."""
     head = ("draft", "k", "equal", "plain ms/token", "drafted ms/token", "ratio", "tokens a pass")
-    print("\t".join([*head, "mean k", "acceptance by place"]), flush=True)
-    equal = total = 0
+    print("\t".join([*head, "k of passes", "acceptance by place"]), flush=True)
+    equal: Counter[str] = Counter()
     numbers: list[int | str] = ["auto", *fixed]
     for name, path in drafts.items():
         for tokens in numbers:
             done, told = run(
                 swarm, f"{name}-{tokens}", routing, str(path), tokens, prompts, len(wanted[0])
             )
-            right = [
-                done.get(f"{kind}{i}", {}).get("tokens") == wanted[i]
-                for kind in ("plain", "drafted")
-                for i in range(len(prompts))
-            ]
-            equal, total = equal + sum(right), total + len(right)
-            print("\t".join([name, str(tokens), f"{sum(right)} of {len(right)}",
-                             *figures(done, told, len(prompts))]), flush=True)  # fmt: skip
-    print(f"# {equal} of {total} generations have the local model's tokens", flush=True)
+            ways = (("drafted", range(len(prompts))), ("plain", beside(len(prompts))))
+            right = {
+                kind: [done.get(f"{kind}{i}", {}).get("tokens") == wanted[i] for i in rows]
+                for kind, rows in ways
+            }
+            equal += Counter({kind: sum(same) for kind, same in right.items()})
+            shown = f"{sum(right['drafted'])} of {len(prompts)}"
+            print("\t".join([name, str(tokens), shown, *figures(done, told, len(prompts))]),
+                  flush=True)  # fmt: skip
+    runs = len(drafts) * len(numbers)
+    print(f"# {equal['drafted']} of {runs * len(prompts)} drafted generations have the local "
+          f"model's tokens, {equal['plain']} of {runs * len(beside(len(prompts)))} plain ones",
+          flush=True)  # fmt: skip
+
+
+def beside(prompts: int) -> range:
+    """The prompts that run plain too: every second one of many."""
+    return range(0, prompts, 1 if prompts < FEW else 2)
 
 
 def run(
@@ -143,7 +158,7 @@ def run(
     prompts: Tokens,
     new_tokens: int,
 ) -> tuple[dict[str, Event], Event]:
-    """Every prompt plain and drafted, the one that goes first changing."""
+    """Every prompt drafted, some plain too, the one that goes first changing."""
     requests = []
     for i, prompt in enumerate(prompts):
         both = [
@@ -151,7 +166,10 @@ def run(
             | {"draft": kind == "drafted", "route": route(swarm)}
             for kind in ("plain", "drafted")
         ]
-        requests += both if i % 2 == 0 else both[::-1]
+        if i not in beside(len(prompts)):
+            requests += both[1:]
+        else:
+            requests += both if i % 4 == 0 else both[::-1]
     job = {
         "routing": routing,
         "requests": requests,
@@ -170,16 +188,17 @@ def route(swarm: LoopbackSwarm, *names: str) -> list[tuple[str, int, int]]:
 
 def figures(done: dict[str, Event], told: Event, prompts: int) -> list[str]:
     """Of one line: means over the prompts, in ms a token after the first."""
-    plain = [sum(done[f"plain{i}"]["steps_s"][1:]) for i in range(prompts)]
+    plain = {i: sum(done[f"plain{i}"]["steps_s"][1:]) for i in beside(prompts)}
     made = [done[f"drafted{i}"]["passes"][1:] for i in range(prompts)]
     drafted = [sum(seconds for _, _, seconds in passes) for passes in made]
     each = 1e3 / (len(done["plain0"]["tokens"]) - 1)
-    ks = [k for passes in made for k, _, _ in passes]
+    ks = Counter(k for passes in made for k, _, _ in passes[:-1])  # the last drafts what is left
+    usual = " ".join(f"{k}: {count / ks.total():.0%}" for k, count in ks.most_common(4))
     shown = " ".join(f"{a:.2f}" for a in told.get("speculation", {}).get("acceptance", [])[:8])
-    ratio = mean(d / p for d, p in zip(drafted, plain, strict=True))
-    cells = (each * mean(plain), each * mean(drafted))
-    return [*(f"{c:.1f}" for c in cells), f"{ratio:.3f}", f"{told['tokens_per_pass']:.2f}",
-            f"{mean(ks):.1f}", shown]  # fmt: skip
+    ratio = Interval.of([drafted[i] / seconds for i, seconds in plain.items()])
+    cells = (each * mean(plain.values()), each * mean(drafted))
+    return [*(f"{c:.1f}" for c in cells), f"{ratio.mean:.3f} ± {ratio.half_width:.3f}",
+            f"{told['tokens_per_pass']:.2f}", usual, shown]  # fmt: skip
 
 
 def trials(swarm: LoopbackSwarm, draft: str, prompt: Sequence[int], wanted: Sequence[int]) -> None:

@@ -1,6 +1,6 @@
 """Whether an improvement of the swarm ever makes the recommended plan worse.
 
-    python benchmarks/monotone.py --swarms 60 --time-limit 5
+    python benchmarks/monotone.py --swarms 60 --time-limit 5 --slack 20
 
 Random swarms, four improvements of each: distances 20 % shorter, half the software overhead of a
 step, 25 % more memory everywhere, one slow server replaced by a fast one. The plan of ``auto`` for
@@ -23,6 +23,7 @@ from swarmplan.chains.capacity import most_planned_per_s
 from swarmplan.core.content import FloatArray
 from swarmplan.core.errors import SwarmplanError, SwarmplanWarning
 from swarmplan.core.objective import MEAN_RESPONSE
+from swarmplan.methods import improving
 from swarmplan.methods.draft import Draft, Known, Settings
 from swarmplan.methods.judge import Judge
 from swarmplan.methods.table import method_named
@@ -92,7 +93,10 @@ def main() -> None:
     parser.add_argument("--swarms", type=int, default=60)
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--time-limit", type=float, default=5.0)
+    parser.add_argument("--slack", type=float, default=20.0)
     given = parser.parse_args()
+    improving.WORK_SHARE /= given.slack
+    limit_s = given.slack * given.time_limit
     warnings.simplefilter("ignore", SwarmplanWarning)
     worse, behind, count = 0, 0, 0
     print("| swarm | improvement | before s | after | against a search that knows no plan |")
@@ -102,7 +106,7 @@ def main() -> None:
             raw, load = swarm(seed, Path(folder))
             scenario = apply(raw, [load])
             try:
-                base = planned(scenario, given.time_limit)
+                base = planned(scenario, limit_s)
             except SwarmplanError as error:
                 print(f"| {seed} | no plan: {error} |")
                 continue
@@ -110,8 +114,8 @@ def main() -> None:
             for name, edits in improvements(scenario):
                 better = apply(raw, [load, *edits])
                 known = (respanned(base.placement, scenario, better), base.router)
-                after = figures(better, planned(better, given.time_limit, [known]))
-                alone = figures(better, planned(better, given.time_limit))
+                after = figures(better, planned(better, limit_s, [known]))
+                alone = figures(better, planned(better, limit_s))
                 gained, lost = change(after, before), change(after, alone)
                 count += 1
                 worse += gained.mean - gained.half_width > TOLERATED

@@ -198,7 +198,8 @@ class World:
         if not s.token_s or not self.problem.drafting:
             return 0, 1, 0.0
         own = self.problem.drafting[s.client]
-        drafts = max(0, min(own.tokens, s.room_tokens - len(s.token_s) - 1))
+        most = self.problem.drafts_on(s.client, [server for server, _, _ in s.chain])
+        drafts = max(0, min(most, s.room_tokens - len(s.token_s) - 1))
         many = drafts + 1 if own.semantics == "standard" else max(1, drafts)
         return drafts, many, drafts * own.model.draft_s
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -12,11 +13,28 @@ from .names import Semantics
 MOST_DRAFTS = 64
 
 
+#: Rows of the servers of a chain, in order.
+Chain = tuple[int, ...]
+
+
 class Use(NamedTuple):
-    """How a client drafts at present: drafts of a pass, k, and by which of its models."""
+    """How a client drafts at present: drafts of a pass, k, and by which of its models.
+
+    ``chains`` are those on which it drafts another number; of a client that drafts.
+    """
 
     tokens: int
     model: int = 0
+    chains: tuple[tuple[Chain, int], ...] = ()
+
+    def on(self, chain: Sequence[int]) -> int:
+        """Drafts of a pass on a chain of servers."""
+        return dict(self.chains).get(tuple(chain), self.tokens) if self.chains else self.tokens
+
+    @property
+    def everywhere(self) -> Use:
+        """The same number on all chains."""
+        return Use(self.tokens, self.model)
 
 
 #: Nothing is drafted.
@@ -65,8 +83,11 @@ class Drafting:
     ahead: bool = False
 
     def __post_init__(self) -> None:
-        if not 0 <= self.use.tokens <= MOST_DRAFTS:
-            raise ValueError(f"drafts must lie in 0 .. {MOST_DRAFTS}, got {self.use.tokens}")
+        for drafts in (self.use.tokens, *(k for _, k in self.use.chains)):
+            if not 0 <= drafts <= MOST_DRAFTS:
+                raise ValueError(f"drafts must lie in 0 .. {MOST_DRAFTS}, got {drafts}")
+        if self.use.chains and not self.use.tokens:
+            raise ValueError("a client that drafts nothing drafts nothing on any chain")
         if self.use.tokens and not 0 <= self.use.model < len(self.models):
             raise ValueError(f"there is no draft model {self.use.model}")
         if self.ahead and self.semantics != "standard":

@@ -258,6 +258,8 @@ class Server:
         handler, in which the runtime is free for others.
     idle_w, busy_w : power while it waits and while it computes, None = not known.
     price_per_s : of the whole server while it is on, in any currency, None = not known.
+    rollback : whether sessions can take tokens back there; no chain through one that cannot is
+        drafted.
     precision : at which it hosts its blocks; empty = nothing is said of it.
     variants : what it would be at each precision it may host them at; empty = as it is.
     """
@@ -289,6 +291,7 @@ class Server:
     busy_w: float | None = None
     price_per_s: float | None = None
     verify: tuple[tuple[float, float], ...] = ()
+    rollback: bool = True
     precision: str = ""
     variants: tuple[Variant, ...] = ()
 
@@ -418,6 +421,7 @@ class Problem:
     ----------
     memory_bytes : (n,) what planners may use: the servers' memory less the head-room asked for.
     max_blocks : (n,) upper limit of blocks beside memory, at most those of the model.
+    forward_only : rows of the servers where sessions cannot take tokens back.
     drafting : how each client drafts; empty = nobody does.
     accuracy : what precisions cost in accuracy, None = nobody asks.
     """
@@ -434,6 +438,7 @@ class Problem:
     accuracy: Accuracy | None = None
     memory_bytes: IntArray = field(init=False, repr=False, compare=False)
     max_blocks: IntArray = field(init=False, repr=False, compare=False)
+    forward_only: frozenset[int] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         n, clients = len(self.servers), len(self.clients)
@@ -458,6 +463,8 @@ class Problem:
         most = [limit if s.max_blocks is None else min(s.max_blocks, limit) for s in self.servers]
         object.__setattr__(self, "memory_bytes", frozen_array(memory, np.int64))
         object.__setattr__(self, "max_blocks", frozen_array(most, np.int64))
+        stuck = frozenset(j for j, s in enumerate(self.servers) if not s.rollback)
+        object.__setattr__(self, "forward_only", stuck)
 
     @property
     def num_servers(self) -> int:
@@ -478,6 +485,18 @@ class Problem:
     def drafts_freely(self) -> bool:
         """Whether how some client drafts is for the planner to choose."""
         return any(d.free and d.models for d in self.drafting)
+
+    @property
+    def drafts_by_chain(self) -> bool:
+        """Whether it depends on the chain how many tokens some client drafts."""
+        uses = [use for use in self.drafts if use.tokens]
+        return bool(uses and self.forward_only) or any(use.chains for use in uses)
+
+    def drafts_on(self, client: int, chain: Sequence[int]) -> int:
+        """Drafts of a client's passes over a chain of servers, k; 0 where one cannot go back."""
+        if not self.drafting or not self.forward_only.isdisjoint(chain):
+            return 0
+        return self.drafting[client].use.on(chain)
 
     def with_drafts(self, drafts: Sequence[Use]) -> Problem:
         """The same problem where each client drafts so; as it is where nothing is said."""

@@ -48,7 +48,7 @@ def auto(task: Task, settings: Settings) -> Draft:
     InfeasibleError, HeuristicFailedError
         If no placement can be made.
     """
-    if task.goal in (STEP, THROUGHPUT) and not task.cost.drafts_alike:
+    if task.goal == THROUGHPUT and not task.cost.drafts_alike:
         nobody = (NO_USE,) * len(task.problem.drafting)
         task = replace(task, cost=CostModel.of(task.problem.with_drafts(nobody)))
     if task.goal == STEP:

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..chains.compose import client_shares
 from ..core.content import FloatArray
-from ..core.drafting import MOST_DRAFTS, NO_USE, Drafting, Use
+from ..core.drafting import MOST_DRAFTS, NO_USE, Chain, Drafting, Use
 from ..core.plan import PlannedRoute
 from ..core.problem import Problem
 from ..perfmodel.passcurve import FULL, PassCurve, PassCurves
@@ -36,15 +36,23 @@ class Traffic:
     steps : tokens after the first one.
     curves : by its draft models; one that never drafts where there is none.
     free : whether its drafts are to be chosen; ``use`` what is in force where not.
+    goes_back : whether sessions can take tokens back all along the chain.
     """
 
     client: int
+    chain: Chain
     rate_per_s: float
     prompt_s: FloatArray
     steps: int
     curves: tuple[PassCurve, ...]
     free: bool
     use: Use
+    goes_back: bool
+
+    def at(self, uses: Sequence[Use]) -> tuple[PassCurve, int]:
+        """Its passes, and how many drafts they have, where clients draft so."""
+        use = uses[self.client]
+        return self.curves[use.model], use.on(self.chain) if self.goes_back else 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,8 +88,7 @@ class DraftChoice:
         """(n,) share of the time that each server works, by the rates of the workload."""
         busy = np.zeros(self._problem.num_servers)
         for t in self._traffic:
-            k, model = uses[t.client]
-            curve = t.curves[model]
+            curve, k = t.at(uses)
             work_s = t.prompt_s + t.steps * curve.work_s[k] / curve.tokens[k]
             np.add.at(busy, curve.server, t.rate_per_s * work_s * curve.serial)
         return busy
@@ -119,16 +126,32 @@ class DraftChoice:
         sure = 1.0 if not self._cuts(uses) else CUT_GAIN
         return uses if share <= sure else self.priced()
 
+    def by_route(self, uses: Sequence[Use]) -> tuple[Use, ...]:
+        """On each chain as many times more or fewer drafts as its own best number is, at the price,
+        of the best one for all chains of the client."""
+        price = self.price()
+        token_s: dict[int, dict[Chain, FloatArray]] = {}
+        for t in self._traffic:
+            if t.free and t.goes_back and uses[t.client].tokens:
+                curve = t.curves[uses[t.client].model]
+                known = token_s.setdefault(t.client, {})
+                told_s = t.rate_per_s * curve.token_s(*price.of(curve))
+                known[t.chain] = known.get(t.chain, 0.0) + told_s
+        found = list(uses)
+        for client, rows in token_s.items():
+            use, best = uses[client], int(np.argmin(sum(rows.values())))
+            own = {c: round(use.tokens * int(np.argmin(s)) / max(best, 1)) for c, s in rows.items()}
+            other = [(c, min(k, MOST_DRAFTS)) for c, k in own.items() if best and k != use.tokens]
+            found[client] = Use(use.tokens, use.model, tuple(sorted(other)))
+        return tuple(found)
+
     def share(self, uses: Sequence[Use]) -> float:
         """The time per token with such drafts over that of none, by what holds all together."""
         return self._mean_s(uses) / self._mean_s(self._fixed())
 
     def _cuts(self, uses: Sequence[Use]) -> bool:
         """Whether some pass goes block by block where tasks stand in line."""
-        return any(
-            (t.curves[uses[t.client].model].tasks[uses[t.client].tokens] > 1).any()
-            for t in self._traffic
-        )
+        return any((c.tasks[k] > 1).any() for c, k in (t.at(uses) for t in self._traffic))
 
     def _uses(self, drafts: int) -> tuple[Use, ...]:
         """So many drafts for all who may choose, each with the model that is best then."""
@@ -156,8 +179,7 @@ class DraftChoice:
         beside = self._beside(uses)
         total = weight = 0.0
         for t in self._traffic:
-            k, model = uses[t.client]
-            curve = t.curves[model]
+            curve, k = t.at(uses)
             cut = curve.tasks > 1
             more = np.where(cut, in_all[curve.server], line[curve.server])
             if curve.batched.any():
@@ -178,8 +200,7 @@ class DraftChoice:
         for _ in range(ROUNDS if any(t.curves[0].batched.any() for t in self._traffic) else 0):
             now = np.zeros_like(beside)
             for t in self._traffic:
-                k, model = uses[t.client]
-                curve = t.curves[model]
+                curve, k = t.at(uses)
                 per_s = t.rate_per_s * t.steps / curve.tokens[k]
                 np.add.at(
                     now, curve.server, per_s * self._batch_s(curve, k, beside) * curve.batched
@@ -200,7 +221,7 @@ class DraftChoice:
         uses = list(self._fixed())
         token_s: dict[int, list[FloatArray]] = {}
         for t in self._traffic:
-            if not t.free:
+            if not (t.free and t.goes_back):
                 continue
             known = token_s.setdefault(t.client, [np.zeros(MOST_DRAFTS + 1) for _ in t.curves])
             for total, curve in zip(known, t.curves, strict=True):
@@ -247,6 +268,7 @@ def _traffic(problem: Problem, curves: PassCurves, routes: Sequence[PlannedRoute
         found.append(
             Traffic(
                 client=r.client,
+                chain=r.route.servers,
                 rate_per_s=float(shares[r.client]) * r.sessions / float(sessions[r.client]),
                 prompt_s=curves.cost.prompt_work_s(plan.prompt_tokens, server, start, end),
                 steps=max(1, plan.output_tokens - 1),
@@ -256,6 +278,7 @@ def _traffic(problem: Problem, curves: PassCurves, routes: Sequence[PlannedRoute
                 ),
                 free=own.free and bool(own.models),
                 use=own.use,
+                goes_back=problem.forward_only.isdisjoint(r.route.servers),
             )
         )
     return found

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from ..core.drafting import MOST_DRAFTS, NO_USE, Use
 from ..core.errors import HeuristicFailedError, NoRouteError, RequestTooLargeError
 from ..core.objective import MEAN_RESPONSE, Objective
-from ..core.plan import Placement
+from ..core.plan import Placement, PlannedRoute
 from ..core.problem import Problem
 from ..perfmodel.cost import CostModel
 from ..placement.rules.cg_bp import cg_bp
@@ -32,6 +32,12 @@ REQUESTS, FRESH, LEAST_FRESH, LEAST_TRIED = 600, 5, 2, 2
 #: A gain over no drafts from which no other placement makes up for it. Only where formulas promise
 #: so much a plan is made for drafts: it hardly differs from one without.
 SURE_GAIN = 1.5
+#: Own numbers of drafts on single chains are tried where formulas say that they leave such a share
+#: of the time per token; runs of them are not compiled, and so of fewer requests.
+ROUTED_SHARE, ROUTED_REQUESTS = 0.99, 1_000
+#: Drafts with which chains are looked for where some cannot be drafted: their order hardly depends
+#: on the number.
+USUAL = 4
 #: Apart from the draws that plans are chosen and judged by.
 SEED_OFFSET = 6_543_210
 
@@ -107,6 +113,8 @@ def _raced(
         plain = Contender(draft=replace(made, drafts=none), uses=none)
     if best.uses == none or not _holds(best, plain, task, settings):
         best = plain
+    else:
+        best = _by_route(best, task, settings)
     return _told(best, plain, task, settings, len(race))
 
 
@@ -115,8 +123,7 @@ def first_guess(task: Task) -> tuple[Uses, float]:
     token that they promise; none where there is no such placement."""
     plain = _at(task, _none(task.problem))
     try:
-        placement = cg_bp(plain)
-        routes, _ = best_routes(plain.cost, placement, plain.demand)
+        routes = _routes(plain, cg_bp(plain))
     except (HeuristicFailedError, NoRouteError, RequestTooLargeError):
         return _none(task.problem), 1.0
     choice = DraftChoice(task.problem, routes)
@@ -135,12 +142,13 @@ def with_uses(draft: Draft, problem: Problem, sessions: int | None = None) -> Dr
         return draft
     if not problem.drafts_freely:
         return replace(draft, drafts=problem.drafts)
-    cost = CostModel.of(problem.with_drafts(_none(problem)))
+    cost = CostModel.of(problem.with_drafts(_usual(problem)))
     routes = draft.routes
     if routes is None:
         demand = demand_of(problem, sessions or target_sessions(cost))
         routes, _ = best_routes(cost, draft.placement, demand)
-    return replace(draft, drafts=DraftChoice(problem, routes).chosen())
+    choice = DraftChoice(problem, routes)
+    return replace(draft, drafts=choice.by_route(choice.chosen()))
 
 
 def _options(task: Task, placement: Placement, liked: Uses) -> Sequence[Uses]:
@@ -148,8 +156,7 @@ def _options(task: Task, placement: Placement, liked: Uses) -> Sequence[Uses]:
     plain = _at(task, _none(task.problem))
     found: list[Uses] = [_none(task.problem), liked]
     try:
-        routes, _ = best_routes(plain.cost, placement, plain.demand)
-        choice = DraftChoice(task.problem, routes)
+        choice = DraftChoice(task.problem, _routes(plain, placement))
         found += [choice.together()[0], choice.priced(), choice.alone()]
     except (NoRouteError, RequestTooLargeError):
         pass
@@ -166,6 +173,31 @@ def _scaled(problem: Problem, uses: Uses, factor: float) -> Uses:
         else use
         for use, own in zip(uses, problem.drafting, strict=True)
     )
+
+
+def _by_route(best: Contender, task: Task, settings: Settings) -> Contender:
+    """The same with a number of drafts for each planned chain, where that is worth while."""
+    if task.deadline.passed:
+        return best
+    drafted = _at(task, best.uses)
+    routes, _ = best_routes(drafted.cost, best.draft.placement, drafted.demand)
+    choice = DraftChoice(task.problem, routes)
+    routed = replace(best, uses=choice.by_route(best.uses))
+    if choice.share(routed.uses) > ROUTED_SHARE * choice.share(best.uses):
+        return best
+    return routed if _holds(routed, best, task, settings) else best
+
+
+def _routes(task: Task, placement: Placement) -> tuple[PlannedRoute, ...]:
+    """Chains for the task's sessions; those that are good for drafts where that makes a difference.
+
+    Raises
+    ------
+    NoRouteError, RequestTooLargeError
+        As ``best_routes``.
+    """
+    cost = CostModel.of(task.problem.with_drafts(_usual(task.problem)))
+    return best_routes(cost, placement, task.demand)[0]
 
 
 def _holds(one: Contender, plain: Contender, task: Task, settings: Settings) -> bool:
@@ -200,14 +232,19 @@ def _certified(best: Contender, task: Task) -> Draft:
     draft, proof = best.draft, best.draft.certificate
     if draft.drafts == best.uses or proof is None or proof.trial is None:
         return replace(draft, drafts=best.uses)
-    cost, goal = _at(task, best.uses).cost, proof.objective.goal
-    value = measured(cost, draft.placement, draft.router, goal, proof.trial)
+    cost, goal, trial = _at(task, best.uses).cost, proof.objective.goal, proof.trial
+    if any(use.chains for use in best.uses):
+        trial = replace(trial, requests=min(trial.requests, ROUTED_REQUESTS))
+    value = measured(cost, draft.placement, draft.router, goal, trial)
     return replace(
         draft,
         drafts=best.uses,
-        certificate=replace(proof, objective=Objective(goal=goal, value=value), proof=""),
+        certificate=replace(
+            proof, objective=Objective(goal=goal, value=value), proof="", trial=trial
+        ),
         candidates=tuple(
-            replace(c, figure=value) if c.verdict == "chosen" else c for c in draft.candidates
+            replace(c, figure=value, requests=trial.requests) if c.verdict == "chosen" else c
+            for c in draft.candidates
         ),
     )
 
@@ -231,5 +268,14 @@ def _none(problem: Problem) -> Uses:
     return tuple(NO_USE if own.free else own.use for own in problem.drafting)
 
 
+def _usual(problem: Problem) -> Uses:
+    """With what chains are looked for: it makes a difference only where some cannot be drafted."""
+    if not problem.forward_only:
+        return _none(problem)
+    return tuple(Use(USUAL) if own.free and own.models else own.use for own in problem.drafting)
+
+
 def _requests(task: Task) -> int:
+    if task.problem.forward_only:  # such runs are not compiled
+        return REQUESTS // 3
     return requests_needed(task.cost) * REQUESTS if task.goal == MEAN_RESPONSE else 2 * REQUESTS

@@ -9,6 +9,7 @@ from dataclasses import replace
 from ..chains import floor
 from ..chains.capacity import PROOF as CAPACITY_PROOF
 from ..chains.capacity import most_planned_per_s
+from ..core.drafting import Use
 from ..core.objective import STEP, THROUGHPUT, WEIGHTED_STEP, Objective
 from ..core.plan import Certificate, Plan, PlannedRoute, Throughput
 from ..core.problem import Problem
@@ -46,6 +47,10 @@ def planned(
     if routes is None:
         ahead = routes_together if draft.router == "joint" else best_routes
         routes, unrouted = ahead(task.cost, draft.placement, task.demand)
+    kept = _on_planned_chains(draft.drafts, routes)
+    if kept != draft.drafts:  # what was measured was so with the other ones
+        draft = replace(draft, drafts=kept, certificate=None)
+        task = replace(task, cost=CostModel.of(problem.with_drafts(kept)))
     certificate, throughput = _certificate(task, routes, draft), None
     if task.goal == THROUGHPUT:
         certificate, throughput = _served(task, draft, certificate)
@@ -61,6 +66,7 @@ def planned(
         notes=(
             *draft.notes,
             *_of_drafts(draft),
+            *_as_if_nobody(problem, method),
             *(() if throughput is None else (in_words(throughput),)),
             *_waiting(problem, unrouted),
             load_in_words(task.cost),
@@ -88,7 +94,9 @@ def _certificate(task: Task, routes: Sequence[PlannedRoute], draft: Draft) -> Ce
         return proof
     value = step_objective_s(task.cost, routes)
     bound = proof.objective.bound
-    if sum(r.sessions for r in routes) < sum(d.sessions for d in task.demand):
+    all_routed = sum(r.sessions for r in routes) >= sum(d.sessions for d in task.demand)
+    # Bounds know one number of drafts for all chains of a client.
+    if not all_routed or task.cost.problem.drafts_by_chain:
         return replace(proof, objective=Objective(goal=STEP, value=value), proof="")
     if task.is_open:
         # Its bound is on all choices; what bounds plans at fixed precisions is none.
@@ -115,10 +123,19 @@ def _served(task: Task, draft: Draft, proof: Certificate) -> tuple[Certificate, 
     found = with_part_loads(cost, draft.placement, draft.router, trial, found)
     value, most = found.requests_per_s, most_planned_per_s(cost)
     proof = replace(proof, trial=trial)
-    if math.isinf(most):
+    if math.isinf(most) or cost.problem.drafts_by_chain:
         return replace(proof, objective=Objective(goal=THROUGHPUT, value=value), proof=""), found
     objective = Objective(goal=THROUGHPUT, value=value, bound=max(most, value))
     return replace(proof, objective=objective, proof=CAPACITY_PROOF), found
+
+
+def _on_planned_chains(drafts: Sequence[Use], routes: Sequence[PlannedRoute]) -> tuple[Use, ...]:
+    """Drafts that differ by chain on chains of the plan alone."""
+    planned = {(r.client, r.route.servers) for r in routes}
+    return tuple(
+        use._replace(chains=tuple(own for own in use.chains if (client, own[0]) in planned))
+        for client, use in enumerate(drafts)
+    )
 
 
 def _waiting(problem: Problem, unrouted: dict[int, int]) -> tuple[str, ...]:
@@ -134,6 +151,13 @@ def _of_drafts(draft: Draft) -> tuple[str, ...]:
     if not any(use.tokens for use in draft.drafts):
         return ()
     return ("what no plan exceeds is told for these drafts",)
+
+
+def _as_if_nobody(problem: Problem, method: Method) -> tuple[str, ...]:
+    """What a method that knows one time of a block for all clients makes of their drafts."""
+    if method.drafts or CostModel.of(problem).drafts_alike:
+        return ()
+    return (f"{method.name} placed blocks as if nobody drafted: clients draft each in its own way",)
 
 
 def _demands(problem: Problem) -> tuple[str, ...]:

@@ -39,7 +39,7 @@ class Method:
     joint : where precisions are to be chosen it is the joint problem that it solves.
     compute : it plans for compute beside memory.
     drafts : it plans for clients that draft each in its own way. Others know one time of a block
-        for all clients, and then plan as if nobody drafted.
+        for all clients, and then plan as if nobody drafted; the plan says so.
     random_order : the result depends on the order in which servers join; comparisons average
         over several orders.
     """
@@ -152,17 +152,20 @@ def _builtin() -> tuple[Method, ...]:
             note="column generation with a bound that holds at any instant",
             joint=True,
             compute=True,
+            drafts=True,
         ),
         Method(
             name="search",
             make=solved(solve_search, ROUTER),
             note="large-neighbourhood search over placement and routes, with a bound",
             compute=True,
+            drafts=True,
         ),
         Method(
             name="milp",
             make=milp,
             note="the mixed-integer programme of arXiv 2512.21884",
+            drafts=True,
         ),
         Method(
             name="flow",

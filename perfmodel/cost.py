@@ -9,17 +9,19 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from copy import copy
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from ..core.content import FloatArray, IntArray, frozen_array
+from ..core.drafting import NO_USE, Use
 from ..core.plan import Placement, Route
 from ..core.problem import Problem, per_block
 from .hops import HopCost, RouteTime, mean_context_tokens
 from .kept import MOST_BYTES, Held, Kept
-from .passes import Passes, passes_of, verify_table
+from .passes import Passes, most_positions, passes_of, verify_table
 from .relay import relaying
 from .runs import Rows, Runs
 from .steps import Steps
@@ -77,14 +79,15 @@ class CostModel:
         self.turn_s = np.array([s.piece_delay_s for s in problem.servers])
         self.pass_tokens = np.where(self.serial, self.task_tokens, whole)
         self.step_delay_s = self._delay_s(problem.network.step_overhead_s, slice(None), tokens=1)
-        hops = [self._pass_hop_s(c) * share[c] for c in range(len(problem.clients))]
+        hops = [self._pass_hop_s(c, p) * share[c] for c, p in enumerate(self.passes)]
         self.step_hop_s = frozen_array(hops, np.float64)
         self.harm = self._harm()
         self.budgets = self._budgets()
         self.opening_s = problem.session_setup_s + problem.alloc_delay_s
         self.lasting_s = math.inf
         self.most_cache_bytes = np.full(problem.num_servers, NO_LIMIT)
-        self._shapes: dict[tuple[int, int, int], HopCost] = {}
+        self._shapes: dict[tuple[int, int, int, int], HopCost] = {}
+        self._passes: dict[tuple[int, int], Passes] = {}
         self._most_shapes = max(FEWEST_SHAPES, KNOWN_BYTES // (40 * max(problem.num_servers, 1)))
 
     @classmethod
@@ -278,9 +281,39 @@ class CostModel:
         """Whether all clients make the same passes."""
         return len(set(self.passes)) == 1
 
-    def _pass_hop_s(self, client: int) -> FloatArray:
+    def passes_on(self, client: int, route: Route) -> Passes:
+        """The passes of a client over a chain."""
+        return self._passes_with(client, self.problem.drafts_on(client, route.servers))
+
+    def _passes_with(self, client: int, drafts: int) -> Passes:
+        """The passes of a client with so many drafts."""
+        if drafts == self.passes[client].drafts:
+            return self.passes[client]
+        key = client, drafts
+        if key not in self._passes:
+            own = self.problem.drafting[client]
+            use = Use(drafts, own.use.model) if drafts else NO_USE
+            self._passes[key] = Passes(replace(own, use=use) if drafts else None)
+        return self._passes[key]
+
+    def _passes_anywhere(self, client: int) -> set[Passes]:
+        """The passes of a client on any chain."""
+        problem = self.problem
+        drafts = {k for _, k in problem.drafts[client].chains}
+        if problem.forward_only and problem.drafts[client].tokens:
+            drafts.add(0)
+        return {self.passes[client], *(self._passes_with(client, k) for k in drafts)}
+
+    @cached_property
+    def undrafted(self) -> CostModel:
+        """The costs where nobody drafts; itself where that is so."""
+        nobody = (NO_USE,) * len(self.problem.drafting)
+        plain = self.problem.with_drafts(nobody)
+        return self if plain is self.problem else CostModel(plain)
+
+    def _pass_hop_s(self, client: int, passes: Passes) -> FloatArray:
         """(n,) a hop of a client's pass without compute."""
-        many = self.passes[client].positions
+        many = passes.positions
         delay = self._delay_s(self.problem.network.step_overhead_s, client, tokens=many)
         hop: FloatArray = delay + np.where(many > self.pass_tokens, 0.0, self.task_s)
         return hop
@@ -294,7 +327,7 @@ class CostModel:
     @cached_property
     def verify(self) -> FloatArray:
         """What passes of more positions take at every server; see ``passes.verify_table``."""
-        most = max(p.positions for p in self.passes)
+        most = most_positions(self.problem)
         return verify_table(self.problem.servers, self.step_curves, most)
 
     def pass_run_s(self, context_tokens: float, positions: int, spread_tokens: float = 0.0) -> Runs:
@@ -314,14 +347,23 @@ class CostModel:
         tasks = self.pass_tasks(cost, server, start, end)
         return cost.pass_run_s(server, start, end) + tasks * self.task_s[server]
 
-    def shape(self, client: int, prompt_tokens: int, output_tokens: int) -> HopCost:
-        """What a request shape costs at every server, remembered."""
-        key = (client, prompt_tokens, output_tokens)
+    def shape(
+        self, client: int, prompt_tokens: int, output_tokens: int, route: Route | None = None
+    ) -> HopCost:
+        """What a request shape costs at every server, remembered.
+
+        Parameters
+        ----------
+        route : the chain that it is on, where that is known: clients may draft more, fewer or no
+            tokens there than elsewhere.
+        """
+        passes = self.passes[client] if route is None else self.passes_on(client, route)
+        key = (client, prompt_tokens, output_tokens, passes.drafts)
         cost = self._shapes.get(key)
         if cost is None:
             if len(self._shapes) >= self._most_shapes:
                 self._shapes.clear()
-            cost = self._shapes[key] = self._shape(*key)
+            cost = self._shapes[key] = self._shape(client, prompt_tokens, output_tokens, passes)
         return cost
 
     def work_s(self, prompt_tokens: int, output_tokens: int, client: int | None = None) -> Runs:
@@ -331,9 +373,11 @@ class CostModel:
 
         Parameters
         ----------
-        client : whose passes they are; None = of all clients those that take the least.
+        client : whose passes they are; None = of all clients those that take the least. Where they
+            differ by chain they are those that take the least, too.
         """
-        ways = {self.passes[client]} if client is not None else set(self.passes)
+        clients = range(len(self.passes)) if client is None else (client,)
+        ways = {p for c in clients for p in self._passes_anywhere(c)}
         steps = [self._token_run_s(prompt_tokens, output_tokens, p) for p in ways]
         # Turns between tasks are no work: the server is free for others then.
         return self._prompt_run_s(prompt_tokens, self.task_s).plus(
@@ -363,22 +407,24 @@ class CostModel:
         step = self._runs_s(lambda t: least_row_s(t, prompt_tokens + 1))
         return self._prompt_run_s(prompt_tokens, self.task_s).plus(step, output_tokens - 1)
 
-    def planned(self, client: int) -> HopCost:
-        """What the representative request of the planning figures costs."""
+    def planned(self, client: int, route: Route | None = None) -> HopCost:
+        """What the representative request of the planning figures costs; see ``shape``."""
         plan = self.problem.planning
-        return self.shape(client, plan.prompt_tokens, plan.output_tokens)
+        return self.shape(client, plan.prompt_tokens, plan.output_tokens, route)
 
-    def _shape(self, client: int, prompt_tokens: int, output_tokens: int) -> HopCost:
+    def _shape(
+        self, client: int, prompt_tokens: int, output_tokens: int, passes: Passes
+    ) -> HopCost:
         steps = output_tokens - 1
         first_hop = self.prefill_hop_s(client, prompt_tokens)
         first_run = self._prompt_run_s(prompt_tokens, self.task_s + self.turn_s)
-        passes = self.passes[client]
         share = passes.per_token(steps)
         context = mean_context_tokens(prompt_tokens, output_tokens)
         whole_run = self.pass_run_s(context, passes.positions, output_tokens)
         later_hop, later_run = self.step_hop_s[client], whole_run
+        if passes.drafts or self.passes[client].drafts:
+            later_hop = frozen_array(share * self._pass_hop_s(client, passes), np.float64)
         if passes.drafts:
-            later_hop = frozen_array(share * self._pass_hop_s(client), np.float64)
             cut = self._cut_run_s(whole_run, passes, self.task_s + self.turn_s)
             later_run = cut.times(share)
         return HopCost(

@@ -75,6 +75,18 @@ def passes_of(problem: Problem) -> tuple[Passes, ...]:
     return tuple(known[one] for one in each)
 
 
+def most_positions(problem: Problem) -> int:
+    """Of any pass that some client makes on some chain."""
+    return max(
+        (
+            positions(k, own.semantics)
+            for own in problem.drafting
+            for k in (own.use.tokens, *(k for _, k in own.use.chains))
+        ),
+        default=1,
+    )
+
+
 def verify_table(servers: Sequence[Server], curves: StepCurves, most: int) -> FloatArray:
     """(2, n, most + 1) by the positions of a pass: it takes ``[0]`` times as long as a step of one,
     and ``[1]`` seconds more on each block.

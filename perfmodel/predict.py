@@ -22,7 +22,9 @@ def step_objective_s(
     weight: Mapping[int, float] = {d.client: d.weight_tokens for d in demand}
     return float(
         sum(
-            r.sessions * weight.get(r.client, 1.0) * cost.step_s(r.route, cost.planned(r.client))
+            r.sessions
+            * weight.get(r.client, 1.0)
+            * cost.step_s(r.route, cost.planned(r.client, r.route))
             for r in routes
         )
     )
@@ -35,7 +37,7 @@ def predict(cost: CostModel, routes: Sequence[PlannedRoute]) -> tuple[Predicted,
     for client in sorted({r.client for r in routes}):
         ttft = tpot = response = total = harm = 0.0
         for planned in (r for r in routes if r.client == client):
-            time = cost.route_time(planned.route, cost.planned(client))
+            time = cost.route_time(planned.route, cost.planned(client, planned.route))
             total += planned.sessions
             harm = max(harm, cost.route_harm(planned.route))
             ttft += planned.sessions * (time.ttft_s + setup)

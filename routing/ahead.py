@@ -80,7 +80,7 @@ def _requests(cost: CostModel, demand: Sequence[Demand]) -> Iterator[Request]:
 
 def _pace(cost: CostModel, request: Request, route: Route) -> Pace:
     """What is expected of a session that begins now."""
-    shape = cost.planned(request.client)
+    shape = cost.planned(request.client, route)
     time = cost.route_time(route, shape)
     work = [float(cost.step_work_s(shape, h.server, h.start, h.end)) for h in route.hops]
     return Pace(alone_s=time.tpot_s, work_s=work, steps=shape.steps, from_s=time.ttft_s)

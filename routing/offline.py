@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..chains.graph import Graph, build_graph, request_costs_s, session_bytes, step_costs_s
 from ..chains.shortest import shortest
 from ..chains.within import cheapest_within
-from ..core.content import FloatArray
 from ..core.errors import NoRouteError, RequestTooLargeError
 from ..core.names import block_ranges
-from ..core.plan import Placement, PlannedRoute
+from ..core.plan import Placement, PlannedRoute, Route
 from ..core.workload import Demand, Request
 from ..perfmodel.cost import CostModel
 from .api import Decision, SwarmView
@@ -82,19 +82,15 @@ def best_routes(
     tokens = {d.client: d.cache_tokens for d in demand}
     planned: list[PlannedRoute] = []
     full: dict[int, int] = {}
-    harm = cost.harm(graph.server, graph.origin, graph.end)
     while left:
         client = max(left, key=lambda c: (left[c], -c))
-        steps, leave = step_costs_s(cost, graph, cost.planned(client))
         room = session_bytes(cost, graph, tokens[client]) <= free[graph.server]
-        able = np.where(room, steps, np.inf)
-        links, _ = cheapest_within(graph, able, harm, float(cost.budgets[client]), leave)
-        if not links:
+        route = _fastest(cost, graph, client, room)
+        if route is None:
             if all(p.client != client for p in planned):
-                _refuse(cost, placement, graph, client, steps, leave)
+                _refuse(cost, placement, graph, client)
             full[client] = left.pop(client)
             continue
-        route = graph.route(links)
         need = [int(cost.cache_bytes(tokens[client], h.start, h.end)) for h in route.hops]
         held = list(zip(route.servers, need, strict=True))
         taken = min(left[client], *(int(free[j]) // each for j, each in held))
@@ -108,15 +104,29 @@ def best_routes(
     return tuple(planned), dict(sorted(full.items()))
 
 
-def _refuse(
-    cost: CostModel,
-    placement: Placement,
-    graph: Graph,
-    client: int,
-    steps: FloatArray,
-    leave: FloatArray | None,
-) -> None:
+def _fastest(cost: CostModel, graph: Graph, client: int, able: NDArray[np.bool_]) -> Route | None:
+    """The chain with the least time per token on links that are able; None where there is none.
+
+    The best of all chains without drafts stands beside the best of those where sessions can take
+    tokens back, with them.
+    """
+    harm, budget = cost.harm(graph.server, graph.origin, graph.end), float(cost.budgets[client])
+    stuck = cost.problem.forward_only if cost.problem.drafts[client].tokens else frozenset()
+    ways = [(cost, able & ~np.isin(graph.server, list(stuck)))]
+    if stuck:
+        ways.append((cost.undrafted, able))
+    found = []
+    for paid, links_able in ways:
+        steps, leave = step_costs_s(paid, graph, paid.planned(client))
+        links, _ = cheapest_within(graph, np.where(links_able, steps, np.inf), harm, budget, leave)
+        if links:
+            found.append(graph.route(links))
+    return min(found, key=lambda r: cost.step_s(r, cost.planned(client, r)), default=None)
+
+
+def _refuse(cost: CostModel, placement: Placement, graph: Graph, client: int) -> None:
     """No room for the first session: say whether a chain exists at all."""
+    steps, leave = step_costs_s(cost, graph, cost.planned(client))
     name = cost.problem.clients[client].id
     if not shortest(graph, steps, leave)[0]:
         missing = np.flatnonzero(placement.coverage(cost.num_blocks) == 0).tolist()

@@ -15,14 +15,16 @@ from ..core.plan import Hop, Placement, Route
 from ..core.workload import Request
 from ..perfmodel.cost import CostModel
 from .api import Decision, Router, SlotRouter, SwarmView
+from .forward import drafting_where_possible
 from .ws_rr import WaitGraphs
 
 
 def within_budgets(
     factory: Callable[[CostModel, Placement], Router], cost: CostModel, placement: Placement
 ) -> Router:
-    """A router that never leaves a budget; the router itself where there is none."""
-    inner = factory(cost, placement)
+    """A router that never leaves a budget, and knows which chains are drafted; the router itself
+    where there is none and all are."""
+    inner = drafting_where_possible(factory, cost, placement)
     if not cost.budgeted:
         return inner
     made = _SlotWithin if isinstance(inner, SlotRouter) else WithinBudgets

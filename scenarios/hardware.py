@@ -84,6 +84,7 @@ def build_server(
         idle_w=idle_w,
         busy_w=busy_w,
         price_per_s=price_of(given, kind),
+        rollback=given.rollback,
     )
 
 

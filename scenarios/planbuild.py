@@ -23,7 +23,7 @@ from ..core.plan import (
 )
 from ..core.problem import Problem
 from ..perfmodel.accuracy import harm_of
-from ..perfmodel.passes import passes_of
+from ..perfmodel.cost import CostModel
 from . import schema
 
 Rows = dict[str, int]
@@ -90,7 +90,11 @@ def _drafts(given: schema.PlanFile, problem: Problem, clients: Rows) -> tuple[Us
         client = clients[entry.client]
         if entry.draft_tokens:
             names = [m.name for m in problem.drafting[client].models]
-            uses[client] = Use(entry.draft_tokens, names.index(entry.draft_model))
+            rows = {s.id: j for j, s in enumerate(problem.servers)}
+            chains = {tuple(rows[s] for s in c.servers if s in rows): c.draft_tokens
+                      for c in entry.chains}  # fmt: skip
+            own = tuple(sorted(chains.items()))
+            uses[client] = Use(entry.draft_tokens, names.index(entry.draft_model), own)
     return tuple(uses)
 
 
@@ -109,14 +113,35 @@ def _drafts_wrong(
             message = f"client {entry.client!r} has no draft model {entry.draft_model!r}"
             yield InputProblem(f"drafts[{i}].draft_model", message)
             return
-    passes = passes_of(problem.with_drafts(_drafts(given, problem, clients)))
+        wrong = list(_chains_wrong(f"drafts[{i}].chains", entry, given))
+        if wrong:
+            yield from wrong
+            return
+    cost = CostModel.of(problem.with_drafts(_drafts(given, problem, clients)))
+    rows = {s.id: j for j, s in enumerate(problem.servers)}
     for i, route in enumerate(given.routes):
-        made = passes[clients[route.client]] if route.client in clients else None
-        right = (made.drafts, made.tokens) if made and given.drafts else (None, None)
+        if route.client not in clients or any(h.server not in rows for h in route.hops):
+            continue  # said elsewhere
+        made = cost.passes_on(clients[route.client], _route(route, rows, clients).route)
+        right = (made.drafts, made.tokens) if given.drafts else (None, None)
         for name, wanted in zip(("draft_tokens", "tokens_per_pass"), right, strict=True):
             told = getattr(route, name)
             if (told is None) != (wanted is None) or abs((told or 0) - (wanted or 0)) > 1e-9:
                 yield InputProblem(f"routes[{i}].{name}", f"is {told}, drafts say {wanted}")
+
+
+def _chains_wrong(
+    where: str, entry: schema.PlanDrafts, given: schema.PlanFile
+) -> Iterator[InputProblem]:
+    """Chains of a client that draft another number of tokens than the others."""
+    planned = [[h.server for h in r.hops] for r in given.routes if r.client == entry.client]
+    if entry.chains and not entry.draft_tokens:
+        yield InputProblem(where, "go with draft_tokens of at least 1")
+    for i, chain in enumerate(entry.chains):
+        if chain.servers not in planned:
+            yield InputProblem(f"{where}[{i}].servers", "is no planned route of this client")
+    if len({tuple(c.servers) for c in entry.chains}) < len(entry.chains):
+        yield InputProblem(where, "names a chain twice")
 
 
 def _placement(given: schema.PlanFile, servers: Rows, problem: Problem) -> Placement:

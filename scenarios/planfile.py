@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from ..chains.expected import expected_per_million
+from ..core.drafting import Use
 from ..core.plan import Certificate, Plan, Throughput
 from ..core.version import TOOL
 from ..perfmodel.accuracy import percent_of
 from ..perfmodel.cost import CostModel
-from ..perfmodel.passes import Passes, passes_of
+from ..perfmodel.passes import Passes
 from . import schema
 from .defects import validate
 from .files import parse_file, write_text
@@ -35,7 +36,7 @@ def plan_document(
     problem = scenario.problem
     names = [s.id for s in problem.servers]
     settled = problem.settled(plan.drafts, plan.placement.precision)
-    passes = passes_of(settled)
+    cost = CostModel.of(settled)
     document: dict[str, Any] = {
         "format": schema.PLAN_FORMAT,
         "scenario": scenario.document.name,
@@ -64,7 +65,7 @@ def plan_document(
                     {"server": names[h.server], "start_block": h.start, "end_block": h.end}
                     for h in r.route.hops
                 ],
-                **(_of_pass(passes[r.client]) if plan.drafts else {}),
+                **(_of_pass(cost.passes_on(r.client, r.route)) if plan.drafts else {}),
             }
             for r in plan.routes
         ],
@@ -82,7 +83,7 @@ def plan_document(
         "candidates": [asdict(c) for c in plan.candidates],
         "notes": list(plan.notes),
     }
-    kwh, money = expected_per_million(CostModel.of(settled), plan.placement)
+    kwh, money = expected_per_million(cost, plan.placement)
     if (kwh, money) != (None, None):
         document["expected"] = {
             "kwh_per_million_tokens": kwh,
@@ -96,6 +97,7 @@ def plan_document(
                 "client": client.id,
                 "draft_tokens": use.tokens,
                 "draft_model": own.models[use.model].name if use.tokens else "",
+                **({"chains": _chains(use, names)} if use.chains else {}),
             }
             for client, own, use in zip(problem.clients, problem.drafting, plan.drafts, strict=True)
         ]
@@ -119,6 +121,14 @@ def _throughput(found: Throughput) -> dict[str, Any]:
             for share, token_s, first_s in found.part_loads
         ],
     }
+
+
+def _chains(use: Use, names: Sequence[str]) -> list[dict[str, Any]]:
+    """Where a client drafts another number of tokens."""
+    return [
+        {"servers": [names[j] for j in chain], "draft_tokens": drafts}
+        for chain, drafts in use.chains
+    ]
 
 
 def _of_pass(passes: Passes) -> dict[str, Any]:

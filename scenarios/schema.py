@@ -174,6 +174,7 @@ class Server(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     busy_watts: Watts | None = None
     price_per_hour: Price | None = None
     task_tokens: Annotated[int, Meta(ge=1, le=100_000)] | None = None
+    rollback: bool = True
 
 
 class DraftModel(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -433,12 +434,21 @@ class PlanRoute(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     tokens_per_pass: Figure | None = None
 
 
+class PlanChain(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A chain on which a client drafts another number of tokens for a pass."""
+
+    servers: Annotated[list[Name], Meta(min_length=1)]
+    draft_tokens: Drafts
+
+
 class PlanDrafts(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """How many tokens a client drafts for a pass, and with which of its draft models."""
+    """How many tokens a client drafts for a pass, and with which of its draft models; ``chains``
+    are those on which it drafts another number."""
 
     client: Name
     draft_tokens: Drafts
     draft_model: Label = ""
+    chains: list[PlanChain] = []
 
 
 class PlanPrediction(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -8,6 +8,7 @@ import zlib
 import numpy as np
 
 from ..core.content import FloatArray
+from ..core.plan import Route
 from ..core.problem import Problem
 from ..core.workload import Request
 from ..perfmodel.speculation import each_acceptance
@@ -25,14 +26,16 @@ AHEAD, SENT_S, GUESSED, PASSES, RIGHT = 7, 8, 9, 10, 11
 
 def row_width(problem: Problem) -> int:
     """Numbers in a row; 0 where nobody drafts."""
-    most = max(use.tokens for use in problem.drafts)
+    most = max(k for use in problem.drafts for k in (use.tokens, *(k for _, k in use.chains)))
     return RIGHT + most + 1 if most else 0
 
 
-def row_of(problem: Problem, request: Request) -> FloatArray:
-    """How a request's session drafts, its limits apart."""
+def row_of(problem: Problem, request: Request, route: Route | None = None) -> FloatArray:
+    """How a request's session drafts, its limits apart; on a chain where that is known."""
     own, row = problem.drafting[request.client], np.zeros(row_width(problem))
     row[DRAFTS], row[POSITIONS], row[DRAFT_S] = own.tokens, 1, own.model.draft_s
+    if route is not None:
+        row[DRAFTS] = problem.drafts_on(request.client, route.servers)
     row[LUCK], row[PETALS] = luck_of(request), own.semantics == "petals"
     row[AHEAD] = own.ahead
     row[RIGHT:] = each_acceptance(request.acceptance or own.model.acceptance, len(row) - RIGHT)

@@ -43,10 +43,10 @@ class Pricing:
             cut=np.where(kept, 0, tasks.cut),
         )
 
-    def drafts(self, session: Session) -> FloatArray | None:
-        """How a session drafts, as ``drafts.row_of``; None where nobody does."""
+    def drafts(self, session: Session, route: Route) -> FloatArray | None:
+        """How a session drafts on a chain, as ``drafts.row_of``; None where nobody does."""
         problem = self._cost.problem
-        return row_of(problem, session.origin) if row_width(problem) else None
+        return row_of(problem, session.origin, route) if row_width(problem) else None
 
     def estimate(
         self, session: Session, route: Route, begin_s: float, waits_s: FloatArray
@@ -58,7 +58,8 @@ class Pricing:
         waits_s : (n,) how long a step is expected to wait at each server.
         """
         request = session.request
-        cost = self._cost.shape(request.client, request.prompt_tokens, request.planned_tokens)
+        tokens = request.prompt_tokens, request.planned_tokens
+        cost = self._cost.shape(request.client, *tokens, route)
         time = self._cost.route_time(route, cost)
         visits = {h: (h.server, h.start, h.end) for h in route.hops}
         works = {h: float(self._cost.pass_work_s(cost, *v)) for h, v in visits.items()}

@@ -245,7 +245,7 @@ class Swarm:
         self.running[session.row] = session
         tasks = self._pricing.tasks(session, route)
         begin_s = now + self._cost.opening_s
-        drafts = self._pricing.drafts(session)
+        drafts = self._pricing.drafts(session, route)
         limits = session.limits()
         self.work.open(session.row, tasks, request.prompt_tokens, limits, begin_s, drafts)
 

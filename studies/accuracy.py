@@ -51,7 +51,7 @@ def tradeoffs(problem: Problem, sessions: int | None = None) -> tuple[Tradeoff, 
             PlannedRoute(client=d.client, sessions=d.sessions, route=route) for d in task.demand
         )
         cost: CostModel = settled.cost
-        total = sum(r.sessions * cost.step_s(route, cost.planned(r.client)) for r in routes)
+        total = sum(r.sessions * cost.step_s(route, cost.planned(r.client, route)) for r in routes)
         found.append(
             Tradeoff(
                 step_s=total / task.sessions,

@@ -110,6 +110,7 @@ def _drafting_as(planned: Outcome, target: Scenario) -> Scenario:
     problem, uses = target.problem, planned.problem.drafts
     if len(uses) != len(problem.drafting) or not problem.drafts_freely:
         return target
+    uses = tuple(use.everywhere for use in uses)  # rows of servers may be others there
     can = [use.model < max(1, len(own.models)) and (own.models or not use.tokens)
            for use, own in zip(uses, problem.drafting, strict=True)]  # fmt: skip
     return replace(target, problem=problem.with_drafts(uses)) if all(can) else target
@@ -125,13 +126,20 @@ def carried(planned: Outcome, source: Scenario, target: Scenario) -> tuple[Known
 def respanned(placement: Placement, source: Scenario, target: Scenario) -> Placement:
     """The spans of a placement for the servers of another scenario, by id.
 
-    Servers that are new are idle, spans that no longer fit are cut.
+    Servers that are new are idle, spans that no longer fit are cut. Who may choose a precision
+    keeps the one that it had.
     """
     spans = {
         s.id: (int(placement.start[j]), int(placement.end[j]))
         for j, s in enumerate(source.problem.servers)
     }
-    problem, cost = target.problem, CostModel.of(target.problem)
+    rows = zip(source.problem.servers, placement.precision, strict=False)
+    had = {server.id: precision for server, precision in rows}
+    problem = target.problem.at_precisions(
+        [had[s.id] if had.get(s.id) in s.precisions else s.precision
+         for s in target.problem.servers]
+    )  # fmt: skip
+    cost = CostModel.of(problem)
     room = blocks_that_fit(cost, 0, capped=False)
     chosen = []
     for j, server in enumerate(problem.servers):

@@ -37,7 +37,14 @@ from .document import (
 #: A part of a path: bare, or in quotes where it has a dot.
 _PART = re.compile(r'"([^"]*)"|([^."]+)')
 #: Fields that exclude each other: setting one drops the other.
-_EITHER = {"memory_gb": "memory_gib", "memory_gib": "memory_gb"}
+_EITHER = {
+    "memory_gb": "memory_gib",
+    "memory_gib": "memory_gb",
+    "quantisation": "precisions",
+    "precisions": "quantisation",
+    "streams": "trace",
+    "trace": "streams",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -218,7 +225,7 @@ def set_value(spec: str, value: Any = None) -> Edit:
         if not text:
             raise ScenarioError.single("--set", f"{spec!r} is not path=value")
         value = parse_value(text)
-    parts = [a or b for a, b in _PART.findall(path.strip())]
+    parts = parts_of(path)
 
     def change(document: Document) -> None:
         if len(parts) > 2 and parts[0] == "servers":
@@ -228,6 +235,11 @@ def set_value(spec: str, value: Any = None) -> Edit:
             raise ScenarioError.single("--set", f"{path!r} names nothing in this scenario")
 
     return Edit(text=f"set {path} = {value}", document=change)
+
+
+def parts_of(path: str) -> list[str]:
+    """``servers."a.b".memory_gb`` as names."""
+    return [a or b for a, b in _PART.findall(path.strip())]
 
 
 def _set(target: Any, parts: Sequence[str], value: Any) -> int:

@@ -150,18 +150,17 @@ def outcome(
             raise
         return _nothing(scenario.problem, label, router_name(study.router or ""), str(error))
     draft = with_uses(draft, scenario.problem)
-    drafted = replace(
-        scenario, problem=scenario.problem.settled(draft.drafts, draft.placement.precision)
-    )
+    drafted = replace(scenario, problem=scenario.problem.with_drafts(draft.drafts))
     return outcome_of(drafted, draft.placement, study.router or draft.router, study, label)
 
 
 def outcome_of(
     scenario: Scenario, placement: Placement, router: AnyRouter, study: Study, label: str
 ) -> Outcome:
-    """Simulate a given placement."""
+    """Simulate a given placement, servers at its precisions."""
     name = router_name(router)
-    problem, cost = scenario.problem, CostModel.of(scenario.problem)
+    problem = scenario.problem.at_precisions(placement.precision)
+    cost = CostModel.of(problem)
     missing = np.flatnonzero(placement.coverage(problem.model.num_blocks) == 0)
     if len(missing):
         dark = ", ".join(block_ranges(missing.tolist()))
@@ -278,7 +277,8 @@ def _request(
     if route is None:
         return response, ttft, tpot, 0.0, wait, ttft - wait, decode, 0.0, 0.0, 0.0
     client = int(result.client[i])
-    shape = cost.shape(client, int(result.prompt_tokens[i]), int(result.output_tokens[i]))
+    tokens = int(result.prompt_tokens[i]), int(result.output_tokens[i])
+    shape = cost.shape(client, *tokens, route)
     network, overhead, compute = cost.step_parts_s(route, shape)
     alone = cost.route_time(route, shape)
     prompt = min(ttft - wait, cost.opening_s + alone.ttft_s)
@@ -320,7 +320,7 @@ def _hops(
             if status == "completed" and route is not None:
                 known[int(result.client[i]), route] += 1
     for (client, route), times in known.items():
-        paid = cost.planned(client)
+        paid = cost.planned(client, route)
         done += times
         for hop in route.hops:
             passes[hop.server] += times

@@ -17,7 +17,7 @@ from ..core.plan import Plan
 from ..scenarios.scenario import Scenario
 from .planner import Found, Start
 from .session import Changes, Session
-from .words import in_words, since
+from .words import since
 from .worker import Told, Worker
 
 #: Time limits of the searches that follow each other, seconds; before them the plan is measured.
@@ -25,10 +25,13 @@ STAGES_S = (3.0, 10.0, 30.0)
 #: After so long, seconds, a planner that says nothing is ended: at once, or searching (more than
 #: its limit). The first run on a machine compiles the simulator.
 SILENT_S, OVERTIME_S = 120.0, 120.0
+#: Whoever searches lets those go first who answer at once.
+SEARCH_NICENESS = 10
 #: A stopped search has so long to tell what it has.
 STOPPING_S = 5.0
-#: States whose plans are kept for undo and redo.
-REMEMBERED = 60
+#: States whose plans are kept for undo and redo: at most so many, and fewer of large swarms, whose
+#: tables of times grow with the square of the servers.
+REMEMBERED, REMEMBERED_PAIRS = 60, 2_000_000
 DIED = "the planner's process ended twice on this; undo the change or change something else"
 
 
@@ -94,16 +97,17 @@ class Desk:
         self.before = self.after = Side(scenario=session.original, start=start)
         self._loop = asyncio.get_running_loop()
         self._changing, self._news = asyncio.Lock(), asyncio.Event()
-        self.quick, self.search = self._worker("quick"), self._worker("search")
+        self.quick = self._worker("quick")
+        self.search = self._worker("search", niceness=SEARCH_NICENESS)
         self._errands: dict[str, _Errand] = {}
         self._remember(self.after)
         self._look()
 
-    def _worker(self, name: str) -> Worker:
+    def _worker(self, name: str, niceness: int = 0) -> Worker:
         def on_told(told: Told) -> None:
             self._loop.call_soon_threadsafe(self._told, name, told)
 
-        return Worker(on_told)
+        return Worker(on_told, niceness=niceness)
 
     @property
     def same(self) -> bool:
@@ -182,7 +186,7 @@ class Desk:
 
     async def report(self) -> Any:
         """The report of the change shown, as a page; errors as ``replay``."""
-        edits = tuple(in_words(c) for c in since(self.session.changes, self.baseline))
+        edits = since(self.session.changes, self.baseline)
         before, after = self.before, self.after
         given = () if self.same else edits
         return await self._fetch(
@@ -225,7 +229,8 @@ class Desk:
         key = (self.session.changes, self.stay)
         self._sides[key] = side
         self._sides.move_to_end(key)
-        while len(self._sides) > REMEMBERED:
+        pairs = max(1, self.session.scenario.problem.num_servers) ** 2
+        while len(self._sides) > max(2, min(REMEMBERED, REMEMBERED_PAIRS // pairs)):
             self._sides.popitem(last=False)
 
     def _look(self) -> None:

@@ -7,6 +7,7 @@ number) on the plan shown, the flow that ``capacity`` finds for its placement, a
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -15,7 +16,7 @@ from .. import api
 from ..chains.capacity import most_per_s
 from ..chains.sustain import Sustained, sustained
 from ..core.content import FloatArray
-from ..core.errors import SwarmplanError
+from ..core.errors import NoRouteError, SwarmplanError
 from ..core.plan import Placement, Plan
 from ..methods.draft import Settings
 from ..methods.judge import REHEARSED
@@ -139,7 +140,8 @@ def carried_over(scenario: Scenario, start: Start | None) -> Plan:
     if _covers(scenario, spans):
         name = start.plan.method.removesuffix(", blocks as they were")
         same = kept(spans, start.plan.router, name=f"{name}, blocks as they were")
-        return planned(problem, same, Settings())
+        with suppress(NoRouteError):  # at these precisions somebody's budget bears no chain
+            return planned(problem, same, Settings())
     return api.plan(problem, "cg-bp", router=REHEARSED[0])
 
 
@@ -148,12 +150,14 @@ def _covers(scenario: Scenario, placement: Placement) -> bool:
 
 
 def _most(scenario: Scenario) -> float:
+    if scenario.problem.chooses_precision:
+        return np.inf  # a bound for some precisions is none for others
     return float(most_per_s(CostModel.of(scenario.problem), mix_of(scenario.problem)))
 
 
 def _judged(scenario: Scenario, plan: Plan) -> Iterator[Found]:
     """Figures, then capacity, then who is passed, each as soon as it is known."""
-    problem = scenario.problem.with_drafts(plan.drafts)
+    problem = scenario.problem.settled(plan.drafts, plan.placement.precision)
     cost, requests = CostModel.of(problem), draw_requests(problem, SEED)
     alike = plan.router == REHEARSED[0] and not scenario.events and can_rehearse(cost, requests)
     found = Found(plan=plan)
@@ -166,7 +170,8 @@ def _judged(scenario: Scenario, plan: Plan) -> Iterator[Found]:
         run_summary = summarise(api.simulate(scenario, plan, seed=SEED))
         found = replace(found, figures={f.id: f.of(run_summary) for f in IN_FULL})
     yield found
-    flow = sustained(CostModel.of(scenario.problem), plan.placement, mix_of(scenario.problem))
+    hosted = scenario.problem.at_precisions(plan.placement.precision)
+    flow = sustained(CostModel.of(hosted), plan.placement, mix_of(hosted))
     found = replace(found, carried=flow, most_per_s=_most(scenario))
     yield found
     if alike:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import time
@@ -92,4 +93,5 @@ def _answers(pipe: Connection, job: Job) -> Iterator[Any]:
 
 
 if __name__ == "__main__":
+    os.nice(int(sys.argv[2]))
     work(Connection(int(sys.argv[1])))

@@ -60,7 +60,7 @@ def replay(scenario: Scenario, plan: Plan, failures: Sequence[tuple[float, str]]
 def _run(
     scenario: Scenario, plan: Plan, events: Sequence[ServerEvent], until_s: float | None
 ) -> SimulationResult:
-    problem = scenario.problem.with_drafts(plan.drafts)
+    problem = scenario.problem.settled(plan.drafts, plan.placement.precision)
     count = min(MOST_REQUESTS, problem.workload.num_requests)
     return simulate(
         problem,

@@ -46,6 +46,7 @@ PAGE = {
     "map.js": "text/javascript",
     "panels.js": "text/javascript",
     "forms.js": "text/javascript",
+    "swarm.js": "text/javascript",
     "replay.js": "text/javascript",
 }
 #: Most edits of one request.

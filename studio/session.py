@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,8 @@ from ..studies.edits import KINDS, Edit, edited_document, move, set_value
 
 #: More edits, or more steps back, than anybody makes by hand.
 MOST_EDITS, MOST_STEPS = 500, 500
+#: A place by latitude and longitude, which depends on nobody else's.
+_ON_ITS_OWN = re.compile(r"-?[\d.]+,-?[\d.]+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +66,36 @@ class Change:
 Changes = tuple[Change, ...]
 
 
+def target_of(change: Change) -> tuple[str, str] | None:
+    """What a place or a value is given to; None for changes that do anything else."""
+    if change.kind not in ("move", "set"):
+        return None
+    return change.kind, str(change.value[0])
+
+
+def with_change(changes: Changes, more: Change) -> Changes:
+    """The changes and another one, without an earlier one that it leaves nothing of.
+
+    Whoever drags a server to and fro has moved it once. An earlier change stays where one between
+    may depend on it.
+    """
+    for i in range(len(changes) - 1, -1, -1):
+        old = changes[i]
+        if target_of(old) is None or not _own(old):
+            break
+        if target_of(old) == target_of(more) and _own(more):
+            return (*changes[:i], *changes[i + 1 :], more)
+    return (*changes, more)
+
+
+def _own(change: Change) -> bool:
+    """Whether a change says all by itself: a place by degrees, a value that is no table."""
+    given = change.value[1]
+    if change.kind == "set":
+        return not isinstance(given, dict | list)
+    return _ON_ITS_OWN.fullmatch(str(given)) is not None
+
+
 class Session:
     """A scenario and the changes made to it.
 
@@ -72,28 +105,30 @@ class Session:
 
     def __init__(self, raw: Document, scenario: Scenario) -> None:
         self._raw = copy.deepcopy(raw)
-        self._steps: list[tuple[Changes, Scenario]] = [((), scenario)]
+        self._steps: list[Changes] = [()]
         self._at = 0
+        self._original = self._scenario = scenario
+        self._document = self._raw
 
     @property
     def original(self) -> Scenario:
         """The scenario as it was opened."""
-        return self._steps[0][1]
+        return self._original
 
     @property
     def changes(self) -> Changes:
         """What was changed, in order."""
-        return self._steps[self._at][0]
+        return self._steps[self._at]
 
     @property
     def scenario(self) -> Scenario:
         """The scenario as it is now."""
-        return self._steps[self._at][1]
+        return self._scenario
 
     @property
     def document(self) -> Document:
         """A copy of the plain data of the scenario as it is now."""
-        return self._document(self.changes)
+        return copy.deepcopy(self._document)
 
     @property
     def can_undo(self) -> bool:
@@ -107,7 +142,11 @@ class Session:
 
     def change(self, more: Changes) -> None:
         """Make further changes, all of them or none."""
-        self._go_on((*self.changes, *more))
+        changes = self.changes
+        for change in more:
+            change.edit()
+            changes = with_change(changes, change)
+        self._go_on(changes)
 
     def switch_on(self, name: str) -> None:
         """Take back that a server, a group or a region was removed."""
@@ -124,11 +163,11 @@ class Session:
 
     def undo(self) -> None:
         """One step back, where there is one."""
-        self._at = max(0, self._at - 1)
+        self._go_to(self._steps, max(0, self._at - 1))
 
     def redo(self) -> None:
         """One step forward again, where there is one."""
-        self._at = min(len(self._steps) - 1, self._at + 1)
+        self._go_to(self._steps, min(len(self._steps) - 1, self._at + 1))
 
     def switched_off(self) -> dict[str, str]:
         """Servers that were removed and could come back: id -> the name they were removed by."""
@@ -142,7 +181,7 @@ class Session:
     def _named(self, before: int, name: str) -> list[str]:
         """The servers that a name stood for before a change; none where it was a client's."""
         try:
-            return members(self._document(self.changes[:before]), name, "")
+            return members(self._changed(self.changes[:before]), name, "")
         except ScenarioError:
             return []
 
@@ -150,10 +189,18 @@ class Session:
         if len(changes) > MOST_EDITS:
             message = f"more than {MOST_EDITS} changes: save the scenario and open it again"
             raise ScenarioError.single("edit", message)
-        scenario = scenario_of(self._document(changes), self.original.path)
-        first, *rest = [*self._steps[: self._at + 1], (changes, scenario)]
+        first, *rest = [*self._steps[: self._at + 1], changes]
         steps = [first, *rest[-MOST_STEPS:]]
-        self._steps, self._at = steps, len(steps) - 1
+        self._go_to(steps, len(steps) - 1)
 
-    def _document(self, changes: Changes) -> Document:
+    def _go_to(self, steps: list[Changes], at: int) -> None:
+        """Be at a step; where it cannot be loaded all stays as it was."""
+        changes = steps[at]
+        if changes != self.changes:
+            document = self._changed(changes)
+            scenario = scenario_of(document, self.original.path) if changes else self.original
+            self._document, self._scenario = document, scenario
+        self._steps, self._at = steps, at
+
+    def _changed(self, changes: Changes) -> Document:
         return edited_document(self._raw, [c.edit() for c in changes])

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from typing import Any, get_args
 
 from ..core.names import Quantisation
-from ..core.plan import Route
+from ..core.plan import Plan, Route
 from ..core.problem import Problem
+from ..perfmodel.accuracy import percent_of
 from ..reports.sections import kinds_of
 from ..reports.worldmap import WIDTH, land, view_of
 from ..scenarios.planfile import certificate_document
@@ -39,7 +40,7 @@ class View:
         servers, clients = _servers(problem, raw), _clients(problem, raw)
         self._stood |= {s["id"]: s for s in servers}
         off = session.switched_off()
-        changes = since(session.changes, desk.baseline)
+        told_changes = since(session.changes, desk.baseline)
         before, after = desk.before.found, desk.after.found
         told = {
             "revision": desk.revision,
@@ -53,9 +54,10 @@ class View:
             "regions": sorted({s["region"] for s in servers if s["region"]}),
             "quantisation": _precision(raw),
             "streams": _streams(raw),
-            "drafts": isinstance(raw.get("speculation"), dict),
-            "acceptance": _drafting(raw, "acceptance"),
-            "draft_ms": _drafting(raw, "draft_ms"),
+            "trace": raw.get("workload", {}).get("trace"),
+            "requests": scenario.document.workload.requests,
+            "accuracy_budget": _table(raw, "accuracy").get("budget"),
+            "speculation": raw.get("speculation"),
             "map": _window(problem),
             "servers": servers,
             "clients": clients,
@@ -69,7 +71,7 @@ class View:
             "paused": desk.paused,
             "searching": desk.searching,
             "progress": desk.progress,
-            "sentence": sentence(changes, before, after),
+            "sentence": sentence(told_changes, before, after),
             "why": "" if desk.same else why(before, after),
             "before": _side(desk.before),
             "after": _side(desk.after),
@@ -107,6 +109,8 @@ def _servers(problem: Problem, raw: Document) -> list[dict[str, Any]]:
             "region": str(entries[s.id].get("region", "")),
             "memory_gb": s.memory_bytes / 1e9,
             "quantisation": entries[s.id].get("quantisation") or _precision(raw),
+            "precisions": entries[s.id].get("precisions"),
+            "own": "quantisation" in entries[s.id],
         }
         for s in problem.servers
     ]
@@ -119,6 +123,7 @@ def _precision(raw: Document) -> str:
 def _clients(problem: Problem, raw: Document) -> list[dict[str, Any]]:
     """Clients with what their first stream asks for; lists of lengths are told by their mean."""
     streams = raw.get("workload", {}).get("streams", [])
+    budgets = _table(raw, "accuracy").get("budget_of", {})
     found = []
     for row, (client, entry) in enumerate(zip(problem.clients, clients_of(raw), strict=True)):
         mine: Entry = next((s for s in streams if s.get("client") == client.id), {})
@@ -130,6 +135,8 @@ def _clients(problem: Problem, raw: Document) -> list[dict[str, Any]]:
                 "series": row,
                 "prompt_tokens": _length(mine.get("prompt_tokens")),
                 "output_tokens": _length(mine.get("output_tokens")),
+                "gap_cv": mine.get("gap_cv", 1.0),
+                "accuracy_budget": budgets.get(client.id),
             }
         )
     return found
@@ -150,9 +157,9 @@ def _streams(raw: Document) -> list[dict[str, Any]]:
     ]
 
 
-def _drafting(raw: Document, field: str) -> Any:
-    given = raw.get("speculation")
-    return given.get(field) if isinstance(given, dict) else None
+def _table(raw: Document, name: str) -> Document:
+    given = raw.get(name)
+    return given if isinstance(given, dict) else {}
 
 
 def _side(side: Side) -> dict[str, Any]:
@@ -164,6 +171,7 @@ def _side(side: Side) -> dict[str, Any]:
         "load_per_s": problem.workload.rate_per_s,
         "most_per_s": found.most_per_s,
         "figures": _figures(found.figures),
+        "rise_percent": _rise_percent(found.plan),
         "carried_per_s": None if found.carried is None else found.carried.rate_per_s,
         "parts_s": {} if outcome is None else dict(zip(PARTS, outcome.parts_s, strict=True)),
         "clients": []
@@ -191,6 +199,12 @@ def _side(side: Side) -> dict[str, Any]:
     }
 
 
+def _rise_percent(plan: Plan | None) -> float | None:
+    """What precisions cost on the planned route that they cost most, None where nobody asks."""
+    harms = [p.harm for p in (plan.predicted if plan else ()) if p.harm is not None]
+    return percent_of(max(harms)) if harms else None
+
+
 def _figures(known: Mapping[str, float]) -> list[dict[str, Any]]:
     return [
         {"id": f.id, "title": f.title, "value": f.factor * known[f.id], "less": f.less_is_better}
@@ -204,6 +218,7 @@ def _placed(side: Side) -> list[dict[str, Any]]:
     found, problem = side.found, side.scenario.problem
     assert found.plan is not None
     placement, flow = found.plan.placement, found.carried
+    chosen = placement.precision or (None,) * problem.num_servers
     hops = {} if found.outcome is None else {h.server: h.share for h in found.outcome.hops}
     rows = []
     for j, server in enumerate(problem.servers):
@@ -213,6 +228,7 @@ def _placed(side: Side) -> list[dict[str, Any]]:
                 "id": server.id,
                 "start": int(placement.start[j]),
                 "end": int(placement.end[j]),
+                "precision": chosen[j],
                 "share": None if share is None else float(share),
                 "compute_frac": None if flow is None else float(flow.compute_frac[j]),
                 "cache_frac": None if flow is None else float(flow.cache_frac[j]),

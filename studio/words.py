@@ -3,28 +3,56 @@
 from __future__ import annotations
 
 import math
+import re
+from collections.abc import Sequence
+from typing import Any
 
 from ..render import number
 from ..studies.change import reason
+from ..studies.edits import parts_of
 from .planner import Found
-from .session import Change, Changes
+from .session import Change, Changes, target_of
+
+#: A sign of patterns as itself, in a path.
+_PLAIN = re.compile(r"\[([*?[])\]")
 
 
-def since(changes: Changes, baseline: Changes) -> Changes:
-    """What was changed after a state; everything where that state is no longer part of it."""
-    kept = changes[: len(baseline)] == baseline
-    return changes[len(baseline) :] if kept else changes
+#: Values of fields as they are said.
+_SAID = {
+    "rate_per_s": "{} requests/s",
+    "gap_cv": "gaps vary by {}",
+    "prompt_tokens": "prompts of {} tokens",
+    "output_tokens": "answers of {} tokens",
+    "memory_gb": "{} GB",
+    "device": "{}",
+    "quantisation": "{}",
+    "precisions": "precision open: {}",
+    "budget": "accuracy budget {} %",
+    "draft_tokens": "drafts of a pass: {}",
+    "acceptance": "drafts accepted {}",
+    "draft_ms": "a draft takes {} ms",
+    "requests": "{} requests",
+    "max_requests": "the first {} requests",
+}
 
 
-def sentence(changes: Changes, before: Found, after: Found) -> str:
-    """``frankfurt gone: p95 62 -> 88 s, capacity -31 %``."""
-    if not changes:
+def since(changes: Changes, baseline: Changes) -> tuple[str, ...]:
+    """What was changed after a state, in words; what is no longer so is told as taken back."""
+    new = [c for c in changes if c not in baseline]
+    over = {target_of(c) for c in new} - {None}
+    back = [c for c in baseline if c not in changes and target_of(c) not in over]
+    return (*(f"taken back: {in_words(c)}" for c in back), *map(in_words, new))
+
+
+def sentence(told: Sequence[str], before: Found, after: Found) -> str:
+    """``frankfurt gone: p95 62 -> 88 s, capacity -31 %``; ``told`` is the change, the last last."""
+    if not told:
         return "nothing changed"
-    what = in_words(changes[-1])
-    if len(changes) > 1:
-        what += f" and {len(changes) - 1} more"
-    told = [*_response(before, after), *_capacity(before, after)]
-    return f"{what}: {', '.join(told)}" if told else what
+    what = told[-1]
+    if len(told) > 1:
+        what += f" and {len(told) - 1} more"
+    said = [*_response(before, after), *_capacity(before, after)]
+    return f"{what}: {', '.join(said)}" if said else what
 
 
 def why(before: Found, after: Found) -> str:
@@ -36,7 +64,37 @@ def why(before: Found, after: Found) -> str:
 
 def in_words(change: Change) -> str:
     """A change as people say it."""
-    return f"{change.value} gone" if change.kind == "remove" else change.edit().text
+    if change.kind == "remove":
+        return f"{change.value} gone"
+    if change.kind == "set":
+        return _set_in_words(*change.value) or change.edit().text
+    return change.edit().text
+
+
+def _set_in_words(path: str, value: Any) -> str:
+    """Who has what now; nothing where the path itself says it best."""
+    parts = [_PLAIN.sub(r"\1", part) for part in parts_of(path)]
+    value = ", ".join(map(str, value)) if isinstance(value, list) else value
+    match parts:
+        case ["servers" | "clients", name, field] if field in _SAID:
+            return f"{name}: {_SAID[field].format(value)}"
+        case ["workload", "streams", name, field] if field in _SAID:
+            who = "all clients" if name == "*" else name
+            who = f"stream {int(name) + 1}" if name.isdecimal() else who
+            return f"{who}: {_SAID[field].format(value)}"
+        case ["accuracy", "budget_of", name]:
+            return f"{name}: {_SAID['budget'].format(value)}"
+        case ["speculation", "models", name, field] if field in _SAID:
+            return f"{name}: {_SAID[field].format(value)}"
+        case ["workload", "trace"] if isinstance(value, dict):
+            return f"requests of {value.get('csv')}"
+        case ["workload", "trace", field] if field in _SAID:
+            return f"trace: {_SAID[field].format(value)}"
+        case ["model", "quantisation"]:
+            return f"blocks at {value}"
+        case ["accuracy" | "speculation" | "workload", field] if field in _SAID:
+            return _SAID[field].format(value)
+    return ""
 
 
 def _response(before: Found, after: Found) -> list[str]:

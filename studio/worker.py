@@ -44,10 +44,11 @@ class Worker:
     Parameters
     ----------
     on_told : is called for everything that a job says, in a thread of its own.
+    niceness : of the process, above that of the caller's.
     """
 
-    def __init__(self, on_told: Callable[[Told], None]) -> None:
-        self._on_told = on_told
+    def __init__(self, on_told: Callable[[Told], None], *, niceness: int = 0) -> None:
+        self._on_told, self._niceness = on_told, niceness
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._pipe: Connection | None = None
@@ -112,7 +113,7 @@ class Worker:
         mine, theirs = Pipe()
         module = f"{__package__}.process"
         self._process = subprocess.Popen(
-            [sys.executable, "-m", module, str(theirs.fileno())],
+            [sys.executable, "-m", module, str(theirs.fileno()), str(self._niceness)],
             stdin=subprocess.DEVNULL,
             pass_fds=(theirs.fileno(),),
             start_new_session=True,  # Ctrl-C is for the server; it ends the planners
@@ -131,9 +132,10 @@ class Worker:
                 self._ready = pipe is self._pipe
             else:
                 self._tell(told)
-        running = self._running
-        if running is not None and pipe is self._pipe:
-            self._tell(Told(number=running.number, what="died"))
+        with self._lock:  # not while a job is handed over, which may be to a new process
+            lost = self._running if pipe is self._pipe else None
+        if lost is not None:
+            self._tell(Told(number=lost.number, what="died"))
 
     def _tell(self, told: Told) -> None:
         if told.what not in ("found", "progress") and told.number == self.running:

@@ -179,6 +179,8 @@ def _server(
         server["quantisation"] = entry.quant_type
     if entry.using_relay:
         server["relayed"] = True
+    if not entry.rollback:
+        server["rollback"] = False
     if entry.task_tokens is not None:
         server["task_tokens"] = entry.task_tokens
     return server

@@ -38,6 +38,20 @@ def placement_rows(problem: Problem, plan: Plan) -> list[list[object]]:
     return rows
 
 
+def route_rows(problem: Problem, plan: Plan, *, drafts: bool) -> list[list[object]]:
+    """The planned chains, with the drafts of a pass there if asked for."""
+    drafted = problem.with_drafts(plan.drafts)
+    return [
+        [
+            problem.clients[r.client].id,
+            r.sessions,
+            *([drafted.drafts_on(r.client, r.route.servers) or "none"] if drafts else []),
+            chain(problem, r.route),
+        ]
+        for r in plan.routes
+    ]
+
+
 def predicted_rows(problem: Problem, plan: Plan) -> list[list[object]]:
     """Times of one request alone, a row for each client."""
     return [
@@ -82,12 +96,13 @@ def print_plan(problem: Problem, plan: Plan) -> None:
         PLACEMENT,
         placement_rows(problem, plan),
     )
+    drafts = any(use.tokens for use in plan.drafts)
     print_table(
         "Planned routes",
-        ["client", "sessions", "chain"],
-        [[problem.clients[r.client].id, r.sessions, chain(problem, r.route)] for r in plan.routes],
+        ["client", "sessions", *(["drafts per pass"] if drafts else []), "chain"],
+        route_rows(problem, plan, drafts=drafts),
     )
-    if any(use.tokens for use in plan.drafts):
+    if drafts:
         print_table("Drafts", DRAFTED, drafted_rows(problem, plan))
     print_table("Predicted for one request alone", PREDICTED, predicted_rows(problem, plan))
     if plan.candidates:

@@ -28,6 +28,7 @@ from ...perfmodel.memory import (
     least_block_bytes,
     slots_beside,
 )
+from ...perfmodel.runs import Runs
 from ..task import Task
 
 
@@ -97,7 +98,8 @@ def data_of(task: Task, unit_s: float) -> Data:
     everyone = [(d.sessions, t) for d, t in zip(demand, tokens, strict=True)]
     memory, heavy = task.problem.memory_bytes, heavy_blocks(cost)
     free, rooms = blocks_within(cost, memory, everyone), slots_beside(cost, slot_bytes)
-    runs = cost.planned(clients[0]).step_run_s
+    every = [cost.planned(c).step_run_s for c in clients]
+    runs = every[0] if cost.drafts_alike else Runs.stacked(every)
     if heavy is not None:
         # The others add what they take at least; who hosts them is for the search to find.
         base = base + runs.outside(heavy, most.max(axis=0) > 0)

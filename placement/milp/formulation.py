@@ -146,18 +146,20 @@ def _inner_links(model: Model) -> Iterator[tuple[int, int, int]]:
 
 def _objective(model: Model, run: Mapping[tuple[int, int, int], Any]) -> Any:
     """(1): step time of every session, in units of ``model.unit`` seconds."""
-    compute = model.cost.planned(model.bundles[0].demand.client).step_run_s
-    costs = {b.demand.client: link_costs(model.cost, b.demand.client) for b in model.bundles}
+    clients = {b.demand.client for b in model.bundles}
+    compute = {c: model.cost.planned(c).step_run_s for c in clients}
+    costs = {c: link_costs(model.cost, c) for c in clients}
     terms = []
     for (r, i, j), use in model.uses.items():
         bundle = model.bundles[r]
-        cost = costs[bundle.demand.client]
+        client = bundle.demand.client
+        cost = costs[client]
         scale = bundle.sessions * bundle.demand.weight_tokens / model.unit
         if j == model.sink:
             terms.append(scale * float(cost.leave_s[i]) * use)
             continue
         hop = float(cost.enter_s[j] if i == SOURCE else cost.pass_s[i, j])
-        terms.append(scale * hop * use + scale * compute.linear(j, run[r, i, j]))
+        terms.append(scale * hop * use + scale * compute[client].linear(j, run[r, i, j]))
     return pulp.lpSum(terms)
 
 

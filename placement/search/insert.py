@@ -90,7 +90,7 @@ def _ranking(instance: Instance, row: int) -> IntArray:
     if known is None:
         every = np.arange(instance.hop_s.shape[1])
         blocks = np.arange(1, instance.length + 1)[:, None]
-        cost = instance.hop_s[row] + instance.run_s.typical(every, blocks)
+        cost = instance.hop_s[row] + instance.run_s[row].typical(every, blocks)
         known = np.argsort(cost, axis=1, kind="stable")[:, :RANKED].copy()
         instance.ranked[row] = known
     return known
@@ -120,7 +120,7 @@ class _Links:
         servers = servers[np.argsort(state.end[servers], kind="stable")]
         self.servers, self.most = servers, most[servers]
         self.end = state.end[servers]
-        self.hop, self.run = instance.hop_s[row][servers], instance.run_s
+        self.hop, self.run = instance.hop_s[row][servers], instance.run_s[row]
         if not len(servers):
             self.ends = self.end
             return
@@ -162,7 +162,7 @@ class _Layers:
         self, instance: Instance, row: int, most: IntArray, links: _Links, servers: list[int]
     ) -> None:
         self.links, self.length = links, instance.length
-        self.hop, self.run, self.most = instance.hop_s[row], instance.run_s, most
+        self.hop, self.run, self.most = instance.hop_s[row], instance.run_s[row], most
         entered = np.full(self.length + 1, np.inf)
         entered[0] = 0.0
         # (server, reach before it, reach with it, reach with servers in use after it)

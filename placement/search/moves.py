@@ -109,7 +109,7 @@ def of_the_worst(state: State, size: int, rng: np.random.Generator) -> dict[int,
     worst = int(rng.choice(len(excess), p=weights / weights.sum()))
     row = state.batches[worst].row
     every = np.arange(instance.hop_s.shape[1])
-    ranks = instance.hop_s[row] + instance.run_s.typical(every, max(1, instance.length // 4))
+    ranks = instance.hop_s[row] + instance.run_s[row].typical(every, max(1, instance.length // 4))
     liked = set(np.argsort(ranks, kind="stable")[: 2 * size].tolist())
     around = [
         i

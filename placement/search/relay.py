@@ -28,7 +28,7 @@ def cheapest_chain_relayed(
     servers = np.flatnonzero(keep)
     end, limit = state.end[servers], most[servers]
     paid, relay = instance.paid[ask.row], instance.cost.relaying
-    back = relay.back_s(paid)
+    back, taken = relay.back_s(paid), instance.run_s[ask.row]
     label: list[tuple[Visit, ...] | None] = [None] * (length + 1)
     reach = np.full(length + 1, np.inf)
     label[0], reach[0] = (), 0.0
@@ -40,7 +40,7 @@ def cheapest_chain_relayed(
         hop[np.isin(servers, [j for j, _, _ in chain])] = np.inf
         stop = np.arange(origin + 1, length + 1)
         run = stop - origin
-        cost = reach[origin] + hop[:, None] + instance.run_s(servers[:, None], origin, stop)
+        cost = reach[origin] + hop[:, None] + taken(servers[:, None], origin, stop)
         wrong_end = (end[:, None] > 0) & (stop != end[:, None])
         cost[(run > limit[:, None]) | wrong_end] = np.inf
         if back is not None:  # the way back counts at the last block

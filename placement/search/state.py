@@ -35,7 +35,7 @@ class Instance:
 
     Attributes
     ----------
-    hop_s : (classes, n) cost of a hop of each class; run_s : of the blocks it runs.
+    hop_s : (classes, n) cost of a hop of each class; run_s : (classes,) of the blocks it runs.
     weight, tokens : (classes,) weight of one session's time; cache tokens that it reserves.
     alone_s : (classes,) lower bound on one session's step time.
     paid : (classes,) what a session of each class pays.
@@ -44,7 +44,7 @@ class Instance:
     cost: CostModel
     demand: tuple[Demand, ...]
     hop_s: FloatArray
-    run_s: Runs
+    run_s: tuple[Runs, ...]
     weight: tuple[float, ...]
     tokens: tuple[int, ...]
     alone_s: FloatArray
@@ -59,7 +59,7 @@ class Instance:
             cost=cost,
             demand=tuple(demand),
             hop_s=np.array([p.step_hop_s for p in paid]),
-            run_s=paid[0].step_run_s,
+            run_s=tuple(p.step_run_s for p in paid),
             weight=tuple(d.weight_tokens for d in demand),
             tokens=tuple(max(1, d.cache_tokens) for d in demand),
             alone_s=alone_s,

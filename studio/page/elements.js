@@ -67,3 +67,36 @@ export function show(box, ...children) {
   box.replaceChildren(...children.flat().filter((c) => c !== null && c !== undefined));
   if (key) [...box.querySelectorAll("[data-key]")].find((e) => e.dataset.key === key)?.focus();
 }
+
+/** A number that is changed when it has been typed. */
+export function field(label, value, onchange, attributes = {}) {
+  const input = h("input", {
+    type: "number",
+    step: "any",
+    value: value ?? "",
+    "data-key": label,
+    oninput: (event) => (event.target.dataset.dirty = "yes"),
+    onchange: (event) => {
+      delete event.target.dataset.dirty;
+      const typed = event.target.value;
+      const text = attributes.type === "text";
+      if (typed !== "" && event.target.checkValidity()) onchange(text ? typed : Number(typed));
+      else event.target.reportValidity();
+    },
+    onblur: (event) => delete event.target.dataset.dirty,
+    ...attributes,
+  });
+  return h("label", { class: "field" }, label, input);
+}
+
+/** One of several; an option is its value, or [value, text]. */
+export function choice(label, value, options, onchange) {
+  const pairs = options.map((o) => (Array.isArray(o) ? o : [o, o]));
+  const items = pairs.map(([v, text]) => h("option", { value: v, selected: String(v) === String(value) }, text));
+  const select = h("select", { "data-key": label, onchange: (e) => onchange(e.target.value) }, items);
+  return h("label", { class: "field" }, label, select);
+}
+
+export function rounded(value) {
+  return typeof value === "number" ? Number(value.toPrecision(6)) : null;
+}

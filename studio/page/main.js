@@ -2,10 +2,11 @@
 
 import * as api from "./api.js";
 import { byId, h, s, show } from "./elements.js";
-import { find, showForms } from "./forms.js";
+import { find, showForm } from "./forms.js";
 import { WorldMap, keyOf } from "./map.js";
 import { showResults } from "./panels.js";
 import { Replay } from "./replay.js";
+import { showSwarm } from "./swarm.js";
 
 const STEP = 0.5;
 const FAR = 5;
@@ -168,7 +169,8 @@ function render() {
   if (replay.active) replay.draw();
   showTray();
   showLegend();
-  showForms(state, chosen, on);
+  showForm(state, chosen, on);
+  showSwarm(state, on);
   showResults(state, on);
 }
 

@@ -189,8 +189,7 @@ export class WorldMap {
       ? document.activeElement.dataset.key
       : null;
     const shares = new Map(this.options.side.servers.map((r) => [r.id, r]));
-    const named = this.spots.size <= MOST_NAMES;
-    const names = named ? this.names() : new Set();
+    const names = this.spots.size <= MOST_NAMES ? this.names() : new Map();
     const leads = [];
     const marks = [];
     for (const spot of this.spots.values()) {
@@ -198,36 +197,49 @@ export class WorldMap {
         const line = { class: "lead", x1: spot.atX, y1: spot.atY, x2: spot.x, y2: spot.y };
         leads.push(s("line", { ...line, "stroke-width": this.zoom.size }));
       }
-      marks.push(this.mark(spot, shares.get(spot.machine.id), names.has(keyOf(spot.machine))));
+      marks.push(this.mark(spot, shares.get(spot.machine.id), names.get(keyOf(spot.machine))));
     }
     this.layers.leads.replaceChildren(...leads);
     this.layers.machines.replaceChildren(...marks);
     if (focused) {
-      marks.find((m) => m.dataset.key === focused)?.focus({ preventScroll: true });
+      // Who was switched off or on goes by another key: the one that is chosen.
+      const at = (key) => marks.find((m) => m.dataset.key === key);
+      (at(focused) || at(this.options.chosen))?.focus({ preventScroll: true });
     }
   }
 
-  /** Whose names can stand without covering another name: clients first, the chosen one before. */
+  /**
+   * Whose names can stand, and on which side: none covers a mark or another name. Clients come
+   * first, the one that is chosen before them; it has its name in any case.
+   */
   names() {
     const { size } = this.zoom;
-    const rank = (m) => (this.options.chosen === keyOf(m) ? 0 : m.what === "client" ? 1 : 2);
-    const ordered = [...this.spots.values()].sort((a, b) => rank(a.machine) - rank(b.machine));
+    const key = ({ machine }) => keyOf(machine);
+    const rank = (spot) => (this.options.chosen === key(spot) ? 0 : spot.machine.what === "client" ? 1 : 2);
+    const spots = [...this.spots.values()];
+    const marks = spots.map((s) => ({ key: key(s), box: around(s.x, s.y, 9 * size) }));
     const taken = [];
-    const shown = new Set();
-    for (const { machine, x, y } of ordered) {
-      const wide = (13 + 7 * Math.min(24, machine.id.length)) * size;
-      const left = this.flips(x) ? x - wide : x;
-      const box = [left, y - 8 * size, left + wide, y + 8 * size];
-      const free = taken.every((t) => box[0] > t[2] || t[0] > box[2] || box[1] > t[3] || t[1] > box[3]);
-      if (!free) continue;
-      taken.push(box);
-      shown.add(keyOf(machine));
+    const shown = new Map();
+    for (const spot of spots.sort((a, b) => rank(a) - rank(b))) {
+      const wide = (13 + 7 * Math.min(24, spot.machine.id.length)) * size;
+      const tall = 8 * size;
+      const sides = this.atEdge(spot.x) ? ["end"] : ["start", "end"];
+      const boxOf = (side) => {
+        const [from, to] = side === "end" ? [spot.x - wide, spot.x] : [spot.x, spot.x + wide];
+        return [from, spot.y - tall, to, spot.y + tall];
+      };
+      const free = (box) =>
+        !taken.some((t) => meet(box, t)) && !marks.some((m) => m.key !== key(spot) && meet(box, m.box));
+      const side = sides.find((s) => free(boxOf(s))) ?? (rank(spot) ? undefined : sides[0]);
+      if (!side) continue;
+      taken.push(boxOf(side));
+      shown.set(key(spot), side);
     }
     return shown;
   }
 
-  /** Whether a name stands left of its mark: near the right edge. */
-  flips(x) {
+  /** Near the right edge a name can only stand left of its mark. */
+  atEdge(x) {
     return x > this.zoom.x + this.view.width * this.zoom.size * 0.85;
   }
 
@@ -263,8 +275,8 @@ export class WorldMap {
     }
     if (named || chosen) {
       const name = machine.id.length > 24 ? `${machine.id.slice(0, 23)}…` : machine.id;
-      const flips = this.flips(spot.x);
-      const side = { x: flips ? -13 : 13, "text-anchor": flips ? "end" : "start" };
+      const anchor = named || (this.atEdge(spot.x) ? "end" : "start");
+      const side = { x: anchor === "end" ? -13 : 13, "text-anchor": anchor };
       group.append(s("text", { class: "label", y: 4, ...side }, name));
     }
     group.addEventListener("pointerdown", (event) => this.grab(event, spot, group));
@@ -349,6 +361,14 @@ export class WorldMap {
     );
     this.layers.travellers.replaceChildren(...parts);
   }
+}
+
+function around(x, y, reach) {
+  return [x - reach, y - reach, x + reach, y + reach];
+}
+
+function meet(a, b) {
+  return a[0] < b[2] && b[0] < a[2] && a[1] < b[3] && b[1] < a[3];
 }
 
 function bar(style, y, full) {

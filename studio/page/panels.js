@@ -16,25 +16,31 @@ function showFigures({ before, after, same }) {
   const rows = [];
   const now = new Map(after.figures.map((f) => [f.id, f]));
   const was = new Map(before.figures.map((f) => [f.id, f]));
+  const compared = (title, a, b, less) =>
+    rows.push(same ? [title, number(b)] : [title, number(a), number(b), signed(a, b, less)]);
   for (const [id, figure] of new Map([...was, ...now])) {
     const [a, b] = [was.get(id)?.value, now.get(id)?.value];
-    rows.push([figure.title, number(a), number(b), signed(a, b, figure.less)]);
+    compared(figure.title, a, b, figure.less);
   }
-  const compared = (title, a, b, less) => rows.push([title, number(a), number(b), signed(a, b, less)]);
   const { carried_per_s: carried, most_per_s: most } = before;
   compared("capacity of the chains, requests/s", carried, after.carried_per_s, false);
   compared("no plan exceeds, requests/s", most, after.most_per_s, false);
-  rows.push(["load, requests/s", number(before.load_per_s), number(after.load_per_s), ""]);
+  compared("load, requests/s", before.load_per_s, after.load_per_s);
+  if (before.rise_percent !== null || after.rise_percent !== null) {
+    compared("perplexity rises by precision, %", before.rise_percent, after.rise_percent, true);
+  }
   for (const [part, seconds] of Object.entries(after.parts_s)) {
     compared(`of the response: ${part} s`, before.parts_s[part], seconds, true);
   }
-  const shown = table(same ? "Figures" : "Before and now", ["figure", "before", "now", "change"], rows);
+  const shown = same
+    ? table("Figures", ["figure", "now"], rows)
+    : table("Before and now", ["figure", "before", "now", "change"], rows);
   const side = (name, s) => `${name}: ${s.error || `${s.method} with router ${s.router}${proof(s)}`}`;
   show(
     byId("figures"),
     h("h2", {}, same ? "What happens" : "Before and now"),
     shown,
-    h("p", { class: "note" }, side("before", before)),
+    same ? null : h("p", { class: "note" }, side("before", before)),
     h("p", { class: "note" }, side("now", after)),
   );
 }
@@ -51,24 +57,28 @@ function signed(a, b, less) {
   if (a === null || b === null || a === undefined || b === undefined || !a) return "";
   const share = (100 * (b - a)) / Math.abs(a);
   if (Math.abs(share) < 0.05) return "0 %";
+  if (less === undefined) return `${share > 0 ? "+" : ""}${share.toFixed(1)} %`;
   const better = share < 0 === less;
   const text = `${share > 0 ? "+" : ""}${share.toFixed(1)} %`;
   return h("span", { class: better ? "better" : "worse" }, `${text} ${better ? "better" : "worse"}`);
 }
 
-function showServers({ before, after }) {
+function showServers({ before, after, same }) {
   const was = new Map(before.servers.map((r) => [r.id, r]));
   const ranked = [...after.servers].sort((a, b) => (b.share ?? 0) - (a.share ?? 0));
   const blocks = (row) => (!row ? "-" : row.end > row.start ? `${row.start}:${row.end}` : "idle");
+  const old = (...cells) => (same ? [] : cells);
   const rows = ranked.map((r) => [
     r.id,
-    blocks(was.get(r.id)),
+    ...old(blocks(was.get(r.id))),
     blocks(r),
-    percent(was.get(r.id)?.share),
+    ...old(percent(was.get(r.id)?.share)),
     percent(r.share),
     r.binds.length ? `full: ${r.binds.join(", ")}` : percent(r.compute_frac),
   ]);
-  const columns = ["server", "blocks before", "now", "requests before", "now", "compute at capacity"];
+  const columns = same
+    ? ["server", "blocks", "requests", "compute at capacity"]
+    : ["server", "blocks before", "now", "requests before", "now", "compute at capacity"];
   const rest = rows.slice(MOST_ROWS);
   show(
     byId("servers"),
@@ -87,20 +97,20 @@ function fold(key, title, ...inner) {
   return h("details", { open: open.has(key), ontoggle: toggled }, summary, ...inner);
 }
 
-function showChains({ before, after }) {
+function showChains({ before, after, same }) {
   const words = (chain) => chain.hops.map((hop) => `${hop.server}[${hop.start}:${hop.end}]`).join(" > ");
   const was = new Map(before.chains.map((c) => [c.client, words(c)]));
   const long = (text) => h("span", { class: "chain" }, text);
   const rows = after.chains.map((c) => [
     c.client,
     number(c.weight),
-    long(was.get(c.client) ?? "-"),
+    ...(same ? [] : [long(was.get(c.client) ?? "-")]),
     long(words(c)),
   ]);
   const clients = new Map(before.clients.map((c) => [c.client, c]));
   const times = after.clients.map((c) => [
     c.client,
-    number(clients.get(c.client)?.response_s),
+    ...(same ? [] : [number(clients.get(c.client)?.response_s)]),
     number(c.response_s),
     number(c.ttft_s),
     number(c.tpot_ms),
@@ -108,9 +118,9 @@ function showChains({ before, after }) {
   show(
     byId("chains"),
     times.length
-      ? table("Clients", ["client", "response s before", "now", "TTFT s", "per token ms"], times)
+      ? table("Clients", ["client", ...(same ? ["response s"] : ["response s before", "now"]), "TTFT s", "per token ms"], times)
       : null,
-    fold("chains", "Chains", table("Most used chains", ["client", "requests", "before", "now"], rows)),
+    fold("chains", "Chains", table("Most used chains", ["client", "requests", ...(same ? ["chain"] : ["before", "now"])], rows)),
   );
 }
 

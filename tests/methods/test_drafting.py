@@ -187,16 +187,90 @@ def test_other_methods_draft_what_formulas_like_best(tiny: Problem, method: str)
     assert plan.predicted[0].tpot_s < alone.predicted[0].tpot_s
 
 
-def test_clients_that_draft_each_in_its_own_way_are_planned_for_as_if_nobody_did(
-    tiny: Problem,
-) -> None:
+def unlike(tiny: Problem) -> Problem:
+    """Clients of which one drafts more than the other, over servers where that is dear or not."""
     models = DraftModel(acceptance=(0.8,), draft_s=0.001)
-    each = tuple(Drafting(models=(models,), use=Use(k)) for k in (2, 5))
-    problem = replace(tiny, drafting=each)
-    plan = api.plan(problem, "search", settings=Settings(time_limit_s=2))
-    assert plan.drafts == (Use(2), Use(5))
-    assert plan.placement == api.plan(tiny, "search", settings=Settings(time_limit_s=2)).placement
+    each = tuple(Drafting(models=(models,), use=Use(k)) for k in (1, 6))
+    tables = ((), NF4, ((2.0, 3.0),), NF4)
+    servers = tuple(replace(s, verify=v) for s, v in zip(tiny.servers, tables, strict=True))
+    return replace(tiny, servers=servers, drafting=each)
+
+
+@pytest.mark.parametrize("method", ["search", "exact", "milp", "auto"])
+def test_solvers_plan_for_clients_that_draft_each_in_its_own_way(
+    tiny: Problem, method: str
+) -> None:
+    problem, asked = unlike(tiny), Settings(time_limit_s=5, aim="latency")
+    plan = api.plan(problem, method, settings=asked, sessions=2)
+    assert plan.drafts == (Use(1), Use(6))
     assert not any(f.grave for f in verify(problem, plan))
+    assert not any("as if nobody drafted" in note for note in plan.notes)
+    best = api.plan(problem, "exact", settings=asked, sessions=2).certificate.objective
+    value = plan.certificate.objective.value
+    assert best.value is not None
+    assert best.bound is not None
+    cost = CostModel.of(problem)  # bounds leave out what clients' own models take
+    own_s = sum(r.sessions * cost.planned(r.client).draft_s for r in plan.routes)
+    assert best.bound + own_s == pytest.approx(best.value)
+    assert value == pytest.approx(best.value)
+
+
+def test_rules_plan_for_them_as_if_nobody_drafted_and_say_so(tiny: Problem) -> None:
+    plan = api.plan(unlike(tiny), "cg-bp")
+    assert plan.drafts == (Use(1), Use(6))
+    assert plan.placement == api.plan(tiny, "cg-bp").placement
+    assert any(note.startswith("cg-bp placed blocks as if nobody drafted") for note in plan.notes)
+    assert not any(f.grave for f in verify(unlike(tiny), plan))
+
+
+def two_chains(tiny: Problem) -> tuple[Problem, list[PlannedRoute]]:
+    """A client with a near and a far server, each with all blocks, and a session on each."""
+    problem = chain(tiny, 0.01, 0.7, task_tokens=128)
+    near = np.array([[0.02, 0.9]])
+    problem = replace(problem, network=replace(problem.network, client_rtt_s=near))
+    routes = [Route(hops=(Hop(server=j, start=0, end=6),)) for j in (0, 1)]
+    return problem, [PlannedRoute(client=0, sessions=1, route=r) for r in routes]
+
+
+def test_each_chain_of_a_client_has_its_own_number_where_that_is_better(tiny: Problem) -> None:
+    problem, routes = two_chains(tiny)
+    made = DraftChoice(problem, routes)
+    (one,) = made.alone()
+    (each,) = made.by_route((one,))
+    near, far = (each.on((j,)) for j in (0, 1))
+    assert near < one.tokens < far
+    best = [DraftChoice(problem, [r]).alone()[0].tokens for r in routes]
+    assert (near, far) == pytest.approx(best, abs=1)
+    assert made.share((each,)) < made.share((one,)) < 1
+    assert made.by_route((NO_USE,)) == (NO_USE,)
+
+
+def test_a_chain_that_cannot_go_back_is_not_drafted_and_decides_nothing(tiny: Problem) -> None:
+    problem, routes = two_chains(tiny)
+    (far,) = DraftChoice(problem, routes[1:]).alone()
+    stuck = tuple(replace(s, rollback=j > 0) for j, s in enumerate(problem.servers))
+    problem = replace(problem, servers=stuck)
+    made = DraftChoice(problem, routes)
+    assert made.alone() == (far,)
+    assert DraftChoice(problem, routes[:1]).chosen() == (NO_USE,)
+    work = CostModel.of(problem).planned(0).steps * 6 * 0.04 * problem.workload.rate_per_s / 2
+    assert (
+        made.busy((far,))[0]
+        == pytest.approx(made.busy((NO_USE,))[0])
+        == pytest.approx(work, rel=0.2)
+    )
+
+
+def test_plans_are_drafted_around_a_server_that_cannot_go_back(tiny: Problem) -> None:
+    servers = tuple(replace(s, rollback=j > 0) for j, s in enumerate(tiny.servers))
+    problem = replace(drafting(tiny, 0.9, 0.0), servers=servers)
+    plan = api.plan(problem, "cg-bp")
+    assert not any(f.grave for f in verify(problem, plan))
+    drafted_there = problem.with_drafts(plan.drafts)
+    for route in plan.routes:
+        if 0 in route.route.servers:
+            assert drafted_there.drafts_on(route.client, route.route.servers) == 0
+    assert plan.certificate.objective.bound is None or not drafted(drafted_there)
 
 
 def test_a_draft_of_a_plan_says_nothing_where_nobody_can_draft(tiny: Problem) -> None:

@@ -14,8 +14,12 @@ import msgspec
 import pytest
 
 from swarmplan import api
+from swarmplan.core.drafting import Use
 from swarmplan.core.errors import ScenarioError
-from swarmplan.methods.draft import Settings
+from swarmplan.core.plan import Plan
+from swarmplan.methods.draft import Draft, Settings
+from swarmplan.methods.planning import planned
+from swarmplan.methods.table import Method
 from swarmplan.methods.verify import sound
 from swarmplan.scenarios import schema
 from swarmplan.scenarios.planfile import EDITED, digest, plan_document
@@ -147,6 +151,16 @@ def precise(tmp_path_factory: pytest.TempPathFactory) -> Scenario:
     return load_scenario(path)
 
 
+def by_chain(plan: Plan) -> Method:
+    """The plan once more, but clients with several chains draft fewer tokens on the first one."""
+    uses = []
+    for client in range(len(plan.drafts)):
+        chains = [r.route.servers for r in plan.routes if r.client == client]
+        uses.append(Use(3, 0, ((chains[0], 2),) if len(set(chains)) > 1 else ()))
+    draft = Draft(placement=plan.placement, router="ws-rr", drafts=tuple(uses))
+    return Method(name="cg-bp", make=lambda task, settings: draft)
+
+
 @pytest.fixture(scope="module")
 def documents(scenario: Scenario, drafting: Scenario, precise: Scenario) -> Documents:
     """Plans for every kind of objective, simulated or not."""
@@ -157,6 +171,9 @@ def documents(scenario: Scenario, drafting: Scenario, precise: Scenario) -> Docu
     plan = api.plan(drafting, settings=Settings(time_limit_s=60.0))
     assert all(use.tokens for use in plan.drafts)
     found["drafting"] = plan_document(plan, drafting, roles={"chains": 2})
+    plan = planned(drafting.problem, by_chain(plan), Settings())
+    assert any(use.chains for use in plan.drafts)
+    found["chains"] = plan_document(plan, drafting)
     plan = api.plan(precise, "exact", settings=Settings(time_limit_s=None))
     found["precise"] = plan_document(plan, precise)
     return found
@@ -277,6 +294,7 @@ def test_plans_as_they_are_written_are_sound(documents: Documents, judge: Judge)
         "latency": [],
         "throughput": [],
         "drafting": [],
+        "chains": [],
         "precise": [],
     }
 

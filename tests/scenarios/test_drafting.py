@@ -96,6 +96,10 @@ def test_a_device_may_say_what_passes_take(tmp_path: Path) -> None:
     assert problem.servers[row].task_tokens == 32
     own = edited(tmp_path, ('device = "slow"', 'device = "slow"\ntask_tokens = 7'))
     assert {s.task_tokens for s in load_scenario(own).problem.servers} == {1, 7}
+    assert problem.forward_only == frozenset()
+    stuck = edited(tmp_path, ('device = "slow"', 'device = "slow"\nrollback = false'))
+    found = load_scenario(stuck).problem
+    assert found.forward_only == {j for j, s in enumerate(found.servers) if s.device == "slow"}
 
 
 @pytest.mark.parametrize(

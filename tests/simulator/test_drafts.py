@@ -107,6 +107,31 @@ def test_every_token_comes_when_a_plain_replay_says_so(seed: int) -> None:
         assert result.finish_s[s.row] == pytest.approx(s.token_s[-1], rel=1e-9)
 
 
+@given(st.integers(0, 10_000))
+def test_drafts_that_differ_by_chain_are_those_of_a_plain_replay(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    problem = drafting(shared(random_problem(rng), rng, ("serial", "serial", "independent")), rng)
+    servers = tuple(replace(s, rollback=bool(rng.random() < 0.8)) for s in problem.servers)
+    problem = replace(problem, servers=servers)
+    placement = random_placement(rng, problem)
+    router = PetalsRouting()(CostModel.of(problem), placement)
+    requests = with_room(random_requests(rng, 20), rng)
+    chains = {r.servers for r in simulate(problem, placement, router, requests).routes if r}
+    other = tuple((chain, int(rng.integers(0, 8))) for chain in sorted(chains))
+    uses = [use._replace(chains=other) if use.tokens else use for use in problem.drafts]
+    problem = problem.with_drafts(uses)
+    result = simulate(problem, placement, router, requests, admission="queue")
+    sessions = started(result)
+    for s in sessions:
+        s.request = requests[s.row]
+    replay(problem, sessions)
+    for s in sessions:
+        assert result.finish_s[s.row] == pytest.approx(s.token_s[-1], rel=1e-9)
+        chain = [server for server, _, _ in s.chain]
+        drafts = problem.drafts_on(s.client, chain)
+        assert bool(result.passes[s.row]) == bool(drafts and s.output_tokens > 1)
+
+
 @given(st.integers(0, 2**32 - 1))
 def test_a_rehearsal_says_what_the_engine_says(seed: int) -> None:
     cost, placement, requests = case_of(seed)

@@ -5,16 +5,22 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import re
+import shlex
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import chdir
 from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from swarmplan.cli import main
 from swarmplan.scenarios.files import parse_file
 from swarmplan.scenarios.generate import write_document
 from swarmplan.tests.extras import is_installed, needs
@@ -30,11 +36,11 @@ PATIENCE_S = 300.0
 class Page:
     """A running studio, asked as its page does."""
 
-    def __init__(self, scenario: Path) -> None:
+    def __init__(self, *arguments: object, folder: Path | None = None) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "swarmplan.cli", "studio", str(scenario), "--no-browser",
-             "--time-limit", "0"],
-            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+            [sys.executable, "-m", "swarmplan.cli", "studio", *map(str, arguments),
+             "--no-browser", "--time-limit", "0"],
+            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=folder,
         )  # fmt: skip
         assert self.process.stdout is not None
         self.address = self.process.stdout.readline().strip()
@@ -207,6 +213,67 @@ def test_what_is_saved_is_what_is_shown(page: Page, tmp_path: Path) -> None:
     page.act("undo")
 
 
+def test_changes_of_two_pages_at_once_are_all_made_one_after_the_other(page: Page) -> None:
+    servers = [s["id"] for s in page.state()["servers"]]
+    mine, yours = servers[:4], servers[4:8]
+
+    def drag(names: list[str]) -> None:
+        for name in names:
+            page.act("change", [{"kind": "move", "value": [name, "10,10"]}])
+
+    with ThreadPoolExecutor(2) as pages:
+        list(pages.map(drag, (mine, yours)))
+    told = page.state()["changes"]
+    assert sorted(told) == sorted(f"move {name} to 10,10" for name in (*mine, *yours))
+    assert [c for c in told if c.split()[1] in mine] == [f"move {n} to 10,10" for n in mine]
+    for _ in told:
+        page.act("undo")
+    assert page.state()["same"]
+
+
+def test_a_newcomer_types_what_the_page_of_the_docs_says(tmp_path: Path) -> None:
+    text = (DEMO.parents[1] / "docs" / "studio.md").read_text(encoding="utf-8")
+    typed = [shlex.split(line, comments=True)[2:] for line in text.splitlines()
+             if line.startswith("    swarmplan studio ")]  # fmt: skip
+    assert typed == [["my.toml"], ["my.toml", "--plan", "my.plan.json"]]
+    with chdir(tmp_path):
+        for words in (("example", "tiny", "-o", "my.toml"),
+                      ("plan", "my.toml", "--method", "cg-bp", "-o", "my.plan.json")):  # fmt: skip
+            found = CliRunner().invoke(main, list(words))
+            assert found.exit_code == 0, found.stderr
+    running = Page(*typed[1], folder=tmp_path)
+    try:
+        told = running.settled()
+        assert (told["name"], told["after"]["method"]) == ("tiny", "cg-bp")
+        assert told["after"]["figures"]
+        assert running.ask("/")[0] == 200
+    finally:
+        running.close()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("# " + "x" * 17_000_000, "is larger than 16 MiB"),
+        (f'description = "{"x" * 10_000_000}"', "description: "),
+        ("memory_gb = nan", "memory_gb"),
+        ("name = '<img src=x>'\n[[", "is not valid TOML"),
+    ],
+)
+def test_a_hostile_file_is_refused_before_anything_is_served(
+    tmp_path: Path, text: str, said: str
+) -> None:
+    path = tmp_path / "hostile.toml"
+    whole = DEMO.read_text(encoding="utf-8")
+    made = whole.replace("memory_gb = 9.1", text) if "nan" in text else text
+    if text.startswith("description"):
+        made = re.sub("^description = .*$", text, whole, flags=re.MULTILINE)
+    path.write_text(made, encoding="utf-8")
+    found = CliRunner().invoke(main, ["studio", str(path), "--no-browser"])
+    assert (found.exit_code, found.stdout) == (2, "")
+    assert said in found.stderr
+
+
 def test_a_planner_that_is_killed_comes_back_and_nothing_is_lost(page: Page) -> None:
     page.settled()
     page.act("change", [{"kind": "move", "value": [MARKUP, "30,30"]}])
@@ -218,7 +285,7 @@ def test_a_planner_that_is_killed_comes_back_and_nothing_is_lost(page: Page) -> 
     told = page.settled()
     assert told["after"]["error"] == ""
     assert told["after"]["figures"]
-    assert len(told["changes"]) == 2
+    assert told["changes"] == [f"move {MARKUP} to 31,31"]
     page.act("undo")
     page.act("undo")
 

@@ -176,10 +176,12 @@ def test_a_scenario_tells_what_tasks_servers_take_and_which_cannot_be_drafted_ov
     here = [ClientPlace(name="here", rtt_s={})]
     document, notes = scenario_document(MODEL, known, here, Assumptions())
     assert [s.get("task_tokens") for s in document["servers"]] == [32, None]
+    assert [s.get("rollback") for s in document["servers"]] == [None, False]
     assert any("servers that take none back: old" in note for note in notes)
     path = tmp_path / "s.json"
     write_document(path, document)
     assert load_scenario(path).problem.servers[0].task_tokens == 32
+    assert load_scenario(path).problem.forward_only == {1}
     # Where nobody can be drafted over, nobody has to be told.
     _, plain = scenario_document(MODEL, known[1:], here, Assumptions())
     assert not any("drafts" in note for note in plain)

@@ -108,6 +108,25 @@ def test_a_chain_with_a_server_that_cannot_go_back_is_not_drafted_and_says_so(
     assert note == "no drafts on this chain: sessions at old-B cannot take tokens back"
 
 
+def test_tokens_equal_the_local_models_where_servers_hand_steps_on(
+    tiny_model: Path, draft: str, wanted: list[list[int]], tmp_path: Path
+) -> None:
+    """What is pushed carries the position too: it comes under the same id as the client's own."""
+    trip_s = 0.2
+    with LoopbackSwarm(folder=tmp_path, model=tiny_model, handlers=1) as swarm:
+        pushing = ("server-push",)
+        swarm.start_servers(
+            [ServerSpec(name=n, blocks=SPANS[n], rtt_s=trip_s, remedies=pushing) for n in "AB"]
+        )
+        got, told = run(
+            swarm, "pushed", [request(swarm, 0, "A", "B")], draft={"model": draft, "tokens": 4}
+        )
+    assert got["0"].get("tokens") == wanted[0]
+    assert told["drafted"] > told["right"] > 0
+    # By way of the client no pass is shorter than both round trips.
+    assert min(seconds for _, _, seconds in got["0"]["passes"][2:]) < 2 * trip_s
+
+
 def test_drafting_over_servers_that_do_not_go_back_goes_wrong(
     five: LoopbackSwarm, draft: str, wanted: list[list[int]]
 ) -> None:

@@ -14,5 +14,5 @@ def test_the_step_costs_are_those_of_the_shared_cost_model(tiny: Problem) -> Non
     for client in range(2):
         shared = task.cost.planned(client)
         assert instance.hop_s[client].tolist() == shared.step_hop_s.tolist()
-        blocks = instance.run_s(np.arange(4), 0, 1)
+        blocks = instance.run_s[client](np.arange(4), 0, 1)
         assert blocks.tolist() == shared.step_run_s(np.arange(4), 0, 1).tolist()
