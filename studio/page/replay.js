@@ -182,7 +182,7 @@ export class Replay {
       }, { class: "small" })),
     );
     this.list.replaceChildren(
-      table("Fullest servers at this time", ["server", "sessions", "cache", ""], rows),
+      table("Fullest servers at this time", ["server", "sessions", "cache", "state"], rows),
       failed.length ? h("ul", {}, failed) : "",
     );
   }
