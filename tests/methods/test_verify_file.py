@@ -166,9 +166,9 @@ def documents(scenario: Scenario, drafting: Scenario, precise: Scenario) -> Docu
     """Plans for every kind of objective, simulated or not."""
     found = {}
     for aim in ("response", "latency", "throughput"):
-        plan = api.plan(scenario, settings=Settings(time_limit_s=60.0, aim=aim))
+        plan = api.plan(scenario, settings=Settings(time_limit_s=15.0, aim=aim))
         found[aim] = plan_document(plan, scenario, roles={"chains": 2})  # as plan --json
-    plan = api.plan(drafting, settings=Settings(time_limit_s=60.0))
+    plan = api.plan(drafting, settings=Settings(time_limit_s=15.0))
     assert all(use.tokens for use in plan.drafts)
     found["drafting"] = plan_document(plan, drafting, roles={"chains": 2})
     plan = planned(drafting.problem, by_chain(plan), Settings())
