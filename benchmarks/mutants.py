@@ -106,7 +106,8 @@ def run_tests(
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        with process:  # its pipes too, where it was out of time
+            process.wait()
     if process.returncode:
         out_of_time = process.returncode == -signal.SIGXCPU
         return {} if out_of_time else {"by": f"exit {process.returncode}"}
