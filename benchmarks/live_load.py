@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from live_contention import by_clock
 from numpy.typing import NDArray
 
 from swarmplan.api import plan
@@ -72,25 +73,20 @@ ALONE, AT_ONCE = (4, 64, 128, 160), (1, 2, 4, 8)
 Spans = dict[str, tuple[int, int]]
 
 
-def by_clock(ms: float) -> Timing:
-    """Blocks of so many ms a step; a prompt takes 80 % of that and 1 % for each token."""
-    step_s = ms / 1e3
-    return Timing(
-        decode_base_s=step_s,
-        prefill_floor_s=step_s,
-        prefill_base_s=0.8 * step_s,
-        prefill_per_token_s=0.01 * step_s,
-        step_curve=tuple((float(rows), (times - 1.0) * step_s) for rows, times in CURVE),
-    )
+def batching(ms: float) -> Timing:
+    """Blocks by the clock, of so many ms a step, whose passes take longer with their rows."""
+    plain = by_clock(ms)
+    more = tuple((float(rows), (times - 1.0) * plain.decode_base_s) for rows, times in CURVE)
+    return replace(plain, step_curve=more)
 
 
 #: With the number of blocks that each has room for.
 STATIONS = (
-    Station(name="A", rtt_s=0.020, clock=by_clock(30.0), span=5),
-    Station(name="B", rtt_s=0.030, clock=by_clock(33.0), span=5),
-    Station(name="C", rtt_s=0.060, clock=by_clock(28.0), span=6),
+    Station(name="A", rtt_s=0.020, clock=batching(30.0), span=5),
+    Station(name="B", rtt_s=0.030, clock=batching(33.0), span=5),
+    Station(name="C", rtt_s=0.060, clock=batching(28.0), span=6),
 )
-WHOLE = Station(name="W", rtt_s=0.030, clock=by_clock(8.0))
+WHOLE = Station(name="W", rtt_s=0.030, clock=batching(8.0))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
