@@ -58,8 +58,11 @@ docs: $(VENV)/.docs  ## the documentation as a site: out/site/index.html
 docs-test: $(VENV)/.docs  ## the site is made and its links checked; notebook and scripts of its pages run
 	SWARMPLAN_REQUIRE=docs $(BIN)/python -m pytest tests/test_site.py --durations=5
 
-docs-figures: $(VENV)/.dev  ## the quick ones of the commands that make the figures of README and docs
-	$(BIN)/python benchmarks/figures.py
+# Of --all, which takes a day, and --live, which needs the environment of the live plugin.
+FIGURES ?=
+
+docs-figures: $(VENV)/.dev  ## the commands that make the figures of README and docs: the quick ones, or FIGURES=--all, --live
+	$(if $(filter --live,$(FIGURES)),$(SWARM)/bin/python,$(BIN)/python) benchmarks/figures.py $(FIGURES)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
