@@ -202,6 +202,7 @@ def keys(given: argparse.Namespace) -> bool:
         for what, done in by_keys(page):
             print(f"{what}: {'done' if done else 'NOT DONE'}")
             faults += [] if done else [what]
+        print(f"{len(page.browser.complaints)} complaints of the browser", *page.browser.complaints)
         faults += page.browser.complaints
     return not faults
 
