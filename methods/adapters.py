@@ -6,6 +6,7 @@ room for some of them on every server. docs/model.md 18.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
@@ -20,13 +21,15 @@ from ..core.errors import (
     InfeasibleError,
     NoRouteError,
     RequestTooLargeError,
+    SwarmplanWarning,
 )
-from ..core.objective import MEAN_RESPONSE, P95_RESPONSE, STEP
+from ..core.objective import MEAN_RESPONSE, P95_RESPONSE, STEP, Objective
 from ..core.plan import Certificate, Placement, PlannedRoute
 from ..core.problem import Problem
 from ..perfmodel.adapters import largest_first, setting_aside
 from ..perfmodel.cost import CostModel
 from ..placement.adapters import Dealing, Lane, Loads, loads, times_s
+from ..placement.rules.cg_bp import cg_bp
 from ..placement.task import Task
 from ..routing.offline import best_routes
 from ..workload.mix import mix_of
@@ -35,12 +38,18 @@ from .draft import Draft, Settings
 
 #: Servers may be used for this share, or this much more than where every adapter is everywhere.
 BUSY, MORE = 0.7, 0.05
-#: Of the time that is left, how much choosing may take.
-CHOICE_SHARE = 0.5
+#: Of the time that is left, how much choosing may take, and one attempt of the method.
+CHOICE_SHARE, ATTEMPT_SHARE = 0.2, 0.7
+#: Said where the method's own plans leave no room.
+BY_CG_BP = "blocks are placed by CG-BP: the method's own plans leave no memory for the adapters"
 
 
 def adapted(decide: Callable[[Task, Settings], Draft], task: Task, settings: Settings) -> Draft:
     """A method's plan with the adapters of its servers.
+
+    How much memory has to be set aside is tried on CG-BP's placements, which take no time; the
+    method plans with so much first. Where its plans leave too little however much is set aside,
+    CG-BP's stands.
 
     Raises
     ------
@@ -48,10 +57,13 @@ def adapted(decide: Callable[[Task, Settings], Draft], task: Task, settings: Set
         If no memory is left for the adapters however much of it is set aside. Else what ``decide``
         raises where nothing is set aside.
     """
-    for reserved in _reserves(task.problem):
+    levels = list(_reserves(task.problem))
+    first, fallback = _fast(task, levels)
+    for number, reserved in enumerate(levels[first:], start=first):
         set_aside = _reserving(task, reserved)
+        limited = replace(set_aside, deadline=task.deadline.share(ATTEMPT_SHARE))
         try:
-            draft = decide(set_aside, settings)
+            draft = decide(limited, settings)
         except (HeuristicFailedError, InfeasibleError, NoRouteError, RequestTooLargeError):
             if not reserved:
                 raise
@@ -59,11 +71,33 @@ def adapted(decide: Callable[[Task, Settings], Draft], task: Task, settings: Set
         placement = with_loads(task, _given_back(task, set_aside, draft.placement))
         if placement is not None:
             return _told(draft, placement, task, exact=not reserved)
+        if number > first and task.deadline.passed:
+            break
+    if fallback is not None:
+        draft = Draft(placement=fallback, router="ws-rr", notes=(BY_CG_BP,))
+        return _told(draft, fallback, task, exact=False)
     names = ", ".join(task.problem.asked_adapters[:8])
     raise HeuristicFailedError(
         f"no placement was found that leaves memory for the adapters {names} on a chain of each, "
         "which proves nothing: plan for fewer or shorter sessions, or add servers"
     )
+
+
+def _fast(task: Task, levels: Sequence[tuple[Adapter, ...]]) -> tuple[int, Placement | None]:
+    """The least that is to be set aside for CG-BP's placement to have room for the adapters, and
+    that placement; nothing, and None, where it has room for none."""
+    for number, reserved in enumerate(levels):
+        set_aside = _reserving(task, reserved)
+        try:
+            with warnings.catch_warnings():  # of servers too small for a block: told elsewhere
+                warnings.simplefilter("ignore", SwarmplanWarning)
+                placed = cg_bp(set_aside)
+        except (HeuristicFailedError, InfeasibleError):
+            return 0, None
+        placement = with_loads(task, _given_back(task, set_aside, placed))
+        if placement is not None:
+            return number, placement
+    return 0, None
 
 
 def _given_back(task: Task, set_aside: Task, placement: Placement) -> Placement:
@@ -168,9 +202,9 @@ def _told(draft: Draft, placement: Placement, task: Task, *, exact: bool) -> Dra
     servers = sum(bool(own) for own in placement.adapters)
     asked = len(task.problem.asked_adapters)
     note = f"adapters: {asked} asked for, loaded {count} times on {servers} servers"
-    proof = draft.certificate if exact else None
-    if proof is not None and task.goal in (MEAN_RESPONSE, P95_RESPONSE):
-        proof = _measured(draft, placement, task, proof)
+    proof = draft.certificate if exact else _bounded(task)
+    if task.goal in (MEAN_RESPONSE, P95_RESPONSE):
+        proof = _measured(draft, placement, task)
     elif task.goal != STEP:
         proof = None
     return replace(
@@ -184,11 +218,20 @@ def _told(draft: Draft, placement: Placement, task: Task, *, exact: bool) -> Dra
     )
 
 
-def _measured(
-    draft: Draft, placement: Placement, task: Task, proof: Certificate
-) -> Certificate | None:
+def _bounded(task: Task) -> Certificate | None:
+    """What bounds the step time of every plan where precisions are open too; else the plan itself
+    is held against what bounds it."""
+    if task.goal != STEP or not task.is_open:
+        return None
+    from ..placement.precise.solve import LABELS, alone_bound_s  # HiGHS is slow to load
+
+    return Certificate(objective=Objective(goal=STEP, bound=alone_bound_s(task)), proof=LABELS)
+
+
+def _measured(draft: Draft, placement: Placement, task: Task) -> Certificate | None:
     """What its trial measures with the adapters where they are."""
-    if proof.trial is None:
+    proof = draft.certificate
+    if proof is None or proof.trial is None:
         return None
     cost = CostModel.of(placement.settled(task.problem).with_drafts(draft.drafts))
     value = measured(cost, placement, draft.router, task.goal, proof.trial)
