@@ -10,6 +10,7 @@ import numpy as np
 
 from .core.drafting import Use
 from .core.errors import ScenarioError, SwarmplanError
+from .core.events import ServerEvent
 from .core.findings import Finding
 from .core.names import Admission, Quality, Semantics, Speculating
 from .core.objective import SERVICE
@@ -35,7 +36,6 @@ from .simulator.admission import Rule as WaitingRule
 from .simulator.compare import Comparison, Contestant, Decided, OnResult
 from .simulator.compare import compare as compare_methods
 from .simulator.engine import simulate as run
-from .simulator.events import ServerEvent
 from .simulator.result import SimulationResult
 from .workload.draw import draw_requests
 from .workload.load import at_load
@@ -189,7 +189,7 @@ def simulate(
     else:
         made = _plan(given, plan)
         placement, own, uses = made.placement, made.router, made.drafts
-    problem = problem.settled(uses, placement.precision)
+    problem = placement.settled(problem).with_drafts(uses)
     if requests is None or isinstance(requests, int):
         requests = draw_requests(problem, seed, num_requests=requests)
     return run(
@@ -264,7 +264,7 @@ def capacity(given: Given, *, settings: Settings | None = None) -> capacities.Ca
         If no placement can be made.
     """
     asked = settings or Settings()
-    task = asked.task(problem_of(given), "response")
+    task = asked.task(problem_of(given).at_lightest(), "response")
     return capacities.capacity(task, admission=asked.admission)
 
 
@@ -324,7 +324,7 @@ def _explain(problem: Problem, chosen: Plan, client: int) -> Explanation:
             f"the plan has no route for client {problem.clients[client].id!r}: it plans "
             f"{chosen.sessions} sessions and this client's share of the load rounds to none"
         )
-    drafted = problem.settled(chosen.drafts, chosen.placement.precision)
+    drafted = chosen.settled(problem)
     cost = CostModel.of(drafted)
     route = mine[0].route
     shape = cost.planned(client, route)
@@ -406,8 +406,7 @@ def _events(given: Given) -> tuple[ServerEvent, ...]:
     """Failures and joins of a scenario; a problem alone has none."""
     if isinstance(given, Problem):
         return ()
-    scenario = given if isinstance(given, Scenario) else load(given)
-    return tuple(ServerEvent(time_s=at, server=j, up=up) for at, j, up in scenario.events)
+    return (given if isinstance(given, Scenario) else load(given)).events
 
 
 def _speculating(
