@@ -33,7 +33,7 @@ from ..placement.rules.cg_bp import cg_bp
 from ..placement.task import Task
 from ..routing.offline import best_routes
 from ..workload.mix import mix_of
-from .certify import floor_of, measured
+from .certify import remeasured
 from .draft import Draft, Settings
 
 #: Servers may be used for this share, or this much more than where every adapter is everywhere.
@@ -204,7 +204,7 @@ def _told(draft: Draft, placement: Placement, task: Task, *, exact: bool) -> Dra
     note = f"adapters: {asked} asked for, loaded {count} times on {servers} servers"
     proof = draft.certificate if exact else _bounded(task)
     if task.goal in (MEAN_RESPONSE, P95_RESPONSE):
-        proof = _measured(draft, placement, task)
+        proof = remeasured(draft, placement, task)
     elif task.goal != STEP:
         proof = None
     return replace(
@@ -226,16 +226,3 @@ def _bounded(task: Task) -> Certificate | None:
     from ..placement.precise.solve import LABELS, alone_bound_s  # HiGHS is slow to load
 
     return Certificate(objective=Objective(goal=STEP, bound=alone_bound_s(task)), proof=LABELS)
-
-
-def _measured(draft: Draft, placement: Placement, task: Task) -> Certificate | None:
-    """What its trial measures with the adapters where they are."""
-    proof = draft.certificate
-    if proof is None or proof.trial is None:
-        return None
-    cost = CostModel.of(placement.settled(task.problem).with_drafts(draft.drafts))
-    value = measured(cost, placement, draft.router, task.goal, proof.trial)
-    bound = proof.objective.bound
-    if bound is not None:
-        bound = min(floor_of(cost, task.goal, proof.trial), value)
-    return replace(proof, objective=replace(proof.objective, value=value, bound=bound))
