@@ -22,7 +22,7 @@ from .methods.draft import Settings
 from .methods.draftrace import with_uses
 from .methods.planning import planned
 from .methods.replanning import kept
-from .methods.routers import AnyRouter, router_for, router_name, router_named, router_of
+from .methods.routers import AnyRouter, fits, router_for, router_name, router_named, router_of
 from .methods.table import DEFAULT_COMPARISON, AnyMethod, method_of
 from .methods.verify import verify as verify_plan
 from .perfmodel.cost import CostModel
@@ -143,15 +143,17 @@ def plan(
     InfeasibleError, HeuristicFailedError, NoSolutionInTimeError, NoRouteError,
     RequestTooLargeError
         From the method, each with its reason.
+    ScenarioError
+        For a router that does not exist, or for which the scenario lacks something.
     """
     asked = settings or Settings()
     if seed is not None:
         asked = replace(asked, seed=seed)
-    chosen = method_of(method)
+    chosen, problem = method_of(method), problem_of(given)
     if router is not None:
-        router_named(router)
+        fits(router, problem)
         chosen = replace(chosen, router=router)
-    return planned(problem_of(given), chosen, asked, sessions=sessions)
+    return planned(problem, chosen, asked, sessions=sessions)
 
 
 def simulate(
