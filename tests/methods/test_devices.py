@@ -17,6 +17,7 @@ from swarmplan.methods.draft import Settings
 from swarmplan.methods.routers import router_named
 from swarmplan.perfmodel.cost import CostModel
 from swarmplan.placement.sessions import unloaded_response_s
+from swarmplan.routing.alternatives import cheapest_chains_through
 from swarmplan.scenarios.scenario import Scenario, scenario_of
 from swarmplan.simulator.engine import simulate
 from swarmplan.workload.draw import draw_requests
@@ -99,6 +100,10 @@ def test_nothing_goes_over_a_network_to_an_own_device() -> None:
     assert cost.prefill_hop_s(0, 50)[4] == 0.0
     assert cost.lacking == (frozenset(), frozenset({4}))
     route = Route(hops=(Hop(server=4, start=0, end=12),))
+    placement = cost.placed([(0, 6), (6, 12), (0, 6), (6, 12), (0, 6)], cache_bytes=[10**8] * 5)
+    office = cheapest_chains_through(cost, placement, cost.planned(1))
+    assert [a.route for a in office if a.server == 4] == [None]
+    assert not any(4 in a.route.servers for a in office if a.route)
     network, overhead, compute = cost.step_parts_s(route, cost.planned(0))
     assert [network, overhead] == pytest.approx([0.0, 0.0], abs=1e-12)
     assert compute == pytest.approx(12 * 4e-3)
