@@ -68,7 +68,7 @@ def sustained(cost: CostModel, placement: Placement, mix: Mix) -> Sustained:
     alike. What a router reaches is less where lines make sessions hold caches longer.
     """
     graph, n = build_graph(cost, placement, pairs=False), cost.problem.num_servers
-    use = _Use(cost, placement, mix, graph)
+    use = Use(cost, placement, mix, graph)
     time_s = use.least_time_s()
     # Where caches bind, no flow over links tells all: those of GCA are the least to begin with.
     known = {c.route: use.chain(use.links(c.route)) for c in gca(cost, placement)}
@@ -88,16 +88,17 @@ def sustained(cost: CostModel, placement: Placement, mix: Mix) -> Sustained:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Chain:
-    """What a request a second on a route takes of its servers; (hops,) each."""
+class ChainUse:
+    """What a request a second on a route takes of its servers, (hops,) each, lasting ``time_s``."""
 
     route: Route
     server: IntArray
     compute: FloatArray
     cache: FloatArray
+    time_s: float
 
 
-def _shared(chains: Sequence[_Chain], servers: int) -> Sustained:
+def _shared(chains: Sequence[ChainUse], servers: int) -> Sustained:
     """The most requests that these chains take together."""
     compute, cache, flows = np.zeros(servers), np.zeros(servers), []
     if not chains:
@@ -124,7 +125,7 @@ def _shared(chains: Sequence[_Chain], servers: int) -> Sustained:
     )
 
 
-class _Use:
+class Use:
     """What a request a second on each link, (E,), takes of its server.
 
     Attributes
@@ -157,15 +158,16 @@ class _Use:
         by_hop = {hop: i for i, hop in enumerate(rows)}
         return [by_hop[h.server, h.start] for h in route.hops]
 
-    def chain(self, links: list[int]) -> _Chain:
+    def chain(self, links: list[int]) -> ChainUse:
         """What a request a second on a chain takes, for as long as it really lasts."""
         route = self._graph.route(links)
         time_s = mean_service_s(self._cost, route, self._jobs) + self._cost.opening_s
-        return _Chain(
+        return ChainUse(
             route=route,
             server=self._graph.server[links],
             compute=self.work_s[links],
             cache=self.held[links] * time_s,
+            time_s=time_s,
         )
 
 
@@ -180,7 +182,7 @@ def _mean_bytes(cost: CostModel, graph: Graph, mix: Mix, lasting: FloatArray) ->
     return np.asarray(weight @ np.array(held, dtype=np.float64))
 
 
-def _largest_flow(graph: Graph, use: _Use, time_s: FloatArray, servers: int) -> FloatArray:
+def _largest_flow(graph: Graph, use: Use, time_s: FloatArray, servers: int) -> FloatArray:
     """(E,) the largest flow from block 0 to the last one, for sessions that last ``time_s``."""
     lp, last = Lp(), graph.finals[0]
     nodes = {node: lp.add_row({}, 0.0, 0.0) for node, _ in graph.groups if node != last}

@@ -69,6 +69,7 @@ class Method:
 
     def decide(self, task: Task, settings: Settings) -> Draft:
         """The decision, moved where constraints ask for it, with the router that was asked for."""
+        settings = replace(settings, router=self.router)
         if task.is_open:
             from .precision import chosen  # HiGHS is slow to load
 
@@ -112,7 +113,7 @@ def _flow(task: Task, settings: Settings) -> Draft:
 def _stages(task: Task, settings: Settings) -> Draft:
     from .layouts import by_annealing
 
-    return by_annealing(task)
+    return by_annealing(task, settings.router)
 
 
 def _builtin() -> tuple[Method, ...]:
