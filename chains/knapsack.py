@@ -39,6 +39,7 @@ def least_responses_s(cost: CostModel, requests: Sequence[Request]) -> FloatArra
     there are too many shapes of requests, token counts are rounded down, which is valid because
     no cost falls as they grow.
     """
+    cost = cost.unadapted
     problem = cost.problem
     room = problem.num_servers * cost.num_blocks
     shapes, which = _shapes(requests, max(FEWEST_SHAPES, MOST_CELLS // max(room, 1)))

@@ -60,7 +60,8 @@ def queued_per_s(cost: CostModel, placement: Placement, mix: Mix) -> float:
     Who comes to a server that works on one task at a time meets the others' work there, not its
     own: with U and R the work and the half squares of all tasks per second, u and r those of the
     session itself, a task waits for ``(R - r) / (1 - U + u)``. Flows are the most that fit the
-    caches held for so long: solved for, timed, and solved for again.
+    caches held for so long: solved for, timed, and solved for again; where clients differ in the
+    chains that they may use, slowed down alike.
     """
     found = sustained(cost, placement, mix)
     rates = {flow.route: flow.rate_per_s for flow in found.flows}
@@ -68,11 +69,13 @@ def queued_per_s(cost: CostModel, placement: Placement, mix: Mix) -> float:
         return found.rate_per_s
     graph = build_graph(cost, placement, pairs=False)
     use = Use(cost, placement, mix, graph)
-    rates |= {c.route: 0.0 for c in gca(cost, placement) if c.route not in rates}
+    apart = cost.budgeted or cost.adapted  # then clients have chains of their own
+    if not apart:
+        rates |= {c.route: 0.0 for c in gca(cost, placement) if c.route not in rates}
     sessions = [_session(cost, mix, use.chain(use.links(route))) for route in rates]
     swarm = _Lines(sessions, cost.problem.num_servers)
     best = swarm.within(np.array(list(rates.values())))
-    for _ in range(ROUNDS):
+    for _ in range(0 if apart else ROUNDS):
         target = swarm.most(swarm.lasts_s(best))
         tried = (swarm.within((1.0 - part) * best + part * target) for part in STRIDES)
         better = next((x for x in tried if x.sum() > (1.0 + STEADY) * best.sum()), None)

@@ -32,7 +32,7 @@ def planned(
     """The plan that a method makes; errors as the method's."""
     task = method.task(problem, settings, sessions=sessions)
     draft = method.decide(task, settings)
-    problem = problem.at_precisions(draft.placement.precision)
+    problem = draft.placement.settled(problem)
     draft = with_uses(draft, problem, task.sessions)
     unrouted: dict[int, int] = {}
     routes = draft.routes
@@ -42,7 +42,7 @@ def planned(
         task = at_drafts(task, CostModel.of(drafted), given)
         if task.goal == STEP:  # what was proven was so without these drafts
             draft = replace(draft, certificate=None)
-    elif draft.placement.precision:
+    elif draft.placement.precision or draft.placement.adapters:
         task = replace(task, cost=CostModel.of(problem))
     if routes is None:
         ahead = routes_together if draft.router == "joint" else best_routes

@@ -11,6 +11,7 @@ from ..core.content import FloatArray
 from ..core.workload import Mix
 from .cost import CostModel
 from .runs import Runs
+from .unfolded import unfolded
 
 #: Prompt and output tokens of requests, (N,) each.
 Shapes = tuple[Sequence[int], Sequence[int]]
@@ -42,16 +43,18 @@ def most_per_s(cost: CostModel, shapes: Shapes) -> float:
     a time computes for a second in a second. With w_rj the work of request r on a block at server
     j, w_j its mean over the requests and ``d`` the mean over them of ``min_j w_rj / w_j``, the
     servers together complete at most ``sum_j 1 / (d L w_j)`` requests per second; d is 1 where
-    requests are alike, and less where one server is relatively better at some of them. Infinite
-    where a server computes for several sessions at once.
+    requests are alike, and less where one server is relatively better at some of them. A
+    server that may choose its precision counts at the fastest. Infinite where a server computes for
+    several sessions at once.
     """
     if not len(shapes[0]):
         return math.inf
+    cost, first = unfolded(cost)
     distinct, counts = np.unique(np.array(shapes, np.int64), axis=1, return_counts=True)
     work = work_per_block_s(cost, (distinct[0].tolist(), distinct[1].tolist()))
     mean, each = relative(work, counts / counts.sum())
     with np.errstate(divide="ignore"):
-        whole = float((1.0 / mean).sum())
+        whole = float(np.maximum.reduceat(1.0 / mean, first).sum())
     least = float((counts / counts.sum()) @ each.min(axis=1))
     return whole / (cost.num_blocks * least)
 

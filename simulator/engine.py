@@ -10,6 +10,7 @@ import numpy as np
 
 from ..core.content import frozen_array
 from ..core.errors import SwarmplanError
+from ..core.events import ServerEvent
 from ..core.names import Admission
 from ..core.plan import Placement
 from ..core.problem import Problem
@@ -19,7 +20,7 @@ from ..perfmodel.cost import CostModel
 from ..perfmodel.expense import expense
 from ..routing.api import Router, SlotRouter
 from .admission import Rule, Slotted
-from .events import ServerEvent, joining_servers, up_s
+from .events import joining_servers, up_s, when_loaded
 from .failures import meets_loss, server_down, server_up
 from .kernel import Rank
 from .result import SimulationResult, Table
@@ -66,6 +67,8 @@ def simulate(
         rule = Slotted(router.tick_s)
         admission = rule
     _check(problem, events)
+    joining = joining_servers(events)
+    events = when_loaded(events, problem, placement)
     table = Table(problem, requests)
     order = sorted(range(len(requests)), key=lambda i: requests[i].arrival_s)
     last = requests[order[-1]].arrival_s if order else 0.0
@@ -78,7 +81,7 @@ def simulate(
         span_s=last if horizon_s is None else horizon_s,
         detection_s=detection_s,
     )
-    for j in joining_servers(events):
+    for j in joining:
         swarm.state.set_down(j, True)
     for event in events:
         swarm.ups_to_come += event.up
@@ -88,7 +91,8 @@ def simulate(
     _run(swarm, math.inf if horizon_s is None else horizon_s)
     swarm.close()
     end_s = horizon_s if horizon_s is not None and table.unfinished_rows else table.last_s
-    on_s = np.where(placement.num_blocks > 0, up_s(events, problem.num_servers, end_s), 0.0)
+    up = up_s(events, joining, problem.num_servers, end_s)
+    on_s = np.where(placement.num_blocks > 0, up, 0.0)
     taken = expense(problem, on_s, swarm.work.busy_s(end_s))
     return SimulationResult(
         **_given(requests),
