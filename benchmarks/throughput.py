@@ -2,7 +2,8 @@
 
     python benchmarks/throughput.py reference DIR   # layouts of Helix: model, simulated, judged
     python benchmarks/throughput.py layouts DIR     # own layouts of the same clusters
-    python benchmarks/throughput.py serial          # one task at a time: capacity against engine
+    python benchmarks/throughput.py serial          # one task at a time: predicted against engine
+    python benchmarks/throughput.py auto [NAME ...] # auto for throughput beside other methods
 
 DIR holds the three clusters as JSON documents. Judged are decode tokens per second in Helix' own
 simulator (ASPLOS'25 artifact), 600 s after 60 s; simulated here the same window, and fed the same
@@ -12,6 +13,7 @@ way (``Feed``): slow layouts are not full by then.
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import cast
@@ -23,6 +25,7 @@ from swarmplan.chains.capacity import most_planned_per_s
 from swarmplan.chains.compose import client_shares
 from swarmplan.chains.lines import queued_per_s
 from swarmplan.chains.sustain import sustained
+from swarmplan.core.errors import SwarmplanError
 from swarmplan.core.plan import Placement, Throughput
 from swarmplan.core.problem import Problem
 from swarmplan.methods.draft import Settings
@@ -66,6 +69,9 @@ FIRST, APART_S, LOOK_S = 20, 0.1, 0.2
 #: Tokens of the answer that it counts with.
 MEAN_ANSWER = 240
 LIMITS_S = {"single24": 60.0, "geo24": 60.0, "het42": 60.0}
+SHIPPED = ("demo", "abvt", "cloud", "bellcanada", "volunteers")
+OTHERS = ("cg-bp", "gbp-cr", "petals", "petals-tuned", "search", "flow", "stages")
+LIMIT_S, HELD_OUT = 60.0, 1_000
 SERIAL, PLACED = ("abvt", "demo", "cloud"), ("cg-bp", "petals-tuned", "flow")
 
 
@@ -206,18 +212,47 @@ def serial() -> None:
             )
 
 
+def beside_others(names: Sequence[str]) -> None:
+    """``auto --objective throughput`` beside other methods, on requests that none has seen."""
+    print("| scenario | auto, requests/s | its choice | best of the others | of that |")
+    print("|---|---|---|---|---|")
+    for name in names or SHIPPED:
+        problem = load_scenario(SCENARIOS / f"{name}.toml").problem
+        cost = CostModel.of(problem)
+        trial = trial_for(cost, HELD_OUT)
+        asked = Settings(time_limit_s=LIMIT_S, aim="throughput")
+        plan = api.plan(problem, "auto", settings=asked)
+        mine = saturated(cost, plan.placement, plan.router, trial).requests_per_s
+        rates = {}
+        for method in OTHERS:
+            try:
+                other = api.plan(problem, method, settings=Settings(time_limit_s=LIMIT_S))
+            except SwarmplanError:
+                continue
+            served = saturated(cost, other.placement, other.router, trial)
+            rates[method] = served.requests_per_s
+        best = max(rates, key=lambda m: rates[m])
+        print(
+            f"| {name} | {mine:.4f} | {plan.candidates[0].placement}, {plan.router} | "
+            f"{best} {rates[best]:.4f} | {mine / rates[best]:.2f} |",
+            flush=True,
+        )
+
+
 def main() -> None:
     """The part that is asked for."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("part", choices=("reference", "layouts", "serial"))
-    parser.add_argument("folder", type=Path, nargs="?")
+    parser.add_argument("part", choices=("reference", "layouts", "serial", "auto"))
+    parser.add_argument("of", nargs="*", help="the folder of the clusters; scenarios for auto")
     asked = parser.parse_args()
     if asked.part == "serial":
         serial()
-    elif asked.folder is None:
+    elif asked.part == "auto":
+        beside_others(asked.of)
+    elif len(asked.of) != 1:
         parser.error("name the folder of the clusters")
     else:
-        (reference if asked.part == "reference" else layouts)(asked.folder)
+        (reference if asked.part == "reference" else layouts)(Path(asked.of[0]))
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from ..chains.compose import client_shares
 from ..chains.lines import queued_per_s
+from ..chains.sustain import sustained
 from ..core.errors import HeuristicFailedError, InfeasibleError
 from ..core.objective import THROUGHPUT, Objective
 from ..core.plan import Candidate, Certificate, Placement, Throughput, Trial
@@ -26,7 +27,9 @@ from .saturated import saturated, trial_for
 #: Shares of the time limit: until then the portfolio, the flow and the layouts are made.
 PORTFOLIO_SHARE, FLOW_SHARE, LAYOUTS_SHARE = 0.2, 0.3, 0.65
 #: Best ones by the models that are simulated; those of the published methods always are.
-BEST = 3
+BEST = 6
+#: Where servers work on one task at a time lines are counted for so many, the best without them.
+LOOKED_AT = 12
 #: Routers of what is planned by flow: of servers' speeds, and of their ratings.
 ROUTER, RATED = "flow", "max-flow"
 #: A candidate of the models is simulated if they give it this share of the best one.
@@ -72,7 +75,7 @@ def most_throughput(task: Task, settings: Settings) -> Draft:
         If no placement can be made.
     """
     trial, began_s = trial_for(task.cost, task.seed), time.monotonic()
-    runners = sorted(_runners(task, settings), key=lambda r: -r.rated_per_s)
+    runners = _in_lines(task, sorted(_runners(task, settings), key=lambda r: -r.rated_per_s))
     asked = _asked(runners)
     interrupted = False
     try:
@@ -111,9 +114,23 @@ def _served(runner: _Runner) -> float:
 def _asked(runners: Sequence[_Runner]) -> list[_Runner]:
     """Who is simulated: the best by the models, then the published methods, then the others."""
     most = runners[0].rated_per_s
-    leaders = [r for r in runners if r.rated_per_s >= WORTH * most][:BEST]
+    leaders = [r for r in runners[:BEST] if r.rated_per_s >= WORTH * most]
     always = [r for r in runners if r.always and r not in leaders]
     return [*leaders, *always]
+
+
+def _in_lines(task: Task, runners: list[_Runner]) -> list[_Runner]:
+    """The best by what flows carry, now by what is left of it in lines; the others behind them."""
+    if not task.cost.serial.all():
+        return runners
+    mix, known = mix_of(task.problem), dict[bytes, float]()
+    for runner in runners[:LOOKED_AT]:
+        spans = runner.placement
+        key = b"".join(a.tobytes() for a in (spans.start, spans.end, spans.cache_bytes))
+        if key not in known:
+            known[key] = queued_per_s(task.cost, spans, mix)
+        runner.rated_per_s = known[key]
+    return [*sorted(runners[:LOOKED_AT], key=lambda r: -r.rated_per_s), *runners[LOOKED_AT:]]
 
 
 def _runners(task: Task, settings: Settings) -> Iterator[_Runner]:
@@ -165,12 +182,12 @@ def _by_models(task: Task, router: str) -> Iterator[_Runner]:
 
 
 def _modelled_per_s(cost: CostModel, placement: Placement) -> float:
-    """What the models say: lines before servers of one task at a time, else the fluid model.
+    """What flows carry where servers work on one task at a time, else the fluid model.
 
     0 where they know no chain.
     """
     if cost.serial.all():
-        return queued_per_s(cost, placement, mix_of(cost.problem))
+        return sustained(cost, placement, mix_of(cost.problem)).rate_per_s
     if not cost.alike:
         return 0.0
     return fluid(cost, client_shares(cost.problem), placement).rate_per_s

@@ -25,16 +25,17 @@ from .task import Task
 if TYPE_CHECKING:
     from ..perfmodel.stages import Stages
 
-#: Steps of a restart; longer runs find no more than further ones. Restarts at most.
-STEPS, RESTARTS = 300_000, 64
+#: Steps of a restart, and restarts at most.
+STEPS, RESTARTS = 40_000, 96
 #: Steps between two looks at the clock.
 STRETCH = 10_000
 #: Temperatures, as shares of the best rate that a restart begins with.
 HOT, COLD = 0.1, 0.0006
-#: The best layouts are annealed again from this share of the heat, so many times each at most.
-AGAIN, TIMES = 0.3, 4
+#: The best layouts are annealed again from this share of the heat, in so many times the steps, so
+#: many times each at most.
+AGAIN, LONGER, TIMES = 0.5, 5, 4
 #: Share of the time for restarts; the rest is for the best again.
-FIRST_SHARE = 0.6
+FIRST_SHARE = 0.5
 #: Share of their limits at which servers are filled to begin with.
 FILLED = 0.75
 #: Share of the restarts that begin with branches.
@@ -64,7 +65,7 @@ def annealed(
     """The best layouts found until the task's deadline, the best first; empty when none is found.
 
     Restarts begin from stages in a random order of regions; then the best layouts are annealed
-    again, with less heat. Servers that no request passes stay idle.
+    again, longer and with less heat. Servers that no request passes stay idle.
 
     Parameters
     ----------
@@ -77,7 +78,7 @@ def annealed(
     g = stages_of(task.cost, client_shares(task.problem))
     size = task.problem.num_servers * task.cost.num_blocks
     restarts = min(restarts, 4 + 2 * task.problem.num_servers)
-    steps = min(steps, 150 * size)
+    steps = min(steps, 30 * size)
     seeds = np.random.SeedSequence(task.seed).spawn(2)
     begun = [first_layout(g, rng) for rng in _generators(seeds[0], restarts)]
     starts = [_Run.of(g, rated, spans) for spans in begun if spans is not None]
@@ -86,7 +87,8 @@ def annealed(
     heat = HOT * scale, COLD * scale
     runs = _annealed(g, rated, starts, steps, heat, seeds[0], first)
     again = [run for _ in range(TIMES) for run in _distinct(runs)[:kept]]
-    runs += _annealed(g, rated, again, steps, (AGAIN * heat[0], heat[1]), seeds[1], task.deadline)
+    heat = AGAIN * heat[0], heat[1]
+    runs += _annealed(g, rated, again, LONGER * steps, heat, seeds[1], task.deadline)
     used = _distinct([_used(g, rated, run) for run in _distinct(runs)[:kept]])
     return tuple(
         Layout(

@@ -278,8 +278,8 @@ def test_every_command_with_a_report_writes_one(tmp_path: Path) -> None:
 
 def test_a_plan_for_throughput_draws_it_against_latency(tmp_path: Path) -> None:
     page = tmp_path / "plan.html"
-    asked = ["plan", str(DEMO), "-m", "cg-bp", "--objective", "throughput", "--report", str(page)]
-    result = CliRunner().invoke(main, asked)
+    asked = ["--method", "cg-bp", "--objective", "throughput", "--report", str(page)]
+    result = CliRunner().invoke(main, ["plan", str(FOLDER / "tiny.toml"), *asked])
     assert result.exit_code == 0, result.output
     assert "Throughput against latency" in result.output
     assert 'id="throughput"' in page.read_text()
