@@ -8,12 +8,18 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from types import FrameType
 
 CODE = 130
 #: Whoever has not ended by itself so long after Ctrl-C is ended.
 PATIENCE_S = 0.6
+#: Until Ctrl-C is tried again that came while something was compiled.
+AGAIN_S = 0.02
+#: Part of the paths of numba's own code.
+_COMPILER = f"{os.sep}numba{os.sep}"
 
 
 class StoppedError(BaseException):
@@ -41,9 +47,14 @@ def heard(*, keeps: bool) -> Iterator[None]:
         return
     before = signal.getsignal(signal.SIGINT)
     if keeps:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        wish = _Wish()
+        signal.signal(signal.SIGINT, wish.stop)
         try:
             yield
+        except Exception:
+            if wish.stopped:  # compilers make other errors of it
+                raise KeyboardInterrupt from None
+            raise
         finally:
             signal.signal(signal.SIGINT, before)
         return
@@ -71,6 +82,38 @@ def _end() -> None:
         os.write(2, b"interrupted\n")
     finally:
         os._exit(CODE)
+
+
+class _Wish:
+    """Ctrl-C while searches listen: raised where it is neither lost nor breaks what compiles."""
+
+    def __init__(self) -> None:
+        self.stopped = False
+        self._since_s = 0.0
+
+    def stop(self, _number: int, frame: FrameType | None) -> None:
+        """The handler: in the middle of compiling it comes again a little later."""
+        now_s = time.monotonic()
+        self._since_s = self._since_s if self.stopped else now_s
+        self.stopped = True
+        if _compiles(frame, whole=now_s - self._since_s < PATIENCE_S):
+            again = threading.Timer(AGAIN_S, os.kill, (os.getpid(), signal.SIGINT))
+            again.daemon = True
+            again.start()
+            return
+        raise KeyboardInterrupt
+
+
+def _compiles(frame: FrameType | None, *, whole: bool) -> bool:
+    """Whether this is code that LLVM has called, which loses what is raised there; with ``whole``,
+    whether anything is being compiled."""
+    if frame is not None and "llvmlite" in frame.f_code.co_filename:
+        return True
+    while whole and frame is not None:
+        if _COMPILER in frame.f_code.co_filename:
+            return True
+        frame = frame.f_back
+    return False
 
 
 class _Watch:

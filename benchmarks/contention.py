@@ -74,7 +74,7 @@ def variants(problem: Problem) -> Iterator[tuple[str, Problem]]:
     chain may still be a whole number of blocks apart.)
     """
     rng = np.random.default_rng(0)
-    rtt, between = problem.network.client_rtt_s, problem.network.server_rtt_s
+    rtt, between = problem.network.client_rtt_s, np.asarray(problem.network.server_rtt_s)
     apart = [replace(s, timing=odd(s.timing, 1.0 + 1e-6 * rng.random())) for s in problem.servers]
     far = replace(
         problem.network,

@@ -5,6 +5,8 @@ docs/model.md 11.
 
 from __future__ import annotations
 
+from weakref import WeakKeyDictionary
+
 import numpy as np
 
 from ..core.content import FloatArray, IntArray
@@ -72,7 +74,14 @@ def most_per_s(cost: CostModel, mix: Mix) -> float:
 
 def most_planned_per_s(cost: CostModel) -> float:
     """The same for the representative request."""
-    return most_per_s(cost, planned_mix(cost.problem))
+    found = _known.get(cost)
+    if found is None:
+        found = _known[cost] = most_per_s(cost, planned_mix(cost.problem))
+    return found
+
+
+#: Asked for again and again while a plan is made; on large swarms it takes seconds.
+_known: WeakKeyDictionary[CostModel, float] = WeakKeyDictionary()
 
 
 def _highest(most: FloatArray, first: IntArray, blocks: float) -> float:

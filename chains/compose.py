@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,6 +20,12 @@ from ..perfmodel.hops import HopCost
 from ..perfmodel.runs import Runs
 from .graph import Graph
 from .shortest import shortest
+
+if TYPE_CHECKING:
+    from .sweep import Net
+
+#: With more servers that host something chains are looked for by compiled code.
+MANY_SERVERS = 300
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,8 +195,14 @@ class _Table:
             by_server={},
         )
         self._price = np.full(len(rows), np.inf)
+        self._net: Net | None = None
         for end in self._ending:
             self._choose(end, np.arange(end))
+        if int(held.sum()) > MANY_SERVERS:
+            from .sweep import net_of
+
+            self._net = net_of(self._graph)
+            self._net.link["cost_s"] = self._price
 
     def _entry(self, free_bytes: Any, end: Any) -> Any:
         """First block from which a session fits on servers with so much cache left."""
@@ -205,11 +217,23 @@ class _Table:
         links = self._links[end].start + starts
         self._price[links] = table[best, np.arange(len(starts))]
         self._graph.server[links] = self._ending[end][best]
+        if self._net is not None:
+            self._net.link["cost_s"][links] = self._price[links]
+            self._net.link["server"][links] = self._graph.server[links]
 
     def fastest(self) -> Route | None:
         """The cheapest chain with at least one free session, None when there is none."""
-        links, _ = shortest(self._graph, self._price)
+        links = shortest(self._graph, self._price)[0] if self._net is None else self._swept()
         return self._graph.route(links) if links else None
+
+    def _swept(self) -> list[int]:
+        """The same links, by the compiled sweep."""
+        from .sweep import sweep, walk_back  # numba takes a while to load
+
+        assert self._net is not None
+        path = np.empty(self._graph.num_nodes, dtype=np.int64)
+        last, _ = sweep(self._net, np.zeros(0), False)
+        return [] if last == -2 else path[: walk_back(self._net, last, path)].tolist()
 
     def take(self, route: Route) -> int:
         """Give the route every session that fits, and return how many."""
@@ -219,15 +243,15 @@ class _Table:
         )
         for hop, session in zip(route.hops, need, strict=True):
             self._free[hop.server] -= capacity * session
-        for hop in route.hops:
-            self._limit(hop.server, hop.end)
+        servers, ends = list(route.servers), np.array([h.end for h in route.hops])
+        first = self._entry(self._free[servers], ends)
+        for at in np.flatnonzero(first > self._first[servers]).tolist():
+            self._limit(servers[at], int(ends[at]), int(first[at]))
         return capacity
 
-    def _limit(self, server: int, end: int) -> None:
-        """Drop the hops for which a server has too little cache left."""
-        old, new = int(self._first[server]), int(self._entry(self._free[server], end))
-        if new > old:
-            self._first[server] = new
-            starts = np.arange(old, new)
-            mine = self._graph.server[self._links[end].start + starts] == server
-            self._choose(end, starts[mine])
+    def _limit(self, server: int, end: int, first: int) -> None:
+        """Drop the hops into a server before ``first``: it has too little cache left for them."""
+        starts = np.arange(int(self._first[server]), first)
+        self._first[server] = first
+        mine = self._graph.server[self._links[end].start + starts] == server
+        self._choose(end, starts[mine])

@@ -7,6 +7,7 @@ the same after any server, links into a server are merged over all servers that 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 
@@ -72,48 +73,57 @@ def build_graph(
     ``pairs`` keeps one link per pair of servers; by default only where the cost depends on both.
     """
     apart = cost.relaying.pairs if pairs is None else pairs
-    spans = [
-        (int(placement.end[j]), int(j), max(int(placement.start[j]), start))
-        for j in np.flatnonzero(placement.end > np.maximum(placement.start, start))
-    ]
-    spans.sort()
-    ends = sorted({end for end, _, _ in spans})
-    entries = [start, *ends]
-    rows: list[tuple[int, int, int, int]] = []  # server, origin, end, previous
-    groups: list[tuple[int, slice]] = []
-    by_server: dict[int, slice] = {}
-    finishing: dict[int, list[int]] = {start: [-1]}
-    for end, j, _ in spans:
-        finishing.setdefault(end, []).append(j)
-    for end, j, first in spans:
-        begin = len(rows)
-        for entry in reversed([p for p in entries if first <= p < end]):
-            for i in finishing[entry] if apart else (-1,):
-                rows.append((j, entry, end, i))
-        by_server[j] = slice(begin, len(rows))
-        if apart:
-            groups.append((j, by_server[j]))
-        elif groups and groups[-1][0] == end:
-            groups[-1] = (end, slice(groups[-1][1].start, len(rows)))
-        else:
-            groups.append((end, by_server[j]))
-    server, origin, stop, previous = np.array(rows, dtype=np.int64).reshape(-1, 4).T.copy()
-    length, n = cost.num_blocks, len(placement.end)
-    last = tuple(j for e, j, _ in spans if e == length) if apart else (length,)
+    hosts = np.flatnonzero(placement.end > np.maximum(placement.start, start))
+    hosts = hosts[np.lexsort((hosts, placement.end[hosts]))]
+    first, last = np.maximum(placement.start[hosts], start), placement.end[hosts]
+    ends, count = np.unique(last, return_counts=True)
+    entries = np.concatenate(([start], ends))
+    # A span is entered where another one ends, or the chain begins: at the latest place first.
+    low, high = np.searchsorted(entries, first), np.searchsorted(entries, last)
+    each = np.maximum(high - low, 0)
+    span = np.repeat(np.arange(len(hosts)), each)
+    entry = np.repeat(high, each) - 1 - _ramps(each)
+    previous = np.full(len(span), -1)
+    if apart:  # a link for every server that ends there, in their order; the client ends at none
+        ending = np.concatenate(([1], count))
+        before = np.concatenate(([-1], hosts))
+        begin = np.cumsum(ending) - ending
+        times = ending[entry]
+        span, previous = np.repeat(span, times), _ramps(times) + np.repeat(begin[entry], times)
+        entry, previous = np.repeat(entry, times), before[previous]
+    stops = np.searchsorted(span, np.arange(len(hosts) + 1))
+    links = [slice(a, b) for a, b in pairwise(stops.tolist())]
+    by_server = dict(zip(hosts.tolist(), links, strict=True))
+    if apart:
+        groups = list(by_server.items())
+    else:
+        edges = [0, *np.cumsum(count).tolist()]
+        groups = [
+            (end, slice(int(stops[a]), int(stops[b])))
+            for end, (a, b) in zip(ends.tolist(), pairwise(edges), strict=True)
+        ]
+    length, n, origin = cost.num_blocks, len(placement.end), entries[entry]
     return Graph(
         start=start,
         num_nodes=(n if apart else length) + 1,
         source=-1 if apart else start,
-        server=server,
+        server=hosts[span],
         origin=origin,
-        end=stop,
+        end=last[span],
         previous=previous,
         tail=previous if apart else origin,
         merged=not apart,
-        groups=tuple((node, links) for node, links in groups if links.stop > links.start),
-        finals=last,
+        groups=tuple((node, into) for node, into in groups if into.stop > into.start),
+        finals=tuple(hosts[last == length].tolist()) if apart else (length,),
         by_server=by_server,
     )
+
+
+def _ramps(counts: IntArray) -> IntArray:
+    """0, 1, ... up to each of some counts, one after another."""
+    total = int(counts.sum())
+    ramps: IntArray = np.arange(total) - np.repeat(np.cumsum(counts) - counts, counts)
+    return ramps
 
 
 def request_costs_s(

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..core.content import FloatArray, IntArray
+from ..core.requests import column
 from ..core.workload import Request
 from ..perfmodel.cost import CostModel
 from ..perfmodel.hops import HopCost
@@ -26,7 +27,7 @@ from ..perfmodel.runs import Runs
 ROUNDING = 1e-12
 #: Cells (shapes x servers x blocks) up to which every shape of a request is priced by itself.
 MOST_CELLS = 4_000_000
-FEWEST_SHAPES = 64
+FEWEST_SHAPES, SHAPES_A_CLIENT = 64, 2
 #: Of tables of runs that are remembered.
 MOST_TABLE_BYTES = 100_000_000
 
@@ -42,7 +43,8 @@ def least_responses_s(cost: CostModel, requests: Sequence[Request]) -> FloatArra
     cost = cost.unadapted
     problem = cost.problem
     room = problem.num_servers * cost.num_blocks
-    shapes, which = _shapes(requests, max(FEWEST_SHAPES, MOST_CELLS // max(room, 1)))
+    most = max(FEWEST_SHAPES, SHAPES_A_CLIENT * len(problem.clients), MOST_CELLS // max(room, 1))
+    shapes, which = _shapes(requests, most)
     least = np.empty(len(shapes))
     for reserved in np.unique(shapes[:, 3]).tolist():
         rows = np.flatnonzero(shapes[:, 3] == reserved)
@@ -92,8 +94,8 @@ def _shapes(requests: Sequence[Request], most: int) -> tuple[IntArray, IntArray]
     enough are left, or all are 1.
     """
     columns = ("client", "prompt_tokens", "output_tokens", "reserved_tokens")
-    given = np.array([[getattr(r, c) for c in columns] for r in requests], dtype=np.int64)
-    coarse = given = given.reshape(-1, len(columns))
+    given = np.column_stack([column(requests, name) for name in columns]).astype(np.int64)
+    coarse = given
     finest = 64.0
     while True:
         shapes, which = np.unique(coarse, axis=0, return_inverse=True)

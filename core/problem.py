@@ -19,6 +19,7 @@ from . import names
 from .accuracy import Accuracy
 from .adapters import Adapter
 from .allowance import Allowance
+from .between import Between, PairTimes
 from .blocks import Block
 from .constraints import Constraints
 from .content import ByContent, FloatArray, IntArray, frozen_array
@@ -353,7 +354,8 @@ class Network(ByContent):
     Attributes
     ----------
     client_rtt_s : (clients, servers), seconds.
-    server_rtt_s : (servers, servers), seconds, row = from.
+    server_rtt_s : (servers, servers), seconds, row = from; a matrix, or for large swarms what works
+        a pair out when it is asked for.
     step_overhead_s : software overhead of one hop in one decode step, o.
     prefill_overhead_s, prefill_overhead_per_token_s : the same for a prompt, o^I(l_in).
     client_bandwidth_bytes_per_s : (clients, servers), the slower direction; None = not modelled.
@@ -364,7 +366,7 @@ class Network(ByContent):
     """
 
     client_rtt_s: FloatArray
-    server_rtt_s: FloatArray
+    server_rtt_s: Between
     step_overhead_s: float = 0.0
     prefill_overhead_s: float = 0.0
     prefill_overhead_per_token_s: float = 0.0
@@ -382,8 +384,13 @@ class Network(ByContent):
             "server_bandwidth_bytes_per_s",
         ):
             value = getattr(self, name)
-            if value is not None:
+            if not (value is None or isinstance(value, PairTimes)):
                 object.__setattr__(self, name, frozen_array(value, np.float64))
+
+    @property
+    def holds_pairs(self) -> bool:
+        """Whether the times between all servers are there as a matrix."""
+        return isinstance(self.server_rtt_s, np.ndarray)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,7 +24,7 @@ from ..placement.rules.composed import ChainPlan, chain_plan, chain_plans
 from ..placement.rules.petals import PetalsTuned
 from ..placement.rules.tiers import SURGES
 from ..placement.search.solve import SEARCH_GAP, placed_by_search
-from ..placement.sessions import for_sessions, unloaded_response_s
+from ..placement.sessions import for_sessions, unloaded_responses_s
 from ..placement.task import Task
 from ..solve.deadline import NEVER
 from .draft import Known
@@ -192,9 +192,9 @@ def _searched(task: Task, sessions: int) -> Placement:
 def _alone_s(cost: CostModel, placement: Placement) -> float:
     """Unloaded response of the mean request, seconds."""
     shares = client_shares(cost.problem)
-    return float(
-        sum(s * unloaded_response_s(cost, placement, c) for c, s in enumerate(shares) if s > 0)
-    )
+    asked = np.flatnonzero(shares > 0).tolist()
+    alone_s = unloaded_responses_s(cost, placement, asked)
+    return float(sum(s * t for s, t in zip(shares[asked].tolist(), alone_s, strict=True)))
 
 
 def _petals(task: Task) -> list[tuple[str, Callable[[], Placement]]]:

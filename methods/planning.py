@@ -10,12 +10,14 @@ from ..chains import floor
 from ..chains.capacity import PROOF as CAPACITY_PROOF
 from ..chains.capacity import most_planned_per_s
 from ..core.drafting import Use
+from ..core.errors import SwarmplanError
 from ..core.objective import STEP, THROUGHPUT, WEIGHTED_STEP, Objective
 from ..core.plan import Certificate, Plan, PlannedRoute, Throughput
 from ..core.problem import Problem
 from ..perfmodel.cost import CostModel
 from ..perfmodel.predict import predict, step_objective_s
-from ..placement.moves.resilience import demands_in_words
+from ..placement.moves.resilience import demands_in_words, honoured
+from ..placement.rules.cg_bp import cg_bp
 from ..placement.task import Task
 from ..routing.ahead import routes_together
 from ..routing.offline import best_routes
@@ -29,9 +31,21 @@ from .table import Method
 def planned(
     problem: Problem, method: Method, settings: Settings, *, sessions: int | None = None
 ) -> Plan:
-    """The plan that a method makes; errors as the method's."""
-    task = method.task(problem, settings, sessions=sessions)
-    draft = method.decide(task, settings)
+    """The plan that a method makes; errors as the method's.
+
+    Where Ctrl-C comes before it has one, a plan of CG-BP stands in, if that can make one.
+    """
+    try:
+        task = method.task(problem, settings, sessions=sessions)
+        draft = method.decide(task, settings)
+    except KeyboardInterrupt:
+        if problem.chooses_precision or problem.chooses_adapters:
+            raise  # CG-BP chooses neither
+        task = method.plainly(problem, settings, sessions=sessions)
+        draft = _stopgap(task, method)
+    if draft.interrupted and task.goal == THROUGHPUT and draft.throughput is None:
+        # Nobody waits for a simulation after Ctrl-C: told is what follows from the routes.
+        task, draft = replace(task, goal=STEP), replace(draft, certificate=None)
     problem = draft.placement.settled(problem)
     draft = with_uses(draft, problem, task.sessions)
     unrouted: dict[int, int] = {}
@@ -77,6 +91,22 @@ def planned(
         drafts=draft.drafts,
         throughput=throughput,
     )
+
+
+def _stopgap(task: Task, method: Method) -> Draft:
+    """What there is when Ctrl-C came first.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        Where CG-BP finds nothing.
+    """
+    try:
+        placement = honoured(task, cg_bp(task))
+    except SwarmplanError:
+        raise KeyboardInterrupt from None
+    note = f"interrupted before {method.name} had a plan: CG-BP's stands in"
+    return Draft(placement=placement, router="ws-rr", notes=(note,), interrupted=True)
 
 
 def _certificate(task: Task, routes: Sequence[PlannedRoute], draft: Draft) -> Certificate:

@@ -63,14 +63,18 @@ class Method:
 
     def task(self, problem: Problem, settings: Settings, *, sessions: int | None = None) -> Task:
         """What the method is asked to do; the clock starts here."""
+        task = self.plainly(problem, settings, sessions=sessions)
+        return for_load(task, sessions=sessions) if self.compute else task
+
+    def plainly(self, problem: Problem, settings: Settings, *, sessions: int | None = None) -> Task:
+        """The same for memory alone: nothing is tried on the way."""
         if not self.drafts and not CostModel.of(problem).drafts_alike:
             problem = problem.with_drafts((NO_USE,) * len(problem.drafting))
         if self.given is not None:
             problem = self.given.settled(problem)
         elif problem.chooses_precision:
             problem = problem.at_lightest()
-        task = settings.task(problem, self.aim, sessions=sessions)
-        return for_load(task, sessions=sessions) if self.compute else task
+        return settings.task(problem, self.aim, sessions=sessions)
 
     def decide(self, task: Task, settings: Settings) -> Draft:
         """The decision, moved where constraints ask for it, with the router that was asked for, and

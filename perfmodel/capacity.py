@@ -7,14 +7,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..core.content import FloatArray
+from ..core.content import FloatArray, IntArray
 from ..core.workload import Mix
 from .cost import CostModel
 from .runs import Runs
 from .unfolded import unfolded
 
 #: Prompt and output tokens of requests, (N,) each.
-Shapes = tuple[Sequence[int], Sequence[int]]
+Shapes = tuple[Sequence[int] | IntArray, Sequence[int] | IntArray]
 
 
 def work_per_block_s(cost: CostModel, shapes: Shapes) -> FloatArray:
@@ -50,7 +50,10 @@ def most_per_s(cost: CostModel, shapes: Shapes) -> float:
     if not len(shapes[0]):
         return math.inf
     cost, first = unfolded(cost)
-    distinct, counts = np.unique(np.array(shapes, np.int64), axis=1, return_counts=True)
+    # One number for both: a table of as many rows as there are requests would take too much.
+    both = (np.asarray(shapes[0], np.int64) << 32) | np.asarray(shapes[1], np.int64)
+    values, counts = np.unique(both, return_counts=True)
+    distinct = values >> 32, values & 0xFFFFFFFF
     work = work_per_block_s(cost, (distinct[0].tolist(), distinct[1].tolist()))
     mean, each = relative(work, counts / counts.sum())
     with np.errstate(divide="ignore"):

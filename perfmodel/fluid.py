@@ -111,7 +111,7 @@ def stages_of(cost: CostModel, shares: FloatArray) -> Stages:
     rates = net.server_bandwidth_bytes_per_s
     volume = float(problem.model.activation_bytes_per_token)
     send = np.zeros((n, n)) if rates is None else volume / rates
-    way = net.server_rtt_s / 2 if cost.relaying.pairs else (rtt[:, None] + rtt[None, :]) / 2
+    both = np.asarray(net.server_rtt_s) if cost.relaying.pairs else rtt[:, None] + rtt[None, :]
     names = {r: i for i, r in enumerate(dict.fromkeys(s.region for s in problem.servers))}
     apart = rates is not None
     return Stages(
@@ -126,7 +126,7 @@ def stages_of(cost: CostModel, shares: FloatArray) -> Stages:
         place=np.array([names[s.region] if apart else 0 for s in problem.servers]),
         in_s=rtt / 2,
         out_s=rtt / 2,
-        way_s=np.array(way),
+        way_s=both / 2,
         prompt_send_s=plan.prompt_tokens * send,
         step_send_s=send,
         length=np.array([cost.num_blocks]),

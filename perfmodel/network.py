@@ -33,12 +33,19 @@ def great_circle_km(lat_lon: ArrayLike) -> FloatArray:
     -------
     (n, n) kilometres, symmetric with a zero diagonal; nan in the rows of unknown places.
     """
-    lat, lon = np.radians(np.asarray(lat_lon, dtype=np.float64).reshape(-1, 2)).T
-    half_lat = np.sin((lat[:, None] - lat[None, :]) / 2.0) ** 2
-    half_lon = np.sin((lon[:, None] - lon[None, :]) / 2.0) ** 2
-    chord = half_lat + np.cos(lat)[:, None] * np.cos(lat)[None, :] * half_lon
-    km: FloatArray = 2.0 * EARTH_RADIUS_KM * np.arcsin(np.sqrt(np.clip(chord, 0.0, 1.0)))
+    places = np.asarray(lat_lon, dtype=np.float64).reshape(-1, 2)
+    km = apart_km(places[:, None], places[None, :])
     np.fill_diagonal(km, 0.0)
+    return km
+
+
+def apart_km(one: FloatArray, other: FloatArray) -> FloatArray:
+    """(...,) kilometres between pairs of places, (..., 2) degrees each; they are broadcast."""
+    (lat, lon), (to_lat, to_lon) = (np.moveaxis(np.radians(p), -1, 0) for p in (one, other))
+    half_lat = np.sin((lat - to_lat) / 2.0) ** 2
+    half_lon = np.sin((lon - to_lon) / 2.0) ** 2
+    chord = half_lat + np.cos(lat) * np.cos(to_lat) * half_lon
+    km: FloatArray = 2.0 * EARTH_RADIUS_KM * np.arcsin(np.sqrt(np.clip(chord, 0.0, 1.0)))
     return km
 
 
@@ -64,12 +71,17 @@ def rtt_from_coordinates_s(lat_lon: ArrayLike, mode: DistanceMode) -> FloatArray
     -----
     Two different entries at the same place get the constant of the ``internet`` line, not zero.
     """
-    km = great_circle_km(lat_lon)
+    rtt = rtt_over_s(great_circle_km(lat_lon), mode)
+    np.fill_diagonal(rtt, 0.0)
+    return rtt
+
+
+def rtt_over_s(km: FloatArray, mode: DistanceMode) -> FloatArray:
+    """Estimated round-trip times of two machines so far apart, seconds."""
     floor = fibre_floor_s(km)
     if mode == "fibre":
         return floor
     rtt: FloatArray = np.maximum(INTERNET_S_PER_KM * km + INTERNET_BASE_S, floor)
-    np.fill_diagonal(rtt, 0.0)
     return rtt
 
 

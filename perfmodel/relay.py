@@ -14,6 +14,7 @@ from typing import Protocol
 
 import numpy as np
 
+from ..core.between import nearest_s
 from ..core.content import FloatArray, IntArray
 from ..core.problem import Network
 from .hops import HopCost
@@ -282,10 +283,7 @@ class ServerRelay(_ByClient):
 
     def _nearest_s(self) -> FloatArray:
         """(n,) the shortest round trip to each server from any other one; inf for a single one."""
-        n = len(self.network.server_rtt_s)
-        between = self.network.server_rtt_s + np.diag(np.full(n, np.inf))
-        nearest: FloatArray = between.min(axis=0, initial=np.inf)
-        return nearest
+        return nearest_s(self.network.server_rtt_s)
 
     def _cheapest_legs_s(self) -> FloatArray:
         """(n,) the shortest way into each server from any other one; 0 for a single one."""

@@ -64,7 +64,10 @@ def target_sessions(cost: CostModel) -> int:
     shares = client_shares(cost.problem)
     try:
         alone = place_blocks(cost, 1, capped=False)
-        busy = [unloaded_response_s(cost, alone, c) if s else 0.0 for c, s in enumerate(shares)]
+        busy = [0.0] * len(shares)
+        asked = np.flatnonzero(shares).tolist()
+        for c, seconds in zip(asked, unloaded_responses_s(cost, alone, asked), strict=True):
+            busy[c] = seconds
     except HeuristicFailedError:
         each = [cost.planned(c) for c in range(len(shares))]
         least = least_chains_s(cost, each, planning.session_tokens)
@@ -77,12 +80,22 @@ def target_sessions(cost: CostModel) -> int:
 
 def unloaded_response_s(cost: CostModel, placement: Placement, client: int) -> float:
     """Seconds of the representative request alone on a placement, set-up included."""
-    graph = build_graph(cost, placement)
-    links, total = shortest(graph, *request_costs_s(cost, graph, cost.planned(client)))
-    if not links:
-        name = cost.problem.clients[client].id
-        raise HeuristicFailedError(f"the placement for one session leaves client {name!r} no chain")
-    return total + cost.problem.session_setup_s
+    return unloaded_responses_s(cost, placement, (client,))[0]
+
+
+def unloaded_responses_s(
+    cost: CostModel, placement: Placement, clients: Sequence[int]
+) -> list[float]:
+    """The same for several clients."""
+    graph, found = build_graph(cost, placement), []
+    for client in clients:
+        links, total = shortest(graph, *request_costs_s(cost, graph, cost.planned(client)))
+        if not links:
+            name = cost.problem.clients[client].id
+            message = f"the placement for one session leaves client {name!r} no chain"
+            raise HeuristicFailedError(message)
+        found.append(total + cost.problem.session_setup_s)
+    return found
 
 
 def demand_of(problem: Problem, sessions: int) -> tuple[Demand, ...]:

@@ -27,7 +27,7 @@ from .stakes import BeforeDeadlines, Care, caring_of
 from .ws_rr import WaitGraphs, refuse
 
 if TYPE_CHECKING:
-    from .sweep import Net
+    from ..chains.sweep import Net
 
 #: Request shapes that are remembered.
 MOST_SHAPES = 256
@@ -72,9 +72,10 @@ class _Sweep:
     """The compiled decision over one graph; numba takes a while to load, so not before it."""
 
     def __init__(self, graph: Graph) -> None:
-        from . import sweep
+        from ..chains import sweep
+        from . import sweep as crowding
 
-        self._do = sweep
+        self._do, self._crowding = sweep, crowding
         self._net: Net = sweep.net_of(graph)
         self._path = np.empty(graph.num_nodes, dtype=np.int64)
 
@@ -92,7 +93,7 @@ class _Sweep:
         link["cost_s"] = links.counted_s(care)
         known = links.work_s, links.prompt_s, links.tasks, links.cut, links.step_s
         there = asked.passes, asked.seats, asked.met
-        self._do.add_crowding(link, *known, *there, care.first, care.later)
+        self._crowding.add_crowding(link, *known, *there, care.first, care.later)
         total: FloatArray = link["cost_s"].copy()
         return total
 

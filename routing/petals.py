@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..chains.graph import Graph, build_graph
 from ..chains.shortest import shortest
@@ -72,7 +73,8 @@ class PetalsRouter:
         self._known: dict[tuple[int, int, bytes], tuple[Route, float]] = {}
         self._view: FloatArray = np.empty(0)
         self._viewed_s = -np.inf
-        self._client_delay_s, self._server_delay_s = _delays_s(problem, placement, options)
+        self._client_delay_s, self._pinged = _known_delays(problem, placement, options)
+        self._between_s: dict[int, FloatArray] = {}
         announced = options.announced_compute
         self._run_s = believed_step_run_s(cost) if announced else cost.planned(0).step_run_s
 
@@ -119,11 +121,12 @@ class PetalsRouter:
     ) -> tuple[Route, float]:
         if start not in self._graphs:
             # PETALS plans with pairs of servers whatever the data path: always the pair graph.
-            self._graphs[start] = build_graph(self._cost, self._placement, start, pairs=True)
+            graph = build_graph(self._cost, self._placement, start, pairs=True)
+            self._graphs[start], self._between_s[start] = graph, self._server_delays_s(graph)
         graph = self._graphs[start]
         j, i = graph.server, graph.previous
         client = self._client_delay_s[request.client]
-        cost = np.where(i < 0, client[j], self._server_delay_s[i, j]) + OVERHEAD_S
+        cost = np.where(i < 0, client[j], self._between_s[start]) + OVERHEAD_S
         runs = self._run_s(j, graph.origin, graph.end)
         cost = cost + runs + NO_CACHE_PENALTY_S * lacking[j]
         cost[closed[j]] = np.inf
@@ -135,18 +138,27 @@ class PetalsRouter:
             refuse(self._cost.problem, request, start, chain_exists=False)
         return graph.route(links), total
 
+    def _server_delays_s(self, graph: Graph) -> FloatArray:
+        """(E,) one-way delays between servers that the client assumes; of no meaning after it."""
+        j, i = graph.server, graph.previous
+        delay: FloatArray = self._cost.problem.network.server_rtt_s[i, j] / 2
+        np.minimum(delay, LONGEST_DELAY_S, out=delay)
+        if self._pinged is not None:
+            delay[~self._pinged[i, j]] = UNKNOWN_DELAY_S
+        return delay
 
-def _delays_s(
+
+def _known_delays(
     problem: Problem, placement: Placement, options: PetalsRouting
-) -> tuple[FloatArray, FloatArray]:
-    """One-way delays that the client assumes: (clients, n) and (n, n)."""
+) -> tuple[FloatArray, NDArray[np.bool_] | None]:
+    """One-way delays that the client assumes of its own ways, (clients, n), and the pairs of
+    servers whose delays it knows, (n, n); None = all."""
     client = np.minimum(problem.network.client_rtt_s / 2, LONGEST_DELAY_S)
-    server = np.minimum(problem.network.server_rtt_s / 2, LONGEST_DELAY_S)
-    if options.pings == "partial":
-        rng = np.random.default_rng(options.seed)
-        client = np.where(_pinged_by_clients(problem, placement, rng), client, UNKNOWN_DELAY_S)
-        server = np.where(_pinged_by_servers(placement, rng), server, UNKNOWN_DELAY_S)
-    return client, server
+    if options.pings == "true":
+        return client, None
+    rng = np.random.default_rng(options.seed)
+    client = np.where(_pinged_by_clients(problem, placement, rng), client, UNKNOWN_DELAY_S)
+    return client, _pinged_by_servers(placement, rng)
 
 
 def _pinged_by_clients(

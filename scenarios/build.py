@@ -167,7 +167,7 @@ def _expand(servers: list[schema.Server]) -> list[tuple[End, schema.Server]]:
     """Servers with ``count`` unrolled to ``id-0``, ``id-1`` ..."""
     total = sum(s.count for s in servers)
     if total > schema.MAX_SERVERS:
-        message = f"{total} servers in total, at most {schema.MAX_SERVERS} are supported"
+        message = f"{total:,} servers in total, at most {schema.MAX_SERVERS:,} are supported"
         raise ScenarioError.single("servers", message)
     return [
         (End(where=f"servers[{at}]", id=s.id if s.count == 1 else f"{s.id}-{i}", given=s), s)

@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..core import problem as core
-from ..core.content import FloatArray
+from ..core.between import MOST_HELD, Between
+from ..core.content import FloatArray, IntArray
 from ..core.errors import InputProblem, ScenarioError
 from ..core.names import Relay
 from ..perfmodel.network import DistanceMode, pairs_below_floor, rtt_from_coordinates_s
+from ..perfmodel.places import ByPlace
 from . import schema
 from .defects import MAX_LISTED
 from .files import read_referenced
@@ -22,6 +26,8 @@ from .topologies import Topology, TopologyMode, load_topology, names_file, topol
 
 MBIT = 1e6 / 8
 Place = tuple[float, float] | None
+#: (clients, servers), and between servers.
+Times = tuple[FloatArray, Between]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,32 +55,39 @@ def build_network(
     ends = [*clients, *servers]
     referenced: list[bytes] = []
     warnings: list[str] = []
-    alone = np.ones((len(ends), len(ends)), dtype=bool)
     topology = _topology(given, base_dir, referenced)
     nodes = _nodes(ends, topology)
     notes = [f"network.topology: {topology.name}: {n}" for n in topology.notes] if topology else []
     if topology is not None and _by_links(given.delay, nodes, topology):
         warnings += notes
     places = _places(ends, nodes, topology)
+    count = len(clients)
     if given.delay == "measured":
+        if len(servers) > MOST_HELD:
+            raise ScenarioError.single(
+                "network.delay",
+                f"'measured' holds all pairs, of at most {MOST_HELD:,} servers: use 'internet' "
+                "with lat and lon, a city or a topology node for each",
+            )
         measured = measured_rtt_s(given, ends, base_dir, referenced)
-        rtt = _filled(measured, places, ends, len(clients), given.relay, warnings)
+        rtt = _filled(measured, places, ends, count, given.relay, warnings)
         alone = ~measured.pair  # a ping of the pair has its last miles in it
+        times = _held(rtt, alone, places, ends, count, given.delay, warnings)
     else:
         if given.rtt_ms or given.rtt_csv or given.region_rtt_ms:
             raise ScenarioError.single(
                 "network.delay", "must be 'measured' where round-trip times are given"
             )
-        rtt = _modelled(given.delay, ends, nodes, places, topology)
-    warnings += _floor_warnings(rtt, places, ends, given.delay)
-    last = np.array([e.given.last_mile_ms for e in ends]) / 1e3
-    rtt += np.where(alone, last[:, None] + last[None, :], 0.0)
-    np.fill_diagonal(rtt, 0.0)
-    count = len(clients)
+        if len(servers) > MOST_HELD:
+            times = _worked_out(given.delay, ends, nodes, places, topology, count, warnings)
+        else:
+            rtt = _modelled(given.delay, ends, nodes, places, topology)
+            alone = np.ones(rtt.shape, dtype=bool)
+            times = _held(rtt, alone, places, ends, count, given.delay, warnings)
     return Network(
         network=core.Network(
-            client_rtt_s=rtt[:count, count:],
-            server_rtt_s=rtt[count:, count:],
+            client_rtt_s=times[0],
+            server_rtt_s=times[1],
             step_overhead_s=given.step_overhead_ms / 1e3,
             prefill_overhead_s=given.prefill_overhead_ms / 1e3,
             prefill_overhead_per_token_s=given.prefill_overhead_us_per_token / 1e6,
@@ -88,6 +101,64 @@ def build_network(
         warnings=tuple(warnings),
         notes=tuple(notes),
     )
+
+
+def _held(
+    rtt: FloatArray,
+    alone: NDArray[np.bool_],
+    places: FloatArray,
+    ends: Sequence[End],
+    clients: int,
+    delay: str,
+    warnings: list[str],
+) -> Times:
+    """Times of which all pairs are held: with last miles where ``alone``."""
+    warnings += _floor_warnings(rtt, places, ends, delay)
+    last = _last_s(ends)
+    rtt += np.where(alone, last[:, None] + last[None, :], 0.0)
+    np.fill_diagonal(rtt, 0.0)
+    return rtt[:clients, clients:], rtt[clients:, clients:]
+
+
+def _worked_out(
+    mode: TopologyMode,
+    ends: Sequence[End],
+    nodes: Sequence[int | None],
+    places: FloatArray,
+    topology: Topology | None,
+    clients: int,
+    warnings: list[str],
+) -> Times:
+    """The same times, those between servers worked out when they are asked for."""
+    noded = np.array([node is not None for node in nodes])
+    placed = np.isfinite(places).all(axis=1) & (mode != "repetita")
+    kind: IntArray = 2 * noded + placed.astype(np.int64)
+    count = np.bincount(kind, minlength=4)
+    # Two machines have a time if both have a node, or both a place.
+    alone = [any(not a & b and count[b] > (a == b) for b in range(4)) for a in range(4)]
+    lost = np.flatnonzero(np.array(alone)[kind])
+    if len(lost):
+        _refuse_lost(mode, lost.tolist(), ends, nodes, places)
+    machines = ByPlace(
+        lat_lon=places,
+        mode="fibre" if mode == "fibre" else "internet",
+        last_s=_last_s(ends),
+        node=np.array([-1 if node is None else node for node in nodes]),
+        graph_s=_graph_s(mode, nodes, topology),
+    )
+    if mode == "repetita":
+        warnings.append(
+            "delay = 'repetita' puts pairs below the light-in-fibre floor: it reproduces published "
+            "results, plan with 'internet'"
+        )
+    rows = np.arange(clients, len(ends))
+    return machines[np.ix_(np.arange(clients), rows)], machines.part(rows)
+
+
+def _last_s(ends: Sequence[End]) -> FloatArray:
+    """(N,) last miles, seconds."""
+    last: FloatArray = np.array([e.given.last_mile_ms for e in ends]) / 1e3
+    return last
 
 
 def _by_links(delay: str, nodes: Sequence[int | None], topology: Topology) -> bool:
@@ -177,19 +248,41 @@ def _modelled(
     if mode != "repetita":
         rtt = _by_distance(places, mode)
     have = [i for i, node in enumerate(nodes) if node is not None]
-    if topology is not None and have:
-        try:
-            graph = topology_rtt_s(topology, mode, [nodes[i] or 0 for i in have])
-        except ScenarioError as error:
-            raise ScenarioError.single("network.topology", str(error)) from error
-        if mode == "internet":  # two machines of one city are as far apart as by coordinates
-            np.fill_diagonal(graph, _same_place_s(mode))
+    graph = _graph_s(mode, nodes, topology)
+    if len(graph):
         rows = np.array([nodes[i] for i in have])
         rtt[np.ix_(have, have)] = graph[np.ix_(rows, rows)]
     np.fill_diagonal(rtt, 0.0)
     lost = np.flatnonzero(np.isnan(rtt).any(axis=1)).tolist()
-    if not lost:
-        return rtt
+    if lost:
+        _refuse_lost(mode, lost, ends, nodes, places)
+    return rtt
+
+
+def _graph_s(
+    mode: TopologyMode, nodes: Sequence[int | None], topology: Topology | None
+) -> FloatArray:
+    """(nodes, nodes) seconds, the diagonal for two machines at one; empty where nobody has one."""
+    used = [node for node in nodes if node is not None]
+    if topology is None or not used:
+        return np.zeros((0, 0))
+    try:
+        graph = topology_rtt_s(topology, mode, used)
+    except ScenarioError as error:
+        raise ScenarioError.single("network.topology", str(error)) from error
+    if mode == "internet":  # two machines of one city are as far apart as by coordinates
+        np.fill_diagonal(graph, _same_place_s(mode))
+    return graph
+
+
+def _refuse_lost(
+    mode: TopologyMode,
+    lost: Sequence[int],
+    ends: Sequence[End],
+    nodes: Sequence[int | None],
+    places: FloatArray,
+) -> NoReturn:
+    """Name the machines that have no time to some others."""
     need = "a topology node" if mode == "repetita" else "lat and lon, or a topology node"
     placed = mode != "repetita"
     bad = [i for i in lost if nodes[i] is None and not (placed and np.isfinite(places[i]).all())]

@@ -29,8 +29,9 @@ from .instants import Unit
 
 SCENARIO_FORMAT = "swarmplan/scenario/1"
 PLAN_FORMAT = "swarmplan/plan/2"
-#: All pairs of servers are held in memory.
-MAX_SERVERS = 3_000
+#: Far more than any swarm has. Of more than ``core.between.MOST_HELD`` servers the round trips are
+#: worked out when they are asked for.
+MAX_SERVERS = 100_000
 
 #: No control characters and no lone surrogates: names end up in tables and terminals.
 _PLAIN = r"^(?![\s\S]*[\u0000-\u001f\u007f\ud800-\udfff])"

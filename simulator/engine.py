@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from ..core.content import frozen_array
+from ..core.content import FloatArray, IntArray, frozen_array
 from ..core.errors import SwarmplanError
 from ..core.events import ServerEvent
 from ..core.names import Admission
 from ..core.plan import Placement
 from ..core.problem import Problem
+from ..core.requests import COUNTS, column
 from ..core.workload import Request
 from ..perfmodel.capacity import most_per_s
 from ..perfmodel.cost import CostModel
@@ -70,8 +71,9 @@ def simulate(
     joining = joining_servers(events)
     events = when_loaded(events, problem, placement)
     table = Table(problem, requests)
-    order = sorted(range(len(requests)), key=lambda i: requests[i].arrival_s)
-    last = requests[order[-1]].arrival_s if order else 0.0
+    arrival_s = column(requests, "arrival_s")
+    order = _by_arrival(arrival_s)
+    last = float(arrival_s[order[-1]]) if len(order) else 0.0
     swarm = Swarm(
         cost,
         placement,
@@ -87,7 +89,7 @@ def simulate(
         swarm.ups_to_come += event.up
         action = server_up if event.up else server_down
         swarm.kernel.at(event.time_s, Rank.SERVER, action, swarm, event.server)
-    _let_in(swarm, requests, order)
+    _let_in(swarm, requests, arrival_s, order)
     _run(swarm, math.inf if horizon_s is None else horizon_s)
     swarm.close()
     end_s = horizon_s if horizon_s is not None and table.unfinished_rows else table.last_s
@@ -102,7 +104,7 @@ def simulate(
         admission=admission if isinstance(admission, str) else repr(admission),
         alloc_delay_s=problem.alloc_delay_s,
         most_per_s=most_per_s(
-            cost, ([r.prompt_tokens for r in requests], [r.output_tokens for r in requests])
+            cost, (column(requests, "prompt_tokens"), column(requests, "output_tokens"))
         ),
         refusal=table.refusal,
         energy_j=taken.energy_j,
@@ -138,27 +140,38 @@ def _check(problem: Problem, events: Sequence[ServerEvent]) -> None:
             )
 
 
-def _let_in(swarm: Swarm, requests: Sequence[Request], order: Sequence[int]) -> None:
+def _by_arrival(arrival_s: FloatArray) -> Sequence[int] | IntArray:
+    """Rows in order of arrival; equal ones stay in their order."""
+    if (arrival_s[1:] >= arrival_s[:-1]).all():
+        return range(len(arrival_s))
+    order: IntArray = np.argsort(arrival_s, kind="stable")
+    return order
+
+
+def _let_in(
+    swarm: Swarm,
+    requests: Sequence[Request],
+    arrival_s: FloatArray,
+    order: Sequence[int] | IntArray,
+) -> None:
     """Each arrival puts the next one on the calendar, so that the heap stays small."""
 
+    def come(position: int) -> None:
+        if position < len(order):
+            at_s = float(arrival_s[order[position]])
+            swarm.kernel.at(at_s, Rank.ARRIVAL, arrive, position)
+
     def arrive(position: int) -> None:
-        row = order[position]
-        if position + 1 < len(order):
-            after = requests[order[position + 1]].arrival_s
-            swarm.kernel.at(after, Rank.ARRIVAL, arrive, position + 1)
+        come(position + 1)
+        row = int(order[position])
         swarm.arrive(requests[row], row)
 
-    if order:
-        swarm.kernel.at(requests[order[0]].arrival_s, Rank.ARRIVAL, arrive, 0)
+    come(0)
 
 
 def _given(requests: Sequence[Request]) -> dict[str, Any]:
     """The columns that the requests bring with them."""
-    whole = ("id", "client", "prompt_tokens", "output_tokens", "reserved_tokens")
-    return {
-        **{name: frozen_array([getattr(r, name) for r in requests], np.int64) for name in whole},
-        "arrival_s": frozen_array([r.arrival_s for r in requests], np.float64),
-    }
+    return {name: column(requests, name) for name in (*COUNTS, "arrival_s")}
 
 
 def _servers(cost: CostModel, placement: Placement, swarm: Swarm, end_s: float) -> dict[str, Any]:

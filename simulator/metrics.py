@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ..core.coded import where
 from ..core.objective import P95_RESPONSE, Goal
 from ..perfmodel.expense import Expense
 from .distribution import Distribution
@@ -81,20 +82,20 @@ def summarise(
     by : what service is measured by.
     """
     count = len(result.arrival_s)
-    rank = np.argsort(np.argsort(result.arrival_s, kind="stable"), kind="stable")
-    counted = rank >= int(count * warm_up)
-    status = np.array(result.status)
-    done = counted & (status == "completed")
+    counted = np.ones(count, dtype=bool)
+    counted[np.argsort(result.arrival_s, kind="stable")[: int(count * warm_up)]] = False
+    done = counted & result.done
     tokens = int(result.output_tokens[done].sum())
     span = float(result.finish_s[done].max() - result.arrival_s[done].min()) if done.any() else 0.0
-    hops = [len(r.hops) for r, ok in zip(result.routes, done, strict=True) if ok and r is not None]
+    hops = result.num_hops[done]
+    hops = hops[hops > 0]
     taken = Expense(energy_j=result.energy_j, money=result.money)
     energy_kwh, money = taken.per_million(result.tokens)
     return Summary(
         requests=int(counted.sum()),
         completed=int(done.sum()),
-        rejected=int((counted & (status == "rejected")).sum()),
-        lost=int((counted & ((status == "lost") | (status == "unfinished"))).sum()),
+        rejected=int((counted & where(result.status, "rejected")).sum()),
+        lost=int((counted & where(result.status, "unfinished")).sum()),
         response_s=Distribution.of(result.response_s[done]),
         ttft_s=Distribution.of(result.ttft_s[done]),
         tpot_s=Distribution.of(result.tpot_s[done]),
@@ -102,7 +103,7 @@ def summarise(
         per_token_s=float(result.response_s[done].sum() / tokens) if tokens else math.nan,
         tokens_per_s=tokens / span if span else math.nan,
         requests_per_s=int(done.sum()) / span if span else math.nan,
-        mean_hops=float(np.mean(hops)) if hops else math.nan,
+        mean_hops=float(np.mean(hops)) if len(hops) else math.nan,
         retries=int(result.tries[counted].sum()),
         replays=int(result.replays[counted].sum()),
         overflows=int(result.overflows[counted].sum()),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
@@ -10,12 +12,31 @@ from ..chains.graph import Graph, build_graph, request_costs_s
 from ..chains.reach import has_chain
 from ..chains.shortest import shortest
 from ..core.content import FloatArray
-from ..core.plan import Placement, Route
+from ..core.plan import Hop, Placement, Route
 from ..core.workload import Request
 from ..perfmodel.cost import CostModel
+from ..perfmodel.hops import HopCost
 from ..perfmodel.tasks import Tasks
 from .drafts import row_of, row_width
 from .session import Estimate, Session
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+#: What of like requests on one chain is remembered.
+MOST_KNOWN = 4_096
+
+
+class _Alone(NamedTuple):
+    """A request of some shape alone on a chain: seconds until its first token and between two,
+    and by hop the work of a pass and the tasks that it is cut into."""
+
+    ttft_s: float
+    tpot_s: float
+    work_s: Mapping[Hop, float]
+    tasks: Mapping[Hop, float]
+    cost: HopCost
 
 
 class Pricing:
@@ -23,6 +44,8 @@ class Pricing:
 
     def __init__(self, cost: CostModel) -> None:
         self._cost = cost
+        self._tasks: dict[tuple[Route, int, int], Tasks] = {}
+        self._alone: dict[tuple[Route, int, int, int], _Alone] = {}
 
     def tasks(self, session: Session, route: Route) -> Tasks:
         """What is left of a request on a chain.
@@ -31,10 +54,13 @@ class Pricing:
         hops that the session kept: those take one decode step instead.
         """
         request = session.request
-        tasks = self._cost.tasks(route, request.client, request.prompt_tokens)
-        kept = np.arange(len(route.hops)) < (session.kept if session.made else 0)
-        if not kept.any():
+        key = route, request.client, request.prompt_tokens
+        tasks = self._tasks.get(key)
+        if tasks is None:
+            tasks = _remembered(self._tasks, key, self._cost.tasks(*key))
+        if not (session.kept and session.made):
             return tasks
+        kept = np.arange(len(route.hops)) < session.kept
         step_s = tasks.step_s(request.prompt_tokens)
         return replace(
             tasks,
@@ -58,20 +84,39 @@ class Pricing:
         waits_s : (n,) how long a step is expected to wait at each server.
         """
         request = session.request
-        tokens = request.prompt_tokens, request.planned_tokens
-        cost = self._cost.shape(request.client, *tokens, route)
+        key = route, request.client, request.prompt_tokens, request.planned_tokens
+        alone = self._alone.get(key)
+        if alone is None:
+            alone = _remembered(self._alone, key, self._priced(*key))
+        cost, lead = alone.cost, alone.ttft_s
+        for h in route.hops[: session.kept] if session.made else ():
+            visit = h.server, h.start, h.end
+            lead += float(cost.step_hop_s[h.server] - cost.prefill_hop_s[h.server])
+            lead += float(cost.step_run_s(*visit) - cost.prefill_run_s(*visit))
+        each = waits_s[list(route.servers)].tolist()
+        waits = cost.passes * sum(alone.tasks[h] * w for h, w in zip(route.hops, each, strict=True))
+        lead = self._cost.opening_s + lead + sum(each)
+        return Estimate(begin_s, lead, alone.tpot_s, waits, alone.work_s, alone.tasks, cost.passes)
+
+    def _priced(self, route: Route, client: int, prompt_tokens: int, planned: int) -> _Alone:
+        cost = self._cost.shape(client, prompt_tokens, planned, route)
         time = self._cost.route_time(route, cost)
         visits = {h: (h.server, h.start, h.end) for h in route.hops}
-        works = {h: float(self._cost.pass_work_s(cost, *v)) for h, v in visits.items()}
-        tasks = {h: float(self._cost.pass_tasks(cost, *v)) for h, v in visits.items()}
-        lead = time.ttft_s
-        for h in route.hops[: session.kept] if session.made else ():
-            lead += float(cost.step_hop_s[h.server] - cost.prefill_hop_s[h.server])
-            lead += float(cost.step_run_s(*visits[h]) - cost.prefill_run_s(*visits[h]))
-        wait = sum(waits_s[list(route.servers)].tolist())
-        waits = cost.passes * sum(tasks[h] * float(waits_s[h.server]) for h in route.hops)
-        lead = self._cost.opening_s + lead + wait
-        return Estimate(begin_s, lead, time.tpot_s, waits, works, tasks, cost.passes)
+        return _Alone(
+            ttft_s=time.ttft_s,
+            tpot_s=time.tpot_s,
+            work_s={h: float(self._cost.pass_work_s(cost, *v)) for h, v in visits.items()},
+            tasks={h: float(self._cost.pass_tasks(cost, *v)) for h, v in visits.items()},
+            cost=cost,
+        )
+
+
+def _remembered(known: dict[K, V], key: K, value: V) -> V:
+    """The value, remembered; when there are too many all are forgotten."""
+    if len(known) >= MOST_KNOWN:
+        known.clear()
+    known[key] = value
+    return value
 
 
 class ChainTest:

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..chains.graph import build_graph
+from ..chains.sweep import net_of
 from ..core.content import ByContent, FloatArray, frozen_array
 from ..core.plan import Placement
 from ..core.workload import Request
 from ..perfmodel.cost import CostModel
 from ..perfmodel.crowding import empty_line
 from ..perfmodel.flat import Shape, flat_costs
-from ..routing.sweep import net_of
 from .books import END, seats_of
 from .drafts import luck_of, row_of, row_width
 from .rehearse import REQUEST, TRIES, Calendar, Run, run
@@ -50,8 +50,9 @@ class Rehearsed(ByContent):
 def can_rehearse(cost: CostModel, requests: Sequence[Request]) -> bool:
     """Whether blocks are alike, without windows or states, clients relay prompts, no request
     outgrows its reservation, every server serves every client, no route is too coarse for one,
-    and clients draft alike on all chains."""
+    clients draft alike on all chains, and the times between servers are held where they count."""
     flat = cost.plain and not (cost.relaying.pushes_prompts or cost.budgeted or cost.adapted)
+    flat = flat and (cost.problem.network.holds_pairs or not cost.relaying.pairs)
     flat = flat and not cost.problem.drafts_by_chain
     return flat and all(r.reserved_tokens >= r.prompt_tokens + r.output_tokens for r in requests)
 

@@ -11,11 +11,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ..chains.sweep import Net, arrived, set_out, sooner, sweep, walk_back
 from ..core.content import FloatArray, IntArray
 from ..core.jit import compiled
 from ..perfmodel import crowding, flat
 from ..routing import waiting
-from ..routing.sweep import Net, crowding_s, sweep, walk_back
+from ..routing.sweep import crowding_s
 from . import books, drafts, tasks
 from .session import CLOSE_TOKENS
 
@@ -171,32 +172,78 @@ def _decide(r: Run, row: int, now_s: float) -> int:
     steps = later * passes
     _settle(r.line, now_s)
     _beside(r.line, steps, now_s, r.met)
-    for at in link:
-        j, blocks = at["server"], at["end"] - at["origin"]
-        at["cost_s"] = _link_s(shape, price, way, between_s, at["previous"], j, blocks)
-        tasks = _prompt_tasks(r.costs.work, shape["prompt"], j, blocks)
-        cut = _pass_tasks(shape, r.costs.work, j, blocks)
-        at["cost_s"] += crowding_s(
-            _pass_run_s(price, j, blocks) + cut * r.costs.work[j]["task_s"],
-            _prompt_work_s(price, r.costs.work, j, blocks, tasks),
-            tasks,
-            cut,
-            shape["step_s"],
-            steps,
-            r.line.seat[j],
-            r.met[j],
-            1.0,
-            1.0,
-        )
-        need = _held_bytes(r.costs.token_bytes, request["reserved"], blocks)
-        wait_s = _ready_s(r.seat[j], r.end[j], need, now_s)
-        at["full_s"] = at["cost_s"] + wait_s
-        if wait_s > 0:
-            at["cost_s"] = np.inf
-    last, _ = sweep(r.net, leave_s, False)
+    last = _with_room(r, row, now_s, leave_s, steps)
     if last == -2:  # nobody has room: the chain that is done first
+        for at in link:
+            alone_s = _link_s(
+                shape, price, way, between_s, at["previous"], at["server"], at["end"] - at["origin"]
+            )
+            crowded_s = alone_s + _crowded_s(r, row, at, steps)
+            at["full_s"] = crowded_s + _wait_s(r, row, at, now_s)
         last, _ = sweep(r.net, leave_s, True)
     return 0 if last == -2 else walk_back(r.net, last, r.path[row])
+
+
+@compiled
+def _with_room(r: Run, row: int, now_s: float, leave_s: FloatArray, steps: float) -> int:
+    """The end of the cheapest chain of links that have room, as of ``sweep``.
+
+    What a link suffers and causes is looked at only where its time alone does not rule it out.
+    """
+    link, node, group, between_s = r.net.link, r.net.node, r.net.group, r.costs.between_s
+    shape = r.costs.shape[r.request[row]["shape"]]
+    price, way = r.costs.price[r.request[row]["shape"]], r.costs.way[shape["client"]]
+    set_out(r.net)
+    for g in range(len(group) - 1):
+        least_s, best = np.inf, -1
+        for e in range(group[g, 1], group[g + 1, 1]):
+            at = link[e]
+            reached_s = node[at["tail"]]["least_s"]
+            j, blocks = at["server"], at["end"] - at["origin"]
+            cost_s = _link_s(shape, price, way, between_s, at["previous"], j, blocks)
+            if reached_s == np.inf or reached_s + cost_s > least_s:
+                continue
+            if _wait_s(r, row, at, now_s) > 0:
+                continue
+            total_s = reached_s + (cost_s + _crowded_s(r, row, at, steps))
+            if total_s < least_s:
+                least_s, best = total_s, e
+            elif total_s == least_s and total_s < np.inf and sooner(link, node, e, best):
+                best = e
+        if best >= 0:
+            node[group[g, 0]]["least_s"], node[group[g, 0]]["by"] = least_s, best
+    last, _ = arrived(r.net, leave_s)
+    return last
+
+
+@compiled
+def _wait_s(r: Run, row: int, at: Any, now_s: float) -> float:
+    """Seconds until a link has room for a request."""
+    need = _held_bytes(r.costs.token_bytes, r.request[row]["reserved"], at["end"] - at["origin"])
+    wait_s: float = _ready_s(r.seat[at["server"]], r.end[at["server"]], need, now_s)
+    return wait_s
+
+
+@compiled
+def _crowded_s(r: Run, row: int, at: Any, steps: float) -> float:
+    """What a request suffers and causes on a link."""
+    which, j, blocks = r.request[row]["shape"], at["server"], at["end"] - at["origin"]
+    shape, price = r.costs.shape[which], r.costs.price[which]
+    tasks = _prompt_tasks(r.costs.work, shape["prompt"], j, blocks)
+    cut = _pass_tasks(shape, r.costs.work, j, blocks)
+    crowded_s: float = crowding_s(
+        _pass_run_s(price, j, blocks) + cut * r.costs.work[j]["task_s"],
+        _prompt_work_s(price, r.costs.work, j, blocks, tasks),
+        tasks,
+        cut,
+        shape["step_s"],
+        steps,
+        r.line.seat[j],
+        r.met[j],
+        1.0,
+        1.0,
+    )
+    return crowded_s
 
 
 @compiled

@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Any, Literal, TextIO
 
 import numpy as np
+from numpy.typing import NDArray
 
-from ..core.content import ByContent, FloatArray, IntArray, frozen_array
+from ..core.coded import Coded, figures, where
+from ..core.content import ByContent, FloatArray, IntArray
 from ..core.plan import Route
 from ..core.problem import Problem
 from ..core.workload import Request
@@ -61,14 +63,14 @@ class SimulationResult(ByContent):
     output_tokens: IntArray
     reserved_tokens: IntArray
     arrival_s: FloatArray
-    status: tuple[Status, ...]
-    reason: tuple[Reason, ...]
+    status: Sequence[Status]
+    reason: Sequence[Reason]
     start_s: FloatArray
     first_token_s: FloatArray
     finish_s: FloatArray
     raw_wait_s: FloatArray
     cost_s: FloatArray
-    routes: tuple[Route | None, ...]
+    routes: Sequence[Route | None]
     tries: IntArray
     replays: IntArray
     overflows: IntArray
@@ -92,10 +94,14 @@ class SimulationResult(ByContent):
     money: float | None = None
 
     @property
+    def done(self) -> NDArray[np.bool_]:
+        """(N,) requests that were completed."""
+        return where(self.status, "completed")
+
+    @property
     def tokens(self) -> int:
         """Output tokens of all requests that were completed."""
-        done = np.array(self.status) == "completed"
-        return int(self.output_tokens[done].sum())
+        return int(self.output_tokens[self.done].sum())
 
     @property
     def wait_s(self) -> FloatArray:
@@ -128,14 +134,14 @@ class SimulationResult(ByContent):
     @property
     def tokens_per_pass(self) -> float:
         """Tokens of a pass over drafts, mean over completed answers; nan where nobody drafts."""
-        done = (self.passes > 0) & (np.array(self.status) == "completed")
+        done = (self.passes > 0) & self.done
         passes = int(self.passes[done].sum())
         return float((self.output_tokens[done] - 1).sum()) / passes if passes else math.nan
 
     @property
     def num_hops(self) -> IntArray:
         """(N,) servers on the chain, 0 without one."""
-        return np.array([len(r.hops) if r else 0 for r in self.routes], dtype=np.int64)
+        return figures(self.routes, lambda route: len(route.hops) if route else 0)
 
     @property
     def peak_memory_frac(self) -> FloatArray:
@@ -144,7 +150,7 @@ class SimulationResult(ByContent):
         return share
 
     def __repr__(self) -> str:
-        done = sum(s == "completed" for s in self.status)
+        done = int(self.done.sum())
         mean = float(np.nanmean(self.response_s)) if done else math.nan
         return (
             f"{type(self).__name__}({done} of {len(self.status)} requests completed, mean response "
@@ -153,7 +159,7 @@ class SimulationResult(ByContent):
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """The per-request table with ids in place of row numbers; None where not reached."""
-        texts = {r: _text(r, self.server_ids) for r in set(self.routes) if r is not None}
+        texts: dict[Route, str] = {}
         hops = self.num_hops
         seconds = {
             name: getattr(self, name)
@@ -183,8 +189,13 @@ class SimulationResult(ByContent):
                 "overflows": int(self.overflows[i]),
                 "passes": int(self.passes[i]),
                 "num_hops": int(hops[i]),
-                "route": "" if route is None else texts[route],
+                "route": "" if route is None else self._text(route, texts),
             }
+
+    def _text(self, route: Route, known: dict[Route, str]) -> str:
+        if route not in known:
+            known[route] = _text(route, self.server_ids)
+        return known[route]
 
     def write(self, path: Path) -> None:
         """Write the per-request table: JSON Lines for ``.jsonl``, CSV otherwise."""
@@ -235,23 +246,27 @@ def _replace(path: Path, write: Callable[[TextIO], None]) -> None:
         raise
 
 
+STATUS: tuple[Status, ...] = ("unfinished", "completed", "rejected")
+REASON: tuple[Reason, ...] = ("", "no-route", "too-large")
+#: Columns that hardly a run fills: all of them nan, or 0, until one is.
+_RARE = ("raw_wait_s", "replays", "overflows", "passes")
+
+
 class Table:
-    """The per-request columns while a run fills them."""
+    """The per-request columns while a run fills them: as narrow as a long run wants them."""
 
     def __init__(self, problem: Problem, requests: Sequence[Request]) -> None:
         n = len(requests)
         self._length = problem.model.num_blocks
-        self._known: dict[Route, Route] = {}
-        self._status: list[Status] = ["unfinished"] * n
-        self._reason: list[Reason] = [""] * n
-        self._routes: list[Route | None] = [None] * n
-        self._times = {
-            name: np.full(n, np.nan)
-            for name in ("start_s", "first_token_s", "finish_s", "raw_wait_s", "cost_s")
-        }
-        self._counts = {
-            name: np.zeros(n, dtype=np.int64)
-            for name in ("tries", "replays", "overflows", "passes", "made")
+        self._rows: dict[Route | None, int] = {None: 0}
+        self._status, self._reason = (np.zeros(n, dtype=np.int8) for _ in range(2))
+        self._routes = np.zeros(n, dtype=np.int32)
+        times = ("start_s", "first_token_s", "finish_s", "cost_s")
+        self._columns: dict[str, NDArray[Any]] = {name: np.full(n, np.nan) for name in times}
+        self._columns |= {name: np.zeros(n, dtype=np.int32) for name in ("tries", "made")}
+        self._columns |= {
+            name: np.broadcast_to(np.float64("nan") if name == "raw_wait_s" else np.int32(0), n)
+            for name in _RARE
         }
         self.unfinished_rows = n
         self.last_s = 0.0
@@ -259,44 +274,50 @@ class Table:
 
     def completed(self, session: Session, now_s: float) -> None:
         """The last token is there."""
-        self._times["finish_s"][session.row] = now_s
+        self._columns["finish_s"][session.row] = now_s
         self._end(session, "completed", now_s)
 
     def refused(self, session: Session, reason: Reason, why: str, now_s: float) -> None:
         """The request cannot be served."""
-        self._reason[session.row] = reason
+        self._reason[session.row] = REASON.index(reason)
         self.refusal = self.refusal or why
         self._end(session, "rejected", now_s)
 
     def _end(self, session: Session, status: Status, now_s: float) -> None:
-        self._status[session.row] = status
+        self._status[session.row] = STATUS.index(status)
         self.unfinished_rows -= 1
         self.last_s = now_s
         self.note(session)
 
     def note(self, session: Session) -> None:
         """What is known of a session, ended or not."""
-        row, route = session.row, session.route
-        times, counts = self._times, self._counts
-        times["start_s"][row] = session.start_s
-        times["first_token_s"][row] = session.first_token_s
-        times["raw_wait_s"][row] = session.raw_wait_s
-        times["cost_s"][row] = session.cost_s
-        counts["tries"][row] = session.tries_in_all
-        counts["replays"][row] = session.replays
-        counts["overflows"][row] = session.overflows
-        counts["passes"][row] = session.passes
-        counts["made"][row] = session.made
+        row, route, columns = session.row, session.route, self._columns
+        columns["start_s"][row] = session.start_s
+        columns["first_token_s"][row] = session.first_token_s
+        columns["cost_s"][row] = session.cost_s
+        columns["tries"][row] = session.tries_in_all
+        columns["made"][row] = session.made
+        if not math.isnan(session.raw_wait_s):
+            self._rare("raw_wait_s", row, session.raw_wait_s)
+        for name in _RARE[1:]:
+            if count := getattr(session, name):
+                self._rare(name, row, count)
         # After a loss without a way on, only the first hops of a chain are left.
         if route is not None and route.hops and route.hops[-1].end == self._length:
-            self._routes[row] = self._known.setdefault(route, route)
+            self._routes[row] = self._rows.setdefault(route, len(self._rows))
+
+    def _rare(self, name: str, row: int, value: float) -> None:
+        if not self._columns[name].flags.writeable:
+            self._columns[name] = self._columns[name].copy()
+        self._columns[name][row] = value
 
     def columns(self) -> dict[str, Any]:
-        """The filled columns, read-only."""
+        """The filled columns, read-only: nothing more can be noted."""
+        for column in self._columns.values():
+            column.setflags(write=False)
         return {
-            "status": tuple(self._status),
-            "reason": tuple(self._reason),
-            "routes": tuple(self._routes),
-            **{name: frozen_array(column, np.float64) for name, column in self._times.items()},
-            **{name: frozen_array(column, np.int64) for name, column in self._counts.items()},
+            "status": Coded(STATUS, self._status),
+            "reason": Coded(REASON, self._reason),
+            "routes": Coded(tuple(self._rows), self._routes),
+            **self._columns,
         }

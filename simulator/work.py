@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..core.content import FloatArray
 from ..perfmodel.cost import CostModel
@@ -17,6 +18,8 @@ from .session import Limits
 
 #: Events after which the engine comes up at the latest, so that Ctrl-C is heard.
 MOST_EVENTS = 1_000_000
+#: Hops of like sessions that are remembered.
+MOST_KNOWN = 1_024
 #: Slots for sessions to begin with.
 FEWEST_SLOTS = 64
 _SHARING = {
@@ -52,6 +55,7 @@ class Work:
         self._length = cost.num_blocks
         self._state = idle_state(cost, FEWEST_SLOTS, 4)
         self._slots: dict[int, int] = {}
+        self._known: dict[int, tuple[Tasks, NDArray[np.void]]] = {}
         self._rows = [-1] * FEWEST_SLOTS
         self._free = list(range(FEWEST_SLOTS - 1, -1, -1))
 
@@ -70,9 +74,7 @@ class Work:
         slot = self._free.pop()
         self._slots[row], self._rows[slot] = slot, row
         count = len(tasks.server)
-        hops = self._state.hops[slot, :count]
-        for name in engine.HOP.names or ():
-            hops[name] = getattr(tasks, name) if name != "lost" else 0
+        self._state.hops[slot, :count] = self._hops_of(tasks)
         self._state.parts[slot, :count] = tasks.parts
         if tasks.cut.any():
             self._state.piece_s[slot] = tasks.piece_s
@@ -87,6 +89,20 @@ class Work:
                 self._state.passes[slot, :count][name] = getattr(tasks, name)
         self._limit(slot, limits)
         engine.begin(self._state, slot, begin_s)
+
+    def _hops_of(self, tasks: Tasks) -> NDArray[np.void]:
+        """(hops,) of HOP; those of many sessions are the same."""
+        known = self._known.get(id(tasks))
+        if known is not None and known[0] is tasks:
+            return known[1]
+        hops = np.zeros(len(tasks.server), engine.HOP)
+        for name in engine.HOP.names or ():
+            if name != "lost":
+                hops[name] = getattr(tasks, name)
+        if len(self._known) >= MOST_KNOWN:
+            self._known.clear()
+        self._known[id(tasks)] = tasks, hops
+        return hops
 
     def go_on(self, row: int, limits: Limits) -> None:
         """Let a session that made its tokens make more, until there are so many."""

@@ -197,9 +197,7 @@ def outcome_of(
         parts_s=_mean_parts(clients),
         uncovered=(),
         rooms=_rooms(cost, placement),
-        error=next(
-            (r.refusal for r in results if not (np.array(r.status) == "completed").any()), ""
-        ),
+        error=next((r.refusal for r in results if not r.done.any()), ""),
     )
 
 
@@ -244,9 +242,9 @@ def _client(cost: CostModel, results: Sequence[SimulationResult], client: int) -
     for result in results:
         mine = result.client == client
         total += int(mine.sum())
-        for i in np.flatnonzero(mine & (np.array(result.status) == "completed")):
+        for i in np.flatnonzero(mine & result.done).tolist():
             route = result.routes[i]
-            rows.append(_request(cost, result, int(i), route))
+            rows.append(_request(cost, result, i, route))
             if route is not None:
                 chains[route] += 1
     table = np.array(rows) if rows else np.full((1, 10), np.nan)

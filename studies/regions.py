@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .. import api
+from ..core.between import ROWS, Between
 from ..core.content import FloatArray, IntArray
 from ..core.errors import SwarmplanError, SwarmplanWarning
 from ..core.plan import Plan, PlannedRoute, Predicted
@@ -26,6 +27,7 @@ from ..methods.draft import Settings
 from ..perfmodel.cost import CostModel
 from ..perfmodel.groups import Side, levelled_servers, spreads_s
 from ..perfmodel.memory import blocks_that_fit
+from ..perfmodel.places import ByPlace
 from ..perfmodel.predict import predict
 
 By = Literal["region", "site"]
@@ -106,6 +108,8 @@ def levelled(problem: Problem, labels: Sequence[str], side: Side) -> Problem:
     servers = list(problem.servers)
     net = problem.network
     client = np.array(net.client_rtt_s)
+    # Of a large swarm, only where the time of a chain asks for them.
+    pairs = net.holds_pairs or CostModel.of(problem).relaying.pairs
     bandwidth = net.client_bandwidth_bytes_per_s
     wide = None if bandwidth is None else np.array(bandwidth)
     slow, fast = (np.max, np.min) if side == "worst" else (np.min, np.max)
@@ -120,31 +124,44 @@ def levelled(problem: Problem, labels: Sequence[str], side: Side) -> Problem:
     network: Network = replace(
         net,
         client_rtt_s=client,
-        server_rtt_s=_between(net.server_rtt_s, labels, side),
+        server_rtt_s=_between(net, labels, side) if pairs else net.server_rtt_s,
         client_bandwidth_bytes_per_s=wide,
     )
     return replace(problem, servers=tuple(servers), network=network)
 
 
-def _between(rtt_s: FloatArray, labels: Sequence[str], side: Side) -> FloatArray:
+def _between(net: Network, labels: Sequence[str], side: Side) -> Between:
     """(n, n) the slowest (fastest) time between any two members of both groups."""
-    groups = rows_of(labels)
-    order = np.concatenate(list(groups.values()))
-    sizes = [len(rows) for rows in groups.values()]
-    first = np.concatenate([[0], np.cumsum(sizes)[:-1]])
-    away = -np.inf if side == "worst" else np.inf
-    reduce = np.maximum if side == "worst" else np.minimum
-    padded = np.array(rtt_s)
-    np.fill_diagonal(padded, away)  # a server is not a member next to itself
-    sorted_s = padded[np.ix_(order, order)]
-    small = reduce.reduceat(reduce.reduceat(sorted_s, first, axis=0), first, axis=1)
-    small[~np.isfinite(small)] = 0.0
-    index = np.repeat(np.arange(len(sizes)), sizes)
-    back = np.empty(len(order), dtype=np.int64)
-    back[order] = index
-    found: FloatArray = small[np.ix_(back, back)]
+    groups = list(rows_of(labels).values())
+    small = _apart(net.server_rtt_s, groups, side)
+    index = np.empty(len(labels), dtype=np.int64)
+    for group, rows in enumerate(groups):
+        index[rows] = group
+    if not net.holds_pairs:
+        nowhere, none = np.full((len(labels), 2), np.nan), np.zeros(len(labels))
+        return ByPlace(lat_lon=nowhere, mode="fibre", last_s=none, node=index, graph_s=small)
+    found: FloatArray = small[np.ix_(index, index)]
     np.fill_diagonal(found, 0.0)
     return found
+
+
+def _apart(between: Between, groups: Sequence[IntArray], side: Side) -> FloatArray:
+    """(groups, groups) the slowest (fastest) time between any two members, 0 where there are none;
+    a server is no member next to itself."""
+    away, reduce = (-np.inf, np.maximum) if side == "worst" else (np.inf, np.minimum)
+    order = np.concatenate(groups)
+    first = np.cumsum([0, *(len(rows) for rows in groups)])[:-1]
+    small = np.full((len(groups), len(groups)), away)
+    for group, members in enumerate(groups):
+        for begin in range(0, len(members), ROWS):
+            rows = members[begin : begin + ROWS]
+            times = np.array(between[np.ix_(rows, order)])
+            itself = first[group] + begin + np.arange(len(rows))
+            times[np.arange(len(rows)), itself] = away
+            by_group = reduce.reduceat(times, first, axis=1)
+            small[group] = reduce(small[group], reduce.reduce(by_group, axis=0))
+    small[~np.isfinite(small)] = 0.0
+    return small
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

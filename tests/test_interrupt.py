@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -66,6 +68,45 @@ def test_plan_hears_it_while_it_makes_candidates(after_s: float) -> None:
     code, took_s, _, _ = stopped("plan", DEMO, after_s=after_s)
     assert code == 130
     assert took_s < 3.0
+
+
+@pytest.mark.parametrize("file", ["numba/core/typing.py", "llvmlite/binding/engine.py"])
+def test_ctrl_c_while_something_is_compiled_comes_after_it(file: str) -> None:
+    """Code that LLVM calls loses what is raised there."""
+    text = """
+import os, signal, time
+def compiles():
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(0.1)
+    return "compiled"
+"""
+    names: dict[str, Any] = {}
+    exec(compile(text, f"/site-packages/{file}", "exec"), names)
+    done = []
+
+    def work() -> None:
+        with interrupt.heard(keeps=True):
+            done.append(names["compiles"]())
+            time.sleep(10.0)
+
+    begun = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        work()
+    assert done == ["compiled"]
+    assert time.monotonic() - begun < 5.0
+
+
+def test_errors_that_follow_ctrl_c_are_taken_for_it() -> None:
+    def work() -> None:
+        with interrupt.heard(keeps=True):
+            try:
+                os.kill(os.getpid(), signal.SIGINT)
+                time.sleep(1.0)
+            except KeyboardInterrupt:
+                raise ValueError from None
+
+    with pytest.raises(KeyboardInterrupt):
+        work()
 
 
 BUSY = """

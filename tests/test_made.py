@@ -43,7 +43,7 @@ def test_fields_have_their_limits_from_the_schema_and_their_meaning_from_the_pag
     servers = page.split("\n## `servers`\n")[1].split("\n## ")[0]
     (count,) = [line for line in servers.splitlines() if line.startswith("| `count` |")]
     _, _, form, default, meaning, _ = count.split("|")
-    assert (form.strip(), default.strip()) == ("integer ≥ 1, ≤ 3,000", "`1`")
+    assert (form.strip(), default.strip()) == ("integer ≥ 1, ≤ 100,000", "`1`")
     assert meaning.strip() in WORDS
     assert meaning.strip()
 

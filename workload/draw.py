@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from ..core.content import FloatArray, IntArray
 from ..core.problem import Problem
+from ..core.requests import Requests
 from ..core.workload import Lengths, LengthUse, Request, RequestClass, Workload
 from ..perfmodel.length.distribution import LEVELS
 from .lengths import Knowledge, known_of, provided
 
+#: Requests that are drawn beyond those expected until the last, in roots of their number.
+SLACK = 10.0
+
 
 def draw_requests(
     problem: Problem, seed: int, *, num_requests: int | None = None
-) -> tuple[Request, ...]:
+) -> Sequence[Request]:
     """Requests of the problem's workload, sorted by arrival.
 
     Parameters
@@ -35,28 +42,51 @@ def draw_requests(
         moved = [replace(r, arrival_s=r.arrival_s - first) for r in chosen]
         return provided(moved, load.lengths, _known_of_trace(load, len(moved)))
     total = num_requests or load.num_requests
-    parts = []
-    streams = np.random.SeedSequence(seed).spawn(len(load.classes))
-    for i, (stream, sequence) in enumerate(zip(load.classes, streams, strict=True)):
-        if stream.rate_per_s > 0:
-            parts.append(_draw(i, stream, np.random.default_rng(sequence), total))
-    rows = np.concatenate(parts)
-    rows = rows[np.argsort(rows[:, 0], kind="stable")][:total]
-    requests = tuple(
-        Request(
-            id=i,
-            client=int(client),
-            arrival_s=float(at),
-            prompt_tokens=int(prompt),
-            output_tokens=int(output),
-            reserved_tokens=int(prompt + output),
-            acceptance=load.classes[int(stream)].acceptance,
-        )
-        for i, (at, client, prompt, output, stream) in enumerate(rows[:, :5])
+    drawn = _drawn(load, seed, total)
+    names = ("client", "prompt_tokens", "output_tokens")
+    drafted = any(c.acceptance for c in load.classes)
+    requests = Requests(
+        counts={
+            "id": np.arange(total, dtype=np.int32),
+            **{name: drawn[name] for name in names},
+            "reserved_tokens": drawn["prompt_tokens"] + drawn["output_tokens"],
+        },
+        arrival_s=drawn["arrival_s"],
+        acceptance=[c.acceptance for c in load.classes] if drafted else [()],
+        kind=drawn["stream"] if drafted else None,
     )
     if load.lengths == LengthUse():
         return requests
-    return provided(requests, load.lengths, _known_of_streams(load, rows[:, 4:].astype(np.int64)))
+    return provided(requests, load.lengths, _known_of_streams(load, drawn))
+
+
+#: Columns of requests as they are drawn; ``row``: which of its stream's output lengths one has.
+Drawn = dict[str, NDArray[Any]]
+
+
+def _drawn(load: Workload, seed: int, total: int) -> Drawn:
+    """The first ``total`` requests of all streams together, by arrival.
+
+    A stream draws as many, of which few come before the last of all: the others are not kept.
+    """
+    streams = [(i, c) for i, c in enumerate(load.classes) if c.rate_per_s > 0]
+    until_s = (total + SLACK * math.sqrt(total) + SLACK) / sum(c.rate_per_s for _, c in streams)
+    seeds = np.random.SeedSequence(seed).spawn(len(load.classes))
+    while True:
+        parts = [_draw(i, c, np.random.default_rng(seeds[i]), total, until_s) for i, c in streams]
+        if sum(len(part["arrival_s"]) for part in parts) >= total:
+            break
+        until_s *= 2.0
+    drawn = {name: _joined(parts, name) for name in tuple(parts[0])}
+    order = np.argsort(drawn["arrival_s"], kind="stable")[:total]
+    for name, column in drawn.items():
+        drawn[name] = column[order]
+    return drawn
+
+
+def _joined(parts: Sequence[Drawn], name: str) -> NDArray[Any]:
+    """One column of all streams, taken out of the parts."""
+    return np.concatenate([part.pop(name) for part in parts])
 
 
 def _known_of_trace(load: Workload, count: int) -> Knowledge:
@@ -66,16 +96,17 @@ def _known_of_trace(load: Workload, count: int) -> Knowledge:
     return known_of(lengths, np.arange(count))
 
 
-def _known_of_streams(load: Workload, drawn: IntArray) -> Knowledge:
-    """The knowledge of requests given as (stream, row of its output lengths)."""
+def _known_of_streams(load: Workload, drawn: Drawn) -> Knowledge:
+    """The knowledge of requests as they were drawn."""
     width = len(LEVELS)
-    constant = np.zeros((len(drawn), width))
-    longest = np.zeros(len(drawn), dtype=np.int64)
-    predicted = np.zeros((len(drawn), width))
+    count = len(drawn["row"])
+    constant = np.zeros((count, width))
+    longest = np.zeros(count, dtype=np.int64)
+    predicted = np.zeros((count, width))
     complete = True
     for i, stream in enumerate(load.classes):
-        own = np.flatnonzero(drawn[:, 0] == i)
-        known = known_of(stream.output_tokens, drawn[own, 1])
+        own = np.flatnonzero(drawn["stream"] == i)
+        known = known_of(stream.output_tokens, drawn["row"][own].astype(np.int64))
         constant[own], longest[own] = known.constant, known.longest
         if known.predicted is not None:
             predicted[own] = known.predicted
@@ -86,18 +117,26 @@ def _known_of_streams(load: Workload, drawn: IntArray) -> Knowledge:
     return Knowledge(predicted=predicted if complete else None, constant=constant, longest=longest)
 
 
-def _draw(number: int, stream: RequestClass, rng: np.random.Generator, count: int) -> FloatArray:
-    """(count, 6) arrival, client, prompt, output, stream, row of the output of one stream."""
+def _draw(
+    number: int, stream: RequestClass, rng: np.random.Generator, count: int, until_s: float
+) -> Drawn:
+    """Those of ``count`` requests of one stream that come until an instant."""
     if stream.gap_cv == 0:
-        gaps = np.ones(count)
+        arrival_s = np.ones(count)
     else:
         shape = 1.0 / stream.gap_cv**2
-        gaps = rng.gamma(shape, 1.0 / shape, count)
-    arrivals = np.cumsum(gaps) / stream.rate_per_s
-    prompts, rows = (
-        stream.prompt_tokens.draw(rng, count),
-        stream.output_tokens.draw_rows(rng, count),
-    )
-    outputs = np.asarray(stream.output_tokens.values, dtype=np.int64)[rows]
-    client, own = np.full(count, stream.client), np.full(count, number)
-    return np.column_stack([arrivals, client, prompts, outputs, own, rows])
+        arrival_s = rng.gamma(shape, 1.0 / shape, count)
+    np.cumsum(arrival_s, out=arrival_s)
+    arrival_s /= stream.rate_per_s
+    kept = int(np.searchsorted(arrival_s, until_s, side="right"))
+    arrival_s = arrival_s[:kept].copy()
+    prompts = stream.prompt_tokens.draw(rng, count)[:kept].astype(np.int32)
+    rows = stream.output_tokens.draw_rows(rng, count)[:kept].astype(np.int32)
+    return {
+        "arrival_s": arrival_s,
+        "client": np.full(kept, stream.client, dtype=np.int32),
+        "prompt_tokens": prompts,
+        "output_tokens": np.asarray(stream.output_tokens.values, dtype=np.int32)[rows],
+        "stream": np.full(kept, number, dtype=np.int32),
+        "row": rows,
+    }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -57,7 +58,7 @@ def _stream(load: Workload, stream: RequestClass) -> tuple[IntArray, FloatArray]
     return rows, stream.rate_per_s * np.outer(often, frequent).ravel()
 
 
-def _rows(requests: tuple[Request, ...]) -> IntArray:
+def _rows(requests: Sequence[Request]) -> IntArray:
     columns = ("client", "prompt_tokens", "output_tokens", "reserved_tokens")
     return np.array([[getattr(r, c) for c in columns] for r in requests], dtype=np.int64)
 

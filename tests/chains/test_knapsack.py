@@ -101,6 +101,17 @@ def test_too_many_shapes_are_rounded_down_and_stay_bounds(
     assert coarse.sum() > 0.5 * sharp.sum()
 
 
+def test_however_large_the_swarm_clients_are_told_apart(
+    tiny: Problem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = request(np.random.default_rng(1), 0, 1)
+    asked = [one, replace(one, client=1)]
+    sharp = least_responses_s(CostModel.of(tiny), asked)
+    monkeypatch.setattr(knapsack, "MOST_CELLS", 0)
+    monkeypatch.setattr(knapsack, "FEWEST_SHAPES", 1)
+    assert least_responses_s(CostModel.of(tiny), asked).tolist() == sharp.tolist()
+
+
 def test_a_request_that_fits_nowhere_has_no_least_response(tiny: Problem) -> None:
     asked = request(np.random.default_rng(0), 0, 2)
     huge = replace(asked, reserved_tokens=10**6)

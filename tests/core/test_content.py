@@ -63,7 +63,7 @@ def test_every_field_of_a_network_counts(tiny: Problem) -> None:
     assert (same, hash(same)) == (net, hash(net))
     changes: list[Change] = [
         ("client_rtt_s", net.client_rtt_s + 0.001),
-        ("server_rtt_s", net.server_rtt_s + 0.001),
+        ("server_rtt_s", np.asarray(net.server_rtt_s) + 0.001),
         ("step_overhead_s", 0.5),
         ("prefill_overhead_s", 0.5),
         ("prefill_overhead_per_token_s", 0.5),
@@ -103,7 +103,7 @@ def test_predictions_are_part_of_a_workload(tiny: Problem) -> None:
 def test_problems_are_equal_when_everything_in_them_is(tiny: Problem) -> None:
     same = replace(
         tiny,
-        network=replace(tiny.network, server_rtt_s=tiny.network.server_rtt_s.copy()),
+        network=replace(tiny.network, server_rtt_s=np.array(tiny.network.server_rtt_s)),
         workload=replace(tiny.workload),
     )
     assert (same, hash(same)) == (tiny, hash(tiny))

@@ -250,11 +250,12 @@ def choices(kind: Any) -> tuple[str, ...]:
 
 
 def places(value: Any, name: str, at: Path_ = ()) -> Iterator[Path_]:
-    """Where a field stands in a document, in every entry of the lists on the way."""
+    """Where a field stands in a document, in the first two entries and the last one of the lists on
+    the way."""
     first, _, rest = name.partition(".")
     if isinstance(value, list):
-        for i, entry in enumerate(value):
-            yield from places(entry, name, (*at, i))
+        for i in sorted({*range(len(value))[:2], *range(len(value))[-1:]}):
+            yield from places(value[i], name, (*at, i))
     elif isinstance(value, dict) and first in value:
         if rest:
             yield from places(value[first], rest, (*at, first))

@@ -84,7 +84,7 @@ def test_the_cost_is_that_of_petals_own_graph(
         network=dataclasses.replace(
             net,
             client_rtt_s=farther * net.client_rtt_s,
-            server_rtt_s=farther * net.server_rtt_s,
+            server_rtt_s=farther * np.asarray(net.server_rtt_s),
         ),
     )
     placement = make_placement(rng, problem)

@@ -69,7 +69,7 @@ def edited(tmp_path: Path, *changes: tuple[str, str]) -> Path:
         ("[0, 20, 30, 10, 15]", "[0, 20, 30, 10]", "network.rtt_ms"),
         ('device = "slow"', 'device = "slwo"', "servers[1]"),
         ("rate_per_s = 0.4", "rate_per_s = 0", "workload.streams"),
-        ("count = 2", "count = 20000", "servers[0].count"),
+        ("count = 2", "count = 200000", "servers[0].count"),
         ('id = "slow"', 'id = "fast"', "servers"),
         ("rate_per_s = 0.4", "rate_per_s = nan", "workload.streams[0].rate_per_s"),
     ],

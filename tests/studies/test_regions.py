@@ -250,7 +250,7 @@ def test_groups_whose_smallest_members_hold_no_block_have_no_plan(
     network = replace(
         problem.network,
         client_rtt_s=np.tile(problem.network.client_rtt_s, 2),
-        server_rtt_s=np.tile(problem.network.server_rtt_s, (2, 2)),
+        server_rtt_s=np.tile(np.asarray(problem.network.server_rtt_s), (2, 2)),
     )
     both = replace(problem, servers=(*large, *small), network=network)
     found = aggregate(both, ["all"] * 12, "cg-bp", Settings())

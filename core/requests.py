@@ -1,0 +1,101 @@
+"""Many requests as columns: a million of them take no more than the numbers they are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .workload import Request
+
+#: Numbers of a request that are kept; token counts and rows are far below the limit of 32 bits.
+COUNTS = ("id", "client", "prompt_tokens", "output_tokens", "reserved_tokens")
+
+
+class Requests(Sequence[Request]):
+    """Requests of which nothing is expected but what they reserve, each made when it is asked for.
+
+    Equal to every sequence of the same requests.
+
+    Parameters
+    ----------
+    counts : (N,) columns by the names of ``COUNTS``.
+    arrival_s : (N,) seconds.
+    acceptance : of drafts, by kind of request; kind : (N,) which one each is of, None = all of the
+        first.
+    """
+
+    def __init__(
+        self,
+        *,
+        counts: dict[str, NDArray[np.int32]],
+        arrival_s: NDArray[np.float64],
+        acceptance: Sequence[tuple[float, ...]] = ((),),
+        kind: NDArray[np.int32] | None = None,
+    ) -> None:
+        self._counts, self._arrival_s = counts, arrival_s
+        self._acceptance, self._kind = tuple(acceptance), kind
+        for column in counts.values():
+            column.setflags(write=False)
+        arrival_s.setflags(write=False)
+
+    def column(self, name: str) -> NDArray[Any]:
+        """(N,) one of ``COUNTS``, or ``arrival_s``."""
+        return self._arrival_s if name == "arrival_s" else self._counts[name]
+
+    def __len__(self) -> int:
+        return len(self._arrival_s)
+
+    @overload
+    def __getitem__(self, at: int) -> Request: ...
+
+    @overload
+    def __getitem__(self, at: slice) -> Requests: ...
+
+    def __getitem__(self, at: int | slice) -> Request | Requests:
+        if isinstance(at, slice):
+            return Requests(
+                counts={name: column[at] for name, column in self._counts.items()},
+                arrival_s=self._arrival_s[at],
+                acceptance=self._acceptance,
+                kind=None if self._kind is None else self._kind[at],
+            )
+        counts = self._counts
+        return Request(
+            id=counts["id"].item(at),
+            client=counts["client"].item(at),
+            arrival_s=self._arrival_s.item(at),
+            prompt_tokens=counts["prompt_tokens"].item(at),
+            output_tokens=counts["output_tokens"].item(at),
+            reserved_tokens=counts["reserved_tokens"].item(at),
+            acceptance=self._acceptance[0 if self._kind is None else self._kind.item(at)],
+        )
+
+    def __iter__(self) -> Iterator[Request]:
+        return (self[i] for i in range(len(self)))
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Sequence):
+            return NotImplemented
+        if len(self) != len(other):
+            return False
+        return all(a == b for a, b in zip(self, other, strict=True))
+
+    def __hash__(self) -> int:
+        return hash(tuple(self))
+
+    def __repr__(self) -> str:
+        return f"Requests({len(self)} of them)"
+
+
+def column(requests: Sequence[Request], name: str) -> NDArray[Any]:
+    """(N,) a number of each request, read-only: one of ``COUNTS``, or ``arrival_s``; no copy where
+    it is there."""
+    if isinstance(requests, Requests):
+        return requests.column(name)
+    dtype = np.float64 if name == "arrival_s" else np.int64
+    found = np.array([getattr(r, name) for r in requests], dtype=dtype)
+    found.setflags(write=False)
+    return found
