@@ -12,15 +12,18 @@ import pytest
 
 from swarmplan import api
 from swarmplan.chains.soundness import overharmed
-from swarmplan.core.errors import ScenarioError, SwarmplanError
+from swarmplan.core.errors import NoSolutionInTimeError, ScenarioError, SwarmplanError
 from swarmplan.core.events import ServerEvent
+from swarmplan.methods import precision
 from swarmplan.methods.draft import Settings
 from swarmplan.methods.replanning import kept, replanned
 from swarmplan.methods.routers import router_named
 from swarmplan.perfmodel.accuracy import harm_of, percent_of
 from swarmplan.perfmodel.cost import CostModel
+from swarmplan.placement.api import Solution
 from swarmplan.placement.moves.replan import Terms
-from swarmplan.placement.sessions import demand_of
+from swarmplan.placement.sessions import demand_of, task_of
+from swarmplan.placement.task import Task
 from swarmplan.routing.offline import best_routes
 from swarmplan.scenarios.accuracy import narrowed
 from swarmplan.scenarios.migrationfile import read_current
@@ -248,3 +251,27 @@ def test_sizes_are_bounded_by_the_lightest_and_fastest_precision() -> None:
             names = [fast] * 3 + [slow] * 5
             assert free <= bound(CostModel(problem.at_precisions(names).fixed))
     assert math.isfinite(free)
+
+
+def test_a_joint_solution_that_is_not_proven_gives_way_to_a_better_fixed_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    problem = narrowed(swarm().problem, budget_percent=100.0)
+    best = api.plan(problem, "exact", sessions=4, settings=SETTINGS).certificate.objective.value
+    real = precision.solve_precise
+
+    def slow(task: Task) -> Solution:
+        if task.problem.chooses_precision:
+            raise NoSolutionInTimeError("the joint problem took too long")
+        return real(task)
+
+    monkeypatch.setattr(precision, "solve_precise", slow)
+    made = api.plan(problem, "exact", sessions=4, settings=SETTINGS)
+    assert not api.verify(problem, made)
+    names = made.placement.precision
+    alone = real(task_of(problem.at_precisions(names).fixed, sessions=4))[2].objective.value
+    reached = made.certificate.objective.value
+    assert best is not None
+    assert alone is not None
+    assert reached is not None
+    assert best * (1 - 1e-9) <= reached <= alone * (1 + 1e-4)
