@@ -43,9 +43,11 @@ $(LOWEST)/.ready: setup.cfg .ci/lowest.txt
 	$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check -c .ci/lowest.txt --editable . pytest hypothesis
 	@touch $@
 
-# What its numba compiles lies apart: another one may be at work at the same time.
+# What its numba compiles lies apart: another one may be at work at the same time. Properties are tried
+# on a third of the examples of `make test`: here they look for what libraries do, not for what we do.
 test-lowest: $(LOWEST)/.ready  ## every test with the oldest versions that setup.cfg allows
-	NUMBA_CACHE_DIR=$(CURDIR)/$(LOWEST)/compiled $(LOWEST)/bin/python -m pytest --durations=10
+	NUMBA_CACHE_DIR=$(CURDIR)/$(LOWEST)/compiled SWARMPLAN_EXAMPLES=20 \
+		$(LOWEST)/bin/python -m pytest --durations=10
 
 $(VENV)/.docs: $(VENV)/.dev
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c .ci/newest.txt --editable ".[docs]"
@@ -58,8 +60,11 @@ docs: $(VENV)/.docs  ## the documentation as a site: out/site/index.html
 docs-test: $(VENV)/.docs  ## the site is made and its links checked; notebook and scripts of its pages run
 	SWARMPLAN_REQUIRE=docs $(BIN)/python -m pytest tests/test_site.py --durations=5
 
-docs-figures: $(VENV)/.dev  ## the quick ones of the commands that make the figures of README and docs
-	$(BIN)/python benchmarks/figures.py
+# Of --all, which takes a day, and --live, which needs the environment of the live plugin.
+FIGURES ?=
+
+docs-figures: $(VENV)/.dev  ## the commands that make the figures of README and docs: the quick ones, or FIGURES=--all, --live
+	$(if $(filter --live,$(FIGURES)),$(SWARM)/bin/python,$(BIN)/python) benchmarks/figures.py $(FIGURES)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -10,6 +10,7 @@ import numpy as np
 
 from .core.drafting import Use
 from .core.errors import ScenarioError, SwarmplanError
+from .core.events import ServerEvent
 from .core.findings import Finding
 from .core.names import Admission, Quality, Semantics, Speculating
 from .core.objective import SERVICE
@@ -21,7 +22,7 @@ from .methods.draft import Settings
 from .methods.draftrace import with_uses
 from .methods.planning import planned
 from .methods.replanning import kept
-from .methods.routers import AnyRouter, router_for, router_name, router_named, router_of
+from .methods.routers import AnyRouter, fits, router_for, router_name, router_named, router_of
 from .methods.table import DEFAULT_COMPARISON, AnyMethod, method_of
 from .methods.verify import verify as verify_plan
 from .perfmodel.cost import CostModel
@@ -35,7 +36,6 @@ from .simulator.admission import Rule as WaitingRule
 from .simulator.compare import Comparison, Contestant, Decided, OnResult
 from .simulator.compare import compare as compare_methods
 from .simulator.engine import simulate as run
-from .simulator.events import ServerEvent
 from .simulator.result import SimulationResult
 from .workload.draw import draw_requests
 from .workload.load import at_load
@@ -143,15 +143,17 @@ def plan(
     InfeasibleError, HeuristicFailedError, NoSolutionInTimeError, NoRouteError,
     RequestTooLargeError
         From the method, each with its reason.
+    ScenarioError
+        For a router that does not exist, or for which the scenario lacks something.
     """
     asked = settings or Settings()
     if seed is not None:
         asked = replace(asked, seed=seed)
-    chosen = method_of(method)
+    chosen, problem = method_of(method), problem_of(given)
     if router is not None:
-        router_named(router)
+        fits(router, problem)
         chosen = replace(chosen, router=router)
-    return planned(problem_of(given), chosen, asked, sessions=sessions)
+    return planned(problem, chosen, asked, sessions=sessions)
 
 
 def simulate(
@@ -187,7 +189,7 @@ def simulate(
     else:
         made = _plan(given, plan)
         placement, own, uses = made.placement, made.router, made.drafts
-    problem = problem.settled(uses, placement.precision)
+    problem = placement.settled(problem).with_drafts(uses)
     if requests is None or isinstance(requests, int):
         requests = draw_requests(problem, seed, num_requests=requests)
     return run(
@@ -262,7 +264,7 @@ def capacity(given: Given, *, settings: Settings | None = None) -> capacities.Ca
         If no placement can be made.
     """
     asked = settings or Settings()
-    task = asked.task(problem_of(given), "response")
+    task = asked.task(problem_of(given).at_lightest(), "response")
     return capacities.capacity(task, admission=asked.admission)
 
 
@@ -322,7 +324,7 @@ def _explain(problem: Problem, chosen: Plan, client: int) -> Explanation:
             f"the plan has no route for client {problem.clients[client].id!r}: it plans "
             f"{chosen.sessions} sessions and this client's share of the load rounds to none"
         )
-    drafted = problem.settled(chosen.drafts, chosen.placement.precision)
+    drafted = chosen.settled(problem)
     cost = CostModel.of(drafted)
     route = mine[0].route
     shape = cost.planned(client, route)
@@ -404,8 +406,7 @@ def _events(given: Given) -> tuple[ServerEvent, ...]:
     """Failures and joins of a scenario; a problem alone has none."""
     if isinstance(given, Problem):
         return ()
-    scenario = given if isinstance(given, Scenario) else load(given)
-    return tuple(ServerEvent(time_s=at, server=j, up=up) for at, j, up in scenario.events)
+    return (given if isinstance(given, Scenario) else load(given)).events
 
 
 def _speculating(

@@ -160,7 +160,11 @@ def alone_s(cost: CostModel, result: SimulationResult) -> float:
 
 
 def fixed(count: int) -> None:
-    """Mean step of the sessions that run at some instants: by the fixed point and in the engine."""
+    """Mean step of the sessions that run at some instants: by the fixed point and in the engine.
+
+    The mean over tokens, which is harmonic over instants: a session makes one over its step tokens
+    in a second, and more of them while few others are there.
+    """
     print("| scenario | load | busiest | alone s | engine s | fixed point s | off by |")
     print("|---|---|---|---|---|---|---|")
     worst = 0.0
@@ -173,7 +177,7 @@ def fixed(count: int) -> None:
                 problem, placement, Overlap(cost, placement), offered(problem, load, None, count)
             )
             steps = beside(cost, found)
-            alone, engine, told = steps.mean(axis=0)
+            alone, engine, told = 1.0 / (1.0 / steps).mean(axis=0)
             busiest, off = float(found.compute_busy_frac.max()), told / engine - 1.0
             worst = max(worst, abs(off) if busiest <= CLAIMED else 0.0)
             print(

@@ -3,6 +3,7 @@
     python benchmarks/figures.py           # run those that take little time, named in docs/made
     python benchmarks/figures.py --list    # every table of figures: page, heading, commands
     python benchmarks/figures.py --all     # run all that need neither a live swarm nor own data
+    python benchmarks/figures.py --live    # run those on real servers, in the environment for that
 
 A table of figures is one with decimals or intervals in most of its cells; what makes it is named in
 its section, or else in ``docs/made/figures.toml``.
@@ -90,6 +91,7 @@ def main() -> int:
     )
     parser.add_argument("--list", action="store_true")
     parser.add_argument("--all", action="store_true")
+    parser.add_argument("--live", action="store_true")
     given = parser.parse_args()
     if given.list:
         elsewhere = {(e["page"], e["heading"]): e["made"] for e in listed()["elsewhere"]}
@@ -97,10 +99,12 @@ def main() -> int:
             made = "; ".join(t.commands) or elsewhere.get((t.page, t.heading), "NOTHING")
             print(f"{t.page}, {t.heading}: {made}")
         return 0
-    commands = [entry["command"] for entry in listed()["quick"]]
-    if given.all:
-        named = [c for t in tables() for c in t.commands if c.startswith("benchmarks/")]
-        commands += [c for c in named if "live_" not in c and not re.search(r"\b[A-Z]{3,}", c)]
+    named = [c for t in tables() for c in t.commands if c.startswith("benchmarks/")]
+    commands = [] if given.live else [entry["command"] for entry in listed()["quick"]]
+    if given.all or given.live:  # words in capitals are the reader's to fill in
+        commands += [
+            c for c in named if ("live_" in c) == given.live and not re.search(r"\b[A-Z]{3,}", c)
+        ]
     return min(1, sum(not run(c) for c in dict.fromkeys(commands)))
 
 

@@ -222,6 +222,32 @@ def _bases() -> dict[str, dict[str, Any]]:
                 ],
             },
         ),
+        "adapters": _document(
+            model={"name": "Llama-2-7B", "quantisation": "nf4"},
+            devices={"fast": {"memory_gb": 6.0, "decode_ms": 2.0}},
+            adapters={
+                "a": {"rank": 16, "modules": ["q", "v", "up"], "source": "org/a"},
+                "b": {"block_mb": 1.5},
+            },
+            accuracy={
+                "harm": {"nf4": 3.0},
+                "profile": "ends",
+                "budget": 2.5,
+                "budget_of": {"me": 2.0},
+            },
+            clients=[{"id": "me", "lat": 48.8, "lon": 2.3, "adapter": "a"}],
+            servers=[
+                {
+                    "id": "fast",
+                    "device": "fast",
+                    "count": 2,
+                    "lat": 51.5,
+                    "lon": -0.1,
+                    "precisions": ["bf16", "nf4"],
+                },
+                {"id": "slow", "device": "fast", "lat": 52.4, "lon": 4.9, "adapters": ["b", "a"]},
+            ],
+        ),
         "catalogue": _document(
             model={"name": "BLOOM-176B", "quantisation": "nf4"},
             devices={

@@ -5,6 +5,9 @@
     python benchmarks/hosting.py experts  # steps of mixtures against measured blocks
     python benchmarks/hosting.py bound    # bound of CG-BP where blocks differ, 4,000 random swarms
     python benchmarks/hosting.py scale    # DeepSeek-V3 on 200 mixed servers for 8 clients
+    python benchmarks/hosting.py adapters # twenty adapters by Zipf's law on four chains
+    python benchmarks/hosting.py dominance [--swarms 500]  # never worse than a plain precision
+    python benchmarks/hosting.py budgets [--requests 100000]  # no route above its budget
     python benchmarks/hosting.py CASES.json [--json]       # precisions: objective and frontier
     python benchmarks/hosting.py SWARMS.json --models MODELS.json [--only NAME]
 
@@ -25,7 +28,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from hosting_adapters import adapters
 from hosting_cases import solve_file
+from hosting_random import budgets, dominance
 
 from swarmplan import api
 from swarmplan.chains.soundness import misplaced, overfull
@@ -42,6 +47,7 @@ from swarmplan.core.problem import (
 )
 from swarmplan.core.workload import Lengths, RequestClass, Workload
 from swarmplan.methods.draft import Settings
+from swarmplan.methods.table import AnyMethod
 from swarmplan.perfmodel.catalogue import model_spec
 from swarmplan.perfmodel.configs import read
 from swarmplan.perfmodel.cost import CostModel
@@ -50,12 +56,15 @@ from swarmplan.perfmodel.kernels import estimated_timing
 from swarmplan.perfmodel.roofline import GPUS
 from swarmplan.perfmodel.timing import decode_s
 from swarmplan.placement.rules.cg_bp import block_bound, place_blocks
+from swarmplan.placement.search.solve import placed_by_search
 from swarmplan.placement.sessions import demand_of
+from swarmplan.placement.task import Task
 from swarmplan.routing.offline import best_routes
 from swarmplan.scenarios.files import parse_file
 from swarmplan.scenarios.planfile import plan_document
 from swarmplan.scenarios.scenario import scenario_of
 from swarmplan.scenarios.shipped import shipped_names, shipped_scenario
+from swarmplan.solve.deadline import NEVER
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 #: Blocks of mixtures as in PETALS, 16 bit, 512 tokens in the cache: ms of a step (own_h100.csv).
@@ -66,6 +75,11 @@ MEASURED = (
     ("Qwen3-235B-A22B", "H200", 2.71),
 )
 SWARMS = 4_000
+#: Swarms that are solved several times over, and requests that are simulated.
+MOST_SOLVED, REQUESTS = 500, 100_000
+#: Of the search for plans that have to be equal; nothing there is decided by the clock.
+SEARCH_STEPS = 30
+UNLIMITED = Settings(time_limit_s=None, seed=0)
 
 
 def models(given: argparse.Namespace) -> bool:
@@ -114,18 +128,27 @@ def equal(given: argparse.Namespace) -> bool:
             "layers": [layers],
         }
         written = scenario_of(parse_file(shipped.path) | {"model": section}, shipped.path)
-        # exact proves tiny alone within its limit; elsewhere the clock decides what it finds.
-        for method in ("cg-bp", "petals", "chains", *(("exact",) if name == "tiny" else ())):
+        # exact proves tiny alone within its limit; elsewhere the clock would decide what it finds,
+        # as of the search, which is bounded by steps here.
+        methods: dict[str, AnyMethod] = {m: m for m in ("cg-bp", "petals", "chains")}
+        methods |= {"search": _few_steps, **({"exact": "exact"} if name == "tiny" else {})}
+        for title, method in methods.items():
+            began = time.process_time()
             was, now = (
-                plan_document(api.plan(s.problem, method, seed=0), shipped)
+                plan_document(api.plan(s.problem, method, settings=UNLIMITED), shipped)
                 for s in (shipped, written)
             )
             total += 1
             same += was == now
-            if was != now:
-                print(f"{name}, {method}: plans differ")
+            words = "byte-equal" if was == now else "plans differ"
+            print(f"{name}, {title}: {words}, {time.process_time() - began:.1f} CPU s", flush=True)
     print(f"{same} of {total} plans byte-equal")
     return same == total
+
+
+def _few_steps(task: Task) -> Placement:
+    """A placement by a search that ends after some steps, whatever the clock says."""
+    return placed_by_search(replace(task, deadline=NEVER, on_progress=None), max_steps=SEARCH_STEPS)
 
 
 def experts(given: argparse.Namespace) -> bool:
@@ -273,6 +296,9 @@ PARTS: dict[str, Callable[[argparse.Namespace], bool]] = {
     "experts": experts,
     "bound": bound,
     "scale": scale,
+    "adapters": lambda given: adapters(given.seed),
+    "dominance": lambda given: dominance(min(given.swarms, MOST_SOLVED), given.seed),
+    "budgets": lambda given: budgets(given.requests, given.seed),
 }
 
 
@@ -288,6 +314,7 @@ def main() -> int:
     parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--swarms", type=int, default=SWARMS)
+    parser.add_argument("--requests", type=int, default=REQUESTS)
     parser.add_argument("--method", default="search")
     parser.add_argument("--time-limit", type=float, default=60.0)
     given: Any = parser.parse_args()

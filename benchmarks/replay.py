@@ -199,8 +199,9 @@ class World:
             return 0, 1, 0.0
         own = self.problem.drafting[s.client]
         most = self.problem.drafts_on(s.client, [server for server, _, _ in s.chain])
-        drafts = max(0, min(most, s.room_tokens - len(s.token_s) - 1))
-        many = drafts + 1 if own.semantics == "standard" else max(1, drafts)
+        standard = own.semantics == "standard"
+        drafts = max(0, min(most, s.room_tokens - len(s.token_s) - (1 if standard else 0)))
+        many = drafts + 1 if standard else max(1, drafts)
         return drafts, many, drafts * own.model.draft_s
 
     def guessed(self, s: Started, drafts: int) -> bool:

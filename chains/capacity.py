@@ -15,6 +15,7 @@ from ..core.workload import Mix, Request
 from ..perfmodel.capacity import relative, work_per_block_s
 from ..perfmodel.cost import CostModel
 from ..perfmodel.memory import least_block_bytes, slots_beside
+from ..perfmodel.unfolded import unfolded
 from .compose import client_shares
 from .knapsack import least_responses_s
 
@@ -40,8 +41,11 @@ def most_per_s(cost: CostModel, mix: Mix) -> float:
     blocks that j hosts; computing them takes ``sum_r y_rj w_rj <= 1``, and by Little's law their
     caches fill ``sum_r y_rj c_r <= M_j - s_m m`` on average, where c_r is the cache of r on a block
     times the least time for which r can hold it. In units of the mean request both are capped by
-    what the server can do at its best m, and all servers together have to reach lambda L.
+    what the server can do at its best m, and all servers together have to reach lambda L. A server
+    that may choose its precision counts at the one at which it gives most; the fastest chains may
+    use each server at all of them.
     """
+    cost, first = unfolded(cost.unadapted)
     least_s = least_responses_s(cost, _requests(mix))
     served = np.isfinite(least_s)  # the others are refused, whatever the plan
     share = np.where(served, mix.share, 0.0)
@@ -63,8 +67,8 @@ def most_per_s(cost: CostModel, mix: Mix) -> float:
     total = float(share.sum())
     least = float(each.min(axis=1) @ share) / total
     capped = np.minimum(compute[:, None], dearest[:, None] * room)
-    by_work = _highest(capped, cost.num_blocks * least)
-    by_memory = _highest(room, cost.num_blocks)
+    by_work = _highest(capped, first, cost.num_blocks * least)
+    by_memory = _highest(room, first, cost.num_blocks)
     return min(by_work, by_memory) / total * (1.0 + ROUNDING)
 
 
@@ -80,12 +84,16 @@ def most_planned_per_s(cost: CostModel) -> float:
 _known: WeakKeyDictionary[CostModel, float] = WeakKeyDictionary()
 
 
-def _highest(most: FloatArray, blocks: float) -> float:
-    """The highest rate x with ``sum_j max_m min(most[j, m], m x) >= blocks x``, by bisection."""
+def _highest(most: FloatArray, first: IntArray, blocks: float) -> float:
+    """The highest rate x with ``sum_j max_m min(most[j, m], m x) >= blocks x``, by bisection.
+
+    Where a server has several rows, from ``first`` on, the best of them counts.
+    """
     hosted: IntArray = np.arange(most.shape[1])
 
     def reached(rate: float) -> bool:
-        return bool(np.minimum(most, hosted * rate).max(axis=1).sum() >= blocks * rate)
+        each = np.minimum(most, hosted * rate).max(axis=1)
+        return bool(np.maximum.reduceat(each, first).sum() >= blocks * rate)
 
     high = float(most[:, 1:].max(axis=1, initial=0.0).sum()) / blocks
     low = 0.0

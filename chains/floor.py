@@ -25,7 +25,7 @@ def cheapest_chains_s(cost: CostModel, demand: Sequence[Demand]) -> FloatArray:
     Attained under client relay by a chain that has the servers for itself; valid, but weaker,
     under server relay and where blocks differ.
     """
-    found = np.empty(len(demand))
+    cost, found = cost.unadapted, np.empty(len(demand))
     for tokens in {d.cache_tokens for d in demand}:
         rows = [i for i, d in enumerate(demand) if d.cache_tokens == tokens]
         paid = [cost.planned(demand[i].client) for i in rows]

@@ -14,8 +14,15 @@ def has_chain(cost: CostModel, placement: Placement, tokens: int = 0) -> bool:
     return reaches(cost, placement, placement.cache_bytes, tokens)
 
 
-def reaches(cost: CostModel, placement: Placement, free_bytes: IntArray, tokens: int) -> bool:
-    """Whether some chain has room for ``tokens`` tokens beside what takes the rest of the pools."""
+def reaches(
+    cost: CostModel,
+    placement: Placement,
+    free_bytes: IntArray,
+    tokens: int,
+    without: frozenset[int] = frozenset(),
+) -> bool:
+    """Whether some chain has room for ``tokens`` tokens beside what takes the rest of the pools,
+    without some of the servers."""
     first = placement.start
     if tokens:
         first = np.maximum(
@@ -25,6 +32,6 @@ def reaches(cost: CostModel, placement: Placement, free_bytes: IntArray, tokens:
     reached[0] = True
     for j in np.argsort(placement.end, kind="stable").tolist():
         begin, end = int(first[j]), int(placement.end[j])
-        if not reached[end] and reached[begin:end].any():
+        if j not in without and not reached[end] and reached[begin:end].any():
             reached[end] = True
     return bool(reached[-1])

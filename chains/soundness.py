@@ -32,7 +32,7 @@ def unsound(
     if not found:
         found += [*misrouted(cost, placement, routes), *overfull(cost, placement, routes, tokens)]
     if not found:
-        found += overharmed(cost, routes)
+        found += [*overharmed(cost, routes), *unadapted(cost, routes)]
     wanted = {d.client: d.sessions for d in demand}
     for client in sorted({*wanted, *(r.client for r in routes)}):
         served = sum(r.sessions for r in routes if r.client == client)
@@ -190,6 +190,18 @@ def overharmed(cost: CostModel, routes: Sequence[PlannedRoute]) -> Iterator[Find
         if harm > most + SAME_HARM:
             message = f"harm {harm:.6g}, at most {most:.6g} allowed (accuracy)"
             yield Finding(where=f"routes[{number}]", message=message)
+
+
+def unadapted(cost: CostModel, routes: Sequence[PlannedRoute]) -> Iterator[Finding]:
+    """Routes over servers that do not load the adapter that their clients ask for."""
+    for number, planned in enumerate(routes if cost.adapted else ()):
+        if not 0 <= planned.client < len(cost.lacking):
+            continue  # told already
+        adapter = cost.problem.clients[planned.client].adapter
+        for server in planned.route.servers:
+            if server in cost.lacking[planned.client]:
+                message = f"{cost.problem.servers[server].id} does not load adapter {adapter!r}"
+                yield Finding(where=f"routes[{number}]", message=message)
 
 
 def unmet(cost: CostModel, placement: Placement) -> Iterator[Finding]:

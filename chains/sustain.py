@@ -6,11 +6,12 @@ has. docs/model.md 11.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from ..core.accuracy import SAME_HARM
 from ..core.content import ByContent, FloatArray, IntArray
 from ..core.plan import Placement, Route
 from ..core.workload import Mix
@@ -21,6 +22,7 @@ from ..solve.lp import Lp
 from .compose import gca, job_costs, mean_service_s
 from .graph import Graph, build_graph
 from .shortest import backward, forward
+from .within import cheapest_within
 
 #: The programme is solved so often: how long sessions hold cache is known after it.
 ROUNDS = 3
@@ -65,7 +67,8 @@ def sustained(cost: CostModel, placement: Placement, mix: Mix) -> Sustained:
 
     A server that works on one task at a time computes for a second in a second, prompts counted;
     a session holds its cache for as long as it takes alone. All clients spread over the chains
-    alike. What a router reaches is less where lines make sessions hold caches longer.
+    alike, but for those that have not its adapter, or are not within its budget of accuracy. What a
+    router reaches is less where lines make sessions hold caches longer.
     """
     graph, n = build_graph(cost, placement, pairs=False), cost.problem.num_servers
     use = _Use(cost, placement, mix, graph)
@@ -84,7 +87,59 @@ def sustained(cost: CostModel, placement: Placement, mix: Mix) -> Sustained:
         if taken.max() <= 1.0 + EPS:
             break
         time_s = time_s * np.divide(taken, assumed, out=np.ones(n), where=assumed > 0)[graph.server]
-    return _shared(list(known.values()), n)
+    groups = _groups(cost, mix)
+    for group in groups if cost.budgeted or cost.adapted else ():
+        known |= {c.route: c for c in use.within(group)}
+    return _shared(list(known.values()), groups, n)
+
+
+def taken_by(
+    cost: CostModel, placement: Placement, mix: Mix, routes: Sequence[Route]
+) -> list[FloatArray]:
+    """(2 n,) compute, then cache, of every server that a request a second takes on each route."""
+    n = cost.problem.num_servers
+    use = _Use(cost, placement, mix, build_graph(cost, placement, pairs=False))
+    found = []
+    for route in routes:
+        chain, each = use.chain(use.links(route)), np.zeros(2 * n)
+        each[chain.server], each[n + chain.server] = chain.compute, chain.cache
+        found.append(each)
+    return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Group:
+    """Clients that may use the same chains.
+
+    Attributes
+    ----------
+    share : of all requests.
+    lacking, budget : servers that do not serve them; the harm that they bear.
+    """
+
+    cost: CostModel
+    share: float
+    lacking: frozenset[int]
+    budget: float
+
+    def may(self, route: Route) -> bool:
+        """Whether they can use a chain."""
+        able = self.lacking.isdisjoint(route.servers)
+        return able and self.cost.route_harm(route) <= self.budget + SAME_HARM
+
+
+def _groups(cost: CostModel, mix: Mix) -> list[_Group]:
+    """The clients of a mix by what they may use."""
+    shares: dict[tuple[frozenset[int], float], float] = {}
+    for client, share in zip(mix.client.tolist(), mix.share.tolist(), strict=True):
+        if share > 0:
+            key = cost.lacking[client], float(cost.budgets[client])
+            shares[key] = shares.get(key, 0.0) + share
+    total = sum(shares.values())
+    return [
+        _Group(cost=cost, share=share / total, lacking=lacking, budget=budget)
+        for (lacking, budget), share in shares.items()
+    ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -97,25 +152,37 @@ class _Chain:
     cache: FloatArray
 
 
-def _shared(chains: Sequence[_Chain], servers: int) -> Sustained:
-    """The most requests that these chains take together."""
-    compute, cache, flows = np.zeros(servers), np.zeros(servers), []
-    if not chains:
-        return Sustained(rate_per_s=0.0, flows=(), compute_frac=compute, cache_frac=cache)
-    lp = Lp()
+def _shared(chains: Sequence[_Chain], groups: Sequence[_Group], servers: int) -> Sustained:
+    """The most requests that these chains take together, each group its share of them."""
+    compute, cache, rates = np.zeros(servers), np.zeros(servers), dict[Route, float]()
+    lp, taken = Lp(), list[_Chain]()
     for _ in range(2 * servers):  # compute of every server, then cache
         lp.add_row({}, -np.inf, 1.0)
-    for chain in chains:
-        rows = np.concatenate([chain.server, servers + chain.server]).tolist()
-        takes = np.concatenate([chain.compute, chain.cache]).tolist()
-        lp.add_column(-1.0, dict(zip(rows, takes, strict=True)))
+    several = len(groups) > 1
+    shares = [lp.add_row({}, 0.0, 0.0) for _ in groups] if several else []
+    for number, group in enumerate(groups):
+        for chain in chains:
+            if not group.may(chain.route):
+                continue
+            rows = np.concatenate([chain.server, servers + chain.server]).tolist()
+            takes = np.concatenate([chain.compute, chain.cache]).tolist()
+            entries = dict(zip(rows, takes, strict=True))
+            if several:
+                entries[shares[number]] = 1.0
+            lp.add_column(0.0 if several else -1.0, entries)
+            taken.append(chain)
+    if not taken:
+        return Sustained(rate_per_s=0.0, flows=(), compute_frac=compute, cache_frac=cache)
+    if several:  # the rate of all together, the last column
+        lp.add_column(-1.0, {row: -g.share for row, g in zip(shares, groups, strict=True)})
     solution = lp.solve(NEVER)
     assert solution is not None
-    for chain, rate in zip(chains, solution.values.tolist(), strict=True):
+    for chain, rate in zip(taken, solution.values.tolist(), strict=False):
         if rate > 0:
-            flows.append(Flow(route=chain.route, rate_per_s=rate))
+            rates[chain.route] = rates.get(chain.route, 0.0) + rate
             compute[chain.server] += rate * chain.compute
             cache[chain.server] += rate * chain.cache
+    flows = [Flow(route=route, rate_per_s=rate) for route, rate in rates.items()]
     return Sustained(
         rate_per_s=float(sum(flow.rate_per_s for flow in flows)),
         flows=tuple(sorted(flows, key=lambda flow: -flow.rate_per_s)),
@@ -141,11 +208,26 @@ class _Use:
         self.work_s = np.where(cost.serial[graph.server], mean_work_s(cost, mix)(*span), 0.0)
         self.held = _mean_bytes(cost, graph, mix, lasting) / pool
 
-    def least_time_s(self) -> FloatArray:
-        """(E,) the fastest chain through each link, inf where none exists."""
+    def _link_s(self) -> FloatArray:
+        """(E,) time of the mean request on each link, inf where it does not fit."""
         graph, jobs = self._graph, self._jobs
         run_s = jobs.run_s(graph.server, graph.origin, graph.end)
-        seconds = np.where(self.held <= 1.0, jobs.hop_s[graph.server] + run_s, np.inf)
+        return np.where(self.held <= 1.0, jobs.hop_s[graph.server] + run_s, np.inf)
+
+    def within(self, group: _Group) -> Iterator[_Chain]:
+        """A group's fastest chain, then without the server that it uses up, and so on."""
+        graph, seconds = self._graph, self._link_s()
+        seconds = np.where(np.isin(graph.server, list(group.lacking)), np.inf, seconds)
+        harm = self._cost.harm(graph.server, graph.origin, graph.end)
+        while links := cheapest_within(graph, seconds, harm, group.budget)[0]:
+            found = self.chain(links)
+            yield found
+            spent = found.server[np.argmax(np.maximum(found.compute, found.cache))]
+            seconds = np.where(graph.server == spent, np.inf, seconds)
+
+    def least_time_s(self) -> FloatArray:
+        """(E,) the fastest chain through each link, inf where none exists."""
+        graph, seconds = self._graph, self._link_s()
         to, _ = forward(graph, seconds)
         onward, _ = backward(graph, seconds)
         through: FloatArray = to[graph.tail] + seconds + onward[graph.end]

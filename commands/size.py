@@ -12,6 +12,7 @@ from .. import render
 from .outputs import writes, written
 from .shared import (
     FILE,
+    FiniteRange,
     common_options,
     handle_errors,
     load,
@@ -47,6 +48,13 @@ if TYPE_CHECKING:
 @click.option(
     "--most", type=click.IntRange(1), default=80, show_default=True, help="Sets to simulate."
 )
+@click.option(
+    "--recover-within",
+    "recover_s",
+    type=FiniteRange(0),
+    metavar="SECONDS",
+    help="After the loss of any server spares load what is dark within so long.",
+)
 @click.option("-o", "--output", type=FILE, help="Write the scenario with the set that was found.")
 @common_options
 @handle_errors
@@ -61,6 +69,7 @@ def command(
     router: str | None,
     seeds: int,
     most: int,
+    recover_s: float | None,
     requests: int | None,
     admission: Admission,
     output: Path | None,
@@ -91,7 +100,15 @@ def command(
     )
     targets = [parse_target(text) for text in wanted]
     with render.progress("simulating sets", quiet=quiet) as report:
-        found = size(market, targets, study, minimise=minimise, most=most, on_progress=report)
+        found = size(
+            market,
+            targets,
+            study,
+            minimise=minimise,
+            most=most,
+            recover_s=recover_s,
+            on_progress=report,
+        )
     if as_json:
         render.print_json(sizing_document(market, found))
     else:

@@ -11,6 +11,7 @@ from .. import render
 from .outputs import writes, written
 from .shared import (
     FILE,
+    FiniteRange,
     common_options,
     handle_errors,
     load,
@@ -20,6 +21,7 @@ from .shared import (
 
 if TYPE_CHECKING:
     from ..core.names import Admission
+    from ..scenarios.scenario import Scenario
     from ..studies.edits import Edit
 
 #: Option, metavar, help; in the order in which they are applied.
@@ -53,6 +55,17 @@ def edit_options(command: click.decorators.FC) -> click.decorators.FC:
 )
 @click.option("--keep", is_flag=True, help="Show also what happens while no server moves blocks.")
 @click.option("--each-server", is_flag=True, help="Rank the servers by what is lost without each.")
+@click.option(
+    "--host-cache",
+    is_flag=True,
+    help="Would caches in host memory pay? Hypothetical: PETALS has none.",
+)
+@click.option(
+    "--host-slower",
+    type=FiniteRange(0, min_open=True),
+    metavar="TIMES",
+    help="How many times as long attention takes on hosts [as measured beside an H100].",
+)
 @study_options("auto", 3)
 @click.option("-o", "--output", type=FILE, help="Write the edited scenario.")
 @click.option("--report", "html", type=FILE, help="Write a self-contained HTML report.")
@@ -64,6 +77,8 @@ def command(
     fail: tuple[str, ...],
     keep: bool,
     each_server: bool,
+    host_cache: bool,
+    host_slower: float | None,
     method: str,
     router: str | None,
     seeds: int,
@@ -103,6 +118,9 @@ def command(
     )
     if output is not None:
         _write(output, scenario, chosen)
+    if host_cache:
+        _host_cache(edits.apply(loaded, chosen), method, host_slower, seed, as_json=as_json)
+        return
     if each_server:
         edited = edits.apply(loaded, chosen)
         with render.progress("without", quiet=quiet) as report:
@@ -123,6 +141,21 @@ def command(
         print_change(change)
     if html is not None:
         written(html, lambda path: write.report_change(path, loaded, change, method))
+
+
+def _host_cache(
+    scenario: Scenario, method: str, slower: float | None, seed: int, *, as_json: bool
+) -> None:
+    """Where a plan's servers would gain from caches in host memory."""
+    from .. import api
+    from ..studies.hostcache import offloading
+    from ..views.hostcache import offloading_document, print_offloading
+
+    found = offloading(scenario.problem, api.plan(scenario, method, seed=seed), slower)
+    if as_json:
+        render.print_json(offloading_document(found, measured=slower is None))
+    else:
+        print_offloading(found, measured=slower is None)
 
 
 def _write(output: Path, scenario: Path, chosen: list[Edit]) -> None:

@@ -11,7 +11,7 @@ from .content import ByContent, IntArray, frozen_array
 from .drafting import Use
 from .names import Admission, Status
 from .objective import Objective
-from .problem import Span
+from .problem import Problem, Span
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -25,6 +25,7 @@ class Placement(ByContent):
         blocks. It is at most the memory that the weights leave.
     order : rows in the order the placer took them (CG-BP, PETALS), empty if it has none.
     precision : (n,) at which each server hosts its blocks; empty = as the problem says.
+    adapters : (n,) those that each server loads, by id; empty = as the problem says.
     """
 
     start: IntArray
@@ -32,10 +33,15 @@ class Placement(ByContent):
     cache_bytes: IntArray
     order: tuple[int, ...] = ()
     precision: tuple[str, ...] = ()
+    adapters: tuple[tuple[str, ...], ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("start", "end", "cache_bytes"):
             object.__setattr__(self, name, frozen_array(getattr(self, name), np.int64))
+
+    def settled(self, problem: Problem) -> Problem:
+        """The problem where servers host at these precisions and load these adapters."""
+        return problem.at_precisions(self.precision).with_adapters(self.adapters)
 
     @property
     def num_blocks(self) -> IntArray:
@@ -244,6 +250,10 @@ class Plan:
     drafts: tuple[Use, ...] = ()
     throughput: Throughput | None = field(default=None, compare=False)
     remarks: tuple[str, ...] = field(default=(), compare=False)
+
+    def settled(self, problem: Problem) -> Problem:
+        """The problem where servers host, and clients draft, as the plan says."""
+        return self.placement.settled(problem).with_drafts(self.drafts)
 
     def __repr__(self) -> str:
         reached = self.certificate.objective

@@ -17,6 +17,7 @@ import numpy as np
 
 from . import names
 from .accuracy import Accuracy
+from .adapters import Adapter
 from .allowance import Allowance
 from .between import Between, PairTimes
 from .blocks import Block
@@ -243,6 +244,8 @@ class Server:
         blocks or one for each; None = block_bytes.
     download_bytes_per_s : rate at which new blocks arrive over the link, None = not known.
     disk_bytes_per_s : rate at which blocks are read from the server's own disk, None = not known.
+    quantise_bytes_per_s : rate at which it quantises 16-bit weights when it loads blocks at int8 or
+        nf4, after they are read; None = that takes no time of its own.
     sharing : how it shares its compute among sessions.
     batch_prompts : prompts that one which batches takes beside the steps that wait; 0 = a prompt is
         worked on by itself.
@@ -263,6 +266,9 @@ class Server:
         drafted.
     precision : at which it hosts its blocks; empty = nothing is said of it.
     variants : what it would be at each precision it may host them at; empty = as it is.
+    adapters : those that it loads, by id, on all blocks that it hosts; None = for the planner to
+        choose.
+    gpus : that share every block, for whoever starts it; all figures are of them together.
     """
 
     id: str
@@ -281,6 +287,7 @@ class Server:
     load_block_bytes: int | tuple[int, ...] | None = None
     download_bytes_per_s: float | None = None
     disk_bytes_per_s: float | None = None
+    quantise_bytes_per_s: float | None = None
     sharing: Sharing = "serial"
     batch_prompts: int = 0
     task_tokens: int = 128
@@ -295,6 +302,8 @@ class Server:
     rollback: bool = True
     precision: str = ""
     variants: tuple[Variant, ...] = ()
+    adapters: tuple[str, ...] | None = ()
+    gpus: int = 1
 
     @property
     def precisions(self) -> tuple[str, ...]:
@@ -320,11 +329,18 @@ class Server:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Client:
-    """A place where requests come from."""
+    """A place where requests come from.
+
+    Attributes
+    ----------
+    adapter : the id of the one that its requests are for; empty = the model as it is. Servers that
+        have not loaded it do not serve them.
+    """
 
     id: str
     region: str = ""
     coordinates: tuple[float, float] | None = None
+    adapter: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -431,6 +447,7 @@ class Problem:
     forward_only : rows of the servers where sessions cannot take tokens back.
     drafting : how each client drafts; empty = nobody does.
     accuracy : what precisions cost in accuracy, None = nobody asks.
+    adapters : of the model, that clients ask for and servers load.
     """
 
     model: ModelSpec
@@ -443,6 +460,7 @@ class Problem:
     alloc_delay_s: float = 0.0
     drafting: tuple[Drafting, ...] = ()
     accuracy: Accuracy | None = None
+    adapters: tuple[Adapter, ...] = ()
     memory_bytes: IntArray = field(init=False, repr=False, compare=False)
     max_blocks: IntArray = field(init=False, repr=False, compare=False)
     forward_only: frozenset[int] = field(init=False, repr=False, compare=False)
@@ -464,6 +482,10 @@ class Problem:
         for server in self.servers:
             per_block(server.block_bytes, limit)
             per_block(server.timing, limit)
+        known = {a.id for a in self.adapters}
+        asked = {c.adapter for c in self.clients if c.adapter}
+        if unknown := (asked | {a for s in self.servers for a in s.adapters or ()}) - known:
+            raise ValueError(f"no adapter {min(unknown)!r}; there are {', '.join(sorted(known))}")
         headroom = self.planning.constraints.headroom_frac
         usable = 1.0 - headroom if headroom else 1
         memory = [int(s.memory_bytes * usable) for s in self.servers]
@@ -530,6 +552,23 @@ class Problem:
         pairs = zip(self.servers, precisions, strict=True)
         return replace(self, servers=tuple(s.at_precision(p) for s, p in pairs))
 
+    @property
+    def asked_adapters(self) -> tuple[str, ...]:
+        """Those that some client's requests are for."""
+        return tuple(dict.fromkeys(c.adapter for c in self.clients if c.adapter))
+
+    @property
+    def chooses_adapters(self) -> bool:
+        """Whether some server's adapters are for the planner to choose, and some are asked for."""
+        return bool(self.asked_adapters) and any(s.adapters is None for s in self.servers)
+
+    def with_adapters(self, loaded: Sequence[tuple[str, ...]]) -> Problem:
+        """The same problem where each server loads such adapters; empty = as it is."""
+        if not loaded or tuple(loaded) == tuple(s.adapters for s in self.servers):
+            return self
+        pairs = zip(self.servers, loaded, strict=True)
+        return replace(self, servers=tuple(replace(s, adapters=own) for s, own in pairs))
+
     def at_lightest(self) -> Problem:
         """The same problem where every server hosts at the precision of its smallest blocks."""
 
@@ -541,9 +580,12 @@ class Problem:
              for s in self.servers]
         )  # fmt: skip
 
-    def settled(self, drafts: Sequence[Use], precisions: Sequence[str]) -> Problem:
-        """The same problem where clients draft, and servers host, as a plan says."""
-        return self.at_precisions(precisions).with_drafts(drafts)
+    @property
+    def fixed(self) -> Problem:
+        """The same problem with no precision left to choose."""
+        if not self.chooses_precision:
+            return self
+        return replace(self, servers=tuple(replace(s, variants=()) for s in self.servers))
 
     def __repr__(self) -> str:
         return (

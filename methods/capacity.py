@@ -9,9 +9,11 @@ import numpy as np
 
 from ..chains.capacity import most_per_s
 from ..chains.sustain import Sustained, sustained
+from ..core.errors import HeuristicFailedError
 from ..core.names import Admission
 from ..core.plan import Placement
 from ..core.problem import Problem
+from ..core.workload import Mix
 from ..perfmodel.cost import CostModel
 from ..placement.task import Task
 from ..simulator.engine import simulate
@@ -31,8 +33,8 @@ REQUESTS, PILED = 4_000, 0.015
 LEAST, FINENESS, LOWEST = 0.6, 0.03, 0.01
 #: Offset of the seeds of these requests from those of reports.
 SEED_OFFSET = 8_765_432
-#: Of the time limit: after this share no placement is made, after that no flow computed.
-PLACEMENTS_SHARE, FLOWS_SHARE = 0.3, 0.5
+#: Flows are computed for this share of the time limit, and placements made for that share of it.
+PLACEMENTS_SHARE, FLOWS_SHARE = 0.6, 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +86,9 @@ class Capacity:
 def capacity(task: Task, *, admission: Admission = "retry") -> Capacity:
     """The bound, and the placements of ``auto``'s portfolio by what they sustain.
 
+    Where servers may choose their precision the portfolio is made at the choices of which CG-BP's
+    placement carries most.
+
     Raises
     ------
     InfeasibleError, HeuristicFailedError
@@ -91,20 +96,15 @@ def capacity(task: Task, *, admission: Admission = "retry") -> Capacity:
     """
     cost, problem = task.cost, task.problem
     mix = mix_of(problem)
-    found = entries(replace(task, deadline=task.deadline.share(PLACEMENTS_SHARE)))
-    serial = bool(cost.serial.any())
-    flows = task.deadline.share(FLOWS_SHARE)
-    carriers = [
-        Carrier(
-            name=e.plan.name,
-            placement=e.plan.placement,
-            router="overlap" if serial else e.routers[0],
-            carried=sustained(cost, e.plan.placement, mix),
-        )
-        for i, e in enumerate(found)
-        if not i or not flows.passed
-    ]
+    carriers: list[Carrier] = []
+    choices = _choices(task, mix)
+    for i, settled in enumerate(choices):
+        share = 1.0 / (len(choices) - i)
+        carriers += _carriers(replace(settled, deadline=task.deadline.share(FLOWS_SHARE * share)),
+                              mix)  # fmt: skip
     carriers.sort(key=lambda c: -c.carried.rate_per_s)
+    if problem.chooses_adapters:
+        carriers = _adapted(task, carriers, mix)
     best = 0.0
     for i, carrier in enumerate(carriers[:SIMULATED]):
         if (i and task.deadline.passed) or not problem.workload.rate_per_s:
@@ -118,6 +118,59 @@ def capacity(task: Task, *, admission: Admission = "retry") -> Capacity:
         most_per_s=most_per_s(cost, mix),
         carriers=tuple(sorted(carriers, key=lambda c: -c.found_per_s)),
     )
+
+
+def _choices(task: Task, mix: Mix) -> list[Task]:
+    """The task at the precisions that promise most; as it is where there is nothing to choose."""
+    if not task.problem.chooses_precision:
+        return [task]
+    from .precision import promising  # HiGHS is slow to load
+
+    return promising(task, lambda t, d: sustained(t.cost, d.placement, mix).rate_per_s)
+
+
+def _carriers(task: Task, mix: Mix) -> list[Carrier]:
+    """The portfolio at fixed precisions, and what its placements carry."""
+    made = entries(replace(task, deadline=task.deadline.share(PLACEMENTS_SHARE)))
+    serial = bool(task.cost.serial.any())
+    return [
+        Carrier(
+            name=e.plan.name,
+            placement=e.plan.placement,
+            router="overlap" if serial else e.routers[0],
+            carried=sustained(task.cost, e.plan.placement, mix),
+        )
+        for i, e in enumerate(made)
+        if not i or not task.deadline.passed
+    ]
+
+
+def _adapted(task: Task, carriers: Sequence[Carrier], mix: Mix) -> list[Carrier]:
+    """The first carriers with adapters on their servers, by what they carry then.
+
+    Raises
+    ------
+    HeuristicFailedError
+        If no placement leaves memory for them.
+    """
+    from .adapters import with_loads  # HiGHS is slow to load
+
+    found: list[Carrier] = []
+    for carrier in carriers:
+        settled = replace(task, cost=CostModel.of(carrier.placement.settled(task.problem)))
+        placement = with_loads(settled, carrier.placement)
+        if placement is not None:
+            cost = CostModel.of(placement.settled(task.problem))
+            carried = sustained(cost, placement, mix)
+            found.append(replace(carrier, placement=placement, carried=carried))
+        if len(found) == SIMULATED or (found and task.deadline.passed):
+            break
+    if not found:
+        raise HeuristicFailedError(
+            "no placement leaves memory for the adapters, which proves nothing: plan for fewer or "
+            "shorter sessions, or add servers"
+        )
+    return sorted(found, key=lambda c: -c.carried.rate_per_s)
 
 
 def highest(
@@ -151,7 +204,8 @@ def _holding(
     drawn = draw_requests(problem, SEED_OFFSET + seed, num_requests=REQUESTS)
 
     def holds(rate_per_s: float) -> bool:
-        asked = at_load(problem, rate_per_s / problem.workload.rate_per_s)
+        hosted = carrier.placement.settled(problem)
+        asked = at_load(hosted, rate_per_s / problem.workload.rate_per_s)
         cost = CostModel.of(asked)
         requests = [replace(r, arrival_s=i / rate_per_s) for i, r in enumerate(drawn)]
         result = simulate(

@@ -44,7 +44,7 @@ def planned(
     if draft.interrupted and task.goal == THROUGHPUT and draft.throughput is None:
         # Nobody waits for a simulation after Ctrl-C: told is what follows from the routes.
         task, draft = replace(task, goal=STEP), replace(draft, certificate=None)
-    problem = problem.at_precisions(draft.placement.precision)
+    problem = draft.placement.settled(problem)
     draft = with_uses(draft, problem, task.sessions)
     unrouted: dict[int, int] = {}
     routes = draft.routes
@@ -54,7 +54,7 @@ def planned(
         task = at_drafts(task, CostModel.of(drafted), given)
         if task.goal == STEP:  # what was proven was so without these drafts
             draft = replace(draft, certificate=None)
-    elif draft.placement.precision:
+    elif draft.placement.precision or draft.placement.adapters:
         task = replace(task, cost=CostModel.of(problem))
     if routes is None:
         ahead = routes_together if draft.router == "joint" else best_routes
@@ -97,8 +97,10 @@ def _stopgap(task: Task, method: Method) -> Draft:
     Raises
     ------
     KeyboardInterrupt
-        Where CG-BP finds nothing.
+        Where CG-BP finds nothing, or it is open which adapters servers load.
     """
+    if task.problem.chooses_adapters:
+        raise KeyboardInterrupt
     try:
         placement = honoured(task, cg_bp(task))
     except SwarmplanError:

@@ -43,6 +43,11 @@ FAILURES = (
     NoSolutionInTimeError,
     RequestTooLargeError,
 )
+#: A failure that is no proof.
+NOTHING_FOUND = (
+    "no plan within memory and the accuracy budget was found, which proves nothing: raise "
+    "the budget, plan for fewer sessions, or try --method exact"
+)
 Precisions = tuple[str, ...]
 
 
@@ -83,10 +88,7 @@ def chosen(
     if decide is not None:
         every = _planned(decide, task, settings, every)
     if not every:
-        raise HeuristicFailedError(
-            "no plan within memory and the accuracy budget was found, which proves nothing: raise "
-            "the budget, plan for fewer sessions, or try --method exact"
-        )
+        raise HeuristicFailedError(NOTHING_FOUND)
     best = every[0]
     return _told(best, proof, len(ranked), task)
 
@@ -162,6 +164,30 @@ def _planned(
         if task.deadline.passed:
             break
     return sorted(found, key=lambda f: f.step_s)
+
+
+def promising(task: Task, figure: Callable[[Task, Draft], float]) -> list[Task]:
+    """The task at the few choices of precisions that promise most, best first.
+
+    Parameters
+    ----------
+    figure : what CG-BP's plan at such a choice is worth, more is better.
+
+    Raises
+    ------
+    HeuristicFailedError
+        If no choice has a plan within the budgets.
+    """
+    if not task.problem.chooses_precision:
+        return [task]
+    found = []
+    for plan in _on_grid(task):
+        settled = _at(task, _names(task.problem, plan.draft))
+        found.append((figure(settled, plan.draft), settled))
+    if not found:
+        raise HeuristicFailedError(NOTHING_FOUND)
+    found.sort(key=lambda ranked: -ranked[0])
+    return [settled for _, settled in found[:MOST_PLANNED]]
 
 
 def _held(draft: Draft, settled: Task) -> _Found | None:

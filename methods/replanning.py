@@ -14,8 +14,10 @@ from ..core.objective import MEAN_RESPONSE
 from ..core.plan import Placement
 from ..core.problem import Problem
 from ..core.version import TOOL
+from ..perfmodel.cost import CostModel
 from ..placement.moves.replan import Option, Replan, Terms, replan
 from ..placement.task import Task
+from ..routing.alternatives import first_tokens_s
 from ..scenarios.migrationfile import MIGRATION_FORMAT
 from ..scenarios.scenario import Scenario
 from ..simulator.metrics import Interval
@@ -49,6 +51,10 @@ def replanned(
 
     ``auto`` gives its best candidates by closed-form bounds, without simulating them.
 
+    Servers keep the precisions and adapters of the plan in force, one that is new has its first
+    one and none: a change would load all of its blocks again for a gain that the budget of moves
+    does not know.
+
     Parameters
     ----------
     router : of the plan in force: moves have to show their gain in simulation with it too, as plans
@@ -61,10 +67,29 @@ def replanned(
     HeuristicFailedError
         If the plan in force cannot stay and no plan within the budget mends it.
     """
-    chosen = method_named(method)
-    task = chosen.task(problem, settings)
+    chosen, hosted = method_named(method), current.settled(problem)
+    task = chosen.task(hosted.fixed, settings)
     found = replan(task, current, targets=_targets(task, chosen, settings), terms=terms)
-    return confirmed(task, found, settings, router) if router in router_names() else found
+    if router in router_names():
+        found = confirmed(task, found, settings, router)
+    cost = CostModel.of(hosted)
+    return _told(found, cost) if cost.precisions or cost.loaded else found
+
+
+def _told(found: Replan, cost: CostModel) -> Replan:
+    """The decision where placements say at which precisions servers host, and what they load."""
+    at, loaded = cost.precisions, cost.loaded
+    told = {
+        id(o): replace(o, placement=replace(o.placement, precision=at, adapters=loaded))
+        for o in (found.before, *found.options, found.chosen, found.best)
+    }
+    return replace(
+        found,
+        before=told[id(found.before)],
+        options=tuple(told[id(o)] for o in found.options),
+        chosen=told[id(found.chosen)],
+        best=told[id(found.best)],
+    )
 
 
 def confirmed(task: Task, found: Replan, settings: Settings, router: str) -> Replan:
@@ -111,7 +136,8 @@ def kept(placement: Placement, router: str, *, name: str = "replan") -> Method:
     def make(task: Task, settings: Settings) -> Draft:
         return Draft(placement=placement, router=router)
 
-    return Method(name=name, make=make, note="a placement that was decided for before")
+    note = "a placement that was decided for before"
+    return Method(name=name, make=make, note=note, given=placement)
 
 
 def migration_document(
@@ -124,7 +150,8 @@ def migration_document(
 ) -> dict[str, Any]:
     """The content of a migration file."""
     names = [s.id for s in scenario.problem.servers]
-    way = decision.chosen.migration
+    way, placement = decision.chosen.migration, decision.chosen.placement
+    first = first_tokens_s(CostModel.of(placement.settled(scenario.problem)), placement)
     return {
         "format": MIGRATION_FORMAT,
         "scenario": scenario.document.name,
@@ -146,6 +173,7 @@ def migration_document(
                 "new_end": s.new[1],
                 "begin_s": s.begin_s,
                 "end_s": s.end_s,
+                "first_token_s": _finite(s.end_s + first.get(s.server, math.inf)),
             }
             for s in way.steps
         ],

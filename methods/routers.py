@@ -9,6 +9,8 @@ from ..core.errors import ScenarioError
 from ..core.names import Quality
 from ..core.objective import SERVICE
 from ..core.plugins import Group, added, loaded
+from ..core.problem import Problem
+from ..perfmodel.cost import CostModel
 from ..routing.api import RouterFactory
 from ..routing.budgeted import OnBudget
 from ..routing.flow import ByFlow
@@ -74,6 +76,20 @@ def router_named(name: str) -> RouterFactory:
         As ``unguarded``.
     """
     return partial(within_budgets, unguarded(name))
+
+
+def fits(name: str, problem: Problem) -> None:
+    """Refuse a router for which a scenario lacks something, before anything is planned.
+
+    Raises
+    ------
+    ScenarioError
+        As ``unguarded``, and as the router's, naming the field that is missing.
+    """
+    make = unguarded(name)
+    if name in ROUTERS:  # those of others need not understand that nobody hosts anything
+        cost = CostModel.of(problem)
+        make(cost, cost.placed([(0, 0)] * problem.num_servers))
 
 
 def unguarded(name: str) -> RouterFactory:

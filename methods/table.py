@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from ..core.drafting import NO_USE
 from ..core.errors import ScenarioError
 from ..core.names import Aim
+from ..core.plan import Placement
 from ..core.plugins import Group, added, loaded
 from ..core.problem import Problem
 from ..perfmodel.cost import CostModel
@@ -40,6 +41,7 @@ class Method:
     compute : it plans for compute beside memory.
     drafts : it plans for clients that draft each in its own way. Others know one time of a block
         for all clients, and then plan as if nobody drafted; the plan says so.
+    given : the placement that it decides for, where that is there already: precisions are its own.
     random_order : the result depends on the order in which servers join; comparisons average
         over several orders.
     """
@@ -53,6 +55,7 @@ class Method:
     joint: bool = False
     compute: bool = False
     drafts: bool = False
+    given: Placement | None = None
 
     def __call__(self, problem: Problem, settings: Settings) -> Draft:
         """The decision for a problem; see ``decide``."""
@@ -67,13 +70,24 @@ class Method:
         """The same for memory alone: nothing is tried on the way."""
         if not self.drafts and not CostModel.of(problem).drafts_alike:
             problem = problem.with_drafts((NO_USE,) * len(problem.drafting))
-        if problem.chooses_precision:
+        if self.given is not None:
+            problem = self.given.settled(problem)
+        elif problem.chooses_precision:
             problem = problem.at_lightest()
         return settings.task(problem, self.aim, sessions=sessions)
 
     def decide(self, task: Task, settings: Settings) -> Draft:
-        """The decision, moved where constraints ask for it, with the router that was asked for."""
-        if task.is_open:
+        """The decision, moved where constraints ask for it, with the router that was asked for, and
+        with the adapters that servers load where those are open."""
+        if task.problem.chooses_adapters:
+            from .adapters import adapted  # HiGHS is slow to load
+
+            return adapted(self._decided, task, settings)
+        return self._decided(task, settings)
+
+    def _decided(self, task: Task, settings: Settings) -> Draft:
+        """The decision, adapters aside."""
+        if task.is_open and self.given is None:
             from .precision import chosen  # HiGHS is slow to load
 
             draft = chosen(None if self.joint else self.make, task, settings)

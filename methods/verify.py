@@ -11,7 +11,16 @@ from collections.abc import Iterator
 
 from ..chains import capacity, floor
 from ..chains.reach import reaches
-from ..chains.soundness import misplaced, misrouted, outside, overfull, overharmed, uncovered, unmet
+from ..chains.soundness import (
+    misplaced,
+    misrouted,
+    outside,
+    overfull,
+    overharmed,
+    unadapted,
+    uncovered,
+    unmet,
+)
 from ..core.findings import Finding
 from ..core.objective import MEAN_RESPONSE, P95_RESPONSE, THROUGHPUT, WEIGHTED_STEP
 from ..core.plan import Plan
@@ -42,8 +51,12 @@ def verify(problem: Problem, plan: Plan, *, simulate: bool = True) -> tuple[Find
     simulate : repeat the simulation behind a simulated objective. Without it such an objective is
         only held against what no plan can beat.
     """
-    cost = CostModel.of(problem.settled(plan.drafts, plan.placement.precision))
+    settled = plan.settled(problem)
+    cost = CostModel.of(settled)
     found = list(misplaced(cost, plan.placement))
+    if settled.chooses_adapters:
+        message = "does not say which adapters servers load"
+        found.append(Finding(where="placement", message=message))
     if any(outside(cost, plan.placement)):
         return tuple(found)
     found += [
@@ -52,6 +65,7 @@ def verify(problem: Problem, plan: Plan, *, simulate: bool = True) -> tuple[Find
         *misrouted(cost, plan.placement, plan.routes),
         *overfull(cost, plan.placement, plan.routes),
         *overharmed(cost, plan.routes),
+        *unadapted(cost, plan.routes),
         *_names(plan),
         *_count(plan),
     ]
@@ -101,7 +115,7 @@ def _shares(cost: CostModel, plan: Plan) -> Iterator[Finding]:
         if short < 0 or (short > 0 and not plan.unrouted):
             message = f"{d.sessions - short} of {d.sessions} sessions of client {name} have a route"
             yield Finding(where="sessions", message=message)
-        elif short and reaches(cost, plan.placement, free, d.cache_tokens):
+        elif short and reaches(cost, plan.placement, free, d.cache_tokens, cost.lacking[d.client]):
             message = f"{short} sessions of client {name} have no route although there is room"
             yield Finding(where="sessions", message=message)
     for client in carried:

@@ -8,9 +8,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..core.content import FloatArray, IntArray
+from ..core.requests import distinct
 from ..core.workload import Mix
 from .cost import CostModel
 from .runs import Runs
+from .unfolded import unfolded
 
 #: Prompt and output tokens of requests, (N,) each.
 Shapes = tuple[Sequence[int] | IntArray, Sequence[int] | IntArray]
@@ -42,19 +44,18 @@ def most_per_s(cost: CostModel, shapes: Shapes) -> float:
     a time computes for a second in a second. With w_rj the work of request r on a block at server
     j, w_j its mean over the requests and ``d`` the mean over them of ``min_j w_rj / w_j``, the
     servers together complete at most ``sum_j 1 / (d L w_j)`` requests per second; d is 1 where
-    requests are alike, and less where one server is relatively better at some of them. Infinite
-    where a server computes for several sessions at once.
+    requests are alike, and less where one server is relatively better at some of them. A
+    server that may choose its precision counts at the fastest. Infinite where a server computes for
+    several sessions at once.
     """
     if not len(shapes[0]):
         return math.inf
-    # One number for both: a table of as many rows as there are requests would take too much.
-    both = (np.asarray(shapes[0], np.int64) << 32) | np.asarray(shapes[1], np.int64)
-    values, counts = np.unique(both, return_counts=True)
-    distinct = values >> 32, values & 0xFFFFFFFF
-    work = work_per_block_s(cost, (distinct[0].tolist(), distinct[1].tolist()))
+    cost, first = unfolded(cost)
+    rows, counts = distinct([np.asarray(column) for column in shapes])
+    work = work_per_block_s(cost, (rows[:, 0].tolist(), rows[:, 1].tolist()))
     mean, each = relative(work, counts / counts.sum())
     with np.errstate(divide="ignore"):
-        whole = float((1.0 / mean).sum())
+        whole = float(np.maximum.reduceat(1.0 / mean, first).sum())
     least = float((counts / counts.sum()) @ each.min(axis=1))
     return whole / (cost.num_blocks * least)
 

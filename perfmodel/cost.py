@@ -57,6 +57,8 @@ class CostModel:
     harm : (server, start, end) -> what hosting at its precision costs in accuracy; zeros where
         nobody asks.
     budgets : (clients,) the most of it that a route may have; inf = any.
+    lacking : by client, servers that do not load its adapter: they do not serve it. Those that may
+        still choose serve everybody.
     opening_s : from the opening of a session until its prompt is sent, for every method alike.
     """
 
@@ -83,6 +85,7 @@ class CostModel:
         self.step_hop_s = frozen_array(hops, np.float64)
         self.harm = self._harm()
         self.budgets = self._budgets()
+        self.lacking = self._lacking()
         self.opening_s = problem.session_setup_s + problem.alloc_delay_s
         self.lasting_s = math.inf
         self.most_cache_bytes = np.full(problem.num_servers, NO_LIMIT)
@@ -122,11 +125,15 @@ class CostModel:
     # ------------------------------------------------------------------ memory
 
     def _weights(self) -> Runs:
+        """Of the blocks, and of the adapters that a server loads on each of them."""
         servers, length = self.problem.servers, self.num_blocks
-        if not any(isinstance(s.block_bytes, tuple) for s in servers):
-            each = frozen_array([s.block_bytes for s in servers], np.int64)
-            return Runs(length=length, each=each)
-        return Runs.of([per_block(s.block_bytes, length) for s in servers], np.int64)
+        small = {a.id: a.block_bytes for a in self.problem.adapters}
+        parts = [(s.block_bytes, *(small[a] for a in s.adapters or ())) for s in servers]
+        if not any(isinstance(part, tuple) for own in parts for part in own):
+            single = [sum(part for part in own if isinstance(part, int)) for own in parts]
+            return Runs(length=length, each=frozen_array(single, np.int64))
+        tables = [np.sum([per_block(part, length) for part in own], axis=0) for own in parts]
+        return Runs.of(tables, np.int64)
 
     def cache_bytes(self, tokens: Any, start: Rows, end: Rows) -> Any:
         """Cache that one session with so many tokens holds on blocks ``[start, end)``."""
@@ -186,6 +193,7 @@ class CostModel:
             cache_bytes=np.where(idle, 0, np.maximum(pool, 0)),
             order=tuple(int(j) for j in order),
             precision=self.precisions,
+            adapters=self.loaded,
         )
 
     # ------------------------------------------------------------------ accuracy
@@ -216,6 +224,33 @@ class CostModel:
     def route_harm(self, route: Route) -> float:
         """What the precisions of a chain cost in accuracy."""
         return float(sum(self.harm(h.server, h.start, h.end) for h in route.hops))
+
+    # ------------------------------------------------------------------ adapters
+
+    @property
+    def loaded(self) -> tuple[tuple[str, ...], ...]:
+        """Adapters of the servers, as placements carry them: empty where nobody asks for any, and
+        while they are open."""
+        problem = self.problem
+        if problem.chooses_adapters or not problem.asked_adapters:
+            return ()
+        return tuple(s.adapters or () for s in problem.servers)
+
+    def _lacking(self) -> tuple[frozenset[int], ...]:
+        servers = self.problem.servers
+        known: dict[str, frozenset[int]] = {"": frozenset()}
+        for name in self.problem.asked_adapters:
+            known[name] = frozenset(
+                j
+                for j, s in enumerate(servers)
+                if s.adapters is not None and name not in s.adapters
+            )
+        return tuple(known[c.adapter] for c in self.problem.clients)
+
+    @property
+    def adapted(self) -> bool:
+        """Whether some client is not served by every server."""
+        return any(self.lacking)
 
     # ------------------------------------------------------------------ time
 
@@ -310,6 +345,16 @@ class CostModel:
         nobody = (NO_USE,) * len(self.problem.drafting)
         plain = self.problem.with_drafts(nobody)
         return self if plain is self.problem else CostModel(plain)
+
+    @cached_property
+    def unadapted(self) -> CostModel:
+        """The costs where no server loads any adapter, and all serve everybody; itself where that
+        is so. What no plan does better than here no plan does better than at all."""
+        if not any(s.adapters for s in self.problem.servers):
+            return self
+        bare = tuple(replace(s, adapters=None) for s in self.problem.servers)
+        made = CostModel(replace(self.problem, servers=bare))
+        return made.lasting(self.lasting_s) if math.isfinite(self.lasting_s) else made
 
     def _pass_hop_s(self, client: int, passes: Passes) -> FloatArray:
         """(n,) a hop of a client's pass without compute."""

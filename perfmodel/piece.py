@@ -9,12 +9,15 @@ from ..core.problem import BY_BLOCK, Problem
 
 
 def piece(problem: Problem, start: int, end: int) -> Problem:
-    """The problem of running blocks ``[start, end)`` only; they count from 0 in it."""
+    """The problem of running blocks ``[start, end)`` only; they count from 0 in it.
+
+    Budgets of accuracy stay those of whole routes: what blocks outside harm is not counted.
+    """
 
     def cut(figure: Any) -> Any:
         return figure[start:end] if isinstance(figure, tuple) else figure
 
-    model = problem.model
+    model, accuracy = problem.model, problem.accuracy
     figures: dict[str, Any] = {name: cut(getattr(model, name)) for name in BY_BLOCK}
     return replace(
         problem,
@@ -26,7 +29,15 @@ def piece(problem: Problem, start: int, end: int) -> Problem:
                 load_block_bytes=cut(s.load_block_bytes),
                 timing=cut(s.timing),
                 pinned=None,
+                variants=tuple(
+                    replace(v, block_bytes=cut(v.block_bytes), timing=cut(v.timing))
+                    for v in s.variants
+                ),
             )
             for s in problem.servers
         ),
+        accuracy=None
+        if accuracy is None
+        else replace(accuracy, harm=tuple((p, cut(each)) for p, each in accuracy.harm)),
+        adapters=tuple(replace(a, block_bytes=cut(a.block_bytes)) for a in problem.adapters),
     )

@@ -18,8 +18,10 @@ from ..scenarios.scenario import Scenario
 from ..simulator.result import SimulationResult
 from ..studies.regions import labels_of, read_by_groups, times_on_groups
 from ..views.plan import (
+    ADAPTERS,
     PLACEMENT,
     PREDICTED,
+    adapter_rows,
     expected_lines,
     placement_rows,
     predicted_rows,
@@ -347,6 +349,8 @@ def plan_section(problem: Problem, plan: Plan) -> Section:
     body += tag("p", text(f"{proven(plan.certificate)}."))
     body += long_table("Placement", PLACEMENT, placement_rows(problem, plan))
     body += table("Predicted for one request alone", PREDICTED, predicted_rows(problem, plan))
+    if adapters := adapter_rows(problem, plan):
+        body += long_table("Adapters", ADAPTERS, adapters)
     if plan.candidates:
         tried = [
             [c.placement, c.router, number(c.bound), number(c.figure), c.verdict]

@@ -14,7 +14,6 @@ from ..perfmodel.cost import CostModel
 from ..scenarios.scenario import Scenario
 from ..simulator.compare import Comparison
 from ..simulator.engine import simulate
-from ..simulator.events import ServerEvent
 from ..simulator.result import SimulationResult
 from ..studies.change import Change
 from ..studies.outcome import Outcome
@@ -99,7 +98,7 @@ def _best(comparison: Comparison) -> str | None:
 
 def report_plan(path: Path, scenario: Scenario, plan: Plan, roles: Roles | None = None) -> None:
     """A plan, what each server is for, and one simulated run of it."""
-    problem = scenario.problem.settled(plan.drafts, plan.placement.precision)
+    problem = plan.settled(scenario.problem)
     known = roles or roles_of(problem, plan)
     requests = draw_requests(problem, plan.seed)
     result = simulate(
@@ -107,7 +106,7 @@ def report_plan(path: Path, scenario: Scenario, plan: Plan, roles: Roles | None 
         plan.placement,
         router_named(plan.router)(CostModel.of(problem), plan.placement),
         requests,
-        events=tuple(ServerEvent(time_s=t, server=j, up=up) for t, j, up in scenario.events),
+        events=scenario.events,
     )
     sections = [
         plan_section(problem, plan),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -85,3 +86,16 @@ def cheapest_distinct(
         if len(chains) == most:
             break
     return list(chains.values())
+
+
+def first_tokens_s(cost: CostModel, placement: Placement) -> dict[int, float]:
+    """By server, the first token of the representative request of the quickest client through it,
+    if nobody else is there."""
+    found: dict[int, float] = {}
+    for client in range(len(cost.problem.clients)):
+        paid = cost.planned(client)
+        for through in cheapest_chains_through(cost, placement, paid):
+            if through.route is not None:
+                first_s = cost.opening_s + cost.route_time(through.route, paid).ttft_s
+                found[through.server] = min(first_s, found.get(through.server, math.inf))
+    return found

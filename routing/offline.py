@@ -85,6 +85,7 @@ def best_routes(
     while left:
         client = max(left, key=lambda c: (left[c], -c))
         room = session_bytes(cost, graph, tokens[client]) <= free[graph.server]
+        room &= able_links(cost, graph, client)
         route = _fastest(cost, graph, client, room)
         if route is None:
             if all(p.client != client for p in planned):
@@ -102,6 +103,12 @@ def best_routes(
             del left[client]
     planned.sort(key=lambda p: p.client)
     return tuple(planned), dict(sorted(full.items()))
+
+
+def able_links(cost: CostModel, graph: Graph, client: int) -> NDArray[np.bool_]:
+    """(E,) links into servers that load the client's adapter."""
+    able: NDArray[np.bool_] = ~np.isin(graph.server, list(cost.lacking[client]))
+    return able
 
 
 def _fastest(cost: CostModel, graph: Graph, client: int, able: NDArray[np.bool_]) -> Route | None:
@@ -134,6 +141,10 @@ def _refuse(cost: CostModel, placement: Placement, graph: Graph, client: int) ->
             f"client {name!r} has no chain: no server hosts blocks "
             f"{', '.join(block_ranges(missing))}"
         )
+    steps = np.where(able_links(cost, graph, client), steps, np.inf)
+    if not shortest(graph, steps, leave)[0]:
+        adapter = cost.problem.clients[client].adapter
+        raise NoRouteError(f"client {name!r} has no chain of servers that load {adapter!r}")
     harm = cost.harm(graph.server, graph.origin, graph.end)
     if not cheapest_within(graph, steps, harm, float(cost.budgets[client]), leave)[0]:
         raise NoRouteError(f"client {name!r} has no chain within its accuracy budget")

@@ -1,4 +1,5 @@
-"""Routers that stay within the clients' budgets of accuracy, whichever they are."""
+"""Routers that keep to servers with the client's adapter and within the clients' budgets of
+accuracy, whichever they are."""
 
 from __future__ import annotations
 
@@ -22,17 +23,18 @@ from .ws_rr import WaitGraphs
 def within_budgets(
     factory: Callable[[CostModel, Placement], Router], cost: CostModel, placement: Placement
 ) -> Router:
-    """A router that never leaves a budget, and knows which chains are drafted; the router itself
-    where there is none and all are."""
+    """A router that never leaves a budget or the servers with an adapter, and knows which chains
+    are drafted; the router itself where there is none and all are."""
     inner = drafting_where_possible(factory, cost, placement)
-    if not cost.budgeted:
+    if not (cost.budgeted or cost.adapted):
         return inner
     made = _SlotWithin if isinstance(inner, SlotRouter) else WithinBudgets
     return made(inner, cost, placement)
 
 
 class WithinBudgets:
-    """Takes another router's chain where that is within the budget of the client.
+    """Takes another router's chain where that is within the budget of the client, and all of its
+    servers load its adapter.
 
     Else the cheapest one that is: time of the request and waits for cache, as ``ws-rr``. A session
     that lost a server has spent what the chain that it keeps harms.
@@ -52,23 +54,33 @@ class WithinBudgets:
         start_block: int = 0,
         exclude: frozenset[int] = frozenset(),
     ) -> Decision:
-        decision = self._inner(request, view, now_s, start_block=start_block, exclude=exclude)
+        exclude |= self._cost.lacking[request.client]
+        try:
+            decision = self._inner(request, view, now_s, start_block=start_block, exclude=exclude)
+        except NoRouteError:
+            if not self._cost.adapted:
+                raise
+            decision = None  # fixed chains may all have a server that lacks it
         return self._kept(request, decision, view, now_s, start_block, exclude)
 
     def _kept(
         self,
         request: Request,
-        decision: Decision,
+        decision: Decision | None,
         view: SwarmView,
         now_s: float,
         start_block: int,
         exclude: frozenset[int],
     ) -> Decision:
-        """A decision within the budget."""
+        """A decision within the budget and without the excluded servers."""
         kept = self._before(request, start_block)
         spent = self._cost.route_harm(Route(hops=kept))
         left = float(self._cost.budgets[request.client]) - spent
-        if self._cost.route_harm(decision.route) > left + SAME_HARM:
+        if (
+            decision is None
+            or self._cost.route_harm(decision.route) > left + SAME_HARM
+            or not exclude.isdisjoint(decision.route.servers)
+        ):
             decision = self._cheapest(request, view, now_s, start_block, exclude, left)
         self._routes[request.id] = Route(hops=(*kept, *decision.route.hops))
         return decision
@@ -100,9 +112,11 @@ class WithinBudgets:
         links, total = cheapest_within(graph, cost, harm, budget, leave)
         if not links:
             name = self._cost.problem.clients[request.client].id
+            asked = self._cost.problem.clients[request.client].adapter
+            within = f"with adapter {asked!r}" if asked else "within its accuracy budget"
             raise NoRouteError(
                 f"no chain of running servers leads client {name!r} from block {start_block} on "
-                "within its accuracy budget"
+                f"{within}"
             )
         return Decision(route=graph.route(links), cost_s=total)
 
@@ -128,7 +142,9 @@ class _SlotWithin(WithinBudgets):
                 found.append(
                     None
                     if decision is None
-                    else self._kept(request, decision, view, now_s, 0, frozenset())
+                    else self._kept(
+                        request, decision, view, now_s, 0, self._cost.lacking[request.client]
+                    )
                 )
             except NoRouteError:
                 found.append(None)

@@ -12,10 +12,12 @@ from typing import TypeVar
 import numpy as np
 
 from ..core.errors import InputProblem, ScenarioError
+from ..core.events import ServerEvent
 from ..core.problem import Client, Deadlines, Planning, Problem, Server
 from ..core.workload import Lengths, Workload
 from . import schema
 from .accuracy import build_accuracy
+from .adapters import build_adapters, check_adapters
 from .budget import build_allowance, check_budget
 from .check import (
     check_context,
@@ -46,7 +48,7 @@ class Built:
     referenced: tuple[bytes, ...]
     warnings: tuple[str, ...]
     notes: tuple[str, ...]
-    events: tuple[tuple[float, int, bool], ...]
+    events: tuple[ServerEvent, ...]
 
 
 def build(document: schema.Scenario, base_dir: Path) -> Built:
@@ -78,6 +80,7 @@ def build(document: schema.Scenario, base_dir: Path) -> Built:
     )
     sound = {n: kind for n, kind in kinds.items() if kind is not None}
     accuracy = None if model is None else _collect(wrong, lambda: build_accuracy(document, model))
+    adapters = None if model is None else _collect(wrong, lambda: build_adapters(document, model))
     servers: list[Server | None] = []
     if model is not None:
         servers = [
@@ -95,7 +98,12 @@ def build(document: schema.Scenario, base_dir: Path) -> Built:
             if s is not None
         ),
         clients=tuple(
-            Client(id=c.id, region=c.region, coordinates=network.client_places[i])
+            Client(
+                id=c.id,
+                region=c.region,
+                coordinates=network.client_places[i],
+                adapter=c.adapter or "",
+            )
             for i, c in enumerate(document.clients)
         ),
         network=network.network,
@@ -105,6 +113,7 @@ def build(document: schema.Scenario, base_dir: Path) -> Built:
         alloc_delay_s=document.testbed_alloc_delay_ms / 1e3,
         drafting=drafting,
         accuracy=accuracy,
+        adapters=adapters or (),
     )
     constraints = build_constraints(problem, document.resilience)
     allowance = build_allowance(problem, document.planning.budget)
@@ -123,6 +132,7 @@ def build(document: schema.Scenario, base_dir: Path) -> Built:
             *check_problem(problem),
             *check_context(problem),
             *check_live(document, problem),
+            *check_adapters(document),
             *check_budget(problem, document.planning.budget),
             *nominal,
         ),
@@ -198,12 +208,12 @@ def _deadlines(given: schema.Deadlines | None) -> Deadlines | None:
 
 def _events(
     document: schema.Scenario, ends: list[tuple[End, schema.Server]]
-) -> tuple[tuple[float, int, bool], ...]:
-    """(seconds, server row, up) in order of time; a region's event hits all its servers."""
+) -> tuple[ServerEvent, ...]:
+    """In order of time, then of servers; a region's event hits all its servers."""
     found = [
-        (event.at_s, j, event.action == "join")
+        ServerEvent(time_s=event.at_s, server=j, up=event.action == "join", cold=event.cold)
         for event in document.events
         for j, (end, server) in enumerate(ends)
         if (event.server in (end.id, server.id) if event.server else server.region == event.region)
     ]
-    return tuple(sorted(found))
+    return tuple(sorted(found, key=lambda e: (e.time_s, e.server, e.up)))

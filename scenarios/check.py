@@ -35,6 +35,8 @@ def check_document(
             yield InputProblem(f"{where}.server", f"no server {event.server!r} in this scenario")
         elif event.region is not None and event.region not in regions:
             yield InputProblem(f"{where}.region", f"no server is in region {event.region!r}")
+        if event.cold is not None and event.action != "join":
+            yield InputProblem(f"{where}.cold", "is of servers that join: who fails loads nothing")
 
 
 def _duplicates(kind: str, named: list[tuple[str, str]]) -> Iterator[InputProblem]:
@@ -48,8 +50,11 @@ def _duplicates(kind: str, named: list[tuple[str, str]]) -> Iterator[InputProble
 
 
 def check_problem(problem: Problem) -> Iterator[str]:
-    """Warnings about a problem that can be built: memory that is too small to be of use."""
-    cost = CostModel.of(problem)
+    """Warnings about a problem that can be built: memory that is too small to be of use.
+
+    A server that may choose its precision is too small when it is at every one.
+    """
+    cost = CostModel.of(problem.at_lightest())
     usable = blocks_that_fit(cost, 1, capped=False)
     small = [s.id for s, fit in zip(problem.servers, usable, strict=True) if not fit]
     if small:

@@ -43,6 +43,8 @@ def describe(scenario: Scenario) -> list[Section]:
                 ["representative request", f"{plan.prompt_tokens} + {plan.output_tokens} tokens"],
                 ["arrival rate", f"{problem.workload.rate_per_s:.4g} requests/s"],
                 ["relay", problem.network.relay],
+                *_precisions(scenario),
+                *_adapters(scenario),
                 *_drafts(scenario),
                 ["sha256", scenario.sha256],
             ],
@@ -72,6 +74,27 @@ def describe(scenario: Scenario) -> list[Section]:
             ],
         ),
     ]
+
+
+def _precisions(scenario: Scenario) -> list[list[object]]:
+    """What servers may choose from, in a row; the figures are those of the first ones."""
+    free = [s.precisions for s in scenario.problem.servers if len(s.precisions) > 1]
+    if not free:
+        return []
+    names = ", ".join(dict.fromkeys(name for own in free for name in own))
+    return [["servers that choose a precision", f"{len(free)}, among {names}; here the first"]]
+
+
+def _adapters(scenario: Scenario) -> list[list[object]]:
+    """How many adapters there are, and how large, in a row."""
+    problem = scenario.problem
+    if not problem.adapters:
+        return []
+    length = problem.model.num_blocks
+    whole = [sum(per_block(a.block_bytes, length)) / 1e6 for a in problem.adapters]
+    asked = len(problem.asked_adapters)
+    sizes = f"{min(whole):.4g} to {max(whole):.4g} MB over all blocks"
+    return [["adapters", f"{len(whole)}, {asked} of them asked for, {sizes}"]]
 
 
 def _drafts(scenario: Scenario) -> list[list[object]]:

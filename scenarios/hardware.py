@@ -34,9 +34,7 @@ def build_server(
         kind = Kind(base=base, given=schema.Device(), memory_bytes=None)
     memory = memory_bytes(given, where)
     if memory is None:
-        memory = kind.memory_bytes
-    if memory is None:
-        memory = next((d.memory_bytes for d in kind.base if d.memory_bytes), None)
+        memory = kind.whole_bytes
     if memory is None:
         raise ScenarioError.single(
             f"{where}.memory_gb", f"is missing, and device {given.device!r} gives no memory"
@@ -76,6 +74,9 @@ def build_server(
         load_block_bytes=file_bytes(model, document.model),
         download_bytes_per_s=_download(given),
         disk_bytes_per_s=None if given.disk_gb_per_s is None else given.disk_gb_per_s * 1e9,
+        quantise_bytes_per_s=(
+            None if given.quantise_gb_per_s is None else given.quantise_gb_per_s * 1e9
+        ),
         sharing=given.sharing or kind.given.sharing or document.sharing,
         batch_prompts=kind.given.batch_prompts,
         rated_per_s=tuple(kind.given.rated_tokens_per_s),
@@ -85,6 +86,8 @@ def build_server(
         busy_w=busy_w,
         price_per_s=price_of(given, kind),
         rollback=given.rollback,
+        adapters=_adapters(given, document),
+        gpus=kind.given.gpus,
     )
 
 
@@ -101,6 +104,13 @@ def _precisions(
     if len(set(given.precisions)) < len(given.precisions):
         raise ScenarioError.single(field, "names one twice")
     return given.precisions, field
+
+
+def _adapters(given: schema.Server, document: schema.Scenario) -> tuple[str, ...] | None:
+    """Those that it loads; for the planner to choose where the file has some and does not say."""
+    if given.adapters is None:
+        return None if document.adapters else ()
+    return tuple(given.adapters)
 
 
 def _at(model: ModelSpec, named: schema.Model, precision: str) -> ModelSpec:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,6 +20,7 @@ from ..perfmodel.devices import (
 )
 from ..perfmodel.kernels import DataSheet
 from ..perfmodel.profilefile import parse_profiles
+from ..perfmodel.tensor_parallel import SYNC_S, shared_among
 from . import schema
 from .files import decode, read_referenced
 from .known import known
@@ -35,11 +37,24 @@ def memory_bytes(given: schema.Device | schema.Server, where: str) -> int | None
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kind:
-    """A device type of the file: measured profiles with overrides, or own figures alone."""
+    """A device type of the file: measured profiles with overrides, or own figures alone.
+
+    Attributes
+    ----------
+    base, given, memory_bytes : of one GPU where it has several.
+    """
 
     base: tuple[Device, ...]
     given: schema.Device
     memory_bytes: int | None
+
+    @property
+    def whole_bytes(self) -> int | None:
+        """Memory of all of its GPUs, None where neither the file nor a profile tells it."""
+        one = self.memory_bytes
+        if one is None:
+            one = next((d.memory_bytes for d in self.base if d.memory_bytes), None)
+        return None if one is None else one * self.given.gpus
 
 
 def build_kind(
@@ -49,6 +64,7 @@ def build_kind(
     where = f"devices.{name}"
     _check_curve(given, f"{where}.decode_ms_by_batch")
     _check_verify(given, f"{where}.verify")
+    _check_group(given, where)
     sheet = _own_sheet(name, given, where)
     if sheet is not None:
         return Kind(base=(sheet,), given=given, memory_bytes=memory_bytes(given, where))
@@ -111,6 +127,16 @@ def _check_verify(given: schema.Device, where: str) -> None:
         )
 
 
+def _check_group(given: schema.Device, where: str) -> None:
+    """Several GPUs are made of one, not of a profile that was measured on several."""
+    if given.sync_ms is not None and given.gpus == 1:
+        raise ScenarioError.single(f"{where}.sync_ms", "is of several gpus that share blocks")
+    gpu = (given.profile or "").split("/")[0]
+    if given.gpus > 1 and re.search(r"x\d+$", gpu):
+        message = f"{given.profile} was measured on several GPUs already: leave gpus out"
+        raise ScenarioError.single(f"{where}.gpus", message)
+
+
 def _measured(content: bytes, path: Path, field: str) -> tuple[Device, ...]:
     try:
         return parse_profiles(decode(content, path, field), source=path.name)
@@ -119,7 +145,20 @@ def _measured(content: bytes, path: Path, field: str) -> tuple[Device, ...]:
 
 
 def rated_for(kind: Kind, model: ModelSpec) -> RatedBlocks:
-    """Own figures over the profile's over the announced rates."""
+    """Own figures over the profile's over the announced rates; of all GPUs together."""
+    rated, given = _of_one(kind, model), kind.given
+    if given.gpus == 1:
+        return rated
+    sync_s = SYNC_S if given.sync_ms is None else given.sync_ms / 1e3
+    each = (rated.timing,) if isinstance(rated.timing, Timing) else rated.timing
+    made = tuple(shared_among(one, given.gpus, sync_s) for one in each)
+    timing = made[0] if isinstance(rated.timing, Timing) else alike(made)
+    remark = f"{given.gpus} GPUs made of one; {rated.validity.remark}".removesuffix("; ")
+    return RatedBlocks(timing=timing, validity=Validity(origin="estimated", remark=remark))
+
+
+def _of_one(kind: Kind, model: ModelSpec) -> RatedBlocks:
+    """The same of one of its GPUs."""
     given = kind.given
     launch_s = None if given.launch_ms is None else given.launch_ms / 1e3
     rated = timings_for(kind.base, model, launch_s) if kind.base else None

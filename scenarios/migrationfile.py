@@ -13,9 +13,11 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta, Struct
 
 from ..core.plan import Placement
+from ..core.problem import Problem
 from . import schema
 from .defects import validate
 from .files import parse_file, write_text
+from .planbuild import loads_of
 from .scenario import Scenario
 
 MIGRATION_FORMAT = "swarmplan/migration/1"
@@ -24,7 +26,8 @@ Share = Annotated[float, Meta(ge=0)]
 
 class MigrationStep(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One server leaves ``[old_start, old_end)`` at ``begin_s`` and serves the new blocks from
-    ``end_s`` on; seconds after the migration begins. Equal numbers: no blocks."""
+    ``end_s`` on; seconds after the migration begins. Equal numbers: no blocks. ``first_token_s``:
+    when the first token of a request that waits for it comes, null where none passes through it."""
 
     server: schema.Name
     old_start: schema.Block
@@ -33,6 +36,7 @@ class MigrationStep(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     new_end: schema.Block
     begin_s: schema.Figure
     end_s: schema.Figure
+    first_token_s: schema.Figure | None = None
 
 
 class DarkBlocks(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -119,18 +123,34 @@ def read_current(
         If it is not a plan file.
     """
     given = validate(parse_file(path), schema.PlanFile, schema.plan_json_schema, source=str(path))
-    rows = {s.id: j for j, s in enumerate(scenario.problem.servers)}
+    problem = scenario.problem
+    rows = {s.id: j for j, s in enumerate(problem.servers)}
+    precision = [s.precision for s in problem.servers]
     spans = [(0, 0, 0)] * len(rows)
     for placed in given.placement:
         if placed.server in rows:
             span = (placed.start_block, placed.end_block, placed.cache_bytes)
-            spans[rows[placed.server]] = span if span[1] > span[0] else (0, 0, 0)
+            j = rows[placed.server]
+            spans[j] = span if span[1] > span[0] else (0, 0, 0)
+            if placed.precision in problem.servers[j].precisions:
+                precision[j] = placed.precision
     named = {placed.server for placed in given.placement}
     placement = Placement(
         start=[s for s, _, _ in spans],  # type: ignore[arg-type]
         end=[e for _, e, _ in spans],  # type: ignore[arg-type]
         cache_bytes=[c for _, _, c in spans],  # type: ignore[arg-type]
+        precision=tuple(precision) if problem.chooses_precision else (),
+        adapters=_loads(given, rows, problem),
     )
     gone = tuple(sorted(named - set(rows)))
     new = tuple(name for name in rows if name not in named)
     return placement, given.router, gone, new
+
+
+def _loads(
+    given: schema.PlanFile, rows: dict[str, int], problem: Problem
+) -> tuple[tuple[str, ...], ...]:
+    """The adapters in force: those that are no longer there are gone."""
+    known = {a.id for a in problem.adapters}
+    kept = loads_of(given, rows, problem)
+    return tuple(tuple(name for name in own if name in known) for own in kept)

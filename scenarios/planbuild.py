@@ -21,7 +21,7 @@ from ..core.plan import (
     Route,
     Trial,
 )
-from ..core.problem import Problem
+from ..core.problem import Problem, Server
 from ..perfmodel.accuracy import harm_of
 from ..perfmodel.cost import CostModel
 from . import schema
@@ -153,7 +153,23 @@ def _placement(given: schema.PlanFile, servers: Rows, problem: Problem) -> Place
         start[j], end[j], pool[j] = placed.start_block, placed.end_block, placed.cache_bytes
         precision[j] = placed.precision or precision[j]
     chosen = tuple(precision) if problem.chooses_precision else ()
-    return Placement(start=start, end=end, cache_bytes=pool, precision=chosen)
+    loaded = loads_of(given, servers, problem)
+    return Placement(start=start, end=end, cache_bytes=pool, precision=chosen, adapters=loaded)
+
+
+def loads_of(
+    given: schema.PlanFile, servers: Rows, problem: Problem
+) -> tuple[tuple[str, ...], ...]:
+    """Adapters of every server as a plan file says; empty where nobody asks for any, or it says
+    nothing."""
+    told = [placed for placed in given.placement if placed.adapters is not None]
+    if not problem.asked_adapters or not told:
+        return ()
+    loaded = [s.adapters or () for s in problem.servers]
+    for placed in told:
+        if placed.server in servers:
+            loaded[servers[placed.server]] = tuple(placed.adapters or ())
+    return tuple(loaded)
 
 
 def _route(given: schema.PlanRoute, servers: Rows, clients: Rows) -> PlannedRoute:
@@ -217,8 +233,9 @@ def _unknown(
             wrong.append(InputProblem(where, f"{placed.server!r} is placed twice"))
         seen.add(placed.server)
         if placed.server in servers:
-            able = problem.servers[servers[placed.server]].precisions
-            wrong += _misfit(f"placement[{i}].precision", placed, able)
+            own = problem.servers[servers[placed.server]]
+            wrong += _misfit(f"placement[{i}].precision", placed, own.precisions)
+            wrong += _misloaded(f"placement[{i}].adapters", placed, own, problem)
     for i, route in enumerate(given.routes):
         if route.client not in clients:
             wrong.append(
@@ -234,6 +251,21 @@ def _unknown(
             where = f"predicted[{i}].client"
             wrong.append(InputProblem(where, f"no client {figure.client!r} in the scenario"))
     return wrong[:50]
+
+
+def _misloaded(
+    where: str, placed: schema.PlacedServer, server: Server, problem: Problem
+) -> Iterator[InputProblem]:
+    """What is wrong with the adapters that a server is to load."""
+    known = [a.id for a in problem.adapters]
+    for name in placed.adapters or ():
+        if name not in known:
+            yield InputProblem(where, f"no adapter {name!r} in the scenario")
+    if placed.adapters is None or server.adapters is None:
+        return
+    if set(placed.adapters) != set(server.adapters):
+        words = ", ".join(server.adapters) or "none"
+        yield InputProblem(where, f"{placed.server!r} loads these by the scenario: {words}")
 
 
 def _misfit(

@@ -35,7 +35,7 @@ def plan_document(
     """
     problem = scenario.problem
     names = [s.id for s in problem.servers]
-    settled = problem.settled(plan.drafts, plan.placement.precision)
+    settled = plan.settled(problem)
     cost = CostModel.of(settled)
     document: dict[str, Any] = {
         "format": schema.PLAN_FORMAT,
@@ -54,6 +54,11 @@ def plan_document(
                 "end_block": int(plan.placement.end[j]),
                 "cache_bytes": int(plan.placement.cache_bytes[j]),
                 **({"precision": plan.placement.precision[j]} if plan.placement.precision else {}),
+                **(
+                    {"adapters": list(plan.placement.adapters[j])}
+                    if plan.placement.adapters
+                    else {}
+                ),
             }
             for j, name in enumerate(names)
         ],

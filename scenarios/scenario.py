@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from ..core.errors import ScenarioError
+from ..core.events import ServerEvent
 from ..core.names import LengthMode
 from ..core.problem import Problem
 from . import schema
@@ -28,7 +29,7 @@ class Scenario:
     sha256 : of the validated content and of the files it refers to; layout does not matter.
     warnings : things that are legal but probably not meant.
     notes : what its sources lack, harmless here.
-    events : (time, server row, up) of servers that fail or join during a simulation.
+    events : servers that fail or join during a simulation.
     """
 
     path: Path
@@ -36,7 +37,7 @@ class Scenario:
     problem: Problem
     sha256: str
     warnings: tuple[str, ...]
-    events: tuple[tuple[float, int, bool], ...]
+    events: tuple[ServerEvent, ...]
     notes: tuple[str, ...] = ()
 
     def __repr__(self) -> str:

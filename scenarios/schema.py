@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from ..core.allowance import SLOT_S, WEIGHT
+from ..core.events import Cold
 from ..core.names import (
     Admission,
     CacheKept,
@@ -23,6 +24,7 @@ from ..core.names import (
     Status,
 )
 from ..core.objective import GoalId
+from ..perfmodel.adapters import Matrix
 from .instants import Unit
 
 SCENARIO_FORMAT = "swarmplan/scenario/1"
@@ -115,9 +117,12 @@ BatchPoint = tuple[Annotated[int, Meta(ge=1, le=100_000)], Milliseconds]
 class Device(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A type of server. ``profile`` takes a shipped device profile, or a ``.json`` file that
     ``swarmplan calibrate`` wrote; ``bandwidth_gb_per_s`` and ``tflop_per_s`` are the data sheet of
-    a GPU that nobody measured; other fields override it."""
+    a GPU that nobody measured; other fields override it. With ``gpus`` they are of one of several
+    that share every block of one server, and tell one another so much longer in a step."""
 
     profile: Name | None = None
+    gpus: Annotated[int, Meta(ge=1, le=64)] = 1
+    sync_ms: Milliseconds | None = None
     memory_gb: Memory | None = None
     memory_gib: Memory | None = None
     bandwidth_gb_per_s: Annotated[float, Meta(ge=1, le=1e6)] | None = None
@@ -169,6 +174,7 @@ class Server(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     bandwidth_mbit_per_s: Positive | None = None
     download_mbit_per_s: Positive | None = None
     disk_gb_per_s: Positive | None = None
+    quantise_gb_per_s: Positive | None = None
     span: tuple[Block, Block] | None = None
     sharing: Sharing | None = None
     idle_watts: Watts | None = None
@@ -176,6 +182,7 @@ class Server(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     price_per_hour: Price | None = None
     task_tokens: Annotated[int, Meta(ge=1, le=100_000)] | None = None
     rollback: bool = True
+    adapters: Annotated[list[Name], Meta(max_length=1_000)] | None = None
 
 
 class DraftModel(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -221,6 +228,7 @@ class Client(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     region: Label = ""
     last_mile_ms: Milliseconds = 0.0
     speculation: ClientSpeculation | None = None
+    adapter: Name | None = None
 
 
 class Network(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -358,12 +366,14 @@ class Resilience(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
 
 class Event(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A server (or a whole region) fails or joins during a simulation."""
+    """A server (or a whole region) fails or joins during a simulation; who joins ``cold`` has to
+    load its blocks first, over its link or from its disk."""
 
     at_s: Seconds
     action: Literal["fail", "join"]
     server: Name | None = None
     region: Name | None = None
+    cold: Cold | None = None
 
 
 Percent = Annotated[float, Meta(ge=0, le=1_000)]
@@ -383,6 +393,17 @@ class Accuracy(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     budget_of: dict[Name, Percent] = {}
 
 
+class Adapter(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """An adapter (LoRA) of the model: its size by ``rank`` and the ``modules`` that it changes, or
+    as ``block_mb``, what it takes on a block; ``source``: by what servers load it, its name where
+    left out."""
+
+    rank: Annotated[int, Meta(ge=1, le=100_000)] | None = None
+    modules: Annotated[list[Matrix], Meta(max_length=7)] = []
+    block_mb: Annotated[float, Meta(ge=0, le=1e6)] | None = None
+    source: Label = ""
+
+
 class Scenario(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The whole file."""
 
@@ -399,6 +420,7 @@ class Scenario(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     resilience: Resilience = Resilience()
     speculation: Speculation | None = None
     accuracy: Accuracy | None = None
+    adapters: Annotated[dict[Name, Adapter], Meta(max_length=1_000)] = {}
     session_setup_ms: Milliseconds = 0.0
     testbed_alloc_delay_ms: Milliseconds = 0.0
     events: Annotated[list[Event], Meta(max_length=10_000)] = []
@@ -407,13 +429,14 @@ class Scenario(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
 class PlacedServer(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The blocks ``[start_block, end_block)`` and the cache pool of one server; ``precision``
-    where that was for the planner to choose."""
+    where that was for the planner to choose, ``adapters`` where clients ask for some."""
 
     server: Name
     start_block: Block
     end_block: Block
     cache_bytes: Bytes
     precision: Quantisation | None = None
+    adapters: Annotated[list[Name], Meta(max_length=1_000)] | None = None
 
 
 class PlanHop(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

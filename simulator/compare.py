@@ -11,6 +11,7 @@ import numpy as np
 
 from ..core.drafting import Use
 from ..core.errors import SwarmplanError, SwarmplanWarning
+from ..core.events import ServerEvent
 from ..core.names import Admission, Quality
 from ..core.plan import Placement
 from ..core.problem import Problem
@@ -18,7 +19,6 @@ from ..core.workload import Request
 from ..perfmodel.cost import CostModel
 from ..routing.api import RouterFactory
 from .engine import simulate
-from .events import ServerEvent
 from .metrics import WARM_UP, Interval, Summary, summarise
 from .result import SimulationResult
 from .service import Yardstick
@@ -146,7 +146,7 @@ def compare(
 
     def run(method: Contestant, decision: Decided, seed: int) -> Summary:
         placement, router, drafts = decision
-        drafted = (method.problem or problem).settled(drafts, placement.precision)
+        drafted = placement.settled(method.problem or problem).with_drafts(drafts)
         result = simulate(
             drafted,
             placement,

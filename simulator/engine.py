@@ -10,17 +10,18 @@ import numpy as np
 
 from ..core.content import FloatArray, IntArray, frozen_array
 from ..core.errors import SwarmplanError
+from ..core.events import ServerEvent
 from ..core.names import Admission
 from ..core.plan import Placement
 from ..core.problem import Problem
-from ..core.requests import COUNTS, column
+from ..core.requests import COUNTS, by_arrival, column
 from ..core.workload import Request
 from ..perfmodel.capacity import most_per_s
 from ..perfmodel.cost import CostModel
 from ..perfmodel.expense import expense
 from ..routing.api import Router, SlotRouter
 from .admission import Rule, Slotted
-from .events import ServerEvent, joining_servers, up_s
+from .events import joining_servers, up_s, when_loaded
 from .failures import meets_loss, server_down, server_up
 from .kernel import Rank
 from .result import SimulationResult, Table
@@ -67,9 +68,11 @@ def simulate(
         rule = Slotted(router.tick_s)
         admission = rule
     _check(problem, events)
+    joining = joining_servers(events)
+    events = when_loaded(events, problem, placement)
     table = Table(problem, requests)
     arrival_s = column(requests, "arrival_s")
-    order = _by_arrival(arrival_s)
+    order = by_arrival(arrival_s)
     last = float(arrival_s[order[-1]]) if len(order) else 0.0
     swarm = Swarm(
         cost,
@@ -80,7 +83,7 @@ def simulate(
         span_s=last if horizon_s is None else horizon_s,
         detection_s=detection_s,
     )
-    for j in joining_servers(events):
+    for j in joining:
         swarm.state.set_down(j, True)
     for event in events:
         swarm.ups_to_come += event.up
@@ -90,7 +93,8 @@ def simulate(
     _run(swarm, math.inf if horizon_s is None else horizon_s)
     swarm.close()
     end_s = horizon_s if horizon_s is not None and table.unfinished_rows else table.last_s
-    on_s = np.where(placement.num_blocks > 0, up_s(events, problem.num_servers, end_s), 0.0)
+    up = up_s(events, joining, problem.num_servers, end_s)
+    on_s = np.where(placement.num_blocks > 0, up, 0.0)
     taken = expense(problem, on_s, swarm.work.busy_s(end_s))
     return SimulationResult(
         **_given(requests),
@@ -134,14 +138,6 @@ def _check(problem: Problem, events: Sequence[ServerEvent]) -> None:
                 f"event at {event.time_s} s names server row {event.server}, but there are "
                 f"{problem.num_servers} servers"
             )
-
-
-def _by_arrival(arrival_s: FloatArray) -> Sequence[int] | IntArray:
-    """Rows in order of arrival; equal ones stay in their order."""
-    if (arrival_s[1:] >= arrival_s[:-1]).all():
-        return range(len(arrival_s))
-    order: IntArray = np.argsort(arrival_s, kind="stable")
-    return order
 
 
 def _let_in(

@@ -3,24 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import replace
 
 import numpy as np
 
 from ..core.content import FloatArray
+from ..core.events import ServerEvent
+from ..core.plan import Placement
+from ..core.problem import Problem
+from ..perfmodel.reload import Reload, adapters_of
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServerEvent:
-    """A server fails (``up=False``) or comes (back) with its planned blocks and an empty cache.
+def when_loaded(
+    events: Iterable[ServerEvent], problem: Problem, placement: Placement
+) -> tuple[ServerEvent, ...]:
+    """The events with servers that come cold coming when they have loaded their blocks.
 
-    A server whose first event is ``up`` joins: it is out of service from the beginning until
-    then. The caches of the sessions on a server that fails are lost.
+    One that fails before does not come; one that hosts nothing has nothing to load.
     """
-
-    time_s: float
-    server: int
-    up: bool
+    told, found, reload = sorted(events, key=lambda e: e.time_s), [], Reload()
+    for i, event in enumerate(told):
+        span = placement.span(event.server)
+        if not (event.up and event.cold) or span is None:
+            found.append(event)
+            continue
+        server = problem.servers[event.server]
+        ready_s = event.time_s + reload.start_s(
+            server,
+            (span.start, span.end),
+            stored=event.cold == "disk",
+            adapters=adapters_of(problem, server),
+        )
+        later = (e for e in told[i + 1 :] if e.server == event.server and not e.up)
+        if all(e.time_s > ready_s for e in later):
+            found.append(replace(event, time_s=ready_s, cold=None))
+    return tuple(found)
 
 
 def joining_servers(events: Iterable[ServerEvent]) -> frozenset[int]:
@@ -31,12 +48,19 @@ def joining_servers(events: Iterable[ServerEvent]) -> frozenset[int]:
     return frozenset(j for j, event in first.items() if event.up)
 
 
-def up_s(events: Iterable[ServerEvent], servers: int, end_s: float) -> FloatArray:
-    """(n,) how long each server is in service until the end of a run."""
+def up_s(
+    events: Iterable[ServerEvent], joining: frozenset[int], servers: int, end_s: float
+) -> FloatArray:
+    """(n,) how long each server is in service until the end of a run.
+
+    Parameters
+    ----------
+    joining : servers that begin out of service.
+    """
     told = sorted(events, key=lambda e: e.time_s)
     total, since = np.zeros(servers), np.zeros(servers)
     up = np.ones(servers, dtype=bool)
-    up[list(joining_servers(told))] = False
+    up[list(joining)] = False
     for event in told:
         at = min(event.time_s, end_s)
         if up[event.server] and not event.up:

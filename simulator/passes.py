@@ -67,14 +67,15 @@ def more_way_s(s: Any, slot: int) -> float:
 def set_out_s(s: Any, slot: int, made: int) -> float:
     """Draft for the next pass, ``made`` tokens being there, and when it comes to the first server.
 
-    Nobody drafts past the reservation, of which the last token is the target's own.
+    Nobody drafts past the reservation, of which the last token is the target's own; PETALS' class
+    has none of its own after drafts.
     """
     most, room = s.drafts[slot, DRAFTS], s.drafts[slot, ROOM]
     at_s: float = s.sessions[slot]["token_s"] + s.hops[slot, 0]["gap_s"]
     if most == 0:
         return at_s
-    count = max(0.0, min(most, room - made - 1))
     petals = s.drafts[slot, PETALS] > 0
+    count = max(0.0, min(most, room - made - (0 if petals else 1)))
     s.drafts[slot, POSITIONS] = max(1.0, count) if petals else count + 1
     own_s: float = count * s.drafts[slot, DRAFT_S]
     token_s = s.sessions[slot]["token_s"]

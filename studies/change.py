@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ..core.plan import Placement
+from ..core.problem import Problem
 from ..methods.draft import Known
 from ..perfmodel.cost import CostModel
 from ..perfmodel.memory import blocks_that_fit
 from ..scenarios.scenario import Scenario
 from ..simulator.figures import RESPONSE, Figure, figures, known
 from ..simulator.metrics import Interval, Summary
+from .coldstart import ColdStart, cold_starts
 from .edits import Edit, apply
 from .outcome import PARTS, Outcome, Study, outcome, outcome_of
 
@@ -29,11 +31,13 @@ class Change:
     Attributes
     ----------
     after : outcomes of the edited scenario: its blocks as they were, planned anew, or both.
+    cold : servers that have to load blocks for the last of them.
     """
 
     edits: tuple[str, ...]
     before: Outcome
     after: tuple[Outcome, ...]
+    cold: tuple[ColdStart, ...] = ()
 
     def __repr__(self) -> str:
         after = "; ".join(reason(self.before, a) for a in self.after)
@@ -102,7 +106,15 @@ def what_if(
     known = carried(before, scenario, left)
     after.append(outcome(left, study, "planned anew" if after else "after", known=known))
     texts = [e.text for e in edits] + [f"fail {name}" for name in fail]
-    return Change(edits=tuple(texts), before=before, after=tuple(after))
+    cold = _cold(known, after[-1])
+    return Change(edits=tuple(texts), before=before, after=tuple(after), cold=cold)
+
+
+def _cold(known: Sequence[Known], after: Outcome) -> tuple[ColdStart, ...]:
+    """Who has to load blocks to get from the plan that was there to another one."""
+    if not known or after.placement is None or after.uncovered:
+        return ()
+    return cold_starts(after.problem, known[0][0], after.placement)
 
 
 def _drafting_as(planned: Outcome, target: Scenario) -> Scenario:
@@ -127,7 +139,7 @@ def respanned(placement: Placement, source: Scenario, target: Scenario) -> Place
     """The spans of a placement for the servers of another scenario, by id.
 
     Servers that are new are idle, spans that no longer fit are cut. Who may choose a precision
-    keeps the one that it had.
+    or adapters keeps those that it had.
     """
     spans = {
         s.id: (int(placement.start[j]), int(placement.end[j]))
@@ -139,6 +151,11 @@ def respanned(placement: Placement, source: Scenario, target: Scenario) -> Place
         [had[s.id] if had.get(s.id) in s.precisions else s.precision
          for s in target.problem.servers]
     )  # fmt: skip
+    if placement.adapters:
+        ids = [server.id for server in source.problem.servers]
+        problem = problem.with_adapters(
+            _loads(dict(zip(ids, placement.adapters, strict=True)), problem)
+        )
     cost = CostModel.of(problem)
     room = blocks_that_fit(cost, 0, capped=False)
     chosen = []
@@ -146,6 +163,17 @@ def respanned(placement: Placement, source: Scenario, target: Scenario) -> Place
         start, end = spans.get(server.id, (0, 0))
         chosen.append((start, min(end, start + int(room[j]), problem.model.num_blocks)))
     return cost.placed(chosen)
+
+
+def _loads(had: Mapping[str, tuple[str, ...]], problem: Problem) -> list[tuple[str, ...]]:
+    """Adapters that servers had, as far as they are still there; those of who has no choice."""
+    known = {a.id for a in problem.adapters}
+    return [
+        tuple(name for name in had.get(s.id, ()) if name in known)
+        if s.adapters is None
+        else s.adapters
+        for s in problem.servers
+    ]
 
 
 def difference(before: Outcome, after: Outcome, figure: Callable[[Summary], float]) -> Interval:

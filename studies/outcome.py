@@ -21,7 +21,6 @@ from ..methods.table import AnyMethod, method_of
 from ..perfmodel.cost import CostModel
 from ..scenarios.scenario import Scenario
 from ..simulator.engine import simulate
-from ..simulator.events import ServerEvent
 from ..simulator.metrics import Summary, summarise
 from ..simulator.result import SimulationResult
 from ..workload.draw import draw_requests
@@ -159,7 +158,7 @@ def outcome_of(
 ) -> Outcome:
     """Simulate a given placement, servers at its precisions."""
     name = router_name(router)
-    problem = scenario.problem.at_precisions(placement.precision)
+    problem = placement.settled(scenario.problem)
     cost = CostModel.of(problem)
     missing = np.flatnonzero(placement.coverage(problem.model.num_blocks) == 0)
     if len(missing):
@@ -172,7 +171,6 @@ def outcome_of(
             placement=placement,
             uncovered=tuple(int(b) for b in missing),
         )
-    events = tuple(ServerEvent(time_s=at, server=j, up=up) for at, j, up in scenario.events)
     results = []
     for seed in study.seeds:
         requests = draw_requests(problem, seed, num_requests=study.requests)
@@ -184,7 +182,7 @@ def outcome_of(
                 made,
                 requests,
                 admission=study.admission,
-                events=events,
+                events=scenario.events,
             )
         )
     clients = tuple(_client(cost, results, c) for c in range(len(problem.clients)))

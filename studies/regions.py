@@ -307,12 +307,15 @@ def aggregate(
 ) -> Aggregation:
     """Plan on single servers and on groups, and say what the grouping loses.
 
+    On groups servers host at the precisions of the plan on single ones.
+
     Raises
     ------
     SwarmplanError
         If there is no plan on the single servers.
     """
     single = _planned(problem, method, settings)
+    problem = single.placement.settled(problem).fixed
     worst = levelled(problem, labels, "worst")
     plan: Plan | None = None
     error, times = "", tuple[ClientTimes, ...]()

@@ -117,7 +117,7 @@ def roles_of(
         simulated, None = no limit.
     admission : the waiting rule where the plan itself was not simulated.
     """
-    problem = problem.settled(plan.drafts, plan.placement.precision)
+    problem = plan.settled(problem)
     cost, within = CostModel.of(problem), Deadline.after(limit_s)
     bench = None if within.passed else Bench(cost, plan, admission)
     share = np.full(problem.num_servers, np.nan) if bench is None else bench.share

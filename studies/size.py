@@ -14,6 +14,7 @@ from ..perfmodel.cost import CostModel
 from ..perfmodel.memory import blocks_that_fit
 from ..workload.draw import draw_requests
 from .catalogue import Market
+from .coldstart import Recovery, in_words, recoveries
 from .outcome import PARTS, Outcome, Study, outcome
 from .sizebound import Bound, size_bound
 from .target import Target, check_known
@@ -30,12 +31,14 @@ class Tried:
     ----------
     figures : the figure of each target, mean over the seeds.
     excess : the worst relative miss; 0 when all targets are met by every request.
+    recovery : the server whose loss leaves blocks dark for longest, where that was asked for.
     """
 
     counts: Counts
     figures: tuple[float, ...]
     excess: float
     outcome: Outcome
+    recovery: Recovery | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +52,7 @@ class Sizing:
     proven : the best set is as small as the bound.
     closest : where nothing fits, the set that came nearest.
     missing : where nothing fits, what is missing, in words.
+    recover_s : within so long blocks are to be served again after any loss; None = not asked.
     """
 
     minimise: Minimise
@@ -59,6 +63,7 @@ class Sizing:
     closest: Tried
     tried: tuple[Tried, ...]
     missing: tuple[str, ...]
+    recover_s: float | None = None
 
     def __repr__(self) -> str:
         targets = ", ".join(map(str, self.targets))
@@ -78,9 +83,10 @@ class _Search:
         study: Study,
         most: int,
         on_progress: Callable[[int, int, str], None] | None,
+        recover_s: float | None,
     ) -> None:
         self._market, self._targets, self._study = market, targets, study
-        self._most, self._on_progress = most, on_progress
+        self._most, self._on_progress, self._recover_s = most, on_progress, recover_s
         self.tried: dict[Counts, Tried] = {}
         self.may_be_empty = market.own > 0
 
@@ -112,7 +118,18 @@ class _Search:
             excess = math.inf
         elif done < total:
             excess += 1.0 + 10.0 * (1.0 - done / total)
-        return Tried(counts=counts, figures=figures, excess=excess, outcome=made)
+        recovery = None
+        if self._recover_s is not None and made.placement is not None:
+            recovery = recoveries(CostModel.of(made.problem), made.placement)[0]
+            excess = max(excess, _late(recovery, self._recover_s))
+        return Tried(counts=counts, figures=figures, excess=excess, outcome=made, recovery=recovery)
+
+
+def _late(recovery: Recovery, limit_s: float) -> float:
+    """How far blocks stay dark beyond a limit, relative; by how many where nobody hosts them."""
+    if math.isinf(recovery.seconds):
+        return 100.0 + recovery.dark
+    return max(0.0, recovery.seconds - limit_s) / max(limit_s, 1.0)
 
 
 def size(
@@ -122,6 +139,7 @@ def size(
     *,
     minimise: Minimise = "count",
     most: int = 80,
+    recover_s: float | None = None,
     on_progress: Callable[[int, int, str], None] | None = None,
 ) -> Sizing:
     """Find the least set of offers that meets all targets in simulation.
@@ -132,12 +150,14 @@ def size(
     Parameters
     ----------
     most : sets that may be simulated.
+    recover_s : after the loss of any one server every block is to be served again within so long,
+        by spares that load what is dark over their links; the lower bound knows nothing of it.
     """
     available = tuple(o.available for o in market.offers)
     check_known(targets, market.scenario_with(available).problem)
     cost = _weights(market, minimise)
     bound = lower_bound(market, targets, study, minimise)
-    run = _Search(market, targets, study, most, on_progress)
+    run = _Search(market, targets, study, most, on_progress, recover_s)
     best: Tried | None = None
     if math.isfinite(bound.value):
         best = _grow(run, bound.counts, available, cost)
@@ -159,6 +179,7 @@ def size(
         closest=closest,
         tried=tried,
         missing=() if best is not None else _missing(market, targets, study, bound, closest),
+        recover_s=recover_s,
     )
 
 
@@ -282,6 +303,10 @@ def _missing(
     for target, figure in zip(targets, closest.figures, strict=True):
         if target.excess(figure) > 0:
             lines.append(f"closest set: {target.name} {figure:.4g}, wanted {target.limit:g}")
+    if closest.recovery is not None:
+        lines.append(f"closest set: {in_words(closest.recovery)}")
+    if all(t.excess(f) == 0 for t, f in zip(targets, closest.figures, strict=True)):
+        return tuple(lines)
     if all(t.least for t, f in zip(targets, closest.figures, strict=True) if t.excess(f) > 0):
         return tuple(lines)  # a rate follows from how many requests are served, not from a part
     part = int(np.nanargmax(closest.outcome.parts_s))
@@ -319,7 +344,8 @@ def _proofs(
                 break
         else:
             problem: Problem = market.scenario_with(available).problem
-            room = int(blocks_that_fit(CostModel.of(problem), 0, capped=False).sum())
+            cost = CostModel.of(problem.at_lightest())
+            room = int(blocks_that_fit(cost, 0, capped=False).sum())
             yield (
                 f"all of it together holds {room} blocks beside no session; "
                 f"{problem.model.num_blocks} and room for one request are needed"

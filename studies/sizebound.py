@@ -9,6 +9,9 @@ routing (docs/whatif.md):
 * for a share of the requests that the target names, blocks can be dealt out so that the time of
   the request alone is within the target. Here a server may take part of a hop: it is charged
   ``hop / capacity`` per block, which no real chain undercuts.
+
+A server that may choose its precision has the room of its smallest blocks and the time of its
+fastest ones.
 """
 
 from __future__ import annotations
@@ -26,6 +29,7 @@ from ..perfmodel.cost import CostModel
 from ..perfmodel.hops import HopCost
 from ..perfmodel.memory import blocks_alone
 from ..perfmodel.runs import Runs
+from ..perfmodel.unfolded import unfolded
 from ..solve.deadline import Deadline
 from ..solve.mip import solve_programme
 from ..solve.programme import Builder
@@ -63,18 +67,46 @@ class _Offers:
 
     Attributes
     ----------
-    groups : rows of the servers of each; ``members`` : the first of each.
-    room : blocks that one of them holds beside the smallest request's cache.
+    cost : of every server at each of its precisions.
+    groups : rows of the servers of each in the scenario.
+    rows : those in ``cost`` of the first server of each, one offer after the other.
+    first : where the rows of each offer begin.
+    row_room : blocks that one of them holds beside the smallest request's cache, for each row.
     """
 
     cost: CostModel
     groups: list[list[int]]
-    members: list[int]
-    room: IntArray
+    rows: list[int]
+    first: IntArray
+    row_room: IntArray
+
+    @classmethod
+    def of(cls, cost: CostModel, groups: list[list[int]], tokens: int) -> _Offers:
+        """What can be had of a scenario, for requests of at least so many cache tokens."""
+        opened, begin = unfolded(cost)
+        ends = np.append(begin[1:], opened.problem.num_servers)
+        own = [list(range(begin[g[0]], ends[g[0]])) for g in groups]
+        rows = [row for each in own for row in each]
+        counts = [len(each) for each in own]
+        return cls(
+            cost=opened,
+            groups=groups,
+            rows=rows,
+            first=np.concatenate(([0], np.cumsum(counts)[:-1])).astype(np.int64),
+            row_room=blocks_alone(opened, tokens)[rows],
+        )
+
+    @property
+    def room(self) -> IntArray:
+        """Blocks that one of each offer holds."""
+        most: IntArray = np.maximum.reduceat(self.row_room, self.first)
+        return most
 
     def unit_s(self, hop_s: FloatArray, run_s: Runs) -> FloatArray:
         """Seconds per block of a server that is used in full; inf for one that holds none."""
-        return run_s.least_share(self.members, hop_s[self.members], self.room)
+        each = run_s.least_share(self.rows, hop_s[self.rows], self.row_room)
+        least: FloatArray = np.minimum.reduceat(each, self.first)
+        return least
 
     def least_s(self, unit_s: FloatArray) -> float:
         """Cheapest way to run all blocks when servers may be used in part; inf: too few fit."""
@@ -111,8 +143,7 @@ def size_bound(
     """
     groups = _groups(offer_of)
     members = [rows[0] for rows in groups]
-    room = blocks_alone(cost, min(r.reserved_tokens for r in requests))[members]
-    offers = _Offers(cost=cost, groups=groups, members=members, room=room)
+    offers = _Offers.of(cost, groups, min(r.reserved_tokens for r in requests))
     memory = _memory_need(offers, requests, targets)
     if not math.isfinite(memory):
         return Bound(value=math.inf, counts=())
@@ -126,7 +157,7 @@ def size_bound(
         )
         for m, rows in zip(members, groups, strict=True)
     ]
-    blocks = dict(zip(taken, room.tolist(), strict=True))
+    blocks = dict(zip(taken, offers.room.tolist(), strict=True))
     written.row(blocks, lower=cost.num_blocks)
     gigabytes = cost.problem.memory_bytes[members] / 1e9
     written.row(dict(zip(taken, gigabytes.tolist(), strict=True)), lower=memory)
@@ -170,7 +201,7 @@ def _groups(offer_of: Sequence[int]) -> list[list[int]]:
 def _memory_need(offers: _Offers, requests: Sequence[Request], targets: Sequence[Target]) -> float:
     """Gigabytes: every block once, and the byte-seconds of the requests that must be done."""
     cost = offers.cost
-    weights = int(cost.weights_bytes(offers.members, 0, cost.num_blocks).min())
+    weights = int(cost.weights_bytes(offers.rows, 0, cost.num_blocks).min())
     arrivals = [r.arrival_s for r in requests]
     best = 0.0
     load = np.sort(_least_area(offers, requests))

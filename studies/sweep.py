@@ -21,7 +21,6 @@ from ..methods.table import method_named
 from ..perfmodel.cost import CostModel
 from ..scenarios.scenario import Scenario, load_scenario
 from ..simulator.engine import simulate
-from ..simulator.events import ServerEvent
 from ..simulator.metrics import summarise
 from ..workload.draw import draw_requests
 from .edits import applied
@@ -200,7 +199,7 @@ def _summary(
         draft = with_uses(
             method_named(chosen["method"], chosen["router"])(problem, settings), problem
         )
-    problem = problem.settled(draft.drafts, draft.placement.precision)
+    problem = draft.placement.settled(problem).with_drafts(draft.drafts)
     requests = draw_requests(problem, seed, num_requests=chosen["requests"])
     result = simulate(
         problem,
@@ -208,6 +207,6 @@ def _summary(
         router_named(draft.router)(CostModel.of(problem), draft.placement),
         requests,
         admission=chosen["admission"],
-        events=tuple(ServerEvent(time_s=t, server=j, up=up) for t, j, up in scenario.events),
+        events=scenario.events,
     )
     return asdict(summarise(result))

@@ -35,6 +35,10 @@ REMEMBERED, REMEMBERED_PAIRS = 60, 2_000_000
 DIED = "the planner's process ended twice on this; undo the change or change something else"
 
 
+class OvertakenError(SwarmplanError):
+    """What was asked for is of a state that is no longer shown, or was asked for again."""
+
+
 @dataclass(slots=True, eq=False)
 class Side:
     """A state of the scenario and what is known of it (mutable: the desk's record).
@@ -172,20 +176,29 @@ class Desk:
                 return
 
     async def replay(self, failures: list[tuple[float, str]]) -> Any:
-        """The run of the state shown with further failures; the last to ask is answered.
+        """The run of the state shown with further failures, None where that is overtaken.
 
         Raises
         ------
         SwarmplanError
-            If there is no plan yet, or somebody else asked meanwhile.
+            If there is no plan yet.
         """
         side = self.after
         if side.found.plan is None:
             raise SwarmplanError(side.found.error or "there is no plan yet: wait a moment")
-        return await self._fetch("replay", side.scenario, side.found.plan, failures)
+        try:
+            return await self._fetch("replay", side.scenario, side.found.plan, failures)
+        except OvertakenError:
+            return None
 
     async def report(self) -> Any:
-        """The report of the change shown, as a page; errors as ``replay``."""
+        """The report of the change shown, as a page.
+
+        Raises
+        ------
+        OvertakenError
+            If something was changed meanwhile.
+        """
         edits = since(self.session.changes, self.baseline)
         before, after = self.before, self.after
         given = () if self.same else edits
@@ -281,7 +294,7 @@ class Desk:
         worker: Worker = getattr(self, who)
         old = self._errands.pop(who, None)
         if old is not None:
-            _over(old, "something was changed meanwhile")
+            _over(old, OvertakenError("something was changed meanwhile"))
         errand = _Errand(
             number=worker.ask(name, *values),
             side=side,
@@ -340,7 +353,7 @@ class Desk:
                 errand.alarm.cancel()
             self._ask(who, errand.name, side, *errand.values, tries=1, fetched=errand.fetched)
             return
-        _over(errand, why or DIED)
+        _over(errand, SwarmplanError(why or DIED))
         if errand.fetched is None:
             self._learn(who, errand, told.what, why)
         self._look()
@@ -366,9 +379,9 @@ class Desk:
         self._news = asyncio.Event()
 
 
-def _over(errand: _Errand, why: str) -> None:
+def _over(errand: _Errand, why: SwarmplanError) -> None:
     """Nobody is to wait for this errand any longer."""
     if errand.alarm is not None:
         errand.alarm.cancel()
     if errand.fetched is not None and not errand.fetched.done():
-        errand.fetched.set_exception(SwarmplanError(why))
+        errand.fetched.set_exception(why)

@@ -150,14 +150,12 @@ def _covers(scenario: Scenario, placement: Placement) -> bool:
 
 
 def _most(scenario: Scenario) -> float:
-    if scenario.problem.chooses_precision:
-        return np.inf  # a bound for some precisions is none for others
     return float(most_per_s(CostModel.of(scenario.problem), mix_of(scenario.problem)))
 
 
 def _judged(scenario: Scenario, plan: Plan) -> Iterator[Found]:
     """Figures, then capacity, then who is passed, each as soon as it is known."""
-    problem = scenario.problem.settled(plan.drafts, plan.placement.precision)
+    problem = plan.settled(scenario.problem)
     cost, requests = CostModel.of(problem), draw_requests(problem, SEED)
     alike = plan.router == REHEARSED[0] and not scenario.events and can_rehearse(cost, requests)
     found = Found(plan=plan)
@@ -170,7 +168,7 @@ def _judged(scenario: Scenario, plan: Plan) -> Iterator[Found]:
         run_summary = summarise(api.simulate(scenario, plan, seed=SEED))
         found = replace(found, figures={f.id: f.of(run_summary) for f in IN_FULL})
     yield found
-    hosted = scenario.problem.at_precisions(plan.placement.precision)
+    hosted = plan.placement.settled(scenario.problem)
     flow = sustained(CostModel.of(hosted), plan.placement, mix_of(hosted))
     found = replace(found, carried=flow, most_per_s=_most(scenario))
     yield found

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 
 from ..core.errors import ScenarioError
+from ..core.events import ServerEvent
 from ..core.plan import Plan, Route
 from ..methods.routers import router_named
 from ..perfmodel.cost import CostModel
 from ..scenarios.scenario import Scenario
 from ..simulator.engine import simulate
-from ..simulator.events import ServerEvent
 from ..simulator.result import SimulationResult
 from ..workload.draw import draw_requests
 from .planner import SEED
@@ -46,7 +46,7 @@ def replay(scenario: Scenario, plan: Plan, failures: Sequence[tuple[float, str]]
     for _, name in failures:
         if name not in rows:
             raise ScenarioError.single("failures", f"no server {name!r}")
-    own = [ServerEvent(time_s=t, server=j, up=up) for t, j, up in scenario.events]
+    own = list(scenario.events)
     given = [ServerEvent(time_s=t, server=rows[name], up=False) for t, name in failures]
     breaks = sorted({e.time_s for e in given})
     whole = _run(scenario, plan, (*own, *given), None)
@@ -60,7 +60,7 @@ def replay(scenario: Scenario, plan: Plan, failures: Sequence[tuple[float, str]]
 def _run(
     scenario: Scenario, plan: Plan, events: Sequence[ServerEvent], until_s: float | None
 ) -> SimulationResult:
-    problem = scenario.problem.settled(plan.drafts, plan.placement.precision)
+    problem = plan.settled(scenario.problem)
     count = min(MOST_REQUESTS, problem.workload.num_requests)
     return simulate(
         problem,

@@ -29,6 +29,7 @@ MOST_CACHE_TOKENS = 2**40
 ROLLBACK, TASK_TOKENS = "rollback", "task_tokens"
 MOST_TASK_TOKENS = 100_000
 MOST_PINGS = 3_000
+MOST_ADAPTERS = 100
 MOST_WARNINGS = 200
 _PEER = re.compile(r"[1-9A-HJ-NP-Za-km-z]{20,128}")
 _QUANTISATIONS = ("none", "int8", "nf4")
@@ -78,6 +79,7 @@ class Announcement:
     rollback : whether sessions can take tokens back there; task_tokens : positions of a step that
         is one task, where it is not PETALS' own limit.
     batching : how it runs waiting steps as one pass; None = one after another.
+    adapters : that it has loaded, by the names that it loaded them by.
     """
 
     peer: str
@@ -100,6 +102,7 @@ class Announcement:
     rollback: bool = False
     task_tokens: int | None = None
     batching: Batching | None = None
+    adapters: tuple[str, ...] = ()
 
 
 class Warnings:
@@ -170,7 +173,21 @@ def read_entry(
         rollback=_whole(raw.get(ROLLBACK)) == 1,
         task_tokens=_task_tokens(peer, raw.get(TASK_TOKENS), warnings),
         batching=_batching(peer, raw.get(FIELD), warnings),
+        adapters=_adapters(peer, raw.get("adapters"), warnings),
     )
+
+
+def _adapters(peer: str, value: object, warnings: Warnings) -> tuple[str, ...]:
+    """Names of adapters; such that are none are left out."""
+    if value is None:
+        return ()
+    if not isinstance(value, list | tuple) or len(value) > MOST_ADAPTERS:
+        warnings.add(peer, "announces no plausible list of adapters; left out")
+        return ()
+    names = [n for n in value if isinstance(n, str) and 0 < len(n) <= 200 and n.isprintable()]
+    if len(names) < len(value):
+        warnings.add(peer, f"{len(value) - len(names)} of its adapters have no name; left out")
+    return tuple(dict.fromkeys(names))
 
 
 def _task_tokens(peer: str, value: object, warnings: Warnings) -> int | None:

@@ -49,15 +49,28 @@ class LaunchFiles:
     compose: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LaunchFlags:
+    """What a plan says of one server: blocks, tokens of cache for each, precision, adapters; GPUs
+    that share its blocks."""
+
+    span: tuple[int, int]
+    tokens: int
+    quantisation: str | None
+    adapters: tuple[str, ...] = ()
+    gpus: int = 1
+
+
 def launch_files(plan: Plan, scenario: Scenario, options: LaunchOptions) -> tuple[LaunchFiles, ...]:
     """Files of every server that hosts blocks, in the scenario's order."""
     problem = scenario.problem
     quantisation = _quantisations(scenario)
-    problem = problem.settled((), plan.placement.precision)
-    for server, own in zip(problem.servers, plan.placement.precision, strict=False):
-        quantisation[server.id] = own
+    problem = plan.placement.settled(problem)
+    for server, chosen in zip(problem.servers, plan.placement.precision, strict=False):
+        quantisation[server.id] = chosen
     needed = limit_flags(problem, plan.predicted)
     options = replace(options, extra=(*needed, *options.extra))
+    names = {a.id: a.name for a in problem.adapters}
     made = []
     for j, server in enumerate(problem.servers):
         start, end = int(plan.placement.start[j]), int(plan.placement.end[j])
@@ -65,7 +78,14 @@ def launch_files(plan: Plan, scenario: Scenario, options: LaunchOptions) -> tupl
             continue
         pool = int(plan.placement.cache_bytes[j])
         tokens = max(1, CostModel.of(problem).tokens_held(pool, start, end))
-        made.append(_files(server.id, (start, end), tokens, quantisation.get(server.id), options))
+        own = LaunchFlags(
+            span=(start, end),
+            tokens=tokens,
+            quantisation=quantisation.get(server.id),
+            adapters=tuple(names[a] for a in server.adapters or ()),
+            gpus=server.gpus,
+        )
+        made.append(_files(server.id, own, options))
     return tuple(made)
 
 
@@ -107,19 +127,18 @@ def file_name(server: str) -> str:
     return _UNSAFE.sub("-", server).strip(".-") or "server"
 
 
-def _files(
-    server: str,
-    span: tuple[int, int],
-    tokens: int,
-    quantisation: str | None,
-    options: LaunchOptions,
-) -> LaunchFiles:
+def _files(server: str, own: LaunchFlags, options: LaunchOptions) -> LaunchFiles:
+    span = own.span
     flags = [options.model, "--block_indices", f"{span[0]}:{span[1]}"]
-    flags += ["--attn_cache_tokens", str(tokens)]
-    if quantisation in ("int8", "nf4"):
-        flags += ["--quant_type", quantisation]
-    elif quantisation == "bf16":
+    flags += ["--attn_cache_tokens", str(own.tokens)]
+    if own.quantisation in ("int8", "nf4"):
+        flags += ["--quant_type", own.quantisation]
+    elif own.quantisation == "bf16":
         flags += ["--quant_type", "none", "--torch_dtype", "bfloat16"]
+    if own.adapters:
+        flags += ["--adapters", *own.adapters]
+    if own.gpus > 1:
+        flags += ["--tensor_parallel_devices", *(f"cuda:{i}" for i in range(own.gpus))]
     if options.prefix:
         flags += ["--dht_prefix", options.prefix]
     if options.port is not None:
@@ -136,7 +155,7 @@ def _files(
         + shlex.join(command)
         + "\n",
         unit=_unit(server, command),
-        compose=_compose(server, command, options),
+        compose=_compose(server, command, options, own.gpus),
     )
 
 
@@ -168,7 +187,7 @@ def _systemd_word(word: str) -> str:
     return f'"{escaped}"'
 
 
-def _compose(server: str, command: Sequence[str], options: LaunchOptions) -> str:
+def _compose(server: str, command: Sequence[str], options: LaunchOptions, gpus: int) -> str:
     """JSON strings are YAML strings; compose expands dollars unless they are doubled."""
     words = ",\n      ".join(quoted(word.replace("$", "$$")) for word in command)
     return f"""# {_one_line(server)}
@@ -186,7 +205,7 @@ services:
     deploy:
       resources:
         reservations:
-          devices: [{{driver: nvidia, count: 1, capabilities: [gpu]}}]
+          devices: [{{driver: nvidia, count: {gpus}, capabilities: [gpu]}}]
 volumes:
   petals-cache: {{}}
 """

@@ -88,6 +88,7 @@ class LivePlan:
     ----------
     spans : peer -> blocks ``[start, end)``; idle servers are not listed.
     cache_tokens : peer -> tokens of attention cache to offer per block.
+    adapters : peer -> adapters to load, by what they are loaded by; empty = as it likes.
     moves : who may move, in order, and which blocks cannot be helped meanwhile.
     limits : what servers have to allow for the planned sessions.
     routes : the planned ones; drafts : how each client drafts, empty where the plan says nothing.
@@ -103,6 +104,7 @@ class LivePlan:
     spans: Mapping[str, tuple[int, int]]
     cache_tokens: Mapping[str, int]
     quantisation: Mapping[str, str | None]
+    adapters: Mapping[str, tuple[str, ...]]
     moves: tuple[Step, ...]
     limits: Limits
     routes: tuple[PlannedRoute, ...] = ()
@@ -306,8 +308,18 @@ def _decoded(packed: object) -> LiveRecord:
         raise RefusedPlanError(f"the record cannot be read: {error}") from error
 
 
+def _adapters(problem: Problem) -> dict[str, tuple[str, ...]]:
+    """Peer -> what it loads its adapters by; empty where the scenario has none."""
+    names = {a.id: a.name for a in problem.adapters}
+    return {s.id: tuple(names[a] for a in s.adapters or ()) for s in problem.servers if names}
+
+
 def _live(record: LiveRecord, problem: Problem, plan: Plan) -> LivePlan:
     """What follows from a sound plan for the peers by their ids."""
+    chosen = plan.placement.precision
+    problem = plan.placement.settled(problem)
+    quantisation: dict[str, str | None] = {s.id: s.quantisation for s in record.scenario.servers}
+    quantisation |= {s.id: s.precision for s in problem.servers if chosen and s.variants}
     cost, spans, tokens = CostModel.of(problem), {}, {}
     for j, server in enumerate(problem.servers):
         span = plan.placement.span(j)
@@ -325,7 +337,8 @@ def _live(record: LiveRecord, problem: Problem, plan: Plan) -> LivePlan:
         router=plan.router,
         spans=spans,
         cache_tokens=tokens,
-        quantisation={s.id: s.quantisation for s in record.scenario.servers},
+        quantisation=quantisation,
+        adapters=_adapters(problem),
         moves=tuple(record.moves),
         limits=limits_for(problem, plan.predicted),
         routes=plan.routes,

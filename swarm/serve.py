@@ -209,6 +209,9 @@ class PlannedServer(Server):
         if quantisation is not None and self.device.type == "cuda":
             self.quant_type = quantisation
             self.server_info.quant_type = quantisation.name.lower()
+        if plan.adapters:  # the next container loads them, and announces them
+            self.adapters = plan.adapters.get(peer, ())
+            self.server_info.adapters = self.adapters
         info = self.server_info
         if info.forward_rps is not None:
             self._rate_span()

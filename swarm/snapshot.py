@@ -77,6 +77,11 @@ def scenario_document(
         }
         for one, entry, place in zip(figures, online, where.servers, strict=True)
     ]
+    loaded = dict.fromkeys(name for entry in online for name in entry.adapters)
+    if loaded:
+        estimated.append("the size of adapters (none)")
+        for one in servers:
+            one.setdefault("adapters", [])
     network = {
         **where.network,
         "relay": assume.relay,
@@ -112,6 +117,7 @@ def scenario_document(
             for client, place in zip(clients, where.clients, strict=True)
         ],
         "servers": servers,
+        **({"adapters": {name: {} for name in loaded}} if loaded else {}),
     }
     return document, _counted(estimated)
 
@@ -183,6 +189,8 @@ def _server(
         server["rollback"] = False
     if entry.task_tokens is not None:
         server["task_tokens"] = entry.task_tokens
+    if entry.adapters:
+        server["adapters"] = list(entry.adapters)
     return server
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,11 +18,13 @@ from swarmplan.core.workload import Lengths, RequestClass, Workload
 from swarmplan.methods import improving
 from swarmplan.perfmodel.cost import CostModel
 
+#: Examples of a property; fewer where the same tests run a second time with other libraries.
+EXAMPLES = int(os.environ.get("SWARMPLAN_EXAMPLES", "60"))
 settings.register_profile(
     "default",
     deadline=None,
     derandomize=True,
-    max_examples=60,
+    max_examples=EXAMPLES,
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("default")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..chains.capacity import PROOF
+from ..core.plan import Placement
 from ..core.problem import Problem
 from ..methods.capacity import Capacity, Carrier
 from ..methods.certify import beside_most
@@ -37,7 +38,7 @@ def print_capacity(problem: Problem, found: Capacity) -> None:
         ["server", "blocks", "compute", "cache", "binds"],
         [
             [
-                server.id,
+                _hosting(server.id, best.placement, j),
                 span(int(best.placement.start[j]), int(best.placement.end[j])),
                 percent(float(best.carried.compute_frac[j])) if server.id not in idle else "-",
                 percent(float(best.carried.cache_frac[j])),
@@ -55,6 +56,11 @@ def print_capacity(problem: Problem, found: Capacity) -> None:
     if found.most_per_s >= found.load_per_s > best.found_per_s > 0:
         lines.append("no plan was found that holds this load")
     print_lines([*lines, *assumed(problem)])
+
+
+def _hosting(name: str, placement: Placement, server: int) -> str:
+    """A server, with its precision where that was chosen."""
+    return f"{name} at {placement.precision[server]}" if placement.precision else name
 
 
 def _found(found: Capacity) -> str:
@@ -96,6 +102,7 @@ def capacity_document(problem: Problem, found: Capacity) -> dict[str, Any]:
         "servers": [
             {
                 "server": server.id,
+                **({"precision": best.placement.precision[j]} if best.placement.precision else {}),
                 "start_block": int(best.placement.start[j]),
                 "end_block": int(best.placement.end[j]),
                 "compute_frac": float(best.carried.compute_frac[j]),

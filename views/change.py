@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict
 from typing import Any
 
@@ -11,6 +12,9 @@ from ..render import milliseconds, number, print_lines, print_table
 from ..studies.change import Change, changed, difference, reason
 from ..studies.outcome import PARTS, ClientFigures, HopFigures, Outcome
 from .text import assumed, chain, interval, signed, span
+
+#: Servers that load blocks that are shown, slowest first.
+COLD_SHOWN = 20
 
 
 def print_change(change: Change) -> None:
@@ -22,6 +26,15 @@ def print_change(change: Change) -> None:
             _print_metrics(before, after)
             _print_clients(before, after)
             _print_hops(before, after)
+    if change.cold:
+        print_table(
+            "Servers that have to load blocks, as PETALS does: the whole span",
+            ["server", "blocks", "serves after s", "first token after s"],
+            [
+                [c.server, span(*c.span), number(c.load_s), number(c.first_token_s)]
+                for c in change.cold[:COLD_SHOWN]
+            ],
+        )
     reasons = [reason(before, after) for after in change.after]
     print_lines([*reasons, *assumed(before.problem)])
 
@@ -168,5 +181,15 @@ def change_document(change: Change) -> dict[str, Any]:
                 "reason": reason(change.before, after),
             }
             for after in change.after
+        ],
+        "cold_starts": [
+            {
+                "server": c.server,
+                "start_block": c.span[0],
+                "end_block": c.span[1],
+                "load_s": c.load_s,
+                "first_token_s": c.first_token_s if math.isfinite(c.first_token_s) else None,
+            }
+            for c in change.cold
         ],
     }

@@ -37,6 +37,8 @@ def print_explanations(problem: Problem, found: Sequence[Explanation]) -> None:
         )
         if e.harm is not None:
             print_lines([_harmed(e)])
+        if adapter := problem.clients[e.client].adapter:
+            print_lines([f"adapter: {adapter}; all of these servers load it"])
         if e.drafts is not None:
             print_lines([_drafted(e.drafts)])
         used = set(e.route.servers)
@@ -67,6 +69,12 @@ def _harmed(e: Explanation) -> str:
     )
 
 
+def _asked(problem: Problem, client: int) -> dict[str, str]:
+    """The adapter that a client asks for, where it does."""
+    adapter = problem.clients[client].adapter
+    return {"adapter": adapter} if adapter else {}
+
+
 def _drafted(d: DraftShare) -> str:
     """What drafts make of a route, in a line."""
     if not d.drafts:
@@ -91,6 +99,7 @@ def explanations_document(problem: Problem, found: Sequence[Explanation]) -> dic
         "clients": [
             {
                 "client": problem.clients[e.client].id,
+                **_asked(problem, e.client),
                 "ttft_s": e.ttft_s,
                 "tpot_s": e.tpot_s,
                 "drafts": None if e.drafts is None else asdict(e.drafts),

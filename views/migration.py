@@ -50,10 +50,11 @@ def _steps(document: dict[str, Any]) -> tuple[list[str], list[list[object]]]:
         [
             number(s["begin_s"]),
             number(s["end_s"]),
+            "-" if s["first_token_s"] is None else number(s["first_token_s"]),
             s["server"],
             span(s["old_start"], s["old_end"]),
             span(s["new_start"], s["new_end"]),
         ]
         for s in document["steps"]
     ]
-    return ["begins s", "serves again s", "server", "from", "to"], rows
+    return ["begins s", "serves again s", "first token s", "server", "from", "to"], rows

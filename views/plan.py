@@ -5,6 +5,7 @@ from __future__ import annotations
 from ..chains.expected import expected_per_million
 from ..core.plan import Certificate, Plan
 from ..core.problem import Problem
+from ..perfmodel.adapters import adapter_bytes
 from ..perfmodel.cost import CostModel
 from ..render import milliseconds, number, print_lines, print_table
 from .text import assumed, chain, percent, span, spent
@@ -24,7 +25,7 @@ PLACEMENT = (
 def placement_rows(problem: Problem, plan: Plan) -> list[list[object]]:
     """Who hosts what, a row for each server."""
     chosen = plan.placement.precision
-    problem = problem.at_precisions(chosen)
+    problem = plan.placement.settled(problem)
     cost = CostModel.of(problem)
     rows: list[list[object]] = []
     for j, server in enumerate(problem.servers):
@@ -65,13 +66,30 @@ def predicted_rows(problem: Problem, plan: Plan) -> list[list[object]]:
     ]
 
 
+def adapter_rows(problem: Problem, plan: Plan) -> list[list[object]]:
+    """Who asks for each adapter and who loads it; empty where nobody asks for any."""
+    problem = plan.placement.settled(problem)
+    memory = adapter_bytes(CostModel.of(problem), plan.placement)
+    rows: list[list[object]] = []
+    for name, taken in memory.items():
+        loaded = [j for j, s in enumerate(problem.servers) if name in (s.adapters or ())]
+        asking = [c.id for c in problem.clients if c.adapter == name]
+        size = f"{int(taken[loaded].sum()) / 1e6:.1f}"
+        servers = [problem.servers[j].id for j in loaded]
+        rows.append([name, ", ".join(asking), len(loaded), ", ".join(servers), size])
+    return rows
+
+
+#: Columns of ``adapter_rows``.
+ADAPTERS = ("adapter", "clients", "loads", "servers", "memory MB")
+
 #: Columns of ``predicted_rows``.
 PREDICTED = ("client", "TTFT ms", "per token ms", "response s")
 
 
 def drafted_rows(problem: Problem, plan: Plan) -> list[list[object]]:
     """How each client drafts, a row for each."""
-    passes = CostModel.of(problem.settled(plan.drafts, plan.placement.precision)).passes
+    passes = CostModel.of(plan.settled(problem)).passes
     return [
         [
             client.id,
@@ -105,6 +123,8 @@ def print_plan(problem: Problem, plan: Plan) -> None:
     if drafts:
         print_table("Drafts", DRAFTED, drafted_rows(problem, plan))
     print_table("Predicted for one request alone", PREDICTED, predicted_rows(problem, plan))
+    if adapters := adapter_rows(problem, plan):
+        print_table("Adapters", ADAPTERS, adapters)
     if plan.candidates:
         print_table(
             "Candidates",
@@ -120,7 +140,8 @@ def print_plan(problem: Problem, plan: Plan) -> None:
 
 def expected_lines(problem: Problem, plan: Plan) -> list[str]:
     """What serving the planned load takes, where watts or prices are known."""
-    taken = expected_per_million(CostModel.of(problem), plan.placement)
+    hosted = plan.placement.settled(problem)
+    taken = expected_per_million(CostModel.of(hosted), plan.placement)
     return [f"expected at the planned load: {line}" for line in spent(*taken)]
 
 

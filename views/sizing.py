@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from ..render import number, print_lines, print_table
 from ..studies.catalogue import Market
+from ..studies.coldstart import in_words
 from ..studies.size import Sizing, Tried
 from .text import assumed
 
@@ -42,7 +44,24 @@ def print_sizing(market: Market, found: Sizing) -> None:
         if found.bound > 0
         else f"lower bound 0: nothing is proven about a {found.minimise} below {number(value)}",
     ]
+    if found.best.recovery is not None:
+        lines.append(f"{in_words(found.best.recovery)}; the lower bound knows nothing of losses")
     print_lines([*lines, *assumptions])
+
+
+def _recovery(tried: Tried) -> dict[str, Any]:
+    """The longest darkness after a loss, where that was asked for."""
+    if tried.recovery is None:
+        return {}
+    seconds = tried.recovery.seconds
+    return {
+        "recovery": {
+            "lost": tried.recovery.lost,
+            "dark_blocks": tried.recovery.dark,
+            "spares": [name for name, _ in tried.recovery.spares],
+            "seconds": seconds if math.isfinite(seconds) else None,
+        }
+    }
 
 
 def sizing_document(market: Market, found: Sizing) -> dict[str, Any]:
@@ -56,6 +75,7 @@ def sizing_document(market: Market, found: Sizing) -> dict[str, Any]:
             "price_per_hour": market.price(tried.counts),
             "figures": {t.name: f for t, f in zip(found.targets, tried.figures, strict=True)},
             "met": tried.excess == 0,
+            **_recovery(tried),
         }
 
     return {

@@ -11,6 +11,7 @@ export class Replay {
     this.map = map;
     this.on = on;
     this.run = null;
+    this.asked = 0;
     this.failures = [];
     this.now = 0;
     this.speed = 60;
@@ -29,7 +30,11 @@ export class Replay {
   async load() {
     await this.on.trying(async () => {
       const first = !this.run;
-      this.run = await api.replay(this.failures);
+      const own = ++this.asked;
+      const run = await api.replay(this.failures);
+      // Of another state by now, or another one was asked for.
+      if (!run || own !== this.asked) return;
+      this.run = run;
       if (first) {
         this.now = Math.min(this.run.end_s, this.run.sessions[0]?.arrival_s ?? 0);
         this.controls();
@@ -40,6 +45,7 @@ export class Replay {
 
   /** The state has changed: what was replayed is no longer what is shown. */
   leave() {
+    this.asked++;
     if (!this.run) return;
     this.run = null;
     this.playing = false;

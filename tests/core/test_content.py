@@ -52,6 +52,7 @@ def test_every_field_of_a_placement_counts() -> None:
         ("cache_bytes", np.array([0, 220, 220, 1])),
         ("order", (1, 0)),
         ("precision", ("nf4", "bf16")),
+        ("adapters", (("a",), (), (), ())),
     ]
     assert_every_field_counts(placed(), changes)
 

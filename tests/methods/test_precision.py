@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,19 +13,25 @@ import pytest
 from swarmplan import api
 from swarmplan.chains.soundness import overharmed
 from swarmplan.core.errors import ScenarioError, SwarmplanError
+from swarmplan.core.events import ServerEvent
 from swarmplan.methods.draft import Settings
+from swarmplan.methods.replanning import kept, replanned
 from swarmplan.methods.routers import router_named
 from swarmplan.perfmodel.accuracy import harm_of, percent_of
 from swarmplan.perfmodel.cost import CostModel
+from swarmplan.placement.moves.replan import Terms
 from swarmplan.placement.sessions import demand_of
 from swarmplan.routing.offline import best_routes
 from swarmplan.scenarios.accuracy import narrowed
+from swarmplan.scenarios.migrationfile import read_current
 from swarmplan.scenarios.planfile import plan_document, read_plan, write_plan
 from swarmplan.scenarios.scenario import Scenario, scenario_of
 from swarmplan.simulator.engine import simulate
-from swarmplan.simulator.events import ServerEvent
 from swarmplan.studies.accuracy import tradeoffs
+from swarmplan.studies.sizebound import size_bound
+from swarmplan.studies.target import parse_target
 from swarmplan.swarm.launch import LaunchOptions, launch_files
+from swarmplan.swarm.record import read_record, record_of
 from swarmplan.workload.draw import draw_requests
 
 SETTINGS = Settings(time_limit_s=5.0)
@@ -196,3 +203,48 @@ def test_ends_are_more_sensitive_and_nothing_is_lost() -> None:
     assert sum(ends.of("nf4")) == pytest.approx(harm_of(4.0))
     assert ends.of("nf4")[0] == pytest.approx(3 * ends.of("nf4")[5])
     assert set(flat.of("bf16")) == {0.0}
+
+
+def test_moves_keep_the_precisions_of_the_plan_in_force(tmp_path: Path) -> None:
+    scenario = swarm(budget=2.0)
+    made = api.plan(scenario, "exact", sessions=4, settings=SETTINGS)
+    assert len(set(made.placement.precision)) > 1
+    path = tmp_path / "plan.json"
+    write_plan(path, made, scenario)
+    current, router, _, _ = read_current(path, scenario)
+    assert current.precision == made.placement.precision
+    found = replanned(scenario.problem, current, "cg-bp", settings=SETTINGS, terms=Terms(),
+                      router=router)  # fmt: skip
+    assert any(option is found.chosen for option in found.options)
+    assert found.chosen.placement.precision == current.precision
+    again = api.plan(scenario, kept(found.chosen.placement, router), settings=SETTINGS)
+    assert again.placement.precision == current.precision
+    assert not [f for f in api.verify(scenario, again) if f.grave]
+
+
+def test_a_published_plan_tells_servers_their_precisions() -> None:
+    scenario = swarm()
+    made = api.plan(scenario, "exact", sessions=4, settings=SETTINGS)
+    content = plan_document(made, scenario)
+    packed = record_of(scenario, content, prefix="p", version=1, now_s=1e6, valid_s=100.0)
+    live = read_record(packed, prefix="p", now_s=1e6)
+    own = {s.id: s.precision for s in live.problem.servers}
+    assert tuple(own.values()) == made.placement.precision
+    assert {name: live.quantisation[name] for name in own} == own
+
+
+def test_sizes_are_bounded_by_the_lightest_and_fastest_precision() -> None:
+    problem = swarm().problem
+    requests = draw_requests(problem, 0, num_requests=20)
+    offer_of, available = [0] * 3 + [1] * 5, [3, 5]
+    target = parse_target("response_s=1.5")
+
+    def bound(cost: CostModel) -> float:
+        return size_bound(cost, offer_of, available, [1.0, 1.0], requests, [target]).value
+
+    free = bound(CostModel.of(problem))
+    for fast in ("bf16", "nf4"):
+        for slow in ("nf4", "int8", "bf16"):
+            names = [fast] * 3 + [slow] * 5
+            assert free <= bound(CostModel(problem.at_precisions(names).fixed))
+    assert math.isfinite(free)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from swarmplan.api import compare
 from swarmplan.core.errors import NoRouteError, RequestTooLargeError
+from swarmplan.core.events import ServerEvent
 from swarmplan.core.names import Relay
 from swarmplan.core.plan import Hop, Placement, Route
 from swarmplan.core.problem import Problem
@@ -24,7 +25,6 @@ from swarmplan.routing.joint import MOST_REQUESTS, PATIENCE_S, TICK_S, Joint
 from swarmplan.routing.overlap import Overlap
 from swarmplan.routing.state import SwarmState
 from swarmplan.simulator.engine import simulate
-from swarmplan.simulator.events import ServerEvent
 from swarmplan.simulator.result import SimulationResult
 
 REQUEST = Request(

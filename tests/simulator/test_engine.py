@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from swarmplan.core.errors import SwarmplanError
+from swarmplan.core.events import ServerEvent
 from swarmplan.core.names import Admission, Sharing, names
 from swarmplan.core.plan import Hop, Placement, Route
 from swarmplan.core.problem import Client, ModelSpec, Network, Planning, Problem, Server, Timing
@@ -25,7 +26,6 @@ from swarmplan.routing.waiting import retry_instant_s
 from swarmplan.routing.ws_rr import WsRr
 from swarmplan.simulator.admission import Queue, Rule
 from swarmplan.simulator.engine import simulate
-from swarmplan.simulator.events import ServerEvent
 from swarmplan.simulator.result import SimulationResult
 from swarmplan.tests.placement.offline import uneven
 

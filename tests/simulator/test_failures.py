@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from swarmplan.core.events import ServerEvent
 from swarmplan.core.names import Admission
 from swarmplan.core.plan import Placement
 from swarmplan.core.problem import Client, ModelSpec, Network, Planning, Problem, Server, Timing
@@ -14,7 +15,6 @@ from swarmplan.core.workload import Request, Workload
 from swarmplan.perfmodel.cost import CostModel
 from swarmplan.routing.ws_rr import WsRr
 from swarmplan.simulator.engine import simulate
-from swarmplan.simulator.events import ServerEvent
 from swarmplan.simulator.result import SimulationResult
 
 A, B, C = range(3)

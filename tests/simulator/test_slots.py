@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from swarmplan.core.errors import NoRouteError, RequestTooLargeError
+from swarmplan.core.events import ServerEvent
 from swarmplan.core.plan import Placement, Route
 from swarmplan.core.problem import Problem
 from swarmplan.core.workload import Request
@@ -19,7 +20,6 @@ from swarmplan.routing.api import Decision, SlotRouter, SwarmView
 from swarmplan.routing.offline import Shortest
 from swarmplan.routing.state import SwarmState
 from swarmplan.simulator.engine import simulate
-from swarmplan.simulator.events import ServerEvent
 from swarmplan.simulator.result import SimulationResult
 
 REQUEST = Request(

@@ -59,6 +59,6 @@ def test_the_files_of_the_manual_load(tmp_path: Path) -> None:
 
 def test_volunteers_come_and_go_and_some_are_relayed() -> None:
     scenario = load_scenario(FOLDER / "volunteers.toml")
-    assert {up for _, _, up in scenario.events} == {True, False}
+    assert {e.up for e in scenario.events} == {True, False}
     assert any(s.relayed for s in scenario.problem.servers)
     assert scenario.problem.network.client_bandwidth_bytes_per_s is not None

@@ -216,3 +216,20 @@ def test_the_command_tells_the_set_the_bound_and_writes_the_scenario(tmp_path: P
     told = json.loads(run(*common, "--target", "p95_response_s=8", "--json").stdout)
     assert told["lower_bound"] <= told["best"]["count"]
     assert run(*common, "--target", "p95_response_s=0.1").exit_code == 3
+
+
+def test_spares_are_chosen_so_that_blocks_are_served_again_in_time(tmp_path: Path) -> None:
+    given = market(tmp_path)
+    targets = [parse_target("response_s=1000")]
+    least = size(given, targets, STUDY, most=12)
+    assert least.best is not None
+    assert least.best.recovery is None
+    quick = size(given, targets, STUDY, most=25, recover_s=600.0)
+    assert quick.best is not None
+    worst = quick.best.recovery
+    assert worst is not None
+    assert worst.seconds <= 600.0
+    assert sum(quick.best.counts) >= sum(least.best.counts)
+    never = size(given, targets, STUDY, most=4, recover_s=0.0)
+    if never.best is None:
+        assert any("are dark" in line for line in never.missing)

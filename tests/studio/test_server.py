@@ -311,3 +311,15 @@ def test_replays_take_failures_of_servers_that_exist(page: Page) -> None:
     assert told["events"] == [{"time_s": 100.0, "server": "a100-chicago", "up": False}]
     for wrong in ([["x", "a100-chicago"]], [[1]], "x", [[-1, "a100-chicago"]], [[1, "nobody"]]):
         assert page.ask("/api/replay", {"failures": wrong})[0] == 422
+
+
+def test_a_replay_that_a_change_overtakes_is_no_fault(page: Page) -> None:
+    page.settled()
+    asked = [[100, "a100-chicago"]]
+    with ThreadPoolExecutor() as pool:
+        for step in range(5):
+            told = pool.submit(page.ask, "/api/replay", {"failures": asked})
+            page.act("change", [{"kind": "move", "value": ["a100-chicago", f"{30 + step},30"]}])
+            status, body = told.result()
+            assert status == 200, body
+            page.settled()

@@ -393,3 +393,29 @@ def test_figures_of_a_checkpoint_folder_come_from_its_configuration(tmp_path: Pa
     figures = model_figures(str(folder), "p")
     assert (figures.num_blocks, figures.hidden_size, figures.prefix) == (8, 64, "p")
     assert figures.block_parameters == 4 * 64 * 64 + 3 * 64 * 128 + 2 * 64
+
+
+def test_adapters_are_read_and_count_as_nothing() -> None:
+    raw = [(peer(0), honest(0, 32, adapters=("org/a", "org/b"))), (peer(1), honest(0, 32))]
+    known, _ = read_all(raw)
+    assert [e.adapters for e in known] == [("org/a", "org/b"), ()]
+    here = [ClientPlace(name="here", rtt_s={})]
+    document, notes = scenario_document(MODEL, known, here, Assumptions(sessions=1))
+    assert [s["adapters"] for s in document["servers"]] == [["org/a", "org/b"], []]
+    assert document["adapters"] == {"org/a": {}, "org/b": {}}
+    assert any("size of adapters" in n for n in notes)
+    checked(document)
+    _, plain = scenario_document(MODEL, known[1:], here, Assumptions(sessions=1))
+    assert not any("adapters" in n for n in plain)
+
+
+@pytest.mark.parametrize(
+    ("told", "kept"),
+    [("org/a", ()), (7, ()), (["x"] * 101, ()), (["good", "", 3, "b\x1b", "good"], ("good",))],
+)
+def test_adapters_count_where_they_have_names(told: Any, kept: tuple[str, ...]) -> None:
+    warnings = Warnings()
+    entry = read_entry(peer(0), honest(0, 32, adapters=told), BLOCKS, warnings)
+    assert entry is not None
+    assert entry.adapters == kept
+    assert "adapters" in warnings.lines()[0]

@@ -157,7 +157,8 @@ PLAN = plan(load_scenario(SCENARIOS / "tiny.toml").problem, "cg-bp")
 @given(st.sampled_from(["a\\", "\\", "x\\\\", "\U0001f600\\", "a\\\n"]) | st.text(max_size=9))
 def test_any_id_leaves_every_line_of_the_files_its_own(server: str) -> None:
     """A backslash at the end of a description would take in the line after it."""
-    one = launch._files(server, (0, 4), 100, None, LaunchOptions(model="m\U0001f600\\"))
+    own = launch.LaunchFlags(span=(0, 4), tokens=100, quantisation=None, adapters=("a\\",))
+    one = launch._files(server, own, LaunchOptions(model="m\U0001f600\\"))
     lines = one.unit.splitlines()
     assert not any(line.endswith("\\") for line in lines)
     assert lines[2] == "After=network-online.target"

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from swarmplan.core.errors import ScenarioError
+from swarmplan.core.events import ServerEvent
 from swarmplan.core.problem import Problem
 from swarmplan.core.workload import Lengths, LengthUse, Request
 from swarmplan.perfmodel.cost import CostModel
@@ -17,7 +18,6 @@ from swarmplan.routing.api import Decision, SwarmView
 from swarmplan.routing.ws_rr import WsRr
 from swarmplan.simulator.admission import Gate, Retry
 from swarmplan.simulator.engine import simulate
-from swarmplan.simulator.events import ServerEvent
 from swarmplan.simulator.session import Session
 from swarmplan.simulator.swarm import Swarm
 from swarmplan.workload.draw import draw_requests
