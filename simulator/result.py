@@ -117,7 +117,9 @@ class SimulationResult(ByContent):
     def tpot_s(self) -> FloatArray:
         """(N,) seconds per token after the first; nan for outputs of one token."""
         per_token: FloatArray = self.finish_s - self.first_token_s
-        per_token /= np.where(self.output_tokens > 1, self.output_tokens - 1.0, np.nan)
+        steps = self.output_tokens - 1.0
+        steps[steps <= 0.0] = np.nan
+        per_token /= steps
         return per_token
 
     @property
