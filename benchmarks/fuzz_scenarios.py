@@ -246,6 +246,14 @@ def _bases() -> dict[str, dict[str, Any]]:
                     "precisions": ["bf16", "nf4"],
                 },
                 {"id": "slow", "device": "fast", "lat": 52.4, "lon": 4.9, "adapters": ["b", "a"]},
+                {
+                    "id": "own",
+                    "device": "fast",
+                    "lat": 48.8,
+                    "lon": 2.3,
+                    "only": ["me"],
+                    "local": True,
+                },
             ],
         ),
         "catalogue": _document(

@@ -193,14 +193,18 @@ def overharmed(cost: CostModel, routes: Sequence[PlannedRoute]) -> Iterator[Find
 
 
 def unadapted(cost: CostModel, routes: Sequence[PlannedRoute]) -> Iterator[Finding]:
-    """Routes over servers that do not load the adapter that their clients ask for."""
+    """Routes over servers that do not load the adapter that their clients ask for, or are there for
+    others."""
     for number, planned in enumerate(routes if cost.adapted else ()):
         if not 0 <= planned.client < len(cost.lacking):
             continue  # told already
         adapter = cost.problem.clients[planned.client].adapter
         for server in planned.route.servers:
             if server in cost.lacking[planned.client]:
-                message = f"{cost.problem.servers[server].id} does not load adapter {adapter!r}"
+                own = cost.problem.servers[server]
+                message = f"{own.id} does not load adapter {adapter!r}"
+                if own.only and cost.problem.clients[planned.client].id not in own.only:
+                    message = f"{own.id} does not serve {cost.problem.clients[planned.client].id}"
                 yield Finding(where=f"routes[{number}]", message=message)
 
 

@@ -269,6 +269,8 @@ class Server:
     adapters : those that it loads, by id, on all blocks that it hosts; None = for the planner to
         choose.
     gpus : that share every block, for whoever starts it; all figures are of them together.
+    only : ids of the clients that it serves; empty = all.
+    local : it is the device of its client: nothing goes over a network.
     """
 
     id: str
@@ -304,6 +306,8 @@ class Server:
     variants: tuple[Variant, ...] = ()
     adapters: tuple[str, ...] | None = ()
     gpus: int = 1
+    only: tuple[str, ...] = ()
+    local: bool = False
 
     @property
     def precisions(self) -> tuple[str, ...]:
@@ -551,6 +555,12 @@ class Problem:
             return self
         pairs = zip(self.servers, precisions, strict=True)
         return replace(self, servers=tuple(s.at_precision(p) for s, p in pairs))
+
+    @property
+    def own_devices(self) -> frozenset[int]:
+        """Rows of the servers that do not serve every client."""
+        every = {c.id for c in self.clients}
+        return frozenset(j for j, s in enumerate(self.servers) if s.only and every - set(s.only))
 
     @property
     def asked_adapters(self) -> tuple[str, ...]:

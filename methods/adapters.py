@@ -15,7 +15,7 @@ import numpy as np
 from ..chains.compose import client_shares
 from ..chains.sustain import sustained, taken_by
 from ..core.adapters import Adapter
-from ..core.content import IntArray
+from ..core.content import FloatArray, IntArray
 from ..core.errors import (
     HeuristicFailedError,
     InfeasibleError,
@@ -24,7 +24,7 @@ from ..core.errors import (
     SwarmplanWarning,
 )
 from ..core.objective import MEAN_RESPONSE, P95_RESPONSE, STEP, Objective
-from ..core.plan import Certificate, Placement, PlannedRoute
+from ..core.plan import Certificate, Placement, PlannedRoute, Route
 from ..core.problem import Problem
 from ..perfmodel.adapters import largest_first, setting_aside
 from ..perfmodel.cost import CostModel
@@ -33,7 +33,7 @@ from ..placement.rules.cg_bp import cg_bp
 from ..placement.task import Task
 from ..routing.offline import best_routes
 from ..workload.mix import mix_of
-from .certify import floor_of, measured
+from .certify import remeasured
 from .draft import Draft, Settings
 
 #: Servers may be used for this share, or this much more than where every adapter is everywhere.
@@ -119,7 +119,7 @@ def with_loads(task: Task, placement: Placement) -> Placement | None:
     except (NoRouteError, RequestTooLargeError):
         return None
     deadline = task.deadline.share(CHOICE_SHARE)
-    for dealing in _dealings(cost, placement, routes):
+    for dealing in _dealings(cost, placement, routes, task.sessions):
         found = loads(cost, placement, dealing, deadline)
         if found is not None:
             return _loaded(problem, placement, found)
@@ -137,15 +137,19 @@ def _loaded(problem: Problem, placement: Placement, found: Loads) -> Placement:
 
 
 def _dealings(
-    cost: CostModel, placement: Placement, routes: Sequence[PlannedRoute]
+    cost: CostModel, placement: Placement, routes: Sequence[PlannedRoute], sessions: int
 ) -> Iterator[Dealing]:
-    """What is to be dealt out: with servers used moderately, in full, beyond what they have."""
+    """What is to be dealt out: with servers used moderately, in full, beyond what they have; with
+    room for the planned sessions as long as that is possible."""
     mix, n = mix_of(cost.problem), cost.problem.num_servers
     full = sustained(cost, placement, mix)
     rate = min(cost.problem.workload.rate_per_s, full.rate_per_s)
     chains = list(dict.fromkeys([f.route for f in full.flows] + [r.route for r in routes]))
     lanes = tuple(
-        Lane(route=route, use=rate * use)
+        Lane(
+            route=route,
+            use=np.concatenate([rate * use, _planned(cost, placement, route, sessions)]),
+        )
         for route, use in zip(chains, taken_by(cost, placement, mix, chains), strict=True)
     )
     share = client_shares(cost.problem)
@@ -156,12 +160,22 @@ def _dealings(
         lanes=lanes,
         share=share,
         time_s=times_s(cost, share, lanes),
-        most=np.maximum(BUSY, (1.0 + MORE) * used),
+        most=np.concatenate([np.maximum(BUSY, (1.0 + MORE) * used), np.ones(n)]),
         spare_bytes=spare,
     )
     yield whole
-    yield replace(whole, most=np.maximum(1.0, used))
-    yield replace(whole, most=np.full(2 * n, np.inf))
+    yield replace(whole, most=np.concatenate([np.maximum(1.0, used), np.ones(n)]))
+    yield replace(whole, most=np.concatenate([np.full(2 * n, np.inf), np.ones(n)]))
+    yield replace(whole, most=np.full(3 * n, np.inf))
+
+
+def _planned(cost: CostModel, placement: Placement, route: Route, sessions: int) -> FloatArray:
+    """(n,) of every pool what all planned sessions hold if they take a chain."""
+    held = np.zeros(cost.problem.num_servers)
+    for hop in route.hops:
+        pool = max(1, int(placement.cache_bytes[hop.server]))
+        held[hop.server] = sessions * int(cost.session_bytes(hop.start, hop.end)) / pool
+    return held
 
 
 def _held(cost: CostModel, routes: Sequence[PlannedRoute], servers: int) -> IntArray:
@@ -204,7 +218,7 @@ def _told(draft: Draft, placement: Placement, task: Task, *, exact: bool) -> Dra
     note = f"adapters: {asked} asked for, loaded {count} times on {servers} servers"
     proof = draft.certificate if exact else _bounded(task)
     if task.goal in (MEAN_RESPONSE, P95_RESPONSE):
-        proof = _measured(draft, placement, task)
+        proof = remeasured(draft, placement, task)
     elif task.goal != STEP:
         proof = None
     return replace(
@@ -226,16 +240,3 @@ def _bounded(task: Task) -> Certificate | None:
     from ..placement.precise.solve import LABELS, alone_bound_s  # HiGHS is slow to load
 
     return Certificate(objective=Objective(goal=STEP, bound=alone_bound_s(task)), proof=LABELS)
-
-
-def _measured(draft: Draft, placement: Placement, task: Task) -> Certificate | None:
-    """What its trial measures with the adapters where they are."""
-    proof = draft.certificate
-    if proof is None or proof.trial is None:
-        return None
-    cost = CostModel.of(placement.settled(task.problem).with_drafts(draft.drafts))
-    value = measured(cost, placement, draft.router, task.goal, proof.trial)
-    bound = proof.objective.bound
-    if bound is not None:
-        bound = min(floor_of(cost, task.goal, proof.trial), value)
-    return replace(proof, objective=replace(proof.objective, value=value, bound=bound))

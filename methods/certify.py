@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -10,13 +11,15 @@ from ..chains.capacity import PROOF, most_per_s
 from ..chains.knapsack import least_responses_s
 from ..core.content import FloatArray
 from ..core.objective import P95_RESPONSE, THROUGHPUT, Goal
-from ..core.plan import Placement, Trial
+from ..core.plan import Certificate, Placement, Trial
 from ..core.problem import Problem
 from ..core.workload import Request
 from ..perfmodel.cost import CostModel
+from ..placement.task import Task
 from ..simulator.metrics import WARM_UP
 from ..workload.draw import draw_requests
 from ..workload.mix import mix_of
+from .draft import Draft
 from .judge import Judge
 from .saturated import saturated
 
@@ -49,6 +52,20 @@ def floor_of(cost: CostModel, goal: Goal, trial: Trial) -> float:
     counted = sorted(requests, key=lambda r: r.arrival_s)[int(len(requests) * WARM_UP) :]
     least: FloatArray = least_responses_s(cost, counted)
     return float(np.quantile(least, 0.95) if goal == P95_RESPONSE else least.mean())
+
+
+def remeasured(draft: Draft, placement: Placement, task: Task) -> Certificate | None:
+    """The certificate of a draft whose placement was changed after it was simulated: what its trial
+    measures now. None where it was not simulated."""
+    proof = draft.certificate
+    if proof is None or proof.trial is None:
+        return None
+    cost = CostModel.of(placement.settled(task.problem).with_drafts(draft.drafts))
+    value = measured(cost, placement, draft.router, task.goal, proof.trial)
+    bound = proof.objective.bound
+    if bound is not None:
+        bound = min(floor_of(cost, task.goal, proof.trial), value)
+    return replace(proof, objective=replace(proof.objective, value=value, bound=bound))
 
 
 def load_in_words(cost: CostModel) -> str:

@@ -33,12 +33,14 @@ def planned(
 ) -> Plan:
     """The plan that a method makes; errors as the method's.
 
-    Where Ctrl-C comes before it has one, a plan of CG-BP stands in.
+    Where Ctrl-C comes before it has one, a plan of CG-BP stands in, if that can make one.
     """
     try:
         task = method.task(problem, settings, sessions=sessions)
         draft = method.decide(task, settings)
     except KeyboardInterrupt:
+        if problem.chooses_precision or problem.chooses_adapters:
+            raise  # CG-BP chooses neither
         task = method.plainly(problem, settings, sessions=sessions)
         draft = _stopgap(task, method)
     if draft.interrupted and task.goal == THROUGHPUT and draft.throughput is None:
@@ -97,10 +99,8 @@ def _stopgap(task: Task, method: Method) -> Draft:
     Raises
     ------
     KeyboardInterrupt
-        Where CG-BP finds nothing, or it is open which adapters servers load.
+        Where CG-BP finds nothing.
     """
-    if task.problem.chooses_adapters:
-        raise KeyboardInterrupt
     try:
         placement = honoured(task, cg_bp(task))
     except SwarmplanError:

@@ -82,11 +82,19 @@ class Method:
         if task.problem.chooses_adapters:
             from .adapters import adapted  # HiGHS is slow to load
 
-            return adapted(self._decided, task, settings)
+            return adapted(self._for_all, task, settings)
+        return self._for_all(task, settings)
+
+    def _for_all(self, task: Task, settings: Settings) -> Draft:
+        """The decision with the servers of single clients, adapters aside."""
+        if task.problem.own_devices and self.given is None:
+            from .devices import with_devices
+
+            return with_devices(self._decided, task, settings)
         return self._decided(task, settings)
 
     def _decided(self, task: Task, settings: Settings) -> Draft:
-        """The decision, adapters aside."""
+        """The decision for servers that serve everybody."""
         if task.is_open and self.given is None:
             from .precision import chosen  # HiGHS is slow to load
 

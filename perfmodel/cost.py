@@ -57,8 +57,8 @@ class CostModel:
     harm : (server, start, end) -> what hosting at its precision costs in accuracy; zeros where
         nobody asks.
     budgets : (clients,) the most of it that a route may have; inf = any.
-    lacking : by client, servers that do not load its adapter: they do not serve it. Those that may
-        still choose serve everybody.
+    lacking : by client, servers that do not serve it: they do not load its adapter, or are devices
+        of others. Those that may still choose their adapters serve everybody.
     opening_s : from the opening of a session until its prompt is sent, for every method alike.
     """
 
@@ -245,7 +245,12 @@ class CostModel:
                 for j, s in enumerate(servers)
                 if s.adapters is not None and name not in s.adapters
             )
-        return tuple(known[c.adapter] for c in self.problem.clients)
+        return tuple(
+            known[c.adapter].union(
+                j for j, s in enumerate(servers) if s.only and c.id not in s.only
+            )
+            for c in self.problem.clients
+        )
 
     @property
     def adapted(self) -> bool:
@@ -303,13 +308,15 @@ class CostModel:
         return self._delay_s(overhead, client, tokens=prompt_tokens)
 
     def _delay_s(self, overhead_s: float, clients: Rows, *, tokens: int) -> FloatArray:
-        """RTT + overhead, plus sending hidden states there and back where bandwidth is known."""
+        """RTT + overhead, plus sending hidden states there and back where bandwidth is known;
+        nothing where a client asks its own device."""
         net = self.problem.network
         hop = net.client_rtt_s[clients] + overhead_s
         if net.client_bandwidth_bytes_per_s is not None:
             volume = 2.0 * tokens * self.problem.model.activation_bytes_per_token
             hop = hop + volume / net.client_bandwidth_bytes_per_s[clients]
-        return frozen_array(hop, np.float64)
+        local = [s.local for s in self.problem.servers]
+        return frozen_array(np.where(local, 0.0, hop) if any(local) else hop, np.float64)
 
     @property
     def drafts_alike(self) -> bool:

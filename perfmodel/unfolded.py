@@ -10,9 +10,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..core.between import PairTimes
+from ..core.between import Between
 from ..core.constraints import Constraints
-from ..core.content import FloatArray, IntArray
+from ..core.content import IntArray
 from .cost import CostModel
 
 
@@ -39,17 +39,18 @@ def unfolded(cost: CostModel) -> tuple[CostModel, IntArray]:
         network.client_bandwidth_bytes_per_s,
         network.server_bandwidth_bytes_per_s,
     )
-    asked, times = problem.planning.constraints, network.server_rtt_s
-    between = times.part(rows) if isinstance(times, PairTimes) else _pairs(times, rows)
+    asked = problem.planning.constraints
     opened = replace(
         problem,
         servers=servers,
         network=replace(
             network,
             client_rtt_s=network.client_rtt_s[:, rows],
-            server_rtt_s=between,
+            server_rtt_s=_between(network.server_rtt_s, rows),
             client_bandwidth_bytes_per_s=None if client_wide is None else client_wide[:, rows],
-            server_bandwidth_bytes_per_s=None if server_wide is None else _pairs(server_wide, rows),
+            server_bandwidth_bytes_per_s=None
+            if server_wide is None
+            else server_wide[np.ix_(rows, rows)],
         ),
         # The others name servers by their rows, and bounds do not know them.
         planning=replace(
@@ -61,6 +62,5 @@ def unfolded(cost: CostModel) -> tuple[CostModel, IntArray]:
     return made.lasting(cost.lasting_s) if np.isfinite(cost.lasting_s) else made, first
 
 
-def _pairs(table: FloatArray, rows: IntArray) -> FloatArray:
-    chosen: FloatArray = table[np.ix_(rows, rows)]
-    return chosen
+def _between(table: Between, rows: IntArray) -> Between:
+    return table[np.ix_(rows, rows)] if isinstance(table, np.ndarray) else table.part(rows)

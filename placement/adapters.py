@@ -42,7 +42,8 @@ Columns = dict[tuple[int, str], int]
 class Lane:
     """A chain, and what all requests together would take of every resource if they took it; (m,).
 
-    Resources are shares of what each has: compute of the servers, then their cache.
+    Resources are shares of what each has: compute of the servers, their cache in the long run, and
+    their cache when all planned sessions are there.
     """
 
     route: Route
@@ -87,8 +88,8 @@ def loads(
 ) -> Loads | None:
     """The adapters of every server: fewest loads, then least memory.
 
-    Proven to be so where the deadline allows it, else the best found. None where the spare memory
-    does not hold what it takes.
+    Proven to be so where the deadline allows it, else the best found, in the end without a solver.
+    None where the spare memory does not hold what it takes.
 
     Parameters
     ----------
@@ -101,11 +102,51 @@ def loads(
         found = _fewest(cost, placement, dealing, least_s * (1.0 + slower), deadline)
         if found is not None:
             return found
-    return None
+    return at_once(cost, placement, dealing) if deadline.passed else None
+
+
+def at_once(cost: CostModel, placement: Placement, dealing: Dealing) -> Loads | None:
+    """Loads without a solver: each client on one lane, those that ask for most first.
+
+    The lane is one that has room for the adapter, if it can be one that bears the client too; of
+    these the one with fewest new loads, then the fastest. None where no lane has room.
+    """
+    servers, memory = cost.problem.servers, adapter_bytes(cost, placement)
+    spare, used = dealing.spare_bytes.copy(), np.zeros(len(dealing.most))
+    chosen: set[tuple[int, str]] = set()
+    asking = np.flatnonzero(dealing.share > 0)
+    for c in asking[np.argsort(-dealing.share[asking], kind="stable")].tolist():
+        name, options = cost.problem.clients[c].adapter, []
+        for k in np.flatnonzero(np.isfinite(dealing.time_s[c])).tolist():
+            lane = dealing.lanes[k]
+            new = [j for j in lane.route.servers
+                   if name and servers[j].adapters is None and (j, name) not in chosen]  # fmt: skip
+            if all(memory[name][j] <= spare[j] for j in new):
+                over = (used + dealing.share[c] * lane.use > dealing.most).any()
+                options.append((bool(over), len(new), float(dealing.time_s[c, k]), k, new))
+        if not options:
+            return None
+        *_, k, new = min(options)
+        used += dealing.share[c] * dealing.lanes[k].use
+        for j in new:
+            chosen.add((j, name))
+            spare[j] -= memory[name][j]
+    return _told(cost, memory, chosen)
+
+
+def _told(cost: CostModel, memory: dict[str, IntArray], chosen: set[tuple[int, str]]) -> Loads:
+    """Adapters of every server; of those that are not open their own."""
+    return tuple(
+        tuple(name for name in memory if (j, name) in chosen)
+        if server.adapters is None
+        else server.adapters
+        for j, server in enumerate(cost.problem.servers)
+    )
 
 
 def _least_s(cost: CostModel, dealing: Dealing, deadline: Deadline) -> float | None:
-    """The mean time of requests where every open server loads everything."""
+    """The mean time of requests where every open server loads everything; infinite where there is
+    no time to tell, None where not all can be dealt out."""
     written = Builder()
     for _ in _dealt(written, cost, dealing, priced=True):
         pass
@@ -113,7 +154,9 @@ def _least_s(cost: CostModel, dealing: Dealing, deadline: Deadline) -> float | N
     found = solve_programme(programme, deadline=deadline, gap=GAP)
     if found.interrupted:
         raise KeyboardInterrupt
-    return None if found.values is None else programme.objective(found.values)
+    if found.values is None:
+        return None if found.state == "infeasible" else np.inf
+    return programme.objective(found.values)
 
 
 def _fewest(
@@ -149,12 +192,7 @@ def _fewest(
     if (over > 0).any():  # the solver takes rows for met that are off by a byte
         tighter = np.where(over > 0, dealing.spare_bytes - over - 1, dealing.spare_bytes)
         return _fewest(cost, placement, replace(dealing, spare_bytes=tighter), most_s, deadline)
-    return tuple(
-        tuple(name for name in memory if (j, name) in chosen)
-        if server.adapters is None
-        else server.adapters
-        for j, server in enumerate(servers)
-    )
+    return _told(cost, memory, chosen)
 
 
 def _fitting(

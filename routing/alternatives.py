@@ -29,7 +29,8 @@ class Alternative:
 def cheapest_chains_through(
     cost: CostModel, placement: Placement, shape: HopCost
 ) -> tuple[Alternative, ...]:
-    """For every placed server the chain with the least decode step that passes through it.
+    """For every placed server the chain with the least decode step that passes through it, for
+    the client of ``shape``.
 
     One sweep forward and one backward over the routing graph. Under server relay chains are found
     without the case in which a middle server's answer is the last, and then timed as they run.
@@ -39,7 +40,10 @@ def cheapest_chains_through(
     One alternative per placed server, cheapest first (ties: lowest server row).
     """
     graph = build_graph(cost, placement)
-    through = {j: chain for j, _, chain in through_each(graph, *step_costs_s(cost, graph, shape))}
+    steps_s, leave = step_costs_s(cost, graph, shape)
+    if lacking := cost.lacking[shape.client]:
+        steps_s = np.where(np.isin(graph.server, list(lacking)), np.inf, steps_s)
+    through = {j: chain for j, _, chain in through_each(graph, steps_s, leave)}
     found = []
     for j in np.flatnonzero(placement.num_blocks).tolist():
         route = graph.route(through[j]()) if j in through else None

@@ -144,7 +144,8 @@ def _refuse(cost: CostModel, placement: Placement, graph: Graph, client: int) ->
     steps = np.where(able_links(cost, graph, client), steps, np.inf)
     if not shortest(graph, steps, leave)[0]:
         adapter = cost.problem.clients[client].adapter
-        raise NoRouteError(f"client {name!r} has no chain of servers that load {adapter!r}")
+        able = f"load {adapter!r}" if adapter else "serve it"
+        raise NoRouteError(f"client {name!r} has no chain of servers that {able}")
     harm = cost.harm(graph.server, graph.origin, graph.end)
     if not cheapest_within(graph, steps, harm, float(cost.budgets[client]), leave)[0]:
         raise NoRouteError(f"client {name!r} has no chain within its accuracy budget")

@@ -113,7 +113,7 @@ class WithinBudgets:
         if not links:
             name = self._cost.problem.clients[request.client].id
             asked = self._cost.problem.clients[request.client].adapter
-            within = f"with adapter {asked!r}" if asked else "within its accuracy budget"
+            within = f"with adapter {asked!r}" if asked else "within what it may use"
             raise NoRouteError(
                 f"no chain of running servers leads client {name!r} from block {start_block} on "
                 f"{within}"

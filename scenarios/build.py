@@ -13,7 +13,7 @@ import numpy as np
 
 from ..core.errors import InputProblem, ScenarioError
 from ..core.events import ServerEvent
-from ..core.problem import Client, Deadlines, Planning, Problem, Server
+from ..core.problem import Client, Deadlines, Network, Planning, Problem, Server
 from ..core.workload import Lengths, Workload
 from . import schema
 from .accuracy import build_accuracy
@@ -106,7 +106,7 @@ def build(document: schema.Scenario, base_dir: Path) -> Built:
             )
             for i, c in enumerate(document.clients)
         ),
-        network=network.network,
+        network=_with_devices(network.network, document, ends),
         workload=load.workload,
         planning=_planning(document, load.workload),
         session_setup_s=document.session_setup_ms / 1e3,
@@ -139,6 +139,19 @@ def build(document: schema.Scenario, base_dir: Path) -> Built:
         notes=(*network.notes, *stated),
         events=_events(document, ends),
     )
+
+
+def _with_devices(
+    network: Network, document: schema.Scenario, ends: list[tuple[End, schema.Server]]
+) -> Network:
+    """The network in which devices of clients stand beside them."""
+    local = [(j, server.only[0]) for j, (_, server) in enumerate(ends) if server.local]
+    if not local:
+        return network
+    rtt_s, rows = network.client_rtt_s.copy(), {c.id: i for i, c in enumerate(document.clients)}
+    for j, owner in local:
+        rtt_s[rows[owner], j] = 0.0
+    return replace(network, client_rtt_s=rtt_s)
 
 
 def _collect(wrong: list[InputProblem], make: Callable[[], T]) -> T | None:

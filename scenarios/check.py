@@ -25,6 +25,7 @@ def check_document(
     )
     if document.planning.deadlines == schema.Deadlines():
         yield InputProblem("planning.deadlines", "give first_token_s, per_token_ms, or both")
+    yield from _own_devices(document)
     servers = {end.id for end, _ in ends} | {server.id for _, server in ends}
     regions = {server.region for _, server in ends} - {""}
     for at, event in enumerate(document.events):
@@ -37,6 +38,22 @@ def check_document(
             yield InputProblem(f"{where}.region", f"no server is in region {event.region!r}")
         if event.cold is not None and event.action != "join":
             yield InputProblem(f"{where}.cold", "is of servers that join: who fails loads nothing")
+
+
+def _own_devices(document: schema.Scenario) -> Iterator[InputProblem]:
+    """Servers of clients that are not there, and devices of nobody or of several."""
+    clients = [c.id for c in document.clients]
+    for at, server in enumerate(document.servers):
+        for name in server.only:
+            if name not in clients:
+                message = f"no client {name!r}; there are {', '.join(clients[:20])}"
+                yield InputProblem(f"servers[{at}].only", message)
+        if server.local and (len(server.only) != 1 or server.count != 1):
+            message = "is of one device of one client: name it in only"
+            yield InputProblem(f"servers[{at}].local", message)
+        if server.local and document.network.relay != "client":
+            message = "needs relay = 'client': a device is asked by its client alone"
+            yield InputProblem(f"servers[{at}].local", message)
 
 
 def _duplicates(kind: str, named: list[tuple[str, str]]) -> Iterator[InputProblem]:

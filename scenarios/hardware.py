@@ -88,6 +88,8 @@ def build_server(
         rollback=given.rollback,
         adapters=_adapters(given, document),
         gpus=kind.given.gpus,
+        only=tuple(given.only),
+        local=given.local,
     )
 
 

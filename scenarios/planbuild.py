@@ -261,6 +261,8 @@ def _misloaded(
     for name in placed.adapters or ():
         if name not in known:
             yield InputProblem(where, f"no adapter {name!r} in the scenario")
+    if len(set(placed.adapters or ())) < len(placed.adapters or ()):
+        yield InputProblem(where, "names one twice")
     if placed.adapters is None or server.adapters is None:
         return
     if set(placed.adapters) != set(server.adapters):

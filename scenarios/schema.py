@@ -183,6 +183,8 @@ class Server(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     task_tokens: Annotated[int, Meta(ge=1, le=100_000)] | None = None
     rollback: bool = True
     adapters: Annotated[list[Name], Meta(max_length=1_000)] | None = None
+    only: Annotated[list[Name], Meta(max_length=1_000)] = []
+    local: bool = False
 
 
 class DraftModel(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -95,6 +95,13 @@ harm = { nf4 = 4.0 }
 budget = 0.01
 """
 PRECISIONS = 'precisions = ["bf16", "nf4"]'
+#: The same where each client asks for an adapter of its own.
+ADAPTERS = """
+[adapters.a]
+block_mb = 0
+[adapters.b]
+block_mb = 0
+"""
 #: Nothing follows from these, and nothing can contradict them: how the plan was made, words for
 #: people, what was not chosen. The file's own hash tells that they were changed.
 TOLD_BY_THE_HASH = {
@@ -151,6 +158,17 @@ def precise(tmp_path_factory: pytest.TempPathFactory) -> Scenario:
     return load_scenario(path)
 
 
+@pytest.fixture(scope="module")
+def adapted(tmp_path_factory: pytest.TempPathFactory) -> Scenario:
+    servers = [SERVER.format(name=f"s{j}", decode_ms=8 + 3 * j) for j in range(4)]
+    written = SCENARIO.replace('"full"', '"adapted"')
+    for client, adapter in (("near", "a"), ("far", "b")):
+        written = written.replace(f'\nid = "{client}"', f'\nid = "{client}"\nadapter = "{adapter}"')
+    path = tmp_path_factory.mktemp("adapted") / "adapted.toml"
+    path.write_text(written + ADAPTERS + "".join(servers))
+    return load_scenario(path)
+
+
 def by_chain(plan: Plan) -> Method:
     """The plan once more, but clients with several chains draft fewer tokens on the first one."""
     uses = []
@@ -162,7 +180,9 @@ def by_chain(plan: Plan) -> Method:
 
 
 @pytest.fixture(scope="module")
-def documents(scenario: Scenario, drafting: Scenario, precise: Scenario) -> Documents:
+def documents(
+    scenario: Scenario, drafting: Scenario, precise: Scenario, adapted: Scenario
+) -> Documents:
     """Plans for every kind of objective, simulated or not."""
     found = {}
     for aim in ("response", "latency", "throughput"):
@@ -176,17 +196,21 @@ def documents(scenario: Scenario, drafting: Scenario, precise: Scenario) -> Docu
     found["chains"] = plan_document(plan, drafting)
     plan = api.plan(precise, "exact", settings=Settings(time_limit_s=None))
     found["precise"] = plan_document(plan, precise)
+    plan = api.plan(adapted, "exact", settings=Settings(time_limit_s=None))
+    found["adapted"] = plan_document(plan, adapted)
     return found
 
 
 @pytest.fixture
-def judge(scenario: Scenario, drafting: Scenario, precise: Scenario, tmp_path: Path) -> Judge:
+def judge(
+    scenario: Scenario, drafting: Scenario, precise: Scenario, adapted: Scenario, tmp_path: Path
+) -> Judge:
     """Findings about a document, or the defects for which it is not read."""
 
     def judge(document: dict[str, Any]) -> list[str]:
         path = tmp_path / "plan.json"
         path.write_text(json.dumps(document))
-        by_name = {s.document.name: s for s in (scenario, drafting, precise)}
+        by_name = {s.document.name: s for s in (scenario, drafting, precise, adapted)}
         try:
             findings = api.verify(by_name.get(document["scenario"], scenario), path)
         except ScenarioError as error:
@@ -226,11 +250,12 @@ def choices(kind: Any) -> tuple[str, ...]:
 
 
 def places(value: Any, name: str, at: Path_ = ()) -> Iterator[Path_]:
-    """Where a field stands in a document, in every entry of the lists on the way."""
+    """Where a field stands in a document, in the first two entries and the last one of the lists on
+    the way."""
     first, _, rest = name.partition(".")
     if isinstance(value, list):
-        for i, entry in enumerate(value):
-            yield from places(entry, name, (*at, i))
+        for i in sorted({*range(len(value))[:2], *range(len(value))[-1:]}):
+            yield from places(value[i], name, (*at, i))
     elif isinstance(value, dict) and first in value:
         if rest:
             yield from places(value[first], rest, (*at, first))
@@ -296,6 +321,7 @@ def test_plans_as_they_are_written_are_sound(documents: Documents, judge: Judge)
         "drafting": [],
         "chains": [],
         "precise": [],
+        "adapted": [],
     }
 
 

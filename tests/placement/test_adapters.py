@@ -17,7 +17,7 @@ from swarmplan.core.plan import Hop, Placement, Route
 from swarmplan.core.problem import Problem
 from swarmplan.perfmodel.adapters import adapter_bytes
 from swarmplan.perfmodel.cost import CostModel
-from swarmplan.placement.adapters import SLOWER, Dealing, Lane, loads
+from swarmplan.placement.adapters import SLOWER, Dealing, Lane, at_once, loads
 from swarmplan.solve.deadline import NEVER
 from swarmplan.solve.lp import Lp
 from swarmplan.tests.placement.offline import offline
@@ -115,6 +115,25 @@ def test_loads_are_the_fewest_and_then_the_smallest(seed: int) -> None:
         return
     got = [(j, a) for j, own in enumerate(found) for a in own]
     assert (len(got), sum(int(memory[a][j]) for j, a in got)) == wanted
+
+
+@given(seed=st.integers(0, 10**6))
+def test_without_time_there_are_loads_that_fit_too(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    asked = ["a", "b", *rng.choice(["a", "b"], 1).tolist()]
+    sizes = {"a": int(rng.integers(1, 30)), "b": int(rng.integers(1, 30))}
+    cost = CostModel.of(problem_of(asked, sizes))
+    placement, memory = cost.placed(SPANS), adapter_bytes(cost, cost.placed(SPANS))
+    times = rng.integers(10, 14, (3, 4)).astype(float)
+    spare = rng.choice([0, 20, 60, 200], 4).tolist()
+    dealing = dealing_of(times, rng.dirichlet(np.ones(3)), [1.0] * 4, spare)
+    found = at_once(cost, placement, dealing)
+    if found is None:
+        return
+    taken = [sum(int(memory[a][j]) for a in own) for j, own in enumerate(found)]
+    assert all(t <= s for t, s in zip(taken, spare, strict=True))
+    got = {(j, a) for j, own in enumerate(found) for a in own}
+    assert np.isfinite(least_time(replace(dealing, most=np.full(8, np.inf)), asked, got))
 
 
 def test_servers_that_load_by_themselves_are_used_first() -> None:

@@ -75,13 +75,13 @@ def test_what_is_announced_makes_them_servers_that_batch(
     together: LoopbackSwarm, tmp_path: Path
 ) -> None:
     document = read_scenario(together, tmp_path, memory_gb=0.1)
-    devices = [document["devices"][s["device"]] for s in document["servers"]]
-    assert [d["sharing"] for d in devices] == ["batched"] * 2
-    curves = [d["decode_ms_by_batch"] for d in devices]
+    devices = {s["id"]: document["devices"][s["device"]] for s in document["servers"]}
+    assert [d["sharing"] for d in devices.values()] == ["batched"] * 2
+    curves = {name: devices[together.peers[name]]["decode_ms_by_batch"] for name in "AB"}
     # A measures its own; B tells the knots of its clock, 4 ms and 6 ms of eight blocks.
-    assert curves[0][0][0] == 1, json.dumps(curves)
-    assert len(curves[0]) > 2, json.dumps(curves)
-    assert curves[1] == [[1, 0.5], [8, 0.75]]
+    assert curves["A"][0][0] == 1, json.dumps(curves)
+    assert len(curves["A"]) > 2, json.dumps(curves)
+    assert curves["B"] == [[1, 0.5], [8, 0.75]]
     problem = load_scenario(tmp_path / f"{together.prefix}.live.json").problem
     assert [s.sharing for s in problem.servers] == ["batched"] * 2
     assert all(isinstance(s.timing, Timing) and s.timing.step_curve for s in problem.servers)
