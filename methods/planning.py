@@ -99,10 +99,8 @@ def _stopgap(task: Task, method: Method) -> Draft:
     Raises
     ------
     KeyboardInterrupt
-        Where CG-BP finds nothing, or it is open which adapters servers load.
+        Where CG-BP finds nothing.
     """
-    if task.problem.chooses_adapters:
-        raise KeyboardInterrupt
     try:
         placement = honoured(task, cg_bp(task))
     except SwarmplanError:
