@@ -14,7 +14,6 @@ from swarmplan import api
 from swarmplan.chains.soundness import overharmed
 from swarmplan.core.errors import NoSolutionInTimeError, ScenarioError, SwarmplanError
 from swarmplan.core.events import ServerEvent
-from swarmplan.methods import precision
 from swarmplan.methods.draft import Settings
 from swarmplan.methods.replanning import kept, replanned
 from swarmplan.methods.routers import router_named
@@ -22,6 +21,7 @@ from swarmplan.perfmodel.accuracy import harm_of, percent_of
 from swarmplan.perfmodel.cost import CostModel
 from swarmplan.placement.api import Solution
 from swarmplan.placement.moves.replan import Terms
+from swarmplan.placement.precise.solve import solve_precise
 from swarmplan.placement.sessions import demand_of, task_of
 from swarmplan.placement.task import Task
 from swarmplan.routing.offline import best_routes
@@ -258,14 +258,14 @@ def test_a_joint_solution_that_is_not_proven_gives_way_to_a_better_fixed_one(
 ) -> None:
     problem = narrowed(swarm().problem, budget_percent=100.0)
     best = api.plan(problem, "exact", sessions=4, settings=SETTINGS).certificate.objective.value
-    real = precision.solve_precise
+    real = solve_precise
 
     def slow(task: Task) -> Solution:
         if task.problem.chooses_precision:
             raise NoSolutionInTimeError("the joint problem took too long")
         return real(task)
 
-    monkeypatch.setattr(precision, "solve_precise", slow)
+    monkeypatch.setattr("swarmplan.methods.precision.solve_precise", slow)
     made = api.plan(problem, "exact", sessions=4, settings=SETTINGS)
     assert not api.verify(problem, made)
     names = made.placement.precision
