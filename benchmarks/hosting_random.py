@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from swarmplan import api
@@ -111,7 +113,10 @@ def dominance(swarms: int, seed: int) -> bool:
     rng = np.random.default_rng(seed)
     compared = beaten = lost = 0
     for _ in range(swarms):
-        problem = random_swarm(rng)
+        drawn = random_swarm(rng)
+        # Slots for compute, which the method plans for, are no part of the comparison.
+        alone = tuple(replace(s, sharing="independent") for s in drawn.servers)
+        problem = replace(drawn, servers=alone)
         joint = _joint_s(problem)
         rule = ["int8" if s.device == "large" else "nf4" for s in problem.servers]
         for names in (*([p] * problem.num_servers for p in PRECISIONS), rule):

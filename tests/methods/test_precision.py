@@ -14,7 +14,6 @@ from swarmplan import api
 from swarmplan.chains.soundness import overharmed
 from swarmplan.core.errors import NoSolutionInTimeError, ScenarioError, SwarmplanError
 from swarmplan.core.events import ServerEvent
-from swarmplan.methods import precision
 from swarmplan.methods.draft import Settings
 from swarmplan.methods.replanning import kept, replanned
 from swarmplan.methods.routers import router_named
@@ -265,7 +264,7 @@ def test_a_joint_solution_that_is_not_proven_gives_way_to_a_better_fixed_one(
             raise NoSolutionInTimeError("the joint problem took too long")
         return solve_precise(task)
 
-    monkeypatch.setattr(precision, "solve_precise", slow)
+    monkeypatch.setattr("swarmplan.methods.precision.solve_precise", slow)
     made = api.plan(problem, "exact", sessions=4, settings=SETTINGS)
     assert not api.verify(problem, made)
     names = made.placement.precision
