@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..core.content import FloatArray, IntArray
-from ..core.requests import column
+from ..core.requests import column, distinct, positions
 from ..core.workload import Request
 from ..perfmodel.cost import CostModel
 from ..perfmodel.hops import HopCost
@@ -93,9 +93,12 @@ def _shapes(requests: Sequence[Request], most: int) -> tuple[IntArray, IntArray]
     Token counts are rounded down to powers of 1 + 1/64, then of 1 + 1/32 and so on until few
     enough are left, or all are 1.
     """
-    columns = ("client", "prompt_tokens", "output_tokens", "reserved_tokens")
-    given = np.column_stack([column(requests, name) for name in columns]).astype(np.int64)
-    coarse = given
+    names = ("client", "prompt_tokens", "output_tokens", "reserved_tokens")
+    columns = [column(requests, name) for name in names]
+    shapes, _ = distinct(columns)
+    if len(shapes) <= most:
+        return shapes, positions(columns, shapes)
+    given = coarse = np.column_stack(columns).astype(np.int64)
     finest = 64.0
     while True:
         shapes, which = np.unique(coarse, axis=0, return_inverse=True)

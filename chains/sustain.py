@@ -71,7 +71,7 @@ def sustained(cost: CostModel, placement: Placement, mix: Mix) -> Sustained:
     router reaches is less where lines make sessions hold caches longer.
     """
     graph, n = build_graph(cost, placement, pairs=False), cost.problem.num_servers
-    use = _Use(cost, placement, mix, graph)
+    use = Use(cost, placement, mix, graph)
     time_s = use.least_time_s()
     # Where caches bind, no flow over links tells all: those of GCA are the least to begin with.
     known = {c.route: use.chain(use.links(c.route)) for c in gca(cost, placement)}
@@ -98,7 +98,7 @@ def taken_by(
 ) -> list[FloatArray]:
     """(2 n,) compute, then cache, of every server that a request a second takes on each route."""
     n = cost.problem.num_servers
-    use = _Use(cost, placement, mix, build_graph(cost, placement, pairs=False))
+    use = Use(cost, placement, mix, build_graph(cost, placement, pairs=False))
     found = []
     for route in routes:
         chain, each = use.chain(use.links(route)), np.zeros(2 * n)
@@ -143,19 +143,20 @@ def _groups(cost: CostModel, mix: Mix) -> list[_Group]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Chain:
-    """What a request a second on a route takes of its servers; (hops,) each."""
+class ChainUse:
+    """What a request a second on a route takes of its servers, (hops,) each, lasting ``time_s``."""
 
     route: Route
     server: IntArray
     compute: FloatArray
     cache: FloatArray
+    time_s: float
 
 
-def _shared(chains: Sequence[_Chain], groups: Sequence[_Group], servers: int) -> Sustained:
+def _shared(chains: Sequence[ChainUse], groups: Sequence[_Group], servers: int) -> Sustained:
     """The most requests that these chains take together, each group its share of them."""
     compute, cache, rates = np.zeros(servers), np.zeros(servers), dict[Route, float]()
-    lp, taken = Lp(), list[_Chain]()
+    lp, taken = Lp(), list[ChainUse]()
     for _ in range(2 * servers):  # compute of every server, then cache
         lp.add_row({}, -np.inf, 1.0)
     several = len(groups) > 1
@@ -191,7 +192,7 @@ def _shared(chains: Sequence[_Chain], groups: Sequence[_Group], servers: int) ->
     )
 
 
-class _Use:
+class Use:
     """What a request a second on each link, (E,), takes of its server.
 
     Attributes
@@ -214,7 +215,7 @@ class _Use:
         run_s = jobs.run_s(graph.server, graph.origin, graph.end)
         return np.where(self.held <= 1.0, jobs.hop_s[graph.server] + run_s, np.inf)
 
-    def within(self, group: _Group) -> Iterator[_Chain]:
+    def within(self, group: _Group) -> Iterator[ChainUse]:
         """A group's fastest chain, then without the server that it uses up, and so on."""
         graph, seconds = self._graph, self._link_s()
         seconds = np.where(np.isin(graph.server, list(group.lacking)), np.inf, seconds)
@@ -239,15 +240,16 @@ class _Use:
         by_hop = {hop: i for i, hop in enumerate(rows)}
         return [by_hop[h.server, h.start] for h in route.hops]
 
-    def chain(self, links: list[int]) -> _Chain:
+    def chain(self, links: list[int]) -> ChainUse:
         """What a request a second on a chain takes, for as long as it really lasts."""
         route = self._graph.route(links)
         time_s = mean_service_s(self._cost, route, self._jobs) + self._cost.opening_s
-        return _Chain(
+        return ChainUse(
             route=route,
             server=self._graph.server[links],
             compute=self.work_s[links],
             cache=self.held[links] * time_s,
+            time_s=time_s,
         )
 
 
@@ -262,7 +264,7 @@ def _mean_bytes(cost: CostModel, graph: Graph, mix: Mix, lasting: FloatArray) ->
     return np.asarray(weight @ np.array(held, dtype=np.float64))
 
 
-def _largest_flow(graph: Graph, use: _Use, time_s: FloatArray, servers: int) -> FloatArray:
+def _largest_flow(graph: Graph, use: Use, time_s: FloatArray, servers: int) -> FloatArray:
     """(E,) the largest flow from block 0 to the last one, for sessions that last ``time_s``."""
     lp, last = Lp(), graph.finals[0]
     nodes = {node: lp.add_row({}, 0.0, 0.0) for node, _ in graph.groups if node != last}

@@ -44,7 +44,8 @@ ROLES_SHARE = 0.1
 @click.option(
     "--export",
     type=(click.Choice(["helix"]), FILE),
-    help="Write the layout as another tool reads it: of a cluster made by scenario helix.",
+    help="Write the layout as another tool reads it: of a cluster made by scenario helix. For "
+    "throughput it is planned for that tool's scheduler, unless --router names another one.",
 )
 @click.option("--report", "html", type=FILE, help="Write a self-contained HTML report.")
 @click.option("--sessions", type=click.IntRange(1), help="Concurrent sessions R to plan for.")
@@ -131,6 +132,8 @@ def command(
     if export is not None:
         check_default(export[1], "layout", [scenario, *(p for p in (output, html) if p)])
     current = [] if asked.current is None else [read_plan(asked.current, loaded)]
+    if export is not None and router is None and aim == "throughput":
+        router = "max-flow"
     if asked.any:
         problem = constrained(loaded, asked=asked.fields, current=asked.current, keep=asked.keep)
     names = [p.strip() for p in precisions.split(",")] if precisions else []

@@ -8,10 +8,14 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
+from .content import IntArray
 from .workload import Request
 
 #: Numbers of a request that are kept; token counts and rows are far below the limit of 32 bits.
 COUNTS = ("id", "client", "prompt_tokens", "output_tokens", "reserved_tokens")
+
+#: Rows that are looked at together: so many, that nothing of all rows is copied.
+ROWS = 65_536
 
 
 class Requests(Sequence[Request]):
@@ -99,3 +103,40 @@ def column(requests: Sequence[Request], name: str) -> NDArray[Any]:
     found = np.array([getattr(r, name) for r in requests], dtype=dtype)
     found.setflags(write=False)
     return found
+
+
+def by_arrival(arrival_s: NDArray[np.float64]) -> Sequence[int] | IntArray:
+    """Rows in order of arrival; equal ones stay in their order."""
+    if (arrival_s[1:] >= arrival_s[:-1]).all():
+        return range(len(arrival_s))
+    order: IntArray = np.argsort(arrival_s, kind="stable")
+    return order
+
+
+def distinct(columns: Sequence[NDArray[Any]]) -> tuple[IntArray, IntArray]:
+    """(S, columns) distinct rows of some columns of whole numbers, sorted, and how often each is
+    there."""
+    parts = [np.unique(rows, axis=0, return_counts=True) for rows in _by_parts(columns)]
+    if not parts:
+        return np.zeros((0, len(columns)), np.int64), np.zeros(0, np.int64)
+    found, which = np.unique(np.concatenate([p[0] for p in parts]), axis=0, return_inverse=True)
+    counts = np.zeros(len(found), np.int64)
+    np.add.at(counts, which.reshape(-1), np.concatenate([p[1] for p in parts]))
+    return found, counts
+
+
+def positions(columns: Sequence[NDArray[Any]], rows: IntArray) -> IntArray:
+    """(N,) where each row of some columns stands among few distinct ones."""
+    at = {tuple(row): i for i, row in enumerate(rows.tolist())}
+    found = np.empty(len(columns[0]), np.int64)
+    for part, own in enumerate(_by_parts(columns)):
+        values, which = np.unique(own, axis=0, return_inverse=True)
+        known = np.array([at[tuple(row)] for row in values.tolist()])
+        found[part * ROWS : part * ROWS + len(own)] = known[which.reshape(-1)]
+    return found
+
+
+def _by_parts(columns: Sequence[NDArray[Any]]) -> Iterator[IntArray]:
+    """Some rows at a time."""
+    for first in range(0, len(columns[0]), ROWS):
+        yield np.column_stack([c[first : first + ROWS] for c in columns]).astype(np.int64)

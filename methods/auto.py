@@ -24,6 +24,7 @@ from .draftrace import with_drafts
 from .improving import improved
 from .judge import REHEARSED, judge_for, requests_needed
 from .race import INTERRUPTED, Race, Runner, behind
+from .ties import untied
 
 #: Offset of the seeds of auto's own requests, so that a plan is never chosen on the very draws on
 #: which a comparison with the same seed tests it.
@@ -82,6 +83,7 @@ def _least_response(task: Task, settings: Settings) -> Draft:
     interrupted = stopped == INTERRUPTED
     if not interrupted:
         try:
+            ranked = untied(task, settings, ranked)
             ranked, said = improved(task, settings, ranked, improving, race.judge_of)
             told += said
         except KeyboardInterrupt:

@@ -35,6 +35,8 @@ class Settings:
     admission : the waiting rule under which ``auto`` simulates its candidates.
     known : placements that are there already, each with the name of its router: ``auto`` returns
         nothing that does worse.
+    router : the one that requests will take, where that is given: methods that simulate do so
+        with it.
     on_progress : called now and then while a method works.
     """
 
@@ -46,6 +48,7 @@ class Settings:
     metric: Metric = "mean"
     admission: Admission = "retry"
     known: tuple[Known, ...] = ()
+    router: str | None = None
     on_progress: OnProgress | None = None
 
     def task(self, problem: Problem, aim: Aim, *, sessions: int | None = None) -> Task:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ..core.errors import HeuristicFailedError
-from ..placement.anneal import annealed
+from ..placement.anneal import annealed_for
 from ..placement.flowed import flow_placement
 from ..placement.task import Task
 from .draft import Draft
 from .saturated import saturated, trial_for
 
-#: Router that deals by the flow.
-ROUTER = "flow"
+#: Routers that deal by a flow: of servers' speeds, and of their ratings.
+ROUTER, RATED = "flow", "max-flow"
 #: Share of the time limit for the search; the rest is for simulations.
 SEARCH_SHARE = 0.7
 
@@ -37,15 +37,21 @@ def by_flow(task: Task) -> Draft:
     return Draft(placement=placement, router=ROUTER, notes=(note,))
 
 
-def by_annealing(task: Task) -> Draft:
+def by_annealing(task: Task, router: str | None = None) -> Draft:
     """The layout that serves most in simulation of the best ones by the fluid model.
+
+    Parameters
+    ----------
+    router : the one that requests will take; None = by the flow of what servers do.
 
     Raises
     ------
     HeuristicFailedError
         When no layout was found.
     """
-    found = annealed(replace(task, deadline=task.deadline.share(SEARCH_SHARE)))
+    router = router or ROUTER
+    limited = replace(task, deadline=task.deadline.share(SEARCH_SHARE))
+    found = annealed_for(limited, rated=router == RATED)
     if not found:
         raise HeuristicFailedError("stages: no layout of these servers holds the model")
     trial = trial_for(task.cost, task.seed)
@@ -53,8 +59,8 @@ def by_annealing(task: Task) -> Draft:
     for number, layout in enumerate(found):
         if number and task.deadline.passed:
             break
-        served = saturated(task.cost, layout.placement, ROUTER, trial).requests_per_s
+        served = saturated(task.cost, layout.placement, router, trial).requests_per_s
         if served > most:
             best, most = layout, served
     note = f"stages: the fluid model gives {best.rate_per_s:.4g} requests/s, no promise"
-    return Draft(placement=best.placement, router=ROUTER, notes=(note,))
+    return Draft(placement=best.placement, router=router, notes=(note,))

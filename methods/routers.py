@@ -17,6 +17,7 @@ from ..routing.flow import ByFlow
 from ..routing.free import FastestFree
 from ..routing.jffc import Jffc
 from ..routing.joint import Joint
+from ..routing.maxflow import MaxFlow
 from ..routing.offline import Shortest
 from ..routing.overlap import Overlap
 from ..routing.petals import PetalsRouting
@@ -36,6 +37,7 @@ ROUTERS: dict[str, RouterFactory] = {
     "joint": Joint,
     "budgeted": OnBudget,
     "flow": ByFlow,
+    "max-flow": MaxFlow,
     "shortest": Shortest,
     "petals": PetalsRouting(),
 }

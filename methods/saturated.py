@@ -29,7 +29,9 @@ PARTS = 10
 #: Who waits stands in one line.
 ADMISSION: Admission = "queue"
 #: Shares of what is sustained for which latencies are told, and requests of such a run.
-PART_LOADS, PART_REQUESTS = (0.5, 0.8), 400
+PART_LOADS, PART_REQUESTS = (0.25, 0.5, 0.8, 0.9), 400
+#: Those that are told in words beside the table.
+TOLD = (0.5, 0.8)
 #: Offset of the seeds of these requests from those of reports.
 SEED_OFFSET = 6_543_210
 _NOTHING = Throughput(
@@ -86,6 +88,7 @@ def in_words(found: Throughput) -> str:
     parts = "".join(
         f"; at {share:g} of it {token_s:.3g} s per token, first token {first_s:.3g} s"
         for share, token_s, first_s in reversed(found.part_loads)
+        if share in TOLD
     )
     return (
         f"full: {found.decode_per_s:.4g} +- {found.half_width_per_s:.2g} decode tokens/s and "

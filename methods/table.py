@@ -79,6 +79,7 @@ class Method:
     def decide(self, task: Task, settings: Settings) -> Draft:
         """The decision, moved where constraints ask for it, with the router that was asked for, and
         with the adapters that servers load where those are open."""
+        settings = replace(settings, router=self.router)
         if task.problem.chooses_adapters:
             from .adapters import adapted  # HiGHS is slow to load
 
@@ -138,7 +139,7 @@ def _flow(task: Task, settings: Settings) -> Draft:
 def _stages(task: Task, settings: Settings) -> Draft:
     from .layouts import by_annealing
 
-    return by_annealing(task)
+    return by_annealing(task, settings.router)
 
 
 def _builtin() -> tuple[Method, ...]:

@@ -7,16 +7,19 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from ..chains.compose import client_shares
+from ..chains.lines import queued_per_s
+from ..chains.sustain import sustained
 from ..core.errors import HeuristicFailedError, InfeasibleError
 from ..core.objective import THROUGHPUT, Objective
 from ..core.plan import Candidate, Certificate, Placement, Throughput, Trial
 from ..perfmodel.cost import CostModel
 from ..perfmodel.fluid import fluid
-from ..placement.anneal import annealed
+from ..placement.anneal import annealed_for
 from ..placement.flowed import flow_placement
 from ..placement.moves.resilience import honoured
 from ..placement.task import Task
 from ..solve.progress import Progress
+from ..workload.mix import mix_of
 from .candidates import OTHER, Entry, entries
 from .draft import Draft, Settings
 from .saturated import saturated, trial_for
@@ -24,9 +27,11 @@ from .saturated import saturated, trial_for
 #: Shares of the time limit: until then the portfolio, the flow and the layouts are made.
 PORTFOLIO_SHARE, FLOW_SHARE, LAYOUTS_SHARE = 0.2, 0.3, 0.65
 #: Best ones by the models that are simulated; those of the published methods always are.
-BEST = 3
-#: Router of what is planned by flow.
-ROUTER = "flow"
+BEST = 6
+#: Where servers work on one task at a time lines are counted for so many, the best without them.
+LOOKED_AT = 12
+#: Routers of what is planned by flow: of servers' speeds, and of their ratings.
+ROUTER, RATED = "flow", "max-flow"
 #: A candidate of the models is simulated if they give it this share of the best one.
 WORTH = 0.7
 
@@ -70,7 +75,7 @@ def most_throughput(task: Task, settings: Settings) -> Draft:
         If no placement can be made.
     """
     trial, began_s = trial_for(task.cost, task.seed), time.monotonic()
-    runners = sorted(_runners(task, settings), key=lambda r: -r.rated_per_s)
+    runners = _in_lines(task, sorted(_runners(task, settings), key=lambda r: -r.rated_per_s))
     asked = _asked(runners)
     interrupted = False
     try:
@@ -109,9 +114,23 @@ def _served(runner: _Runner) -> float:
 def _asked(runners: Sequence[_Runner]) -> list[_Runner]:
     """Who is simulated: the best by the models, then the published methods, then the others."""
     most = runners[0].rated_per_s
-    leaders = [r for r in runners if r.rated_per_s >= WORTH * most][:BEST]
+    leaders = [r for r in runners[:BEST] if r.rated_per_s >= WORTH * most]
     always = [r for r in runners if r.always and r not in leaders]
     return [*leaders, *always]
+
+
+def _in_lines(task: Task, runners: list[_Runner]) -> list[_Runner]:
+    """The best by what flows carry, now by what is left of it in lines; the others behind them."""
+    if not task.cost.serial.all():
+        return runners
+    mix, known = mix_of(task.problem), dict[bytes, float]()
+    for runner in runners[:LOOKED_AT]:
+        spans = runner.placement
+        key = b"".join(a.tobytes() for a in (spans.start, spans.end, spans.cache_bytes))
+        if key not in known:
+            known[key] = queued_per_s(task.cost, spans, mix)
+        runner.rated_per_s = known[key]
+    return [*sorted(runners[:LOOKED_AT], key=lambda r: -r.rated_per_s), *runners[LOOKED_AT:]]
 
 
 def _runners(task: Task, settings: Settings) -> Iterator[_Runner]:
@@ -123,16 +142,14 @@ def _runners(task: Task, settings: Settings) -> Iterator[_Runner]:
         known = list(entries(limited, settings.known))
     except (InfeasibleError, HeuristicFailedError) as error:
         failed = error
-    made = list(_by_models(task))
+    made = list(_by_models(task, settings.router or ROUTER))
     if failed is not None and not made:
         raise failed
     yield from made
     for entry in known:
-        rate = _fluid_per_s(task.cost, entry.plan.placement)
-        if task.cost.serial.all() or not rate:
-            rate = entry.plan.rate_per_s
+        rate = _modelled_per_s(task.cost, entry.plan.placement) or entry.plan.rate_per_s
         routers = (ROUTER, *entry.routers[:1]) if entry.rank != OTHER else (ROUTER,)
-        for router in routers:
+        for router in routers if settings.router is None else (settings.router,):
             yield _Runner(
                 name=entry.plan.name,
                 placement=entry.plan.placement,
@@ -142,32 +159,35 @@ def _runners(task: Task, settings: Settings) -> Iterator[_Runner]:
             )
 
 
-def _by_models(task: Task) -> Iterator[_Runner]:
+def _by_models(task: Task, router: str) -> Iterator[_Runner]:
     """The layout of largest flow, and those of annealing."""
     if not task.cost.alike:
         return
     try:
         placement, flow = flow_placement(task, deadline=task.deadline.share(FLOW_SHARE))
         placement = honoured(task, placement)
-        rate = _fluid_per_s(task.cost, placement) or flow.rate_per_s
-        if task.cost.serial.all():
-            rate = flow.rate_per_s
-        yield _Runner(name="flow", placement=placement, router=ROUTER, rated_per_s=rate)
+        rate = _modelled_per_s(task.cost, placement) or flow.rate_per_s
+        yield _Runner(name="flow", placement=placement, router=router, rated_per_s=rate)
     except (InfeasibleError, HeuristicFailedError):
         pass
     limited = replace(task, deadline=task.deadline.share(LAYOUTS_SHARE))
-    for number, layout in enumerate(annealed(limited), start=1):
+    for number, layout in enumerate(annealed_for(limited, rated=router == RATED), start=1):
         placement = honoured(task, layout.placement)
         yield _Runner(
             name=f"stages {number}",
             placement=placement,
-            router=ROUTER,
+            router=router,
             rated_per_s=layout.rate_per_s,
         )
 
 
-def _fluid_per_s(cost: CostModel, placement: Placement) -> float:
-    """What the fluid model says, 0 where it knows no chain."""
+def _modelled_per_s(cost: CostModel, placement: Placement) -> float:
+    """What flows carry where servers work on one task at a time, else the fluid model.
+
+    0 where they know no chain.
+    """
+    if cost.serial.all():
+        return sustained(cost, placement, mix_of(cost.problem)).rate_per_s
     if not cost.alike:
         return 0.0
     return fluid(cost, client_shares(cost.problem), placement).rate_per_s

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..core.content import FloatArray, IntArray
+from ..core.requests import distinct
 from ..core.workload import Mix
 from .cost import CostModel
 from .runs import Runs
@@ -50,11 +51,8 @@ def most_per_s(cost: CostModel, shapes: Shapes) -> float:
     if not len(shapes[0]):
         return math.inf
     cost, first = unfolded(cost)
-    # One number for both: a table of as many rows as there are requests would take too much.
-    both = (np.asarray(shapes[0], np.int64) << 32) | np.asarray(shapes[1], np.int64)
-    values, counts = np.unique(both, return_counts=True)
-    distinct = values >> 32, values & 0xFFFFFFFF
-    work = work_per_block_s(cost, (distinct[0].tolist(), distinct[1].tolist()))
+    rows, counts = distinct([np.asarray(column) for column in shapes])
+    work = work_per_block_s(cost, (rows[:, 0].tolist(), rows[:, 1].tolist()))
     mean, each = relative(work, counts / counts.sum())
     with np.errstate(divide="ignore"):
         whole = float(np.maximum.reduceat(1.0 / mean, first).sum())

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 
 #: Batches between which the line of a step's time is drawn.
 FEW_ROWS, MANY_ROWS = 8.0, 200.0
+#: Batches beyond this are not counted on.
+MOST_ROWS = 200.0
+#: Figures of a layout, see ``stages.measure``.
+FIGURES = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -48,7 +52,9 @@ class Fluid(ByContent):
     flow: FloatArray
 
 
-def fluid(cost: CostModel, shares: FloatArray, placement: Placement) -> Fluid:
+def fluid(
+    cost: CostModel, shares: FloatArray, placement: Placement, *, rated: bool = False
+) -> Fluid:
     """What a placement sustains where every server is entered at one block.
 
     A server goes on to those that begin where it ends; one that begins earlier, where nobody ends,
@@ -57,8 +63,9 @@ def fluid(cost: CostModel, shares: FloatArray, placement: Placement) -> Fluid:
     Parameters
     ----------
     shares : (clients,) of the requests.
+    rated : whether they are dealt by one largest flow of ratings, in place of what servers do.
     """
-    from .stages import dealt_by_speed, measure
+    from .stages import dealt_by_ratings, dealt_by_speed, measure
 
     g = stages_of(cost, shares)
     start, end = entered(placement), np.array(placement.end)
@@ -67,9 +74,9 @@ def fluid(cost: CostModel, shares: FloatArray, placement: Placement) -> Fluid:
         slots = np.array(g.slots)
         slots[late, (end - start)[late]] = _held(cost, placement, late, start)
         g = g._replace(slots=slots)
-    dealt = dealt_by_speed(g, start, end)
-    figures = np.zeros(5)
-    rate = float(measure(g, start, end, dealt, figures))
+    dealt = (dealt_by_ratings if rated else dealt_by_speed)(g, start, end)
+    figures = np.zeros(FIGURES)
+    rate = float(measure(g, start, end, dealt, figures, 0.0))
     flow = np.zeros((len(start), len(start)))
     count = int(dealt.used[0])
     np.add.at(flow, tuple(dealt.pairs[:count].T), dealt.flow[:count])
@@ -114,15 +121,22 @@ def stages_of(cost: CostModel, shares: FloatArray) -> Stages:
     both = np.asarray(net.server_rtt_s) if cost.relaying.pairs else rtt[:, None] + rtt[None, :]
     names = {r: i for i, r in enumerate(dict.fromkeys(s.region for s in problem.servers))}
     apart = rates is not None
+    slots, tokens = _slots(cost), float(max(1, plan.output_tokens - 1))
+    prompt_s = _runs(cost.prefill_run_s(plan.prompt_tokens), n)
+    rows = np.clip(slots * np.arange(cost.num_blocks + 1) / cost.num_blocks, 1.0, MOST_ROWS)
+    rows_s = np.where(
+        cost.serial[:, None], step_s[:, None], step_s[:, None] / rows + row_s[:, None]
+    )
     return Stages(
-        prompt_s=_runs(cost.prefill_run_s(plan.prompt_tokens), n),
+        prompt_s=prompt_s,
         step_s=step_s,
         row_s=row_s,
         prompt_more_s=prompt_more,
         step_more_s=step_more,
         piece=np.where(plan.prompt_tokens > cost.task_tokens, 1.0, 0.0),
         serial=cost.serial.astype(np.int64),
-        slots=_slots(cost),
+        slots=slots,
+        rated=_rated(cost, slots, prompt_s[:, None] + tokens * rows_s),
         place=np.array([names[s.region] if apart else 0 for s in problem.servers]),
         in_s=rtt / 2,
         out_s=rtt / 2,
@@ -130,7 +144,7 @@ def stages_of(cost: CostModel, shares: FloatArray) -> Stages:
         prompt_send_s=plan.prompt_tokens * send,
         step_send_s=send,
         length=np.array([cost.num_blocks]),
-        tokens=np.array([float(max(1, plan.output_tokens - 1))]),
+        tokens=np.array([tokens]),
     )
 
 
@@ -161,6 +175,26 @@ def _slots(cost: CostModel) -> FloatArray:
         room = cost.room_bytes(start, start + k)
         held = int(cost.cache_bytes(tokens, 0, k))
         found[:, k] = np.where(k <= cost.problem.max_blocks, np.maximum(room, 0) // held, 0)
+    return found
+
+
+def _rated(cost: CostModel, slots: FloatArray, block_s: FloatArray) -> FloatArray:
+    """(n, L + 1) requests per second of each server by blocks; 0 = it cannot host so many.
+
+    As it is rated where all servers are, else what follows from the seconds of a request on a
+    block, (n, L + 1).
+    """
+    held = np.arange(cost.num_blocks + 1)
+    found = np.where(slots >= 1.0, 1.0 / np.maximum(held * block_s, 1e-12), 0.0)
+    servers, plan = cost.problem.servers, cost.problem.planning
+    if all(server.rated_per_s for server in servers):
+        whole = plan.prompt_tokens + plan.output_tokens
+        for j, server in enumerate(servers):
+            known = np.zeros(len(held))
+            most = min(len(server.rated_per_s), cost.num_blocks)
+            known[1 : most + 1] = server.rated_per_s[:most]
+            found[j] = np.where(slots[j] >= 1.0, known / whole, 0.0)
+    found[:, 0] = 0.0
     return found
 
 

@@ -35,6 +35,7 @@ class Stages(NamedTuple):
     piece : (n,) whether a prompt keeps others waiting for one block alone.
     serial : (n,) whether a stage works on one task at a time.
     slots : (n, K + 1) sessions that it has room for, by blocks; 0 where too many are hosted.
+    rated : (n, K + 1) requests per second that it is rated at, by blocks.
     place : (n,) of its region.
     in_s, out_s : (n,) way from the clients and back to them.
     way_s, prompt_send_s, step_send_s : (n, n) way between two stages, and how long a link is busy
@@ -50,6 +51,7 @@ class Stages(NamedTuple):
     piece: FloatArray
     serial: IntArray
     slots: FloatArray
+    rated: FloatArray
     place: IntArray
     in_s: FloatArray
     out_s: FloatArray
@@ -221,6 +223,139 @@ def dealt_by_speed(g: Stages, start: IntArray, end: IntArray) -> Dealt:
 
 
 @compiled
+def dealt_by_ratings(g: Stages, start: IntArray, end: IntArray) -> Dealt:
+    """Requests dealt by one largest flow of ratings and links, shortest paths first.
+
+    As schedulers do it that solve for such a flow: of like servers some are used up and others
+    left alone, and few links are used. From stage to stage only at ends that meet.
+    """
+    n, length = len(start), g.length[0]
+    starting, next_start = np.full(length + 1, -1), np.full(n, -1)
+    ending, next_end = np.full(length + 1, -1), np.full(n, -1)
+    for i in range(n - 1, -1, -1):
+        if end[i] > start[i]:
+            next_start[i], starting[start[i]] = starting[start[i]], i
+            next_end[i], ending[end[i]] = ending[end[i]], i
+    node, pair = np.zeros(n), np.zeros((n, n))
+    # A server is met at its head (i) and at its tail (n + i); who led there, -1 = nobody yet.
+    by, line = np.empty(2 * n, np.int64), np.empty(2 * n, np.int64)
+    whole = 0.0
+    while True:
+        by[:] = -1
+        head, tail, last = 0, 0, -1
+        i = starting[0]
+        while i >= 0:
+            by[i], line[tail] = 2 * n, i
+            tail += 1
+            i = next_start[i]
+        while head < tail and last < 0:
+            at = line[head]
+            head += 1
+            if at < n:
+                if by[n + at] < 0 and g.rated[at, end[at] - start[at]] - node[at] > NO_FLOW:
+                    by[n + at], line[tail] = at, n + at
+                    tail += 1
+                i = ending[start[at]] if start[at] > 0 else -1
+                while i >= 0:  # what comes from there may go elsewhere
+                    if by[n + i] < 0 and pair[i, at] > NO_FLOW:
+                        by[n + i], line[tail] = at, n + i
+                        tail += 1
+                    i = next_end[i]
+                continue
+            i = at - n
+            if end[i] == length:
+                last = at
+                continue
+            if by[i] < 0 and node[i] > NO_FLOW:
+                by[i], line[tail] = at, i
+                tail += 1
+            j = starting[end[i]]
+            while j >= 0:
+                if by[j] < 0 and _link_rate(g, i, j) - pair[i, j] > NO_FLOW:
+                    by[j], line[tail] = at, j
+                    tail += 1
+                j = next_start[j]
+        if last < 0:
+            break
+        more, at = np.inf, last
+        while at != 2 * n:
+            before = by[at]
+            if before != 2 * n:
+                more = min(more, _left(g, start, end, node, pair, before, at))
+            at = before
+        at = last
+        while at != 2 * n:
+            before = by[at]
+            if before != 2 * n:
+                _push(n, node, pair, before, at, more)
+            at = before
+        whole += more
+    count, used = 0, 0
+    for i in range(n):
+        for j in range(n):
+            used += pair[i, j] > NO_FLOW
+    pairs, flow = np.zeros((max(used, 1), 2), np.int64), np.zeros(max(used, 1))
+    share, length_of = np.zeros(n), np.zeros(1, np.int64)
+    if whole <= 0.0:
+        return Dealt(share, pairs, flow, length_of)
+    for i in range(n):
+        share[i] = node[i] / whole
+        for j in range(n):
+            if pair[i, j] > NO_FLOW:
+                pairs[count, 0], pairs[count, 1] = i, j
+                flow[count] = pair[i, j] / whole
+                count += 1
+    length_of[0] = count
+    return Dealt(share, pairs, flow, length_of)
+
+
+@compiled
+def _link_rate(g: Stages, i: int, j: int) -> float:
+    """Requests per second that a link carries."""
+    busy_s = g.prompt_send_s[i, j] + g.tokens[0] * g.step_send_s[i, j]
+    rate: float = 1.0 / max(busy_s, 1e-12)
+    return rate
+
+
+@compiled
+def _left(
+    g: Stages,
+    start: IntArray,
+    end: IntArray,
+    node: FloatArray,
+    pair: FloatArray,
+    before: int,
+    at: int,
+) -> float:
+    """What more may go from one head or tail to another one."""
+    n = len(start)
+    left = 0.0
+    if before < n and at == n + before:
+        left = g.rated[before, end[before] - start[before]] - node[before]
+    elif before < n:
+        left = pair[at - n, before]
+    elif at == before - n:
+        left = node[at]
+    else:
+        left = _link_rate(g, before - n, at) - pair[before - n, at]
+    more: float = left
+    return more
+
+
+@compiled
+def _push(n: int, node: FloatArray, pair: FloatArray, before: int, at: int, more: float) -> None:
+    """So much more goes from one head or tail to another one."""
+    if before < n and at == n + before:
+        node[before] += more
+    elif before < n:
+        pair[at - n, before] -= more
+    elif at == before - n:
+        node[at] -= more
+    else:
+        pair[before - n, at] += more
+
+
+@compiled
 def room_of(g: Stages, start: IntArray, end: IntArray) -> float:
     """Sessions that a layout has room for: the largest flow over positions, by shortest paths."""
     n, length = len(start), g.length[0]
@@ -270,14 +405,19 @@ def room_of(g: Stages, start: IntArray, end: IntArray) -> float:
 
 
 @compiled
-def measure(g: Stages, start: IntArray, end: IntArray, dealt: Dealt, figures: FloatArray) -> float:
+def measure(
+    g: Stages, start: IntArray, end: IntArray, dealt: Dealt, figures: FloatArray, least: float
+) -> float:
     """Requests per second that a layout sustains with as many sessions as it has room for.
 
-    ``figures`` receives the rate, the seconds of a step and of a first token, the sessions in
-    flight and the sessions that there is room for.
+    Parameters
+    ----------
+    figures : receives the rate, the seconds of a step and of a first token, the sessions in flight
+        and the sessions that there is room for.
+    least : what is below it is told as 0: to know that costs less than to know how much it is.
     """
     figures[:] = 0.0
-    room, most = room_of(g, start, end), np.inf
+    most = np.inf
     for i in range(len(start)):
         if dealt.share[i] > NO_FLOW:
             most = min(most, rate_of(g, i, end[i] - start[i]) / dealt.share[i])
@@ -286,10 +426,17 @@ def measure(g: Stages, start: IntArray, end: IntArray, dealt: Dealt, figures: Fl
         busy_s = g.prompt_send_s[i, j] + g.tokens[0] * g.step_send_s[i, j]
         if busy_s > 0.0:
             most = min(most, MOST_SENT / (busy_s * dealt.flow[p]))
-    figures[ROOM] = room
-    if room < 1.0 or not np.isfinite(most):
+    if not np.isfinite(most) or most < least:
         return 0.0
-    low, high = 0.0, most
+    room = room_of(g, start, end)
+    figures[ROOM] = room
+    if room < 1.0:
+        return 0.0
+    low, high = max(least, 0.0), most
+    if low > 0.0:  # those in flight grow with the rate
+        in_flight(g, start, end, dealt, low, figures)
+        if figures[SESSIONS] > room:
+            return 0.0
     in_flight(g, start, end, dealt, high, figures)
     if figures[SESSIONS] > room:
         for _ in range(ROUNDS):
@@ -361,6 +508,12 @@ def in_flight(
 
 
 @compiled
-def sustains(g: Stages, start: IntArray, end: IntArray, figures: FloatArray) -> float:
-    """Requests per second of a layout; ``figures`` as of ``measure``."""
-    return measure(g, start, end, dealt_by_speed(g, start, end), figures)
+def sustains(
+    g: Stages, start: IntArray, end: IntArray, rated: bool, figures: FloatArray, least: float
+) -> float:
+    """Requests per second of a layout, dealt by speed or by ratings.
+
+    ``figures`` and ``least`` are as of ``measure``.
+    """
+    dealt = dealt_by_ratings(g, start, end) if rated else dealt_by_speed(g, start, end)
+    return measure(g, start, end, dealt, figures, least)

@@ -6,8 +6,11 @@ changes region, how long spans are for the cache that is left beside them. docs/
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from itertools import pairwise, zip_longest
+from threading import Event
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,22 +18,32 @@ import numpy as np
 from ..chains.compose import client_shares
 from ..core.content import IntArray
 from ..core.plan import Placement
-from ..perfmodel.fluid import stages_of
+from ..perfmodel.fluid import FIGURES, stages_of
+from ..solve.deadline import Deadline
 from .task import Task
 
 if TYPE_CHECKING:
     from ..perfmodel.stages import Stages
 
-#: Steps of a restart; longer runs find no more than further ones. Restarts at most.
-STEPS, RESTARTS = 30_000, 64
-#: Temperatures, as shares of the rate that a restart begins from or the best is known to reach.
-HOT, COLD = 0.032, 0.0006
+#: Steps of a restart, and restarts at most.
+STEPS, RESTARTS = 40_000, 96
+#: Steps between two looks at the clock.
+STRETCH = 10_000
+#: Temperatures, as shares of the best rate that a restart begins with.
+HOT, COLD = 0.1, 0.0006
+#: The best layouts are annealed again from this share of the heat, in so many times the steps, so
+#: many times each at most.
+AGAIN, LONGER, TIMES = 0.5, 5, 4
+#: Share of the time for restarts; the rest is for the best again.
+FIRST_SHARE = 0.5
 #: Share of their limits at which servers are filled to begin with.
 FILLED = 0.75
 #: Share of the restarts that begin with branches.
 BRANCHED = 0.5
 #: Layouts that are kept.
-KEPT = 5
+KEPT = 8
+#: Threads that anneal: the compiled part lets others run.
+THREADS = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,49 +55,152 @@ class Layout:
 
 
 def annealed(
-    task: Task, *, restarts: int = RESTARTS, steps: int = STEPS, kept: int = KEPT
+    task: Task,
+    *,
+    rated: bool = False,
+    restarts: int = RESTARTS,
+    steps: int = STEPS,
+    kept: int = KEPT,
 ) -> tuple[Layout, ...]:
     """The best layouts found until the task's deadline, the best first; empty when none is found.
 
-    Restarts begin from stages in a random order of regions; the better half of the time is as good
-    spent on them as on longer runs. Servers that no request passes stay idle.
+    Restarts begin from stages in a random order of regions; then the best layouts are annealed
+    again, longer and with less heat. Servers that no request passes stay idle.
 
     Parameters
     ----------
+    rated : whether requests will be dealt by one largest flow of ratings.
     restarts, steps : at most, fewer for small problems; where the deadline does not come first the
         result can be repeated.
     """
-    from .annealed import DRAWS, anneal
-
     if not task.cost.alike:
         return ()
     g = stages_of(task.cost, client_shares(task.problem))
     size = task.problem.num_servers * task.cost.num_blocks
     restarts = min(restarts, 4 + 2 * task.problem.num_servers)
     steps = min(steps, 30 * size)
-    found: dict[bytes, Layout] = {}
-    best = 0.0
-    for number, rng in enumerate(_generators(task.seed, restarts)):
-        if number and task.deadline.passed:
+    seeds = np.random.SeedSequence(task.seed).spawn(2)
+    begun = [first_layout(g, rng) for rng in _generators(seeds[0], restarts)]
+    starts = [_Run.of(g, rated, spans) for spans in begun if spans is not None]
+    scale = max((run.rate_per_s for run in starts), default=0.0)
+    first = task.deadline.share(FIRST_SHARE)
+    heat = HOT * scale, COLD * scale
+    runs = _annealed(g, rated, starts, steps, heat, seeds[0], first)
+    again = [run for _ in range(TIMES) for run in _distinct(runs)[:kept]]
+    heat = AGAIN * heat[0], heat[1]
+    runs += _annealed(g, rated, again, LONGER * steps, heat, seeds[1], task.deadline)
+    used = _distinct([_used(g, rated, run) for run in _distinct(runs)[:kept]])
+    return tuple(
+        Layout(
+            placement=task.cost.placed(
+                list(zip(run.start.tolist(), run.end.tolist(), strict=True))
+            ),
+            rate_per_s=run.rate_per_s,
+        )
+        for run in used
+    )
+
+
+def annealed_for(task: Task, *, rated: bool) -> tuple[Layout, ...]:
+    """Layouts for requests that are dealt by speed; where by ratings, found both ways.
+
+    What ratings leave alone is hard to see in one look: layouts that are good if all servers are
+    used are often so as well if most of them are.
+    """
+    if not rated:
+        return annealed(task)
+    first = annealed(replace(task, deadline=task.deadline.share(0.5)))
+    other = annealed(task, rated=True)
+    return tuple(layout for pair in zip_longest(first, other) for layout in pair if layout)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Run:
+    """Spans of all servers, and the rate that the fluid model gives them."""
+
+    start: IntArray
+    end: IntArray
+    rate_per_s: float
+
+    @classmethod
+    def of(cls, g: Stages, rated: bool, spans: tuple[IntArray, IntArray]) -> _Run:
+        """The rate of some spans."""
+        from ..perfmodel.stages import sustains
+
+        rate = float(sustains(g, *spans, rated, np.zeros(FIGURES), 0.0))
+        return cls(start=spans[0], end=spans[1], rate_per_s=rate)
+
+
+def _annealed(
+    g: Stages,
+    rated: bool,
+    begun: Sequence[_Run],
+    steps: int,
+    heat: tuple[float, float],
+    seed: np.random.SeedSequence,
+    deadline: Deadline,
+) -> list[_Run]:
+    """The best that comes of each run until the deadline, in their order.
+
+    The first one is annealed for a stretch whatever the time.
+
+    Parameters
+    ----------
+    heat : temperatures at the beginning and the end, requests per second.
+    """
+    if not begun or not heat[1] > 0.0:
+        return list(begun)
+    stopped = Event()
+
+    def over() -> bool:
+        return stopped.is_set() or deadline.passed
+
+    def run(number: int, rng: np.random.Generator) -> _Run | None:
+        if number and over():
+            return None
+        return _cooled(g, rated, begun[number], steps, heat, rng, over)
+
+    with ThreadPoolExecutor(max_workers=THREADS) as pool:
+        try:
+            generators = _generators(seed.spawn(1)[0], len(begun))
+            found = list(pool.map(run, range(len(begun)), generators))
+        except BaseException:
+            stopped.set()
+            raise
+    return [run for run in found if run is not None]
+
+
+def _cooled(
+    g: Stages,
+    rated: bool,
+    begun: _Run,
+    steps: int,
+    heat: tuple[float, float],
+    rng: np.random.Generator,
+    over: Callable[[], bool],
+) -> _Run:
+    """One run of annealing: the best layout met."""
+    from .annealed import DRAWS, anneal
+
+    start, end = begun.start.copy(), begun.end.copy()
+    best, rates = np.array([start, end]), np.full(2, begun.rate_per_s)
+    heats = np.geomspace(*heat, -(-steps // STRETCH) + 1)
+    for number, (high, low) in enumerate(pairwise(heats.tolist())):
+        if number and over():
             break
-        begun = first_layout(g, rng)
-        if begun is None:
-            continue
-        start, end = begun
-        scale = max(best, _rate(g, start, end), 1e-9)
-        rate = float(anneal(g, start, end, rng.random((steps, DRAWS)), HOT * scale, COLD * scale))
-        if rate > 0.0:
-            placement = _used(task, g, start, end)
-            found[placement.start.tobytes() + placement.end.tobytes()] = Layout(
-                placement=placement, rate_per_s=rate
-            )
-            best = max(best, rate)
-    ranked = sorted(found.values(), key=lambda layout: -layout.rate_per_s)
-    return tuple(ranked[:kept])
+        count = min(STRETCH, steps - number * STRETCH)
+        anneal(g, start, end, best, rates, rng.random((count, DRAWS)), high, low, rated)
+    return _Run(start=best[0], end=best[1], rate_per_s=float(rates[1]))
 
 
-def _generators(seed: int, count: int) -> Iterator[np.random.Generator]:
-    for child in np.random.SeedSequence(seed).spawn(count):
+def _distinct(runs: Sequence[_Run]) -> list[_Run]:
+    """Those that serve, each layout once, the best first."""
+    found = {run.start.tobytes() + run.end.tobytes(): run for run in runs if run.rate_per_s > 0.0}
+    return sorted(found.values(), key=lambda run: -run.rate_per_s)
+
+
+def _generators(seed: np.random.SeedSequence, count: int) -> Iterator[np.random.Generator]:
+    for child in seed.spawn(count):
         yield np.random.default_rng(child)
 
 
@@ -143,19 +259,13 @@ def _tile(
     return at == last
 
 
-def _rate(g: Stages, start: IntArray, end: IntArray) -> float:
-    from ..perfmodel.stages import sustains
+def _used(g: Stages, rated: bool, run: _Run) -> _Run:
+    """A layout without what no request passes, and what it does then: flows may be others."""
+    from ..perfmodel.stages import dealt_by_ratings, dealt_by_speed
 
-    return float(sustains(g, start, end, np.zeros(5)))
-
-
-def _used(task: Task, g: Stages, start: IntArray, end: IntArray) -> Placement:
-    """The placement of a layout; what no request passes is not hosted."""
-    from ..perfmodel.stages import dealt_by_speed
-
-    share = dealt_by_speed(g, start, end).share
-    spans = [
-        (int(s), int(e)) if part > 0.0 else (0, 0)
-        for s, e, part in zip(start, end, share, strict=True)
-    ]
-    return task.cost.placed(spans)
+    while True:
+        share = (dealt_by_ratings if rated else dealt_by_speed)(g, run.start, run.end).share
+        idle = (share <= 0.0) & (run.end > run.start)
+        if not idle.any():
+            return run
+        run = _Run.of(g, rated, (np.where(idle, 0, run.start), np.where(idle, 0, run.end)))

@@ -25,19 +25,31 @@ _sustains = sustains
 
 @compiled
 def anneal(
-    g: Stages, start: IntArray, end: IntArray, draws: FloatArray, hot: float, cold: float
-) -> float:
-    """Anneal a layout in place; the best met is what is left, and its rate what is returned.
+    g: Stages,
+    start: IntArray,
+    end: IntArray,
+    best: IntArray,
+    rates: FloatArray,
+    draws: FloatArray,
+    hot: float,
+    cold: float,
+    rated: bool,
+) -> None:
+    """Anneal a layout in place for some steps.
+
+    Whether a step is taken is drawn before it is rated: then most layouts need one look, at the
+    least rate that would do, and only those that are taken are rated in full.
 
     Parameters
     ----------
+    best : (2, n) starts and ends of the best one met so far.
+    rates : (2,) of the present one and of the best, requests per second.
     draws : (steps, DRAWS) numbers in [0, 1).
     hot, cold : temperatures at the beginning and the end, in requests per second; geometric.
+    rated : whether requests are dealt by ratings.
     """
-    steps, n = len(draws), len(start)
+    steps = len(draws)
     figures = np.zeros(5)
-    now = _sustains(g, start, end, figures)
-    best, best_start, best_end = now, start.copy(), end.copy()
     new_start, new_end = start.copy(), end.copy()
     cooling = (cold / hot) ** (1.0 / max(steps, 1))
     heat = hot
@@ -46,16 +58,15 @@ def anneal(
         new_start[:], new_end[:] = start, end
         if not _moved(g, new_start, new_end, draws[step]):
             continue
-        rate = _sustains(g, new_start, new_end, figures)
-        if rate < now and draws[step, DRAWS - 1] >= np.exp((rate - now) / heat):
+        luck = max(draws[step, DRAWS - 1], 1e-300)
+        least = max(rates[0] + heat * np.log(luck), 1e-12)
+        rate = _sustains(g, new_start, new_end, rated, figures, least)
+        if rate <= 0.0:
             continue
-        start[:], end[:], now = new_start, new_end, rate
-        if now > best:
-            best = now
-            best_start[:], best_end[:] = start, end
-    for i in range(n):
-        start[i], end[i] = best_start[i], best_end[i]
-    return best
+        start[:], end[:], rates[0] = new_start, new_end, rate
+        if rate > rates[1]:
+            rates[1] = rate
+            best[0], best[1] = start, end
 
 
 @compiled

@@ -15,9 +15,6 @@ from ..solve.deadline import Deadline
 from .flow import FlowLayout, Kind, largest_flow
 from .task import Task
 
-#: Batches beyond this are not counted on.
-MOST_ROWS = 200.0
-
 
 def flow_placement(task: Task, *, deadline: Deadline) -> tuple[Placement, FlowLayout]:
     """The placement of largest flow, in requests per second.
@@ -60,23 +57,11 @@ def _figures(task: Task) -> tuple[list[tuple[float, ...]], list[int], FloatArray
     """Requests per second by blocks hosted, places, and (n, places) what each sends elsewhere."""
     g = stages_of(task.cost, client_shares(task.problem))
     length, tokens = int(g.length[0]), float(g.tokens[0])
-    plan = task.problem.planning
-    whole = plan.prompt_tokens + plan.output_tokens
-    rated = all(server.rated_per_s for server in task.problem.servers)
     rates: list[tuple[float, ...]] = []
-    for j, server in enumerate(task.problem.servers):
-        mine = []
-        for k in range(1, length + 1):
-            if g.slots[j, k] < 1.0:
-                break
-            if rated:
-                known = server.rated_per_s
-                mine.append(known[k - 1] / whole if k <= len(known) else 0.0)
-                continue
-            rows = min(max(g.slots[j, k] * k / length, 1.0), MOST_ROWS)
-            step_s = g.step_s[j] if g.serial[j] else g.step_s[j] / rows + g.row_s[j]
-            mine.append(1.0 / (k * max(float(g.prompt_s[j] + tokens * step_s), 1e-12)))
-        rates.append(tuple(mine))
+    for j in range(task.problem.num_servers):
+        mine = g.rated[j, 1:]
+        held = np.flatnonzero(g.slots[j, 1:] < 1.0)
+        rates.append(tuple(mine[: held[0] if len(held) else length].tolist()))
     places = [int(p) for p in g.place]
     count = 1 + max(places)
     busy_s = g.prompt_send_s + tokens * g.step_send_s

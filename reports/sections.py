@@ -19,10 +19,12 @@ from ..simulator.result import SimulationResult
 from ..studies.regions import labels_of, read_by_groups, times_on_groups
 from ..views.plan import (
     ADAPTERS,
+    FRONT,
     PLACEMENT,
     PREDICTED,
     adapter_rows,
     expected_lines,
+    front_rows,
     placement_rows,
     predicted_rows,
     proven,
@@ -363,6 +365,25 @@ def plan_section(problem: Problem, plan: Plan) -> Section:
     notes = (*plan.notes, *expected_lines(problem, plan))
     body += "".join(tag("p", text(n), class_="note") for n in notes)
     return Section(name="plan", title="Plan", body=body)
+
+
+def throughput_section(plan: Plan) -> list[Section]:
+    """Tokens per second against the latency that goes with them, where a plan was made for them."""
+    found = plan.throughput
+    if found is None:
+        return []
+    full = found.decode_per_s
+    loads = [(share * full, token_s) for share, token_s, _ in found.part_loads]
+    line = [(x, y * 1e3, 0.0) for x, y in (*loads, (full, found.token_s))]
+    body = charts.bands(
+        "front",
+        "Throughput against latency",
+        "decode tokens per second",
+        "ms per token",
+        {plan.method: line},
+    )
+    body += table("Throughput against latency", FRONT, front_rows(found))
+    return [Section(name="throughput", title="Throughput", body=body)]
 
 
 def provenance_section(scenario: Scenario, rows: Sequence[tuple[str, object]]) -> Section:

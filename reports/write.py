@@ -31,6 +31,7 @@ from .sections import (
     planned_chains,
     provenance_section,
     regions_section,
+    throughput_section,
     used_chains,
 )
 from .studies import change_section, comparison_section, roles_section, sweep_section, worth_section
@@ -110,6 +111,7 @@ def report_plan(path: Path, scenario: Scenario, plan: Plan, roles: Roles | None 
     )
     sections = [
         plan_section(problem, plan),
+        *throughput_section(plan),
         roles_section(known),
         map_section(problem, plan.placement, planned_chains(plan)),
         *regions_section(problem, planned_chains(plan)),

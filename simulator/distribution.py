@@ -22,7 +22,8 @@ class Distribution:
     @classmethod
     def of(cls, values: FloatArray) -> Distribution:
         """Of those that are known."""
-        known = values[~np.isnan(values)]
+        unknown = np.isnan(values)
+        known = values[~unknown] if unknown.any() else values
         if not len(known):
             return cls()
         p50, p95, p99 = np.quantile(known, [0.5, 0.95, 0.99])

@@ -14,7 +14,7 @@ from ..core.events import ServerEvent
 from ..core.names import Admission
 from ..core.plan import Placement
 from ..core.problem import Problem
-from ..core.requests import COUNTS, column
+from ..core.requests import COUNTS, by_arrival, column
 from ..core.workload import Request
 from ..perfmodel.capacity import most_per_s
 from ..perfmodel.cost import CostModel
@@ -72,7 +72,7 @@ def simulate(
     events = when_loaded(events, problem, placement)
     table = Table(problem, requests)
     arrival_s = column(requests, "arrival_s")
-    order = _by_arrival(arrival_s)
+    order = by_arrival(arrival_s)
     last = float(arrival_s[order[-1]]) if len(order) else 0.0
     swarm = Swarm(
         cost,
@@ -138,14 +138,6 @@ def _check(problem: Problem, events: Sequence[ServerEvent]) -> None:
                 f"event at {event.time_s} s names server row {event.server}, but there are "
                 f"{problem.num_servers} servers"
             )
-
-
-def _by_arrival(arrival_s: FloatArray) -> Sequence[int] | IntArray:
-    """Rows in order of arrival; equal ones stay in their order."""
-    if (arrival_s[1:] >= arrival_s[:-1]).all():
-        return range(len(arrival_s))
-    order: IntArray = np.argsort(arrival_s, kind="stable")
-    return order
 
 
 def _let_in(

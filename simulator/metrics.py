@@ -10,6 +10,7 @@ import numpy as np
 
 from ..core.coded import where
 from ..core.objective import P95_RESPONSE, Goal
+from ..core.requests import by_arrival
 from ..perfmodel.expense import Expense
 from .distribution import Distribution
 from .result import SimulationResult
@@ -83,12 +84,12 @@ def summarise(
     """
     count = len(result.arrival_s)
     counted = np.ones(count, dtype=bool)
-    counted[np.argsort(result.arrival_s, kind="stable")[: int(count * warm_up)]] = False
+    counted[np.asarray(by_arrival(result.arrival_s)[: int(count * warm_up)], np.int64)] = False
     done = counted & result.done
     tokens = int(result.output_tokens[done].sum())
     span = float(result.finish_s[done].max() - result.arrival_s[done].min()) if done.any() else 0.0
     hops = result.num_hops[done]
-    hops = hops[hops > 0]
+    chains = int(np.count_nonzero(hops))
     taken = Expense(energy_j=result.energy_j, money=result.money)
     energy_kwh, money = taken.per_million(result.tokens)
     return Summary(
@@ -103,7 +104,7 @@ def summarise(
         per_token_s=float(result.response_s[done].sum() / tokens) if tokens else math.nan,
         tokens_per_s=tokens / span if span else math.nan,
         requests_per_s=int(done.sum()) / span if span else math.nan,
-        mean_hops=float(np.mean(hops)) if len(hops) else math.nan,
+        mean_hops=int(hops.sum()) / chains if chains else math.nan,
         retries=int(result.tries[counted].sum()),
         replays=int(result.replays[counted].sum()),
         overflows=int(result.overflows[counted].sum()),

@@ -116,8 +116,10 @@ class SimulationResult(ByContent):
     @property
     def tpot_s(self) -> FloatArray:
         """(N,) seconds per token after the first; nan for outputs of one token."""
-        steps = np.where(self.output_tokens > 1, self.output_tokens - 1.0, np.nan)
-        per_token: FloatArray = (self.finish_s - self.first_token_s) / steps
+        per_token: FloatArray = self.finish_s - self.first_token_s
+        steps = self.output_tokens - 1.0
+        steps[steps <= 0.0] = np.nan
+        per_token /= steps
         return per_token
 
     @property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..chains.expected import expected_per_million
-from ..core.plan import Certificate, Plan
+from ..core.plan import Certificate, Plan, Throughput
 from ..core.problem import Problem
 from ..perfmodel.adapters import adapter_bytes
 from ..perfmodel.cost import CostModel
@@ -87,6 +87,21 @@ ADAPTERS = ("adapter", "clients", "loads", "servers", "memory MB")
 PREDICTED = ("client", "TTFT ms", "per token ms", "response s")
 
 
+def front_rows(found: Throughput) -> list[list[object]]:
+    """Tokens per second and the latency that goes with them, from part loads to everything full."""
+    rows: list[list[object]] = [
+        [f"{share:g}", number(share * found.decode_per_s), milliseconds(token_s), number(first_s)]
+        for share, token_s, first_s in found.part_loads
+    ]
+    full = f"{found.decode_per_s:.4g} +- {found.half_width_per_s:.2g}"
+    rows.append(["full", full, milliseconds(found.token_s), number(found.first_token_s)])
+    return rows
+
+
+#: Columns of ``front_rows``.
+FRONT = ("load", "decode tokens/s", "per token ms", "first token s")
+
+
 def drafted_rows(problem: Problem, plan: Plan) -> list[list[object]]:
     """How each client drafts, a row for each."""
     passes = CostModel.of(plan.settled(problem)).passes
@@ -123,6 +138,8 @@ def print_plan(problem: Problem, plan: Plan) -> None:
     if drafts:
         print_table("Drafts", DRAFTED, drafted_rows(problem, plan))
     print_table("Predicted for one request alone", PREDICTED, predicted_rows(problem, plan))
+    if plan.throughput is not None:
+        print_table("Throughput against latency", FRONT, front_rows(plan.throughput))
     if adapters := adapter_rows(problem, plan):
         print_table("Adapters", ADAPTERS, adapters)
     if plan.candidates:

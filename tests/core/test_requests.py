@@ -3,7 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from swarmplan.core.requests import COUNTS, Requests, column
+from swarmplan.core import requests as module
+from swarmplan.core.requests import COUNTS, Requests, by_arrival, column, distinct, positions
 from swarmplan.core.workload import Request
 
 PLAIN = tuple(
@@ -48,3 +49,22 @@ def test_a_column_is_there_whatever_holds_the_requests(name: str) -> None:
     assert column(requests, name) is column(requests, name)
     with pytest.raises(ValueError, match="read-only"):
         column(requests, name)[0] = 7
+
+
+def test_distinct_rows_are_found_part_by_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "ROWS", 7)
+    rng = np.random.default_rng(0)
+    table = rng.integers(0, 4, (50, 2)).astype(np.int32)
+    columns = list(table.T)
+    rows, counts = distinct(columns)
+    expected = np.unique(table, axis=0, return_inverse=True, return_counts=True)
+    assert (rows.tolist(), counts.tolist()) == (expected[0].tolist(), expected[2].tolist())
+    assert positions(columns, rows).tolist() == expected[1].reshape(-1).tolist()
+    empty = [c[:0] for c in columns]
+    assert [len(found) for found in (*distinct(empty), positions(empty, rows))] == [0, 0, 0]
+
+
+def test_equal_arrivals_stay_in_their_order() -> None:
+    assert list(by_arrival(np.array([0.0, 1.0, 1.0]))) == [0, 1, 2]
+    assert list(by_arrival(np.array([1.0, 0.0, 1.0, 0.0]))) == [1, 3, 0, 2]
+    assert list(by_arrival(np.zeros(0))) == []

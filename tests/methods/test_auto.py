@@ -147,6 +147,15 @@ def test_throughput_chooses_the_placement_that_sustains_most(tiny: Problem) -> N
     assert not verify(tiny, plan)
 
 
+def test_a_router_that_is_asked_for_is_the_one_that_all_are_simulated_with(tiny: Problem) -> None:
+    asked = Settings(aim="throughput")
+    plan = api.plan(tiny, "auto", router="max-flow", settings=asked)
+    assert plan.router == "max-flow"
+    assert {c.router for c in plan.candidates} == {"max-flow"}
+    assert plan.throughput is not None
+    assert plan.certificate.objective.value == plan.throughput.requests_per_s
+
+
 def race(problem: Problem, *, deadline: Deadline = NEVER) -> Race:
     """Two short rounds."""
     cost = CostModel.of(problem)

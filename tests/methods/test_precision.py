@@ -258,18 +258,18 @@ def test_a_joint_solution_that_is_not_proven_gives_way_to_a_better_fixed_one(
 ) -> None:
     problem = narrowed(swarm().problem, budget_percent=100.0)
     best = api.plan(problem, "exact", sessions=4, settings=SETTINGS).certificate.objective.value
-    real = solve_precise
 
     def slow(task: Task) -> Solution:
         if task.problem.chooses_precision:
             raise NoSolutionInTimeError("the joint problem took too long")
-        return real(task)
+        return solve_precise(task)
 
     monkeypatch.setattr("swarmplan.methods.precision.solve_precise", slow)
     made = api.plan(problem, "exact", sessions=4, settings=SETTINGS)
     assert not api.verify(problem, made)
     names = made.placement.precision
-    alone = real(task_of(problem.at_precisions(names).fixed, sessions=4))[2].objective.value
+    fixed = task_of(problem.at_precisions(names).fixed, sessions=4)
+    alone = solve_precise(fixed)[2].objective.value
     reached = made.certificate.objective.value
     assert best is not None
     assert alone is not None

@@ -88,11 +88,13 @@ draft_ms = 2
 acceptance = 0.9
 draft_ms = 4
 """
-#: The same where servers choose their precision, within a budget that leaves but one.
+#: The same where servers choose their precision, within a budget that leaves but one, and adapters.
 ACCURACY = """
 [accuracy]
 harm = { nf4 = 4.0 }
 budget = 0.01
+[adapters.legal]
+block_mb = 0.001
 """
 PRECISIONS = 'precisions = ["bf16", "nf4"]'
 #: The same where each client asks for an adapter of its own.
@@ -151,9 +153,14 @@ def drafting(tmp_path_factory: pytest.TempPathFactory) -> Scenario:
 @pytest.fixture(scope="module")
 def precise(tmp_path_factory: pytest.TempPathFactory) -> Scenario:
     servers = [SERVER.format(name=f"s{j}", decode_ms=8 + 3 * j) for j in range(4)]
-    choosing = [s.replace("\n[devices", f"\n{PRECISIONS}\n[devices") for s in servers]
+    choosing = [
+        s.replace("\n[devices", f"\n{PRECISIONS}\n[devices").replace("0.009", "0.00901")
+        for s in servers
+    ]
     path = tmp_path_factory.mktemp("precise") / "precise.toml"
-    written = SCENARIO.replace("block_mb = 1", 'block_mb = 1\nquantisation = "bf16"')
+    written = SCENARIO.replace("block_mb = 1", 'block_mb = 1\nquantisation = "bf16"').replace(
+        'id = "far"', 'id = "far"\nadapter = "legal"'
+    )
     path.write_text(written.replace('"full"', '"precise"') + ACCURACY + "".join(choosing))
     return load_scenario(path)
 
@@ -279,12 +286,12 @@ def others(value: Any, kind: Any) -> Iterator[Any]:
     elif isinstance(value, list):
         for i in range(len(value)):
             yield value[:i] + value[i + 1 :]
-        yield value + value[:1]
+        yield value + (value[:1] or ["limit"])
     elif isinstance(value, dict):
         yield {}
     elif value is None:
         yield 1.0
-    if value is not None:
+    if value is not None and value != []:  # nothing is what an empty list says
         yield None
 
 

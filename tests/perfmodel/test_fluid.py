@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 
+import networkx
 import numpy as np
 import pytest
 from hypothesis import given
@@ -15,8 +16,8 @@ from hypothesis import strategies as st
 from swarmplan.core.content import IntArray
 from swarmplan.core.problem import Problem
 from swarmplan.perfmodel.cost import CostModel
-from swarmplan.perfmodel.fluid import entered, fluid, stages_of
-from swarmplan.perfmodel.stages import Stages, dealt_by_speed, room_of
+from swarmplan.perfmodel.fluid import FIGURES, entered, fluid, stages_of
+from swarmplan.perfmodel.stages import Stages, dealt_by_ratings, dealt_by_speed, room_of, sustains
 
 Make = Callable[..., Problem]
 LENGTH = 6
@@ -70,6 +71,57 @@ def test_there_is_room_for_the_least_cut(make_problem: Make, seed: int) -> None:
         cut = sum(slots[i] for i in range(5) if int(start[i]) in side and int(end[i]) not in side)
         least = min(least, cut)
     assert room_of(g, start, end) == pytest.approx(least)
+
+
+@given(seed=st.integers(0, 10**6))
+def test_dealing_by_ratings_is_a_largest_flow(make_problem: Make, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    g = stages_of(CostModel.of(batched(make_problem(rng, servers=6))), np.ones(2) / 2)
+    g = g._replace(prompt_send_s=rng.uniform(0.0, 0.2, (6, 6)))
+    start, end = layout(g, rng)
+    dealt = dealt_by_ratings(g, start, end)
+    graph = networkx.DiGraph()
+    busy_s = g.prompt_send_s + g.tokens[0] * g.step_send_s
+    most = [float(g.rated[i, end[i] - start[i]]) for i in range(6)]
+    for i, j in itertools.product(range(6), range(6)):
+        if start[i] < end[i] == start[j] < end[j]:
+            graph.add_edge(("out", i), ("in", j), capacity=1.0 / busy_s[i, j])
+    for i in range(6):
+        graph.add_edge(("in", i), ("out", i), capacity=most[i])
+        if start[i] == 0 < end[i]:
+            graph.add_edge("first", ("in", i))
+        if end[i] == LENGTH:
+            graph.add_edge(("out", i), "last")
+    value = 0.0
+    if "first" in graph and "last" in graph:
+        value = networkx.maximum_flow_value(graph, "first", "last")
+    flow = np.zeros((6, 6))
+    used = int(dealt.used[0])
+    np.add.at(flow, tuple(dealt.pairs[:used].T), dealt.flow[:used])
+    limits = [most[i] / s for i, s in enumerate(dealt.share) if s > 0]
+    limits += [1.0 / (busy_s[i, j] * flow[i, j]) for i, j in zip(*np.nonzero(flow), strict=True)]
+    assert min(limits, default=0.0) == pytest.approx(value, rel=1e-6)
+    for i in range(6):
+        if end[i] < LENGTH:
+            assert flow[i].sum() == pytest.approx(dealt.share[i], abs=1e-6)
+        if start[i] > 0:
+            assert flow[:, i].sum() == pytest.approx(dealt.share[i], abs=1e-6)
+
+
+@given(seed=st.integers(0, 10**6), share=st.floats(0.2, 3.0))
+def test_what_is_below_the_least_is_told_as_nothing_and_the_rest_is_the_same(
+    make_problem: Make, seed: int, share: float
+) -> None:
+    rng = np.random.default_rng(seed)
+    g = stages_of(CostModel.of(batched(make_problem(rng, servers=6))), np.ones(2) / 2)
+    spans, figures = layout(g, rng), np.zeros(FIGURES)
+    rate = sustains(g, *spans, False, figures, 0.0)
+    least = share * max(rate, 0.01)
+    again = sustains(g, *spans, False, figures, least)
+    if share < 0.99:
+        assert again == pytest.approx(rate, rel=1e-3)
+    elif share > 1.01:
+        assert again == 0.0
 
 
 def test_a_server_that_begins_where_nobody_ends_is_entered_later(tiny: Problem) -> None:

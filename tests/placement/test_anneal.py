@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
 from swarmplan.chains.compose import client_shares
 from swarmplan.chains.soundness import misplaced, uncovered
@@ -51,6 +52,14 @@ def test_annealing_is_no_worse_than_what_it_begins_with(tiny: Problem) -> None:
         placement = asked.cost.placed(list(zip(*(a.tolist() for a in begun), strict=True)))
         rate = fluid(asked.cost, client_shares(asked.problem), placement).rate_per_s
         assert rate <= best * 1.01
+
+
+def test_layouts_for_ratings_are_dealt_by_them(tiny: Problem) -> None:
+    asked = task(tiny)
+    for layout in annealed(asked, rated=True, restarts=2, steps=400):
+        again = fluid(asked.cost, client_shares(asked.problem), layout.placement, rated=True)
+        assert again.rate_per_s == pytest.approx(layout.rate_per_s, rel=1e-3)
+        assert (again.share[layout.placement.num_blocks > 0] > 0).all()
 
 
 def test_the_layout_of_largest_flow_is_a_placement(tiny: Problem) -> None:

@@ -276,6 +276,15 @@ def test_every_command_with_a_report_writes_one(tmp_path: Path) -> None:
         assert "sha256" in path.read_text()
 
 
+def test_a_plan_for_throughput_draws_it_against_latency(tmp_path: Path) -> None:
+    page = tmp_path / "plan.html"
+    asked = ["--method", "cg-bp", "--objective", "throughput", "--report", str(page)]
+    result = CliRunner().invoke(main, ["plan", str(FOLDER / "tiny.toml"), *asked])
+    assert result.exit_code == 0, result.output
+    assert "Throughput against latency" in result.output
+    assert 'id="throughput"' in page.read_text()
+
+
 def test_what_a_sweep_could_not_serve_is_told_with_its_reason(tmp_path: Path) -> None:
     sweep, path = tmp_path / "sweep.toml", tmp_path / "out.html"
     sweep.write_text(

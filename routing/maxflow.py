@@ -1,0 +1,110 @@
+"""Requests dealt by one largest flow of what servers are rated at: Helix' scheduler (ASPLOS'25).
+
+For layouts that it is going to serve, and to see what it makes of any. Among equal flows a solver
+picks one that uses few links, whatever those cost in time; ``routing.flow`` spreads requests.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..chains.compose import client_shares
+from ..core.plan import Hop, Placement, Route
+from ..core.workload import Request
+from ..perfmodel.cost import CostModel
+from ..perfmodel.fluid import stages_of
+from .api import Decision, SwarmView
+from .flow import Dealer, HasRoom
+from .ws_rr import WsRr
+
+#: Flows below this share of what a server passes on are none.
+LEAST = 0.05
+#: The client's own row.
+CLIENT = -1
+
+
+class MaxFlow:
+    """Online router: at every server weighted round robin over where its flow goes.
+
+    A server passes on to those that hold the block at which it ends, whole ratings and links
+    given. Where none has room the first in turn is waited for. Where no flow is known, and for a
+    session that lost a server, WS-RR decides.
+    """
+
+    def __init__(self, cost: CostModel, placement: Placement) -> None:
+        self._cost = cost
+        self._otherwise = WsRr(cost, placement)
+        self._end = placement.end.tolist()
+        self._next = _dealers(cost, placement) if cost.alike else {}
+
+    def __call__(
+        self,
+        request: Request,
+        view: SwarmView,
+        now_s: float,
+        *,
+        start_block: int = 0,
+        exclude: frozenset[int] = frozenset(),
+    ) -> Decision:
+        if not self._next or start_block or view.closed(exclude) is not None:
+            return self._otherwise(request, view, now_s, start_block=start_block, exclude=exclude)
+
+        def has_room(hop: Hop) -> bool:
+            need = self._cost.cache_bytes(request.reserved_tokens, hop.start, hop.end)
+            return bool(need <= view.free_bytes[hop.server])
+
+        route = self._next_route(has_room)
+        shape = self._cost.shape(request.client, request.prompt_tokens, request.planned_tokens)
+        return Decision(route=route, cost_s=self._cost.route_time(route, shape).total_s)
+
+    def _next_route(self, has_room: HasRoom) -> Route:
+        """At every server the first in turn that has room, else the first."""
+        hops: list[Hop] = []
+        at, done, fits = CLIENT, 0, True
+        while done < self._cost.num_blocks:
+            ranked = [Hop(server=j, start=done, end=self._end[j]) for j in self._next[at].ranked()]
+            chosen = next((hop for hop in ranked if has_room(hop)), None)
+            fits = fits and chosen is not None
+            hops.append(chosen or ranked[0])
+            at, done = hops[-1].server, hops[-1].end
+        if fits:  # otherwise it is asked again when cache is free
+            at = CLIENT
+            for hop in hops:
+                self._next[at].draw(hop.server)
+                at = hop.server
+        return Route(hops=tuple(hops))
+
+
+def _dealers(cost: CostModel, placement: Placement) -> dict[int, Dealer]:
+    """Where each server's flow goes, and the client's; empty where there is none."""
+    import networkx as nx  # slow to load
+
+    g = stages_of(cost, client_shares(cost.problem))
+    start, end = placement.start, placement.end
+    held = np.flatnonzero(end > start).tolist()
+    busy_s = np.maximum(g.prompt_send_s + g.tokens[0] * g.step_send_s, 1e-12)
+    graph = nx.DiGraph()
+    for j in held:
+        graph.add_edge((0, j), (1, j), capacity=float(g.rated[j, end[j] - start[j]]))
+    for i in (CLIENT, *held):
+        for j in (*held, CLIENT):
+            begun = 0 if i == CLIENT else int(end[i])
+            if j == CLIENT:
+                if i != CLIENT and begun == cost.num_blocks:
+                    graph.add_edge((1, i), (0, j))
+            elif start[j] <= begun < end[j] and (i != CLIENT or start[j] == 0):
+                wide = {} if i == CLIENT else {"capacity": float(1.0 / busy_s[i, j])}
+                graph.add_edge((1, i), (0, j), **wide)
+    ends = (1, CLIENT), (0, CLIENT)
+    if not all(node in graph for node in ends):
+        return {}
+    whole, flow = nx.maximum_flow(graph, *ends)
+    if not whole > 0.0:
+        return {}
+    found: dict[int, Dealer] = {}
+    for (side, i), onward in flow.items():
+        parts = {target[1]: part for target, part in onward.items() if part > 0.0}
+        kept = {j: part for j, part in parts.items() if part >= LEAST * sum(parts.values())}
+        if side == 1 and kept:
+            found[i] = Dealer(list(kept), list(kept.values()))
+    return found
