@@ -118,7 +118,7 @@ def test_an_unknown_method_lists_those_that_exist() -> None:
         (("--method", "auto", "--objective", "response"), 1e-4, 4),
         # The bound is of the objective that was asked for, or there is none.
         (("--method", "auto", "--objective", "throughput"), 0.05, 0),
-        (("--method", "auto", "--objective", "throughput"), 1e-3, 4),
+        (("--method", "flow", "--objective", "throughput"), 1e-3, 4),
         (("--method", "exact", "--objective", "response"), 1.0, 4),
         (("--method", "petals"), 0.2, 4),
     ],

@@ -321,5 +321,6 @@ def test_a_replay_that_a_change_overtakes_is_no_fault(page: Page) -> None:
             told = pool.submit(page.ask, "/api/replay", {"failures": asked})
             page.act("change", [{"kind": "move", "value": ["a100-chicago", f"{30 + step},30"]}])
             status, body = told.result()
-            assert status == 200, body
+            # Asked for before the change, or of a state of which nothing is known yet.
+            assert status == 200 or "there is no plan yet" in body.decode(), body
             page.settled()
