@@ -138,8 +138,9 @@ class Stop:
 def test_a_process_that_stands_still_is_left_in_time_with_what_it_told() -> None:
     programme, stop = knapsacks(), Stop(signal.SIGSTOP)
     began = time.monotonic()
-    found = solve_programme(programme, deadline=Deadline.after(1.5), gap=0.0, on_better=stop)
-    assert time.monotonic() - began < 1.5 + LATE_S
+    # Long enough for a first solution on a machine that is busy.
+    found = solve_programme(programme, deadline=Deadline.after(5.0), gap=0.0, on_better=stop)
+    assert time.monotonic() - began < 5.0 + LATE_S
     assert found.state == "feasible"
     assert found.values is not None
     assert programme.accepts(found.values)
