@@ -202,9 +202,7 @@ def _reserving(task: Task, adapters: Sequence[Adapter]) -> Task:
     """The task where blocks of open servers take so much more memory."""
     if not adapters:
         return task
-    cost = CostModel.of(setting_aside(task.problem, adapters))
-    lasting = cost.lasting(task.cost.lasting_s) if np.isfinite(task.cost.lasting_s) else cost
-    return replace(task, cost=lasting)
+    return task.on(setting_aside(task.problem, adapters))
 
 
 def _told(draft: Draft, placement: Placement, task: Task, *, exact: bool) -> Draft:
@@ -221,15 +219,7 @@ def _told(draft: Draft, placement: Placement, task: Task, *, exact: bool) -> Dra
         proof = remeasured(draft, placement, task)
     elif task.goal != STEP:
         proof = None
-    return replace(
-        draft,
-        placement=placement,
-        routes=None,
-        certificate=proof,
-        candidates=(),
-        throughput=None,
-        notes=(*draft.notes, note),
-    )
+    return draft.moved(placement, proof, note)
 
 
 def _bounded(task: Task) -> Certificate | None:

@@ -42,15 +42,7 @@ def with_devices(
     proof = None
     if task.goal in (MEAN_RESPONSE, P95_RESPONSE):
         proof = remeasured(draft, placement, task)
-    return replace(
-        draft,
-        placement=placement,
-        routes=None,
-        certificate=proof,
-        candidates=(),
-        throughput=None,
-        notes=(*draft.notes, note),
-    )
+    return draft.moved(placement, proof, note)
 
 
 def _without(task: Task, rows: frozenset[int]) -> Task:
@@ -58,9 +50,7 @@ def _without(task: Task, rows: frozenset[int]) -> Task:
     servers = tuple(
         replace(s, memory_bytes=0) if j in rows else s for j, s in enumerate(task.problem.servers)
     )
-    cost = CostModel.of(replace(task.problem, servers=servers))
-    lasting = cost.lasting(task.cost.lasting_s) if np.isfinite(task.cost.lasting_s) else cost
-    return replace(task, cost=lasting)
+    return task.on(replace(task.problem, servers=servers))
 
 
 def _placed(cost: CostModel, task: Task, placement: Placement, server: int) -> Placement:

@@ -95,6 +95,19 @@ class Draft:
     drafts: tuple[Use, ...] = ()
     throughput: Throughput | None = None
 
+    def moved(self, placement: Placement, certificate: Certificate | None, note: str) -> Draft:
+        """The decision for a placement that was changed afterwards: what was found out about the
+        one before no longer counts."""
+        return replace(
+            self,
+            placement=placement,
+            routes=None,
+            certificate=certificate,
+            candidates=(),
+            throughput=None,
+            notes=(*self.notes, note),
+        )
+
 
 #: How a method decides.
 Make = Callable[[Task, Settings], Draft]

@@ -106,7 +106,8 @@ def _stopgap(task: Task, method: Method) -> Draft:
     except SwarmplanError:
         raise KeyboardInterrupt from None
     note = f"interrupted before {method.name} had a plan: CG-BP's stands in"
-    return Draft(placement=placement, router="ws-rr", notes=(note,), interrupted=True)
+    router = method.router or "ws-rr"
+    return Draft(placement=placement, router=router, notes=(note,), interrupted=True)
 
 
 def _certificate(task: Task, routes: Sequence[PlannedRoute], draft: Draft) -> Certificate:

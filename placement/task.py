@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 
 from ..core.objective import STEP, Goal
 from ..core.problem import Problem
@@ -46,3 +47,9 @@ class Task:
     def problem(self) -> Problem:
         """The problem that the costs belong to."""
         return self.cost.problem
+
+    def on(self, problem: Problem) -> Task:
+        """The same for another problem, where sessions last as long as here."""
+        cost = CostModel.of(problem)
+        lasting = cost.lasting(self.cost.lasting_s) if math.isfinite(self.cost.lasting_s) else cost
+        return replace(self, cost=lasting)
