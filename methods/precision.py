@@ -222,8 +222,7 @@ def _held(draft: Draft, settled: Task) -> _Found | None:
 
 def _at(task: Task, names: Precisions) -> Task:
     """The task at fixed precisions."""
-    cost = CostModel.of(task.problem.at_precisions(names)).lasting(task.cost.lasting_s)
-    return replace(task, cost=cost)
+    return task.on(task.problem.at_precisions(names))
 
 
 def _names(problem: Problem, draft: Draft) -> Precisions:

@@ -110,8 +110,10 @@ class CostModel:
         of the time, w_j being the work of the representative request on a block. So a server that
         works on one task at a time has ``seconds / w_j`` slots, whatever its memory; a slot is
         counted as what it is beside memory, the cache of a session on a block. Where blocks differ
-        work is that of the lightest and cache that of the dearest.
+        work is that of the lightest and cache that of the dearest. Without end only memory counts.
         """
+        if math.isinf(seconds):
+            return self
         planning = self.problem.planning
         work = self.work_s(planning.prompt_tokens, planning.output_tokens).cheapest_block()
         slot = int(self.kept.of(planning.session_tokens).dearest_block()[0])
@@ -360,8 +362,7 @@ class CostModel:
         if not any(s.adapters for s in self.problem.servers):
             return self
         bare = tuple(replace(s, adapters=None) for s in self.problem.servers)
-        made = CostModel(replace(self.problem, servers=bare))
-        return made.lasting(self.lasting_s) if math.isfinite(self.lasting_s) else made
+        return CostModel(replace(self.problem, servers=bare)).lasting(self.lasting_s)
 
     def _pass_hop_s(self, client: int, passes: Passes) -> FloatArray:
         """(n,) a hop of a client's pass without compute."""

@@ -58,8 +58,7 @@ def unfolded(cost: CostModel) -> tuple[CostModel, IntArray]:
         ),
     )
     first = np.concatenate(([0], np.cumsum(counts)[:-1])).astype(np.int64)
-    made = CostModel(opened)
-    return made.lasting(cost.lasting_s) if np.isfinite(cost.lasting_s) else made, first
+    return CostModel(opened).lasting(cost.lasting_s), first
 
 
 def _between(table: Between, rows: IntArray) -> Between:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 
 from ..core.objective import STEP, Goal
@@ -50,6 +49,4 @@ class Task:
 
     def on(self, problem: Problem) -> Task:
         """The same for another problem, where sessions last as long as here."""
-        cost = CostModel.of(problem)
-        lasting = cost.lasting(self.cost.lasting_s) if math.isfinite(self.cost.lasting_s) else cost
-        return replace(self, cost=lasting)
+        return replace(self, cost=CostModel.of(problem).lasting(self.cost.lasting_s))

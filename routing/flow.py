@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import pairwise
+from typing import Protocol
 
 import numpy as np
 
@@ -46,25 +47,31 @@ class Dealer:
         self._credit[self._targets.index(target)] -= 1.0
 
 
-class ByFlow:
-    """Online router: deals requests over chains as a flow goes.
+#: Whether a server has room for the session at hand.
+HasRoom = Callable[[Hop], bool]
 
-    Where servers batch, that of the fluid model: at each server the next one is the first in turn
-    that has room for the session now. Where all work on one task at a time, that of the linear
-    programme of ``chains.sustain``: whole routes in turn. Where none has room, the first in turn is
-    waited for. Where no flow is known, and for a session that lost a server, WS-RR decides.
+
+class Deal(Protocol):
+    """What deals routes."""
+
+    def next_route(self, has_room: HasRoom) -> Route:
+        """The first in turn that has room, else the first."""
+        ...
+
+
+class Dealt:
+    """Online router: everybody takes the route that is dealt next.
+
+    Where nothing is dealt, and for a session that lost a server, WS-RR decides.
+
+    Parameters
+    ----------
+    deal : None where no flow is known.
     """
 
-    def __init__(self, cost: CostModel, placement: Placement) -> None:
-        self._cost = cost
+    def __init__(self, cost: CostModel, placement: Placement, deal: Deal | None) -> None:
+        self._cost, self._deal = cost, deal
         self._otherwise = WsRr(cost, placement)
-        self._deal: _Routes | _Hops | None = None
-        if cost.serial.all():
-            flows = sustained(cost, placement, planned_mix(cost.problem)).flows
-            self._deal = _Routes(flows) if flows else None
-        elif cost.alike:
-            flow = fluid(cost, client_shares(cost.problem), placement)
-            self._deal = _Hops(flow, placement) if flow.share.any() else None
 
     def __call__(
         self,
@@ -75,8 +82,7 @@ class ByFlow:
         start_block: int = 0,
         exclude: frozenset[int] = frozenset(),
     ) -> Decision:
-        closed = view.closed(exclude)
-        if self._deal is None or start_block or closed is not None:
+        if self._deal is None or start_block or view.closed(exclude) is not None:
             return self._otherwise(request, view, now_s, start_block=start_block, exclude=exclude)
 
         def has_room(hop: Hop) -> bool:
@@ -88,8 +94,24 @@ class ByFlow:
         return Decision(route=route, cost_s=self._cost.route_time(route, shape).total_s)
 
 
-#: Whether a server has room for the session at hand.
-HasRoom = Callable[[Hop], bool]
+class ByFlow(Dealt):
+    """Deals requests over chains as a flow goes.
+
+    Where servers batch, that of the fluid model: at each server the next one is the first in turn
+    that has room for the session now. Where all work on one task at a time, that of the linear
+    programme of ``chains.sustain``: whole routes in turn. Where none has room, the first in turn is
+    waited for.
+    """
+
+    def __init__(self, cost: CostModel, placement: Placement) -> None:
+        deal: Deal | None = None
+        if cost.serial.all():
+            flows = sustained(cost, placement, planned_mix(cost.problem)).flows
+            deal = _Routes(flows) if flows else None
+        elif cost.alike:
+            flow = fluid(cost, client_shares(cost.problem), placement)
+            deal = _Hops(flow, placement) if flow.share.any() else None
+        super().__init__(cost, placement, deal)
 
 
 class _Routes:

@@ -10,12 +10,9 @@ import numpy as np
 
 from ..chains.compose import client_shares
 from ..core.plan import Hop, Placement, Route
-from ..core.workload import Request
 from ..perfmodel.cost import CostModel
 from ..perfmodel.fluid import stages_of
-from .api import Decision, SwarmView
-from .flow import Dealer, HasRoom
-from .ws_rr import WsRr
+from .flow import Dealer, Dealt, HasRoom
 
 #: Flows below this share of what a server passes on are none.
 LEAST = 0.05
@@ -23,45 +20,29 @@ LEAST = 0.05
 CLIENT = -1
 
 
-class MaxFlow:
-    """Online router: at every server weighted round robin over where its flow goes.
+class MaxFlow(Dealt):
+    """At every server weighted round robin over where its flow goes.
 
     A server passes on to those that hold the block at which it ends, whole ratings and links
-    given. Where none has room the first in turn is waited for. Where no flow is known, and for a
-    session that lost a server, WS-RR decides.
+    given. Where none has room the first in turn is waited for.
     """
 
     def __init__(self, cost: CostModel, placement: Placement) -> None:
-        self._cost = cost
-        self._otherwise = WsRr(cost, placement)
-        self._end = placement.end.tolist()
-        self._next = _dealers(cost, placement) if cost.alike else {}
+        found = _dealers(cost, placement) if cost.alike else {}
+        super().__init__(cost, placement, _Onward(cost, placement, found) if found else None)
 
-    def __call__(
-        self,
-        request: Request,
-        view: SwarmView,
-        now_s: float,
-        *,
-        start_block: int = 0,
-        exclude: frozenset[int] = frozenset(),
-    ) -> Decision:
-        if not self._next or start_block or view.closed(exclude) is not None:
-            return self._otherwise(request, view, now_s, start_block=start_block, exclude=exclude)
 
-        def has_room(hop: Hop) -> bool:
-            need = self._cost.cache_bytes(request.reserved_tokens, hop.start, hop.end)
-            return bool(need <= view.free_bytes[hop.server])
+class _Onward:
+    """Server after server in turn, each entered where the one before ends."""
 
-        route = self._next_route(has_room)
-        shape = self._cost.shape(request.client, request.prompt_tokens, request.planned_tokens)
-        return Decision(route=route, cost_s=self._cost.route_time(route, shape).total_s)
+    def __init__(self, cost: CostModel, placement: Placement, onward: dict[int, Dealer]) -> None:
+        self._num_blocks, self._end, self._next = cost.num_blocks, placement.end.tolist(), onward
 
-    def _next_route(self, has_room: HasRoom) -> Route:
+    def next_route(self, has_room: HasRoom) -> Route:
         """At every server the first in turn that has room, else the first."""
         hops: list[Hop] = []
         at, done, fits = CLIENT, 0, True
-        while done < self._cost.num_blocks:
+        while done < self._num_blocks:
             ranked = [Hop(server=j, start=done, end=self._end[j]) for j in self._next[at].ranked()]
             chosen = next((hop for hop in ranked if has_room(hop)), None)
             fits = fits and chosen is not None
