@@ -104,6 +104,7 @@ class PlannedRouting:
             with self._lock:
                 if self._acceptor.offer(packed, dht_now_s()):
                     logger.info("routing by a new plan")
+                    self._tell_of_adapter()
         spans = self._spans()
         reached = ping(dht, spans, times=2)
         for peer, trip_s in reached.items():
@@ -186,6 +187,18 @@ class PlannedRouting:
         with self._lock:
             self._reserved.setdefault(number, request.max_tokens)
         return choice.chain
+
+    def _tell_of_adapter(self) -> None:
+        """Warn where the plan's client is for another adapter than this model."""
+        plan, own = self._acceptor.plan, self._manager.config.active_adapter or ""
+        if plan is None:
+            return
+        client = plan.problem.clients[plan.client_row(self.client)]
+        names = {"": "", **{a.id: a.name for a in plan.problem.adapters}}
+        if names[client.adapter] != own:
+            text = "client %r of the plan is for %s, this model for %s: see active_adapter"
+            said = (f"adapter {n!r}" if n else "no adapter" for n in (names[client.adapter], own))
+            logger.warning(text, client.id, *said)
 
     def _check(self, chain: Chain) -> None:
         """Refuse a session's whole chain that costs more accuracy than the plan lets this client's

@@ -20,7 +20,8 @@ from petals.client.inference_session import InferenceSession
 from petals.client.routing.sequence_info import RemoteSequenceInfo
 from petals.data_structures import RemoteModuleInfo, RemoteSpanInfo
 
-from ..core.errors import SwarmplanError
+from ..core.errors import NoRouteError, SwarmplanError
+from ..core.names import block_ranges
 from .answers import Tally, counted
 from .choice import ChainRequest
 from .harm import Chain
@@ -199,6 +200,35 @@ def make_ready(manager: Any) -> None:
     manager.ready.wait()
 
 
+def check_adapter(manager: Any) -> None:
+    """Refuse a session with an adapter that nobody loads: PETALS would look for ever.
+
+    Servers that are joining with it, or have just gone, are waited for as ever.
+
+    Raises
+    ------
+    NoRouteError
+        With the blocks of which no server announces it.
+    """
+    name = manager.config.active_adapter
+    if not name:
+        return
+    make_ready(manager)
+    if _blocks_without_servers(manager):
+        manager.update(wait=True)  # what it has read may be a minute old
+    bare = _blocks_without_servers(manager)
+    if bare:
+        where = ", ".join(block_ranges(bare))
+        raise NoRouteError(f"no server loads adapter {name!r} for blocks {where}")
+
+
+def _blocks_without_servers(manager: Any) -> list[int]:
+    """PETALS leaves out of its records who does not announce the adapter."""
+    with manager.lock_changes:
+        infos = manager.state.sequence_info.block_infos
+        return [block for block, info in enumerate(infos) if not info.servers]
+
+
 def known_servers(manager: Any) -> dict[str, Any]:
     """PETALS' record of every server it knows to be online, by peer id."""
     with manager.lock_changes:
@@ -215,6 +245,7 @@ def route_sessions(model: Any, make_view: Callable[[Any, int], SessionView]) -> 
 
     @contextmanager
     def inference_session(*, max_length: int) -> Iterator[InferenceSession]:
+        check_adapter(blocks.sequence_manager)
         view = make_view(blocks.sequence_manager, max_length)
         tally = Tally()
         try:

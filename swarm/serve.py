@@ -11,7 +11,7 @@ import logging
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -27,10 +27,11 @@ from ..core.errors import ScenarioError, SwarmUnreachableError
 from ..perfmodel.announced import measured_rates
 from ..perfmodel.devices import Device
 from ..perfmodel.profilefile import read_profiles
-from .announce import Announcement, Warnings
+from .announce import Announcement, Warnings, read_entry
 from .asking import confirmed
 from .clock import wrap_passes, wrap_tasks
 from .follow import Follower, Span, Verdict
+from .hosting import KINDS, loadable, quantising_fails
 from .limits import Limits
 from .live_dht import read_announcements
 from .meter import Meter
@@ -38,6 +39,7 @@ from .record import Acceptor, LivePlan
 from .sealing import fingerprint
 from .signing import dht_now_s, fetch_plan, trust
 from .speaking import Speaker, facts_of, speak_with
+from .stating import fetch_statements
 
 logger = logging.getLogger(__name__)
 
@@ -72,6 +74,8 @@ class PlannedServer(Server):
     speaker: Speaker | None = None
     meter: Meter
     num_blocks: int
+    quant_type: QuantType
+    adapters: Sequence[str]
     mean_balance_check_period: float
 
     def __init__(self, **kwargs: Any) -> None:
@@ -86,6 +90,8 @@ class PlannedServer(Server):
         self._target: Span | None = None
         self._validator = None
         self._measured: Device | None = None
+        #: What the plan wants of this machine, and it can.
+        self._host: tuple[LivePlan, tuple[QuantType, tuple[str, ...]]] | None = None
         if self.options.profile is not None:
             self._announce(self.options.profile)
         if self.options.public_key is not None:
@@ -120,6 +126,16 @@ class PlannedServer(Server):
         info.inference_rps, info.forward_rps = measured_rates(found[0])
         self._rate_span()
 
+    def _rate_again(self) -> None:
+        """Announce what the profile says of the blocks at their new precision."""
+        if self.options.profile is None:
+            return
+        try:
+            self._announce(self.options.profile)
+        except ValueError as error:
+            logger.warning("the rates announced are those of the old precision: %s", error)
+            self._measured = None
+
     def _rate_span(self) -> None:
         """PETALS' own rule, which it applies once at the start."""
         info = self.server_info
@@ -139,6 +155,35 @@ class PlannedServer(Server):
         if plan is not None:
             self._take(plan, target)
         return list(range(*target))
+
+    def _hosting(self, plan: LivePlan) -> tuple[QuantType, tuple[str, ...]]:
+        """Precision and adapters that the plan wants here, as far as this machine has them."""
+        if self._host is not None and self._host[0] is plan:
+            return self._host[1]
+        peer = self._follower.peer
+        precision = plan.hosting.precision.get(peer)
+        kind = KINDS.get(precision or "", self.quant_type)
+        why = "" if kind == self.quant_type else quantising_fails(kind, self.device)
+        if why:
+            own = self.server_info.quant_type
+            logger.warning(
+                "plan %d: no blocks at %s here, they stay at %s: %s",
+                plan.version, precision, own, why,
+            )  # fmt: skip
+            kind = self.quant_type
+        loaded: tuple[str, ...] = tuple(self.adapters)
+        if plan.hosting.adapters:
+            loaded, wrong = loadable(plan.hosting.adapters.get(peer, ()))
+            for name, why in wrong.items():
+                logger.warning("plan %d: adapter %r is not loaded: %s", plan.version, name, why)
+        self._host = plan, (kind, loaded)
+        return kind, loaded
+
+    def _is_as_planned(self, plan: LivePlan | None) -> bool:
+        if plan is None:
+            return True
+        kind, loaded = self._hosting(plan)
+        return kind == self.quant_type and set(loaded) == set(self.adapters)
 
     def _should_choose_other_blocks(self) -> bool:
         # Asked once blocks are served: what fails from here on is no wrong use.
@@ -174,9 +219,31 @@ class PlannedServer(Server):
         self, plan: LivePlan | None, serving: Span | None, live: Sequence[Announcement]
     ) -> Verdict:
         """By what others confirm themselves; who cannot be asked has confirmed nothing."""
-        claims = self._follower.claims(plan, serving, live)
-        answers = confirmed(self.dht, self.dht_prefix, claims) if claims else ()
-        return self._follower.decide(plan, serving, answers, dht_now_s())
+        as_planned = self._is_as_planned(plan)
+        claims = self._follower.claims(plan, serving, live, as_planned=as_planned)
+        answers = confirmed(self.dht, self.dht_prefix, claims) if claims else frozenset()
+        return self._follower.decide(
+            plan,
+            serving,
+            answers,
+            dht_now_s(),
+            as_planned=as_planned,
+            unlike=self._unlike(plan, {peer for peer, start, end in answers if start < end}),
+        )
+
+    def _unlike(self, plan: LivePlan | None, peers: Collection[str]) -> frozenset[str]:
+        """Those that say themselves that they do not host their blocks as planned, or not yet."""
+        if plan is None or not peers:
+            return frozenset()
+        told = fetch_statements(self.dht, self.dht_prefix, peers)
+        blocks = len(self.module_uids)
+        own = [read_entry(p, one.announced, blocks, Warnings()) for p, one in told.items()]
+        return frozenset(
+            e.peer
+            for e in own
+            if e is not None
+            and not (e.state == "online" and plan.hosting.is_so(e.peer, e.quant_type, e.adapters))
+        )
 
     def _read(self) -> tuple[LivePlan | None, Sequence[Announcement]]:
         if self._validator is None:
@@ -203,15 +270,12 @@ class PlannedServer(Server):
         self._cache_bytes_per_block = per_token * plan.cache_tokens[peer]
         self.num_blocks = span[1] - span[0]
         self.attn_cache_bytes = self._cache_bytes_per_block * self.num_blocks
-        quantisation = {"int8": QuantType.INT8, "nf4": QuantType.NF4}.get(
-            plan.quantisation.get(peer) or ""
-        )
-        if quantisation is not None and self.device.type == "cuda":
-            self.quant_type = quantisation
-            self.server_info.quant_type = quantisation.name.lower()
-        if plan.adapters:  # the next container loads them, and announces them
-            self.adapters = plan.adapters.get(peer, ())
-            self.server_info.adapters = self.adapters
+        kind, self.adapters = self._hosting(plan)
+        self.server_info.adapters = self.adapters
+        if kind != self.quant_type:
+            self.quant_type = kind
+            self.server_info.quant_type = kind.name.lower()
+            self._rate_again()
         info = self.server_info
         if info.forward_rps is not None:
             self._rate_span()
