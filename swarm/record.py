@@ -12,7 +12,7 @@ import logging
 import math
 import zlib
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -90,8 +90,8 @@ class Hosting:
     adapters : peer -> adapters to load, by what they are loaded by; empty = as it likes.
     """
 
-    precision: Mapping[str, str | None]
-    adapters: Mapping[str, tuple[str, ...]]
+    precision: Mapping[str, str | None] = field(default_factory=dict)
+    adapters: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def is_so(self, peer: str, quant_type: object, loaded: Collection[str]) -> bool:
         """Whether a peer that announces these hosts its blocks as it is to."""

@@ -183,6 +183,18 @@ def test_after_a_failure_the_chain_as_a_whole_is_within_the_budget(
     assert spent + harm(chain, announced) <= most + 1e-12
 
 
+def test_what_the_kept_hops_cost_is_spent(live_plan: LivePlan) -> None:
+    """Half of the model at 8 bit is allowed, the whole is not."""
+    retry = replace(WHOLE, start=4, retry=True, kept=[("a", 0, 4)])
+    at: dict[str, str | None] = {"a": "int8", "b": "int8", "d": "bf16"}
+    assert choose_chain(live_plan, "anybody", live(at), retry).chain == [("b", 4, 8)]
+    assert choose_chain(live_plan, "office", live(at), retry).chain == [("d", 4, 8)]
+    fresh = replace(retry, kept=[("e", 0, 4)])
+    assert choose_chain(live_plan, "office", live(at), fresh).chain == [("b", 4, 8)]
+    with pytest.raises(NoRouteError):
+        choose_chain(live_plan, "office", live(at | {"d": "int8"}), retry)
+
+
 def test_a_server_that_is_not_at_its_planned_precision_yet_is_passed_by(
     live_plan: LivePlan,
 ) -> None:
