@@ -15,8 +15,9 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from .announce import Announcement
+from .announce import Announcement, Warnings, read_entry
 from .record import LivePlan, Step
+from .statement import Statement
 
 #: A server ahead in the order that does not answer is waited for so long.
 PATIENCE_S = 60.0
@@ -173,6 +174,20 @@ class Follower:
 
     def _unavoidable(self, plan: LivePlan) -> set[int]:
         return {b for step in plan.moves if step.peer == self.peer for b in step.dark}
+
+
+def otherwise(plan: LivePlan, told: Mapping[str, Statement]) -> frozenset[str]:
+    """Peers that by their own word do not host their blocks as the plan says, or not yet; one that
+    follows it and has done what it can is not waited for."""
+    blocks = plan.problem.model.num_blocks
+    found = set()
+    for peer, one in told.items():
+        done = one.plan_version == plan.version and one.as_planned
+        own = read_entry(peer, one.announced, blocks, Warnings())
+        so = own is not None and plan.hosting.is_so(peer, own.quant_type, own.adapters)
+        if not (done or so):
+            found.add(peer)
+    return frozenset(found)
 
 
 def spans_of(live: Sequence[Announcement]) -> Mapping[str, Span]:

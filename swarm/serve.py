@@ -27,10 +27,10 @@ from ..core.errors import ScenarioError, SwarmUnreachableError
 from ..perfmodel.announced import measured_rates
 from ..perfmodel.devices import Device
 from ..perfmodel.profilefile import read_profiles
-from .announce import Announcement, Warnings, read_entry
+from .announce import Announcement, Warnings
 from .asking import confirmed
 from .clock import wrap_passes, wrap_tasks
-from .follow import Follower, Span, Verdict
+from .follow import Follower, Span, Verdict, otherwise
 from .hosting import KINDS, loadable, quantising_fails
 from .limits import Limits
 from .live_dht import read_announcements
@@ -110,6 +110,7 @@ class PlannedServer(Server):
             **facts_of(self, self._measured, self.meter),
             "operator": "" if key is None else fingerprint(key),
             "plan_version": 0 if plan is None else plan.version,
+            "as_planned": plan is None or self._is_so(plan),
         }
 
     def _announce(self, profile: Path) -> None:
@@ -182,7 +183,15 @@ class PlannedServer(Server):
     def _is_as_planned(self, plan: LivePlan | None) -> bool:
         if plan is None:
             return True
-        kind, loaded = self._hosting(plan)
+        self._hosting(plan)
+        return self._is_so(plan)
+
+    def _is_so(self, plan: LivePlan) -> bool:
+        """Whether it is known what can be had of a plan, and is there. Other threads ask this."""
+        known = self._host
+        if known is None or known[0] is not plan:
+            return False
+        kind, loaded = known[1]
         return kind == self.quant_type and set(loaded) == set(self.adapters)
 
     def _should_choose_other_blocks(self) -> bool:
@@ -232,18 +241,9 @@ class PlannedServer(Server):
         )
 
     def _unlike(self, plan: LivePlan | None, peers: Collection[str]) -> frozenset[str]:
-        """Those that say themselves that they do not host their blocks as planned, or not yet."""
         if plan is None or not peers:
             return frozenset()
-        told = fetch_statements(self.dht, self.dht_prefix, peers)
-        blocks = len(self.module_uids)
-        own = [read_entry(p, one.announced, blocks, Warnings()) for p, one in told.items()]
-        return frozenset(
-            e.peer
-            for e in own
-            if e is not None
-            and not (e.state == "online" and plan.hosting.is_so(e.peer, e.quant_type, e.adapters))
-        )
+        return otherwise(plan, fetch_statements(self.dht, self.dht_prefix, peers))
 
     def _read(self) -> tuple[LivePlan | None, Sequence[Announcement]]:
         if self._validator is None:

@@ -19,18 +19,22 @@ from swarmplan.tests.extras import needs
 pytestmark = pytest.mark.live
 BLOCKS, TOKENS = 8, 16
 PROMPTS = [[1, 2, 3, 4, 5], [7, 9, 11]]
+LOADS = {"A": "legal", "B": "medical"}
 
 
 @pytest.fixture(scope="module")
 def two(
     tiny_model: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[LoopbackSwarm, Path]]:
-    """Two servers with all blocks; a plan by which A loads an adapter of a folder, B none."""
+    """Two servers with all blocks; a plan by which each loads an adapter of a folder, in turn."""
     needs("quantised")
     from swarmplan.swarm.tiny_model import save_adapter
 
     folder = tmp_path_factory.mktemp("adapters")
-    legal = save_adapter(tiny_model, folder / "legal")
+    adapters = {
+        name: save_adapter(tiny_model, folder / name, seed=seed)
+        for seed, name in enumerate(LOADS.values())
+    }
     operate(folder / "keygen.log", "keygen", str(folder / "key"))
     follow = ("--operator-key", f"{folder / 'key'}.pub", "--follow", "1", "--drain", "3")
     with LoopbackSwarm(folder=folder / "swarm", model=tiny_model, update_period_s=2.0) as swarm:
@@ -39,23 +43,33 @@ def two(
         )
         document = read_scenario(swarm, folder, memory_gb=0.1, more=("--sessions", "1"))
         names = {peer: name for name, peer in swarm.peers.items()}
-        document["adapters"] = {"legal": {"source": str(legal), "block_mb": 0.002}}
+        document["adapters"] = {
+            name: {"source": str(where), "block_mb": 0.002} for name, where in adapters.items()
+        }
         document["clients"][0]["adapter"] = "legal"
         for server in document["servers"]:
-            server["adapters"] = ["legal"] if names[server["id"]] == "A" else []
+            server["adapters"] = [LOADS[names[server["id"]]]]
         write_document(folder / "scenario.json", document)
         scenario = load_scenario(folder / "scenario.json")
         write_plan(folder / "plan.json", plan(scenario.problem, "manual"), scenario)
-        said = operate(
-            folder / "publish.log",
-            *("publish", str(folder / "plan.json"), str(folder / "scenario.json")),
-            *("--key", str(folder / "key"), "--prefix", swarm.prefix),
-            *("--initial-peers", swarm.initial_peer),
-        )
-        # A alone loads its blocks anew.
-        assert said.rstrip().endswith(f"moves: {swarm.peers['A']}"), said
-        for name in "AB":
-            swarm.children[name].wait_for("serves what is planned", limit_s=90)
+        watch = {"observe_s": 0.2, "blocks": BLOCKS, "until": str(folder / "stop")}
+        with ClientProcess(swarm=swarm, name="watch", job=watch) as watcher:
+            watcher.wait_for(lambda events: any(e["event"] == "spans" for e in events), limit_s=60)
+            said = operate(
+                folder / "publish.log",
+                *("publish", str(folder / "plan.json"), str(folder / "scenario.json")),
+                *("--key", str(folder / "key"), "--prefix", swarm.prefix),
+                *("--initial-peers", swarm.initial_peer),
+            )
+            for name in LOADS:
+                swarm.children[name].wait_for("serves what is planned", limit_s=90)
+            seen = [e["live"] for e in watcher.events() if e["event"] == "spans"]
+        order = said.split("moves: ")[-1].strip().split(", ")
+        assert sorted(order) == sorted(swarm.peers.values())
+        # Both were away for a while, and never at once.
+        online = [{peer for peer, (state, *_) in one.items() if state == "online"} for one in seen]
+        assert all(online)
+        assert {len(one) for one in online} == {1, 2}
         yield swarm, folder
 
 
@@ -69,7 +83,7 @@ def test_a_planned_adapter_is_loaded_announced_and_used_by_those_who_ask_for_it(
     document = read_scenario(swarm, folder, memory_gb=0.1)
     by_name = {peer: name for name, peer in swarm.peers.items()}
     loaded = {by_name[s["id"]]: s["adapters"] for s in document["servers"]}
-    assert loaded == {"A": [str(legal)], "B": []}
+    assert loaded == {name: [str(folder / adapter)] for name, adapter in LOADS.items()}
     ids = [str(i) for i in range(len(PROMPTS))]
     requests = [
         {"id": i, "prompt": p, "new_tokens": TOKENS} for i, p in zip(ids, PROMPTS, strict=True)
@@ -102,7 +116,7 @@ def test_a_client_of_an_adapter_that_nobody_loads_is_told_so_in_one_line(
     words = ["--model", str(swarm.model), "--prefix", swarm.prefix]
     words += ["--initial-peers", swarm.initial_peer, "--ids", "1 2 3", "--new-tokens", "4"]
     with pytest.raises(SwarmUnreachableError) as told:
-        operate(folder / "drive.log", "drive", *words, "--adapter", "org/medical")
-    (line,) = [row for row in str(told.value).splitlines() if "org/medical" in row]
-    assert "no server loads adapter 'org/medical' for blocks 0:8" in line
+        operate(folder / "drive.log", "drive", *words, "--adapter", "org/poems")
+    (line,) = [row for row in str(told.value).splitlines() if "org/poems" in row]
+    assert "no server loads adapter 'org/poems' for blocks 0:8" in line
     assert "ended with 3" in str(told.value)

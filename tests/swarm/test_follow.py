@@ -12,9 +12,11 @@ from hypothesis import strategies as st
 
 from swarmplan.perfmodel.cost import CostModel
 from swarmplan.swarm.announce import Announcement, State
-from swarmplan.swarm.follow import Follower, Span, Verdict
+from swarmplan.swarm.follow import Follower, Span, Verdict, otherwise
 from swarmplan.swarm.order import moves_between, reloads_after
 from swarmplan.swarm.record import Hosting, LivePlan, Step, planned_hosting, read_record
+from swarmplan.swarm.statement import Statement
+from swarmplan.tests.swarm.looks import peer
 from swarmplan.tests.swarm.test_record import NOW, SCENARIO, packed
 
 SWAP = {"fast-0": (6, 12), "fast-1": (0, 6)}
@@ -171,6 +173,30 @@ def test_blocks_are_loaded_anew_in_turn_and_only_while_somebody_else_serves_them
     assert action("fast-0", both, ["fast-1"]) == "wait"
     assert action("fast-0", both[:1]) == "wait"
     assert action("fast-0", both) == "move"
+
+
+def test_a_peers_own_word_tells_whether_it_hosts_as_planned() -> None:
+    """Also one that cannot, once it has found out: nobody waits for what will not come."""
+    names = [peer(k) for k in range(4)]
+    hosting = Hosting(precision=dict.fromkeys(names, "int8"))
+    chosen = replace(live_plan({}, [], version=7), hosting=hosting)
+
+    def told(name: str, quant_type: str, version: int, *, as_planned: bool) -> Statement:
+        announced = {"state": "online", "start_block": 0, "end_block": 12}
+        return Statement(
+            format="", prefix="p", peer=name, issued_s=NOW, expires_s=NOW,
+            announced={**announced, "throughput": 1.0, "quant_type": quant_type},
+            plan_version=version, as_planned=as_planned,
+        )  # fmt: skip
+
+    is_so, waits, behind, cannot = names
+    said = {
+        is_so: told(is_so, "int8", 6, as_planned=True),
+        waits: told(waits, "none", 7, as_planned=False),
+        behind: told(behind, "none", 6, as_planned=True),
+        cannot: told(cannot, "none", 7, as_planned=True),
+    }
+    assert otherwise(chosen, said) == {waits, behind}
 
 
 def test_one_that_hosts_otherwise_and_has_no_turn_stays_as_it_is() -> None:

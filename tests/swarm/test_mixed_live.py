@@ -20,14 +20,14 @@ from swarmplan.tests.extras import needs
 PROMPT, TOKENS = [3, 1, 4, 1, 5], 24
 
 
-@pytest.mark.live(limit_s=200)
+@pytest.mark.live(limit_s=300)
 def test_servers_host_the_planned_precisions_with_the_tokens_of_the_same_mixture(
     tmp_path: Path,
 ) -> None:
     needs("swarm")
     needs("quantised")
     command = [sys.executable, "-m", "swarmplan.cli", "swarm", "demo", "--mixed", "--json"]
-    done = run_to_end(command, tmp_path / "demo.log", limit_s=180, environment=QUIET)
+    done = run_to_end(command, tmp_path / "demo.log", limit_s=280, environment=QUIET)
     assert done.code == 0, done.text
     found = json.loads(done.text[done.text.index("{\n") :])
     assert found["precisions"] == {"small": "int8", "whole": "bf16"}
