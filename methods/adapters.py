@@ -132,7 +132,7 @@ def _loaded(problem: Problem, placement: Placement, found: Loads) -> Placement:
     pool = np.minimum(placement.cache_bytes, cost.room_bytes(placement.start, placement.end))
     return replace(
         placement, cache_bytes=np.maximum(pool, 0), adapters=tuple(found),
-        precision=placement.precision,
+        precision=placement.precision, wire=placement.wire,
     )  # fmt: skip
 
 

@@ -94,6 +94,9 @@ def build_network(
             client_bandwidth_bytes_per_s=_bandwidth(servers, count),
             relay=given.relay,
             server_bandwidth_bytes_per_s=_between(given, servers),
+            wire_s_per_token=tuple(
+                (w, us / 1e6) for w, us in given.wire_us_per_token.given.items()
+            ),
         ),
         client_places=_known(places[:count]),
         server_places=_known(places[count:]),

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import inspect
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Generic, Literal, TypeVar
 
 import msgspec
 from msgspec import Meta, Struct
@@ -22,11 +22,13 @@ from ..core.names import (
     Semantics,
     Sharing,
     Status,
+    Wire,
 )
 from ..core.objective import GoalId
 from ..perfmodel.adapters import Matrix
 from .instants import Unit
 
+T = TypeVar("T")
 SCENARIO_FORMAT = "swarmplan/scenario/1"
 PLAN_FORMAT = "swarmplan/plan/2"
 #: Far more than any swarm has. Of more than ``core.between.MOST_HELD`` servers the round trips are
@@ -49,6 +51,8 @@ Milliseconds = Annotated[float, Meta(ge=0, le=1e7)]
 Nanoseconds = Annotated[float, Meta(ge=0, le=1e7)]
 Microseconds = Annotated[float, Meta(ge=0, le=1e7)]
 Figure = Annotated[float, Meta(ge=0)]
+#: One, or those to choose from.
+Wires = Wire | Annotated[list[Wire], Meta(min_length=1, max_length=4)]
 Seconds = Annotated[float, Meta(ge=0, le=1e9)]
 Megabytes = Annotated[float, Meta(gt=0, le=1e6)]
 Memory = Annotated[float, Meta(gt=0, le=1e6)]
@@ -169,6 +173,7 @@ class Server(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     memory_gib: Memory | None = None
     quantisation: Quantisation | None = None
     precisions: Annotated[list[Quantisation], Meta(min_length=1, max_length=3)] | None = None
+    wire: Wires | None = None
     max_blocks: Annotated[int, Meta(ge=1, le=1_000)] | None = None
     relayed: bool = False
     bandwidth_mbit_per_s: Positive | None = None
@@ -233,13 +238,28 @@ class Client(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     adapter: Name | None = None
 
 
+class OfPacked(Struct, Generic[T], frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A figure of each format of 8 bit for hidden states on the wire."""
+
+    uniform_8bit: T | None = None
+    quantile_8bit: T | None = None
+    blockwise_8bit: T | None = None
+
+    @property
+    def given(self) -> dict[str, T]:
+        """Those that are given."""
+        every = {name: getattr(self, name) for name in self.__struct_fields__}
+        return {name: figure for name, figure in every.items() if figure is not None}
+
+
 class Network(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Where round-trip times come from: a topology, coordinates, or measurements.
 
     With ``delay = "measured"`` a pair takes its time from ``rtt_ms`` (null, in TOML nan: not
     measured) or ``rtt_csv``, else from the other direction, else from the ``region_rtt_ms`` table,
     else from the places of both. With ``relay = "pipeline"`` links between servers may have a
-    bandwidth, of each pair (``server_mbit_per_s``, row = from) or between regions.
+    bandwidth, of each pair (``server_mbit_per_s``, row = from) or between regions. ``wire``: that
+    of servers which do not say.
     """
 
     delay: Literal["repetita", "fibre", "internet", "measured"] = "internet"
@@ -253,6 +273,8 @@ class Network(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     step_overhead_ms: Milliseconds = 0.0
     prefill_overhead_ms: Milliseconds = 0.0
     prefill_overhead_us_per_token: Microseconds = 0.0
+    wire: Wires | None = None
+    wire_us_per_token: OfPacked[Microseconds] = OfPacked()
 
 
 class TokenFile(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -383,11 +405,12 @@ Percent = Annotated[float, Meta(ge=0, le=1_000)]
 
 class Accuracy(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What precisions cost, in per cent of perplexity: ``harm`` of the whole model at each, over
-    the shipped figures; ``profile``: how it is spread over the blocks, evenly by weights, with
-    ``ends`` three times as sensitive, or by own weights; ``budget``: the most that a route may
-    cost, and ``budget_of`` clients by id."""
+    the shipped figures; ``wire_harm`` of each hop by what its states go; ``profile``: how it is
+    spread over the blocks, evenly by weights, with ``ends`` three times as sensitive, or by own
+    weights; ``budget``: the most that a route may cost, and ``budget_of`` clients by id."""
 
     harm: dict[Quantisation, Percent] = {}
+    wire_harm: OfPacked[Percent] = OfPacked()
     profile: (
         Literal["flat", "ends"] | Annotated[list[Percent], Meta(min_length=1, max_length=1_000)]
     ) = "flat"
@@ -430,14 +453,15 @@ class Scenario(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
 
 class PlacedServer(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The blocks ``[start_block, end_block)`` and the cache pool of one server; ``precision``
-    where that was for the planner to choose, ``adapters`` where clients ask for some."""
+    """The blocks ``[start_block, end_block)`` and the cache pool of one server; ``precision`` and
+    ``wire`` where they were for the planner to choose, ``adapters`` where clients ask for some."""
 
     server: Name
     start_block: Block
     end_block: Block
     cache_bytes: Bytes
     precision: Quantisation | None = None
+    wire: Wire | None = None
     adapters: Annotated[list[Name], Meta(max_length=1_000)] | None = None
 
 

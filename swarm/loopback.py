@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Self
 
+from ..core.names import Wire
 from ..core.problem import Timing
 from .clock import environment
 from .compat.remedies import ALSO_VARIABLE, SKIP_VARIABLE
@@ -40,6 +41,7 @@ class ServerSpec:
     planned : run under ``swarmplan swarm serve`` with these further arguments.
     remedies : optional remedies to apply, ``server-push`` for example; without : those left out.
     clock : compute by this clock (``swarm.clock``), or ``tell`` how long every task took.
+    wire : by what hidden states go to it and from it.
     """
 
     name: str
@@ -53,6 +55,7 @@ class ServerSpec:
     remedies: tuple[str, ...] = ()
     without: tuple[str, ...] = ()
     clock: Timing | Literal["tell"] | None = None
+    wire: Wire = "none"
 
 
 @dataclass(kw_only=True)
@@ -148,7 +151,7 @@ class LoopbackSwarm:
         flags += ["--dht_prefix", self.prefix, *_blocks(spec)]
         flags += ["--throughput", "auto", "--cache_dir", str(cache), "--device", "cpu"]
         flags += ["--torch_dtype", "float32", "--quant_type", "none"]
-        flags += ["--attn_cache_tokens", str(spec.cache_tokens)]
+        flags += ["--attn_cache_tokens", str(spec.cache_tokens), "--compression", spec.wire]
         flags += ["--num_handlers", str(self.handlers)]
         flags += ["--host_maddrs", f"/ip4/127.0.0.1/tcp/{listen}"]
         flags += ["--announce_maddrs", f"/ip4/127.0.0.1/tcp/{announced}"]

@@ -88,6 +88,7 @@ class LivePlan:
     ----------
     spans : peer -> blocks ``[start, end)``; idle servers are not listed.
     cache_tokens : peer -> tokens of attention cache to offer per block.
+    wires : peer -> by what its states go, of those of which the scenario or the plan says so.
     adapters : peer -> adapters to load, by what they are loaded by; empty = as it likes.
     moves : who may move, in order, and which blocks cannot be helped meanwhile.
     limits : what servers have to allow for the planned sessions.
@@ -104,6 +105,7 @@ class LivePlan:
     spans: Mapping[str, tuple[int, int]]
     cache_tokens: Mapping[str, int]
     quantisation: Mapping[str, str | None]
+    wires: Mapping[str, str]
     adapters: Mapping[str, tuple[str, ...]]
     moves: tuple[Step, ...]
     limits: Limits
@@ -338,6 +340,7 @@ def _live(record: LiveRecord, problem: Problem, plan: Plan) -> LivePlan:
         spans=spans,
         cache_tokens=tokens,
         quantisation=quantisation,
+        wires={s.id: s.wire for s in problem.servers if s.wires or s.wire != "none"},
         adapters=_adapters(problem),
         moves=tuple(record.moves),
         limits=limits_for(problem, plan.predicted),

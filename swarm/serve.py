@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from hivemind.p2p import P2PDaemonError
+from hivemind.proto.runtime_pb2 import CompressionType
 from petals.cli import run_server
 from petals.data_structures import ServerState
 from petals.server import server as server_of
@@ -209,6 +210,8 @@ class PlannedServer(Server):
         if quantisation is not None and self.device.type == "cuda":
             self.quant_type = quantisation
             self.server_info.quant_type = quantisation.name.lower()
+        if peer in plan.wires:
+            self.compression = CompressionType.Value(plan.wires[peer].upper())
         if plan.adapters:  # the next container loads them, and announces them
             self.adapters = plan.adapters.get(peer, ())
             self.server_info.adapters = self.adapters

@@ -1,0 +1,39 @@
+"""By what hidden states go over links, in a scenario file."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..core import names
+from ..core.errors import ScenarioError
+from ..core.problem import Network
+from . import schema
+
+
+def wires_of(given: schema.Server, where: str, document: schema.Scenario) -> tuple[str, ...]:
+    """Those that a server may send by, the most precise one first: one where there is no choice.
+
+    Raises
+    ------
+    ScenarioError
+        If one is named twice.
+    """
+    own = given.wire is not None
+    said = given.wire or document.network.wire or "none"
+    if isinstance(said, str):
+        return (said,)
+    if len(set(said)) < len(said):
+        raise ScenarioError.single(f"{where}.wire" if own else "network.wire", "names one twice")
+    return tuple(wire for wire in names.names(names.Wire) if wire in said)
+
+
+def timed_links(network: Network) -> NDArray[np.bool_]:
+    """(n,) whether some link of a server takes the longer the more goes over it."""
+    timed = np.zeros(network.client_rtt_s.shape[1], dtype=bool)
+    clients, servers = network.client_bandwidth_bytes_per_s, network.server_bandwidth_bytes_per_s
+    if clients is not None:
+        timed |= np.isfinite(clients).any(axis=0)
+    if servers is not None:
+        timed |= np.isfinite(servers).any(axis=1)
+    return timed
