@@ -11,7 +11,7 @@ from ..core.errors import ScenarioError
 from ..core.problem import ModelSpec, Problem
 from ..perfmodel.accuracy import accuracy_of, harm_of
 from . import schema
-from .wire import wires_of
+from .wire import figures, wires_of
 
 
 def build_accuracy(document: schema.Scenario, model: ModelSpec) -> Accuracy | None:
@@ -48,7 +48,7 @@ def build_accuracy(document: schema.Scenario, model: ModelSpec) -> Accuracy | No
             harm_percent={str(p): percent for p, percent in given.harm.items()},
             profile=given.profile,
             wires=tuple(dict.fromkeys(w for own in wires for w in own)),
-            wire_percent=given.wire_harm.given,
+            wire_percent=figures(given.wire_harm),
         )
     except ValueError as error:
         raise ScenarioError.single("accuracy.profile", str(error)) from error

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import inspect
-from typing import Annotated, Any, Generic, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta, Struct
@@ -28,7 +28,6 @@ from ..core.objective import GoalId
 from ..perfmodel.adapters import Matrix
 from .instants import Unit
 
-T = TypeVar("T")
 SCENARIO_FORMAT = "swarmplan/scenario/1"
 PLAN_FORMAT = "swarmplan/plan/2"
 #: Far more than any swarm has. Of more than ``core.between.MOST_HELD`` servers the round trips are
@@ -238,18 +237,12 @@ class Client(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     adapter: Name | None = None
 
 
-class OfPacked(Struct, Generic[T], frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A figure of each format of 8 bit for hidden states on the wire."""
+class WireTimes(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Packing and unpacking of a token's states on a hop, there and back, by format."""
 
-    uniform_8bit: T | None = None
-    quantile_8bit: T | None = None
-    blockwise_8bit: T | None = None
-
-    @property
-    def given(self) -> dict[str, T]:
-        """Those that are given."""
-        every = {name: getattr(self, name) for name in self.__struct_fields__}
-        return {name: figure for name, figure in every.items() if figure is not None}
+    uniform_8bit: Microseconds | None = None
+    quantile_8bit: Microseconds | None = None
+    blockwise_8bit: Microseconds | None = None
 
 
 class Network(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -274,7 +267,7 @@ class Network(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     prefill_overhead_ms: Milliseconds = 0.0
     prefill_overhead_us_per_token: Microseconds = 0.0
     wire: Wires | None = None
-    wire_us_per_token: OfPacked[Microseconds] = OfPacked()
+    wire_us_per_token: WireTimes = WireTimes()
 
 
 class TokenFile(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -403,6 +396,14 @@ class Event(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 Percent = Annotated[float, Meta(ge=0, le=1_000)]
 
 
+class WireHarm(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What a hop costs by what its states go, in per cent of perplexity."""
+
+    uniform_8bit: Percent | None = None
+    quantile_8bit: Percent | None = None
+    blockwise_8bit: Percent | None = None
+
+
 class Accuracy(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What precisions cost, in per cent of perplexity: ``harm`` of the whole model at each, over
     the shipped figures; ``wire_harm`` of each hop by what its states go; ``profile``: how it is
@@ -410,7 +411,7 @@ class Accuracy(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     weights; ``budget``: the most that a route may cost, and ``budget_of`` clients by id."""
 
     harm: dict[Quantisation, Percent] = {}
-    wire_harm: OfPacked[Percent] = OfPacked()
+    wire_harm: WireHarm = WireHarm()
     profile: (
         Literal["flat", "ends"] | Annotated[list[Percent], Meta(min_length=1, max_length=1_000)]
     ) = "flat"

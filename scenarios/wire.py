@@ -28,6 +28,12 @@ def wires_of(given: schema.Server, where: str, document: schema.Scenario) -> tup
     return tuple(wire for wire in names.names(names.Wire) if wire in said)
 
 
+def figures(given: schema.WireHarm | schema.WireTimes) -> dict[str, float]:
+    """Format -> its figure, where it is given."""
+    every = {wire: getattr(given, wire) for wire in names.names(names.Packed)}
+    return {wire: figure for wire, figure in every.items() if figure is not None}
+
+
 def timed_links(network: Network) -> NDArray[np.bool_]:
     """(n,) whether some link of a server takes the longer the more goes over it."""
     timed = np.zeros(network.client_rtt_s.shape[1], dtype=bool)

@@ -25,6 +25,7 @@ from swarmplan.scenarios.planfile import plan_document, read_plan, write_plan
 from swarmplan.scenarios.scenario import Scenario, load_scenario, scenario_of
 from swarmplan.simulator.engine import simulate
 from swarmplan.studies.accuracy import tradeoffs
+from swarmplan.studies.change import respanned
 from swarmplan.swarm.launch import LaunchOptions, launch_files
 from swarmplan.swarm.record import read_record, record_of
 from swarmplan.workload.draw import draw_requests
@@ -131,6 +132,8 @@ def test_where_nothing_is_gained_states_go_as_they_are() -> None:
     raw = document(wire=PACKED)
     for server in raw["servers"]:
         del server["bandwidth_mbit_per_s"]
+    raw["servers"] += [{"id": "own", "device": "fast", "lat": 50, "lon": 5, "only": ["near"],
+                        "local": True, "bandwidth_mbit_per_s": 1}]  # fmt: skip
     scenario = scenario_of(raw, Path("free.toml"))
     assert not scenario.problem.chooses_wire
     made = api.plan(scenario, "exact", sessions=2, settings=SETTINGS)
@@ -144,6 +147,16 @@ def test_where_nothing_is_gained_states_go_as_they_are() -> None:
     for method in ("exact", "cg-bp"):
         made = api.plan(problem, method, sessions=2, settings=SETTINGS)
         assert set(made.placement.wire) == {"none"}
+
+
+def test_a_choice_needs_the_harm_of_a_hop_also_where_nothing_is_said_of_accuracy() -> None:
+    raw = document(wire=PACKED)
+    del raw["accuracy"]
+    with pytest.raises(ScenarioError, match=r"accuracy.wire_harm.uniform_8bit: is missing"):
+        scenario_of(raw, Path("thin.toml"))
+    fixed = scenario_of({**raw, "network": {"wire": "uniform_8bit"}}, Path("thin.toml"))
+    assert fixed.problem.accuracy is None
+    assert {s.wire for s in fixed.problem.servers} == {"uniform_8bit"}
 
 
 def test_packing_that_takes_longer_than_it_saves_is_left_out() -> None:
@@ -195,6 +208,37 @@ def test_everybody_who_reads_the_plan_sees_the_wires(tmp_path: Path) -> None:
     moved = replanned(scenario.problem, current, "cg-bp", settings=SETTINGS, terms=Terms(),
                       router=router)  # fmt: skip
     assert moved.chosen.placement.wire == current.wire
+
+
+def test_edits_keep_the_wires_of_servers_and_adapters_leave_them() -> None:
+    raw = document(wire=PACKED)
+    raw["accuracy"]["budget"] = 0.6
+    raw["adapters"] = {"legal": {"block_mb": 0.5}}
+    raw["clients"][0]["adapter"] = "legal"
+    scenario = scenario_of(raw, Path("thin.toml"))
+    made = api.plan(scenario, "exact", sessions=4, settings=SETTINGS)
+    assert set(made.placement.wire) == set(PACKED)
+    raw["servers"].append({**raw["servers"][0], "id": "new", "count": 1})
+    raw["servers"][1]["wire"] = "none"
+    wider = scenario_of(raw, Path("wider.toml"))
+    kept = respanned(made.placement, scenario, wider)
+    assert kept.wire == (*made.placement.wire[:3], "none", "none", "none", "none")
+
+
+def test_a_problem_whose_choices_are_settled_has_none_left() -> None:
+    problem = swarm().problem.with_wires(["uniform_8bit"] * 6)
+    assert problem.chooses_hosting
+    assert not problem.fixed.chooses_hosting
+    assert {s.wire for s in problem.fixed.servers} == {"uniform_8bit"}
+
+
+def test_an_interrupted_choice_has_no_stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_given: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("swarmplan.methods.precision.chosen", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        api.plan(swarm(), "exact", sessions=2, settings=SETTINGS)
 
 
 def test_every_point_of_the_frontier_verifies_within_its_own_budget() -> None:
