@@ -105,7 +105,7 @@ def _proven(joint: _Found | None) -> bool:
 
 
 def _solved(task: Task, settings: Settings) -> Draft:
-    """What the joint method finds where all host alike: less to decide, so more of it."""
+    """What the joint method finds where servers have no choice: less to decide, so more of it."""
     cost = CostModel(task.problem.fixed).lasting(task.cost.lasting_s)
     placement, routes, _ = solve_precise(replace(task, cost=cost))
     own = task.cost

@@ -35,7 +35,7 @@ from .kinds import build_kind
 from .measured import End
 from .models import build_model
 from .network import build_network
-from .wire import timed_links
+from .wire import check_wires, timed_links
 from .workload import build_workload
 
 T = TypeVar("T")
@@ -140,6 +140,7 @@ def build(document: schema.Scenario, base_dir: Path) -> Built:
             *check_context(problem),
             *check_live(document, problem),
             *check_adapters(document),
+            *check_wires(document, ends, problem.servers),
             *check_budget(problem, document.planning.budget),
             *nominal,
         ),

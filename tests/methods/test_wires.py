@@ -111,6 +111,7 @@ def test_no_method_does_worse_than_with_one_wire_for_all() -> None:
 
 def test_the_verifier_fails_a_plan_whose_wires_harm_beyond_the_budget(tmp_path: Path) -> None:
     scenario = swarm(0.6)
+    assert not scenario.warnings
     made = api.plan(scenario, "exact", sessions=2, settings=SETTINGS)
     content = plan_document(made, scenario)
     assert {placed["wire"] for placed in content["placement"]} <= set(PACKED)
@@ -136,6 +137,7 @@ def test_where_nothing_is_gained_states_go_as_they_are() -> None:
                         "local": True, "bandwidth_mbit_per_s": 1}]  # fmt: skip
     scenario = scenario_of(raw, Path("free.toml"))
     assert not scenario.problem.chooses_wire
+    assert [w for w in scenario.warnings if w.startswith("7 server(s) do not choose among wires")]
     made = api.plan(scenario, "exact", sessions=2, settings=SETTINGS)
     assert "wire" not in json.dumps(plan_document(made, scenario)["placement"])
     # Likewise where a tie comes from elsewhere: one that harms nothing and gains nothing.
