@@ -17,6 +17,9 @@ from ..core.jit import compiled
 MOST_BUSY, MOST_SENT = 0.98, 0.95
 #: Sequences in a step when requests are dealt over stages of like blocks.
 DEALT_ROWS = 8.0
+#: Requests for which a stage has no room go to others abreast of it: so many times those that fit
+#: where each has just its share are in flight then.
+ELSEWHERE = 1.15
 #: Rounds of the bisection, and waiting for transfers that come in bursts.
 ROUNDS, BURSTS = 24, 0.3
 #: Flows below this share of all are none.
@@ -68,7 +71,8 @@ class Dealt(NamedTuple):
     Attributes
     ----------
     share : (n,) of the requests through each stage.
-    pairs : (most, 2) of stages, one after the other, of which the first ``used[0]`` count.
+    pairs : (most, 2) of stages, one after the other, of which the first ``used[0]`` count; by the
+        position at which they meet.
     flow : (most,) share of the requests over each pair.
     """
 
@@ -227,7 +231,8 @@ def dealt_by_ratings(g: Stages, start: IntArray, end: IntArray) -> Dealt:
     """Requests dealt by one largest flow of ratings and links, shortest paths first.
 
     As schedulers do it that solve for such a flow: of like servers some are used up and others
-    left alone, and few links are used. From stage to stage only at ends that meet.
+    left alone, few links are used, and where spans of two regions meet as much as can be crosses:
+    it is the same flow. From stage to stage only at ends that meet.
     """
     n, length = len(start), g.length[0]
     starting, next_start = np.full(length + 1, -1), np.full(n, -1)
@@ -269,12 +274,14 @@ def dealt_by_ratings(g: Stages, start: IntArray, end: IntArray) -> Dealt:
             if by[i] < 0 and node[i] > NO_FLOW:
                 by[i], line[tail] = at, i
                 tail += 1
-            j = starting[end[i]]
-            while j >= 0:
-                if by[j] < 0 and _link_rate(g, i, j) - pair[i, j] > NO_FLOW:
-                    by[j], line[tail] = at, j
-                    tail += 1
-                j = next_start[j]
+            for near in (False, True):  # to elsewhere first: the worst of like flows
+                j = starting[end[i]]
+                while j >= 0:
+                    here = g.place[i] == g.place[j]
+                    if here == near and by[j] < 0 and _link_rate(g, i, j) - pair[i, j] > NO_FLOW:
+                        by[j], line[tail] = at, j
+                        tail += 1
+                    j = next_start[j]
         if last < 0:
             break
         more, at = np.inf, last
@@ -290,21 +297,24 @@ def dealt_by_ratings(g: Stages, start: IntArray, end: IntArray) -> Dealt:
                 _push(n, node, pair, before, at, more)
             at = before
         whole += more
-    count, used = 0, 0
-    for i in range(n):
-        for j in range(n):
-            used += pair[i, j] > NO_FLOW
-    pairs, flow = np.zeros((max(used, 1), 2), np.int64), np.zeros(max(used, 1))
     share, length_of = np.zeros(n), np.zeros(1, np.int64)
+    pairs = np.zeros((max(1, (pair > NO_FLOW).sum()), 2), np.int64)
+    flow = np.zeros(len(pairs))
     if whole <= 0.0:
         return Dealt(share, pairs, flow, length_of)
-    for i in range(n):
-        share[i] = node[i] / whole
-        for j in range(n):
-            if pair[i, j] > NO_FLOW:
-                pairs[count, 0], pairs[count, 1] = i, j
-                flow[count] = pair[i, j] / whole
-                count += 1
+    share[:] = node / whole
+    count = 0
+    for at in range(1, length):
+        i = ending[at]
+        while i >= 0:
+            j = starting[at]
+            while j >= 0:
+                if pair[i, j] > NO_FLOW:
+                    pairs[count, 0], pairs[count, 1] = i, j
+                    flow[count] = pair[i, j] / whole
+                    count += 1
+                j = next_start[j]
+            i = next_end[i]
     length_of[0] = count
     return Dealt(share, pairs, flow, length_of)
 
@@ -417,10 +427,11 @@ def measure(
     least : what is below it is told as 0: to know that costs less than to know how much it is.
     """
     figures[:] = 0.0
-    most = np.inf
+    most, strict = np.inf, np.inf
     for i in range(len(start)):
         if dealt.share[i] > NO_FLOW:
             most = min(most, rate_of(g, i, end[i] - start[i]) / dealt.share[i])
+            strict = min(strict, g.slots[i, end[i] - start[i]] / dealt.share[i])
     for p in range(dealt.used[0]):
         i, j = dealt.pairs[p, 0], dealt.pairs[p, 1]
         busy_s = g.prompt_send_s[i, j] + g.tokens[0] * g.step_send_s[i, j]
@@ -428,7 +439,7 @@ def measure(
             most = min(most, MOST_SENT / (busy_s * dealt.flow[p]))
     if not np.isfinite(most) or most < least:
         return 0.0
-    room = room_of(g, start, end)
+    room = min(room_of(g, start, end), ELSEWHERE * strict)
     figures[ROOM] = room
     if room < 1.0:
         return 0.0
@@ -459,7 +470,24 @@ def in_flight(
 ) -> None:
     """Seconds of a step and of a first token at a rate, and the sessions that are there then."""
     tokens = g.tokens[0]
-    fixed, prompt_fixed, step, prompt, met, weight = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+    fixed, prompt_fixed, step, prompt, behind = 0.0, 0.0, 0.0, 0.0, 0.0
+    # Of tokens that come to a stage, how many come right behind a prompt.
+    follow = np.zeros(len(start))
+    for p in range(dealt.used[0]):
+        i, j, flow = dealt.pairs[p, 0], dealt.pairs[p, 1], dealt.flow[p]
+        fixed += flow * g.way_s[i, j]
+        prompt_send_s, step_send_s = g.prompt_send_s[i, j], g.step_send_s[i, j]
+        prompt_s = 0.0 if g.serial[i] else (end[i] - start[i]) * g.prompt_s[i]
+        there = flow / dealt.share[i] * _caught(follow[i], rate * dealt.share[i], prompt_s)
+        if prompt_send_s > 0.0:
+            mine = rate * flow
+            free = 1.0 - min(mine * (prompt_send_s + tokens * step_send_s), MOST_SENT)
+            step += flow * step_send_s / free
+            step += BURSTS * flow * mine * prompt_send_s * prompt_send_s / (2.0 * free)
+            prompt += flow * prompt_send_s
+            behind += flow * _held_up(there, mine, prompt_send_s)
+            there = _caught(there, mine, prompt_send_s)
+        follow[j] += flow / dealt.share[j] * there
     for i in range(len(start)):
         share = dealt.share[i]
         if share <= NO_FLOW:
@@ -483,37 +511,54 @@ def in_flight(
             round_s = k * g.step_s[i] / (1.0 - busy)
             rows = mine * tokens * round_s
             step += share * 1.5 * k * (g.step_s[i] + g.row_s[i] * rows)
-            met += share * prompt_s * mine
-            weight += share * prompt_s
+            behind += share * _held_up(follow[i], mine, prompt_s)
         prompt += share * prompt_s
-    for p in range(dealt.used[0]):
-        i, j, flow = dealt.pairs[p, 0], dealt.pairs[p, 1], dealt.flow[p]
-        fixed += flow * g.way_s[i, j]
-        prompt_send_s, step_send_s = g.prompt_send_s[i, j], g.step_send_s[i, j]
-        if prompt_send_s > 0.0:
-            mine = rate * flow
-            free = 1.0 - min(mine * (prompt_send_s + tokens * step_send_s), MOST_SENT)
-            step += flow * step_send_s / free
-            step += BURSTS * flow * mine * prompt_send_s * prompt_send_s / (2.0 * free)
-            prompt += flow * prompt_send_s
-            met += flow * prompt_send_s * mine
-            weight += flow * prompt_send_s
-    behind = 0.0  # nothing overtakes a prompt
-    if weight > 0.0 and met > 0.0:
-        per_s = met / weight
-        behind = weight - (1.0 - np.exp(-per_s * weight)) / per_s
     figures[RATE], figures[CYCLE_S] = rate, fixed + step + behind
     figures[FIRST_S] = fixed + prompt_fixed + step + prompt
     figures[SESSIONS] = rate * (tokens * figures[CYCLE_S] + figures[FIRST_S])
 
 
 @compiled
+def _caught(follow: float, per_s: float, prompt_s: float) -> float:
+    """Share of the tokens that leave a stage or a link right behind a prompt.
+
+    Nothing overtakes a prompt: who comes within ``prompt_s`` of one leaves with it.
+
+    Parameters
+    ----------
+    follow : share of those that come right behind one; the last one came at any time before the
+        others, prompts coming at random.
+    per_s, prompt_s : prompts that come in a second, and how long each takes.
+    """
+    caught: float = follow + (1.0 - follow) * -np.expm1(-per_s * prompt_s)
+    return caught
+
+
+@compiled
+def _held_up(follow: float, per_s: float, prompt_s: float) -> float:
+    """Seconds that a token waits there for prompts before it; parameters as of ``_caught``."""
+    if per_s <= 0.0 or prompt_s <= 0.0:
+        return 0.0
+    alone = prompt_s + np.expm1(-per_s * prompt_s) / per_s
+    held_up: float = follow * prompt_s + (1.0 - follow) * alone
+    return held_up
+
+
+@compiled
 def sustains(
     g: Stages, start: IntArray, end: IntArray, rated: bool, figures: FloatArray, least: float
 ) -> float:
-    """Requests per second of a layout, dealt by speed or by ratings.
+    """Requests per second of a layout, dealt by speed.
 
     ``figures`` and ``least`` are as of ``measure``.
+
+    Parameters
+    ----------
+    rated : the least of that and of what it does dealt by ratings; another largest flow than that
+        one would lie somewhere between.
     """
-    dealt = dealt_by_ratings(g, start, end) if rated else dealt_by_speed(g, start, end)
-    return measure(g, start, end, dealt, figures, least)
+    rate: float = measure(g, start, end, dealt_by_speed(g, start, end), figures, least)
+    if rated and rate > 0.0:
+        other = measure(g, start, end, dealt_by_ratings(g, start, end), figures, least)
+        rate = min(rate, other)
+    return rate
