@@ -19,6 +19,7 @@ from ..core.content import FloatArray, IntArray
 from ..core.problem import Network
 from .hops import HopCost
 from .runs import Rows
+from .wire import Wires
 
 #: (server, start, end) of every hop of a chain, in order.
 Visits = Iterable[tuple[int, int, int]]
@@ -65,8 +66,9 @@ class Relaying(Protocol):
         """(H,) seconds from the work on each hop to the client; -inf where nothing is answered."""
         ...
 
-    def sends_s(self, servers: IntArray, volume_bytes: float) -> FloatArray:
-        """(H,) how long so much keeps the link into each hop busy; 0 where it is not modelled."""
+    def sends_s(self, servers: IntArray, tokens: int) -> FloatArray:
+        """(H,) how long the states of so many tokens keep the link into each hop busy; 0 where it
+        is not modelled."""
         ...
 
     def into_s(self, cost: HopCost, previous: int) -> FloatArray:
@@ -136,7 +138,7 @@ class _ByClient:
         back: FloatArray = self.network.client_rtt_s[client, servers] / 2
         return back
 
-    def sends_s(self, servers: IntArray, volume_bytes: float) -> FloatArray:
+    def sends_s(self, servers: IntArray, tokens: int) -> FloatArray:
         return np.zeros(len(servers))
 
 
@@ -204,6 +206,7 @@ class ServerRelay(_ByClient):
 
     network: Network
     share: FloatArray
+    wires: Wires
     pairs: bool = True
     pushes_prompts: bool = False
 
@@ -301,12 +304,13 @@ class PipelineRelay(ServerRelay):
 
     pushes_prompts: bool = True
 
-    def _send_s(self, volume_bytes: float, before: Rows, server: Rows) -> Rows:
+    def _send_s(self, tokens: int, before: Rows, server: Rows) -> Rows:
         """Seconds of a transfer from the servers before (-1 = the client: token ids alone)."""
         rates = self.network.server_bandwidth_bytes_per_s
         if rates is None:
             return np.zeros(np.broadcast(before, server).shape)
-        return np.where(np.asarray(before) < 0, 0.0, volume_bytes / rates[before, server])
+        sent = self.wires.bytes(tokens, before)
+        return np.where(np.asarray(before) < 0, 0.0, sent / rates[before, server])
 
     def _leg_s(self, client: int, before: Rows, server: Rows) -> Rows:
         """Half a round trip into a server."""
@@ -315,7 +319,7 @@ class PipelineRelay(ServerRelay):
 
     def into_s(self, cost: HopCost, previous: int) -> FloatArray:
         every = np.arange(len(self.network.server_rtt_s))
-        sent = cost.passes * self._send_s(cost.pass_bytes, previous, every)
+        sent = cost.passes * self._send_s(cost.positions, previous, every)
         # The diagonal stands for a hop from a server to itself, which there is none of.
         into: FloatArray = ServerRelay.into_s(self, cost, previous) + sent
         return into
@@ -330,7 +334,7 @@ class PipelineRelay(ServerRelay):
     def _prompt_way_s(self, cost: HopCost, before: Rows, server: Rows) -> FloatArray:
         own = cost.prefill_hop_s[server] - self.network.client_rtt_s[cost.client][server]
         leg = self._leg_s(cost.client, before, server)
-        way: FloatArray = leg + own + self._send_s(cost.prompt_bytes, before, server)
+        way: FloatArray = leg + own + self._send_s(cost.prompt_tokens, before, server)
         return way
 
     def prompt_gaps_s(self, client: int, hop_s: FloatArray, servers: IntArray) -> FloatArray:
@@ -341,9 +345,9 @@ class PipelineRelay(ServerRelay):
         back[-1] = self.network.client_rtt_s[client, servers[-1]] / 2
         return back
 
-    def sends_s(self, servers: IntArray, volume_bytes: float) -> FloatArray:
+    def sends_s(self, servers: IntArray, tokens: int) -> FloatArray:
         before = np.concatenate(([-1], servers[:-1]))
-        sent: FloatArray = self._send_s(volume_bytes, before, servers)
+        sent: FloatArray = self._send_s(tokens, before, servers)
         return sent
 
     def step_s(self, cost: HopCost, visits: Visits) -> float:
@@ -365,7 +369,7 @@ class PipelineRelay(ServerRelay):
     def steps_s(
         self, cost: HopCost, server: IntArray, start: IntArray, end: IntArray, previous: IntArray
     ) -> FloatArray:
-        sent = cost.passes * self._send_s(cost.pass_bytes, previous, server)
+        sent = cost.passes * self._send_s(cost.positions, previous, server)
         step: FloatArray = ServerRelay.steps_s(self, cost, server, start, end, previous) + sent
         return step
 
@@ -385,8 +389,8 @@ def _columns(visits: Visits) -> tuple[IntArray, IntArray, IntArray, IntArray]:
     return server, start, end, np.concatenate(([-1], server[:-1]))
 
 
-def relaying(network: Network, share: FloatArray) -> Relaying:
+def relaying(network: Network, share: FloatArray, wires: Wires) -> Relaying:
     """The strategy of a network's relay mode; ``share`` as of ``ServerRelay``."""
     if network.relay == "client":
         return ClientRelay(network)
-    return (ServerRelay if network.relay == "server" else PipelineRelay)(network, share)
+    return (ServerRelay if network.relay == "server" else PipelineRelay)(network, share, wires)

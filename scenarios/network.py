@@ -23,6 +23,7 @@ from .files import read_referenced
 from .measured import End, Measured, measured_rtt_s
 from .places import city
 from .topologies import Topology, TopologyMode, load_topology, names_file, topology_rtt_s
+from .wire import figures
 
 MBIT = 1e6 / 8
 Place = tuple[float, float] | None
@@ -94,6 +95,9 @@ def build_network(
             client_bandwidth_bytes_per_s=_bandwidth(servers, count),
             relay=given.relay,
             server_bandwidth_bytes_per_s=_between(given, servers),
+            wire_s_per_token=tuple(
+                (w, us / 1e6) for w, us in figures(given.wire_us_per_token).items()
+            ),
         ),
         client_places=_known(places[:count]),
         server_places=_known(places[count:]),
