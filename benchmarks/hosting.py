@@ -7,6 +7,7 @@
     python benchmarks/hosting.py scale    # DeepSeek-V3 on 200 mixed servers for 8 clients
     python benchmarks/hosting.py adapters # twenty adapters by Zipf's law on four chains
     python benchmarks/hosting.py dominance [--swarms 500]  # never worse than a plain precision
+    python benchmarks/hosting.py frontier # time against accuracy at 14 and 200 servers
     python benchmarks/hosting.py budgets [--requests 100000]  # no route above its budget
     python benchmarks/hosting.py CASES.json [--json]       # precisions: objective and frontier
     python benchmarks/hosting.py SWARMS.json --models MODELS.json [--only NAME]
@@ -30,7 +31,7 @@ from typing import Any
 import numpy as np
 from hosting_adapters import adapters
 from hosting_cases import solve_file
-from hosting_random import budgets, dominance
+from hosting_random import budgets, dominance, frontier
 
 from swarmplan import api
 from swarmplan.chains.soundness import misplaced, overfull
@@ -298,6 +299,7 @@ PARTS: dict[str, Callable[[argparse.Namespace], bool]] = {
     "scale": scale,
     "adapters": lambda given: adapters(given.seed),
     "dominance": lambda given: dominance(min(given.swarms, MOST_SOLVED), given.seed),
+    "frontier": lambda given: frontier(given.seed),
     "budgets": lambda given: budgets(given.requests, given.seed),
 }
 

@@ -1,15 +1,20 @@
 """Precisions on random swarms: never worse than a plain choice, and no request above its budget.
 
-``hosting.py dominance`` and ``hosting.py budgets`` run it.
+``hosting.py dominance``, ``hosting.py frontier`` and ``hosting.py budgets`` run it.
 """
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
 
+import msgspec
 import numpy as np
 
 from swarmplan import api
+from swarmplan.chains.soundness import misplaced, overfull
 from swarmplan.core.accuracy import Accuracy
 from swarmplan.core.errors import HeuristicFailedError, InfeasibleError, NoSolutionInTimeError
 from swarmplan.core.events import ServerEvent
@@ -29,8 +34,12 @@ from swarmplan.methods.routers import router_named
 from swarmplan.perfmodel.cost import CostModel
 from swarmplan.placement.precise.solve import solve_precise
 from swarmplan.placement.sessions import task_of
+from swarmplan.scenarios import schema
+from swarmplan.scenarios.build import build
+from swarmplan.scenarios.generate import generate
 from swarmplan.simulator.engine import simulate
 from swarmplan.solve.deadline import Deadline
+from swarmplan.studies.accuracy import Tradeoff, tradeoffs
 from swarmplan.workload.draw import draw_requests
 
 PRECISIONS = ("bf16", "int8", "nf4")
@@ -42,6 +51,8 @@ LARGE, SMALL = (0.5, 1.1), (0.15, 0.5)
 LIMIT_S = 60.0
 #: What counts as worse, relative.
 WORSE = 1e-6
+#: Swarms whose frontier is made, and CPU seconds for it.
+FRONTIERS = ((14, 1.0), (200, 30.0))
 #: Requests of one swarm, and routers that serve them in turn.
 REQUESTS, ROUTERS = 2_000, ("ws-rr", "overlap", "jffc", "fastest-free", "petals", "shortest")
 
@@ -147,6 +158,43 @@ def _least_s(problem: Problem) -> float | None:
         return solve_precise(task)[2].objective.value
     except (InfeasibleError, NoSolutionInTimeError):
         return None
+
+
+def frontier(seed: int) -> bool:
+    """Time against accuracy on generated swarms whose servers choose: sound, monotone, how fast."""
+    kept = True
+    for servers, limit_s in FRONTIERS:
+        document = generate("geographic", servers=servers, clients=4, seed=seed)
+        for group in document["servers"]:
+            group.pop("quantisation", None)
+            group["precisions"] = list(PRECISIONS)
+        problem = build(msgspec.convert(document, schema.Scenario), Path()).problem
+        began_s = time.process_time()
+        found = tradeoffs(problem, sessions=4)
+        spent_s = time.process_time() - began_s
+        wrong = sum(len(_faults(problem, point)) for point in found)
+        falling = all(a.step_s < b.step_s and a.harm > b.harm for a, b in pairwise(found))
+        kept = kept and not wrong and falling and spent_s <= limit_s
+        print(
+            f"{servers} servers: {len(found)} points from {found[0].step_s * 1e3:.1f} ms at "
+            f"{found[0].harm:.3g} to {found[-1].step_s * 1e3:.1f} ms at {found[-1].harm:.3g}, "
+            f"{'monotone' if falling else 'NOT monotone'}, {wrong} do not verify, "
+            f"{spent_s:.2f} CPU s of {limit_s:g}",
+            flush=True,
+        )
+    return kept
+
+
+def _faults(problem: Problem, point: Tradeoff) -> list[str]:
+    """What is wrong with a point's plan."""
+    cost = CostModel(problem.at_precisions(list(point.placement.precision)))
+    route = point.routes[0].route
+    harm = abs(cost.route_harm(route) - point.harm) > 1e-9
+    return [
+        *misplaced(cost, point.placement),
+        *overfull(cost, point.placement, point.routes),
+        *(["harm"] if harm else []),
+    ]
 
 
 def budgets(requests: int, seed: int) -> bool:

@@ -29,6 +29,8 @@ from .routes import Chain, Routes, num_arcs
 #: What may give the bound.
 LABELS = "knapsack with labels of harm over servers and precisions"
 CHAINS = "programme over all chains that could be part of a better plan"
+#: Times that differ by less are equal, relative: they were added in another order.
+ROUNDING = 1e-12
 #: HiGHS accepts values and rows that are off by about this much; the bound gives way, relative.
 TOLERANCE = 1e-9
 #: Visits of all classes beyond which single chains are not looked at.
@@ -113,7 +115,7 @@ def frontier(task: Task) -> list[Tradeoff]:
         if spans is None:
             continue
         cost_s, harm = menu.paid(spans)
-        if not found or cost_s < found[-1].cost_s:
+        if not found or cost_s < found[-1].cost_s * (1 - ROUNDING):
             found.append(Tradeoff(spans=spans, cost_s=cost_s, harm=harm))
     return found[::-1]
 
