@@ -2,6 +2,7 @@
 
     python benchmarks/throughput.py reference DIR   # layouts of Helix: model, simulated, judged
     python benchmarks/throughput.py layouts DIR     # own layouts of the same clusters
+    python benchmarks/throughput.py online DIR      # the same layouts with requests that arrive
     python benchmarks/throughput.py serial          # one task at a time: predicted against engine
     python benchmarks/throughput.py auto [NAME ...] # auto for throughput beside other methods
 
@@ -49,6 +50,7 @@ from swarmplan.simulator.engine import simulate
 from swarmplan.simulator.session import Session
 from swarmplan.simulator.swarm import Swarm
 from swarmplan.workload.draw import draw_requests
+from swarmplan.workload.load import at_load
 from swarmplan.workload.mix import mix_of
 
 SCENARIOS = Path(__file__).resolve().parents[1] / "scenarios"
@@ -71,6 +73,8 @@ WINDOWS_S, SEEDS = {"het42": (200.0, 420.0)}, 3
 FIRST, APART_S, LOOK_S = 20, 0.1, 0.2
 #: Tokens of the answer that it counts with.
 MEAN_ANSWER = 240
+#: Asked for where requests arrive, how many do, and how many of them are not counted.
+ONLINE_TOKENS_PER_S, ARRIVALS, SETTLING = 320.0, 800, 200
 LIMITS_S = {"single24": 60.0, "geo24": 60.0, "het42": 60.0}
 SHIPPED = ("demo", "abvt", "cloud", "bellcanada", "volunteers")
 OTHERS = ("cg-bp", "gbp-cr", "petals", "petals-tuned", "search", "flow", "stages")
@@ -205,6 +209,29 @@ def layouts(folder: Path) -> None:
             compared(case, "auto", problem, plan.placement, router, base, took_s)
 
 
+def online(folder: Path) -> None:
+    """Layouts of geo24 where requests arrive at random."""
+    cluster, problem = cluster_of(folder, "geo24")
+    planning, rate = problem.planning, problem.workload.rate_per_s
+    tokens = planning.prompt_tokens + planning.output_tokens
+    asked = at_load(problem, ONLINE_TOKENS_PER_S / tokens / rate)
+    ids = [s.id for s in problem.servers]
+    spans = spans_of(cluster.reference_layouts["helix"].layout, ids)
+    cases = [("helix", "max-flow", CostModel.of(problem).placed(spans))]
+    for router in ("max-flow", "flow"):
+        settings = Settings(time_limit_s=LIMITS_S["geo24"], aim="throughput")
+        plan = api.plan(problem, "auto", router=router, settings=settings)
+        cases.append(("auto", router, plan.placement))
+    print("| layout, router | first token s | s per token |\n|---|---|---|")
+    for name, router, placement in cases:
+        cost = CostModel.of(asked)
+        drawn = draw_requests(asked, HELD_OUT, num_requests=ARRIVALS)
+        made = router_named(router)(cost, placement)
+        found = simulate(asked, placement, made, drawn, admission="queue")
+        first_s, token_s = found.ttft_s[SETTLING:].mean(), found.tpot_s[SETTLING:].mean()
+        print(f"| geo24 {name}, {router} | {first_s:.2f} | {token_s:.2f} |", flush=True)
+
+
 def compared(
     case: str,
     name: str,
@@ -285,7 +312,7 @@ def beside_others(names: Sequence[str]) -> None:
 def main() -> None:
     """The part that is asked for."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("part", choices=("reference", "layouts", "serial", "auto"))
+    parser.add_argument("part", choices=("reference", "layouts", "online", "serial", "auto"))
     parser.add_argument("of", nargs="*", help="the folder of the clusters; scenarios for auto")
     asked = parser.parse_args()
     if asked.part == "serial":
@@ -295,7 +322,9 @@ def main() -> None:
     elif len(asked.of) != 1:
         parser.error("name the folder of the clusters")
     else:
-        (reference if asked.part == "reference" else layouts)(Path(asked.of[0]))
+        {"reference": reference, "layouts": layouts, "online": online}[asked.part](
+            Path(asked.of[0])
+        )
 
 
 if __name__ == "__main__":
