@@ -19,12 +19,13 @@ from . import names
 from .accuracy import Accuracy
 from .adapters import Adapter
 from .allowance import Allowance
-from .between import Between, PairTimes
+from .between import MOST_HELD, Between, PairTimes
 from .blocks import Block
 from .constraints import Constraints
 from .content import ByContent, FloatArray, IntArray, frozen_array
 from .drafting import NO_USE, Drafting, Use
 from .names import Relay, Sharing
+from .uplinks import Uplink, among
 from .workload import Workload
 
 T = TypeVar("T")
@@ -363,6 +364,7 @@ class Network(ByContent):
         push steps) or ``pipeline`` (they push prompts too, the last one alone answers).
     server_bandwidth_bytes_per_s : (servers, servers), row = from, of links that carry one transfer
         at a time; of pipelines only. None = not modelled.
+    uplinks : capacities that several links share (docs/model.md 3.3).
     """
 
     client_rtt_s: FloatArray
@@ -373,6 +375,7 @@ class Network(ByContent):
     client_bandwidth_bytes_per_s: FloatArray | None = None
     relay: Relay = "client"
     server_bandwidth_bytes_per_s: FloatArray | None = None
+    uplinks: tuple[Uplink, ...] = ()
 
     def __post_init__(self) -> None:
         if self.relay != "pipeline" and self.server_bandwidth_bytes_per_s is not None:
@@ -391,6 +394,37 @@ class Network(ByContent):
     def holds_pairs(self) -> bool:
         """Whether the times between all servers are there as a matrix."""
         return isinstance(self.server_rtt_s, np.ndarray)
+
+    def of_servers(self, rows: IntArray) -> Network:
+        """The same network among some servers: rows in any order, also one several times."""
+        pairs, between = np.ix_(rows, rows), self.server_rtt_s
+        to_clients, to_servers = (
+            self.client_bandwidth_bytes_per_s,
+            self.server_bandwidth_bytes_per_s,
+        )
+        at, everybody = rows.tolist(), range(self.client_rtt_s.shape[0])
+        return replace(
+            self,
+            client_rtt_s=self.client_rtt_s[:, rows],
+            server_rtt_s=between[pairs] if len(rows) <= MOST_HELD else _part(between, rows),
+            client_bandwidth_bytes_per_s=None if to_clients is None else to_clients[:, rows],
+            server_bandwidth_bytes_per_s=None if to_servers is None else to_servers[pairs],
+            uplinks=among(self.uplinks, everybody, at),
+        )
+
+    def of_client(self, row: int) -> Network:
+        """The same network for one client alone."""
+        to_clients, at = self.client_bandwidth_bytes_per_s, slice(row, row + 1)
+        return replace(
+            self,
+            client_rtt_s=self.client_rtt_s[at],
+            client_bandwidth_bytes_per_s=None if to_clients is None else to_clients[at],
+            uplinks=among(self.uplinks, [row], range(len(self.server_rtt_s))),
+        )
+
+
+def _part(between: Between, rows: IntArray) -> Between:
+    return between.part(rows) if isinstance(between, PairTimes) else between[np.ix_(rows, rows)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

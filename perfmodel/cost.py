@@ -27,6 +27,7 @@ from .runs import Rows, Runs
 from .steps import Steps
 from .tasks import Tasks
 from .timing import StepCurves, Timings, least_row_s, prefill_s, step_s
+from .uplinks import Uplinks
 
 #: Models that are remembered; bytes of arrays and fewest request shapes that each remembers.
 KNOWN_MODELS, KNOWN_BYTES, FEWEST_SHAPES = 8, 64_000_000, 64
@@ -40,6 +41,7 @@ class CostModel:
     Attributes
     ----------
     relaying : what depends on who hands a session's step on.
+    uplinks : those that transfers share, None where there are none.
     weights_bytes : (server, start, end) -> bytes of the weights.
     kept : what sessions keep in the cache.
     passes : those of each client over its drafts.
@@ -68,7 +70,8 @@ class CostModel:
         self.passes = passes_of(problem)
         planned = problem.planning.output_tokens - 1
         share = np.array([p.per_token(planned) for p in self.passes])
-        self.relaying = relaying(problem.network, share)
+        self.uplinks = Uplinks(problem) if problem.network.uplinks else None
+        self.relaying = relaying(problem.network, share, self.uplinks)
         self.weights_bytes = self._weights()
         self.kept = Kept(problem.model)
         self._columns = self._timings()
@@ -293,7 +296,8 @@ class CostModel:
     def prefill_hop_s(self, client: int, prompt_tokens: int) -> FloatArray:
         """(n,) t^I_cj, a hop of a prompt: RTT + overhead(l_in) (+ transfer) (+ its one task's)."""
         task = np.where(self._is_cut(prompt_tokens), 0.0, self.task_s)
-        return frozen_array(self._prompt_way_s(client, prompt_tokens) + task, np.float64)
+        hop = self._prompt_way_s(client, prompt_tokens) + task
+        return frozen_array(hop + self.prompt_sent_s(client, prompt_tokens), np.float64)
 
     def _is_cut(self, prompt_tokens: int) -> Any:
         """(n,) whether a prompt goes block by block."""
@@ -319,6 +323,21 @@ class CostModel:
             hop = hop + volume / net.client_bandwidth_bytes_per_s[clients]
         local = [s.local for s in self.problem.servers]
         return frozen_array(np.where(local, 0.0, hop) if any(local) else hop, np.float64)
+
+    def prompt_sent_s(self, client: int, prompt_tokens: int) -> Any:
+        """(n,) seconds on uplinks of a prompt to each server and back, where its client relays it
+        and nobody is in the way; else 0."""
+        return 0.0 if self.relaying.pushes_prompts else self._sent_s(client, prompt_tokens)
+
+    def step_sent_s(self, client: int, tokens: int = 1) -> Any:
+        """(n,) the same of a pass of so many positions."""
+        return 0.0 if self.relaying.pairs else self._sent_s(client, tokens)
+
+    def _sent_s(self, client: int, tokens: int) -> Any:
+        if self.uplinks is None:
+            return 0.0
+        each_s = self.uplinks.to_server_s[client] + self.uplinks.to_client_s[client]
+        return tokens * self._activation_bytes * each_s
 
     @property
     def drafts_alike(self) -> bool:
@@ -369,6 +388,7 @@ class CostModel:
         many = passes.positions
         delay = self._delay_s(self.problem.network.step_overhead_s, client, tokens=many)
         hop: FloatArray = delay + np.where(many > self.pass_tokens, 0.0, self.task_s)
+        hop += self.step_sent_s(client, many)
         return hop
 
     @cached_property
@@ -537,6 +557,7 @@ class CostModel:
             block = np.arange(first, last)
             piece[first:last] = blocks(j, block, block + 1) + self.task_s[j]
         return Tasks(
+            client=client,
             server=server,
             start=start,
             end=end,
@@ -546,6 +567,7 @@ class CostModel:
             link=self._links(server),
             first_send_s=self.relaying.sends_s(server, prompt_tokens * self._activation_bytes),
             send_s=self.relaying.sends_s(server, self._activation_bytes),
+            prompt_bytes=np.full(len(server), prompt_tokens * float(self._activation_bytes)),
             turn_s=self.turn_s[server],
             prompt_s=self.prompt_work_s(prompt_tokens, server, start, end),
             base_s=own[:, 1] + task,

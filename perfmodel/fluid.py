@@ -100,6 +100,7 @@ def stages_of(cost: CostModel, shares: FloatArray) -> Stages:
     ValueError
         If blocks are not alike.
     """
+    from .lanes import beside_links_s, lanes_of
     from .stages import Stages
 
     if not cost.alike:
@@ -108,10 +109,14 @@ def stages_of(cost: CostModel, shares: FloatArray) -> Stages:
     n, net = problem.num_servers, cost.problem.network
     context = mean_context_tokens(plan.prompt_tokens, plan.output_tokens)
     rtt = shares @ net.client_rtt_s
-    step_more = shares @ cost.step_delay_s - rtt
     clients = np.flatnonzero(shares > 0).tolist()
+    step_more = shares @ cost.step_delay_s - rtt
     delays = [shares[c] * cost.prompt_delay_s(c, plan.prompt_tokens) for c in clients]
     prompt_more = np.sum(delays, axis=0) - rtt
+    if cost.uplinks is not None:
+        step_more = step_more + np.sum([shares[c] * cost.step_sent_s(c) for c in clients], axis=0)
+        sent = [shares[c] * cost.prompt_sent_s(c, plan.prompt_tokens) for c in clients]
+        prompt_more = prompt_more + np.sum(sent, axis=0)
     lines = [_line_s(s.timing, context) for s in problem.servers if isinstance(s.timing, Timing)]
     step_s, row_s = np.array(lines, dtype=np.float64).reshape(n, 2).T
     step_s = np.where(cost.serial, _runs(cost.step_run_s(context), n) + cost.task_s, step_s)
@@ -119,8 +124,7 @@ def stages_of(cost: CostModel, shares: FloatArray) -> Stages:
     volume = float(problem.model.activation_bytes_per_token)
     send = np.zeros((n, n)) if rates is None else volume / rates
     both = np.asarray(net.server_rtt_s) if cost.relaying.pairs else rtt[:, None] + rtt[None, :]
-    names = {r: i for i, r in enumerate(dict.fromkeys(s.region for s in problem.servers))}
-    apart = rates is not None
+    place = _places(cost)
     slots, tokens = _slots(cost), float(max(1, plan.output_tokens - 1))
     prompt_s = _runs(cost.prefill_run_s(plan.prompt_tokens), n)
     rows = np.clip(slots * np.arange(cost.num_blocks + 1) / cost.num_blocks, 1.0, MOST_ROWS)
@@ -137,15 +141,28 @@ def stages_of(cost: CostModel, shares: FloatArray) -> Stages:
         serial=cost.serial.astype(np.int64),
         slots=slots,
         rated=_rated(cost, slots, prompt_s[:, None] + tokens * rows_s),
-        place=np.array([names[s.region] if apart else 0 for s in problem.servers]),
+        place=place,
         in_s=rtt / 2,
         out_s=rtt / 2,
-        way_s=both / 2,
+        way_s=both / 2 + beside_links_s(cost, send),
         prompt_send_s=plan.prompt_tokens * send,
         step_send_s=send,
         length=np.array([cost.num_blocks]),
         tokens=np.array([tokens]),
+        lanes=lanes_of(cost, shares, send, place),
     )
+
+
+def _places(cost: CostModel) -> IntArray:
+    """(n,) of every server: its region where links are told apart, and what it is behind."""
+    servers, net = cost.problem.servers, cost.problem.network
+    apart, uplinks = net.server_bandwidth_bytes_per_s is not None, cost.uplinks
+    keys: list[tuple[object, ...]] = [(s.region if apart else "",) for s in servers]
+    if uplinks is not None and cost.relaying.pairs:
+        several = uplinks.servers[uplinks.servers.sum(axis=1) > 1]
+        keys = [(*key, *own.tolist()) for key, own in zip(keys, several.T, strict=True)]
+    names = {key: i for i, key in enumerate(dict.fromkeys(keys))}
+    return np.array([names[key] for key in keys])
 
 
 def _runs(run: object, n: int) -> FloatArray:

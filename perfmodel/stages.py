@@ -12,9 +12,10 @@ import numpy as np
 
 from ..core.content import FloatArray, IntArray
 from ..core.jit import compiled
+from .lanes import MOST_SENT, PROMPT, STEP, Lanes, crossed
 
-#: Shares of a server's and of a link's time that a steady flow may fill.
-MOST_BUSY, MOST_SENT = 0.98, 0.95
+#: Share of a server's time that a steady flow may fill; ``MOST_SENT`` is that of a link's.
+MOST_BUSY = 0.98
 #: Sequences in a step when requests are dealt over stages of like blocks.
 DEALT_ROWS = 8.0
 #: Rounds of the bisection, and waiting for transfers that come in bursts.
@@ -41,6 +42,7 @@ class Stages(NamedTuple):
     way_s, prompt_send_s, step_send_s : (n, n) way between two stages, and how long a link is busy
         with a prompt and a step.
     length : (1,) blocks of the model. tokens : (1,) steps of a request.
+    lanes : the uplinks that links share.
     """
 
     prompt_s: FloatArray
@@ -60,6 +62,7 @@ class Stages(NamedTuple):
     step_send_s: FloatArray
     length: IntArray
     tokens: FloatArray
+    lanes: Lanes
 
 
 class Dealt(NamedTuple):
@@ -148,6 +151,8 @@ def deal(
                     if linked and at > 0 and g.place[i] != place and passed > 0.0:
                         lists = starting[at], next_start, ending[at], next_end
                         passed = min(passed, _over_links(g, place, i, lead, *lists))
+                        if len(g.lanes.gate_per_s) > 0:
+                            passed = min(passed, g.lanes.gate_per_s[place, g.place[i]])
                     takes[place, i] = passed
                     onward[place, at] += passed
                 i = next_start[i]
@@ -219,6 +224,8 @@ def dealt_by_speed(g: Stages, start: IntArray, end: IntArray) -> Dealt:
     for i in range(len(start)):
         if end[i] > start[i]:
             most[i], weight[i] = rate_of(g, i, end[i] - start[i]), deal_weight(g, i)
+            if len(g.lanes.alone_per_s) > 0:
+                most[i] = min(most[i], g.lanes.alone_per_s[i])
     return deal(g, start, end, most, weight, True)
 
 
@@ -426,6 +433,12 @@ def measure(
         busy_s = g.prompt_send_s[i, j] + g.tokens[0] * g.step_send_s[i, j]
         if busy_s > 0.0:
             most = min(most, MOST_SENT / (busy_s * dealt.flow[p]))
+    over = crossed(g.lanes, start, dealt.share, dealt.pairs, dealt.flow, dealt.used[0])
+    for lane in range(len(over)):
+        busy_s = over[lane, PROMPT] * g.lanes.send_s[lane, PROMPT]
+        busy_s += g.tokens[0] * over[lane, STEP] * g.lanes.send_s[lane, STEP]
+        if busy_s > 0.0:
+            most = min(most, MOST_SENT / busy_s)
     if not np.isfinite(most) or most < least:
         return 0.0
     room = room_of(g, start, end)
@@ -434,30 +447,39 @@ def measure(
         return 0.0
     low, high = max(least, 0.0), most
     if low > 0.0:  # those in flight grow with the rate
-        in_flight(g, start, end, dealt, low, figures)
+        in_flight(g, start, end, dealt, over, low, figures)
         if figures[SESSIONS] > room:
             return 0.0
-    in_flight(g, start, end, dealt, high, figures)
+    in_flight(g, start, end, dealt, over, high, figures)
     if figures[SESSIONS] > room:
         for _ in range(ROUNDS):
             middle = 0.5 * (low + high)
-            in_flight(g, start, end, dealt, middle, figures)
+            in_flight(g, start, end, dealt, over, middle, figures)
             if figures[SESSIONS] <= room:
                 low = middle
             else:
                 high = middle
             if high - low < 1e-4 * high:
                 break
-        in_flight(g, start, end, dealt, low, figures)
+        in_flight(g, start, end, dealt, over, low, figures)
     rate: float = figures[RATE]
     return rate
 
 
 @compiled
 def in_flight(
-    g: Stages, start: IntArray, end: IntArray, dealt: Dealt, rate: float, figures: FloatArray
+    g: Stages,
+    start: IntArray,
+    end: IntArray,
+    dealt: Dealt,
+    over: FloatArray,
+    rate: float,
+    figures: FloatArray,
 ) -> None:
-    """Seconds of a step and of a first token at a rate, and the sessions that are there then."""
+    """Seconds of a step and of a first token at a rate, and the sessions that are there then.
+
+    ``over`` are the transfers over uplinks, of ``lanes.crossed``.
+    """
     tokens = g.tokens[0]
     fixed, prompt_fixed, step, prompt, met, weight = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
     for i in range(len(start)):
@@ -489,6 +511,8 @@ def in_flight(
     for p in range(dealt.used[0]):
         i, j, flow = dealt.pairs[p, 0], dealt.pairs[p, 1], dealt.flow[p]
         fixed += flow * g.way_s[i, j]
+        if len(g.lanes.way_s) > 0:
+            prompt_fixed += flow * g.lanes.way_s[i, j]
         prompt_send_s, step_send_s = g.prompt_send_s[i, j], g.step_send_s[i, j]
         if prompt_send_s > 0.0:
             mine = rate * flow
@@ -498,6 +522,15 @@ def in_flight(
             prompt += flow * prompt_send_s
             met += flow * prompt_send_s * mine
             weight += flow * prompt_send_s
+    for lane in range(len(over)):  # what a transfer takes alone is in its way
+        prompt_send_s, step_send_s = g.lanes.send_s[lane, PROMPT], g.lanes.send_s[lane, STEP]
+        prompts, steps = over[lane, PROMPT], over[lane, STEP]
+        load = prompts * prompt_send_s + tokens * steps * step_send_s
+        sent = min(rate * load, MOST_SENT)
+        bursts = BURSTS * rate * prompts * prompt_send_s * prompt_send_s / 2.0
+        step += steps * (step_send_s * sent + bursts) / (1.0 - sent)
+        met += rate * prompts * prompts * prompt_send_s
+        weight += prompts * prompt_send_s
     behind = 0.0  # nothing overtakes a prompt
     if weight > 0.0 and met > 0.0:
         per_s = met / weight

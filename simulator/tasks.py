@@ -16,18 +16,16 @@ from numpy.typing import NDArray
 
 from ..core.jit import compiled
 from ..perfmodel.timing import extra_s
-from .passes import is_cut, made_by, more_way_s, pass_work_s, positions_of, set_out_s
+from .heap import down, pop, push
+from .keys import ARRIVE, KIND_BITS, KINDS, NEXT, SENT, SLOT_BITS, SLOTS, STOP
+from .passes import drafted_s, is_cut, made_by, more_way_s, pass_work_s, positions_of, set_out_s
+from .transfers import carry, count, depart, done
 
 #: How servers share their compute: one task at a time; waiting steps together; everybody at once.
 SERIAL, BATCHED, INDEPENDENT = 0, 1, 2
 #: Why ``advance`` comes up: nothing left until then; a session has made the tokens it was to make;
 #: it has come to a hop whose cache is lost; many events went by.
 QUIET, MADE, LOST, TIRED = 0, 1, 2, 3
-#: Kinds of a session's events: it comes to a server; the same, with a token made; it is to stop.
-_ARRIVE, _NEXT, _STOP = 0, 1, 2
-#: A session's key: its row, the kind of event, its slot. A server's is negative: it comes first.
-_SLOT_BITS, _KIND_BITS = 22, 2
-_SLOTS, _KINDS = (1 << _SLOT_BITS) - 1, (1 << _KIND_BITS) - 1
 
 #: A session in its slot.
 #: key : of its row and slot, -1 = the slot is free. At one instant the lower row goes first.
@@ -82,10 +80,6 @@ SERVER = np.dtype(
     [(name, np.int64) for name in ("sharing", "head", "tail", "work", "knots", "prompts")]
     + [(name, np.float64) for name in ("free_s", "row_s", "busy_s")]
 )
-
-
-#: What happens when: a session's next task (its key) or the end of a batch (-1 - server).
-EVENT = np.dtype([("time_s", np.float64), ("key", np.int64)])
 
 
 class State(NamedTuple):
@@ -143,7 +137,44 @@ class DraftingState(NamedTuple):
     verify: NDArray[np.float64]
 
 
-AnyState = State | DraftingState
+class SharedState(NamedTuple):
+    """The same where transfers share uplinks, whether anybody drafts or not.
+
+    Machines are servers, then clients.
+
+    Attributes
+    ----------
+    legs : (slots, most hops + 1) of ``transfers.LEG``.
+    lanes : (2 U,) of ``transfers.LANE``: out of each uplink, and into it.
+    behind : (machines, most) uplinks of each machine, the smallest first, -1 = none.
+    inside : (U, machines) whether each is.
+    by : (2,) who relays prompts and steps. byte : (1,) of a position's hidden state.
+    """
+
+    sessions: NDArray[np.void]
+    hops: NDArray[np.void]
+    servers: NDArray[np.void]
+    curve: NDArray[np.float64]
+    piece_s: NDArray[np.float64]
+    parts: NDArray[np.float64]
+    events: NDArray[np.void]
+    size: NDArray[np.int64]
+    links_s: NDArray[np.float64]
+    drafts: NDArray[np.float64]
+    passes: NDArray[np.void]
+    verify: NDArray[np.float64]
+    legs: NDArray[np.void]
+    lanes: NDArray[np.void]
+    behind: NDArray[np.int64]
+    inside: NDArray[np.int64]
+    by: NDArray[np.int64]
+    byte: NDArray[np.float64]
+
+
+#: Fields of a state in which transfers share uplinks.
+_SHARED = len(SharedState._fields)
+
+AnyState = State | DraftingState | SharedState
 
 
 @compiled
@@ -158,14 +189,18 @@ def advance(s: AnyState, until_s: float, most: int) -> tuple[int, float, int]:
             pop(s)
             _end(s, -1 - key, now_s)
             continue
-        slot, kind = key & _SLOTS, key >> _SLOT_BITS & _KINDS
+        slot, kind = key & SLOTS, key >> SLOT_BITS & KINDS
         session = s.sessions[slot]
-        if kind != _ARRIVE:
-            _count(session)
-        hop = s.hops[slot, session["hop"]]
-        if kind == _STOP or hop["lost"]:
+        if len(s) == _SHARED and kind >= SENT:
             pop(s)
-            return (MADE if kind == _STOP else LOST), now_s, slot
+            carry(s, slot, kind - SENT, now_s)
+            continue
+        if kind != ARRIVE:
+            count(session)
+        hop = s.hops[slot, session["hop"]]
+        if kind == STOP or hop["lost"]:
+            pop(s)
+            return (MADE if kind == STOP else LOST), now_s, slot
         server = s.servers[hop["server"]]
         if server["sharing"] == BATCHED:
             pop(s)
@@ -179,7 +214,7 @@ def advance(s: AnyState, until_s: float, most: int) -> tuple[int, float, int]:
         else:
             leave_s = now_s + work_s
         when_s, key = _leave(s, slot, leave_s)
-        _down(s.events, s.size[0], when_s, key)
+        down(s.events, s.size[0], when_s, key)
     return QUIET, until_s, -1
 
 
@@ -187,6 +222,9 @@ def advance(s: AnyState, until_s: float, most: int) -> tuple[int, float, int]:
 def begin(s: AnyState, slot: int, now_s: float) -> None:
     """Send a session's first pass on its way."""
     s.sessions[slot]["answer_s"] = s.sessions[slot]["leave_s"] = -np.inf
+    if len(s) == _SHARED:
+        depart(s, slot, now_s)
+        return
     push(s, now_s + s.hops[slot, 0]["first_gap_s"], s.sessions[slot]["key"])
 
 
@@ -194,6 +232,9 @@ def begin(s: AnyState, slot: int, now_s: float) -> None:
 def go_on(s: AnyState, slot: int) -> None:
     """Send a session that came up with its tokens on to the next one."""
     session = s.sessions[slot]
+    if len(s) == _SHARED:
+        depart(s, slot, session["token_s"] + drafted_s(s, slot, session["made"]))
+        return
     when_s = session["token_s"] + s.hops[slot, 0]["gap_s"]
     if len(s) != _PLAIN:
         when_s = set_out_s(s, slot, session["made"])
@@ -203,7 +244,7 @@ def go_on(s: AnyState, slot: int) -> None:
 @compiled
 def key_of(row: int, slot: int) -> int:
     """The key of a session in its slot."""
-    return (row + 1) << (_SLOT_BITS + _KIND_BITS) | slot
+    return (row + 1) << (SLOT_BITS + KIND_BITS) | slot
 
 
 def hop_of_task(session: Any, hops: Any) -> int:
@@ -219,7 +260,7 @@ def forget(s: AnyState, slot: int) -> None:
     session["due"] = 0
     session["leave_s"] = -np.inf
     keys = s.events["key"]
-    keep = [i for i in range(size) if keys[i] < 0 or keys[i] & _SLOTS != slot]
+    keep = [i for i in range(size) if keys[i] < 0 or keys[i] & SLOTS != slot]
     _refill(s, keep)
 
 
@@ -242,15 +283,6 @@ def _refill(s: AnyState, keep: list[int]) -> None:
 
 
 _extra_s = compiled(extra_s)
-
-
-@compiled
-def _count(session: Any) -> None:
-    """What the pass that is over made is there; the prompt's makes one token."""
-    if session["made"] == 0:
-        session["first_s"] = session["token_s"]
-    session["made"] += session["due"]
-    session["due"] = 0
 
 
 @compiled
@@ -289,6 +321,8 @@ def _leave(s: AnyState, slot: int, now_s: float) -> tuple[float, int]:
     if cut and session["block"] + 1 < hop["end"]:
         session["block"] += 1
         return now_s + hop["turn_s"], session["key"]
+    if len(s) == _SHARED:
+        return now_s, done(s, slot)
     session["answer_s"] = max(session["answer_s"], now_s + hop["back_s"])
     session["hop"] += 1
     if session["hop"] < session["hops"]:
@@ -308,11 +342,11 @@ def _leave(s: AnyState, slot: int, now_s: float) -> tuple[float, int]:
     session["answer_s"] = -np.inf
     made = session["made"] + session["due"]
     if made >= session["stop"]:
-        return session["token_s"], session["key"] | _STOP << _SLOT_BITS
+        return session["token_s"], session["key"] | STOP << SLOT_BITS
     when_s = session["token_s"] + hop["gap_s"]
     if len(s) != _PLAIN:
         when_s = set_out_s(s, slot, made)
-    return when_s, session["key"] | _NEXT << _SLOT_BITS
+    return when_s, session["key"] | NEXT << SLOT_BITS
 
 
 @compiled
@@ -419,56 +453,3 @@ def _end(s: AnyState, j: int, now_s: float) -> None:
         slot = following
     if server["head"] >= 0:
         _take(s, j, now_s)
-
-
-@compiled
-def push(s: Any, when_s: float, key: int) -> None:
-    """Put an event on the calendar."""
-    i = s.size[0]
-    s.size[0] = i + 1
-    while i > 0:
-        up = (i - 1) >> 2
-        above = s.events[up]
-        if above["time_s"] < when_s or (above["time_s"] == when_s and above["key"] < key):
-            break
-        s.events[i] = above
-        i = up
-    s.events[i]["time_s"], s.events[i]["key"] = when_s, key
-
-
-@compiled
-def pop(s: Any) -> None:
-    """Take the first event off the calendar."""
-    size = s.size[0] - 1
-    s.size[0] = size
-    if size > 0:
-        _down(s.events, size, s.events[size]["time_s"], s.events[size]["key"])
-
-
-@compiled
-def _first(events: Any, one: int, other: int) -> int:
-    """Which of two events comes first."""
-    if events[one]["time_s"] == events[other]["time_s"]:
-        return one if events[one]["key"] < events[other]["key"] else other
-    return other if events[other]["time_s"] < events[one]["time_s"] else one
-
-
-@compiled
-def _down(events: Any, size: int, when_s: float, key: int) -> None:
-    """Put an event in the place of the first one and let it sink."""
-    i, child = 0, 1
-    while child < size:
-        if child + 3 < size:
-            low = _first(events, child, child + 1)
-            high = _first(events, child + 2, child + 3)
-            least = _first(events, low, high)
-        else:
-            least = child
-            for other in range(child + 1, size):
-                least = _first(events, least, other)
-        next_s = events[least]["time_s"]
-        if when_s < next_s or (when_s == next_s and key < events[least]["key"]):
-            break
-        events[i] = events[least]
-        i, child = least, 4 * least + 1
-    events[i]["time_s"], events[i]["key"] = when_s, key

@@ -43,6 +43,20 @@ def print_result(problem: Problem, result: SimulationResult) -> None:
             for j, s in enumerate(problem.servers)
         ],
     )
+    if result.uplink_names:
+        print_table(
+            "Uplinks",
+            ["uplink", "out GB", "in GB", "busy out", "busy in"],
+            [
+                [name, *map(number, sent / 1e9), *map(percent, busy)]
+                for name, sent, busy in zip(
+                    result.uplink_names,
+                    result.uplink_bytes,
+                    result.uplink_busy_frac.tolist(),
+                    strict=True,
+                )
+            ],
+        )
     lines = [
         f"throughput {number(summary.tokens_per_s)} tokens/s, {number(summary.requests_per_s)} "
         f"requests/s; {summary.retries} retries, {summary.replays} replays, "
@@ -107,5 +121,20 @@ def result_document(problem: Problem, result: SimulationResult) -> dict[str, Any
                 "compute_busy_frac": float(result.compute_busy_frac[j]),
             }
             for j, s in enumerate(problem.servers)
+        ],
+        "uplinks": [
+            {
+                "uplink": name,
+                "up_bytes": sent[0],
+                "down_bytes": sent[1],
+                "up_busy_frac": busy[0],
+                "down_busy_frac": busy[1],
+            }
+            for name, sent, busy in zip(
+                result.uplink_names,
+                result.uplink_bytes.tolist(),
+                result.uplink_busy_frac.tolist(),
+                strict=True,
+            )
         ],
     }
