@@ -64,6 +64,11 @@ def print_result(problem: Problem, result: SimulationResult) -> None:
     ]
     lines += _service(problem, summary)
     lines += spent(summary.kwh_per_million_tokens, summary.money_per_million_tokens)
+    if summary.egress_per_million_tokens is not None:
+        lines.append(
+            f"what leaves uplinks costs {number(summary.egress_per_million_tokens)} per million "
+            "output tokens, in the currency of its prices"
+        )
     if result.tokens_per_pass == result.tokens_per_pass:
         passes = float(result.passes[result.passes > 0].mean())
         lines.append(
@@ -112,6 +117,7 @@ def result_document(problem: Problem, result: SimulationResult) -> dict[str, Any
         "most_per_s": result.most_per_s,
         "energy_j": result.energy_j,
         "money": result.money,
+        "egress_money": result.egress_money,
         "tokens_per_pass": result.tokens_per_pass,
         "servers": [
             {
