@@ -249,7 +249,9 @@ class Server:
         nf4, after they are read; None = that takes no time of its own.
     sharing : how it shares its compute among sessions.
     batch_prompts : prompts that one which batches takes beside the steps that wait; 0 = a prompt is
-        worked on by itself.
+        worked on by itself, or any number of them in chunks.
+    chunk_tokens : of prompts it takes so many tokens at most beside the steps that wait, what is
+        left of a prompt next time; 0 = whole prompts.
     task_tokens : positions that its runtime takes in one task; longer prompts go block by block,
         each block joining the end of the line (PETALS: 128, and 1 on nf4).
     validity : how far its timing can be trusted.
@@ -293,6 +295,7 @@ class Server:
     quantise_bytes_per_s: float | None = None
     sharing: Sharing = "serial"
     batch_prompts: int = 0
+    chunk_tokens: int = 0
     task_tokens: int = 128
     rated_per_s: tuple[float, ...] = ()
     validity: Validity = Validity()
@@ -518,6 +521,8 @@ class Problem:
             for precision in {p for s in self.servers for p in s.precisions}:
                 self.accuracy.check(precision, limit)
         for server in self.servers:
+            if server.chunk_tokens and server.sharing != "batched":
+                raise ValueError(f"{server.id}: chunk_tokens are of servers that batch")
             per_block(server.block_bytes, limit)
             per_block(server.timing, limit)
         known = {a.id for a in self.adapters}

@@ -19,6 +19,8 @@ from ..core.content import FloatArray, IntArray, frozen_array
 from ..core.drafting import NO_USE, Use
 from ..core.plan import Placement, Route
 from ..core.problem import Problem, per_block
+from . import chunks
+from .chunks import WHOLE, ChunkTables
 from .hops import HopCost, RouteTime, mean_context_tokens
 from .kept import MOST_BYTES, Held, Kept
 from .passes import Passes, most_positions, passes_of, verify_table
@@ -50,6 +52,7 @@ class CostModel:
     steps : the work of steps as their context grows.
     task_tokens : (n,) the longest prompt that is one task; a longer one is a task for each block.
     pass_tokens : (n,) the same of a pass over drafts.
+    chunk_tokens : (n,) the longest part of a prompt that goes beside the steps of others.
     serial : (n,) servers that work on one task at a time.
     task_s : (n,) work of a task beside its blocks. For a request alone it is part of the hop, and
         of the run where a prompt goes block by block; where tasks meet, of the work (3.2).
@@ -77,9 +80,11 @@ class CostModel:
         self._columns = self._timings()
         self.steps = Steps.of([s.timing for s in problem.servers], self.num_blocks)
         self.serial = np.array([s.sharing == "serial" for s in problem.servers])
-        whole = np.iinfo(np.int64).max  # where there is no line nothing is cut
-        cuts = [whole if s.sharing == "independent" else s.task_tokens for s in problem.servers]
+        whole = WHOLE  # where there is no line nothing is cut, and by chunks in another way
+        apart = [s.sharing == "independent" or s.chunk_tokens > 0 for s in problem.servers]
+        cuts = [whole if a else s.task_tokens for a, s in zip(apart, problem.servers, strict=True)]
         self.task_tokens = np.array(cuts, dtype=np.int64)
+        self.chunk_tokens = np.array([s.chunk_tokens or whole for s in problem.servers])
         self.task_s = np.array([s.task_overhead_s for s in problem.servers])
         self.turn_s = np.array([s.piece_delay_s for s in problem.servers])
         self.pass_tokens = np.where(self.serial, self.task_tokens, whole)
@@ -284,8 +289,20 @@ class CostModel:
         return self._runs_s(lambda t: step_s(t, context_tokens, spread_tokens))
 
     def prefill_run_s(self, prompt_tokens: float) -> Runs:
-        """Runs of a prompt's blocks."""
-        return self._runs_s(lambda t: prefill_s(t, prompt_tokens))
+        """Runs of a prompt's blocks, alone."""
+        if (self.chunk_tokens >= prompt_tokens).all():
+            return self._runs_s(lambda t: prefill_s(t, prompt_tokens))
+        return self._by_chunks_s(chunks.prompt_s, prompt_tokens)
+
+    def _by_chunks_s(
+        self, seconds: Callable[[Timings, float, Any], FloatArray], prompt_tokens: float
+    ) -> Runs:
+        """Runs of a prompt's blocks at servers that may cut it into chunks."""
+        if isinstance(self._columns, Timings):
+            return self._runs_s(lambda t: seconds(t, prompt_tokens, self.chunk_tokens))
+        each = zip(self._columns, self.chunk_tokens.tolist(), strict=True)
+        table = np.array([seconds(column, prompt_tokens, chunk) for column, chunk in each])
+        return Runs.of(table, np.float64)
 
     def _prompt_run_s(self, prompt_tokens: int, more_s: FloatArray) -> Runs:
         """Runs of a prompt's blocks, with something more for each where every block is a task."""
@@ -478,7 +495,10 @@ class CostModel:
     def batched_work_s(self, prompt_tokens: int, output_tokens: int) -> Runs:
         """The same where steps share batches: the least for each that any batch comes to."""
         step = self._runs_s(lambda t: least_row_s(t, prompt_tokens + 1))
-        return self._prompt_run_s(prompt_tokens, self.task_s).plus(step, output_tokens - 1)
+        prompt = self._prompt_run_s(prompt_tokens, self.task_s)
+        if (self.chunk_tokens < WHOLE).any():
+            prompt = self._by_chunks_s(chunks.least_prompt_s, prompt_tokens)
+        return prompt.plus(step, output_tokens - 1)
 
     def planned(self, client: int, route: Route | None = None) -> HopCost:
         """What the representative request of the planning figures costs; see ``shape``."""
@@ -568,6 +588,7 @@ class CostModel:
             first_send_s=self.relaying.sends_s(server, prompt_tokens * self._activation_bytes),
             send_s=self.relaying.sends_s(server, self._activation_bytes),
             prompt_bytes=np.full(len(server), prompt_tokens * float(self._activation_bytes)),
+            step_bytes=float(self._activation_bytes),
             turn_s=self.turn_s[server],
             prompt_s=self.prompt_work_s(prompt_tokens, server, start, end),
             base_s=own[:, 1] + task,
@@ -576,10 +597,31 @@ class CostModel:
             parts=parts,
             cut=cut.astype(np.int64),
             piece_s=piece,
+            worth=self._worth(prompt_tokens, server, start, end),
             task_tokens=self.pass_tokens[server],
             position_s=self.position_s[client, server],
             task_s=task,
         )
+
+    def _worth(
+        self, prompt_tokens: int, server: IntArray, start: IntArray, end: IntArray
+    ) -> FloatArray:
+        """(H,) blocks like a server's mean one that a prompt on each hop is worth, where it may go
+        in chunks; else 0."""
+        blocks = np.where(self.chunk_tokens[server] < WHOLE, 1.0 * (end - start), 0.0)
+        if self.alike or not blocks.any():
+            return blocks
+        run = self.prefill_run_s(prompt_tokens)
+        mean = run(server, 0 * server, 0 * server + self.num_blocks) / self.num_blocks
+        worth: FloatArray = np.where(blocks > 0, run(server, start, end) / mean, 0.0)
+        return worth
+
+    @cached_property
+    def chunk_tables(self) -> ChunkTables:
+        """What chunks of prompts take at servers that work on them so."""
+        servers = self.problem.servers
+        each = [s.chunk_tokens for s in servers]
+        return ChunkTables([s.timing for s in servers], each, self.num_blocks)
 
     @property
     def _activation_bytes(self) -> int:

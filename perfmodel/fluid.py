@@ -13,6 +13,7 @@ import numpy as np
 from ..core.content import ByContent, FloatArray, IntArray, frozen_array
 from ..core.plan import Placement
 from ..core.problem import Timing
+from .chunks import pieces
 from .cost import CostModel
 from .hops import mean_context_tokens
 from .timing import decode_s, more_s
@@ -138,6 +139,7 @@ def stages_of(cost: CostModel, shares: FloatArray) -> Stages:
         prompt_more_s=prompt_more,
         step_more_s=step_more,
         piece=np.where(plan.prompt_tokens > cost.task_tokens, 1.0, 0.0),
+        chunks=pieces(plan.prompt_tokens, cost.chunk_tokens).astype(np.float64),
         serial=cost.serial.astype(np.int64),
         slots=slots,
         rated=_rated(cost, slots, prompt_s[:, None] + tokens * rows_s),

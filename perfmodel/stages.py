@@ -34,6 +34,7 @@ class Stages(NamedTuple):
     prompt_s, step_s, row_s : (n,) a prompt, a step of one sequence and each further one, per block.
     prompt_more_s : (n,) way of a prompt into a stage beside its link; step_more_s : of a step.
     piece : (n,) whether a prompt keeps others waiting for one block alone.
+    chunks : (n,) parts in which a prompt goes where steps share batches.
     serial : (n,) whether a stage works on one task at a time.
     slots : (n, K + 1) sessions that it has room for, by blocks; 0 where too many are hosted.
     rated : (n, K + 1) requests per second that it is rated at, by blocks.
@@ -51,6 +52,7 @@ class Stages(NamedTuple):
     prompt_more_s: FloatArray
     step_more_s: FloatArray
     piece: FloatArray
+    chunks: FloatArray
     serial: IntArray
     slots: FloatArray
     rated: FloatArray
@@ -506,7 +508,9 @@ def in_flight(
             rows = mine * tokens * round_s
             step += share * 1.5 * k * (g.step_s[i] + g.row_s[i] * rows)
             met += share * prompt_s * mine
-            weight += share * prompt_s
+            weight += share * prompt_s / g.chunks[i]
+            # Each but the first one waits for the steps that go with it.
+            prompt += share * (g.chunks[i] - 1.0) * k * (g.step_s[i] + g.row_s[i] * rows)
         prompt += share * prompt_s
     for p in range(dealt.used[0]):
         i, j, flow = dealt.pairs[p, 0], dealt.pairs[p, 1], dealt.flow[p]

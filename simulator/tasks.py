@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from ..core.jit import compiled
 from ..perfmodel.timing import extra_s
+from .chunks import chunk_s, has_more, take_chunk
 from .heap import down, pop, push
 from .keys import ARRIVE, KIND_BITS, KINDS, NEXT, SENT, SLOT_BITS, SLOTS, STOP
 from .passes import drafted_s, is_cut, made_by, more_way_s, pass_work_s, positions_of, set_out_s
@@ -75,9 +76,11 @@ HOP = np.dtype(
 #: of a batch costs on each block beyond one sequence's. row_s : what a sequence beyond the curve
 #: does. busy_s : compute time handed out. head, tail, work : first and last in the line of one that
 #: batches, and the first that it works on; -1 = none. prompts : that one which batches takes beside
-#: the steps, 0 = a prompt is taken by itself.
+#: the steps, 0 = a prompt is taken by itself. chunk, row : of prompts it takes so many tokens at
+#: most, 0 = whole ones; its row of what they take.
 SERVER = np.dtype(
     [(name, np.int64) for name in ("sharing", "head", "tail", "work", "knots", "prompts")]
+    + [(name, np.int64) for name in ("chunk", "row")]
     + [(name, np.float64) for name in ("free_s", "row_s", "busy_s")]
 )
 
@@ -95,6 +98,8 @@ class State(NamedTuple):
     events : (most,) of EVENT: the calendar, a heap with four children of which the first
         ``size[0]`` count.
     links_s : (links,) when each link that carries one transfer at a time is free.
+    chunks : (slots, most hops) of ``chunks.CHUNK``, (0, 0) where prompts are whole.
+    chunk_s, square_s : see ``perfmodel.chunks.ChunkTables``.
     """
 
     sessions: NDArray[np.void]
@@ -106,6 +111,9 @@ class State(NamedTuple):
     events: NDArray[np.void]
     size: NDArray[np.int64]
     links_s: NDArray[np.float64]
+    chunks: NDArray[np.void]
+    chunk_s: NDArray[np.float64]
+    square_s: NDArray[np.float64]
 
 
 #: Fields of a state in which nobody drafts. Code for those who do asks how many there are: numba
@@ -132,6 +140,9 @@ class DraftingState(NamedTuple):
     events: NDArray[np.void]
     size: NDArray[np.int64]
     links_s: NDArray[np.float64]
+    chunks: NDArray[np.void]
+    chunk_s: NDArray[np.float64]
+    square_s: NDArray[np.float64]
     drafts: NDArray[np.float64]
     passes: NDArray[np.void]
     verify: NDArray[np.float64]
@@ -160,6 +171,9 @@ class SharedState(NamedTuple):
     events: NDArray[np.void]
     size: NDArray[np.int64]
     links_s: NDArray[np.float64]
+    chunks: NDArray[np.void]
+    chunk_s: NDArray[np.float64]
+    square_s: NDArray[np.float64]
     drafts: NDArray[np.float64]
     passes: NDArray[np.void]
     verify: NDArray[np.float64]
@@ -384,14 +398,16 @@ def _take(s: AnyState, j: int, now_s: float) -> None:
 
     A prompt that is first is a task by itself. With a step go all that wait, also those behind
     prompts: a row more costs a prompt little, a pass of their own would cost them much. A server
-    that takes prompts beside the steps takes up to so many and all steps: the work of the prompts
-    adds up to that of the steps, and all go on together.
+    that takes prompts beside the steps takes up to so many, or so many tokens of them, and all
+    steps: the work of the prompts adds up to that of the steps, and all go on together.
     """
     server = s.servers[j]
     slot, first, last, left = server["head"], -1, -1, -1
     step_s, prompt_s, widest, rows, prompts = 0.0, 0.0, 0, 0, 0
-    most, alone = server["prompts"], False
-    if most == 0 and s.sessions[slot]["made"] == 0:
+    most, alone, tokens = server["prompts"], False, server["chunk"]
+    if tokens > 0:
+        most = most if most > 0 else len(s.sessions)
+    elif most == 0 and s.sessions[slot]["made"] == 0:
         most, alone = 1, True
     server["head"] = -1
     while slot >= 0:
@@ -406,8 +422,14 @@ def _take(s: AnyState, j: int, now_s: float) -> None:
             left = slot
         else:
             if is_prompt:
-                prompt_s += _work_s(s, slot)
                 prompts += 1
+                if server["chunk"] == 0:
+                    prompt_s += _work_s(s, slot)
+                else:
+                    tokens -= take_chunk(s, slot, tokens)
+                    prompt_s += chunk_s(s, slot, server["row"])
+                    if tokens == 0:
+                        most = prompts
             else:
                 hop = s.hops[slot, s.sessions[slot]["hop"]]
                 step_s = max(step_s, _work_s(s, slot))
@@ -448,8 +470,14 @@ def _end(s: AnyState, j: int, now_s: float) -> None:
     server["work"] = -1
     while slot >= 0:
         following = s.sessions[slot]["after"]
-        when_s, key = _leave(s, slot, now_s)
-        push(s, when_s, key)
+        if server["chunk"] > 0 and s.sessions[slot]["made"] == 0 and has_more(s, slot):
+            s.sessions[slot]["after"] = server["head"]  # there is one of them at most: it goes on
+            server["head"] = slot
+            if server["tail"] < 0:
+                server["tail"] = slot
+        else:
+            when_s, key = _leave(s, slot, now_s)
+            push(s, when_s, key)
         slot = following
     if server["head"] >= 0:
         _take(s, j, now_s)

@@ -13,6 +13,7 @@ from ..perfmodel.cost import CostModel
 from ..perfmodel.tasks import Tasks
 from ..perfmodel.uplinks import Uplinks
 from . import tasks as engine
+from .chunks import CHUNK
 from .drafts import END, PASSES, POSITIONS, RIGHT, ROOM, row_width
 from .heap import EVENT
 from .passes import PASS
@@ -81,6 +82,9 @@ class Work:
         self._state.parts[slot, :count] = tasks.parts
         if tasks.cut.any():
             self._state.piece_s[slot] = tasks.piece_s
+        if self._state.chunks.size:
+            chunks = self._state.chunks[slot, :count]
+            chunks["done"], chunks["worth"], chunks["task_s"] = 0, tasks.worth, tasks.task_s
         session = self._state.sessions[slot]
         session["key"] = engine.key_of(row, slot)
         session["hops"], session["hop"], session["block"] = count, 0, tasks.start[0]
@@ -214,6 +218,7 @@ class Work:
         links = len(old.links_s)
         longest = max(hops, most)
         plain = _empty(more, longest, n, self._length, knots, links, old.parts.shape[2])
+        plain = _chunking(plain, old.chunk_s, old.square_s)
         state: engine.AnyState = plain
         if not isinstance(old, engine.State):
             wider = _drafting(plain, old.drafts.shape[1], old.verify)
@@ -223,6 +228,8 @@ class Work:
             state = _sharing(state, *old[-5:])
             state.legs[:slots, : most + 1] = old.legs
         state.curve[:] = old.curve
+        if old.chunks.size:
+            state.chunks[:slots, :most] = old.chunks
         state.sessions[:slots], state.hops[:slots, :most] = old.sessions, old.hops
         state.servers[:], state.piece_s[:slots] = old.servers, old.piece_s
         state.parts[:slots, :most] = old.parts
@@ -239,11 +246,14 @@ def idle_state(cost: CostModel, slots: int, hops: int) -> engine.AnyState:
     n, knots = curves.rows.shape
     links, parts = cost.num_links, cost.steps.most_parts
     state = _empty(slots, hops, n, cost.num_blocks, knots, links, parts)
+    chunks = cost.chunk_tables
+    state = _chunking(state, chunks.work_s, chunks.square_s)
     state.curve[0], state.curve[1] = curves.rows, curves.more_s
     servers = state.servers
     servers["knots"], servers["row_s"] = curves.knots, curves.beyond_s
     servers["sharing"] = [_SHARING[s.sharing] for s in cost.problem.servers]
     servers["prompts"] = [s.batch_prompts for s in cost.problem.servers]
+    servers["chunk"], servers["row"] = [s.chunk_tokens for s in cost.problem.servers], chunks.row
     servers["head"] = servers["tail"] = servers["work"] = -1
     width = row_width(cost.problem)
     if not width and cost.uplinks is None:
@@ -252,6 +262,12 @@ def idle_state(cost: CostModel, slots: int, hops: int) -> engine.AnyState:
     verify[1, servers["sharing"] == engine.BATCHED] = 0.0  # of a batch its curve tells all rows
     drafting = _drafting(state, width or RIGHT, verify)
     return drafting if cost.uplinks is None else _sharing(drafting, *_uplinks(cost, cost.uplinks))
+
+
+def _chunking(state: engine.State, chunk_s: FloatArray, square_s: FloatArray) -> engine.State:
+    """The same where some servers work on prompts in chunks."""
+    shape = state.hops.shape if len(square_s) else (0, 0)
+    return state._replace(chunks=np.zeros(shape, CHUNK), chunk_s=chunk_s, square_s=square_s)
 
 
 def _drafting(state: engine.State, width: int, verify: FloatArray) -> engine.DraftingState:
@@ -311,4 +327,7 @@ def _empty(
         events=np.zeros(events, EVENT),
         size=np.zeros(1, np.int64),
         links_s=np.zeros(links),
+        chunks=np.zeros((0, 0), CHUNK),
+        chunk_s=np.zeros((0, 0)),
+        square_s=np.zeros(0),
     )

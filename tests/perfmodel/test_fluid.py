@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from swarmplan.core.content import IntArray
-from swarmplan.core.problem import Problem
+from swarmplan.core.problem import Problem, Timing
 from swarmplan.core.uplinks import Uplink
 from swarmplan.perfmodel.cost import CostModel
 from swarmplan.perfmodel.fluid import FIGURES, entered, fluid, stages_of
@@ -206,3 +206,20 @@ def test_alone_a_session_is_as_fast_as_its_transfers(tiny: Problem) -> None:
         for c in (pipeline(tiny, site), pipeline(tiny))
     )
     assert found.token_s > free.token_s + 128 / 26_880.0 - 1e-9
+
+
+def test_chunks_shorten_what_steps_wait_behind_prompts(tiny: Problem) -> None:
+    # Slow prompts, so that waiting behind them is most of a step.
+    timing = tiny.servers[0].timing
+    assert isinstance(timing, Timing)
+    slow = replace(timing, prefill_base_s=0.0, prefill_per_token_s=0.01)
+    found = []
+    for chunk in (0, 11, 4):
+        problem = pipeline(tiny).problem
+        servers = tuple(replace(s, timing=slow, chunk_tokens=chunk) for s in problem.servers)
+        cost = CostModel.of(replace(problem, servers=servers))
+        found.append(fluid(cost, np.ones(2) / 2, cost.placed([(0, 3), (0, 3), (3, 6), (3, 6)])))
+    whole, same, parts = found
+    assert same == whole
+    assert parts.rate_per_s == pytest.approx(whole.rate_per_s, rel=0.02)
+    assert parts.token_s < 0.8 * whole.token_s
