@@ -56,7 +56,9 @@ def most_per_s(cost: CostModel, mix: Mix) -> float:
     # Slot-seconds, one slot being the cache of one token on a block, or a byte where windows and
     # states make no such unit.
     slot_bytes = least_block_bytes(cost, 1) if cost.kept.proportional else 1
-    slots = [least_block_bytes(cost, t) // slot_bytes for t in mix.reserved_tokens.tolist()]
+    # Where cache is taken by pages, that of the prompt is all that is sure to be held throughout.
+    tokens = mix.prompt_tokens if cost.problem.page_tokens else mix.reserved_tokens
+    slots = [least_block_bytes(cost, t) // slot_bytes for t in tokens.tolist()]
     held = np.where(served, np.array(slots) * np.where(served, least_s, 1.0), np.nan)
     mean_held = float(np.nansum(share * held) / share.sum())
     held = held / mean_held

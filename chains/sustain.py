@@ -269,10 +269,11 @@ class Use:
 
 def _mean_bytes(cost: CostModel, graph: Graph, mix: Mix, lasting: FloatArray) -> FloatArray:
     """(E,) cache of the mean session on each link; sessions count by how long they last."""
+    tokens = cost.mean_held_tokens(mix.prompt_tokens, mix.output_tokens, mix.reserved_tokens)
     if cost.kept.proportional:
-        tokens = float(lasting @ mix.reserved_tokens / lasting.sum())
-        return np.asarray(tokens * cost.cache_bytes(1, graph.origin, graph.end))
-    each, which = np.unique(mix.reserved_tokens, return_inverse=True)
+        mean = float(lasting @ tokens / lasting.sum())
+        return np.asarray(mean * cost.cache_bytes(1, graph.origin, graph.end))
+    each, which = np.unique(tokens, return_inverse=True)
     weight = np.bincount(which, lasting) / lasting.sum()
     held = [cost.cache_bytes(int(t), graph.origin, graph.end) for t in each]
     return np.asarray(weight @ np.array(held, dtype=np.float64))

@@ -252,6 +252,8 @@ class Server:
         worked on by itself, or any number of them in chunks.
     chunk_tokens : of prompts it takes so many tokens at most beside the steps that wait, what is
         left of a prompt next time; 0 = whole prompts.
+    page_tokens : sessions take cache by pages of so many tokens as they make them, and the newest
+        one makes room where there is none; 0 = all that they reserve at once.
     task_tokens : positions that its runtime takes in one task; longer prompts go block by block,
         each block joining the end of the line (PETALS: 128, and 1 on nf4).
     validity : how far its timing can be trusted.
@@ -296,6 +298,7 @@ class Server:
     sharing: Sharing = "serial"
     batch_prompts: int = 0
     chunk_tokens: int = 0
+    page_tokens: int = 0
     task_tokens: int = 128
     rated_per_s: tuple[float, ...] = ()
     validity: Validity = Validity()
@@ -521,10 +524,12 @@ class Problem:
             for precision in {p for s in self.servers for p in s.precisions}:
                 self.accuracy.check(precision, limit)
         for server in self.servers:
-            if server.chunk_tokens and server.sharing != "batched":
-                raise ValueError(f"{server.id}: chunk_tokens are of servers that batch")
+            if (server.chunk_tokens or server.page_tokens) and server.sharing != "batched":
+                raise ValueError(f"{server.id}: chunks and pages are of servers that batch")
             per_block(server.block_bytes, limit)
             per_block(server.timing, limit)
+        if len({s.page_tokens for s in self.servers}) > 1:
+            raise ValueError("page_tokens must be the same of all servers")
         known = {a.id for a in self.adapters}
         asked = {c.adapter for c in self.clients if c.adapter}
         if unknown := (asked | {a for s in self.servers for a in s.adapters or ()}) - known:
@@ -542,6 +547,11 @@ class Problem:
     def num_servers(self) -> int:
         """Number of servers, n."""
         return len(self.servers)
+
+    @property
+    def page_tokens(self) -> int:
+        """Tokens of a page of cache, the same at all servers; 0 = there are none."""
+        return self.servers[0].page_tokens if self.servers else 0
 
     @property
     def independent(self) -> tuple[str, ...]:

@@ -153,6 +153,15 @@ class CostModel:
         """Cache that one planned session holds on blocks ``[start, end)``."""
         return self.kept.bytes(self.problem.planning.session_tokens, start, end)
 
+    def mean_held_tokens(self, prompt_tokens: Any, output_tokens: Any, reserved_tokens: Any) -> Any:
+        """Tokens for which a session holds cache, on average while it makes its output: all that it
+        reserves, or pages as it makes them."""
+        page = self.problem.page_tokens
+        if not page:
+            return reserved_tokens
+        mean = prompt_tokens + (output_tokens + page) / 2
+        return np.minimum(reserved_tokens, np.ceil(mean).astype(np.int64))
+
     def tokens_held(self, pool_bytes: int, start: int, end: int) -> int:
         """Tokens of one session for which a pool has cache on all blocks ``[start, end)``."""
         return self.kept.tokens(pool_bytes, start, end)

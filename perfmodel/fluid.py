@@ -187,7 +187,7 @@ def _line_s(timing: Timing, context: float) -> tuple[float, float]:
 def _slots(cost: CostModel) -> FloatArray:
     """(n, L + 1) sessions that each server has room for beside so many blocks; 0 = too many."""
     n, length = cost.problem.num_servers, cost.num_blocks
-    tokens = cost.problem.planning.session_tokens
+    tokens = _tokens(cost)
     found = np.zeros((n, length + 1))
     for k in range(1, length + 1):
         start = np.zeros(n, dtype=np.int64)
@@ -195,6 +195,13 @@ def _slots(cost: CostModel) -> FloatArray:
         held = int(cost.cache_bytes(tokens, 0, k))
         found[:, k] = np.where(k <= cost.problem.max_blocks, np.maximum(room, 0) // held, 0)
     return found
+
+
+def _tokens(cost: CostModel) -> int:
+    """Tokens that a planned session holds, on average."""
+    plan = cost.problem.planning
+    lengths = plan.prompt_tokens, plan.output_tokens, plan.session_tokens
+    return int(cost.mean_held_tokens(*lengths))
 
 
 def _rated(cost: CostModel, slots: FloatArray, block_s: FloatArray) -> FloatArray:
@@ -227,7 +234,7 @@ def entered(placement: Placement) -> IntArray:
 
 def _held(cost: CostModel, placement: Placement, rows: IntArray, start: IntArray) -> FloatArray:
     """Sessions that servers have room for which are entered late."""
-    end, tokens = placement.end[rows], cost.problem.planning.session_tokens
+    end, tokens = placement.end[rows], _tokens(cost)
     room = cost.room_bytes(placement.start, placement.end)[rows]
     held: FloatArray = np.maximum(room, 0) // cost.cache_bytes(tokens, start[rows], end)
     return held

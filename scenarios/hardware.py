@@ -81,6 +81,7 @@ def build_server(
         sharing=_sharing(given, kind, document),
         batch_prompts=kind.given.batch_prompts,
         chunk_tokens=kind.given.chunk_tokens or 0,
+        page_tokens=kind.given.preempting_page_tokens or 0,
         rated_per_s=tuple(kind.given.rated_tokens_per_s),
         task_overhead_s=_overhead_s(kind.given.task_overhead_ms, hop.task_s if hop else 0.0),
         piece_delay_s=_overhead_s(kind.given.piece_delay_ms, hop.piece_s if hop else 0.0),
@@ -96,11 +97,12 @@ def build_server(
 
 
 def _sharing(given: schema.Server, kind: Kind, document: schema.Scenario) -> Sharing:
-    """How it shares its compute; in chunks only together with steps."""
+    """How it shares its compute; chunks and pages are of servers that batch."""
     sharing = given.sharing or kind.given.sharing or document.sharing
-    if kind.given.chunk_tokens and sharing != "batched":
-        message = f"prompts go in chunks beside steps: needs sharing = 'batched', it is {sharing!r}"
-        raise ScenarioError.single(f"devices.{given.device}.chunk_tokens", message)
+    for field in ("chunk_tokens", "preempting_page_tokens"):
+        if getattr(kind.given, field) and sharing != "batched":
+            message = f"is of servers that batch: needs sharing = 'batched', it is {sharing!r}"
+            raise ScenarioError.single(f"devices.{given.device}.{field}", message)
     return sharing
 
 

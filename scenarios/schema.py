@@ -147,6 +147,7 @@ class Device(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     sharing: Sharing | None = None
     batch_prompts: Annotated[int, Meta(ge=0, le=1_000)] = 0
     chunk_tokens: Annotated[int, Meta(ge=1, le=100_000)] | None = None
+    preempting_page_tokens: Tokens | None = None
     rated_tokens_per_s: Annotated[list[Positive], Meta(max_length=1_000)] = []
     idle_watts: Watts | None = None
     busy_watts: Watts | None = None

@@ -23,6 +23,7 @@ from ..routing.api import Router, SlotRouter
 from .admission import Rule, Slotted
 from .events import joining_servers, up_s, when_loaded
 from .failures import meets_loss, server_down, server_up
+from .growth import has_made
 from .kernel import Rank
 from .result import SimulationResult, Table
 from .rules import rule_named
@@ -122,7 +123,7 @@ def _run(swarm: Swarm, until_s: float) -> None:
         pause = work.advance(min(kernel.next_s, until_s))
         if pause.why == "made":
             kernel.now_s = pause.time_s
-            swarm.made(swarm.running[pause.row])
+            has_made(swarm, swarm.running[pause.row])
         elif pause.why == "lost":
             kernel.now_s = pause.time_s
             meets_loss(swarm, swarm.running[pause.row])

@@ -51,11 +51,11 @@ def can_rehearse(cost: CostModel, requests: Sequence[Request]) -> bool:
     """Whether blocks are alike, without windows or states, clients relay prompts, no request
     outgrows its reservation, every server serves every client, no route is too coarse for one,
     clients draft alike on all chains, no link shares an uplink with others, prompts do not go in
-    chunks, and the times between servers are held where they count."""
+    chunks nor cache in pages, and the times between servers are held where they count."""
     flat = cost.plain and not (cost.relaying.pushes_prompts or cost.budgeted or cost.adapted)
     flat = flat and (cost.problem.network.holds_pairs or not cost.relaying.pairs)
     flat = flat and not cost.problem.drafts_by_chain and cost.uplinks is None
-    flat = flat and not any(s.chunk_tokens for s in cost.problem.servers)
+    flat = flat and not any(s.chunk_tokens or s.page_tokens for s in cost.problem.servers)
     return flat and all(r.reserved_tokens >= r.prompt_tokens + r.output_tokens for r in requests)
 
 

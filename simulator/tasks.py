@@ -278,6 +278,47 @@ def forget(s: AnyState, slot: int) -> None:
     _refill(s, keep)
 
 
+def take_out(s: AnyState, slot: int, now_s: float) -> None:
+    """A session is at work no more: it leaves all lines, and a batch of its own is not finished."""
+    session = s.sessions[slot]
+    if session["due"] and session["token_s"] <= now_s:  # its client has them already
+        if session["made"] == 0:
+            session["first_s"] = session["token_s"]
+        session["made"] += session["due"]
+        session["due"] = 0
+    for j in np.unique(s.hops["server"][slot, : int(s.sessions[slot]["hops"])]).tolist():
+        server = s.servers[j]
+        if server["sharing"] != BATCHED:
+            continue
+        _unlink(s, j, "head", slot)
+        worked = int(server["work"])
+        _unlink(s, j, "work", slot)
+        if worked >= 0 > server["work"]:
+            _refill(s, [i for i in range(int(s.size[0])) if s.events[i]["key"] != -1 - j])
+            server["busy_s"] -= server["free_s"] - now_s
+            server["free_s"] = now_s
+            if server["head"] >= 0:
+                _take(s, j, now_s)
+    forget(s, slot)
+
+
+def _unlink(s: AnyState, j: int, first: str, slot: int) -> None:
+    """Take a session out of the line of a server, or of what it works on."""
+    server, before = s.servers[j], -1
+    at = int(server[first])
+    while at >= 0 and at != slot:
+        before, at = at, int(s.sessions[at]["after"])
+    if at < 0:
+        return
+    following = s.sessions[slot]["after"]
+    if before < 0:
+        server[first] = following
+    else:
+        s.sessions[before]["after"] = following
+    if first == "head" and server["tail"] == slot:
+        server["tail"] = before
+
+
 def stop_server(s: AnyState, j: int, now_s: float) -> None:
     """A server is gone: its line is dropped, and what it was to do after this instant."""
     server = s.servers[j]

@@ -176,6 +176,10 @@ class Work:
         engine.forget(self._state, slot)
         return True
 
+    def take_out(self, row: int, now_s: float) -> None:
+        """A session that is under way works no more: what it was at is not finished."""
+        engine.take_out(self._state, self._slots[row], now_s)
+
     def _undo(self, slot: int, now_s: float) -> None:
         """Take back the compute time of a task that an independent server does not finish."""
         session, hops = self._state.sessions[slot], self._state.hops[slot]

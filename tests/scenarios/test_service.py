@@ -28,3 +28,16 @@ def test_chunks_are_of_servers_that_batch() -> None:
     with pytest.raises(ScenarioError, match="needs sharing = 'batched'") as caught:
         scenario("serial", chunk_tokens=256)
     assert caught.value.problems[0].path.endswith(".chunk_tokens")
+
+
+def test_pages_are_of_servers_that_batch_and_the_same_for_all() -> None:
+    servers = scenario("batched", preempting_page_tokens=16).problem.servers
+    assert {s.page_tokens for s in servers} == {16}
+    with pytest.raises(ScenarioError, match="needs sharing = 'batched'"):
+        scenario("independent", preempting_page_tokens=16)
+    found = dict(parse_file(PATH))
+    first, *_ = found["devices"]
+    devices = {**found["devices"], first: {**found["devices"][first], "preempting_page_tokens": 8}}
+    with pytest.raises(ScenarioError, match="the same of all servers' devices, here 8") as caught:
+        scenario_of({**found, "sharing": "batched", "devices": devices}, PATH)
+    assert caught.value.problems[0].path == f"devices.{first}.preempting_page_tokens"
