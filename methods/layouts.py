@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ..core.errors import HeuristicFailedError
-from ..placement.anneal import annealed_for
+from ..placement.anneal import annealed
 from ..placement.flowed import flow_placement
 from ..placement.task import Task
 from .draft import Draft
@@ -51,7 +51,7 @@ def by_annealing(task: Task, router: str | None = None) -> Draft:
     """
     router = router or ROUTER
     limited = replace(task, deadline=task.deadline.share(SEARCH_SHARE))
-    found = annealed_for(limited, rated=router == RATED)
+    found = annealed(limited, rated=router == RATED)
     if not found:
         raise HeuristicFailedError("stages: no layout of these servers holds the model")
     trial = trial_for(task.cost, task.seed)

@@ -14,18 +14,20 @@ from ..core.objective import THROUGHPUT, Objective
 from ..core.plan import Candidate, Certificate, Placement, Throughput, Trial
 from ..perfmodel.cost import CostModel
 from ..perfmodel.fluid import fluid
-from ..placement.anneal import annealed_for
+from ..placement.anneal import annealed
 from ..placement.flowed import flow_placement
 from ..placement.moves.resilience import honoured
 from ..placement.task import Task
+from ..solve.deadline import Deadline
 from ..solve.progress import Progress
 from ..workload.mix import mix_of
 from .candidates import OTHER, Entry, entries
 from .draft import Draft, Settings
 from .saturated import saturated, trial_for
 
-#: Shares of the time limit: until then the portfolio, the flow and the layouts are made.
-PORTFOLIO_SHARE, FLOW_SHARE, LAYOUTS_SHARE = 0.2, 0.3, 0.65
+#: Shares of the time limit: until then the portfolio, the flow and the layouts are made; where
+#: servers batch, which the methods of the portfolio do not plan for.
+SHARES, BATCHED_SHARES = (0.2, 0.3, 0.65), (0.1, 0.15, 0.75)
 #: Best ones by the models that are simulated; those of the published methods always are.
 BEST = 6
 #: Where servers work on one task at a time lines are counted for so many, the best without them.
@@ -137,12 +139,14 @@ def _runners(task: Task, settings: Settings) -> Iterator[_Runner]:
     """All candidates; the portfolio's errors where there is nothing else."""
     known: list[Entry] = []
     failed: Exception | None = None
-    limited = replace(task, deadline=task.deadline.share(PORTFOLIO_SHARE))
+    shares = SHARES if task.cost.serial.all() else BATCHED_SHARES
+    first, second, third = (task.deadline.share(part) for part in shares)
+    limited = replace(task, deadline=first)
     try:
         known = list(entries(limited, settings.known))
     except (InfeasibleError, HeuristicFailedError) as error:
         failed = error
-    made = list(_by_models(task, settings.router or ROUTER))
+    made = list(_by_models(task, settings.router or ROUTER, second, third))
     if failed is not None and not made:
         raise failed
     yield from made
@@ -159,19 +163,21 @@ def _runners(task: Task, settings: Settings) -> Iterator[_Runner]:
             )
 
 
-def _by_models(task: Task, router: str) -> Iterator[_Runner]:
+def _by_models(
+    task: Task, router: str, flow_until: Deadline, layouts_until: Deadline
+) -> Iterator[_Runner]:
     """The layout of largest flow, and those of annealing."""
     if not task.cost.alike:
         return
     try:
-        placement, flow = flow_placement(task, deadline=task.deadline.share(FLOW_SHARE))
+        placement, flow = flow_placement(task, deadline=flow_until)
         placement = honoured(task, placement)
         rate = _modelled_per_s(task.cost, placement) or flow.rate_per_s
         yield _Runner(name="flow", placement=placement, router=router, rated_per_s=rate)
     except (InfeasibleError, HeuristicFailedError):
         pass
-    limited = replace(task, deadline=task.deadline.share(LAYOUTS_SHARE))
-    for number, layout in enumerate(annealed_for(limited, rated=router == RATED), start=1):
+    limited = replace(task, deadline=layouts_until)
+    for number, layout in enumerate(annealed(limited, rated=router == RATED), start=1):
         placement = honoured(task, layout.placement)
         yield _Runner(
             name=f"stages {number}",

@@ -18,6 +18,9 @@ from .lanes import MOST_SENT, PROMPT, STEP, Lanes, crossed
 MOST_BUSY = 0.98
 #: Sequences in a step when requests are dealt over stages of like blocks.
 DEALT_ROWS = 8.0
+#: Requests for which a stage has no room go to others abreast of it: so many times those that fit
+#: where each has just its share are in flight then.
+ELSEWHERE = 1.15
 #: Rounds of the bisection, and waiting for transfers that come in bursts.
 ROUNDS, BURSTS = 24, 0.3
 #: Flows below this share of all are none.
@@ -73,14 +76,17 @@ class Dealt(NamedTuple):
     Attributes
     ----------
     share : (n,) of the requests through each stage.
-    pairs : (most, 2) of stages, one after the other, of which the first ``used[0]`` count.
+    pairs : (most, 2) of stages, one after the other, of which the first ``used[0]`` count; by the
+        position at which they meet.
     flow : (most,) share of the requests over each pair.
+    over : (2 U, 2) transfers over uplinks, of ``lanes.crossed``.
     """
 
     share: FloatArray
     pairs: IntArray
     flow: FloatArray
     used: IntArray
+    over: FloatArray
 
 
 @compiled
@@ -191,7 +197,7 @@ def deal(
                             count[0] += 1
                         i = next_end[i]
                 j = next_start[j]
-    return Dealt(share, pairs, flow, count)
+    return Dealt(share, pairs, flow, count, crossed(g.lanes, start, share, pairs, flow, count[0]))
 
 
 @compiled
@@ -236,7 +242,8 @@ def dealt_by_ratings(g: Stages, start: IntArray, end: IntArray) -> Dealt:
     """Requests dealt by one largest flow of ratings and links, shortest paths first.
 
     As schedulers do it that solve for such a flow: of like servers some are used up and others
-    left alone, and few links are used. From stage to stage only at ends that meet.
+    left alone, few links are used, and where spans of two regions meet as much as can be crosses:
+    it is the same flow. From stage to stage only at ends that meet.
     """
     n, length = len(start), g.length[0]
     starting, next_start = np.full(length + 1, -1), np.full(n, -1)
@@ -278,12 +285,14 @@ def dealt_by_ratings(g: Stages, start: IntArray, end: IntArray) -> Dealt:
             if by[i] < 0 and node[i] > NO_FLOW:
                 by[i], line[tail] = at, i
                 tail += 1
-            j = starting[end[i]]
-            while j >= 0:
-                if by[j] < 0 and _link_rate(g, i, j) - pair[i, j] > NO_FLOW:
-                    by[j], line[tail] = at, j
-                    tail += 1
-                j = next_start[j]
+            for near in (False, True):  # to elsewhere first: the worst of like flows
+                j = starting[end[i]]
+                while j >= 0:
+                    here = g.place[i] == g.place[j]
+                    if here == near and by[j] < 0 and _link_rate(g, i, j) - pair[i, j] > NO_FLOW:
+                        by[j], line[tail] = at, j
+                        tail += 1
+                    j = next_start[j]
         if last < 0:
             break
         more, at = np.inf, last
@@ -299,23 +308,27 @@ def dealt_by_ratings(g: Stages, start: IntArray, end: IntArray) -> Dealt:
                 _push(n, node, pair, before, at, more)
             at = before
         whole += more
-    count, used = 0, 0
-    for i in range(n):
-        for j in range(n):
-            used += pair[i, j] > NO_FLOW
-    pairs, flow = np.zeros((max(used, 1), 2), np.int64), np.zeros(max(used, 1))
     share, length_of = np.zeros(n), np.zeros(1, np.int64)
+    pairs = np.zeros((max(1, (pair > NO_FLOW).sum()), 2), np.int64)
+    flow = np.zeros(len(pairs))
     if whole <= 0.0:
-        return Dealt(share, pairs, flow, length_of)
-    for i in range(n):
-        share[i] = node[i] / whole
-        for j in range(n):
-            if pair[i, j] > NO_FLOW:
-                pairs[count, 0], pairs[count, 1] = i, j
-                flow[count] = pair[i, j] / whole
-                count += 1
+        return Dealt(share, pairs, flow, length_of, np.zeros((len(g.lanes.send_s), 2)))
+    share[:] = node / whole
+    count = 0
+    for at in range(1, length):
+        i = ending[at]
+        while i >= 0:
+            j = starting[at]
+            while j >= 0:
+                if pair[i, j] > NO_FLOW:
+                    pairs[count, 0], pairs[count, 1] = i, j
+                    flow[count] = pair[i, j] / whole
+                    count += 1
+                j = next_start[j]
+            i = next_end[i]
     length_of[0] = count
-    return Dealt(share, pairs, flow, length_of)
+    over = crossed(g.lanes, start, share, pairs, flow, count)
+    return Dealt(share, pairs, flow, length_of, over)
 
 
 @compiled
@@ -426,64 +439,75 @@ def measure(
     least : what is below it is told as 0: to know that costs less than to know how much it is.
     """
     figures[:] = 0.0
-    most = np.inf
+    most, strict = np.inf, np.inf
     for i in range(len(start)):
         if dealt.share[i] > NO_FLOW:
             most = min(most, rate_of(g, i, end[i] - start[i]) / dealt.share[i])
+            strict = min(strict, g.slots[i, end[i] - start[i]] / dealt.share[i])
     for p in range(dealt.used[0]):
         i, j = dealt.pairs[p, 0], dealt.pairs[p, 1]
         busy_s = g.prompt_send_s[i, j] + g.tokens[0] * g.step_send_s[i, j]
         if busy_s > 0.0:
             most = min(most, MOST_SENT / (busy_s * dealt.flow[p]))
-    over = crossed(g.lanes, start, dealt.share, dealt.pairs, dealt.flow, dealt.used[0])
-    for lane in range(len(over)):
-        busy_s = over[lane, PROMPT] * g.lanes.send_s[lane, PROMPT]
-        busy_s += g.tokens[0] * over[lane, STEP] * g.lanes.send_s[lane, STEP]
+    for lane in range(len(dealt.over)):
+        busy_s = dealt.over[lane, PROMPT] * g.lanes.send_s[lane, PROMPT]
+        busy_s += g.tokens[0] * dealt.over[lane, STEP] * g.lanes.send_s[lane, STEP]
         if busy_s > 0.0:
             most = min(most, MOST_SENT / busy_s)
     if not np.isfinite(most) or most < least:
         return 0.0
-    room = room_of(g, start, end)
+    room = min(room_of(g, start, end), ELSEWHERE * strict)
     figures[ROOM] = room
     if room < 1.0:
         return 0.0
     low, high = max(least, 0.0), most
     if low > 0.0:  # those in flight grow with the rate
-        in_flight(g, start, end, dealt, over, low, figures)
+        in_flight(g, start, end, dealt, low, figures)
         if figures[SESSIONS] > room:
             return 0.0
-    in_flight(g, start, end, dealt, over, high, figures)
+    in_flight(g, start, end, dealt, high, figures)
     if figures[SESSIONS] > room:
         for _ in range(ROUNDS):
             middle = 0.5 * (low + high)
-            in_flight(g, start, end, dealt, over, middle, figures)
+            in_flight(g, start, end, dealt, middle, figures)
             if figures[SESSIONS] <= room:
                 low = middle
             else:
                 high = middle
             if high - low < 1e-4 * high:
                 break
-        in_flight(g, start, end, dealt, over, low, figures)
+        in_flight(g, start, end, dealt, low, figures)
     rate: float = figures[RATE]
     return rate
 
 
 @compiled
 def in_flight(
-    g: Stages,
-    start: IntArray,
-    end: IntArray,
-    dealt: Dealt,
-    over: FloatArray,
-    rate: float,
-    figures: FloatArray,
+    g: Stages, start: IntArray, end: IntArray, dealt: Dealt, rate: float, figures: FloatArray
 ) -> None:
-    """Seconds of a step and of a first token at a rate, and the sessions that are there then.
-
-    ``over`` are the transfers over uplinks, of ``lanes.crossed``.
-    """
+    """Seconds of a step and of a first token at a rate, and the sessions that are there then."""
     tokens = g.tokens[0]
-    fixed, prompt_fixed, step, prompt, met, weight = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+    fixed, prompt_fixed, step, prompt, behind = 0.0, 0.0, 0.0, 0.0, 0.0
+    # Of tokens that come to a stage, how many come right behind a prompt.
+    follow = np.zeros(len(start))
+    for p in range(dealt.used[0]):
+        i, j, flow = dealt.pairs[p, 0], dealt.pairs[p, 1], dealt.flow[p]
+        fixed += flow * g.way_s[i, j]
+        if len(g.lanes.way_s) > 0:
+            prompt_fixed += flow * g.lanes.way_s[i, j]
+        prompt_send_s, step_send_s = g.prompt_send_s[i, j], g.step_send_s[i, j]
+        prompt_s = 0.0 if g.serial[i] else (end[i] - start[i]) * g.prompt_s[i]
+        caught = _caught(follow[i], rate * dealt.share[i] * g.chunks[i], prompt_s / g.chunks[i])
+        there = flow / dealt.share[i] * caught
+        if prompt_send_s > 0.0:
+            mine = rate * flow
+            free = 1.0 - min(mine * (prompt_send_s + tokens * step_send_s), MOST_SENT)
+            step += flow * step_send_s / free
+            step += BURSTS * flow * mine * prompt_send_s * prompt_send_s / (2.0 * free)
+            prompt += flow * prompt_send_s
+            behind += flow * _held_up(there, mine, prompt_send_s)
+            there = _caught(there, mine, prompt_send_s)
+        follow[j] += flow / dealt.share[j] * there
     for i in range(len(start)):
         share = dealt.share[i]
         if share <= NO_FLOW:
@@ -507,50 +531,65 @@ def in_flight(
             round_s = k * g.step_s[i] / (1.0 - busy)
             rows = mine * tokens * round_s
             step += share * 1.5 * k * (g.step_s[i] + g.row_s[i] * rows)
-            met += share * prompt_s * mine
-            weight += share * prompt_s / g.chunks[i]
-            # Each but the first one waits for the steps that go with it.
-            prompt += share * (g.chunks[i] - 1.0) * k * (g.step_s[i] + g.row_s[i] * rows)
+            chunks = g.chunks[i]
+            behind += share * _held_up(follow[i], mine * chunks, prompt_s / chunks)
+            # Each part of a prompt but the first one waits for the steps that go with it.
+            prompt += share * (chunks - 1.0) * k * (g.step_s[i] + g.row_s[i] * rows)
         prompt += share * prompt_s
-    for p in range(dealt.used[0]):
-        i, j, flow = dealt.pairs[p, 0], dealt.pairs[p, 1], dealt.flow[p]
-        fixed += flow * g.way_s[i, j]
-        if len(g.lanes.way_s) > 0:
-            prompt_fixed += flow * g.lanes.way_s[i, j]
-        prompt_send_s, step_send_s = g.prompt_send_s[i, j], g.step_send_s[i, j]
-        if prompt_send_s > 0.0:
-            mine = rate * flow
-            free = 1.0 - min(mine * (prompt_send_s + tokens * step_send_s), MOST_SENT)
-            step += flow * step_send_s / free
-            step += BURSTS * flow * mine * prompt_send_s * prompt_send_s / (2.0 * free)
-            prompt += flow * prompt_send_s
-            met += flow * prompt_send_s * mine
-            weight += flow * prompt_send_s
-    for lane in range(len(over)):  # what a transfer takes alone is in its way
+    for lane in range(len(dealt.over)):  # what a transfer takes alone is in its way
         prompt_send_s, step_send_s = g.lanes.send_s[lane, PROMPT], g.lanes.send_s[lane, STEP]
-        prompts, steps = over[lane, PROMPT], over[lane, STEP]
+        prompts, steps = dealt.over[lane, PROMPT], dealt.over[lane, STEP]
         load = prompts * prompt_send_s + tokens * steps * step_send_s
         sent = min(rate * load, MOST_SENT)
         bursts = BURSTS * rate * prompts * prompt_send_s * prompt_send_s / 2.0
         step += steps * (step_send_s * sent + bursts) / (1.0 - sent)
-        met += rate * prompts * prompts * prompt_send_s
-        weight += prompts * prompt_send_s
-    behind = 0.0  # nothing overtakes a prompt
-    if weight > 0.0 and met > 0.0:
-        per_s = met / weight
-        behind = weight - (1.0 - np.exp(-per_s * weight)) / per_s
+        behind += steps * _held_up(0.0, rate * prompts, prompt_send_s)
     figures[RATE], figures[CYCLE_S] = rate, fixed + step + behind
     figures[FIRST_S] = fixed + prompt_fixed + step + prompt
     figures[SESSIONS] = rate * (tokens * figures[CYCLE_S] + figures[FIRST_S])
 
 
 @compiled
+def _caught(follow: float, per_s: float, prompt_s: float) -> float:
+    """Share of the tokens that leave a stage or a link right behind a prompt.
+
+    Nothing overtakes a prompt: who comes within ``prompt_s`` of one leaves with it.
+
+    Parameters
+    ----------
+    follow : share of those that come right behind one; the last one came at any time before the
+        others, prompts coming at random.
+    per_s, prompt_s : prompts that come in a second, and how long each takes.
+    """
+    caught: float = follow + (1.0 - follow) * -np.expm1(-per_s * prompt_s)
+    return caught
+
+
+@compiled
+def _held_up(follow: float, per_s: float, prompt_s: float) -> float:
+    """Seconds that a token waits there for prompts before it; parameters as of ``_caught``."""
+    if per_s <= 0.0 or prompt_s <= 0.0:
+        return 0.0
+    alone = prompt_s + np.expm1(-per_s * prompt_s) / per_s
+    held_up: float = follow * prompt_s + (1.0 - follow) * alone
+    return held_up
+
+
+@compiled
 def sustains(
     g: Stages, start: IntArray, end: IntArray, rated: bool, figures: FloatArray, least: float
 ) -> float:
-    """Requests per second of a layout, dealt by speed or by ratings.
+    """Requests per second of a layout, dealt by speed.
 
     ``figures`` and ``least`` are as of ``measure``.
+
+    Parameters
+    ----------
+    rated : the least of that and of what it does dealt by ratings; another largest flow than that
+        one would lie somewhere between.
     """
-    dealt = dealt_by_ratings(g, start, end) if rated else dealt_by_speed(g, start, end)
-    return measure(g, start, end, dealt, figures, least)
+    rate: float = measure(g, start, end, dealt_by_speed(g, start, end), figures, least)
+    if rated and rate > 0.0:
+        other = measure(g, start, end, dealt_by_ratings(g, start, end), figures, least)
+        rate = min(rate, other)
+    return rate

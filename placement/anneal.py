@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
-from itertools import pairwise, zip_longest
+from dataclasses import dataclass
+from itertools import pairwise
 from threading import Event
 from typing import TYPE_CHECKING
 
@@ -26,14 +26,15 @@ if TYPE_CHECKING:
     from ..perfmodel.stages import Stages
 
 #: Steps of a restart, and restarts at most.
-STEPS, RESTARTS = 40_000, 96
+STEPS, RESTARTS = 40_000, 400
 #: Steps between two looks at the clock.
 STRETCH = 10_000
-#: Temperatures, as shares of the best rate that a restart begins with.
-HOT, COLD = 0.1, 0.0006
-#: The best layouts are annealed again from this share of the heat, in so many times the steps, so
-#: many times each at most.
-AGAIN, LONGER, TIMES = 0.5, 5, 4
+#: Temperatures, as shares of the best rate that a restart begins with. Which one a swarm likes to
+#: begin with differs tenfold, so restarts take turns at so many between the two.
+HOT, MILD, COLD = 0.03, 0.002, 0.0003
+TURNS = 5
+#: The best layouts are annealed again in so many times the steps, so many times each at most.
+LONGER, TIMES = 5, 4
 #: Share of the time for restarts; the rest is for the best again.
 FIRST_SHARE = 0.5
 #: Share of their limits at which servers are filled to begin with.
@@ -65,11 +66,11 @@ def annealed(
     """The best layouts found until the task's deadline, the best first; empty when none is found.
 
     Restarts begin from stages in a random order of regions; then the best layouts are annealed
-    again, longer and with less heat. Servers that no request passes stay idle.
+    again, longer. Servers that no request passes stay idle.
 
     Parameters
     ----------
-    rated : whether requests will be dealt by one largest flow of ratings.
+    rated : whether requests will be dealt by a largest flow of ratings.
     restarts, steps : at most, fewer for small problems; where the deadline does not come first the
         result can be repeated.
     """
@@ -77,18 +78,16 @@ def annealed(
         return ()
     g = stages_of(task.cost, client_shares(task.problem))
     size = task.problem.num_servers * task.cost.num_blocks
-    restarts = min(restarts, 4 + 2 * task.problem.num_servers)
+    restarts = min(restarts, 4 + 8 * task.problem.num_servers)
     steps = min(steps, 30 * size)
     seeds = np.random.SeedSequence(task.seed).spawn(2)
     begun = [first_layout(g, rng) for rng in _generators(seeds[0], restarts)]
     starts = [_Run.of(g, rated, spans) for spans in begun if spans is not None]
     scale = max((run.rate_per_s for run in starts), default=0.0)
     first = task.deadline.share(FIRST_SHARE)
-    heat = HOT * scale, COLD * scale
-    runs = _annealed(g, rated, starts, steps, heat, seeds[0], first)
+    runs = _annealed(g, rated, starts, steps, scale, seeds[0], first)
     again = [run for _ in range(TIMES) for run in _distinct(runs)[:kept]]
-    heat = AGAIN * heat[0], heat[1]
-    runs += _annealed(g, rated, again, LONGER * steps, heat, seeds[1], task.deadline)
+    runs += _annealed(g, rated, again, LONGER * steps, scale, seeds[1], task.deadline)
     used = _distinct([_used(g, rated, run) for run in _distinct(runs)[:kept]])
     return tuple(
         Layout(
@@ -99,19 +98,6 @@ def annealed(
         )
         for run in used
     )
-
-
-def annealed_for(task: Task, *, rated: bool) -> tuple[Layout, ...]:
-    """Layouts for requests that are dealt by speed; where by ratings, found both ways.
-
-    What ratings leave alone is hard to see in one look: layouts that are good if all servers are
-    used are often so as well if most of them are.
-    """
-    if not rated:
-        return annealed(task)
-    first = annealed(replace(task, deadline=task.deadline.share(0.5)))
-    other = annealed(task, rated=True)
-    return tuple(layout for pair in zip_longest(first, other) for layout in pair if layout)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -136,7 +122,7 @@ def _annealed(
     rated: bool,
     begun: Sequence[_Run],
     steps: int,
-    heat: tuple[float, float],
+    scale: float,
     seed: np.random.SeedSequence,
     deadline: Deadline,
 ) -> list[_Run]:
@@ -146,11 +132,11 @@ def _annealed(
 
     Parameters
     ----------
-    heat : temperatures at the beginning and the end, requests per second.
+    scale : the rate that temperatures are shares of, requests per second.
     """
-    if not begun or not heat[1] > 0.0:
+    if not begun or not scale > 0.0:
         return list(begun)
-    stopped = Event()
+    stopped, hot = Event(), np.geomspace(HOT, MILD, TURNS).tolist()
 
     def over() -> bool:
         return stopped.is_set() or deadline.passed
@@ -158,6 +144,7 @@ def _annealed(
     def run(number: int, rng: np.random.Generator) -> _Run | None:
         if number and over():
             return None
+        heat = scale * hot[number % TURNS], scale * COLD
         return _cooled(g, rated, begun[number], steps, heat, rng, over)
 
     with ThreadPoolExecutor(max_workers=THREADS) as pool:
@@ -179,7 +166,12 @@ def _cooled(
     rng: np.random.Generator,
     over: Callable[[], bool],
 ) -> _Run:
-    """One run of annealing: the best layout met."""
+    """One run of annealing: the best layout met.
+
+    Parameters
+    ----------
+    heat : temperatures at the beginning and the end, requests per second.
+    """
     from .annealed import DRAWS, anneal
 
     start, end = begun.start.copy(), begun.end.copy()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..chains.compose import client_shares
+from ..core.content import IntArray
 from ..core.plan import Hop, Placement, Route
 from ..perfmodel.cost import CostModel
 from ..perfmodel.fluid import stages_of
@@ -23,8 +24,9 @@ CLIENT = -1
 class MaxFlow(Dealt):
     """At every server weighted round robin over where its flow goes.
 
-    A server passes on to those that hold the block at which it ends, whole ratings and links
-    given. Where none has room the first in turn is waited for.
+    A server passes on to those that begin where it ends; if some server begins where none ends, or
+    ends where none begins, to all that hold the block at which it ends. Where none has room the
+    first in turn is waited for.
     """
 
     def __init__(self, cost: CostModel, placement: Placement) -> None:
@@ -63,6 +65,7 @@ def _dealers(cost: CostModel, placement: Placement) -> dict[int, Dealer]:
     g = stages_of(cost, client_shares(cost.problem))
     start, end = placement.start, placement.end
     held = np.flatnonzero(end > start).tolist()
+    meeting = _meeting(start[held], end[held], cost.num_blocks)
     busy_s = np.maximum(g.prompt_send_s + g.tokens[0] * g.step_send_s, 1e-12)
     graph = nx.DiGraph()
     for j in held:
@@ -73,7 +76,7 @@ def _dealers(cost: CostModel, placement: Placement) -> dict[int, Dealer]:
             if j == CLIENT:
                 if i != CLIENT and begun == cost.num_blocks:
                     graph.add_edge((1, i), (0, j))
-            elif start[j] <= begun < end[j] and (i != CLIENT or start[j] == 0):
+            elif start[j] == begun or (start[j] < begun < end[j] and not meeting):
                 wide = {} if i == CLIENT else {"capacity": float(1.0 / busy_s[i, j])}
                 graph.add_edge((1, i), (0, j), **wide)
     ends = (1, CLIENT), (0, CLIENT)
@@ -89,3 +92,9 @@ def _dealers(cost: CostModel, placement: Placement) -> dict[int, Dealer]:
         if side == 1 and kept:
             found[i] = Dealer(list(kept), list(kept.values()))
     return found
+
+
+def _meeting(start: IntArray, end: IntArray, num_blocks: int) -> bool:
+    """Whether every span begins where another one ends, and ends where another one begins."""
+    ends, starts = {0, *end.tolist()}, {num_blocks, *start.tolist()}
+    return ends >= set(start.tolist()) and starts >= set(end.tolist())

@@ -18,7 +18,17 @@ from swarmplan.core.problem import Problem, Timing
 from swarmplan.core.uplinks import Uplink
 from swarmplan.perfmodel.cost import CostModel
 from swarmplan.perfmodel.fluid import FIGURES, entered, fluid, stages_of
-from swarmplan.perfmodel.stages import Stages, dealt_by_ratings, dealt_by_speed, room_of, sustains
+from swarmplan.perfmodel.stages import (
+    CYCLE_S,
+    ELSEWHERE,
+    Stages,
+    dealt_by_ratings,
+    dealt_by_speed,
+    in_flight,
+    measure,
+    room_of,
+    sustains,
+)
 
 Make = Callable[..., Problem]
 LENGTH = 6
@@ -159,6 +169,69 @@ def test_faster_blocks_and_more_memory_never_make_it_slower(
     wider = CostModel.of(wide)
     rates = [fluid(cost, np.ones(2) / 2, cost.placed(spans)).rate_per_s for cost in (slow, wider)]
     assert rates[1] >= rates[0] * (1 - 1e-3)
+
+
+def prompts_alone(problem: Problem, prompt_s: list[float]) -> Stages:
+    """Stages where a token waits for prompts and for nothing else."""
+    g = stages_of(CostModel.of(batched(problem)), np.ones(2) / 2)
+    none, pairs = np.zeros(len(prompt_s)), np.zeros((len(prompt_s), len(prompt_s)))
+    return g._replace(
+        prompt_s=np.array(prompt_s), step_s=none, row_s=none, step_more_s=none, in_s=none,
+        out_s=none, way_s=pairs, prompt_send_s=pairs, step_send_s=pairs,
+    )  # fmt: skip
+
+
+@given(prompt_s=st.lists(st.floats(0.01, 2.0), min_size=3, max_size=3), rate=st.floats(0.01, 2.0))
+def test_in_one_pipeline_nothing_overtakes_a_prompt(
+    tiny: Problem, prompt_s: list[float], rate: float
+) -> None:
+    g = prompts_alone(tiny, [*prompt_s, 1.0])
+    start, end = np.array([0, 2, 4, 0]), np.array([2, 4, 6, 0])
+    figures = np.zeros(FIGURES)
+    in_flight(g, start, end, dealt_by_speed(g, start, end), rate, figures)
+    whole = 2 * sum(prompt_s)  # who comes this long after a prompt or later never meets it
+    assert figures[CYCLE_S] == pytest.approx(whole - (1 - math.exp(-rate * whole)) / rate)
+
+
+def test_who_follows_a_prompt_leaves_it_where_ways_part(tiny: Problem) -> None:
+    g = prompts_alone(tiny, [0.5, 0.5, 0.5, 0.5])
+    figures = np.zeros(FIGURES)
+    waits = []
+    for last in ((0, 0), (4, 6)):  # one server in the end, and two abreast
+        start, end = np.array([0, 2, 4, last[0]]), np.array([2, 4, 6, last[1]])
+        in_flight(g, start, end, dealt_by_speed(g, start, end), 1.0, figures)
+        waits.append(float(figures[CYCLE_S]))
+    caught = 1 - math.exp(-2.0)  # of the tokens at the end of two stages, one second each
+    alone = 1.0 - (1 - math.exp(-0.5)) / 0.5  # of half of the prompts
+    apart = 0.5 * caught * 1.0 + (1 - 0.5 * caught) * alone
+    assert waits[1] == pytest.approx(2.0 - caught + apart)
+    assert waits[1] < waits[0]
+
+
+def test_room_is_what_the_fullest_of_like_servers_leaves(tiny: Problem) -> None:
+    g = stages_of(CostModel.of(batched(tiny)), np.ones(2) / 2)
+    slots, prompt_s = np.array(g.slots), np.array(g.prompt_s)
+    slots[:, 1:] = 100.0
+    slots[2:, 3] = 10.0
+    prompt_s[3] = 3.0 * prompt_s[2]
+    g = g._replace(slots=slots, prompt_s=prompt_s, rated=np.ones_like(g.rated))
+    start, end = np.array([0, 0, 3, 3]), np.array([3, 3, 6, 6])
+    dealt, figures = dealt_by_speed(g, start, end), np.zeros(FIGURES)
+    measure(g, start, end, dealt, figures, 0.0)
+    busiest = float(dealt.share[2:].max())
+    assert 0.5 < busiest < 1.0
+    assert figures[4] == pytest.approx(min(20.0, ELSEWHERE * 10.0 / busiest))
+    assert room_of(g, start, end) == pytest.approx(20.0)
+
+
+@given(seed=st.integers(0, 10**6))
+def test_rated_layouts_are_taken_at_the_worse_of_two_ways(make_problem: Make, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    g = stages_of(CostModel.of(batched(make_problem(rng, servers=6))), np.ones(2) / 2)
+    spans, figures = layout(g, rng), np.zeros(FIGURES)
+    ways = [measure(g, *spans, d, figures, 0.0) for d in (dealt_by_speed(g, *spans),
+            dealt_by_ratings(g, *spans))]  # fmt: skip
+    assert sustains(g, *spans, True, figures, 0.0) == pytest.approx(min(ways), rel=1e-3)
 
 
 def pipeline(tiny: Problem, *uplinks: Uplink) -> CostModel:

@@ -54,11 +54,14 @@ def test_annealing_is_no_worse_than_what_it_begins_with(tiny: Problem) -> None:
         assert rate <= best * 1.01
 
 
-def test_layouts_for_ratings_are_dealt_by_them(tiny: Problem) -> None:
+def test_layouts_for_ratings_are_good_however_they_are_dealt(tiny: Problem) -> None:
     asked = task(tiny)
+    shares = client_shares(asked.problem)
     for layout in annealed(asked, rated=True, restarts=2, steps=400):
-        again = fluid(asked.cost, client_shares(asked.problem), layout.placement, rated=True)
-        assert again.rate_per_s == pytest.approx(layout.rate_per_s, rel=1e-3)
+        by_speed = fluid(asked.cost, shares, layout.placement)
+        again = fluid(asked.cost, shares, layout.placement, rated=True)
+        least = min(by_speed.rate_per_s, again.rate_per_s)
+        assert least == pytest.approx(layout.rate_per_s, rel=1e-3)
         assert (again.share[layout.placement.num_blocks > 0] > 0).all()
 
 

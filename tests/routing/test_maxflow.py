@@ -69,3 +69,11 @@ def test_where_no_flow_goes_through_ws_rr_finds_no_chain_either(tiny: Problem) -
         placement = cost.placed(spans)
         with pytest.raises(NoRouteError):
             MaxFlow(cost, placement)(REQUEST, SwarmState(cost, placement), 0.0)
+
+
+def test_where_all_spans_meet_none_is_entered_in_its_middle(tiny: Problem) -> None:
+    cost = CostModel.of(rated(tiny, 400.0, 100.0, 50.0, 50.0))
+    placement = cost.placed([(2, 6), (0, 3), (3, 6), (0, 2)])
+    router, state = MaxFlow(cost, placement), SwarmState(cost, placement)
+    taken = {router(REQUEST, state, 0.0).route.servers for _ in range(20)}
+    assert taken == {(1, 2), (3, 0)}
