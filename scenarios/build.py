@@ -170,10 +170,15 @@ def _expand(servers: list[schema.Server]) -> list[tuple[End, schema.Server]]:
         message = f"{total:,} servers in total, at most {schema.MAX_SERVERS:,} are supported"
         raise ScenarioError.single("servers", message)
     return [
-        (End(where=f"servers[{at}]", id=s.id if s.count == 1 else f"{s.id}-{i}", given=s), s)
+        (End(where=f"servers[{at}]", id=name, given=s), s)
         for at, s in enumerate(servers)
-        for i in range(s.count)
+        for name in server_ids(s)
     ]
+
+
+def server_ids(given: schema.Server) -> list[str]:
+    """Ids of the servers that one entry stands for."""
+    return [given.id] if given.count == 1 else [f"{given.id}-{i}" for i in range(given.count)]
 
 
 def _planning(document: schema.Scenario, workload: Workload) -> Planning:

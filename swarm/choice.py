@@ -3,7 +3,7 @@ is at work at them. Plain Python, no hivemind."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -19,11 +19,9 @@ from ..perfmodel.cost import CostModel
 from ..perfmodel.piece import piece
 from ..routing.state import SwarmState
 from .answers import AnswerLengths
+from .harm import Chain, accuracy_left, as_announced, harm_of
 from .present import OwnHop, Present
 from .record import LivePlan
-
-#: A chain as peers and half-open spans.
-Chain = Sequence[tuple[str, int, int]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +31,7 @@ class ChainRequest:
     Attributes
     ----------
     prompt_tokens : of its first step; 0 = not known.
+    kept : hops outside those blocks that the session goes on with.
     """
 
     start: int
@@ -41,15 +40,22 @@ class ChainRequest:
     exclude: frozenset[str]
     retry: bool
     prompt_tokens: int = 0
+    kept: Chain = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LiveServer:
-    """What the client knows of one server now."""
+    """What the client knows of one server now.
+
+    Attributes
+    ----------
+    precision : of its blocks, as it announces; None = it does not.
+    """
 
     span: tuple[int, int]
     cache_tokens_left: int | None
     rtt_s: float | None
+    precision: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,12 +167,15 @@ def _piece(
 ) -> tuple[Problem, Placement]:
     """The planner's problem cut to the blocks asked for, with live spans, caches and round trips.
 
-    A retry asks for the blocks of the failed hop only, so the cut may begin and end anywhere.
+    A retry asks for the blocks of the failed hop only, so the cut may begin and end anywhere; the
+    budget of accuracy is what the other hops leave of it.
     """
-    problem = plan.problem
     row = plan.client_row(client)
+    announced = {peer: s.precision for peer, s in live.items()}
+    problem = as_announced(plan.problem, announced)
+    spent = harm_of(problem, announced, request.kept)
     near = problem.network.client_rtt_s[row].copy()
-    cost = CostModel.of(problem)
+    cost = CostModel.of(plan.problem)
     spans, free = [], []
     for j, server in enumerate(problem.servers):
         known = None if server.id in request.exclude else live.get(server.id)
@@ -188,5 +197,7 @@ def _piece(
         clients=(problem.clients[row],),
         network=replace(problem.network.of_client(row), client_rtt_s=near[None, :]),
         workload=replace(problem.workload, classes=(), trace=()),
+        drafting=problem.drafting[row : row + 1],
+        accuracy=accuracy_left(problem, row, spent, request.start, request.end),
     )
     return cut, CostModel.of(cut).placed(spans, cache_bytes=free)

@@ -24,8 +24,9 @@ from ..perfmodel.cost import CostModel
 from ..perfmodel.length.online import OnlineQuantiles
 from ..routing.waiting import Sizes
 from .answers import AnswerLengths
-from .choice import Chain, ChainRequest, Choice, LiveServer, choose_chain
+from .choice import ChainRequest, Choice, LiveServer, choose_chain
 from .drafting import Planned, planned_passes, price_of
+from .harm import Chain, check_budget, precision_of
 from .live_dht import ping
 from .present import Present, Wait
 from .record import Acceptor, LivePlan
@@ -103,6 +104,7 @@ class PlannedRouting:
             with self._lock:
                 if self._acceptor.offer(packed, dht_now_s()):
                     logger.info("routing by a new plan")
+                    self._tell_of_adapter()
         spans = self._spans()
         reached = ping(dht, spans, times=2)
         for peer, trip_s in reached.items():
@@ -133,6 +135,7 @@ class PlannedRouting:
         view = SessionView(
             manager,
             choose,
+            check=self._check,
             on_end=end,
             on_answers=learn,
             on_hop=hop,
@@ -184,6 +187,26 @@ class PlannedRouting:
         with self._lock:
             self._reserved.setdefault(number, request.max_tokens)
         return choice.chain
+
+    def _tell_of_adapter(self) -> None:
+        """Warn where the plan's client is for another adapter than this model."""
+        plan, own = self._acceptor.plan, self._manager.config.active_adapter or ""
+        if plan is None:
+            return
+        client = plan.problem.clients[plan.client_row(self.client)]
+        names = {"": "", **{a.id: a.name for a in plan.problem.adapters}}
+        if names[client.adapter] != own:
+            text = "client %r of the plan is for %s, this model for %s: see active_adapter"
+            said = (f"adapter {n!r}" if n else "no adapter" for n in (names[client.adapter], own))
+            logger.warning(text, client.id, *said)
+
+    def _check(self, chain: Chain) -> None:
+        """Refuse a session's whole chain that costs more accuracy than the plan lets this client's
+        cost, whoever chose it."""
+        plan = self.plan
+        if plan is not None:
+            announced = {peer: s.precision for peer, s in self._live().items()}
+            check_budget(plan.problem, plan.client_row(self.client), announced, chain)
 
     def _decide(self, plan: LivePlan, number: int, request: ChainRequest) -> Choice:
         now = time.monotonic()
@@ -250,6 +273,7 @@ class PlannedRouting:
                 span=(span.start, span.end),
                 cache_tokens_left=None if left is None else max(0, left - held[peer]),
                 rtt_s=min(self._trips[peer], default=None),
+                precision=precision_of(span.server_info.quant_type),
             )
         return found
 

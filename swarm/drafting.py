@@ -22,7 +22,7 @@ from ..core.plan import Hop, Route
 from ..methods.drafting import DraftChoice, Price
 from ..perfmodel.passcurve import PassCurves
 from ..perfmodel.speculation import best_drafts, each_acceptance, survival, tokens_per_pass
-from .choice import Chain
+from .harm import Chain
 from .record import LivePlan
 
 #: Tries that what was known before counts for, and passes after which drafts are chosen anew.

@@ -12,11 +12,12 @@ from typing import Any, Literal, NoReturn
 
 import torch
 
-from ..core.errors import ScenarioError, SwarmUnreachableError
+from ..core.errors import ScenarioError, SwarmplanError, SwarmUnreachableError
 from .client import plan_requests
 from .draft_model import tokenizer_of
 from .drafting import DraftReport
 from .drive import load_model
+from .routes import check_adapter
 from .speculate import speculate
 
 
@@ -37,6 +38,7 @@ class Ask:
     temperature: float | None = None
     top_p: float | None = None
     seed: int | None = None
+    adapter: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,6 +113,7 @@ def ask(given: Ask) -> tuple[list[Answer], DraftReport | None]:
     elif given.top_p is not None:
         raise ScenarioError.single("--top-p", "goes with --temperature")
     model = _loaded(given)
+    check_adapter(model.transformer.h.sequence_manager)
     routing = drafting = None
     if given.operator_key is not None:
         routing = plan_requests(model, public_key=given.operator_key, client=given.client)
@@ -139,6 +142,7 @@ def leave() -> NoReturn:
 
 def _loaded(given: Ask) -> Any:
     job: dict[str, Any] = {"model": given.model, "dtype": "auto"}
+    job |= {"config": {"active_adapter": given.adapter}} if given.adapter else {}
     job |= {"prefix": given.prefix} if given.prefix else {}
     job |= {"initial_peers": list(given.initial_peers)} if given.initial_peers else {}
     try:
@@ -175,6 +179,8 @@ def _answer(
             whole = model.generate(
                 torch.tensor([prompt]), max_new_tokens=new_tokens, streamer=watch, **options
             )
+        except SwarmplanError:
+            raise
         # PETALS raises bare errors of many types when no server is left.
         except Exception as error:
             raise SwarmUnreachableError(f"no answer: {type(error).__name__}: {error}") from error

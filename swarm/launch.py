@@ -11,6 +11,7 @@ from pathlib import Path
 from ..core.errors import ScenarioError
 from ..core.plan import Plan
 from ..perfmodel.cost import CostModel
+from ..scenarios.build import server_ids
 from ..scenarios.files import quoted, write_text
 from ..scenarios.scenario import Scenario
 from .limits import limit_flags
@@ -222,6 +223,5 @@ def _quantisations(scenario: Scenario) -> dict[str, str]:
     found: dict[str, str] = {}
     for given in document.servers:
         own = given.quantisation or document.model.quantisation
-        names = [given.id] if given.count == 1 else [f"{given.id}-{i}" for i in range(given.count)]
-        found.update(dict.fromkeys(names, own))
+        found.update(dict.fromkeys(server_ids(given), own))
     return found

@@ -39,6 +39,7 @@ class ServerSpec:
     inference_rps, forward_rps, network_rps : figures to announce instead of measuring.
     planned : run under ``swarmplan swarm serve`` with these further arguments.
     remedies : optional remedies to apply, ``server-push`` for example; without : those left out.
+    quant_type : of its blocks, as PETALS names it.
     clock : compute by this clock (``swarm.clock``), or ``tell`` how long every task took.
     """
 
@@ -52,6 +53,7 @@ class ServerSpec:
     planned: tuple[str, ...] | None = None
     remedies: tuple[str, ...] = ()
     without: tuple[str, ...] = ()
+    quant_type: str = "none"
     clock: Timing | Literal["tell"] | None = None
 
 
@@ -147,7 +149,7 @@ class LoopbackSwarm:
         flags = [str(self.model), "--initial_peers", self.initial_peer]
         flags += ["--dht_prefix", self.prefix, *_blocks(spec)]
         flags += ["--throughput", "auto", "--cache_dir", str(cache), "--device", "cpu"]
-        flags += ["--torch_dtype", "float32", "--quant_type", "none"]
+        flags += ["--torch_dtype", "float32", "--quant_type", spec.quant_type]
         flags += ["--attn_cache_tokens", str(spec.cache_tokens)]
         flags += ["--num_handlers", str(self.handlers)]
         flags += ["--host_maddrs", f"/ip4/127.0.0.1/tcp/{listen}"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
 import warnings
 from collections.abc import Collection
 
@@ -14,7 +15,8 @@ _PACKAGES = ("torch", "hivemind", "transformers", "petals")
 HOW = (
     "PETALS needs an environment of its own with Python 3.11. From a checkout: make swarm-env "
     '(then .swarm-env/bin/swarmplan swarm ...). By hand: pip install "swarmplan[swarm]", then '
-    "pip install --no-deps petals==2.2.0.post1 tensor_parallel==1.0.23, both with "
+    "pip install --no-deps petals==2.2.0.post1 tensor_parallel==1.0.23 (and bitsandbytes, peft for "
+    "8- and 4-bit blocks and adapters), both with "
     "-c swarm/constraints.txt"
 )
 
@@ -33,8 +35,11 @@ def missing_packages() -> list[str]:
 
 
 def quiet_imports() -> None:
-    """transformers 4.34 warns at import of names that torch renamed; no user can act on it."""
+    """transformers 4.34 warns at import of names that torch renamed, bitsandbytes of kernels that
+    nobody asked for; no user can act on it."""
     warnings.filterwarnings("ignore", message=r".*_register_pytree_node")
+    # It misses a package with faster kernels for a CPU at every start.
+    logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
 
 
 def prepare(side: Side, *, also: Collection[str] = ()) -> tuple[Applied, ...]:

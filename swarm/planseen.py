@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from .record import ExpiredPlanError, RefusedPlanError, read_record
+from .record import ExpiredPlanError, Hosting, RefusedPlanError, read_record
 
 Standing = Literal["not looked for", "none", "in force", "expired", "refused"]
 
@@ -21,7 +21,7 @@ class PlanSeen:
         never handed on.
     issued_s, expires_s : seconds since the epoch, 0 where there is no plan.
     reason : why it is refused.
-    spans : peer -> blocks ``[start, end)`` that it plans.
+    spans : peer -> blocks ``[start, end)`` that it plans; hosting : how they are to be hosted.
     session_tokens : the longest session that is planned, 0 = not known.
     """
 
@@ -32,6 +32,7 @@ class PlanSeen:
     reason: str = ""
     router: str = ""
     spans: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    hosting: Hosting = field(default_factory=Hosting)
     session_tokens: int = 0
 
 
@@ -52,5 +53,6 @@ def plan_seen(packed: object, prefix: str, now_s: float) -> PlanSeen:
         expires_s=plan.expires_s,
         router=plan.router,
         spans=dict(plan.spans),
+        hosting=plan.hosting,
         session_tokens=plan.limits.inference_max_length,
     )

@@ -17,8 +17,9 @@ from ..scenarios.scenario import Scenario
 from .announce import Warnings
 from .follow import Span, spans_of
 from .live_dht import connect, read_announcements
+from .order import moves_between, reloads_after
 from .plan_table import fetch_stored, store_plan
-from .record import ExpiredPlanError, RefusedPlanError, Step, moves_between, read_record, record_of
+from .record import ExpiredPlanError, RefusedPlanError, Step, read_record, record_of
 from .signing import dht_now_s, read_private_key, trust
 
 
@@ -66,11 +67,15 @@ def publish(
         validator = trust(dht, public, prefix, private)
         now_s = dht_now_s()
         blocks = scenario.problem.model.num_blocks
-        live = spans_of(read_announcements(dht, prefix, blocks, Warnings()))
+        told = read_announcements(dht, prefix, blocks, Warnings())
+        live = spans_of(told)
         before, until_s = fetch_stored(dht, validator, prefix, tuple(live))
         number = version or max(int(now_s), _version_of(before, prefix, now_s) + 1)
         absent = _absent(plan, scenario, live, prefix)
-        moves = moves_between(scenario.problem, live, plan.placement)
+        moves = (
+            *moves_between(scenario.problem, live, plan.placement),
+            *reloads_after(scenario.document, scenario.problem, plan.placement, told),
+        )
         document: dict[str, Any] = plan_document(plan, scenario)
         packed = record_of(
             scenario,

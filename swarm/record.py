@@ -11,8 +11,8 @@ import hashlib
 import logging
 import math
 import zlib
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +24,12 @@ from ..core.plan import Placement, Plan, PlannedRoute
 from ..core.problem import Problem
 from ..methods.verify import verify
 from ..perfmodel.cost import CostModel
-from ..placement.moves.migration import order_moves
 from ..scenarios import schema
-from ..scenarios.build import build
+from ..scenarios.build import build, server_ids
 from ..scenarios.planbuild import plan_of
 from ..scenarios.scenario import Scenario
 from ..scenarios.topologies import names_file
+from .harm import precision_of
 from .limits import Limits, limits_for
 from .remembered import VERSION_SLACK, Accepted, remember, remembered
 
@@ -81,6 +81,27 @@ class LiveRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Hosting:
+    """How servers are to host their blocks.
+
+    Attributes
+    ----------
+    precision : peer -> precision, None = as it likes.
+    adapters : peer -> adapters to load, by what they are loaded by; empty = as it likes.
+    """
+
+    precision: Mapping[str, str | None] = field(default_factory=dict)
+    adapters: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def is_so(self, peer: str, quant_type: object, loaded: Collection[str]) -> bool:
+        """Whether a peer that announces these hosts its blocks as it is to."""
+        wanted, there = self.precision.get(peer), precision_of(quant_type)
+        if wanted is not None and there is not None and wanted != there:
+            return False
+        return not self.adapters or set(self.adapters.get(peer, ())) == set(loaded)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LivePlan:
     """A record that passed every check.
 
@@ -88,7 +109,7 @@ class LivePlan:
     ----------
     spans : peer -> blocks ``[start, end)``; idle servers are not listed.
     cache_tokens : peer -> tokens of attention cache to offer per block.
-    adapters : peer -> adapters to load, by what they are loaded by; empty = as it likes.
+    hosting : how servers are to host their blocks.
     moves : who may move, in order, and which blocks cannot be helped meanwhile.
     limits : what servers have to allow for the planned sessions.
     routes : the planned ones; drafts : how each client drafts, empty where the plan says nothing.
@@ -103,8 +124,7 @@ class LivePlan:
     router: str
     spans: Mapping[str, tuple[int, int]]
     cache_tokens: Mapping[str, int]
-    quantisation: Mapping[str, str | None]
-    adapters: Mapping[str, tuple[str, ...]]
+    hosting: Hosting
     moves: tuple[Step, ...]
     limits: Limits
     routes: tuple[PlannedRoute, ...] = ()
@@ -215,17 +235,6 @@ def _check_moves(record: LiveRecord, problem: Problem) -> None:
         raise RefusedPlanError(f"plan {record.version} darkens blocks that the model has not")
 
 
-def moves_between(
-    problem: Problem, live: Mapping[str, tuple[int, int]], planned: Placement
-) -> tuple[Step, ...]:
-    """A safe order of moving from what is live to the plan; joins and leaves included."""
-    ids = [s.id for s in problem.servers]
-    now = CostModel.of(problem).placed([live.get(name, (0, 0)) for name in ids])
-    migration = order_moves(problem, now, planned, [1.0] * len(ids))
-    # Before the first server joins, every block is dark, and waiting would not help.
-    return tuple(Step(peer=ids[m.server], dark=list(m.dark)) for m in migration.moves)
-
-
 class Acceptor:
     """Remembers the highest version accepted, also over restarts, and refuses all that is older.
 
@@ -308,18 +317,26 @@ def _decoded(packed: object) -> LiveRecord:
         raise RefusedPlanError(f"the record cannot be read: {error}") from error
 
 
-def _adapters(problem: Problem) -> dict[str, tuple[str, ...]]:
-    """Peer -> what it loads its adapters by; empty where the scenario has none."""
+def planned_hosting(document: schema.Scenario, problem: Problem, placement: Placement) -> Hosting:
+    """What a plan says of how servers host their blocks: precisions as chosen, else as the document
+    says.
+
+    Parameters
+    ----------
+    problem : settled by the placement.
+    """
+    hosted: dict[str, str | None] = {
+        name: s.quantisation for s in document.servers for name in server_ids(s)
+    }
+    hosted |= {s.id: s.precision for s in problem.servers if placement.precision and s.variants}
     names = {a.id: a.name for a in problem.adapters}
-    return {s.id: tuple(names[a] for a in s.adapters or ()) for s in problem.servers if names}
+    loaded = {s.id: tuple(names[a] for a in s.adapters or ()) for s in problem.servers if names}
+    return Hosting(precision=hosted, adapters=loaded)
 
 
 def _live(record: LiveRecord, problem: Problem, plan: Plan) -> LivePlan:
     """What follows from a sound plan for the peers by their ids."""
-    chosen = plan.placement.precision
     problem = plan.placement.settled(problem)
-    quantisation: dict[str, str | None] = {s.id: s.quantisation for s in record.scenario.servers}
-    quantisation |= {s.id: s.precision for s in problem.servers if chosen and s.variants}
     cost, spans, tokens = CostModel.of(problem), {}, {}
     for j, server in enumerate(problem.servers):
         span = plan.placement.span(j)
@@ -337,8 +354,7 @@ def _live(record: LiveRecord, problem: Problem, plan: Plan) -> LivePlan:
         router=plan.router,
         spans=spans,
         cache_tokens=tokens,
-        quantisation=quantisation,
-        adapters=_adapters(problem),
+        hosting=planned_hosting(record.scenario, problem, plan.placement),
         moves=tuple(record.moves),
         limits=limits_for(problem, plan.predicted),
         routes=plan.routes,

@@ -20,9 +20,11 @@ from petals.client.inference_session import InferenceSession
 from petals.client.routing.sequence_info import RemoteSequenceInfo
 from petals.data_structures import RemoteModuleInfo, RemoteSpanInfo
 
-from ..core.errors import SwarmplanError
+from ..core.errors import NoRouteError, SwarmplanError
+from ..core.names import block_ranges
 from .answers import Tally, counted
-from .choice import Chain, ChainRequest
+from .choice import ChainRequest
+from .harm import Chain
 from .hops import Steps
 
 logger = logging.getLogger(__name__)
@@ -39,6 +41,7 @@ class SessionView:
         manager: Any,
         choose: Choose,
         *,
+        check: Callable[[Chain], None] = lambda _: None,
         on_end: Callable[[], None] = lambda: None,
         on_answers: Callable[[tuple[int, ...]], None] = lambda _: None,
         on_hop: Callable[[str, float], None] = lambda _peer, _seconds: None,
@@ -47,6 +50,7 @@ class SessionView:
     ) -> None:
         self._manager = manager
         self._choose = choose
+        self._check = check
         self._on_end = on_end
         self._on_answers = on_answers
         self._pauses = pauses
@@ -55,6 +59,7 @@ class SessionView:
         self._answered: set[str] = set()
         self._last: list[str] = []
         self._asked = False
+        self._route: list[tuple[str, int, int]] = []
         self.chains: list[list[tuple[str, int, int]]] = []
 
     def __getattr__(self, name: str) -> Any:
@@ -76,11 +81,18 @@ class SessionView:
         mode: str,
         cache_tokens_needed: int | None = None,
     ) -> list[RemoteSpanInfo]:
-        """A chain over the blocks asked for, without peers that failed this session."""
+        """A chain over the blocks asked for, without peers that failed this session.
+
+        Raises
+        ------
+        SwarmplanError
+            Where the check of the whole chain does not let it pass.
+        """
         if mode != "min_latency":
             return list(self._manager.make_sequence(start_index, end_index, mode=mode))
         make_ready(self._manager)
         end = len(self) if end_index is None else end_index
+        kept = [hop for hop in self._route if hop[2] <= start_index or end <= hop[1]]
         request = ChainRequest(
             start=start_index,
             end=end,
@@ -88,10 +100,15 @@ class SessionView:
             exclude=frozenset(self._failed),
             retry=self._asked,
             prompt_tokens=self.steps.prompt_tokens,
+            kept=kept,
         )
         self._asked = True
         spans = self._chosen(request) or self._by_petals(request)
-        self._last = [span.peer_id.to_base58() for span in spans]
+        # PETALS may go beyond what it was asked for, and cuts that off later.
+        chain = [(s.peer_id.to_base58(), s.start, min(s.end, end)) for s in spans]
+        self._check([*kept, *chain])
+        self._route = sorted([*kept, *chain], key=lambda hop: hop[1])
+        self._last = [peer for peer, _, _ in chain]
         self.chains.append([(s.peer_id.to_base58(), s.start, s.end) for s in spans])
         return spans
 
@@ -183,6 +200,35 @@ def make_ready(manager: Any) -> None:
     manager.ready.wait()
 
 
+def check_adapter(manager: Any) -> None:
+    """Refuse a session with an adapter that nobody loads: PETALS would look for ever.
+
+    Servers that are joining with it, or have just gone, are waited for as ever.
+
+    Raises
+    ------
+    NoRouteError
+        With the blocks of which no server announces it.
+    """
+    name = manager.config.active_adapter
+    if not name:
+        return
+    make_ready(manager)
+    if _blocks_without_servers(manager):
+        manager.update(wait=True)  # what it has read may be a minute old
+    bare = _blocks_without_servers(manager)
+    if bare:
+        where = ", ".join(block_ranges(bare))
+        raise NoRouteError(f"no server loads adapter {name!r} for blocks {where}")
+
+
+def _blocks_without_servers(manager: Any) -> list[int]:
+    """PETALS leaves out of its records who does not announce the adapter."""
+    with manager.lock_changes:
+        infos = manager.state.sequence_info.block_infos
+        return [block for block, info in enumerate(infos) if not info.servers]
+
+
 def known_servers(manager: Any) -> dict[str, Any]:
     """PETALS' record of every server it knows to be online, by peer id."""
     with manager.lock_changes:
@@ -199,6 +245,7 @@ def route_sessions(model: Any, make_view: Callable[[Any, int], SessionView]) -> 
 
     @contextmanager
     def inference_session(*, max_length: int) -> Iterator[InferenceSession]:
+        check_adapter(blocks.sequence_manager)
         view = make_view(blocks.sequence_manager, max_length)
         tally = Tally()
         try:

@@ -11,7 +11,7 @@ import logging
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,8 @@ from ..perfmodel.profilefile import read_profiles
 from .announce import Announcement, Warnings
 from .asking import confirmed
 from .clock import wrap_passes, wrap_tasks
-from .follow import Follower, Span, Verdict
+from .follow import Follower, Span, Verdict, otherwise
+from .hosting import KINDS, loadable, quantising_fails
 from .limits import Limits
 from .live_dht import read_announcements
 from .meter import Meter
@@ -38,6 +39,7 @@ from .record import Acceptor, LivePlan
 from .sealing import fingerprint
 from .signing import dht_now_s, fetch_plan, trust
 from .speaking import Speaker, facts_of, speak_with
+from .stating import fetch_statements
 
 logger = logging.getLogger(__name__)
 
@@ -72,6 +74,8 @@ class PlannedServer(Server):
     speaker: Speaker | None = None
     meter: Meter
     num_blocks: int
+    quant_type: QuantType
+    adapters: Sequence[str]
     mean_balance_check_period: float
 
     def __init__(self, **kwargs: Any) -> None:
@@ -86,6 +90,8 @@ class PlannedServer(Server):
         self._target: Span | None = None
         self._validator = None
         self._measured: Device | None = None
+        #: What the plan wants of this machine, and it can.
+        self._host: tuple[LivePlan, tuple[QuantType, tuple[str, ...]]] | None = None
         if self.options.profile is not None:
             self._announce(self.options.profile)
         if self.options.public_key is not None:
@@ -104,6 +110,7 @@ class PlannedServer(Server):
             **facts_of(self, self._measured, self.meter),
             "operator": "" if key is None else fingerprint(key),
             "plan_version": 0 if plan is None else plan.version,
+            "as_planned": plan is None or self._is_so(plan),
         }
 
     def _announce(self, profile: Path) -> None:
@@ -119,6 +126,16 @@ class PlannedServer(Server):
         self._measured = found[0]
         info.inference_rps, info.forward_rps = measured_rates(found[0])
         self._rate_span()
+
+    def _rate_again(self) -> None:
+        """Announce what the profile says of the blocks at their new precision."""
+        if self.options.profile is None:
+            return
+        try:
+            self._announce(self.options.profile)
+        except ValueError as error:
+            logger.warning("the rates announced are those of the old precision: %s", error)
+            self._measured = None
 
     def _rate_span(self) -> None:
         """PETALS' own rule, which it applies once at the start."""
@@ -139,6 +156,43 @@ class PlannedServer(Server):
         if plan is not None:
             self._take(plan, target)
         return list(range(*target))
+
+    def _hosting(self, plan: LivePlan) -> tuple[QuantType, tuple[str, ...]]:
+        """Precision and adapters that the plan wants here, as far as this machine has them."""
+        if self._host is not None and self._host[0] is plan:
+            return self._host[1]
+        peer = self._follower.peer
+        precision = plan.hosting.precision.get(peer)
+        kind = KINDS.get(precision or "", self.quant_type)
+        why = "" if kind == self.quant_type else quantising_fails(kind, self.device)
+        if why:
+            own = self.server_info.quant_type
+            logger.warning(
+                "plan %d: no blocks at %s here, they stay at %s: %s",
+                plan.version, precision, own, why,
+            )  # fmt: skip
+            kind = self.quant_type
+        loaded: tuple[str, ...] = tuple(self.adapters)
+        if plan.hosting.adapters:
+            loaded, wrong = loadable(plan.hosting.adapters.get(peer, ()))
+            for name, why in wrong.items():
+                logger.warning("plan %d: adapter %r is not loaded: %s", plan.version, name, why)
+        self._host = plan, (kind, loaded)
+        return kind, loaded
+
+    def _is_as_planned(self, plan: LivePlan | None) -> bool:
+        if plan is None:
+            return True
+        self._hosting(plan)
+        return self._is_so(plan)
+
+    def _is_so(self, plan: LivePlan) -> bool:
+        """Whether it is known what can be had of a plan, and is there. Other threads ask this."""
+        known = self._host
+        if known is None or known[0] is not plan:
+            return False
+        kind, loaded = known[1]
+        return kind == self.quant_type and set(loaded) == set(self.adapters)
 
     def _should_choose_other_blocks(self) -> bool:
         # Asked once blocks are served: what fails from here on is no wrong use.
@@ -174,9 +228,22 @@ class PlannedServer(Server):
         self, plan: LivePlan | None, serving: Span | None, live: Sequence[Announcement]
     ) -> Verdict:
         """By what others confirm themselves; who cannot be asked has confirmed nothing."""
-        claims = self._follower.claims(plan, serving, live)
-        answers = confirmed(self.dht, self.dht_prefix, claims) if claims else ()
-        return self._follower.decide(plan, serving, answers, dht_now_s())
+        as_planned = self._is_as_planned(plan)
+        claims = self._follower.claims(plan, serving, live, as_planned=as_planned)
+        answers = confirmed(self.dht, self.dht_prefix, claims) if claims else frozenset()
+        return self._follower.decide(
+            plan,
+            serving,
+            answers,
+            dht_now_s(),
+            as_planned=as_planned,
+            unlike=self._unlike(plan, {peer for peer, start, end in answers if start < end}),
+        )
+
+    def _unlike(self, plan: LivePlan | None, peers: Collection[str]) -> frozenset[str]:
+        if plan is None or not peers:
+            return frozenset()
+        return otherwise(plan, fetch_statements(self.dht, self.dht_prefix, peers))
 
     def _read(self) -> tuple[LivePlan | None, Sequence[Announcement]]:
         if self._validator is None:
@@ -203,15 +270,12 @@ class PlannedServer(Server):
         self._cache_bytes_per_block = per_token * plan.cache_tokens[peer]
         self.num_blocks = span[1] - span[0]
         self.attn_cache_bytes = self._cache_bytes_per_block * self.num_blocks
-        quantisation = {"int8": QuantType.INT8, "nf4": QuantType.NF4}.get(
-            plan.quantisation.get(peer) or ""
-        )
-        if quantisation is not None and self.device.type == "cuda":
-            self.quant_type = quantisation
-            self.server_info.quant_type = quantisation.name.lower()
-        if plan.adapters:  # the next container loads them, and announces them
-            self.adapters = plan.adapters.get(peer, ())
-            self.server_info.adapters = self.adapters
+        kind, self.adapters = self._hosting(plan)
+        self.server_info.adapters = self.adapters
+        if kind != self.quant_type:
+            self.quant_type = kind
+            self.server_info.quant_type = kind.name.lower()
+            self._rate_again()
         info = self.server_info
         if info.forward_rps is not None:
             self._rate_span()

@@ -18,10 +18,10 @@ import torch
 
 from ..core.drafting import MOST_DRAFTS
 from ..core.errors import ScenarioError
-from .choice import Chain
 from .compat import capabilities
 from .draft_model import Guesser, load_draft, time_drafts
 from .drafting import REVIEW, DraftReport, LiveDrafts, prior_of
+from .harm import Chain
 from .judging import judge_greedy, judge_sampled
 
 if TYPE_CHECKING:

@@ -60,6 +60,7 @@ class Statement(Claim, frozen=True, kw_only=True):
     Attributes
     ----------
     announced : what PETALS announces of the same server, by the names of its fields.
+    as_planned : whether it hosts its blocks as that version of the plan says, as far as it can.
     """
 
     peer: str
@@ -70,6 +71,7 @@ class Statement(Claim, frozen=True, kw_only=True):
     abilities: list[str] = msgspec.field(default_factory=list)
     operator: str = ""
     plan_version: int = 0
+    as_planned: bool = True
     work: Work | None = None
 
 

@@ -34,6 +34,7 @@ class ServerNow:
     ----------
     name : short, and no two alike.
     planned : its blocks by the operator's plan in force; None = it is none of the plan's servers.
+    otherwise : whether it hosts them at another precision or with other adapters than planned.
     signed : whether what is known of it is its own signed word.
     follows : the version of the plan that it says it follows; 0 = none, None = it says nothing.
     cache_free, busy : shares, as it says; None = it does not.
@@ -46,6 +47,7 @@ class ServerNow:
     start: int
     end: int
     planned: tuple[int, int] | None = None
+    otherwise: bool = False
     signed: bool = False
     follows: int | None = None
     version: str = ""
@@ -67,7 +69,7 @@ class Status:
     route : of a request that comes now; None = there is none, ``no_route`` says why.
     context_tokens : tokens in the cache at the steps that are told of.
     dark, weak : blocks that nobody serves, and that one server alone does.
-    in_place : of the plan's servers, those at their planned blocks.
+    in_place : of the plan's servers, those at their planned blocks, hosted as planned.
     action, reason : what a watcher would do and why; ``seen`` reads in a row of ``confirm`` found
         the plan that it waits to confirm.
     """
@@ -129,7 +131,10 @@ def status_of(turn: Turn, confirm: int) -> Status:
         dark=tuple(b for b, count in enumerate(holders.tolist()) if count == 0),
         weak=int((holders == 1).sum()),
         plan=plan,
-        in_place=sum(s.planned == (s.start, s.end) and s.state == "online" for s in servers),
+        in_place=sum(
+            s.planned == (s.start, s.end) and s.state == "online" and not s.otherwise
+            for s in servers
+        ),
         action=turn.action,
         reason=turn.reason,
         moves=int(facts.get("moves", 0)),
@@ -170,6 +175,8 @@ def _server(entry: Announcement, name: str, plan: PlanSeen, steps: Steps) -> Ser
         start=entry.start,
         end=entry.end,
         planned=plan.spans.get(entry.peer),
+        otherwise=entry.peer in plan.spans
+        and not plan.hosting.is_so(entry.peer, entry.quant_type, entry.adapters),
         signed=stated is not None,
         follows=None if stated is None else stated.plan_version,
         version=entry.version,

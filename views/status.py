@@ -174,6 +174,8 @@ def _notes(server: ServerNow, status: Status) -> list[str]:
         notes.append("slow")
     if server.cache_tokens_left == 0:
         notes.append("full")
+    if server.otherwise:
+        notes.append("not hosted as planned")
     behind = server.follows is not None and server.follows < status.plan.version
     if status.plan.standing == "in force" and server.planned is not None and behind:
         notes.append("older plan")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ...core.errors import ScenarioError
-from . import before, client, pipe, rollback, server, table
+from . import adapters, before, client, pipe, rollback, server, table
 
 #: ``table``: reads and writes the swarm's table only, and never imports petals.
 Side = Literal["both", "client", "server", "table"]
@@ -67,6 +67,23 @@ REMEDIES: tuple[Remedy, ...] = (
         needed_by="both",
         is_needed=before.lora_packages_are_missing,
         apply=before.stub_lora,
+    ),
+    Remedy(
+        name="local-adapters",
+        defect="servers look for adapters on a hub alone: a folder of theirs is no adapter",
+        cure="what is a folder on the server's machine is read from there",
+        needed_by="server",
+        is_needed=adapters.folders_are_not_found,
+        apply=adapters.find_folders,
+    ),
+    Remedy(
+        name="int8-adapters",
+        defect="8-bit blocks take no adapters: the peft that PETALS needs gives their layers an "
+        "argument that bitsandbytes no longer knows",
+        cure="it is left out; it was switched off anyway",
+        needed_by="server",
+        is_needed=adapters.layers_refuse_peft,
+        apply=adapters.leave_out_what_is_gone,
     ),
     Remedy(
         name="socket-folder",

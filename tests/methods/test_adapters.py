@@ -206,7 +206,7 @@ def test_launch_files_and_published_plans_carry_them() -> None:
     packed = record_of(scenario, content, prefix="p", version=1, now_s=1e6, valid_s=100.0)
     live = read_record(packed, prefix="p", now_s=1e6)
     for name, j in rows.items():
-        assert live.adapters[name] == tuple(f"org/{a}" for a in made.placement.adapters[j])
+        assert live.hosting.adapters[name] == tuple(f"org/{a}" for a in made.placement.adapters[j])
     part = piece(live.problem, 3, 9)
     assert CostModel(part).lacking == CostModel(live.problem).lacking
 

@@ -233,7 +233,7 @@ def test_a_published_plan_tells_servers_their_precisions() -> None:
     live = read_record(packed, prefix="p", now_s=1e6)
     own = {s.id: s.precision for s in live.problem.servers}
     assert tuple(own.values()) == made.placement.precision
-    assert {name: live.quantisation[name] for name in own} == own
+    assert {name: live.hosting.precision[name] for name in own} == own
 
 
 def test_sizes_are_bounded_by_the_lightest_and_fastest_precision() -> None:

@@ -19,6 +19,8 @@ from swarmplan.tests.extras import is_installed, needs
 
 SCRIPT = """
 import json, sys
+for name in json.loads(sys.argv[2]):
+    sys.modules[name] = None
 from swarmplan.swarm.compat import apply_remedies
 once = {a.name: a.outcome for a in apply_remedies("both", **json.loads(sys.argv[1]))}
 twice = {a.name: a.outcome for a in apply_remedies("both", **json.loads(sys.argv[1]))}
@@ -26,9 +28,10 @@ print(json.dumps([once, twice]))
 """
 
 
-def outcomes(**options: list[str]) -> tuple[dict[str, str], dict[str, str]]:
-    """What became of each remedy, in a process of its own, applied twice."""
-    command = [sys.executable, "-W", "ignore", "-c", SCRIPT, json.dumps(options)]
+def outcomes(*absent: str, **options: list[str]) -> tuple[dict[str, str], dict[str, str]]:
+    """What became of each remedy, in a process of its own, applied twice; without some packages."""
+    words = [json.dumps(options), json.dumps(absent)]
+    command = [sys.executable, "-W", "ignore", "-c", SCRIPT, *words]
     with tempfile.TemporaryDirectory() as folder:
         environment = {**os.environ, "TMPDIR": folder}
         done = subprocess.run(
@@ -102,14 +105,19 @@ def test_the_doctor_says_what_is_missing_and_how_to_mend_it() -> None:
 
 
 def test_what_is_mended_is_no_longer_found_broken() -> None:
+    """Adapters need a stand-in without their packages, and folders with them."""
     needs("swarm")
-    once, twice = outcomes(also=["server-push", "batch-steps"])
-    assert set(once.values()) == {"applied"}
-    assert set(twice.values()) == {"not needed"}
+    packages, with_them = ("bitsandbytes", "peft"), {"local-adapters", "int8-adapters"}
+    for absent, idle in (((), {"lora-imports"}), (packages, with_them)):
+        if not absent and not is_installed("quantised"):
+            continue
+        once, twice = outcomes(*absent, also=["server-push", "batch-steps"])
+        assert {name for name, outcome in once.items() if outcome != "applied"} == idle
+        assert set(twice.values()) == {"not needed"}
 
 
 def test_each_remedy_can_be_switched_off() -> None:
     needs("swarm")
     names = [r.name for r in REMEDIES if r.name not in ("hivemind-exports", "lora-imports")]
-    once, _ = outcomes(skip=names)
+    once, _ = outcomes(skip=names)  # without those two nothing can be imported
     assert {once[name] for name in names} == {"switched off"}

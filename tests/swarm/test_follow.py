@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import replace
 
+import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from swarmplan.perfmodel.cost import CostModel
 from swarmplan.swarm.announce import Announcement, State
-from swarmplan.swarm.follow import Follower, Span, Verdict
-from swarmplan.swarm.record import LivePlan, Step, moves_between, read_record
+from swarmplan.swarm.follow import Follower, Span, Verdict, otherwise
+from swarmplan.swarm.order import moves_between, reloads_after
+from swarmplan.swarm.record import Hosting, LivePlan, Step, planned_hosting, read_record
+from swarmplan.swarm.statement import Statement
+from swarmplan.tests.swarm.looks import peer
 from swarmplan.tests.swarm.test_record import NOW, SCENARIO, packed
 
 SWAP = {"fast-0": (6, 12), "fast-1": (0, 6)}
@@ -34,6 +39,8 @@ def decided(
     now_s: float = NOW,
     *,
     truth: dict[str, Span] | None = None,
+    as_planned: bool = True,
+    unlike: Collection[str] = (),
 ) -> Verdict:
     """A decision by what is announced, and by what others answer: ``truth``, else the same."""
     true = {e.peer: (e.start, e.end) for e in live if e.state == "online"}
@@ -42,10 +49,10 @@ def decided(
         true, there = truth, set(truth)
     confirmed = [
         (peer, start, end)
-        for peer, start, end in follower.claims(plan, serving, list(live))
+        for peer, start, end in follower.claims(plan, serving, list(live), as_planned=as_planned)
         if (peer in there if start == end else true.get(peer) == (start, end))
     ]
-    return follower.decide(plan, serving, confirmed, now_s)
+    return follower.decide(plan, serving, confirmed, now_s, as_planned=as_planned, unlike=unlike)
 
 
 def test_a_server_waits_for_those_ahead_and_for_its_blocks_to_be_served_elsewhere() -> None:
@@ -148,6 +155,111 @@ def test_nobody_is_asked_when_nothing_is_to_be_done() -> None:
     assert follower.claims(None, (0, 6), live) == ()
     assert follower.claims(live_plan({"fast-0": (0, 6)}, []), (0, 6), live) == ()
     assert follower.claims(live_plan(SWAP, []), None, live) == ()
+
+
+def test_blocks_are_loaded_anew_in_turn_and_only_while_somebody_else_serves_them() -> None:
+    """Both hold everything and are to host it at another precision."""
+    chosen = live_plan({"fast-0": (0, 12), "fast-1": (0, 12)}, ["fast-1", "fast-0"])
+    both = [announced("fast-0", 0, 12), announced("fast-1", 0, 12)]
+
+    def action(peer: str, live: list[Announcement], unlike: Collection[str] = ()) -> str:
+        return decided(
+            Follower(peer=peer), chosen, (0, 12), live, as_planned=False, unlike=unlike
+        ).action
+
+    assert action("fast-1", both, ["fast-0"]) == "move"
+    assert action("fast-1", both[1:]) == "wait"
+    # The first has its span all the time; it holds it again once it says that it hosts it so.
+    assert action("fast-0", both, ["fast-1"]) == "wait"
+    assert action("fast-0", both[:1]) == "wait"
+    assert action("fast-0", both) == "move"
+
+
+def test_a_peers_own_word_tells_whether_it_hosts_as_planned() -> None:
+    """Also one that cannot, once it has found out: nobody waits for what will not come."""
+    names = [peer(k) for k in range(4)]
+    hosting = Hosting(precision=dict.fromkeys(names, "int8"))
+    chosen = replace(live_plan({}, [], version=7), hosting=hosting)
+
+    def told(name: str, quant_type: str, version: int, *, as_planned: bool) -> Statement:
+        announced = {"state": "online", "start_block": 0, "end_block": 12}
+        return Statement(
+            format="", prefix="p", peer=name, issued_s=NOW, expires_s=NOW,
+            announced={**announced, "throughput": 1.0, "quant_type": quant_type},
+            plan_version=version, as_planned=as_planned,
+        )  # fmt: skip
+
+    is_so, waits, behind, cannot = names
+    said = {
+        is_so: told(is_so, "int8", 6, as_planned=True),
+        waits: told(waits, "none", 7, as_planned=False),
+        behind: told(behind, "none", 6, as_planned=True),
+        cannot: told(cannot, "none", 7, as_planned=True),
+    }
+    assert otherwise(chosen, said) == {waits, behind}
+
+
+def test_one_that_hosts_otherwise_and_has_no_turn_stays_as_it_is() -> None:
+    chosen = live_plan({"fast-0": (0, 12), "fast-1": (0, 12)}, [])
+    live = [announced("fast-1", 0, 12)]
+    verdict = decided(Follower(peer="fast-0"), chosen, (0, 12), live, as_planned=False)
+    assert (verdict.action, verdict.span) == ("stay", None)
+    assert "no turn" in verdict.reason
+
+
+def test_a_sole_holder_loads_anew_where_the_plan_says_that_it_cannot_be_helped() -> None:
+    chosen = live_plan({"fast-0": (0, 6), "fast-1": (4, 12)}, ["fast-0"])
+    live = [announced("fast-1", 4, 12)]
+    dark = replace(chosen, moves=(Step(peer="fast-0", dark=[0, 1, 2, 3]),))
+    for plan, action in ((chosen, "wait"), (dark, "move")):
+        verdict = decided(Follower(peer="fast-0"), plan, (0, 6), live, as_planned=False)
+        assert verdict.action == action
+
+
+def test_those_who_host_otherwise_than_planned_are_told_to_load_anew_after_all_moves() -> None:
+    problem = SCENARIO.problem
+    names = [s.id for s in problem.servers]
+    document = SCENARIO.document
+    placement = CostModel.of(problem).placed([(0, 6), (0, 12), (6, 12), (0, 4)])
+    assert list(planned_hosting(document, problem, placement).precision) == names
+    at = msgspec.structs.replace(
+        document,
+        servers=[msgspec.structs.replace(s, quantisation="int8") for s in document.servers],
+    )
+    live = [
+        replace(announced(names[0], 0, 6), quant_type="none"),
+        replace(announced(names[1], 0, 12), quant_type="int8"),
+        replace(announced(names[2], 4, 12), quant_type="none"),  # moves, and takes it along
+        announced(names[3], 0, 4),  # does not say
+    ]
+    steps = reloads_after(at, problem, placement, live)
+    assert [(s.peer, s.dark) for s in steps] == [(names[0], [])]
+    alone = reloads_after(at, problem, placement, live[:1])
+    assert [(s.peer, s.dark) for s in alone] == [(names[0], [0, 1, 2, 3, 4, 5])]
+
+
+@pytest.mark.parametrize(
+    ("precision", "adapters", "quant_type", "loaded", "so"),
+    [
+        ("int8", {}, "int8", (), True),
+        ("int8", {}, "none", (), False),
+        ("bf16", {}, "nf4", (), False),
+        (None, {}, "nf4", ("x",), True),
+        ("nf4", {}, None, (), True),
+        (None, {"p": ("x", "y")}, "none", ("y", "x"), True),
+        (None, {"p": ("x",)}, "none", (), False),
+        (None, {"q": ("x",)}, "none", ("x",), False),
+    ],
+)
+def test_what_a_plan_leaves_open_and_what_nobody_announces_is_as_planned(
+    precision: str | None,
+    adapters: dict[str, tuple[str, ...]],
+    quant_type: str | None,
+    loaded: tuple[str, ...],
+    so: bool,
+) -> None:
+    hosting = Hosting(precision={"p": precision}, adapters=adapters)
+    assert hosting.is_so("p", quant_type, loaded) is so
 
 
 def test_without_a_plan_petals_decides_and_strangers_stay() -> None:

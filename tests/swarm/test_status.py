@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from swarmplan.swarm.planseen import PlanSeen
+from swarmplan.swarm.record import Hosting
 from swarmplan.swarm.status import Status, short_names, status_of
 from swarmplan.swarm.steps import SLACK_S, SLOW, Step
 from swarmplan.swarm.verdict import State, Verdict
@@ -95,6 +96,15 @@ def test_a_full_server_is_on_no_chain() -> None:
     assert {h.server for h in found.hops} == {"server-0", "server-1"}
     notes = {row[0]: row[-1] for row in server_rows(found)}
     assert notes["server-2"] == "full"
+
+
+def test_who_has_its_blocks_and_hosts_them_otherwise_is_not_in_place() -> None:
+    hosting = Hosting(precision={peer(0): "int8", peer(1): "int8"})
+    servers = [server(0, 0, 16, quant_type="int8"), server(1, 16, 32, quant_type="none")]
+    found = status(servers, plan=plan_of(servers, hosting=hosting))
+    assert found.in_place == 1
+    notes = {row[0]: row[-1] for row in server_rows(found)}
+    assert notes == {"server-0": "", "server-1": "not hosted as planned"}
 
 
 def test_the_plan_is_told_with_signature_age_and_end() -> None:
