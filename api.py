@@ -95,7 +95,8 @@ class Explanation:
 
     Attributes
     ----------
-    precisions : of each hop; ``harm`` of the route (``core.accuracy``), None where nobody asks.
+    precisions, wires : of each hop; ``harm`` of the route (``core.accuracy``), None where nobody
+        asks.
     """
 
     client: int
@@ -106,6 +107,7 @@ class Explanation:
     alternatives: tuple[Alternative, ...]
     drafts: DraftShare | None = None
     precisions: tuple[str, ...] = ()
+    wires: tuple[str, ...] = ()
     harm: float | None = None
 
 
@@ -336,6 +338,7 @@ def _explain(problem: Problem, chosen: Plan, client: int) -> Explanation:
         ttft_s=time.ttft_s,
         tpot_s=time.tpot_s,
         precisions=tuple(cost.problem.servers[h.server].precision for h in route.hops),
+        wires=tuple(cost.problem.servers[h.server].wire for h in route.hops),
         harm=None if cost.problem.accuracy is None else cost.route_harm(route),
         alternatives=cheapest_chains_through(cost, chosen.placement, shape),
         drafts=_drafts(drafted, client, route),

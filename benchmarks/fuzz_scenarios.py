@@ -231,11 +231,13 @@ def _bases() -> dict[str, dict[str, Any]]:
             },
             accuracy={
                 "harm": {"nf4": 3.0},
+                "wire_harm": {"uniform_8bit": 0.1},
                 "profile": "ends",
                 "budget": 2.5,
                 "budget_of": {"me": 2.0},
             },
             clients=[{"id": "me", "lat": 48.8, "lon": 2.3, "adapter": "a"}],
+            network={"wire": "uniform_8bit", "wire_us_per_token": {"uniform_8bit": 50.0}},
             servers=[
                 {
                     "id": "fast",
@@ -244,6 +246,8 @@ def _bases() -> dict[str, dict[str, Any]]:
                     "lat": 51.5,
                     "lon": -0.1,
                     "precisions": ["bf16", "nf4"],
+                    "wire": ["none", "uniform_8bit"],
+                    "bandwidth_mbit_per_s": 50.0,
                 },
                 {"id": "slow", "device": "fast", "lat": 52.4, "lon": 4.9, "adapters": ["b", "a"]},
                 {

@@ -233,9 +233,18 @@ class World:
         if token == 0:
             seconds = net.prefill_overhead_s + net.prefill_overhead_per_token_s * tokens
         if net.client_bandwidth_bytes_per_s is not None:
-            volume = 2 * tokens * self.problem.model.activation_bytes_per_token
-            seconds += volume / float(net.client_bandwidth_bytes_per_s[s.client, j])
-        return seconds
+            rate = float(net.client_bandwidth_bytes_per_s[s.client, j])
+            seconds += 2 * self.sent_bytes(j, tokens) / rate
+        return seconds + tokens * dict(net.wire_s_per_token).get(self.problem.servers[j].wire, 0.0)
+
+    def sent_bytes(self, j: int, tokens: int) -> float:
+        """A message with so many states: as they are, or in bytes after lengths and a table."""
+        model, wire = self.problem.model, self.problem.servers[j].wire
+        if wire == "none":
+            return tokens * model.activation_bytes_per_token
+        values, table = tokens * model.hidden_size, 4 * 256
+        scales = 8 + 4 * values / 4096 if wire == "blockwise_8bit" else 0
+        return values + table + 8 + scales
 
     def is_cut(self, s: Started, j: int, token: int, many: int) -> bool:
         server = self.problem.servers[j]

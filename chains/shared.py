@@ -32,7 +32,7 @@ def most_shared_per_s(cost: CostModel, mix: Mix, share: FloatArray) -> float:
         return math.inf
     # However clients draft, a token takes one position of a pass at least.
     tokens = mix.prompt_tokens + (0 if relay.pairs else mix.output_tokens - 1)
-    size = cost.problem.model.activation_bytes_per_token
+    size = float(cost.wires.token_bytes.min())
     volume = size * np.bincount(mix.client, share * tokens, minlength=uplinks.clients.shape[1])
     most, busiest_s = np.minimum(blocks_alone(cost, 1), cost.problem.max_blocks), 0.0
     slower_s = np.maximum(uplinks.up_s, uplinks.down_s)
@@ -65,8 +65,11 @@ class Sent:
             return
         share = mix.share / mix.share.sum()
         paid = [cost.shape(*row) for row in zip(*_columns(mix), strict=True)]
-        prompt = np.array([p.prompt_bytes for p in paid])
-        steps = np.array([p.steps * p.passes * p.pass_bytes for p in paid])
+        size = cost.problem.model.activation_bytes_per_token
+        prompt = size * np.array([float(p.prompt_tokens) for p in paid])
+        steps = size * np.array([p.steps * p.passes * p.positions for p in paid])
+        tokens = float(share @ mix.prompt_tokens), float(share @ [p.positions for p in paid])
+        self._packed = np.stack([cost.packed_share(many) for many in tokens])
         by_client = np.zeros((2, clients))
         for kind, volume in enumerate((prompt, steps)):
             by_client[kind] = np.bincount(mix.client, share * volume, minlength=clients)
@@ -76,17 +79,17 @@ class Sent:
         answered = 0.0 * by_client if relay.pushes_prompts else by_client
         self.visit_s = self._crossings(asked, out=True) + self._crossings(answered, out=False)
         self._enter = self._crossings(answered - asked, out=True)
-        handed = np.array([relay.pushes_prompts, relay.pairs]) @ by_client.sum(axis=1)
-        self._handed_s = float(handed) * self._byte_s
+        handed = np.array([relay.pushes_prompts, relay.pairs]) * by_client.sum(axis=1)
+        self._handed = handed @ self._packed
 
     def _crossings(self, volume: FloatArray, *, out: bool) -> FloatArray:
         """(2 U, n) seconds of what clients send to a server, or get from it: (2, clients) bytes."""
-        inside = self._own @ volume.sum(axis=0)
-        outside = float(volume.sum()) - inside
-        from_inside = inside[:, None] * ~self._there
-        from_outside = outside[:, None] * self._there
+        inside = self._own @ volume.T
+        outside = volume.sum(axis=1) - inside
+        from_inside = (inside @ self._packed) * ~self._there
+        from_outside = (outside @ self._packed) * self._there
         pair = (from_inside, from_outside) if out else (from_outside, from_inside)
-        both: FloatArray = np.stack(pair, axis=1).reshape(2 * len(inside), -1)
+        both: FloatArray = np.stack(pair, axis=1).reshape(len(self._byte_s), -1)
         both *= self._byte_s[:, None]
         return both
 
@@ -96,8 +99,10 @@ class Sent:
         if len(total):
             total = total + self._enter[:, server[0]]
             before, after = self._there[:, server[:-1]], self._there[:, server[1:]]
-            crossed = np.stack([before & ~after, after & ~before], axis=1).sum(axis=2)
-            total = total + self._handed_s * crossed.reshape(-1)
+            crossed = (
+                np.stack([before & ~after, after & ~before], axis=1) @ self._handed[server[:-1]]
+            )
+            total = total + self._byte_s * crossed.reshape(-1)
         return total
 
 

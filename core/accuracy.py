@@ -1,4 +1,4 @@
-"""What precisions cost in accuracy, and how much of that clients bear."""
+"""What precisions of blocks and of links cost in accuracy, and how much of that clients bear."""
 
 from __future__ import annotations
 
@@ -11,25 +11,31 @@ SAME_HARM = 1e-12
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accuracy:
-    """Harm of each block at each precision, and the budgets of a route.
+    """Harm of each block at each precision, of each hop by what its states go, and the budgets of a
+    route.
 
     Harm adds over blocks; as a relative rise of the perplexity p it is ``100 ln(1 + p)``.
 
     Attributes
     ----------
     harm : (precision, (L,) of each block), each >= 0.
-    budgets : (clients,) the most that the blocks of a client's route may harm; inf = any.
+    budgets : (clients,) the most that the blocks and hops of a client's route may harm; inf = any.
+    wire : (format, of a hop to a server and back), each >= 0.
     remark : whose figures these are.
     """
 
     harm: tuple[tuple[str, tuple[float, ...]], ...]
     budgets: tuple[float, ...]
+    wire: tuple[tuple[str, float], ...] = ()
     remark: str = ""
 
     def __post_init__(self) -> None:
         for precision, each in self.harm:
             if not all(0 <= h < math.inf for h in each):
                 raise ValueError(f"harm of {precision} must be finite and not negative")
+        for wire, of_hop in self.wire:
+            if not 0 <= of_hop < math.inf:
+                raise ValueError(f"harm of {wire} must be finite and not negative")
         if not all(budget >= 0 for budget in self.budgets):
             raise ValueError(f"budgets must not be negative, got {self.budgets}")
 
@@ -61,3 +67,16 @@ class Accuracy:
         if precision not in known:
             raise ValueError(f"no harm of {precision!r} is known; there are {', '.join(known)}")
         return known[precision]
+
+    def of_wire(self, wire: str) -> float:
+        """Harm of a hop whose states go by a format; none where they go as they are.
+
+        Raises
+        ------
+        ValueError
+            If nothing is known of that format.
+        """
+        known = {"none": 0.0, **dict(self.wire)}
+        if wire not in known:
+            raise ValueError(f"no harm of a hop by {wire!r} is known; there are {', '.join(known)}")
+        return known[wire]

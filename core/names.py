@@ -25,6 +25,9 @@ Metric = Literal["mean", "p95"]
 Quality = Literal["mean", "p95", "slow-down", "late", "fair"]
 #: Precision of a block's weights.
 Quantisation = Literal["bf16", "int8", "nf4"]
+#: How hidden states go over a server's links: by a format of 8 bit that PETALS has, or as they are.
+Packed = Literal["uniform_8bit", "quantile_8bit", "blockwise_8bit"]
+Wire = Literal["none", Packed]
 #: What a runtime keeps of a session's tokens: what attention needs of those in its window; that of
 #: all of them; the keys and values of every head of all of them.
 CacheKept = Literal["windowed", "full", "expanded"]

@@ -25,6 +25,7 @@ class Placement(ByContent):
         blocks. It is at most the memory that the weights leave.
     order : rows in the order the placer took them (CG-BP, PETALS), empty if it has none.
     precision : (n,) at which each server hosts its blocks; empty = as the problem says.
+    wire : (n,) by what states go over each server's links; empty = as the problem says.
     adapters : (n,) those that each server loads, by id; empty = as the problem says.
     """
 
@@ -33,15 +34,27 @@ class Placement(ByContent):
     cache_bytes: IntArray
     order: tuple[int, ...] = ()
     precision: tuple[str, ...] = ()
+    wire: tuple[str, ...] = ()
     adapters: tuple[tuple[str, ...], ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("start", "end", "cache_bytes"):
             object.__setattr__(self, name, frozen_array(getattr(self, name), np.int64))
 
+    @property
+    def settles(self) -> bool:
+        """Whether it says how servers host, or what they load."""
+        return bool(self.precision or self.wire or self.adapters)
+
     def settled(self, problem: Problem) -> Problem:
-        """The problem where servers host at these precisions and load these adapters."""
-        return problem.at_precisions(self.precision).with_adapters(self.adapters)
+        """The problem where servers host so and load these adapters."""
+        hosted = problem.at_precisions(self.precision).with_wires(self.wire)
+        return hosted.with_adapters(self.adapters)
+
+    def hosted(self, server: int) -> str:
+        """What was chosen for a server: its precision, by what its states go; may be empty."""
+        words = [f"at {self.precision[server]}"] if self.precision else []
+        return ", ".join([*words, f"wire {self.wire[server]}"] if self.wire else words)
 
     @property
     def num_blocks(self) -> IntArray:

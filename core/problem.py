@@ -11,7 +11,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -225,6 +225,13 @@ class Variant:
     verify: tuple[tuple[float, float], ...] = ()
 
 
+class Hosting(NamedTuple):
+    """How a server hosts: the precision of its blocks, and by what states go over its links."""
+
+    precision: str
+    wire: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Server:
     """One server of the swarm.
@@ -271,6 +278,8 @@ class Server:
         drafted.
     precision : at which it hosts its blocks; empty = nothing is said of it.
     variants : what it would be at each precision it may host them at; empty = as it is.
+    wire : by what the hidden states go that it is sent and that it sends.
+    wires : those that it may choose from, the most precise one first; empty = as it is.
     adapters : those that it loads, by id, on all blocks that it hosts; None = for the planner to
         choose.
     gpus : that share every block, for whoever starts it; all figures are of them together.
@@ -311,6 +320,8 @@ class Server:
     rollback: bool = True
     precision: str = ""
     variants: tuple[Variant, ...] = ()
+    wire: str = "none"
+    wires: tuple[str, ...] = ()
     adapters: tuple[str, ...] | None = ()
     gpus: int = 1
     only: tuple[str, ...] = ()
@@ -320,6 +331,41 @@ class Server:
     def precisions(self) -> tuple[str, ...]:
         """Those it may host its blocks at, the one in force where there is no choice."""
         return tuple(v.precision for v in self.variants) or (self.precision,)
+
+    @property
+    def hosting(self) -> Hosting:
+        """How it hosts."""
+        return Hosting(self.precision, self.wire)
+
+    @property
+    def hostings(self) -> tuple[Hosting, ...]:
+        """All ways in which it may host; the one in force where there is no choice."""
+        wires = self.wires or (self.wire,)
+        return tuple(Hosting(p, w) for p in self.precisions for w in wires)
+
+    def nearest(self, hosting: Hosting) -> Hosting:
+        """What it can of a way to host, the rest as it is."""
+        own = self.hosting
+        return Hosting(
+            hosting.precision if hosting.precision in self.precisions else own.precision,
+            hosting.wire if hosting.wire in self.wires else own.wire,
+        )
+
+    def hosting_as(self, hosting: Hosting) -> Server:
+        """The server hosting in one of its ways.
+
+        Raises
+        ------
+        ValueError
+            If it is none of them.
+        """
+        server = self.at_precision(hosting.precision)
+        if hosting.wire == self.wire:
+            return server
+        if hosting.wire not in self.wires:
+            known = ", ".join(self.wires or (self.wire,))
+            raise ValueError(f"{self.id} cannot send by {hosting.wire!r}; it may by {known}")
+        return replace(server, wire=hosting.wire)
 
     def at_precision(self, precision: str) -> Server:
         """The server at one of its precisions.
@@ -371,6 +417,7 @@ class Network(ByContent):
     server_bandwidth_bytes_per_s : (servers, servers), row = from, of links that carry one transfer
         at a time; of pipelines only. None = not modelled.
     uplinks : capacities that several links share (docs/model.md 3.3).
+    wire_s_per_token : (format, packing and unpacking of a token's states on a hop there and back).
     """
 
     client_rtt_s: FloatArray
@@ -382,6 +429,7 @@ class Network(ByContent):
     relay: Relay = "client"
     server_bandwidth_bytes_per_s: FloatArray | None = None
     uplinks: tuple[Uplink, ...] = ()
+    wire_s_per_token: tuple[tuple[str, float], ...] = ()
 
     def __post_init__(self) -> None:
         if self.relay != "pipeline" and self.server_bandwidth_bytes_per_s is not None:
@@ -523,6 +571,8 @@ class Problem:
                 raise ValueError(f"budgets must be given for each of the {clients} clients")
             for precision in {p for s in self.servers for p in s.precisions}:
                 self.accuracy.check(precision, limit)
+            for wire in {h.wire for s in self.servers for h in s.hostings}:
+                self.accuracy.of_wire(wire)
         for server in self.servers:
             if (server.chunk_tokens or server.page_tokens) and server.sharing != "batched":
                 raise ValueError(f"{server.id}: chunks and pages are of servers that batch")
@@ -592,6 +642,34 @@ class Problem:
         """Whether some server's precision is for the planner to choose."""
         return any(len(s.variants) > 1 for s in self.servers)
 
+    @property
+    def chooses_wire(self) -> bool:
+        """Whether by what states go over some server's links is for the planner to choose."""
+        return any(len(s.wires) > 1 for s in self.servers)
+
+    @property
+    def chooses_hosting(self) -> bool:
+        """Whether one of the two is."""
+        return self.chooses_precision or self.chooses_wire
+
+    @property
+    def hosting(self) -> tuple[Hosting, ...]:
+        """How each server hosts."""
+        return tuple(s.hosting for s in self.servers)
+
+    def hosting_as(self, chosen: Sequence[Hosting]) -> Problem:
+        """The same problem where each server hosts so.
+
+        Raises
+        ------
+        ValueError
+            If a server cannot.
+        """
+        if tuple(chosen) == self.hosting:
+            return self
+        pairs = zip(self.servers, chosen, strict=True)
+        return replace(self, servers=tuple(s.hosting_as(h) for s, h in pairs))
+
     def at_precisions(self, precisions: Sequence[str]) -> Problem:
         """The same problem where each server hosts at such a precision; empty = as it is.
 
@@ -600,10 +678,23 @@ class Problem:
         ValueError
             If a server cannot.
         """
-        if not precisions or tuple(precisions) == tuple(s.precision for s in self.servers):
+        if not precisions:
             return self
-        pairs = zip(self.servers, precisions, strict=True)
-        return replace(self, servers=tuple(s.at_precision(p) for s, p in pairs))
+        pairs = zip(self.hosting, precisions, strict=True)
+        return self.hosting_as([h._replace(precision=p) for h, p in pairs])
+
+    def with_wires(self, wires: Sequence[str]) -> Problem:
+        """The same problem where states go so over each server's links; empty = as it is.
+
+        Raises
+        ------
+        ValueError
+            If a server cannot.
+        """
+        if not wires:
+            return self
+        pairs = zip(self.hosting, wires, strict=True)
+        return self.hosting_as([h._replace(wire=w) for h, w in pairs])
 
     @property
     def own_devices(self) -> frozenset[int]:
@@ -641,10 +732,11 @@ class Problem:
 
     @property
     def fixed(self) -> Problem:
-        """The same problem with no precision left to choose."""
-        if not self.chooses_precision:
+        """The same problem with no precision and no wire left to choose."""
+        if not self.chooses_hosting:
             return self
-        return replace(self, servers=tuple(replace(s, variants=()) for s in self.servers))
+        servers = tuple(replace(s, variants=(), wires=()) for s in self.servers)
+        return replace(self, servers=servers)
 
     def __repr__(self) -> str:
         return (

@@ -130,10 +130,7 @@ def _loaded(problem: Problem, placement: Placement, found: Loads) -> Placement:
     """The same spans with these adapters; pools shrink where they need the memory."""
     cost = CostModel.of(problem.with_adapters(found))
     pool = np.minimum(placement.cache_bytes, cost.room_bytes(placement.start, placement.end))
-    return replace(
-        placement, cache_bytes=np.maximum(pool, 0), adapters=tuple(found),
-        precision=placement.precision,
-    )  # fmt: skip
+    return replace(placement, cache_bytes=np.maximum(pool, 0), adapters=tuple(found))
 
 
 def _dealings(

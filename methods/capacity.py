@@ -121,8 +121,8 @@ def capacity(task: Task, *, admission: Admission = "retry") -> Capacity:
 
 
 def _choices(task: Task, mix: Mix) -> list[Task]:
-    """The task at the precisions that promise most; as it is where there is nothing to choose."""
-    if not task.problem.chooses_precision:
+    """The task in the ways to host that promise most; as it is where there is no choice."""
+    if not task.problem.chooses_hosting:
         return [task]
     from .precision import promising  # HiGHS is slow to load
 

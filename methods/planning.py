@@ -39,7 +39,7 @@ def planned(
         task = method.task(problem, settings, sessions=sessions)
         draft = method.decide(task, settings)
     except KeyboardInterrupt:
-        if problem.chooses_precision or problem.chooses_adapters:
+        if problem.chooses_hosting or problem.chooses_adapters:
             raise  # CG-BP chooses neither
         task = method.plainly(problem, settings, sessions=sessions)
         draft = _stopgap(task, method)
@@ -56,7 +56,7 @@ def planned(
         task = at_drafts(task, CostModel.of(drafted), given)
         if task.goal == STEP:  # what was proven was so without these drafts
             draft = replace(draft, certificate=None)
-    elif draft.placement.precision or draft.placement.adapters:
+    elif draft.placement.settles:
         task = replace(task, cost=CostModel.of(problem))
     if routes is None:
         ahead = routes_together if draft.router == "joint" else best_routes

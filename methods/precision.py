@@ -1,7 +1,8 @@
-"""Precisions of servers, chosen for any method: jointly where that can be solved, else on a grid.
+"""How servers host, chosen for any method: jointly where that can be solved, else on a grid.
 
-Whatever a method knows nothing of is settled for it: it plans for servers at fixed precisions, and
-its plans are held against the clients' budgets of accuracy. docs/model.md 17.
+Precisions of blocks and formats on the wire. Whatever a method knows nothing of is settled for it:
+it plans for servers that host so, and its plans are held against the clients' budgets of accuracy.
+docs/model.md 17.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from ..core.errors import (
 )
 from ..core.objective import STEP, Objective
 from ..core.plan import Certificate
-from ..core.problem import Problem, Server
+from ..core.problem import Hosting, Problem, Server
 from ..perfmodel.cost import CostModel
 from ..perfmodel.predict import step_objective_s
 from ..placement.precise.solve import LABELS, alone_bound_s, solve_precise
@@ -29,7 +30,7 @@ from ..placement.task import Task
 from ..routing.offline import best_routes
 from .draft import Draft, Settings
 
-#: Grids of precisions by type of server up to which every point is tried.
+#: Grids of ways to host by type of server up to which every point is tried.
 MOST_GRID = 81
 #: Shares of the time limit: to solve jointly, to rank the grid.
 JOINT_SHARE, GRID_SHARE = 0.4, 0.3
@@ -48,7 +49,8 @@ NOTHING_FOUND = (
     "no plan within memory and the accuracy budget was found, which proves nothing: raise "
     "the budget, plan for fewer sessions, or try --method exact"
 )
-Precisions = tuple[str, ...]
+#: How each server hosts, or may.
+Hostings = tuple[Hosting, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,11 +64,11 @@ class _Found:
 def chosen(
     decide: Callable[[Task, Settings], Draft] | None, task: Task, settings: Settings
 ) -> Draft:
-    """A method's plan at the precisions that are best, within the budgets.
+    """A method's plan where servers host as is best, within the budgets.
 
     Parameters
     ----------
-    decide : the method for servers at fixed precisions; None = only the joint problem is solved.
+    decide : the method where that is fixed; None = only the joint problem is solved.
 
     Raises
     ------
@@ -87,7 +89,7 @@ def chosen(
         raise failure
     if decide is not None:
         every = _planned(decide, task, settings, every)
-    elif task.problem.chooses_precision and not _proven(joint):
+    elif task.problem.chooses_hosting and not _proven(joint):
         fixed = _planned(_solved, task, settings, every)
         every = sorted([*every, *fixed], key=lambda f: f.step_s)
     if not every:
@@ -103,19 +105,20 @@ def _proven(joint: _Found | None) -> bool:
 
 
 def _solved(task: Task, settings: Settings) -> Draft:
-    """What the joint method finds where precisions are fixed: less to decide, so more of it."""
-    names = tuple(s.precision for s in task.problem.servers)
+    """What the joint method finds where servers have no choice: less to decide, so more of it."""
     cost = CostModel(task.problem.fixed).lasting(task.cost.lasting_s)
     placement, routes, _ = solve_precise(replace(task, cost=cost))
-    placement = replace(placement, precision=names)
+    own = task.cost
+    placement = replace(placement, precision=own.precisions, wire=own.chosen_wires)
     return Draft(placement=placement, router="ws-rr", routes=routes)
 
 
 def _told(best: _Found, proof: Certificate, tried: int, task: Task) -> Draft:
     """The best plan with what is proven of all choices."""
     draft, own = best.draft, best.draft.certificate
-    note = f"precisions: the best of {tried} choices by type of server and the joint one"
-    if not task.problem.chooses_precision:
+    what = "precisions" if task.problem.chooses_precision else "wires"
+    note = f"{what}: the best of {tried} choices by type of server and the joint one"
+    if not task.problem.chooses_hosting:
         note = "routes are kept within the accuracy budgets"
     if task.goal == STEP:
         bound = proof.objective.bound
@@ -145,10 +148,10 @@ def _joint(task: Task, settings: Settings) -> tuple[_Found | None, Exception | N
 
 
 def _on_grid(task: Task) -> Iterator[_Found]:
-    """CG-BP's plans at many choices of precisions."""
+    """CG-BP's plans at many choices."""
     late = task.deadline.share(GRID_SHARE)
-    for names in _choices(task.problem):
-        settled = _at(task, names)
+    for ways in _choices(task.problem):
+        settled = _at(task, ways)
         try:
             found = _held(Draft(placement=cg_bp(settled), router="ws-rr"), settled)
         except FAILURES:
@@ -167,9 +170,9 @@ def _planned(
 ) -> list[_Found]:
     """A method's plans at the best choices, best first; by response it plans for one only."""
     found: list[_Found] = []
-    names = list(dict.fromkeys(_names(task.problem, f.draft) for f in ranked))[:MOST_PLANNED]
-    for number, own in enumerate(names):
-        share = task.deadline.share(1.0 / (len(names) - number)) if task.goal == STEP else None
+    ways = list(dict.fromkeys(_ways(task.problem, f.draft) for f in ranked))[:MOST_PLANNED]
+    for number, own in enumerate(ways):
+        share = task.deadline.share(1.0 / (len(ways) - number)) if task.goal == STEP else None
         settled = _at(task if share is None else replace(task, deadline=share), own)
         try:
             held = _held(decide(settled, settings), settled)
@@ -185,7 +188,7 @@ def _planned(
 
 
 def promising(task: Task, figure: Callable[[Task, Draft], float]) -> list[Task]:
-    """The task at the few choices of precisions that promise most, best first.
+    """The task at the few choices that promise most, best first.
 
     Parameters
     ----------
@@ -196,11 +199,11 @@ def promising(task: Task, figure: Callable[[Task, Draft], float]) -> list[Task]:
     HeuristicFailedError
         If no choice has a plan within the budgets.
     """
-    if not task.problem.chooses_precision:
+    if not task.problem.chooses_hosting:
         return [task]
     found = []
     for plan in _on_grid(task):
-        settled = _at(task, _names(task.problem, plan.draft))
+        settled = _at(task, _ways(task.problem, plan.draft))
         found.append((figure(settled, plan.draft), settled))
     if not found:
         raise HeuristicFailedError(NOTHING_FOUND)
@@ -220,37 +223,37 @@ def _held(draft: Draft, settled: Task) -> _Found | None:
     return _Found(step_s=step_objective_s(settled.cost, routes), draft=draft)
 
 
-def _at(task: Task, names: Precisions) -> Task:
-    """The task at fixed precisions."""
-    return task.on(task.problem.at_precisions(names))
+def _at(task: Task, ways: Hostings) -> Task:
+    """The task where servers host so."""
+    return task.on(task.problem.hosting_as(ways))
 
 
-def _names(problem: Problem, draft: Draft) -> Precisions:
-    return draft.placement.precision or tuple(s.precision for s in problem.servers)
+def _ways(problem: Problem, draft: Draft) -> Hostings:
+    return draft.placement.settled(problem).hosting
 
 
-def _choices(problem: Problem) -> Iterator[Precisions]:
-    """One precision for each type of server: all of them, or equal ones and one type changed."""
+def _choices(problem: Problem) -> Iterator[Hostings]:
+    """One way for each type of server: all of them, or equal ones and one type changed."""
     kinds = list(dict.fromkeys(_kind(s) for s in problem.servers))
     every = {k: list(k[1]) for k in kinds}
     total = 1
-    for names in every.values():
-        total *= len(names)
+    for ways in every.values():
+        total *= len(ways)
     if total <= MOST_GRID:
         points = [dict(zip(kinds, p, strict=True)) for p in itertools.product(*every.values())]
     else:
         points = []
-        for name in dict.fromkeys(n for names in every.values() for n in names):
-            equal = {k: name if name in every[k] else every[k][0] for k in kinds}
+        for way in dict.fromkeys(w for ways in every.values() for w in ways):
+            equal = {k: way if way in every[k] else every[k][0] for k in kinds}
             points.append(equal)
-            points += [{**equal, k: other} for k in kinds for other in every[k] if other != name]
-    seen: set[Precisions] = set()
+            points += [{**equal, k: other} for k in kinds for other in every[k] if other != way]
+    seen: set[Hostings] = set()
     for point in points:
-        names_of = tuple(point[_kind(s)] for s in problem.servers)
-        if names_of not in seen:
-            seen.add(names_of)
-            yield names_of
+        chosen = tuple(point[_kind(s)] for s in problem.servers)
+        if chosen not in seen:
+            seen.add(chosen)
+            yield chosen
 
 
-def _kind(server: Server) -> tuple[str, Precisions, int]:
-    return server.device, server.precisions, server.memory_bytes
+def _kind(server: Server) -> tuple[str, Hostings, int]:
+    return server.device, server.hostings, server.memory_bytes

@@ -73,14 +73,15 @@ def replanned(
     if router in router_names():
         found = confirmed(task, found, settings, router)
     cost = CostModel.of(hosted)
-    return _told(found, cost) if cost.precisions or cost.loaded else found
+    open_to = cost.precisions or cost.chosen_wires or cost.loaded
+    return _told(found, cost) if open_to else found
 
 
 def _told(found: Replan, cost: CostModel) -> Replan:
-    """The decision where placements say at which precisions servers host, and what they load."""
-    at, loaded = cost.precisions, cost.loaded
+    """The decision where placements say how servers host, and what they load."""
+    at, wire, loaded = cost.precisions, cost.chosen_wires, cost.loaded
     told = {
-        id(o): replace(o, placement=replace(o.placement, precision=at, adapters=loaded))
+        id(o): replace(o, placement=replace(o.placement, precision=at, wire=wire, adapters=loaded))
         for o in (found.before, *found.options, found.chosen, found.best)
     }
     return replace(

@@ -23,6 +23,7 @@ INT8_PERCENT = 0.05
 NF4_PERCENT = (("llama-?3", 6.5), ("llama-?2|stablebeluga2", 1.6), ("", 2.0))
 SOURCE = "llama.cpp's tables of GGUF formats of so many bits (no own measurement: give harm)"
 OWN = "the scenario's harm"
+OWN_WIRE = "the scenario's wire_harm"
 #: The first and the last blocks of a model are as sensitive as so many others, and which they are.
 END_WEIGHT, END_SHARE = 3.0, 8
 
@@ -34,6 +35,8 @@ def accuracy_of(
     *,
     harm_percent: Mapping[str, float] | None = None,
     profile: Profile | Sequence[float] = "flat",
+    wires: Sequence[str] = (),
+    wire_percent: Mapping[str, float] | None = None,
 ) -> Accuracy:
     """What some precisions of a model cost, block by block.
 
@@ -43,11 +46,14 @@ def accuracy_of(
     harm_percent : own figures of the whole model over the shipped ones.
     profile : how it is spread: by the weights of the blocks, the same with ends that are three
         times as sensitive, or (L,) own weights.
+    wires : by what hidden states go over links; wire_percent : what a hop by each costs.
 
     Raises
     ------
     ValueError
         If own weights are not those of all blocks, or all are 0.
+    ScenarioError
+        If nothing is known of a precision or a wire.
     """
     own = harm_percent or {}
     weights = _weights(model, profile)
@@ -62,12 +68,17 @@ def accuracy_of(
         if said
         else (f"rise of the perplexity: {told}; {OWN}")
     )
+    packed = {w: _wire_percent(w, wire_percent or {}) for w in wires if w != "none"}
+    if packed:
+        each = ", ".join(f"{w} {percent:g} %" for w, percent in packed.items())
+        remark += f"; each hop by {each} ({OWN_WIRE})"
     return Accuracy(
         harm=tuple(
             (p, tuple(harm_of(percent) * w / total for w in weights))
             for p, percent in percents.items()
         ),
         budgets=tuple(harm_of(b) for b in budgets),
+        wire=tuple((w, harm_of(percent)) for w, percent in packed.items()),
         remark=remark,
     )
 
@@ -87,6 +98,17 @@ def shipped_percent(model_name: str, precision: str) -> float:
     if precision == "nf4":
         return next(p for mark, p in NF4_PERCENT if re.search(mark, model_name.casefold()))
     raise ScenarioError.single("accuracy.harm", f"must give {precision!r}: nothing is known of it")
+
+
+def _wire_percent(wire: str, own: Mapping[str, float]) -> float:
+    """Rise of the perplexity by a hop, per cent. Nothing is shipped: no figure is public."""
+    if wire not in own:
+        raise ScenarioError.single(
+            f"accuracy.wire_harm.{wire}",
+            "is missing: give by how many per cent the perplexity rises for each hop by it (there "
+            'is no public figure), or leave it out of "wire"',
+        )
+    return own[wire]
 
 
 def harm_of(percent: float) -> float:

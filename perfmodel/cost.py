@@ -30,6 +30,7 @@ from .steps import Steps
 from .tasks import Tasks
 from .timing import StepCurves, Timings, least_row_s, prefill_s, step_s
 from .uplinks import Uplinks
+from .wire import Wires
 
 #: Models that are remembered; bytes of arrays and fewest request shapes that each remembers.
 KNOWN_MODELS, KNOWN_BYTES, FEWEST_SHAPES = 8, 64_000_000, 64
@@ -59,8 +60,9 @@ class CostModel:
     turn_s : (n,) from the end of one task of a prompt that is cut until the next stands in line.
     lasting_s : how long sessions are planned to last; infinite where only memory counts.
     most_cache_bytes : (n,) cache of the sessions for which a server computes; see ``lasting``.
-    harm : (server, start, end) -> what hosting at its precision costs in accuracy; zeros where
-        nobody asks.
+    wires : what goes over the links of every server.
+    block_harm : (server, start, end) -> what hosting at its precision costs in accuracy; zeros
+        where nobody asks. See ``harm``.
     budgets : (clients,) the most of it that a route may have; inf = any.
     lacking : by client, servers that do not serve it: they do not load its adapter, or are devices
         of others. Those that may still choose their adapters serve everybody.
@@ -73,8 +75,9 @@ class CostModel:
         self.passes = passes_of(problem)
         planned = problem.planning.output_tokens - 1
         share = np.array([p.per_token(planned) for p in self.passes])
+        self.wires = Wires.of(problem)
         self.uplinks = Uplinks(problem) if problem.network.uplinks else None
-        self.relaying = relaying(problem.network, share, self.uplinks)
+        self.relaying = relaying(problem.network, share, self.wires, self.uplinks)
         self.weights_bytes = self._weights()
         self.kept = Kept(problem.model)
         self._columns = self._timings()
@@ -91,7 +94,7 @@ class CostModel:
         self.step_delay_s = self._delay_s(problem.network.step_overhead_s, slice(None), tokens=1)
         hops = [self._pass_hop_s(c, p) * share[c] for c, p in enumerate(self.passes)]
         self.step_hop_s = frozen_array(hops, np.float64)
-        self.harm = self._harm()
+        self.block_harm = self._block_harm()
         self.budgets = self._budgets()
         self.lacking = self._lacking()
         self.opening_s = problem.session_setup_s + problem.alloc_delay_s
@@ -212,6 +215,7 @@ class CostModel:
             cache_bytes=np.where(idle, 0, np.maximum(pool, 0)),
             order=tuple(int(j) for j in order),
             precision=self.precisions,
+            wire=self.chosen_wires,
             adapters=self.loaded,
         )
 
@@ -223,7 +227,13 @@ class CostModel:
         problem = self.problem
         return tuple(s.precision for s in problem.servers) if problem.chooses_precision else ()
 
-    def _harm(self) -> Runs:
+    @property
+    def chosen_wires(self) -> tuple[str, ...]:
+        """By what states go over the servers' links; empty where there is no choice."""
+        problem = self.problem
+        return tuple(s.wire for s in problem.servers) if problem.chooses_wire else ()
+
+    def _block_harm(self) -> Runs:
         accuracy, servers = self.problem.accuracy, self.problem.servers
         if accuracy is None:
             return Runs(length=self.num_blocks, each=np.zeros(len(servers)))
@@ -240,8 +250,12 @@ class CostModel:
         accuracy = self.problem.accuracy
         return accuracy is not None and accuracy.limited
 
+    def harm(self, server: Rows, start: Rows, end: Rows) -> Any:
+        """What a hop that runs blocks ``[start, end)`` costs in accuracy: they, and its wire."""
+        return self.block_harm(server, start, end) + self.wires.harm[server]
+
     def route_harm(self, route: Route) -> float:
-        """What the precisions of a chain cost in accuracy."""
+        """What the precisions of a chain's blocks and links cost in accuracy."""
         return float(sum(self.harm(h.server, h.start, h.end) for h in route.hops))
 
     # ------------------------------------------------------------------ adapters
@@ -340,13 +354,12 @@ class CostModel:
         return self._delay_s(overhead, client, tokens=prompt_tokens)
 
     def _delay_s(self, overhead_s: float, clients: Rows, *, tokens: int) -> FloatArray:
-        """RTT + overhead, plus sending hidden states there and back where bandwidth is known;
-        nothing where a client asks its own device."""
+        """RTT + overhead, plus packing hidden states and, where bandwidth is known, sending them
+        there and back; nothing where a client asks its own device."""
         net = self.problem.network
-        hop = net.client_rtt_s[clients] + overhead_s
+        hop = net.client_rtt_s[clients] + overhead_s + tokens * self.wires.token_s
         if net.client_bandwidth_bytes_per_s is not None:
-            volume = 2.0 * tokens * self.problem.model.activation_bytes_per_token
-            hop = hop + volume / net.client_bandwidth_bytes_per_s[clients]
+            hop = hop + 2.0 * self.wires.bytes(tokens) / net.client_bandwidth_bytes_per_s[clients]
         local = [s.local for s in self.problem.servers]
         return frozen_array(np.where(local, 0.0, hop) if any(local) else hop, np.float64)
 
@@ -363,7 +376,13 @@ class CostModel:
         if self.uplinks is None:
             return 0.0
         each_s = self.uplinks.to_server_s[client] + self.uplinks.to_client_s[client]
-        return tokens * self._activation_bytes * each_s
+        return self.wires.bytes(tokens) * each_s
+
+    def packed_share(self, tokens: float) -> FloatArray:
+        """(n,) what a message of so many tokens to or from each server is of their plain states."""
+        plain = tokens * self.problem.model.activation_bytes_per_token
+        found: FloatArray = self.wires.bytes(tokens) / plain
+        return found
 
     @property
     def drafts_alike(self) -> bool:
@@ -544,8 +563,7 @@ class CostModel:
             draft_s=share * (1.0 - passes.ahead) * passes.work_s,
             ahead=passes.ahead,
             ahead_s=share * passes.work_s,
-            prompt_bytes=float(prompt_tokens * self._activation_bytes),
-            pass_bytes=float(passes.positions * self._activation_bytes),
+            prompt_tokens=prompt_tokens,
         )
 
     def prompt_tasks(
@@ -594,10 +612,11 @@ class CostModel:
             gap_s=self.relaying.gaps_s(client, self.step_delay_s[client], server),
             back_s=self.relaying.backs_s(client, server),
             link=self._links(server),
-            first_send_s=self.relaying.sends_s(server, prompt_tokens * self._activation_bytes),
-            send_s=self.relaying.sends_s(server, self._activation_bytes),
-            prompt_bytes=np.full(len(server), prompt_tokens * float(self._activation_bytes)),
-            step_bytes=float(self._activation_bytes),
+            first_send_s=self.relaying.sends_s(server, prompt_tokens),
+            send_s=self.relaying.sends_s(server, 1),
+            sent_tokens=np.full(len(server), prompt_tokens),
+            message_bytes=self.wires.message_bytes[server],
+            token_bytes=self.wires.token_bytes[server],
             turn_s=self.turn_s[server],
             prompt_s=self.prompt_work_s(prompt_tokens, server, start, end),
             base_s=own[:, 1] + task,
@@ -631,10 +650,6 @@ class CostModel:
         servers = self.problem.servers
         each = [s.chunk_tokens for s in servers]
         return ChunkTables([s.timing for s in servers], each, self.num_blocks)
-
-    @property
-    def _activation_bytes(self) -> int:
-        return self.problem.model.activation_bytes_per_token
 
     def _links(self, server: IntArray) -> IntArray:
         """(H,) 1 + number of the link into each hop; 0 where transfers do not stand in line."""

@@ -122,8 +122,8 @@ def stages_of(cost: CostModel, shares: FloatArray) -> Stages:
     step_s, row_s = np.array(lines, dtype=np.float64).reshape(n, 2).T
     step_s = np.where(cost.serial, _runs(cost.step_run_s(context), n) + cost.task_s, step_s)
     rates = net.server_bandwidth_bytes_per_s
-    volume = float(problem.model.activation_bytes_per_token)
-    send = np.zeros((n, n)) if rates is None else volume / rates
+    token, message = cost.wires.token_bytes[:, None], cost.wires.message_bytes[:, None]
+    send, start = (np.zeros((n, n)) if rates is None else b / rates for b in (token, message))
     both = np.asarray(net.server_rtt_s) if cost.relaying.pairs else rtt[:, None] + rtt[None, :]
     place = _places(cost)
     slots, tokens = _slots(cost), float(max(1, plan.output_tokens - 1))
@@ -146,12 +146,12 @@ def stages_of(cost: CostModel, shares: FloatArray) -> Stages:
         place=place,
         in_s=rtt / 2,
         out_s=rtt / 2,
-        way_s=both / 2 + beside_links_s(cost, send),
-        prompt_send_s=plan.prompt_tokens * send,
-        step_send_s=send,
+        way_s=both / 2 + beside_links_s(cost, send + start),
+        prompt_send_s=plan.prompt_tokens * send + start,
+        step_send_s=send + start,
         length=np.array([cost.num_blocks]),
         tokens=np.array([tokens]),
-        lanes=lanes_of(cost, shares, send, place),
+        lanes=lanes_of(cost, shares, plan.prompt_tokens * send + start, send + start, place),
     )
 
 

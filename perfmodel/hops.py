@@ -28,8 +28,7 @@ class HopCost(ByContent):
     passes : of a token: 1, or less where a pass looks at several drafted tokens (model.md 15). What
         is said of a step is that share of a pass; ``draft_s`` is the client's own part of it.
     ahead, ahead_s : how often a pass is drafted while the last one is looked at; what that takes.
-    positions, pass_run_s : of a whole pass.
-    prompt_bytes, pass_bytes : hidden states that a prompt and a whole pass send to the next server.
+    prompt_tokens : of the prompt. positions, pass_run_s : of a whole pass.
     """
 
     client: int
@@ -41,13 +40,12 @@ class HopCost(ByContent):
     hop_s: FloatArray
     run_s: Runs
     pass_run_s: Runs
+    prompt_tokens: int
     positions: int = 1
     passes: float = 1.0
     draft_s: float = 0.0
     ahead: float = 0.0
     ahead_s: float = 0.0
-    prompt_bytes: float = 0.0
-    pass_bytes: float = 0.0
 
     def with_drafts_s(self, way_s: float) -> float:
         """A step of which the swarm's part takes so long, the client's own part included."""

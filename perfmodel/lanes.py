@@ -27,6 +27,7 @@ class Lanes(NamedTuple):
     send_s : (2 U, 2) seconds of a prompt and of a step's hidden states.
     visit, enter : (2 U, 2, n) transfers of a prompt and of a step between the mean client and a
         stage, for each stage on the way and more for the first one.
+    packed : (2, n) what a prompt and a step of each stage are of those hidden states.
     inside : (U, n) whether each stage is behind it. pushed : (2,) whether stages hand them on.
     way_s : (n, n) by how much a prompt takes longer than a step from stage to stage, alone, beside
         their links. (0, 0) where there are no uplinks; so are the next two.
@@ -39,6 +40,7 @@ class Lanes(NamedTuple):
     send_s: FloatArray
     visit: FloatArray
     enter: FloatArray
+    packed: FloatArray
     inside: IntArray
     pushed: IntArray
     way_s: FloatArray
@@ -55,6 +57,7 @@ def no_lanes(n: int) -> Lanes:
         send_s=np.zeros((0, 2)),
         visit=tables,
         enter=tables,
+        packed=np.ones((2, n)),
         inside=np.zeros((0, n), dtype=np.int64),
         pushed=np.zeros(2, dtype=np.int64),
         way_s=none,
@@ -65,12 +68,19 @@ def no_lanes(n: int) -> Lanes:
     )
 
 
-def lanes_of(cost: CostModel, shares: FloatArray, send_s: FloatArray, place: IntArray) -> Lanes:
+def lanes_of(
+    cost: CostModel,
+    shares: FloatArray,
+    prompt_send_s: FloatArray,
+    send_s: FloatArray,
+    place: IntArray,
+) -> Lanes:
     """The uplinks of a problem, for the representative request of the mean client.
 
     Parameters
     ----------
-    shares : (clients,) of the requests. send_s : (n, n) a step's hidden states on links.
+    shares : (clients,) of the requests. prompt_send_s, send_s : (n, n) hidden states of a prompt
+        and of a step on links.
     place : (n,) of the stages: those of one place are behind the same uplinks that several share.
     """
     uplinks, n = cost.uplinks, cost.problem.num_servers
@@ -83,14 +93,18 @@ def lanes_of(cost: CostModel, shares: FloatArray, send_s: FloatArray, place: Int
     own, there = (uplinks.clients @ shares)[:, None], uplinks.servers
     to_stage = np.stack([own * ~there, there * (1.0 - own)], axis=1).reshape(-1, n)
     to_client = np.stack([there * (1.0 - own), own * ~there], axis=1).reshape(-1, n)
+    packed = np.stack([cost.packed_share(plan.prompt_tokens), cost.packed_share(1)])
     none, both = np.zeros_like(to_stage), to_stage + to_client
     pushed = np.array([relay.pushes_prompts, relay.pairs], dtype=np.int64)
     answers, enters = (none, none) if relay.pushes_prompts else (to_client, to_stage)
     visit = np.stack([none if pushed[PROMPT] else both, answers if pushed[STEP] else both], axis=1)
     enter = np.stack([none, enters if pushed[STEP] else none], axis=1)
+    visit, enter = visit * packed, enter * packed
     every = np.arange(n)
-    pair_s = size * uplinks.between_s(every[:, None], every[None, :])
-    more_s = _beside(plan.prompt_tokens * pair_s, plan.prompt_tokens * send_s)
+    pair_s = uplinks.between_s(every[:, None], every[None, :])
+    prompt_s = cost.wires.bytes(plan.prompt_tokens)[:, None] * pair_s
+    step_s = cost.wires.bytes(1)[:, None] * pair_s
+    more_s = _beside(prompt_s, prompt_send_s)
     tokens = float(max(1, plan.output_tokens - 1))
     handed = lane_s * pushed @ np.array([1.0, tokens])
     visited_s = lane_s[:, PROMPT, None] * visit[:, PROMPT] + tokens * (
@@ -101,9 +115,10 @@ def lanes_of(cost: CostModel, shares: FloatArray, send_s: FloatArray, place: Int
         send_s=lane_s,
         visit=visit,
         enter=enter,
+        packed=packed,
         inside=there.astype(np.int64),
         pushed=pushed,
-        way_s=more_s - _beside(pair_s, send_s) if relay.pushes_prompts else np.zeros((n, n)),
+        way_s=more_s - _beside(step_s, send_s) if relay.pushes_prompts else np.zeros((n, n)),
         alone_per_s=_rate((visited_s + single * handed[:, None]).max(axis=0)),
         visit_per_s=1.0 / np.maximum(visited_s.max(axis=0), 1e-12),
         gate_per_s=_gates(there, handed, place),
@@ -115,8 +130,9 @@ def beside_links_s(cost: CostModel, send_s: FloatArray) -> FloatArray | float:
     """(n, n) by how much a step's hidden states take longer between stages than on their links."""
     if cost.uplinks is None or not cost.relaying.pairs:
         return 0.0
-    every, size = np.arange(len(send_s)), float(cost.problem.model.activation_bytes_per_token)
-    return _beside(size * cost.uplinks.between_s(every[:, None], every[None, :]), send_s)
+    every = np.arange(len(send_s))
+    pair_s = cost.uplinks.between_s(every[:, None], every[None, :])
+    return _beside(cost.wires.bytes(1)[:, None] * pair_s, send_s)
 
 
 def _beside(whole_s: FloatArray, link_s: FloatArray) -> FloatArray:
@@ -166,6 +182,6 @@ def crossed(
                 for p in range(used):
                     out = g.inside[lane // 2, pairs[p, 0]] - g.inside[lane // 2, pairs[p, 1]]
                     if out == (1 if lane % 2 == 0 else -1):
-                        count += flow[p]
+                        count += flow[p] * g.packed[what, pairs[p, 0]]
             found[lane, what] = count
     return found

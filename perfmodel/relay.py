@@ -20,6 +20,7 @@ from ..core.problem import Network
 from .hops import HopCost
 from .runs import Rows
 from .uplinks import Uplinks
+from .wire import Wires
 
 #: (server, start, end) of every hop of a chain, in order.
 Visits = Iterable[tuple[int, int, int]]
@@ -66,8 +67,9 @@ class Relaying(Protocol):
         """(H,) seconds from the work on each hop to the client; -inf where nothing is answered."""
         ...
 
-    def sends_s(self, servers: IntArray, volume_bytes: float) -> FloatArray:
-        """(H,) how long so much keeps the link into each hop busy; 0 where it is not modelled."""
+    def sends_s(self, servers: IntArray, tokens: int) -> FloatArray:
+        """(H,) how long the states of so many tokens keep the link into each hop busy; 0 where it
+        is not modelled."""
         ...
 
     def into_s(self, cost: HopCost, previous: int) -> FloatArray:
@@ -137,7 +139,7 @@ class _ByClient:
         back: FloatArray = self.network.client_rtt_s[client, servers] / 2
         return back
 
-    def sends_s(self, servers: IntArray, volume_bytes: float) -> FloatArray:
+    def sends_s(self, servers: IntArray, tokens: int) -> FloatArray:
         return np.zeros(len(servers))
 
 
@@ -206,30 +208,33 @@ class ServerRelay(_ByClient):
 
     network: Network
     share: FloatArray
+    wires: Wires
     uplinks: Uplinks | None = None
     pairs: bool = True
     pushes_prompts: bool = False
 
-    def _send_s(self, cost: HopCost, volume_bytes: float, before: Rows, server: Rows) -> Rows:
+    def _send_s(self, cost: HopCost, tokens: int, before: Rows, server: Rows) -> Rows:
         """Seconds of a transfer from the servers before, -1 = the client."""
         if self.uplinks is None:
             return 0.0
-        between_s = self.uplinks.between_s(before, server)
+        pushed = self.wires.bytes(tokens, before) * self.uplinks.between_s(before, server)
         to_server_s = self.uplinks.to_server_s[cost.client, server]
-        return volume_bytes * np.where(np.asarray(before) < 0, to_server_s, between_s)
+        asked = self.wires.bytes(tokens, server) * to_server_s
+        return np.where(np.asarray(before) < 0, asked, pushed)
 
     def _answer_s(self, cost: HopCost, server: Rows) -> Rows:
         """Seconds of the transfer of a server's answer to a pass."""
         if self.uplinks is None:
             return 0.0
-        return cost.pass_bytes * self.uplinks.to_client_s[cost.client, server]
+        sent = self.wires.bytes(cost.positions, server)
+        return sent * self.uplinks.to_client_s[cost.client, server]
 
     def into_s(self, cost: HopCost, previous: int) -> FloatArray:
         rtt = self.network.client_rtt_s[cost.client]
         leg = rtt if previous < 0 else self.network.server_rtt_s[previous]
         # step_hop_s = RTT + overhead (+ transfer): keep all of it but the client's round trip.
         into: FloatArray = cost.passes * (leg / 2) + (cost.step_hop_s - cost.passes * rtt)
-        into += cost.passes * self._send_s(cost, cost.pass_bytes, previous, np.arange(len(rtt)))
+        into += cost.passes * self._send_s(cost, cost.positions, previous, np.arange(len(rtt)))
         return into
 
     def back_s(self, cost: HopCost) -> FloatArray | None:
@@ -250,7 +255,7 @@ class ServerRelay(_ByClient):
             leg = rtt[j] if previous < 0 else self.network.server_rtt_s[previous, j]
             own = cost.step_hop_s[j] - passes * rtt[j]
             reached += passes * (leg / 2) + own + cost.step_run_s(j, start, end)
-            reached += passes * float(self._send_s(cost, cost.pass_bytes, previous, j))
+            reached += passes * float(self._send_s(cost, cost.positions, previous, j))
             # The client reads every server's answer: a far server in the middle may be the last.
             latest = max(latest, reached + passes * (rtt[j] / 2 + self._answer_s(cost, j)))
             previous = j
@@ -272,7 +277,7 @@ class ServerRelay(_ByClient):
         leg = np.where(previous < 0, rtt[server], self.network.server_rtt_s[previous, server]) / 2
         own = cost.step_hop_s[server] - cost.passes * rtt[server]
         step: FloatArray = cost.passes * leg + own + cost.step_run_s(server, start, end)
-        step += cost.passes * self._send_s(cost, cost.pass_bytes, previous, server)
+        step += cost.passes * self._send_s(cost, cost.positions, previous, server)
         return step
 
     def legs_s(self, client: int, servers: Sequence[int]) -> tuple[float, ...]:
@@ -322,19 +327,20 @@ class PipelineRelay(ServerRelay):
 
     pushes_prompts: bool = True
 
-    def _link_s(self, volume_bytes: float, before: Rows, server: Rows) -> Rows:
+    def _link_s(self, tokens: int, before: Rows, server: Rows) -> Rows:
         """Seconds for which a transfer keeps the link between two servers busy; 0 from the client,
         which sends token ids alone."""
         rates = self.network.server_bandwidth_bytes_per_s
         if rates is None:
             return np.zeros(np.broadcast(before, server).shape)
-        return np.where(np.asarray(before) < 0, 0.0, volume_bytes / rates[before, server])
+        sent = self.wires.bytes(tokens, before)
+        return np.where(np.asarray(before) < 0, 0.0, sent / rates[before, server])
 
-    def _send_s(self, cost: HopCost, volume_bytes: float, before: Rows, server: Rows) -> Rows:
-        sent = self._link_s(volume_bytes, before, server)
+    def _send_s(self, cost: HopCost, tokens: int, before: Rows, server: Rows) -> Rows:
+        sent = self._link_s(tokens, before, server)
         if self.uplinks is None:
             return sent
-        shared = volume_bytes * self.uplinks.between_s(before, server)
+        shared = self.wires.bytes(tokens, before) * self.uplinks.between_s(before, server)
         return np.maximum(sent, np.where(np.asarray(before) < 0, 0.0, shared))
 
     def _answer_s(self, cost: HopCost, server: Rows) -> Rows:
@@ -355,7 +361,7 @@ class PipelineRelay(ServerRelay):
     def _prompt_way_s(self, cost: HopCost, before: Rows, server: Rows) -> FloatArray:
         own = cost.prefill_hop_s[server] - self.network.client_rtt_s[cost.client][server]
         leg = self._leg_s(cost.client, before, server)
-        way: FloatArray = leg + own + self._send_s(cost, cost.prompt_bytes, before, server)
+        way: FloatArray = leg + own + self._send_s(cost, cost.prompt_tokens, before, server)
         return way
 
     def prompt_gaps_s(self, client: int, hop_s: FloatArray, servers: IntArray) -> FloatArray:
@@ -366,9 +372,9 @@ class PipelineRelay(ServerRelay):
         back[-1] = self.network.client_rtt_s[client, servers[-1]] / 2
         return back
 
-    def sends_s(self, servers: IntArray, volume_bytes: float) -> FloatArray:
+    def sends_s(self, servers: IntArray, tokens: int) -> FloatArray:
         before = np.concatenate(([-1], servers[:-1]))
-        sent: FloatArray = self._link_s(volume_bytes, before, servers)
+        sent: FloatArray = self._link_s(tokens, before, servers)
         return sent
 
     def step_s(self, cost: HopCost, visits: Visits) -> float:
@@ -403,8 +409,11 @@ def _columns(visits: Visits) -> tuple[IntArray, IntArray, IntArray, IntArray]:
     return server, start, end, np.concatenate(([-1], server[:-1]))
 
 
-def relaying(network: Network, share: FloatArray, uplinks: Uplinks | None = None) -> Relaying:
-    """The strategy of a network's relay mode; ``share`` and ``uplinks`` as of ``ServerRelay``."""
+def relaying(
+    network: Network, share: FloatArray, wires: Wires, uplinks: Uplinks | None = None
+) -> Relaying:
+    """The strategy of a network's relay mode; the rest as of ``ServerRelay``."""
     if network.relay == "client":
         return ClientRelay(network)
-    return (ServerRelay if network.relay == "server" else PipelineRelay)(network, share, uplinks)
+    kind = ServerRelay if network.relay == "server" else PipelineRelay
+    return kind(network, share, wires, uplinks)

@@ -35,7 +35,8 @@ class Tasks(ByContent):
     task_s : of the work of a step what no position changes: once for each task.
     link : 1 + number of the link into each hop, 0 = none on which transfers stand in line.
     first_send_s, send_s : how long a prompt and a step keep it busy.
-    prompt_bytes : hidden states of the prompt, sent into each hop; step_bytes : of a step.
+    sent_tokens : of the prompt, sent into each hop. message_bytes, token_bytes : what goes from and
+        to each server, of a message and of each token in it.
     piece_s : (L,) work of the prompt on each block.
     worth : blocks like the server's mean one that a prompt on each hop is worth where it may go
         in chunks; 0 = it goes in one piece.
@@ -62,8 +63,9 @@ class Tasks(ByContent):
     link: IntArray
     first_send_s: FloatArray
     send_s: FloatArray
-    prompt_bytes: FloatArray
-    step_bytes: float
+    sent_tokens: IntArray
+    message_bytes: FloatArray
+    token_bytes: FloatArray
     worth: FloatArray
 
     def step_s(self, context_tokens: float) -> FloatArray:

@@ -1,4 +1,4 @@
-"""Servers whose precision is still open, each once for every precision that it may host at.
+"""Servers of which it is open how they host, each once for every way in which it may.
 
 What nobody can do with all of these at once nobody can do with any choice among them: bounds on
 every plan are made of them.
@@ -16,7 +16,7 @@ from .cost import CostModel
 
 
 def unfolded(cost: CostModel) -> tuple[CostModel, IntArray]:
-    """The costs of every server at each of its precisions, and where each server's rows begin.
+    """The costs of every server in each of its ways, and where each server's rows begin.
 
     Returns
     -------
@@ -24,14 +24,14 @@ def unfolded(cost: CostModel) -> tuple[CostModel, IntArray]:
     nothing is open.
     """
     problem = cost.problem
-    if not problem.chooses_precision:
+    if not problem.chooses_hosting:
         return cost, np.arange(problem.num_servers, dtype=np.int64)
-    counts = [len(s.precisions) for s in problem.servers]
+    counts = [len(s.hostings) for s in problem.servers]
     rows = np.repeat(np.arange(problem.num_servers), counts)
     servers = tuple(
-        replace(s.at_precision(p), id=f"{s.id} at {p}", variants=())
+        replace(s.hosting_as(h), id=f"{s.id} at {h.precision} by {h.wire}", variants=(), wires=())
         for s in problem.servers
-        for p in s.precisions
+        for h in s.hostings
     )
     asked = problem.planning.constraints
     opened = replace(

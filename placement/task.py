@@ -39,8 +39,8 @@ class Task:
 
     @property
     def is_open(self) -> bool:
-        """Whether precisions are to be chosen, or budgets of accuracy to be kept."""
-        return self.problem.chooses_precision or self.cost.budgeted
+        """Whether precisions or wires are to be chosen, or budgets of accuracy to be kept."""
+        return self.problem.chooses_hosting or self.cost.budgeted
 
     @property
     def problem(self) -> Problem:

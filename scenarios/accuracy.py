@@ -11,6 +11,7 @@ from ..core.errors import ScenarioError
 from ..core.problem import ModelSpec, Problem
 from ..perfmodel.accuracy import accuracy_of, harm_of
 from . import schema
+from .wire import figures, wires_of
 
 
 def build_accuracy(document: schema.Scenario, model: ModelSpec) -> Accuracy | None:
@@ -19,10 +20,12 @@ def build_accuracy(document: schema.Scenario, model: ModelSpec) -> Accuracy | No
     Raises
     ------
     ScenarioError
-        For unknown clients, and for a profile of another number of blocks.
+        For unknown clients, a profile of another number of blocks, and a wire without its harm.
     """
     given = document.accuracy
-    if given is None and all(s.precisions is None for s in document.servers):
+    wires = [wires_of(s, f"servers[{i}]", document) for i, s in enumerate(document.servers)]
+    chosen = any(s.precisions is not None for s in document.servers)
+    if given is None and not chosen and all(len(own) == 1 for own in wires):
         return None
     given = given or schema.Accuracy()
     clients = [c.id for c in document.clients]
@@ -44,6 +47,8 @@ def build_accuracy(document: schema.Scenario, model: ModelSpec) -> Accuracy | No
             [given.budget_of.get(name, common) for name in clients],
             harm_percent={str(p): percent for p, percent in given.harm.items()},
             profile=given.profile,
+            wires=tuple(dict.fromkeys(w for own in wires for w in own)),
+            wire_percent=figures(given.wire_harm),
         )
     except ValueError as error:
         raise ScenarioError.single("accuracy.profile", str(error)) from error

@@ -35,6 +35,7 @@ from .kinds import build_kind
 from .measured import End
 from .models import build_model
 from .network import build_network
+from .wire import check_wires, timed_links
 from .workload import build_workload
 
 T = TypeVar("T")
@@ -90,10 +91,16 @@ def build(document: schema.Scenario, base_dir: Path) -> Built:
         ]
     if wrong or model is None or network is None or load is None or drafting is None:
         raise ScenarioError(list(dict.fromkeys(wrong))[:MAX_LISTED])
+    timed = timed_links(network.network)
     problem = Problem(
         model=model,
         servers=tuple(
-            replace(s, coordinates=network.server_places[j])
+            replace(
+                s,
+                coordinates=network.server_places[j],
+                # Where nothing takes time nothing is gained: states stay as precise as they may be.
+                wires=s.wires if timed[j] and not s.local else (),
+            )
             for j, s in enumerate(servers)
             if s is not None
         ),
@@ -133,6 +140,7 @@ def build(document: schema.Scenario, base_dir: Path) -> Built:
             *check_context(problem),
             *check_live(document, problem),
             *check_adapters(document),
+            *check_wires(document, ends, problem.servers),
             *check_budget(problem, document.planning.budget),
             *nominal,
         ),

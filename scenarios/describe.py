@@ -96,12 +96,19 @@ def _uplinks(scenario: Scenario) -> list[list[object]]:
 
 
 def _precisions(scenario: Scenario) -> list[list[object]]:
-    """What servers may choose from, in a row; the figures are those of the first ones."""
-    free = [s.precisions for s in scenario.problem.servers if len(s.precisions) > 1]
-    if not free:
-        return []
-    names = ", ".join(dict.fromkeys(name for own in free for name in own))
-    return [["servers that choose a precision", f"{len(free)}, among {names}; here the first"]]
+    """What servers may choose from, in rows; the figures are those of the first ones."""
+    servers = scenario.problem.servers
+    rows: list[list[object]] = []
+    for what, every in (
+        ("precision", [s.precisions for s in servers]),
+        ("wire", [s.wires for s in servers]),
+    ):
+        free = [own for own in every if len(own) > 1]
+        names = ", ".join(dict.fromkeys(name for own in free for name in own))
+        if free:
+            told = f"{len(free)}, among {names}; here the first"
+            rows.append([f"servers that choose a {what}", told])
+    return rows
 
 
 def _adapters(scenario: Scenario) -> list[list[object]]:

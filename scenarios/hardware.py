@@ -18,6 +18,7 @@ from .budget import power_w, price_of
 from .kinds import Kind, memory_bytes, rated_for
 from .known import known
 from .models import file_bytes, weights_at
+from .wire import wires_of
 
 
 def build_server(
@@ -46,6 +47,7 @@ def build_server(
             f"{where}.span", f"[{span[0]}, {span[1]}) is not within the {model.num_blocks} blocks"
         )
     names, field = _precisions(given, where, document)
+    wires = wires_of(given, where, document)
     rates = {
         p: known(partial(rated_for, kind, _at(model, document.model, p)), field) for p in names
     }
@@ -66,6 +68,8 @@ def build_server(
         memory_bytes=memory,
         **present,
         variants=tuple(variants) if given.precisions else (),
+        wire=wires[0],
+        wires=wires if len(wires) > 1 else (),
         max_blocks=given.max_blocks,
         network_rps=_rate(kind, rated, "network_rps"),
         relayed=given.relayed,

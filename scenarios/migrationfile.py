@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta, Struct
 
 from ..core.plan import Placement
-from ..core.problem import Problem
+from ..core.problem import Hosting, Problem
 from . import schema
 from .defects import validate
 from .files import parse_file, write_text
@@ -125,21 +125,22 @@ def read_current(
     given = validate(parse_file(path), schema.PlanFile, schema.plan_json_schema, source=str(path))
     problem = scenario.problem
     rows = {s.id: j for j, s in enumerate(problem.servers)}
-    precision = [s.precision for s in problem.servers]
+    hosting = list(problem.hosting)
     spans = [(0, 0, 0)] * len(rows)
     for placed in given.placement:
         if placed.server in rows:
             span = (placed.start_block, placed.end_block, placed.cache_bytes)
             j = rows[placed.server]
             spans[j] = span if span[1] > span[0] else (0, 0, 0)
-            if placed.precision in problem.servers[j].precisions:
-                precision[j] = placed.precision
+            was = Hosting(placed.precision or "", placed.wire or "")
+            hosting[j] = problem.servers[j].nearest(was)
     named = {placed.server for placed in given.placement}
     placement = Placement(
         start=[s for s, _, _ in spans],  # type: ignore[arg-type]
         end=[e for _, e, _ in spans],  # type: ignore[arg-type]
         cache_bytes=[c for _, _, c in spans],  # type: ignore[arg-type]
-        precision=tuple(precision) if problem.chooses_precision else (),
+        precision=tuple(h.precision for h in hosting) if problem.chooses_precision else (),
+        wire=tuple(h.wire for h in hosting) if problem.chooses_wire else (),
         adapters=_loads(given, rows, problem),
     )
     gone = tuple(sorted(named - set(rows)))

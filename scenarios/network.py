@@ -24,6 +24,7 @@ from .measured import End, Measured, measured_rtt_s
 from .places import city
 from .topologies import Topology, TopologyMode, load_topology, names_file, topology_rtt_s
 from .uplinks import MBIT, build_uplinks
+from .wire import figures
 
 Place = tuple[float, float] | None
 #: (clients, servers), and between servers.
@@ -95,6 +96,9 @@ def build_network(
             relay=given.relay,
             server_bandwidth_bytes_per_s=_between(given, servers),
             uplinks=build_uplinks(given.uplinks, clients, servers),
+            wire_s_per_token=tuple(
+                (w, us / 1e6) for w, us in figures(given.wire_us_per_token).items()
+            ),
         ),
         client_places=_known(places[:count]),
         server_places=_known(places[count:]),

@@ -146,15 +146,21 @@ def _chains_wrong(
 
 def _placement(given: schema.PlanFile, servers: Rows, problem: Problem) -> Placement:
     """Servers that are not listed stay idle."""
-    precision = [s.precision for s in problem.servers]
+    precision, wire = [s.precision for s in problem.servers], [s.wire for s in problem.servers]
     start, end, pool = np.zeros((3, len(servers)), dtype=np.int64)
     for placed in given.placement:
         j = servers[placed.server]
         start[j], end[j], pool[j] = placed.start_block, placed.end_block, placed.cache_bytes
         precision[j] = placed.precision or precision[j]
-    chosen = tuple(precision) if problem.chooses_precision else ()
-    loaded = loads_of(given, servers, problem)
-    return Placement(start=start, end=end, cache_bytes=pool, precision=chosen, adapters=loaded)
+        wire[j] = placed.wire or wire[j]
+    return Placement(
+        start=start,
+        end=end,
+        cache_bytes=pool,
+        precision=tuple(precision) if problem.chooses_precision else (),
+        wire=tuple(wire) if problem.chooses_wire else (),
+        adapters=loads_of(given, servers, problem),
+    )
 
 
 def loads_of(
@@ -234,7 +240,9 @@ def _unknown(
         seen.add(placed.server)
         if placed.server in servers:
             own = problem.servers[servers[placed.server]]
-            wrong += _misfit(f"placement[{i}].precision", placed, own.precisions)
+            at, by = (placed.precision, "host at"), (placed.wire, "send by")
+            wrong += _misfit(f"placement[{i}].precision", placed.server, *at, own.precisions)
+            wrong += _misfit(f"placement[{i}].wire", placed.server, *by, own.wires or (own.wire,))
             wrong += _misloaded(f"placement[{i}].adapters", placed, own, problem)
     for i, route in enumerate(given.routes):
         if route.client not in clients:
@@ -271,12 +279,12 @@ def _misloaded(
 
 
 def _misfit(
-    where: str, placed: schema.PlacedServer, able: tuple[str, ...]
+    where: str, server: str, chosen: str | None, can: str, able: tuple[str, ...]
 ) -> Iterator[InputProblem]:
-    """What is wrong with the precision at which a server that is able to some is to host."""
+    """What is wrong with what was chosen for a server of those that it is able to."""
     words = ", ".join(able)
-    if placed.precision is None:
+    if chosen is None:
         if len(able) > 1:
-            yield InputProblem(where, f"is missing: {placed.server!r} can host at {words}")
-    elif placed.precision not in able and able != ("",):
-        yield InputProblem(where, f"{placed.server!r} cannot host at {placed.precision!r}: {words}")
+            yield InputProblem(where, f"is missing: {server!r} can {can} {words}")
+    elif chosen not in able and able != ("",):
+        yield InputProblem(where, f"{server!r} cannot {can} {chosen!r}: {words}")

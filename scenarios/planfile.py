@@ -54,6 +54,7 @@ def plan_document(
                 "end_block": int(plan.placement.end[j]),
                 "cache_bytes": int(plan.placement.cache_bytes[j]),
                 **({"precision": plan.placement.precision[j]} if plan.placement.precision else {}),
+                **({"wire": plan.placement.wire[j]} if plan.placement.wire else {}),
                 **(
                     {"adapters": list(plan.placement.adapters[j])}
                     if plan.placement.adapters

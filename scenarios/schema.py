@@ -22,6 +22,7 @@ from ..core.names import (
     Semantics,
     Sharing,
     Status,
+    Wire,
 )
 from ..core.objective import GoalId
 from ..perfmodel.adapters import Matrix
@@ -49,6 +50,8 @@ Milliseconds = Annotated[float, Meta(ge=0, le=1e7)]
 Nanoseconds = Annotated[float, Meta(ge=0, le=1e7)]
 Microseconds = Annotated[float, Meta(ge=0, le=1e7)]
 Figure = Annotated[float, Meta(ge=0)]
+#: One, or those to choose from.
+Wires = Wire | Annotated[list[Wire], Meta(min_length=1, max_length=4)]
 Seconds = Annotated[float, Meta(ge=0, le=1e9)]
 Megabytes = Annotated[float, Meta(gt=0, le=1e6)]
 Memory = Annotated[float, Meta(gt=0, le=1e6)]
@@ -171,6 +174,7 @@ class Server(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     memory_gib: Memory | None = None
     quantisation: Quantisation | None = None
     precisions: Annotated[list[Quantisation], Meta(min_length=1, max_length=3)] | None = None
+    wire: Wires | None = None
     max_blocks: Annotated[int, Meta(ge=1, le=1_000)] | None = None
     relayed: bool = False
     bandwidth_mbit_per_s: Positive | None = None
@@ -255,6 +259,14 @@ class Uplink(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     egress_price_per_gb: Price | None = None
 
 
+class WireTimes(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Packing and unpacking of a token's states on a hop, there and back, by format."""
+
+    uniform_8bit: Microseconds | None = None
+    quantile_8bit: Microseconds | None = None
+    blockwise_8bit: Microseconds | None = None
+
+
 class Network(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Where round-trip times come from: a topology, coordinates, or measurements.
 
@@ -262,7 +274,7 @@ class Network(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     measured) or ``rtt_csv``, else from the other direction, else from the ``region_rtt_ms`` table,
     else from the places of both. With ``relay = "pipeline"`` links between servers may have a
     bandwidth, of each pair (``server_mbit_per_s``, row = from) or between regions. ``uplinks``
-    are capacities that several links share.
+    are capacities that several links share; ``wire`` is that of servers which do not say.
     """
 
     delay: Literal["repetita", "fibre", "internet", "measured"] = "internet"
@@ -277,6 +289,8 @@ class Network(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     step_overhead_ms: Milliseconds = 0.0
     prefill_overhead_ms: Milliseconds = 0.0
     prefill_overhead_us_per_token: Microseconds = 0.0
+    wire: Wires | None = None
+    wire_us_per_token: WireTimes = WireTimes()
 
 
 class TokenFile(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -405,13 +419,22 @@ class Event(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 Percent = Annotated[float, Meta(ge=0, le=1_000)]
 
 
+class WireHarm(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What a hop costs by what its states go, in per cent of perplexity."""
+
+    uniform_8bit: Percent | None = None
+    quantile_8bit: Percent | None = None
+    blockwise_8bit: Percent | None = None
+
+
 class Accuracy(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What precisions cost, in per cent of perplexity: ``harm`` of the whole model at each, over
-    the shipped figures; ``profile``: how it is spread over the blocks, evenly by weights, with
-    ``ends`` three times as sensitive, or by own weights; ``budget``: the most that a route may
-    cost, and ``budget_of`` clients by id."""
+    the shipped figures; ``wire_harm`` of each hop by what its states go; ``profile``: how it is
+    spread over the blocks, evenly by weights, with ``ends`` three times as sensitive, or by own
+    weights; ``budget``: the most that a route may cost, and ``budget_of`` clients by id."""
 
     harm: dict[Quantisation, Percent] = {}
+    wire_harm: WireHarm = WireHarm()
     profile: (
         Literal["flat", "ends"] | Annotated[list[Percent], Meta(min_length=1, max_length=1_000)]
     ) = "flat"
@@ -454,14 +477,15 @@ class Scenario(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
 
 class PlacedServer(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The blocks ``[start_block, end_block)`` and the cache pool of one server; ``precision``
-    where that was for the planner to choose, ``adapters`` where clients ask for some."""
+    """The blocks ``[start_block, end_block)`` and the cache pool of one server; ``precision`` and
+    ``wire`` where they were for the planner to choose, ``adapters`` where clients ask for some."""
 
     server: Name
     start_block: Block
     end_block: Block
     cache_bytes: Bytes
     precision: Quantisation | None = None
+    wire: Wire | None = None
     adapters: Annotated[list[Name], Meta(max_length=1_000)] | None = None
 
 

@@ -66,7 +66,7 @@ class Pricing:
             tasks,
             first_gap_s=np.where(kept, tasks.gap_s, tasks.first_gap_s),
             prompt_s=np.where(kept, step_s, tasks.prompt_s),
-            prompt_bytes=np.where(kept, tasks.step_bytes, tasks.prompt_bytes),
+            sent_tokens=np.where(kept, 1, tasks.sent_tokens),
             worth=np.where(kept, 0.0, tasks.worth),
             cut=np.where(kept, 0, tasks.cut),
         )

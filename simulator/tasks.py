@@ -159,7 +159,7 @@ class SharedState(NamedTuple):
     lanes : (2 U,) of ``transfers.LANE``: out of each uplink, and into it.
     behind : (machines, most) uplinks of each machine, the smallest first, -1 = none.
     inside : (U, machines) whether each is.
-    by : (2,) who relays prompts and steps. byte : (1,) of a position's hidden state.
+    by : (2,) who relays prompts and steps.
     """
 
     sessions: NDArray[np.void]
@@ -182,7 +182,6 @@ class SharedState(NamedTuple):
     behind: NDArray[np.int64]
     inside: NDArray[np.int64]
     by: NDArray[np.int64]
-    byte: NDArray[np.float64]
 
 
 #: Fields of a state in which transfers share uplinks.

@@ -19,13 +19,15 @@ from .passes import drafted_s, made_by, more_way_s, positions_of
 #: Who relays a pass: the client, servers while each answers it, servers of which the last answers.
 BY_CLIENT, BY_SERVERS, PIPELINE = 0, 1, 2
 #: What a session sends: into its present hop (the first leg), and the answers of its hops.
-#: sender, receiver : servers, then clients. size, prompt : bytes; those of the prompt's.
+#: sender, receiver : servers, then clients. size : bytes. tokens : of a prompt, into the hop of
+#: this number. message, token : bytes to and from its server, of a message and of a token in it.
 #: next : on the way past so many links and uplinks; or one of the two below.
 #: done_s : when all that is on its way will be there. open, home : of the first leg, answers to
 #: come and where its client is.
 LEG = np.dtype(
     [(name, np.int32) for name in ("sender", "receiver", "next", "open", "home")]
-    + [(name, np.float64) for name in ("size", "prompt", "done_s")],
+    + [("tokens", np.int32)]
+    + [(name, np.float64) for name in ("size", "message", "token", "done_s")],
     align=True,
 )
 #: The session is about to send: from its client, or from the server that has worked on it.
@@ -84,11 +86,12 @@ def _relay(s: Any, slot: int) -> int:
 
 
 @compiled
-def _size(s: Any, slot: int, at: int) -> float:
-    """Bytes of the present pass into a hop."""
-    size: float = s.legs[slot, at]["prompt"]
+def _size(s: Any, slot: int, server: int, at: int) -> float:
+    """Bytes of the present pass into a hop or out of it, to or from the server of a hop."""
+    wire, tokens = s.legs[slot, server], s.legs[slot, at]["tokens"]
     if s.sessions[slot]["made"] > 0:
-        size = s.byte[0] * positions_of(s, slot)
+        tokens = positions_of(s, slot)
+    size: float = wire["message"] + tokens * wire["token"]
     return size
 
 
@@ -102,7 +105,7 @@ def _from_client(s: Any, slot: int, now_s: float) -> None:
             count(session)
         s.legs[slot, 0]["open"] = session["hops"] if _relay(s, slot) == BY_SERVERS else 1
     # Into a pipeline go token ids alone.
-    size = 0.0 if _relay(s, slot) == PIPELINE else _size(s, slot, at)
+    size = 0.0 if _relay(s, slot) == PIPELINE else _size(s, slot, at, at)
     _send(s, slot, 0, s.legs[slot, 0]["home"], s.hops[slot, at]["server"], size, now_s)
 
 
@@ -115,9 +118,9 @@ def _from_server(s: Any, slot: int, now_s: float) -> None:
     server = s.hops[slot, at]["server"]
     if relay != BY_CLIENT and not last:
         onward = s.hops[slot, at + 1]["server"]
-        _send(s, slot, 0, server, onward, _size(s, slot, at + 1), now_s)
+        _send(s, slot, 0, server, onward, _size(s, slot, at, at + 1), now_s)
     if relay != PIPELINE:
-        _send(s, slot, 1 + int(at), server, s.legs[slot, 0]["home"], _size(s, slot, at), now_s)
+        _send(s, slot, 1 + int(at), server, s.legs[slot, 0]["home"], _size(s, slot, at, at), now_s)
     elif last:
         _answered(s, slot, now_s + s.hops[slot, at]["back_s"])
 

@@ -97,7 +97,8 @@ class Work:
                 self._state.passes[slot, :count][name] = getattr(tasks, name)
         if isinstance(self._state, engine.SharedState):
             legs = self._state.legs[slot]
-            legs["prompt"][:count] = tasks.prompt_bytes
+            legs["tokens"][:count] = tasks.sent_tokens
+            legs["message"][:count], legs["token"][:count] = tasks.message_bytes, tasks.token_bytes
             legs[0]["home"], legs[0]["open"] = len(self._state.servers) + tasks.client, 0
         self._limit(slot, limits)
         engine.begin(self._state, slot, begin_s)
@@ -229,7 +230,7 @@ class Work:
             wider.drafts[:slots], wider.passes[:slots, :most] = old.drafts, old.passes
             state = wider
         if isinstance(old, engine.SharedState) and isinstance(state, engine.DraftingState):
-            state = _sharing(state, *old[-5:])
+            state = _sharing(state, *old[-4:])
             state.legs[:slots, : most + 1] = old.legs
         state.curve[:] = old.curve
         if old.chunks.size:
@@ -287,20 +288,19 @@ def _sharing(
     behind: IntArray,
     inside: IntArray,
     by: IntArray,
-    byte: FloatArray,
 ) -> engine.SharedState:
     """The same where transfers share uplinks; each answer of a session has an event of its own."""
     slots, hops = state.hops.shape
     legs = np.zeros((slots, hops + 1), LEG)
     events = np.zeros(slots * (hops + 2) + len(state.servers), EVENT)
-    rest = lanes, behind, inside, by, byte
+    rest = lanes, behind, inside, by
     return engine.SharedState(*state._replace(events=events), legs, *rest)
 
 
 def _uplinks(
     cost: CostModel, uplinks: Uplinks
-) -> tuple[NDArray[np.void], IntArray, IntArray, IntArray, FloatArray]:
-    """Idle lanes, who is behind them, who relays, and bytes of a position."""
+) -> tuple[NDArray[np.void], IntArray, IntArray, IntArray]:
+    """Idle lanes, who is behind them, and who relays."""
     lanes = np.zeros(2 * uplinks.count, LANE)
     lanes["byte_s"][0::2], lanes["byte_s"][1::2] = uplinks.up_s, uplinks.down_s
     inside = np.concatenate([uplinks.servers, uplinks.clients], axis=1).astype(np.int64)
@@ -312,8 +312,7 @@ def _uplinks(
     relay = cost.relaying
     by = [PIPELINE if relay.pushes_prompts else BY_CLIENT]
     by.append(PIPELINE if relay.pushes_prompts else BY_SERVERS if relay.pairs else BY_CLIENT)
-    byte = np.array([float(cost.problem.model.activation_bytes_per_token)])
-    return lanes, behind, inside, np.array(by, dtype=np.int64), byte
+    return lanes, behind, inside, np.array(by, dtype=np.int64)
 
 
 def _empty(

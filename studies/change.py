@@ -138,19 +138,17 @@ def carried(planned: Outcome, source: Scenario, target: Scenario) -> tuple[Known
 def respanned(placement: Placement, source: Scenario, target: Scenario) -> Placement:
     """The spans of a placement for the servers of another scenario, by id.
 
-    Servers that are new are idle, spans that no longer fit are cut. Who may choose a precision
-    or adapters keeps those that it had.
+    Servers that are new are idle, spans that no longer fit are cut. Who may choose how it hosts or
+    its adapters keeps what it had.
     """
     spans = {
         s.id: (int(placement.start[j]), int(placement.end[j]))
         for j, s in enumerate(source.problem.servers)
     }
-    rows = zip(source.problem.servers, placement.precision, strict=False)
-    had = {server.id: precision for server, precision in rows}
-    problem = target.problem.at_precisions(
-        [had[s.id] if had.get(s.id) in s.precisions else s.precision
-         for s in target.problem.servers]
-    )  # fmt: skip
+    had = {s.id: s.hosting for s in placement.settled(source.problem).servers}
+    problem = target.problem.hosting_as(
+        [s.nearest(had.get(s.id, s.hosting)) for s in target.problem.servers]
+    )
     if placement.adapters:
         ids = [server.id for server in source.problem.servers]
         problem = problem.with_adapters(

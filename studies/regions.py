@@ -113,11 +113,13 @@ def levelled(problem: Problem, labels: Sequence[str], side: Side) -> Problem:
     bandwidth = net.client_bandwidth_bytes_per_s
     wide = None if bandwidth is None else np.array(bandwidth)
     slow, fast = (np.max, np.min) if side == "worst" else (np.min, np.max)
+    sent = CostModel.of(problem).wires.bytes(1)
     for rows in rows_of(labels).values():
         members = [problem.servers[j] for j in rows]
         level = levelled_servers(members, side, problem.model.num_blocks)
+        wire = problem.servers[rows[sent[rows] == slow(sent[rows])][0]].wire
         for j, server in zip(rows, level, strict=True):
-            servers[j] = server
+            servers[j] = replace(server, wire=wire)
         client[:, rows] = slow(client[:, rows], axis=1, keepdims=True)
         if wide is not None:
             wide[:, rows] = fast(wide[:, rows], axis=1, keepdims=True)

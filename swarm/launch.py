@@ -52,12 +52,13 @@ class LaunchFiles:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LaunchFlags:
-    """What a plan says of one server: blocks, tokens of cache for each, precision, adapters; GPUs
-    that share its blocks."""
+    """What a plan says of one server: blocks, tokens of cache for each, precision, by what its
+    states go, adapters; GPUs that share its blocks."""
 
     span: tuple[int, int]
     tokens: int
     quantisation: str | None
+    wire: str = "none"
     adapters: tuple[str, ...] = ()
     gpus: int = 1
 
@@ -83,6 +84,7 @@ def launch_files(plan: Plan, scenario: Scenario, options: LaunchOptions) -> tupl
             span=(start, end),
             tokens=tokens,
             quantisation=quantisation.get(server.id),
+            wire=server.wire,
             adapters=tuple(names[a] for a in server.adapters or ()),
             gpus=server.gpus,
         )
@@ -136,6 +138,8 @@ def _files(server: str, own: LaunchFlags, options: LaunchOptions) -> LaunchFiles
         flags += ["--quant_type", own.quantisation]
     elif own.quantisation == "bf16":
         flags += ["--quant_type", "none", "--torch_dtype", "bfloat16"]
+    if own.wire != "none":
+        flags += ["--compression", own.wire.upper()]
     if own.adapters:
         flags += ["--adapters", *own.adapters]
     if own.gpus > 1:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Self
 
+from ..core.names import Wire
 from ..core.problem import Timing
 from .clock import environment
 from .compat.remedies import ALSO_VARIABLE, SKIP_VARIABLE
@@ -41,6 +42,7 @@ class ServerSpec:
     remedies : optional remedies to apply, ``server-push`` for example; without : those left out.
     quant_type : of its blocks, as PETALS names it.
     clock : compute by this clock (``swarm.clock``), or ``tell`` how long every task took.
+    wire : by what hidden states go to it and from it.
     """
 
     name: str
@@ -55,6 +57,7 @@ class ServerSpec:
     without: tuple[str, ...] = ()
     quant_type: str = "none"
     clock: Timing | Literal["tell"] | None = None
+    wire: Wire = "none"
 
 
 @dataclass(kw_only=True)
@@ -150,7 +153,7 @@ class LoopbackSwarm:
         flags += ["--dht_prefix", self.prefix, *_blocks(spec)]
         flags += ["--throughput", "auto", "--cache_dir", str(cache), "--device", "cpu"]
         flags += ["--torch_dtype", "float32", "--quant_type", spec.quant_type]
-        flags += ["--attn_cache_tokens", str(spec.cache_tokens)]
+        flags += ["--attn_cache_tokens", str(spec.cache_tokens), "--compression", spec.wire]
         flags += ["--num_handlers", str(self.handlers)]
         flags += ["--host_maddrs", f"/ip4/127.0.0.1/tcp/{listen}"]
         flags += ["--announce_maddrs", f"/ip4/127.0.0.1/tcp/{announced}"]

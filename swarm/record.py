@@ -110,6 +110,7 @@ class LivePlan:
     spans : peer -> blocks ``[start, end)``; idle servers are not listed.
     cache_tokens : peer -> tokens of attention cache to offer per block.
     hosting : how servers are to host their blocks.
+    wires : peer -> by what its states go, of those of which the scenario or the plan says so.
     moves : who may move, in order, and which blocks cannot be helped meanwhile.
     limits : what servers have to allow for the planned sessions.
     routes : the planned ones; drafts : how each client drafts, empty where the plan says nothing.
@@ -125,6 +126,7 @@ class LivePlan:
     spans: Mapping[str, tuple[int, int]]
     cache_tokens: Mapping[str, int]
     hosting: Hosting
+    wires: Mapping[str, str]
     moves: tuple[Step, ...]
     limits: Limits
     routes: tuple[PlannedRoute, ...] = ()
@@ -355,6 +357,7 @@ def _live(record: LiveRecord, problem: Problem, plan: Plan) -> LivePlan:
         spans=spans,
         cache_tokens=tokens,
         hosting=planned_hosting(record.scenario, problem, plan.placement),
+        wires={s.id: s.wire for s in problem.servers if s.wires or s.wire != "none"},
         moves=tuple(record.moves),
         limits=limits_for(problem, plan.predicted),
         routes=plan.routes,

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from hivemind.p2p import P2PDaemonError
+from hivemind.proto.runtime_pb2 import CompressionType
 from petals.cli import run_server
 from petals.data_structures import ServerState
 from petals.server import server as server_of
@@ -276,6 +277,8 @@ class PlannedServer(Server):
             self.quant_type = kind
             self.server_info.quant_type = kind.name.lower()
             self._rate_again()
+        if peer in plan.wires:
+            self.compression = CompressionType.Value(plan.wires[peer].upper())
         info = self.server_info
         if info.forward_rps is not None:
             self._rate_span()

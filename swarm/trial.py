@@ -8,10 +8,12 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Self
 
 from ..api import plan
 from ..core.errors import SwarmUnreachableError
+from ..core.names import Wire
 from ..scenarios.files import parse_file
 from ..scenarios.generate import write_document
 from ..scenarios.planfile import write_plan
@@ -137,17 +139,21 @@ def publish_spans(
     *,
     router: str | None = None,
     more: Sequence[str] = (),
+    wires: Mapping[str, Wire] = MappingProxyType({}),
 ) -> str:
     """Read the swarm, plan the given spans by server name, publish; what the command said.
 
     Parameters
     ----------
+    wires : by what states are to go, of servers of which that is said.
     more : for ``swarm inspect``: the load to plan for.
     """
     document = read_scenario(swarm, folder, memory_gb=0.1, more=("--sessions", "1", *more))
     names = {peer: name for name, peer in swarm.peers.items()}
     for server in document["servers"]:
-        server["span"] = list(spans[names[server["id"]]])
+        name = names[server["id"]]
+        server["span"] = list(spans[name])
+        server |= {"wire": wires[name]} if name in wires else {}
     path = folder / f"{swarm.prefix}.wanted.json"
     write_document(path, document)
     scenario = load_scenario(path)

@@ -59,8 +59,8 @@ def print_capacity(problem: Problem, found: Capacity) -> None:
 
 
 def _hosting(name: str, placement: Placement, server: int) -> str:
-    """A server, with its precision where that was chosen."""
-    return f"{name} at {placement.precision[server]}" if placement.precision else name
+    """A server, with how it hosts where that was chosen."""
+    return f"{name} {placement.hosted(server)}".rstrip()
 
 
 def _found(found: Capacity) -> str:
@@ -103,6 +103,7 @@ def capacity_document(problem: Problem, found: Capacity) -> dict[str, Any]:
             {
                 "server": server.id,
                 **({"precision": best.placement.precision[j]} if best.placement.precision else {}),
+                **({"wire": best.placement.wire[j]} if best.placement.wire else {}),
                 "start_block": int(best.placement.start[j]),
                 "end_block": int(best.placement.end[j]),
                 "compute_frac": float(best.carried.compute_frac[j]),

@@ -61,10 +61,11 @@ def print_explanations(problem: Problem, found: Sequence[Explanation]) -> None:
 
 
 def _harmed(e: Explanation) -> str:
-    """The precision of each hop and what the route costs in accuracy, in a line."""
+    """How each hop's server hosts and what the route costs in accuracy, in a line."""
     assert e.harm is not None
+    wires = f"; wires: {', '.join(e.wires)}" if {*e.wires} - {"none"} else ""
     return (
-        f"precisions: {', '.join(e.precisions)}; by them the perplexity rises "
+        f"precisions: {', '.join(e.precisions)}{wires}; by them the perplexity rises "
         f"{number(percent_of(e.harm))} %"
     )
 
@@ -110,8 +111,9 @@ def explanations_document(problem: Problem, found: Sequence[Explanation]) -> dic
                         "server": names[h.server],
                         "block_times": origins[h.server],
                         **({} if e.harm is None else {"precision": precision}),
+                        **({} if wire == "none" else {"wire": wire}),
                     }
-                    for h, precision in zip(e.hops, e.precisions, strict=True)
+                    for h, precision, wire in zip(e.hops, e.precisions, e.wires, strict=True)
                 ],
                 "alternatives": [
                     {

@@ -24,7 +24,6 @@ PLACEMENT = (
 
 def placement_rows(problem: Problem, plan: Plan) -> list[list[object]]:
     """Who hosts what, a row for each server."""
-    chosen = plan.placement.precision
     problem = plan.placement.settled(problem)
     cost = CostModel.of(problem)
     rows: list[list[object]] = []
@@ -33,7 +32,7 @@ def placement_rows(problem: Problem, plan: Plan) -> list[list[object]]:
         pool = int(plan.placement.cache_bytes[j])
         tokens = f"{cost.tokens_held(pool, start, end):,}" if end > start else "-"
         used = float(cost.weights_bytes(j, start, end)) / server.memory_bytes
-        device = f"{server.device} at {server.precision}" if chosen else server.device
+        device = f"{server.device} {plan.placement.hosted(j)}".rstrip()
         place = [server.id, device, server.region, span(start, end), end - start]
         rows.append([*place, tokens, percent(used)])
     return rows

@@ -73,9 +73,7 @@ class Shapes:
     harm: FloatArray
 
 
-def shapes_of(
-    menu: Menu, grid: Grid, variant: Variant, times: FloatArray, cache: IntArray
-) -> Shapes:
+def shapes_of(grid: Grid, variant: Variant, times: FloatArray, cache: IntArray) -> Shapes:
     """Shapes of the visits that leave room for so much cache.
 
     Parameters
@@ -86,9 +84,7 @@ def shapes_of(
     start, end = np.nonzero(variant.fits(cache))
     counts = grid.counts()
     vector = (counts[:, end] - counts[:, start]).T
-    run_s = times @ variant.run_s
-    cost_s = times @ menu.hop_s[:, variant.server] + run_s[end] - run_s[start]
-    harm = variant.harm[end] - variant.harm[start]
+    cost_s, harm = variant.visit(start, end, times)
     shape, which = np.unique(vector @ grid.stride, return_inverse=True)
     first = np.full(len(shape), len(which))
     np.minimum.at(first, which.reshape(-1), np.arange(len(which)))

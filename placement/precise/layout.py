@@ -83,14 +83,11 @@ def _cut(
     position, cost, harm = np.zeros(1, dtype=np.int64), np.zeros(1), np.zeros(1)
     layers: list[tuple[IntArray, IntArray]] = []
     for variant, fit in zip(variants, fits, strict=True):
-        run_s = times @ variant.run_s
-        hop_s = float(times @ menu.hop_s[:, variant.server])
         before, end = np.nonzero(fit[position])
-        start = position[before]
-        added_s = hop_s + run_s[end] - run_s[start]
+        added_s, harmed = variant.visit(position[before], end, times)
         parent = np.concatenate((np.arange(len(position)), before))
         cost = np.concatenate((cost, cost[before] + added_s))
-        harm = np.concatenate((harm, harm[before] + variant.harm[end] - variant.harm[start]))
+        harm = np.concatenate((harm, harm[before] + harmed))
         position = np.concatenate((position, end))
         at = np.flatnonzero(harm <= budget + SAME_HARM)
         at = at[undominated(position[at], cost[at], harm[at])]

@@ -1,7 +1,8 @@
-"""The offline problem as arrays where servers choose a precision: what each could be, per class.
+"""The offline problem as arrays where servers choose how they host: what each could be, per class.
 
-A *variant* is a server at one of its precisions. A visit of class c runs blocks ``[p, e)`` at a
-variant: it costs ``hop[c, j] + run(p, e)``, harms ``harm(p, e)``, holds ``cache_c(p, e)``.
+A *variant* is a server in one of its ways: a precision of blocks, and by what states go over its
+links. A visit of class c runs blocks ``[p, e)`` at a variant: it costs ``hop[c] + run(p, e)``,
+harms ``hop_harm + harm(p, e)``, holds ``cache_c(p, e)``.
 """
 
 from __future__ import annotations
@@ -9,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...core.content import FloatArray, IntArray
 from ...core.plan import Placement
-from ...core.problem import Problem
+from ...core.problem import Hosting, Problem
 from ...core.workload import Demand
 from ...perfmodel.cost import CostModel
 from ..task import Task
@@ -23,17 +25,21 @@ from ..task import Task
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Variant:
-    """A server at one precision.
+    """A server in one of its ways.
 
     Attributes
     ----------
+    hop_s : (C,) seconds of a step's hop; under server relay with the cheapest leg into the server,
+        so that sums are lower bounds. hop_harm : of each hop.
     run_s : (C, L + 1) seconds of a step of each class over the first 0..L blocks.
     weights, harm : (L + 1,) bytes and harm of the first 0..L blocks.
     most_cache : bytes of sessions for which it computes; its memory limits them too.
     """
 
     server: int
-    precision: str
+    hosting: Hosting
+    hop_s: FloatArray
+    hop_harm: float
     run_s: FloatArray
     weights: IntArray
     harm: FloatArray
@@ -44,6 +50,16 @@ class Variant:
     def room(self, start: int, end: int) -> int:
         """Bytes of cache beside the weights of blocks ``[start, end)``."""
         return min(self.memory - int(self.weights[end] - self.weights[start]), self.most_cache)
+
+    def visit(self, start: Any, end: Any, times: FloatArray) -> tuple[Any, Any]:
+        """What so many visits of each class, (C,), cost in all, and what each harms; broadcasts."""
+        run_s = times @ self.run_s
+        cost_s = float(times @ self.hop_s) + run_s[end] - run_s[start]
+        return cost_s, self.harmed(start, end)
+
+    def harmed(self, start: Any, end: Any) -> Any:
+        """What a visit of blocks ``[start, end)`` harms; broadcasts."""
+        return self.hop_harm + (self.harm[end] - self.harm[start])
 
     def fits(self, cache: IntArray) -> NDArray[np.bool_]:
         """(L + 1, L + 1) whether blocks ``[row, column)`` fit beside a cache of so many bytes.
@@ -66,8 +82,7 @@ class Menu:
 
     Attributes
     ----------
-    hop_s : (C, n) seconds of a step's hop; under server relay the cheapest leg into each server,
-        so that sums are lower bounds.
+    base_s : (C,) seconds of a step that every chain adds.
     weight : (C,) sessions times weight of each class.
     cache : (C, L + 1) bytes that one session of a class holds on the first 0..L blocks.
     budgets : (C,).
@@ -76,7 +91,6 @@ class Menu:
 
     task: Task
     demand: tuple[Demand, ...]
-    hop_s: FloatArray
     base_s: FloatArray
     weight: FloatArray
     cache: IntArray
@@ -85,25 +99,26 @@ class Menu:
 
     @classmethod
     def of(cls, task: Task) -> Menu:
-        """The menu of a task; its own precisions are one choice among those of the problem."""
+        """The menu of a task; how its servers host is one choice among those of the problem."""
         cost, demand = task.cost, task.demand
         problem, clients = cost.problem, [d.client for d in demand]
-        hop_s, base_s = cost.relaying.cheapest_s(cost.step_hop_s[clients], clients)
-        names = dict.fromkeys(p for s in problem.servers for p in s.precisions)
-        models = {p: settled_cost(problem, p, cost.lasting_s) for p in names}
+        names = dict.fromkeys(h for s in problem.servers for h in s.hostings)
+        models = {h: settled_cost(problem, h, cost.lasting_s) for h in names}
+        hops = {
+            h: m.relaying.cheapest_s(m.step_hop_s[clients], clients)[0] for h, m in models.items()
+        }
         runs = {
-            p: np.array([m.planned(c).step_run_s.ramp(slice(None)) for c in clients])
-            for p, m in models.items()
+            h: np.array([m.planned(c).step_run_s.ramp(slice(None)) for c in clients])
+            for h, m in models.items()
         }
         every = slice(None)
-        weights = {p: m.weights_bytes.ramp(every) for p, m in models.items()}
-        harm = {p: m.harm.ramp(every) for p, m in models.items()}
+        weights = {h: m.weights_bytes.ramp(every) for h, m in models.items()}
+        harm = {h: m.block_harm.ramp(every) for h, m in models.items()}
         block = np.arange(cost.num_blocks + 1)
         return cls(
             task=task,
             demand=demand,
-            hop_s=hop_s,
-            base_s=base_s,
+            base_s=cost.relaying.cheapest_s(cost.step_hop_s[clients], clients)[1],
             weight=np.array([d.sessions * d.weight_tokens for d in demand]),
             cache=np.array([cost.cache_bytes(max(1, d.cache_tokens), 0, block) for d in demand]),
             budgets=cost.budgets[clients],
@@ -111,15 +126,17 @@ class Menu:
                 tuple(
                     Variant(
                         server=j,
-                        precision=p,
-                        run_s=runs[p][:, j],
-                        weights=weights[p][j],
-                        harm=harm[p][j],
+                        hosting=h,
+                        hop_s=hops[h][:, j],
+                        hop_harm=float(models[h].wires.harm[j]),
+                        run_s=runs[h][:, j],
+                        weights=weights[h][j],
+                        harm=harm[h][j],
                         memory=int(problem.memory_bytes[j]),
-                        most_cache=int(models[p].most_cache_bytes[j]),
+                        most_cache=int(models[h].most_cache_bytes[j]),
                         most_blocks=int(problem.max_blocks[j]),
                     )
-                    for p in server.precisions
+                    for h in server.hostings
                 )
                 for j, server in enumerate(problem.servers)
             ),
@@ -151,17 +168,16 @@ class Menu:
         """What all sessions together pay on one chain, and what it harms."""
         cost_s = float(self.weight @ self.base_s)
         for v, a, e in spans:
-            each = self.hop_s[:, v.server] + v.run_s[:, e] - v.run_s[:, a]
-            cost_s += float(self.weight @ each)
-        return cost_s, float(sum(v.harm[e] - v.harm[a] for v, a, e in spans))
+            cost_s += float(self.weight @ (v.hop_s + v.run_s[:, e] - v.run_s[:, a]))
+        return cost_s, float(sum(v.harmed(a, e) for v, a, e in spans))
 
     def settled(self, chosen: Sequence[Variant]) -> Task:
-        """The task where these servers host at these precisions, all others as they are."""
+        """The task where these servers host as these variants, all others as they are."""
         problem = self.task.problem
-        names = [s.precision for s in problem.servers]
+        ways = list(problem.hosting)
         for variant in chosen:
-            names[variant.server] = variant.precision
-        cost = CostModel(problem.at_precisions(names)).lasting(self.task.cost.lasting_s)
+            ways[variant.server] = variant.hosting
+        cost = CostModel(problem.hosting_as(ways)).lasting(self.task.cost.lasting_s)
         return Task(**{n: getattr(self.task, n) for n in Task.__slots__} | {"cost": cost})
 
     def placed(self, spans: Sequence[tuple[Variant, int, int]]) -> tuple[Task, Placement]:
@@ -173,7 +189,7 @@ class Menu:
         return settled, settled.cost.placed(every)
 
 
-def settled_cost(problem: Problem, precision: str, lasting_s: float) -> CostModel:
-    """What everything costs where all servers that can host at a precision do so."""
-    names = [precision if precision in s.precisions else s.precision for s in problem.servers]
-    return CostModel(problem.at_precisions(names)).lasting(lasting_s)
+def settled_cost(problem: Problem, hosting: Hosting, lasting_s: float) -> CostModel:
+    """What everything costs where all servers that can host so do."""
+    ways = [s.nearest(hosting) for s in problem.servers]
+    return CostModel(problem.hosting_as(ways)).lasting(lasting_s)

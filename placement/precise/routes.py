@@ -94,10 +94,9 @@ class Routes:
         menu, row = self._menu, self._row
         arcs: list[list[Arc]] = [[] for _ in range(menu.length + 1)]
         for number, variant in enumerate(menu.every):
-            run_s, hop_s = variant.run_s[row], float(menu.hop_s[row, variant.server])
+            run_s, hop_s = variant.run_s[row], float(variant.hop_s[row])
             for p, e in zip(*np.nonzero(variant.fits(menu.cache[row])), strict=True):
-                cost_s = hop_s + float(run_s[e] - run_s[p])
-                harm = float(variant.harm[e] - variant.harm[p])
+                cost_s, harm = hop_s + float(run_s[e] - run_s[p]), float(variant.harmed(p, e))
                 arcs[p].append(Arc(number, variant.server, int(e), cost_s, harm))
         return arcs
 

@@ -42,7 +42,7 @@ MOST_TRIED = 12
 
 
 def solve_precise(task: Task, *, warm_start: Placement | None = None) -> Solution:
-    """Place blocks, choose precisions and route sessions at least total step time within budgets.
+    """Place blocks, choose how servers host and route sessions at least step time within budgets.
 
     In turn, until plan and bound meet within the task's gap: the cheapest chain of every class
     within its budget with the swarm for itself, which bounds every plan; one chain for all sessions
@@ -122,7 +122,7 @@ def knapsack_of(menu: Menu, grid: Grid, times: FloatArray, cache: IntArray) -> K
     """Chains of so many sessions of each class that leave room for so much cache."""
     return Knapsack(
         grid,
-        [Choice.among([shapes_of(menu, grid, v, times, cache) for v in own])
+        [Choice.among([shapes_of(grid, v, times, cache) for v in own])
          for own in menu.variants],
     )  # fmt: skip
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ...core.errors import ScenarioError
-from . import adapters, before, client, pipe, rollback, server, table
+from . import adapters, before, client, packed, pipe, rollback, server, table
 
 #: ``table``: reads and writes the swarm's table only, and never imports petals.
 Side = Literal["both", "client", "server", "table"]
@@ -159,6 +159,16 @@ REMEDIES: tuple[Remedy, ...] = (
         needed_by="peers",
         is_needed=rollback.sessions_only_go_forward,
         apply=rollback.take_back,
+    ),
+    Remedy(
+        name="packed-states",
+        defect="no session runs over a server that was started with --compression: what clients "
+        "send with the states, empty or integers, cannot be packed; with numpy 2.4 nothing can be "
+        "unpacked",
+        cure="states alone are packed, all else goes as it is",
+        needed_by="peers",
+        is_needed=packed.cannot_pack_steps,
+        apply=packed.pack_states_alone,
     ),
     Remedy(
         name="short-steps",

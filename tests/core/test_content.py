@@ -53,6 +53,7 @@ def test_every_field_of_a_placement_counts() -> None:
         ("cache_bytes", np.array([0, 220, 220, 1])),
         ("order", (1, 0)),
         ("precision", ("nf4", "bf16")),
+        ("wire", ("none", "uniform_8bit")),
         ("adapters", (("a",), (), (), ())),
     ]
     assert_every_field_counts(placed(), changes)
@@ -71,6 +72,7 @@ def test_every_field_of_a_network_counts(tiny: Problem) -> None:
         ("client_bandwidth_bytes_per_s", np.ones((2, 4))),
         ("server_bandwidth_bytes_per_s", np.ones((4, 4))),
         ("uplinks", (Uplink(name="home", clients=(0,)),)),
+        ("wire_s_per_token", (("uniform_8bit", 0.5),)),
         ("relay", "server"),
     ]
     assert_every_field_counts(net, changes)

@@ -33,16 +33,28 @@ def random_swarm(make_problem: Make, seed: int, relay: Relay) -> tuple[Problem, 
     servers = rng.permutation(4)[:count].tolist()
     cuts = [0, *sorted(rng.choice(np.arange(1, 6), count - 1, replace=False).tolist()), 6]
     hops = (Hop(server=j, start=cuts[i], end=cuts[i + 1]) for i, j in enumerate(servers))
-    return dataclasses.replace(problem, network=network), Route(hops=tuple(hops))
+    drawn = tuple(
+        dataclasses.replace(s, wire=str(rng.choice(["none", "uniform_8bit"])))
+        for s in problem.servers
+    )
+    return dataclasses.replace(problem, network=network, servers=drawn), Route(hops=tuple(hops))
 
 
 def own_s(problem: Problem, client: int, server: int, tokens: int) -> float:
     """Overhead of a hop, and the transfer of so many hidden states there and back."""
     net = problem.network
     assert net.client_bandwidth_bytes_per_s is not None
-    volume = 2 * tokens * problem.model.activation_bytes_per_token
+    volume = 2 * sent_bytes(problem, server, tokens)
     overhead = net.step_overhead_s if tokens == 1 else net.prefill_overhead_s
     return float(overhead + volume / net.client_bandwidth_bytes_per_s[client, server])
+
+
+def sent_bytes(problem: Problem, server: int, tokens: int) -> int:
+    """States of 16 bit; or of 8, after a table of 256 floats and its length."""
+    width = problem.model.hidden_size
+    if problem.servers[server].wire == "none":
+        return 2 * tokens * width
+    return tokens * width + 4 * 256 + 8
 
 
 def timing_of(problem: Problem, server: int) -> Timing:

@@ -16,6 +16,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from swarmplan.benchmarks.replay import replay, started
+from swarmplan.core import names
 from swarmplan.core.names import Sharing
 from swarmplan.core.plan import Placement
 from swarmplan.core.problem import Problem, Timing
@@ -52,6 +53,22 @@ def shared(
     return replace(problem, servers=servers)
 
 
+def wired(problem: Problem, rng: np.random.Generator) -> Problem:
+    """The problem, every other time with links of some bandwidth and states that go in some way."""
+    if rng.random() < 0.5:
+        return problem
+    shape = problem.network.client_rtt_s.shape
+    network = replace(
+        problem.network,
+        client_bandwidth_bytes_per_s=rng.uniform(1e4, 1e6, shape),
+        wire_s_per_token=(("uniform_8bit", 0.001),),
+    )
+    servers = tuple(
+        replace(s, wire=str(rng.choice(names.names(names.Wire)))) for s in problem.servers
+    )
+    return replace(problem, network=network, servers=servers)
+
+
 def curved(timing: Timing, rng: np.random.Generator, floors: bool = True) -> Timing:
     """The timing, every other time with a curve of its steps, a floor below which none is, or
     prompts that grow with their square."""
@@ -74,7 +91,7 @@ def simulated(
     problem = random_problem(rng)
     if rng.random() < 0.3 and not alike:
         problem = uneven(problem, rng)
-    problem = shared(problem, rng, kinds, floors=floors)
+    problem = wired(shared(problem, rng, kinds, floors=floors), rng)
     placement = random_placement(rng, problem)
     router = PetalsRouting()(CostModel.of(problem), placement)
     requests = random_requests(rng, 60)

@@ -95,6 +95,9 @@ def swarm(make_problem: Callable[..., Problem], seed: int) -> Problem:
     if rng.random() < 0.5:
         rate = rng.uniform(1e3, 1e6, size=network.client_rtt_s.shape)
         network = replace(network, client_bandwidth_bytes_per_s=rate)
+        servers = tuple(
+            replace(s, wire=str(rng.choice(["none", "blockwise_8bit"]))) for s in servers
+        )
     return replace(problem, servers=servers, network=network)
 
 
@@ -258,3 +261,14 @@ def test_groups_whose_smallest_members_hold_no_block_have_no_plan(
     assert found.times == ()
     assert found.error
     assert found.lost_blocks == 6 * 6
+
+
+def test_a_group_is_as_thick_or_as_thin_on_the_wire_as_its_members(tiny: Problem) -> None:
+    model = replace(tiny.model, hidden_size=4_096, activation_bytes_per_token=8_192)
+    wires = ("none", "uniform_8bit", "none", "none")
+    servers = tuple(replace(s, wire=w) for s, w in zip(tiny.servers, wires, strict=True))
+    problem = replace(tiny, model=model, servers=servers)
+    labels = ["a", "a", "b", "b"]
+    worst, best = levelled(problem, labels, "worst"), levelled(problem, labels, "best")
+    assert [s.wire for s in worst.servers] == ["none"] * 4
+    assert [s.wire for s in best.servers] == ["uniform_8bit"] * 2 + ["none"] * 2
