@@ -18,6 +18,7 @@ from ..perfmodel.memory import least_block_bytes, slots_beside
 from ..perfmodel.unfolded import unfolded
 from .compose import client_shares
 from .knapsack import least_responses_s
+from .shared import most_shared_per_s
 
 #: What proves the bound.
 PROOF = "what all servers together hold and compute"
@@ -43,7 +44,7 @@ def most_per_s(cost: CostModel, mix: Mix) -> float:
     times the least time for which r can hold it. In units of the mean request both are capped by
     what the server can do at its best m, and all servers together have to reach lambda L. A server
     that may choose its precision counts at the one at which it gives most; the fastest chains may
-    use each server at all of them.
+    use each server at all of them. What uplinks let through is a bound of its own.
     """
     cost, first = unfolded(cost.unadapted)
     least_s = least_responses_s(cost, _requests(mix))
@@ -55,7 +56,9 @@ def most_per_s(cost: CostModel, mix: Mix) -> float:
     # Slot-seconds, one slot being the cache of one token on a block, or a byte where windows and
     # states make no such unit.
     slot_bytes = least_block_bytes(cost, 1) if cost.kept.proportional else 1
-    slots = [least_block_bytes(cost, t) // slot_bytes for t in mix.reserved_tokens.tolist()]
+    # Where cache is taken by pages, that of the prompt is all that is sure to be held throughout.
+    tokens = mix.prompt_tokens if cost.problem.page_tokens else mix.reserved_tokens
+    slots = [least_block_bytes(cost, t) // slot_bytes for t in tokens.tolist()]
     held = np.where(served, np.array(slots) * np.where(served, least_s, 1.0), np.nan)
     mean_held = float(np.nansum(share * held) / share.sum())
     held = held / mean_held
@@ -69,7 +72,8 @@ def most_per_s(cost: CostModel, mix: Mix) -> float:
     capped = np.minimum(compute[:, None], dearest[:, None] * room)
     by_work = _highest(capped, first, cost.num_blocks * least)
     by_memory = _highest(room, first, cost.num_blocks)
-    return min(by_work, by_memory) / total * (1.0 + ROUNDING)
+    by_uplinks = most_shared_per_s(cost, mix, share / mix.share.sum())
+    return min(min(by_work, by_memory) / total, by_uplinks) * (1.0 + ROUNDING)
 
 
 def most_planned_per_s(cost: CostModel) -> float:

@@ -45,6 +45,9 @@ def least_responses_s(cost: CostModel, requests: Sequence[Request]) -> FloatArra
     room = problem.num_servers * cost.num_blocks
     most = max(FEWEST_SHAPES, SHAPES_A_CLIENT * len(problem.clients), MOST_CELLS // max(room, 1))
     shapes, which = _shapes(requests, most)
+    if problem.page_tokens:  # what is reserved but not made is never held
+        shapes = shapes.copy()
+        shapes[:, 3] = np.minimum(shapes[:, 3], shapes[:, 1] + shapes[:, 2])
     least = np.empty(len(shapes))
     for reserved in np.unique(shapes[:, 3]).tolist():
         rows = np.flatnonzero(shapes[:, 3] == reserved)

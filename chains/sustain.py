@@ -7,12 +7,12 @@ has. docs/model.md 11.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from ..core.accuracy import SAME_HARM
-from ..core.content import ByContent, FloatArray, IntArray
+from ..core.content import ByContent, FloatArray, IntArray, frozen_array
 from ..core.plan import Placement, Route
 from ..core.workload import Mix
 from ..perfmodel.capacity import mean_work_s
@@ -21,6 +21,7 @@ from ..solve.deadline import NEVER
 from ..solve.lp import Lp
 from .compose import gca, job_costs, mean_service_s
 from .graph import Graph, build_graph
+from .shared import Sent
 from .shortest import backward, forward
 from .within import cheapest_within
 
@@ -49,12 +50,14 @@ class Sustained(ByContent):
     rate_per_s : of all clients together; 0 where no chain holds a session.
     flows : the routes taken, most used first.
     compute_frac, cache_frac : (n,) what is used of every server's compute and cache.
+    uplink_frac : (2 U,) of both directions of every uplink: out of it and into it.
     """
 
     rate_per_s: float
     flows: tuple[Flow, ...]
     compute_frac: FloatArray
     cache_frac: FloatArray
+    uplink_frac: FloatArray = field(default_factory=lambda: frozen_array([], np.float64))
 
     def binds(self, server: int) -> tuple[str, ...]:
         """What of a server is used up."""
@@ -144,12 +147,14 @@ def _groups(cost: CostModel, mix: Mix) -> list[_Group]:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ChainUse:
-    """What a request a second on a route takes of its servers, (hops,) each, lasting ``time_s``."""
+    """What a request a second on a route takes of its servers, (hops,) each, lasting ``time_s``;
+    and ``uplinks``, (2 U,), of those."""
 
     route: Route
     server: IntArray
     compute: FloatArray
     cache: FloatArray
+    uplinks: FloatArray
     time_s: float
 
 
@@ -157,7 +162,9 @@ def _shared(chains: Sequence[ChainUse], groups: Sequence[_Group], servers: int) 
     """The most requests that these chains take together, each group its share of them."""
     compute, cache, rates = np.zeros(servers), np.zeros(servers), dict[Route, float]()
     lp, taken = Lp(), list[ChainUse]()
-    for _ in range(2 * servers):  # compute of every server, then cache
+    lanes = chains[0].uplinks if chains else np.zeros(0)
+    uplinks = np.zeros(len(lanes))
+    for _ in range(2 * servers + len(lanes)):  # compute of every server, then cache, then uplinks
         lp.add_row({}, -np.inf, 1.0)
     several = len(groups) > 1
     shares = [lp.add_row({}, 0.0, 0.0) for _ in groups] if several else []
@@ -168,6 +175,7 @@ def _shared(chains: Sequence[ChainUse], groups: Sequence[_Group], servers: int) 
             rows = np.concatenate([chain.server, servers + chain.server]).tolist()
             takes = np.concatenate([chain.compute, chain.cache]).tolist()
             entries = dict(zip(rows, takes, strict=True))
+            entries |= {2 * servers + u: use for u, use in enumerate(chain.uplinks.tolist()) if use}
             if several:
                 entries[shares[number]] = 1.0
             lp.add_column(0.0 if several else -1.0, entries)
@@ -183,12 +191,14 @@ def _shared(chains: Sequence[ChainUse], groups: Sequence[_Group], servers: int) 
             rates[chain.route] = rates.get(chain.route, 0.0) + rate
             compute[chain.server] += rate * chain.compute
             cache[chain.server] += rate * chain.cache
+            uplinks += rate * chain.uplinks
     flows = [Flow(route=route, rate_per_s=rate) for route, rate in rates.items()]
     return Sustained(
         rate_per_s=float(sum(flow.rate_per_s for flow in flows)),
         flows=tuple(sorted(flows, key=lambda flow: -flow.rate_per_s)),
         compute_frac=compute,
         cache_frac=cache,
+        uplink_frac=frozen_array(uplinks, np.float64),
     )
 
 
@@ -199,6 +209,7 @@ class Use:
     ----------
     work_s : share of the compute.
     held : share of the cache, for each second that the session lasts.
+    sent_s : (2 U, E) seconds of uplinks, what servers hand on apart.
     """
 
     def __init__(self, cost: CostModel, placement: Placement, mix: Mix, graph: Graph) -> None:
@@ -208,6 +219,8 @@ class Use:
         pool = np.maximum(placement.cache_bytes, 1)[graph.server]
         self.work_s = np.where(cost.serial[graph.server], mean_work_s(cost, mix)(*span), 0.0)
         self.held = _mean_bytes(cost, graph, mix, lasting) / pool
+        self._sent = Sent(cost, mix)
+        self.sent_s = self._sent.visit_s[:, graph.server]
 
     def _link_s(self) -> FloatArray:
         """(E,) time of the mean request on each link, inf where it does not fit."""
@@ -249,16 +262,18 @@ class Use:
             server=self._graph.server[links],
             compute=self.work_s[links],
             cache=self.held[links] * time_s,
+            uplinks=self._sent.chain_s(self._graph.server[links]),
             time_s=time_s,
         )
 
 
 def _mean_bytes(cost: CostModel, graph: Graph, mix: Mix, lasting: FloatArray) -> FloatArray:
     """(E,) cache of the mean session on each link; sessions count by how long they last."""
+    tokens = cost.mean_held_tokens(mix.prompt_tokens, mix.output_tokens, mix.reserved_tokens)
     if cost.kept.proportional:
-        tokens = float(lasting @ mix.reserved_tokens / lasting.sum())
-        return np.asarray(tokens * cost.cache_bytes(1, graph.origin, graph.end))
-    each, which = np.unique(mix.reserved_tokens, return_inverse=True)
+        mean = float(lasting @ tokens / lasting.sum())
+        return np.asarray(mean * cost.cache_bytes(1, graph.origin, graph.end))
+    each, which = np.unique(tokens, return_inverse=True)
     weight = np.bincount(which, lasting) / lasting.sum()
     held = [cost.cache_bytes(int(t), graph.origin, graph.end) for t in each]
     return np.asarray(weight @ np.array(held, dtype=np.float64))
@@ -270,11 +285,15 @@ def _largest_flow(graph: Graph, use: Use, time_s: FloatArray, servers: int) -> F
     nodes = {node: lp.add_row({}, 0.0, 0.0) for node, _ in graph.groups if node != last}
     compute = [lp.add_row({}, -np.inf, 1.0) for _ in range(servers)]
     cache = [lp.add_row({}, -np.inf, 1.0) for _ in range(servers)]
+    lanes = [lp.add_row({}, -np.inf, 1.0) for _ in use.sent_s]
     links = np.flatnonzero(np.isfinite(time_s))
     held = use.held[links] * time_s[links]
     columns = (graph.server[links], graph.origin[links], graph.end[links], use.work_s[links], held)
-    for j, origin, end, work, kept in zip(*(c.tolist() for c in columns), strict=True):
+    each = zip(links.tolist(), *(c.tolist() for c in columns), strict=True)
+    for link, j, origin, end, work, kept in each:
         entries = {compute[j]: work, cache[j]: kept}
+        for row, sent in zip(lanes, use.sent_s[:, link].tolist() if lanes else (), strict=True):
+            entries[row] = sent
         if origin:
             entries[nodes[origin]] = 1.0
         if end != last:

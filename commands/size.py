@@ -34,8 +34,9 @@ if TYPE_CHECKING:
     multiple=True,
     required=True,
     metavar="FIGURE=LIMIT",
-    help="[p95_]response_s, [p95_]ttft_s, [p95_]tpot_s, wait_s, kwh_per_million_tokens or "
-    "money_per_million_tokens at most, tokens_per_s or requests_per_s at least (repeat).",
+    help="[p95_]response_s, [p95_]ttft_s, [p95_]tpot_s, wait_s, kwh_per_million_tokens, "
+    "money_per_million_tokens or egress_per_million_tokens at most, tokens_per_s or "
+    "requests_per_s at least (repeat).",
 )
 @click.option(
     "--minimise",

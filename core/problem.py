@@ -19,12 +19,13 @@ from . import names
 from .accuracy import Accuracy
 from .adapters import Adapter
 from .allowance import Allowance
-from .between import Between, PairTimes
+from .between import MOST_HELD, Between, PairTimes
 from .blocks import Block
 from .constraints import Constraints
 from .content import ByContent, FloatArray, IntArray, frozen_array
 from .drafting import NO_USE, Drafting, Use
 from .names import Relay, Sharing
+from .uplinks import Uplink, among
 from .workload import Workload
 
 T = TypeVar("T")
@@ -255,7 +256,11 @@ class Server:
         nf4, after they are read; None = that takes no time of its own.
     sharing : how it shares its compute among sessions.
     batch_prompts : prompts that one which batches takes beside the steps that wait; 0 = a prompt is
-        worked on by itself.
+        worked on by itself, or any number of them in chunks.
+    chunk_tokens : of prompts it takes so many tokens at most beside the steps that wait, what is
+        left of a prompt next time; 0 = whole prompts.
+    page_tokens : sessions take cache by pages of so many tokens as they make them, and the newest
+        one makes room where there is none; 0 = all that they reserve at once.
     task_tokens : positions that its runtime takes in one task; longer prompts go block by block,
         each block joining the end of the line (PETALS: 128, and 1 on nf4).
     validity : how far its timing can be trusted.
@@ -301,6 +306,8 @@ class Server:
     quantise_bytes_per_s: float | None = None
     sharing: Sharing = "serial"
     batch_prompts: int = 0
+    chunk_tokens: int = 0
+    page_tokens: int = 0
     task_tokens: int = 128
     rated_per_s: tuple[float, ...] = ()
     validity: Validity = Validity()
@@ -409,6 +416,7 @@ class Network(ByContent):
         push steps) or ``pipeline`` (they push prompts too, the last one alone answers).
     server_bandwidth_bytes_per_s : (servers, servers), row = from, of links that carry one transfer
         at a time; of pipelines only. None = not modelled.
+    uplinks : capacities that several links share (docs/model.md 3.3).
     wire_s_per_token : (format, packing and unpacking of a token's states on a hop there and back).
     """
 
@@ -420,6 +428,7 @@ class Network(ByContent):
     client_bandwidth_bytes_per_s: FloatArray | None = None
     relay: Relay = "client"
     server_bandwidth_bytes_per_s: FloatArray | None = None
+    uplinks: tuple[Uplink, ...] = ()
     wire_s_per_token: tuple[tuple[str, float], ...] = ()
 
     def __post_init__(self) -> None:
@@ -439,6 +448,37 @@ class Network(ByContent):
     def holds_pairs(self) -> bool:
         """Whether the times between all servers are there as a matrix."""
         return isinstance(self.server_rtt_s, np.ndarray)
+
+    def of_servers(self, rows: IntArray) -> Network:
+        """The same network among some servers: rows in any order, also one several times."""
+        pairs, between = np.ix_(rows, rows), self.server_rtt_s
+        to_clients, to_servers = (
+            self.client_bandwidth_bytes_per_s,
+            self.server_bandwidth_bytes_per_s,
+        )
+        at, everybody = rows.tolist(), range(self.client_rtt_s.shape[0])
+        return replace(
+            self,
+            client_rtt_s=self.client_rtt_s[:, rows],
+            server_rtt_s=between[pairs] if len(rows) <= MOST_HELD else _part(between, rows),
+            client_bandwidth_bytes_per_s=None if to_clients is None else to_clients[:, rows],
+            server_bandwidth_bytes_per_s=None if to_servers is None else to_servers[pairs],
+            uplinks=among(self.uplinks, everybody, at),
+        )
+
+    def of_client(self, row: int) -> Network:
+        """The same network for one client alone."""
+        to_clients, at = self.client_bandwidth_bytes_per_s, slice(row, row + 1)
+        return replace(
+            self,
+            client_rtt_s=self.client_rtt_s[at],
+            client_bandwidth_bytes_per_s=None if to_clients is None else to_clients[at],
+            uplinks=among(self.uplinks, [row], range(len(self.server_rtt_s))),
+        )
+
+
+def _part(between: Between, rows: IntArray) -> Between:
+    return between.part(rows) if isinstance(between, PairTimes) else between[np.ix_(rows, rows)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -534,8 +574,12 @@ class Problem:
             for wire in {h.wire for s in self.servers for h in s.hostings}:
                 self.accuracy.of_wire(wire)
         for server in self.servers:
+            if (server.chunk_tokens or server.page_tokens) and server.sharing != "batched":
+                raise ValueError(f"{server.id}: chunks and pages are of servers that batch")
             per_block(server.block_bytes, limit)
             per_block(server.timing, limit)
+        if len({s.page_tokens for s in self.servers}) > 1:
+            raise ValueError("page_tokens must be the same of all servers")
         known = {a.id for a in self.adapters}
         asked = {c.adapter for c in self.clients if c.adapter}
         if unknown := (asked | {a for s in self.servers for a in s.adapters or ()}) - known:
@@ -553,6 +597,11 @@ class Problem:
     def num_servers(self) -> int:
         """Number of servers, n."""
         return len(self.servers)
+
+    @property
+    def page_tokens(self) -> int:
+        """Tokens of a page of cache, the same at all servers; 0 = there are none."""
+        return self.servers[0].page_tokens if self.servers else 0
 
     @property
     def independent(self) -> tuple[str, ...]:

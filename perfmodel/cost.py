@@ -19,6 +19,8 @@ from ..core.content import FloatArray, IntArray, frozen_array
 from ..core.drafting import NO_USE, Use
 from ..core.plan import Placement, Route
 from ..core.problem import Problem, per_block
+from . import chunks
+from .chunks import WHOLE, ChunkTables
 from .hops import HopCost, RouteTime, mean_context_tokens
 from .kept import MOST_BYTES, Held, Kept
 from .passes import Passes, most_positions, passes_of, verify_table
@@ -27,6 +29,7 @@ from .runs import Rows, Runs
 from .steps import Steps
 from .tasks import Tasks
 from .timing import StepCurves, Timings, least_row_s, prefill_s, step_s
+from .uplinks import Uplinks
 from .wire import Wires
 
 #: Models that are remembered; bytes of arrays and fewest request shapes that each remembers.
@@ -41,6 +44,7 @@ class CostModel:
     Attributes
     ----------
     relaying : what depends on who hands a session's step on.
+    uplinks : those that transfers share, None where there are none.
     weights_bytes : (server, start, end) -> bytes of the weights.
     kept : what sessions keep in the cache.
     passes : those of each client over its drafts.
@@ -49,6 +53,7 @@ class CostModel:
     steps : the work of steps as their context grows.
     task_tokens : (n,) the longest prompt that is one task; a longer one is a task for each block.
     pass_tokens : (n,) the same of a pass over drafts.
+    chunk_tokens : (n,) the longest part of a prompt that goes beside the steps of others.
     serial : (n,) servers that work on one task at a time.
     task_s : (n,) work of a task beside its blocks. For a request alone it is part of the hop, and
         of the run where a prompt goes block by block; where tasks meet, of the work (3.2).
@@ -71,15 +76,18 @@ class CostModel:
         planned = problem.planning.output_tokens - 1
         share = np.array([p.per_token(planned) for p in self.passes])
         self.wires = Wires.of(problem)
-        self.relaying = relaying(problem.network, share, self.wires)
+        self.uplinks = Uplinks(problem) if problem.network.uplinks else None
+        self.relaying = relaying(problem.network, share, self.wires, self.uplinks)
         self.weights_bytes = self._weights()
         self.kept = Kept(problem.model)
         self._columns = self._timings()
         self.steps = Steps.of([s.timing for s in problem.servers], self.num_blocks)
         self.serial = np.array([s.sharing == "serial" for s in problem.servers])
-        whole = np.iinfo(np.int64).max  # where there is no line nothing is cut
-        cuts = [whole if s.sharing == "independent" else s.task_tokens for s in problem.servers]
+        whole = WHOLE  # where there is no line nothing is cut, and by chunks in another way
+        apart = [s.sharing == "independent" or s.chunk_tokens > 0 for s in problem.servers]
+        cuts = [whole if a else s.task_tokens for a, s in zip(apart, problem.servers, strict=True)]
         self.task_tokens = np.array(cuts, dtype=np.int64)
+        self.chunk_tokens = np.array([s.chunk_tokens or whole for s in problem.servers])
         self.task_s = np.array([s.task_overhead_s for s in problem.servers])
         self.turn_s = np.array([s.piece_delay_s for s in problem.servers])
         self.pass_tokens = np.where(self.serial, self.task_tokens, whole)
@@ -147,6 +155,15 @@ class CostModel:
     def session_bytes(self, start: Rows, end: Rows) -> Any:
         """Cache that one planned session holds on blocks ``[start, end)``."""
         return self.kept.bytes(self.problem.planning.session_tokens, start, end)
+
+    def mean_held_tokens(self, prompt_tokens: Any, output_tokens: Any, reserved_tokens: Any) -> Any:
+        """Tokens for which a session holds cache, on average while it makes its output: all that it
+        reserves, or pages as it makes them."""
+        page = self.problem.page_tokens
+        if not page:
+            return reserved_tokens
+        mean = prompt_tokens + (output_tokens + page) / 2
+        return np.minimum(reserved_tokens, np.ceil(mean).astype(np.int64))
 
     def tokens_held(self, pool_bytes: int, start: int, end: int) -> int:
         """Tokens of one session for which a pool has cache on all blocks ``[start, end)``."""
@@ -295,8 +312,20 @@ class CostModel:
         return self._runs_s(lambda t: step_s(t, context_tokens, spread_tokens))
 
     def prefill_run_s(self, prompt_tokens: float) -> Runs:
-        """Runs of a prompt's blocks."""
-        return self._runs_s(lambda t: prefill_s(t, prompt_tokens))
+        """Runs of a prompt's blocks, alone."""
+        if (self.chunk_tokens >= prompt_tokens).all():
+            return self._runs_s(lambda t: prefill_s(t, prompt_tokens))
+        return self._by_chunks_s(chunks.prompt_s, prompt_tokens)
+
+    def _by_chunks_s(
+        self, seconds: Callable[[Timings, float, Any], FloatArray], prompt_tokens: float
+    ) -> Runs:
+        """Runs of a prompt's blocks at servers that may cut it into chunks."""
+        if isinstance(self._columns, Timings):
+            return self._runs_s(lambda t: seconds(t, prompt_tokens, self.chunk_tokens))
+        each = zip(self._columns, self.chunk_tokens.tolist(), strict=True)
+        table = np.array([seconds(column, prompt_tokens, chunk) for column, chunk in each])
+        return Runs.of(table, np.float64)
 
     def _prompt_run_s(self, prompt_tokens: int, more_s: FloatArray) -> Runs:
         """Runs of a prompt's blocks, with something more for each where every block is a task."""
@@ -307,7 +336,8 @@ class CostModel:
     def prefill_hop_s(self, client: int, prompt_tokens: int) -> FloatArray:
         """(n,) t^I_cj, a hop of a prompt: RTT + overhead(l_in) (+ transfer) (+ its one task's)."""
         task = np.where(self._is_cut(prompt_tokens), 0.0, self.task_s)
-        return frozen_array(self._prompt_way_s(client, prompt_tokens) + task, np.float64)
+        hop = self._prompt_way_s(client, prompt_tokens) + task
+        return frozen_array(hop + self.prompt_sent_s(client, prompt_tokens), np.float64)
 
     def _is_cut(self, prompt_tokens: int) -> Any:
         """(n,) whether a prompt goes block by block."""
@@ -332,6 +362,27 @@ class CostModel:
             hop = hop + 2.0 * self.wires.bytes(tokens) / net.client_bandwidth_bytes_per_s[clients]
         local = [s.local for s in self.problem.servers]
         return frozen_array(np.where(local, 0.0, hop) if any(local) else hop, np.float64)
+
+    def prompt_sent_s(self, client: int, prompt_tokens: int) -> Any:
+        """(n,) seconds on uplinks of a prompt to each server and back, where its client relays it
+        and nobody is in the way; else 0."""
+        return 0.0 if self.relaying.pushes_prompts else self._sent_s(client, prompt_tokens)
+
+    def step_sent_s(self, client: int, tokens: int = 1) -> Any:
+        """(n,) the same of a pass of so many positions."""
+        return 0.0 if self.relaying.pairs else self._sent_s(client, tokens)
+
+    def _sent_s(self, client: int, tokens: int) -> Any:
+        if self.uplinks is None:
+            return 0.0
+        each_s = self.uplinks.to_server_s[client] + self.uplinks.to_client_s[client]
+        return self.wires.bytes(tokens) * each_s
+
+    def packed_share(self, tokens: float) -> FloatArray:
+        """(n,) what a message of so many tokens to or from each server is of their plain states."""
+        plain = tokens * self.problem.model.activation_bytes_per_token
+        found: FloatArray = self.wires.bytes(tokens) / plain
+        return found
 
     @property
     def drafts_alike(self) -> bool:
@@ -382,6 +433,7 @@ class CostModel:
         many = passes.positions
         delay = self._delay_s(self.problem.network.step_overhead_s, client, tokens=many)
         hop: FloatArray = delay + np.where(many > self.pass_tokens, 0.0, self.task_s)
+        hop += self.step_sent_s(client, many)
         return hop
 
     @cached_property
@@ -471,7 +523,10 @@ class CostModel:
     def batched_work_s(self, prompt_tokens: int, output_tokens: int) -> Runs:
         """The same where steps share batches: the least for each that any batch comes to."""
         step = self._runs_s(lambda t: least_row_s(t, prompt_tokens + 1))
-        return self._prompt_run_s(prompt_tokens, self.task_s).plus(step, output_tokens - 1)
+        prompt = self._prompt_run_s(prompt_tokens, self.task_s)
+        if (self.chunk_tokens < WHOLE).any():
+            prompt = self._by_chunks_s(chunks.least_prompt_s, prompt_tokens)
+        return prompt.plus(step, output_tokens - 1)
 
     def planned(self, client: int, route: Route | None = None) -> HopCost:
         """What the representative request of the planning figures costs; see ``shape``."""
@@ -549,6 +604,7 @@ class CostModel:
             block = np.arange(first, last)
             piece[first:last] = blocks(j, block, block + 1) + self.task_s[j]
         return Tasks(
+            client=client,
             server=server,
             start=start,
             end=end,
@@ -558,6 +614,9 @@ class CostModel:
             link=self._links(server),
             first_send_s=self.relaying.sends_s(server, prompt_tokens),
             send_s=self.relaying.sends_s(server, 1),
+            sent_tokens=np.full(len(server), prompt_tokens),
+            message_bytes=self.wires.message_bytes[server],
+            token_bytes=self.wires.token_bytes[server],
             turn_s=self.turn_s[server],
             prompt_s=self.prompt_work_s(prompt_tokens, server, start, end),
             base_s=own[:, 1] + task,
@@ -566,10 +625,31 @@ class CostModel:
             parts=parts,
             cut=cut.astype(np.int64),
             piece_s=piece,
+            worth=self._worth(prompt_tokens, server, start, end),
             task_tokens=self.pass_tokens[server],
             position_s=self.position_s[client, server],
             task_s=task,
         )
+
+    def _worth(
+        self, prompt_tokens: int, server: IntArray, start: IntArray, end: IntArray
+    ) -> FloatArray:
+        """(H,) blocks like a server's mean one that a prompt on each hop is worth, where it may go
+        in chunks; else 0."""
+        blocks = np.where(self.chunk_tokens[server] < WHOLE, 1.0 * (end - start), 0.0)
+        if self.alike or not blocks.any():
+            return blocks
+        run = self.prefill_run_s(prompt_tokens)
+        mean = run(server, 0 * server, 0 * server + self.num_blocks) / self.num_blocks
+        worth: FloatArray = np.where(blocks > 0, run(server, start, end) / mean, 0.0)
+        return worth
+
+    @cached_property
+    def chunk_tables(self) -> ChunkTables:
+        """What chunks of prompts take at servers that work on them so."""
+        servers = self.problem.servers
+        each = [s.chunk_tokens for s in servers]
+        return ChunkTables([s.timing for s in servers], each, self.num_blocks)
 
     def _links(self, server: IntArray) -> IntArray:
         """(H,) 1 + number of the link into each hop; 0 where transfers do not stand in line."""

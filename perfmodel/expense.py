@@ -45,6 +45,14 @@ def expense(problem: Problem, on_s: FloatArray, busy_s: FloatArray) -> Expense:
     return Expense(energy_j=_told(power_j[on]), money=_told(money[on]))
 
 
+def egress_money(problem: Problem, sent_bytes: FloatArray) -> float | None:
+    """The price of what left the uplinks, (U,) bytes; None where none of them has one."""
+    prices = [u.egress_price_per_byte for u in problem.network.uplinks]
+    if all(price is None for price in prices):
+        return None
+    return float(np.array([price or 0.0 for price in prices]) @ sent_bytes)
+
+
 def work_w(problem: Problem) -> FloatArray:
     """(n,) what computing takes beyond waiting, W; nan where it is not known."""
     return _known([_more_w(s) for s in problem.servers])

@@ -13,6 +13,7 @@ import numpy as np
 from ..core.content import ByContent, FloatArray, IntArray, frozen_array
 from ..core.plan import Placement
 from ..core.problem import Timing
+from .chunks import pieces
 from .cost import CostModel
 from .hops import mean_context_tokens
 from .timing import decode_s, more_s
@@ -100,6 +101,7 @@ def stages_of(cost: CostModel, shares: FloatArray) -> Stages:
     ValueError
         If blocks are not alike.
     """
+    from .lanes import beside_links_s, lanes_of
     from .stages import Stages
 
     if not cost.alike:
@@ -108,10 +110,14 @@ def stages_of(cost: CostModel, shares: FloatArray) -> Stages:
     n, net = problem.num_servers, cost.problem.network
     context = mean_context_tokens(plan.prompt_tokens, plan.output_tokens)
     rtt = shares @ net.client_rtt_s
-    step_more = shares @ cost.step_delay_s - rtt
     clients = np.flatnonzero(shares > 0).tolist()
+    step_more = shares @ cost.step_delay_s - rtt
     delays = [shares[c] * cost.prompt_delay_s(c, plan.prompt_tokens) for c in clients]
     prompt_more = np.sum(delays, axis=0) - rtt
+    if cost.uplinks is not None:
+        step_more = step_more + np.sum([shares[c] * cost.step_sent_s(c) for c in clients], axis=0)
+        sent = [shares[c] * cost.prompt_sent_s(c, plan.prompt_tokens) for c in clients]
+        prompt_more = prompt_more + np.sum(sent, axis=0)
     lines = [_line_s(s.timing, context) for s in problem.servers if isinstance(s.timing, Timing)]
     step_s, row_s = np.array(lines, dtype=np.float64).reshape(n, 2).T
     step_s = np.where(cost.serial, _runs(cost.step_run_s(context), n) + cost.task_s, step_s)
@@ -119,8 +125,7 @@ def stages_of(cost: CostModel, shares: FloatArray) -> Stages:
     token, message = cost.wires.token_bytes[:, None], cost.wires.message_bytes[:, None]
     send, start = (np.zeros((n, n)) if rates is None else b / rates for b in (token, message))
     both = np.asarray(net.server_rtt_s) if cost.relaying.pairs else rtt[:, None] + rtt[None, :]
-    names = {r: i for i, r in enumerate(dict.fromkeys(s.region for s in problem.servers))}
-    apart = rates is not None
+    place = _places(cost)
     slots, tokens = _slots(cost), float(max(1, plan.output_tokens - 1))
     prompt_s = _runs(cost.prefill_run_s(plan.prompt_tokens), n)
     rows = np.clip(slots * np.arange(cost.num_blocks + 1) / cost.num_blocks, 1.0, MOST_ROWS)
@@ -134,18 +139,32 @@ def stages_of(cost: CostModel, shares: FloatArray) -> Stages:
         prompt_more_s=prompt_more,
         step_more_s=step_more,
         piece=np.where(plan.prompt_tokens > cost.task_tokens, 1.0, 0.0),
+        chunks=pieces(plan.prompt_tokens, cost.chunk_tokens).astype(np.float64),
         serial=cost.serial.astype(np.int64),
         slots=slots,
         rated=_rated(cost, slots, prompt_s[:, None] + tokens * rows_s),
-        place=np.array([names[s.region] if apart else 0 for s in problem.servers]),
+        place=place,
         in_s=rtt / 2,
         out_s=rtt / 2,
-        way_s=both / 2,
+        way_s=both / 2 + beside_links_s(cost, send + start),
         prompt_send_s=plan.prompt_tokens * send + start,
         step_send_s=send + start,
         length=np.array([cost.num_blocks]),
         tokens=np.array([tokens]),
+        lanes=lanes_of(cost, shares, plan.prompt_tokens * send + start, send + start, place),
     )
+
+
+def _places(cost: CostModel) -> IntArray:
+    """(n,) of every server: its region where links are told apart, and what it is behind."""
+    servers, net = cost.problem.servers, cost.problem.network
+    apart, uplinks = net.server_bandwidth_bytes_per_s is not None, cost.uplinks
+    keys: list[tuple[object, ...]] = [(s.region if apart else "",) for s in servers]
+    if uplinks is not None and cost.relaying.pairs:
+        several = uplinks.servers[uplinks.servers.sum(axis=1) > 1]
+        keys = [(*key, *own.tolist()) for key, own in zip(keys, several.T, strict=True)]
+    names = {key: i for i, key in enumerate(dict.fromkeys(keys))}
+    return np.array([names[key] for key in keys])
 
 
 def _runs(run: object, n: int) -> FloatArray:
@@ -168,7 +187,7 @@ def _line_s(timing: Timing, context: float) -> tuple[float, float]:
 def _slots(cost: CostModel) -> FloatArray:
     """(n, L + 1) sessions that each server has room for beside so many blocks; 0 = too many."""
     n, length = cost.problem.num_servers, cost.num_blocks
-    tokens = cost.problem.planning.session_tokens
+    tokens = _tokens(cost)
     found = np.zeros((n, length + 1))
     for k in range(1, length + 1):
         start = np.zeros(n, dtype=np.int64)
@@ -176,6 +195,13 @@ def _slots(cost: CostModel) -> FloatArray:
         held = int(cost.cache_bytes(tokens, 0, k))
         found[:, k] = np.where(k <= cost.problem.max_blocks, np.maximum(room, 0) // held, 0)
     return found
+
+
+def _tokens(cost: CostModel) -> int:
+    """Tokens that a planned session holds, on average."""
+    plan = cost.problem.planning
+    lengths = plan.prompt_tokens, plan.output_tokens, plan.session_tokens
+    return int(cost.mean_held_tokens(*lengths))
 
 
 def _rated(cost: CostModel, slots: FloatArray, block_s: FloatArray) -> FloatArray:
@@ -208,7 +234,7 @@ def entered(placement: Placement) -> IntArray:
 
 def _held(cost: CostModel, placement: Placement, rows: IntArray, start: IntArray) -> FloatArray:
     """Sessions that servers have room for which are entered late."""
-    end, tokens = placement.end[rows], cost.problem.planning.session_tokens
+    end, tokens = placement.end[rows], _tokens(cost)
     room = cost.room_bytes(placement.start, placement.end)[rows]
     held: FloatArray = np.maximum(room, 0) // cost.cache_bytes(tokens, start[rows], end)
     return held

@@ -19,6 +19,7 @@ from ..core.content import FloatArray, IntArray
 from ..core.problem import Network
 from .hops import HopCost
 from .runs import Rows
+from .uplinks import Uplinks
 from .wire import Wires
 
 #: (server, start, end) of every hop of a chain, in order.
@@ -201,24 +202,44 @@ class ClientRelay(_ByClient):
 class ServerRelay(_ByClient):
     """PETALS with its push repaired: servers hand the step on.
 
-    ``share`` (clients,) are the passes of a planned token, 1 where nobody drafts.
+    ``share`` (clients,) are the passes of a planned token, 1 where nobody drafts; ``uplinks`` those
+    of the network, None = there are none.
     """
 
     network: Network
     share: FloatArray
     wires: Wires
+    uplinks: Uplinks | None = None
     pairs: bool = True
     pushes_prompts: bool = False
+
+    def _send_s(self, cost: HopCost, tokens: int, before: Rows, server: Rows) -> Rows:
+        """Seconds of a transfer from the servers before, -1 = the client."""
+        if self.uplinks is None:
+            return 0.0
+        pushed = self.wires.bytes(tokens, before) * self.uplinks.between_s(before, server)
+        to_server_s = self.uplinks.to_server_s[cost.client, server]
+        asked = self.wires.bytes(tokens, server) * to_server_s
+        return np.where(np.asarray(before) < 0, asked, pushed)
+
+    def _answer_s(self, cost: HopCost, server: Rows) -> Rows:
+        """Seconds of the transfer of a server's answer to a pass."""
+        if self.uplinks is None:
+            return 0.0
+        sent = self.wires.bytes(cost.positions, server)
+        return sent * self.uplinks.to_client_s[cost.client, server]
 
     def into_s(self, cost: HopCost, previous: int) -> FloatArray:
         rtt = self.network.client_rtt_s[cost.client]
         leg = rtt if previous < 0 else self.network.server_rtt_s[previous]
         # step_hop_s = RTT + overhead (+ transfer): keep all of it but the client's round trip.
         into: FloatArray = cost.passes * (leg / 2) + (cost.step_hop_s - cost.passes * rtt)
+        into += cost.passes * self._send_s(cost, cost.positions, previous, np.arange(len(rtt)))
         return into
 
     def back_s(self, cost: HopCost) -> FloatArray | None:
-        back: FloatArray = cost.passes * (self.network.client_rtt_s[cost.client] / 2)
+        rtt = self.network.client_rtt_s[cost.client]
+        back: FloatArray = cost.passes * (rtt / 2 + self._answer_s(cost, slice(None)))
         return back
 
     def gaps_s(self, client: int, hop_s: FloatArray, servers: IntArray) -> FloatArray:
@@ -234,8 +255,9 @@ class ServerRelay(_ByClient):
             leg = rtt[j] if previous < 0 else self.network.server_rtt_s[previous, j]
             own = cost.step_hop_s[j] - passes * rtt[j]
             reached += passes * (leg / 2) + own + cost.step_run_s(j, start, end)
+            reached += passes * float(self._send_s(cost, cost.positions, previous, j))
             # The client reads every server's answer: a far server in the middle may be the last.
-            latest = max(latest, reached + passes * (rtt[j] / 2))
+            latest = max(latest, reached + passes * (rtt[j] / 2 + self._answer_s(cost, j)))
             previous = j
         return float(latest)
 
@@ -255,6 +277,7 @@ class ServerRelay(_ByClient):
         leg = np.where(previous < 0, rtt[server], self.network.server_rtt_s[previous, server]) / 2
         own = cost.step_hop_s[server] - cost.passes * rtt[server]
         step: FloatArray = cost.passes * leg + own + cost.step_run_s(server, start, end)
+        step += cost.passes * self._send_s(cost, cost.positions, previous, server)
         return step
 
     def legs_s(self, client: int, servers: Sequence[int]) -> tuple[float, ...]:
@@ -304,25 +327,29 @@ class PipelineRelay(ServerRelay):
 
     pushes_prompts: bool = True
 
-    def _send_s(self, tokens: int, before: Rows, server: Rows) -> Rows:
-        """Seconds of a transfer from the servers before (-1 = the client: token ids alone)."""
+    def _link_s(self, tokens: int, before: Rows, server: Rows) -> Rows:
+        """Seconds for which a transfer keeps the link between two servers busy; 0 from the client,
+        which sends token ids alone."""
         rates = self.network.server_bandwidth_bytes_per_s
         if rates is None:
             return np.zeros(np.broadcast(before, server).shape)
         sent = self.wires.bytes(tokens, before)
         return np.where(np.asarray(before) < 0, 0.0, sent / rates[before, server])
 
+    def _send_s(self, cost: HopCost, tokens: int, before: Rows, server: Rows) -> Rows:
+        sent = self._link_s(tokens, before, server)
+        if self.uplinks is None:
+            return sent
+        shared = self.wires.bytes(tokens, before) * self.uplinks.between_s(before, server)
+        return np.maximum(sent, np.where(np.asarray(before) < 0, 0.0, shared))
+
+    def _answer_s(self, cost: HopCost, server: Rows) -> Rows:
+        return 0.0  # token ids too
+
     def _leg_s(self, client: int, before: Rows, server: Rows) -> Rows:
         """Half a round trip into a server."""
         rtt, between = self.network.client_rtt_s[client], self.network.server_rtt_s
         return np.where(np.asarray(before) < 0, rtt[server], between[before, server]) / 2
-
-    def into_s(self, cost: HopCost, previous: int) -> FloatArray:
-        every = np.arange(len(self.network.server_rtt_s))
-        sent = cost.passes * self._send_s(cost.positions, previous, every)
-        # The diagonal stands for a hop from a server to itself, which there is none of.
-        into: FloatArray = ServerRelay.into_s(self, cost, previous) + sent
-        return into
 
     def prompt_s(self, cost: HopCost, visits: Visits) -> float:
         server, start, end, before = _columns(visits)
@@ -334,7 +361,7 @@ class PipelineRelay(ServerRelay):
     def _prompt_way_s(self, cost: HopCost, before: Rows, server: Rows) -> FloatArray:
         own = cost.prefill_hop_s[server] - self.network.client_rtt_s[cost.client][server]
         leg = self._leg_s(cost.client, before, server)
-        way: FloatArray = leg + own + self._send_s(cost.prompt_tokens, before, server)
+        way: FloatArray = leg + own + self._send_s(cost, cost.prompt_tokens, before, server)
         return way
 
     def prompt_gaps_s(self, client: int, hop_s: FloatArray, servers: IntArray) -> FloatArray:
@@ -347,7 +374,7 @@ class PipelineRelay(ServerRelay):
 
     def sends_s(self, servers: IntArray, tokens: int) -> FloatArray:
         before = np.concatenate(([-1], servers[:-1]))
-        sent: FloatArray = self._send_s(tokens, before, servers)
+        sent: FloatArray = self._link_s(tokens, before, servers)
         return sent
 
     def step_s(self, cost: HopCost, visits: Visits) -> float:
@@ -366,13 +393,6 @@ class PipelineRelay(ServerRelay):
         )
         return relayed
 
-    def steps_s(
-        self, cost: HopCost, server: IntArray, start: IntArray, end: IntArray, previous: IntArray
-    ) -> FloatArray:
-        sent = cost.passes * self._send_s(cost.positions, previous, server)
-        step: FloatArray = ServerRelay.steps_s(self, cost, server, start, end, previous) + sent
-        return step
-
     def unordered(self, costs: Sequence[HopCost], *, step: bool) -> Unordered:
         # Every pass of the chain goes server to server, the prompt's too.
         times = np.array([[c.passes * (1.0 if step else c.steps) + (not step)] for c in costs])
@@ -389,8 +409,11 @@ def _columns(visits: Visits) -> tuple[IntArray, IntArray, IntArray, IntArray]:
     return server, start, end, np.concatenate(([-1], server[:-1]))
 
 
-def relaying(network: Network, share: FloatArray, wires: Wires) -> Relaying:
-    """The strategy of a network's relay mode; ``share`` as of ``ServerRelay``."""
+def relaying(
+    network: Network, share: FloatArray, wires: Wires, uplinks: Uplinks | None = None
+) -> Relaying:
+    """The strategy of a network's relay mode; the rest as of ``ServerRelay``."""
     if network.relay == "client":
         return ClientRelay(network)
-    return (ServerRelay if network.relay == "server" else PipelineRelay)(network, share, wires)
+    kind = ServerRelay if network.relay == "server" else PipelineRelay
+    return kind(network, share, wires, uplinks)

@@ -12,9 +12,10 @@ import numpy as np
 
 from ..core.content import FloatArray, IntArray
 from ..core.jit import compiled
+from .lanes import MOST_SENT, PROMPT, STEP, Lanes, crossed
 
-#: Shares of a server's and of a link's time that a steady flow may fill.
-MOST_BUSY, MOST_SENT = 0.98, 0.95
+#: Share of a server's time that a steady flow may fill; ``MOST_SENT`` is that of a link's.
+MOST_BUSY = 0.98
 #: Sequences in a step when requests are dealt over stages of like blocks.
 DEALT_ROWS = 8.0
 #: Requests for which a stage has no room go to others abreast of it: so many times those that fit
@@ -36,6 +37,7 @@ class Stages(NamedTuple):
     prompt_s, step_s, row_s : (n,) a prompt, a step of one sequence and each further one, per block.
     prompt_more_s : (n,) way of a prompt into a stage beside its link; step_more_s : of a step.
     piece : (n,) whether a prompt keeps others waiting for one block alone.
+    chunks : (n,) parts in which a prompt goes where steps share batches.
     serial : (n,) whether a stage works on one task at a time.
     slots : (n, K + 1) sessions that it has room for, by blocks; 0 where too many are hosted.
     rated : (n, K + 1) requests per second that it is rated at, by blocks.
@@ -44,6 +46,7 @@ class Stages(NamedTuple):
     way_s, prompt_send_s, step_send_s : (n, n) way between two stages, and how long a link is busy
         with a prompt and a step.
     length : (1,) blocks of the model. tokens : (1,) steps of a request.
+    lanes : the uplinks that links share.
     """
 
     prompt_s: FloatArray
@@ -52,6 +55,7 @@ class Stages(NamedTuple):
     prompt_more_s: FloatArray
     step_more_s: FloatArray
     piece: FloatArray
+    chunks: FloatArray
     serial: IntArray
     slots: FloatArray
     rated: FloatArray
@@ -63,6 +67,7 @@ class Stages(NamedTuple):
     step_send_s: FloatArray
     length: IntArray
     tokens: FloatArray
+    lanes: Lanes
 
 
 class Dealt(NamedTuple):
@@ -74,12 +79,14 @@ class Dealt(NamedTuple):
     pairs : (most, 2) of stages, one after the other, of which the first ``used[0]`` count; by the
         position at which they meet.
     flow : (most,) share of the requests over each pair.
+    over : (2 U, 2) transfers over uplinks, of ``lanes.crossed``.
     """
 
     share: FloatArray
     pairs: IntArray
     flow: FloatArray
     used: IntArray
+    over: FloatArray
 
 
 @compiled
@@ -152,6 +159,8 @@ def deal(
                     if linked and at > 0 and g.place[i] != place and passed > 0.0:
                         lists = starting[at], next_start, ending[at], next_end
                         passed = min(passed, _over_links(g, place, i, lead, *lists))
+                        if len(g.lanes.gate_per_s) > 0:
+                            passed = min(passed, g.lanes.gate_per_s[place, g.place[i]])
                     takes[place, i] = passed
                     onward[place, at] += passed
                 i = next_start[i]
@@ -188,7 +197,7 @@ def deal(
                             count[0] += 1
                         i = next_end[i]
                 j = next_start[j]
-    return Dealt(share, pairs, flow, count)
+    return Dealt(share, pairs, flow, count, crossed(g.lanes, start, share, pairs, flow, count[0]))
 
 
 @compiled
@@ -223,6 +232,8 @@ def dealt_by_speed(g: Stages, start: IntArray, end: IntArray) -> Dealt:
     for i in range(len(start)):
         if end[i] > start[i]:
             most[i], weight[i] = rate_of(g, i, end[i] - start[i]), deal_weight(g, i)
+            if len(g.lanes.alone_per_s) > 0:
+                most[i] = min(most[i], g.lanes.alone_per_s[i])
     return deal(g, start, end, most, weight, True)
 
 
@@ -301,7 +312,7 @@ def dealt_by_ratings(g: Stages, start: IntArray, end: IntArray) -> Dealt:
     pairs = np.zeros((max(1, (pair > NO_FLOW).sum()), 2), np.int64)
     flow = np.zeros(len(pairs))
     if whole <= 0.0:
-        return Dealt(share, pairs, flow, length_of)
+        return Dealt(share, pairs, flow, length_of, np.zeros((len(g.lanes.send_s), 2)))
     share[:] = node / whole
     count = 0
     for at in range(1, length):
@@ -316,7 +327,8 @@ def dealt_by_ratings(g: Stages, start: IntArray, end: IntArray) -> Dealt:
                 j = next_start[j]
             i = next_end[i]
     length_of[0] = count
-    return Dealt(share, pairs, flow, length_of)
+    over = crossed(g.lanes, start, share, pairs, flow, count)
+    return Dealt(share, pairs, flow, length_of, over)
 
 
 @compiled
@@ -437,6 +449,11 @@ def measure(
         busy_s = g.prompt_send_s[i, j] + g.tokens[0] * g.step_send_s[i, j]
         if busy_s > 0.0:
             most = min(most, MOST_SENT / (busy_s * dealt.flow[p]))
+    for lane in range(len(dealt.over)):
+        busy_s = dealt.over[lane, PROMPT] * g.lanes.send_s[lane, PROMPT]
+        busy_s += g.tokens[0] * dealt.over[lane, STEP] * g.lanes.send_s[lane, STEP]
+        if busy_s > 0.0:
+            most = min(most, MOST_SENT / busy_s)
     if not np.isfinite(most) or most < least:
         return 0.0
     room = min(room_of(g, start, end), ELSEWHERE * strict)
@@ -476,9 +493,12 @@ def in_flight(
     for p in range(dealt.used[0]):
         i, j, flow = dealt.pairs[p, 0], dealt.pairs[p, 1], dealt.flow[p]
         fixed += flow * g.way_s[i, j]
+        if len(g.lanes.way_s) > 0:
+            prompt_fixed += flow * g.lanes.way_s[i, j]
         prompt_send_s, step_send_s = g.prompt_send_s[i, j], g.step_send_s[i, j]
         prompt_s = 0.0 if g.serial[i] else (end[i] - start[i]) * g.prompt_s[i]
-        there = flow / dealt.share[i] * _caught(follow[i], rate * dealt.share[i], prompt_s)
+        caught = _caught(follow[i], rate * dealt.share[i] * g.chunks[i], prompt_s / g.chunks[i])
+        there = flow / dealt.share[i] * caught
         if prompt_send_s > 0.0:
             mine = rate * flow
             free = 1.0 - min(mine * (prompt_send_s + tokens * step_send_s), MOST_SENT)
@@ -511,8 +531,19 @@ def in_flight(
             round_s = k * g.step_s[i] / (1.0 - busy)
             rows = mine * tokens * round_s
             step += share * 1.5 * k * (g.step_s[i] + g.row_s[i] * rows)
-            behind += share * _held_up(follow[i], mine, prompt_s)
+            chunks = g.chunks[i]
+            behind += share * _held_up(follow[i], mine * chunks, prompt_s / chunks)
+            # Each part of a prompt but the first one waits for the steps that go with it.
+            prompt += share * (chunks - 1.0) * k * (g.step_s[i] + g.row_s[i] * rows)
         prompt += share * prompt_s
+    for lane in range(len(dealt.over)):  # what a transfer takes alone is in its way
+        prompt_send_s, step_send_s = g.lanes.send_s[lane, PROMPT], g.lanes.send_s[lane, STEP]
+        prompts, steps = dealt.over[lane, PROMPT], dealt.over[lane, STEP]
+        load = prompts * prompt_send_s + tokens * steps * step_send_s
+        sent = min(rate * load, MOST_SENT)
+        bursts = BURSTS * rate * prompts * prompt_send_s * prompt_send_s / 2.0
+        step += steps * (step_send_s * sent + bursts) / (1.0 - sent)
+        behind += steps * _held_up(0.0, rate * prompts, prompt_send_s)
     figures[RATE], figures[CYCLE_S] = rate, fixed + step + behind
     figures[FIRST_S] = fixed + prompt_fixed + step + prompt
     figures[SESSIONS] = rate * (tokens * figures[CYCLE_S] + figures[FIRST_S])

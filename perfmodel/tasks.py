@@ -18,6 +18,7 @@ class Tasks(ByContent):
 
     Attributes
     ----------
+    client : whose session it is.
     server, start, end : blocks [start, end) of each hop.
     first_gap_s, gap_s : from the end of the work before (from the client, at the first hop) to the
         server: of the prompt, of a step.
@@ -34,9 +35,14 @@ class Tasks(ByContent):
     task_s : of the work of a step what no position changes: once for each task.
     link : 1 + number of the link into each hop, 0 = none on which transfers stand in line.
     first_send_s, send_s : how long a prompt and a step keep it busy.
+    sent_tokens : of the prompt, sent into each hop. message_bytes, token_bytes : what goes from and
+        to each server, of a message and of each token in it.
     piece_s : (L,) work of the prompt on each block.
+    worth : blocks like the server's mean one that a prompt on each hop is worth where it may go
+        in chunks; 0 = it goes in one piece.
     """
 
+    client: int
     server: IntArray
     start: IntArray
     end: IntArray
@@ -57,6 +63,10 @@ class Tasks(ByContent):
     link: IntArray
     first_send_s: FloatArray
     send_s: FloatArray
+    sent_tokens: IntArray
+    message_bytes: FloatArray
+    token_bytes: FloatArray
+    worth: FloatArray
 
     def step_s(self, context_tokens: float) -> FloatArray:
         """(H,) work of a step after so many tokens."""

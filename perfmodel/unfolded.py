@@ -10,7 +10,6 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..core.between import Between
 from ..core.constraints import Constraints
 from ..core.content import IntArray
 from .cost import CostModel
@@ -34,24 +33,11 @@ def unfolded(cost: CostModel) -> tuple[CostModel, IntArray]:
         for s in problem.servers
         for h in s.hostings
     )
-    network = problem.network
-    client_wide, server_wide = (
-        network.client_bandwidth_bytes_per_s,
-        network.server_bandwidth_bytes_per_s,
-    )
     asked = problem.planning.constraints
     opened = replace(
         problem,
         servers=servers,
-        network=replace(
-            network,
-            client_rtt_s=network.client_rtt_s[:, rows],
-            server_rtt_s=_between(network.server_rtt_s, rows),
-            client_bandwidth_bytes_per_s=None if client_wide is None else client_wide[:, rows],
-            server_bandwidth_bytes_per_s=None
-            if server_wide is None
-            else server_wide[np.ix_(rows, rows)],
-        ),
+        network=problem.network.of_servers(rows),
         # The others name servers by their rows, and bounds do not know them.
         planning=replace(
             problem.planning, constraints=Constraints(headroom_frac=asked.headroom_frac)
@@ -59,7 +45,3 @@ def unfolded(cost: CostModel) -> tuple[CostModel, IntArray]:
     )
     first = np.concatenate(([0], np.cumsum(counts)[:-1])).astype(np.int64)
     return CostModel(opened).lasting(cost.lasting_s), first
-
-
-def _between(table: Between, rows: IntArray) -> Between:
-    return table[np.ix_(rows, rows)] if isinstance(table, np.ndarray) else table.part(rows)

@@ -6,6 +6,7 @@ the programme stays small whatever the number of links. docs/model.md 16.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -31,12 +32,24 @@ class Kind:
     count : how many there are. place : their region.
     rate_per_s : (K,) what one serves with 1 .. K blocks; 0 = it cannot host so many.
     onward_per_s : (places,) the most that one can send to each other place; inf = no limit.
+    in_per_s, out_per_s : the most that one can be sent and can send on; inf = no limit.
     """
 
     count: int
     rate_per_s: tuple[float, ...]
     place: int = 0
     onward_per_s: tuple[float, ...] = ()
+    in_per_s: float = math.inf
+    out_per_s: float = math.inf
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gate:
+    """What lets only so much out of some places together, and into them; inf = no limit."""
+
+    places: frozenset[int]
+    out_per_s: float = math.inf
+    in_per_s: float = math.inf
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,13 +93,20 @@ def most_flow_per_s(kinds: Sequence[Kind], length: int) -> float:
 
 
 def largest_flow(
-    kinds: Sequence[Kind], length: int, *, deadline: Deadline, gap: float = 1e-4, seed: int = 0
+    kinds: Sequence[Kind],
+    length: int,
+    *,
+    deadline: Deadline,
+    gates: Sequence[Gate] = (),
+    gap: float = 1e-4,
+    seed: int = 0,
 ) -> FlowLayout:
     """The layout of largest flow from block 0 to the last one.
 
     With ``n`` servers of a kind on ``[s, s + k)`` and their flow x: ``x <= n min(rate(k), bound)``,
     the counts of a kind add up to at most its servers, at every position of every place what comes
-    goes on. To another place goes at most what the servers that end there can send.
+    goes on. To another place goes at most what the servers that end there can send, and through
+    gates what they let.
 
     Raises
     ------
@@ -98,7 +118,7 @@ def largest_flow(
     bound = most_flow_per_s(kinds, length)
     if bound <= EQUAL * max(max(kind.rate_per_s, default=0.0) for kind in kinds):
         raise InfeasibleError("flow: all servers together do not hold the model once")
-    model = _Model(kinds, length, bound)
+    model = _Model(kinds, length, bound, gates)
     found = solve_programme(model.builder.programme(), deadline=deadline, gap=gap, seed=seed)
     if found.interrupted and found.values is None:
         raise KeyboardInterrupt
@@ -127,7 +147,9 @@ class _Model:
     whole : column of the flow from block 0 to the last one.
     """
 
-    def __init__(self, kinds: Sequence[Kind], length: int, bound: float) -> None:
+    def __init__(
+        self, kinds: Sequence[Kind], length: int, bound: float, gates: Sequence[Gate]
+    ) -> None:
         self.builder = Builder()
         self._kinds, self._length = kinds, length
         self._columns: dict[tuple[int, int, int], tuple[int, int]] = {}
@@ -139,6 +161,8 @@ class _Model:
         for g, kind in enumerate(kinds):
             for s, k in self._runs(kind):
                 most = min(kind.rate_per_s[k - 1] / bound, 1.0)
+                most = min(most, kind.in_per_s / bound if s > 0 else 1.0)
+                most = min(most, kind.out_per_s / bound if s + k < length else 1.0)
                 count = self.builder.variable(upper=kind.count, integer=True)
                 flow = self.builder.variable()
                 self._columns[g, s, k] = count, flow
@@ -147,7 +171,7 @@ class _Model:
                 balance[kind.place, s + k][flow] = 1.0
             counts = {n: 1.0 for (h, _, _), (n, _) in self._columns.items() if h == g}
             self.builder.row(counts, upper=kind.count)
-        self._cross(places, balance, bound)
+        self._cross(places, balance, bound, gates)
         first = {c: x for p in places for c, x in balance[p, 0].items()}
         self.builder.row({**first, self.whole: 1.0}, lower=0.0, upper=0.0)
         for p, at in product(places, range(1, length)):
@@ -161,17 +185,28 @@ class _Model:
                 yield from ((s, k) for s in range(self._length - k + 1))
 
     def _cross(
-        self, places: range, balance: dict[tuple[int, int], dict[int, float]], bound: float
+        self,
+        places: range,
+        balance: dict[tuple[int, int], dict[int, float]],
+        bound: float,
+        gates: Sequence[Gate],
     ) -> None:
         """Flow from place to place, at most what the servers that end there send."""
         if len(places) < 2:
             return
+        out: list[dict[int, float]] = [{} for _ in gates]
+        into: list[dict[int, float]] = [{} for _ in gates]
         for at, p, q in product(range(1, self._length), places, places):
             if p == q:
                 continue
             crossing = self.builder.variable()
             balance[p, at][crossing] = -1.0
             balance[q, at][crossing] = 1.0
+            for gate, leave, enter in zip(gates, out, into, strict=True):
+                if p in gate.places and q not in gate.places:
+                    leave[crossing] = 1.0
+                elif q in gate.places and p not in gate.places:
+                    enter[crossing] = 1.0
             limit = {crossing: 1.0}
             for (g, s, k), (count, _) in self._columns.items():
                 kind = self._kinds[g]
@@ -179,6 +214,10 @@ class _Model:
                     limit[count] = -min(kind.onward_per_s[q] / bound, 1.0)
             if len(limit) > 1:
                 self.builder.row(limit, upper=0.0)
+        for gate, leave, enter in zip(gates, out, into, strict=True):
+            for crossings, rate in ((leave, gate.out_per_s), (enter, gate.in_per_s)):
+                if crossings and math.isfinite(rate):
+                    self.builder.row(crossings, upper=rate / bound)
 
     def spans(self, values: FloatArray) -> tuple[tuple[tuple[int, int], ...], ...]:
         """The spans of a solution; servers without flow are none."""

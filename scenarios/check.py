@@ -26,6 +26,7 @@ def check_document(
     if document.planning.deadlines == schema.Deadlines():
         yield InputProblem("planning.deadlines", "give first_token_s, per_token_ms, or both")
     yield from _own_devices(document)
+    yield from _pages(document)
     servers = {end.id for end, _ in ends} | {server.id for _, server in ends}
     regions = {server.region for _, server in ends} - {""}
     for at, event in enumerate(document.events):
@@ -38,6 +39,17 @@ def check_document(
             yield InputProblem(f"{where}.region", f"no server is in region {event.region!r}")
         if event.cold is not None and event.action != "join":
             yield InputProblem(f"{where}.cold", "is of servers that join: who fails loads nothing")
+
+
+def _pages(document: schema.Scenario) -> Iterator[InputProblem]:
+    """Pages that differ: a session holds the same tokens on all of its hops."""
+    used = {s.device for s in document.servers}
+    sizes = {name: device.preempting_page_tokens for name, device in document.devices.items()}
+    given = {sizes.get(name) for name in used}
+    if len(given) > 1:
+        first = next(name for name in document.devices if name in used and sizes[name])
+        message = f"must be the same of all servers' devices, here {sizes[first]}"
+        yield InputProblem(f"devices.{first}.preempting_page_tokens", message)
 
 
 def _own_devices(document: schema.Scenario) -> Iterator[InputProblem]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from ..core.problem import per_block
@@ -43,6 +45,7 @@ def describe(scenario: Scenario) -> list[Section]:
                 ["representative request", f"{plan.prompt_tokens} + {plan.output_tokens} tokens"],
                 ["arrival rate", f"{problem.workload.rate_per_s:.4g} requests/s"],
                 ["relay", problem.network.relay],
+                *_uplinks(scenario),
                 *_precisions(scenario),
                 *_adapters(scenario),
                 *_drafts(scenario),
@@ -73,6 +76,22 @@ def describe(scenario: Scenario) -> list[Section]:
                 for i, c in enumerate(problem.clients)
             ],
         ),
+    ]
+
+
+def _uplinks(scenario: Scenario) -> list[list[object]]:
+    """What several links share, in a row each."""
+
+    def limit(rate: float) -> str:
+        return "no limit" if rate == math.inf else f"{rate * 8e-6:.4g} Mbit/s"
+
+    return [
+        [
+            f"uplink {u.name}",
+            f"{len(u.servers)} servers, {len(u.clients)} clients; out {limit(u.up_bytes_per_s)}, "
+            f"in {limit(u.down_bytes_per_s)}",
+        ]
+        for u in scenario.problem.network.uplinks
     ]
 
 

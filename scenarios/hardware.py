@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import partial
 
 from ..core.errors import ScenarioError
+from ..core.names import Sharing
 from ..core.problem import ModelSpec, Server, Span, Timing, Variant
 from ..perfmodel.catalogue import TASK_TOKENS
 from ..perfmodel.devices import Device, RatedBlocks, devices_named
@@ -81,8 +82,10 @@ def build_server(
         quantise_bytes_per_s=(
             None if given.quantise_gb_per_s is None else given.quantise_gb_per_s * 1e9
         ),
-        sharing=given.sharing or kind.given.sharing or document.sharing,
+        sharing=_sharing(given, kind, document),
         batch_prompts=kind.given.batch_prompts,
+        chunk_tokens=kind.given.chunk_tokens or 0,
+        page_tokens=kind.given.preempting_page_tokens or 0,
         rated_per_s=tuple(kind.given.rated_tokens_per_s),
         task_overhead_s=_overhead_s(kind.given.task_overhead_ms, hop.task_s if hop else 0.0),
         piece_delay_s=_overhead_s(kind.given.piece_delay_ms, hop.piece_s if hop else 0.0),
@@ -95,6 +98,16 @@ def build_server(
         only=tuple(given.only),
         local=given.local,
     )
+
+
+def _sharing(given: schema.Server, kind: Kind, document: schema.Scenario) -> Sharing:
+    """How it shares its compute; chunks and pages are of servers that batch."""
+    sharing = given.sharing or kind.given.sharing or document.sharing
+    for field in ("chunk_tokens", "preempting_page_tokens"):
+        if getattr(kind.given, field) and sharing != "batched":
+            message = f"is of servers that batch: needs sharing = 'batched', it is {sharing!r}"
+            raise ScenarioError.single(f"devices.{given.device}.{field}", message)
+    return sharing
 
 
 def _precisions(

@@ -23,9 +23,9 @@ from .files import read_referenced
 from .measured import End, Measured, measured_rtt_s
 from .places import city
 from .topologies import Topology, TopologyMode, load_topology, names_file, topology_rtt_s
+from .uplinks import MBIT, build_uplinks
 from .wire import figures
 
-MBIT = 1e6 / 8
 Place = tuple[float, float] | None
 #: (clients, servers), and between servers.
 Times = tuple[FloatArray, Between]
@@ -95,6 +95,7 @@ def build_network(
             client_bandwidth_bytes_per_s=_bandwidth(servers, count),
             relay=given.relay,
             server_bandwidth_bytes_per_s=_between(given, servers),
+            uplinks=build_uplinks(given.uplinks, clients, servers),
             wire_s_per_token=tuple(
                 (w, us / 1e6) for w, us in figures(given.wire_us_per_token).items()
             ),

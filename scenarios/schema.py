@@ -149,6 +149,8 @@ class Device(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     network_rps: Positive | None = None
     sharing: Sharing | None = None
     batch_prompts: Annotated[int, Meta(ge=0, le=1_000)] = 0
+    chunk_tokens: Annotated[int, Meta(ge=1, le=100_000)] | None = None
+    preempting_page_tokens: Tokens | None = None
     rated_tokens_per_s: Annotated[list[Positive], Meta(max_length=1_000)] = []
     idle_watts: Watts | None = None
     busy_watts: Watts | None = None
@@ -237,6 +239,26 @@ class Client(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     adapter: Name | None = None
 
 
+class Uplink(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What joins some machines to all others: what crosses it takes turns, in each direction.
+
+    Behind it are ``servers`` (ids, or those of ``count``), ``clients`` and all machines of a
+    ``region``; with ``each`` every server has one of its own. ``mbit_per_s`` is of both
+    directions, ``up_mbit_per_s`` out of it, ``down_mbit_per_s`` into it, none = no limit; the
+    price is that of what leaves it.
+    """
+
+    name: Name
+    servers: Annotated[list[Name], Meta(max_length=MAX_SERVERS)] = []
+    clients: Annotated[list[Name], Meta(max_length=1_000)] = []
+    region: Name | None = None
+    each: bool = False
+    mbit_per_s: Positive | None = None
+    up_mbit_per_s: Positive | None = None
+    down_mbit_per_s: Positive | None = None
+    egress_price_per_gb: Price | None = None
+
+
 class WireTimes(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Packing and unpacking of a token's states on a hop, there and back, by format."""
 
@@ -251,8 +273,8 @@ class Network(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     With ``delay = "measured"`` a pair takes its time from ``rtt_ms`` (null, in TOML nan: not
     measured) or ``rtt_csv``, else from the other direction, else from the ``region_rtt_ms`` table,
     else from the places of both. With ``relay = "pipeline"`` links between servers may have a
-    bandwidth, of each pair (``server_mbit_per_s``, row = from) or between regions. ``wire``: that
-    of servers which do not say.
+    bandwidth, of each pair (``server_mbit_per_s``, row = from) or between regions. ``uplinks``
+    are capacities that several links share; ``wire`` is that of servers which do not say.
     """
 
     delay: Literal["repetita", "fibre", "internet", "measured"] = "internet"
@@ -263,6 +285,7 @@ class Network(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     relay: Relay = "client"
     server_mbit_per_s: list[list[Positive | None]] | None = None
     region_mbit_per_s: dict[Name, dict[Name, Positive]] | None = None
+    uplinks: Annotated[list[Uplink], Meta(max_length=1_000)] = []
     step_overhead_ms: Milliseconds = 0.0
     prefill_overhead_ms: Milliseconds = 0.0
     prefill_overhead_us_per_token: Microseconds = 0.0

@@ -18,11 +18,12 @@ from ..core.requests import COUNTS, by_arrival, column
 from ..core.workload import Request
 from ..perfmodel.capacity import most_per_s
 from ..perfmodel.cost import CostModel
-from ..perfmodel.expense import expense
+from ..perfmodel.expense import egress_money, expense
 from ..routing.api import Router, SlotRouter
 from .admission import Rule, Slotted
 from .events import joining_servers, up_s, when_loaded
 from .failures import meets_loss, server_down, server_up
+from .growth import has_made
 from .kernel import Rank
 from .result import SimulationResult, Table
 from .rules import rule_named
@@ -100,6 +101,7 @@ def simulate(
         **_given(requests),
         **table.columns(),
         **_servers(cost, placement, swarm, end_s),
+        **_uplinks(problem, swarm, end_s),
         end_s=end_s,
         admission=admission if isinstance(admission, str) else repr(admission),
         alloc_delay_s=problem.alloc_delay_s,
@@ -121,7 +123,7 @@ def _run(swarm: Swarm, until_s: float) -> None:
         pause = work.advance(min(kernel.next_s, until_s))
         if pause.why == "made":
             kernel.now_s = pause.time_s
-            swarm.made(swarm.running[pause.row])
+            has_made(swarm, swarm.running[pause.row])
         elif pause.why == "lost":
             kernel.now_s = pause.time_s
             meets_loss(swarm, swarm.running[pause.row])
@@ -184,4 +186,15 @@ def _servers(cost: CostModel, placement: Placement, swarm: Swarm, end_s: float) 
         "compute_busy_frac": frozen_array(swarm.work.busy_s(end_s) / span, np.float64),
         "timeline_s": frozen_array(times, np.float64),
         "timeline_bytes": frozen_array(samples, np.int64),
+    }
+
+
+def _uplinks(problem: Problem, swarm: Swarm, end_s: float) -> dict[str, Any]:
+    """The figures per uplink."""
+    sent, busy_s = swarm.work.shared(end_s)
+    return {
+        "uplink_names": tuple(u.name for u in problem.network.uplinks),
+        "uplink_bytes": frozen_array(sent, np.float64),
+        "uplink_busy_frac": frozen_array(busy_s / (end_s if end_s > 0 else 1.0), np.float64),
+        "egress_money": egress_money(problem, sent[:, 0]),
     }

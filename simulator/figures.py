@@ -77,7 +77,11 @@ def _all() -> Iterable[Figure]:
         factor=100.0,
         less_is_better=False,
     )
-    for name, title in (("kwh", "kWh per M tokens"), ("money", "money per M tokens")):
+    for name, title in (
+        ("kwh", "kWh per M tokens"),
+        ("money", "money per M tokens"),
+        ("egress", "egress money per M tokens"),
+    ):
         yield Figure(
             id=f"{name}_per_million_tokens", title=title, path=(f"{name}_per_million_tokens",)
         )
@@ -105,7 +109,9 @@ COMPARED = figures(
     "response_s", "p95_response_s", "ttft_s", "tpot_s", "wait_s", "tokens_per_s", "hops"
 )
 #: What serving takes, known where watts and prices are.
-EXPENSES = figures("kwh_per_million_tokens", "money_per_million_tokens")
+EXPENSES = figures(
+    "kwh_per_million_tokens", "money_per_million_tokens", "egress_per_million_tokens"
+)
 
 
 #: Whether deadlines were met, known where there are any.

@@ -38,6 +38,7 @@ class Summary:
     tokens_per_s : output tokens over the time from the first arrival to the last finish.
     kwh_per_million_tokens, money_per_million_tokens : of the whole run, warm-up included, for its
         output tokens; None where watts or prices are not known of all servers with blocks.
+    egress_per_million_tokens : the price of what left uplinks, likewise; None where none has one.
     """
 
     requests: int
@@ -60,6 +61,7 @@ class Summary:
     service: Service = field(default_factory=Service)
     kwh_per_million_tokens: float | None = None
     money_per_million_tokens: float | None = None
+    egress_per_million_tokens: float | None = None
 
     @property
     def completed_share(self) -> float:
@@ -92,6 +94,7 @@ def summarise(
     chains = int(np.count_nonzero(hops))
     taken = Expense(energy_j=result.energy_j, money=result.money)
     energy_kwh, money = taken.per_million(result.tokens)
+    egress = Expense(energy_j=None, money=result.egress_money).per_million(result.tokens)[1]
     return Summary(
         requests=int(counted.sum()),
         completed=int(done.sum()),
@@ -113,6 +116,7 @@ def summarise(
         service=service_of(result, done, by or Yardstick()),
         kwh_per_million_tokens=energy_kwh,
         money_per_million_tokens=money,
+        egress_per_million_tokens=egress,
     )
 
 

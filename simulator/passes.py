@@ -65,15 +65,23 @@ def more_way_s(s: Any, slot: int) -> float:
 
 @compiled
 def set_out_s(s: Any, slot: int, made: int) -> float:
-    """Draft for the next pass, ``made`` tokens being there, and when it comes to the first server.
+    """Draft for the next pass, ``made`` tokens being there: when it comes to the first server."""
+    at_s: float = s.sessions[slot]["token_s"] + s.hops[slot, 0]["gap_s"]
+    if s.drafts[slot, DRAFTS] == 0:
+        return at_s
+    return at_s + drafted_s(s, slot, made) + more_way_s(s, slot)
+
+
+@compiled
+def drafted_s(s: Any, slot: int, made: int) -> float:
+    """Draft for the next pass, ``made`` tokens being there, and how long that takes.
 
     Nobody drafts past the reservation, of which the last token is the target's own; PETALS' class
     has none of its own after drafts.
     """
     most, room = s.drafts[slot, DRAFTS], s.drafts[slot, ROOM]
-    at_s: float = s.sessions[slot]["token_s"] + s.hops[slot, 0]["gap_s"]
     if most == 0:
-        return at_s
+        return 0.0
     petals = s.drafts[slot, PETALS] > 0
     count = max(0.0, min(most, room - made - (0 if petals else 1)))
     s.drafts[slot, POSITIONS] = max(1.0, count) if petals else count + 1
@@ -82,7 +90,7 @@ def set_out_s(s: Any, slot: int, made: int) -> float:
     if s.drafts[slot, AHEAD] > 0 and s.drafts[slot, GUESSED] > 0:
         own_s = max(0.0, own_s - (token_s - s.drafts[slot, SENT_S]))
     s.drafts[slot, SENT_S] = token_s + own_s
-    return at_s + own_s + more_way_s(s, slot)
+    return own_s
 
 
 @compiled

@@ -66,6 +66,8 @@ class Pricing:
             tasks,
             first_gap_s=np.where(kept, tasks.gap_s, tasks.first_gap_s),
             prompt_s=np.where(kept, step_s, tasks.prompt_s),
+            sent_tokens=np.where(kept, 1, tasks.sent_tokens),
+            worth=np.where(kept, 0.0, tasks.worth),
             cut=np.where(kept, 0, tasks.cut),
         )
 

@@ -17,8 +17,8 @@ from ..perfmodel.crowding import empty_line
 from ..perfmodel.flat import Shape, flat_costs
 from .books import END, seats_of
 from .drafts import luck_of, row_of, row_width
+from .heap import EVENT
 from .rehearse import REQUEST, TRIES, Calendar, Run, run
-from .tasks import EVENT
 from .work import idle_state
 
 #: What runs take on a quiet core, within a third: each task, each link that a decision looks at,
@@ -50,10 +50,12 @@ class Rehearsed(ByContent):
 def can_rehearse(cost: CostModel, requests: Sequence[Request]) -> bool:
     """Whether blocks are alike, without windows or states, clients relay prompts, no request
     outgrows its reservation, every server serves every client, no route is too coarse for one,
-    clients draft alike on all chains, and the times between servers are held where they count."""
+    clients draft alike on all chains, no link shares an uplink with others, prompts do not go in
+    chunks nor cache in pages, and the times between servers are held where they count."""
     flat = cost.plain and not (cost.relaying.pushes_prompts or cost.budgeted or cost.adapted)
     flat = flat and (cost.problem.network.holds_pairs or not cost.relaying.pairs)
-    flat = flat and not cost.problem.drafts_by_chain
+    flat = flat and not cost.problem.drafts_by_chain and cost.uplinks is None
+    flat = flat and not any(s.chunk_tokens or s.page_tokens for s in cost.problem.servers)
     return flat and all(r.reserved_tokens >= r.prompt_tokens + r.output_tokens for r in requests)
 
 

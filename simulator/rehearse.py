@@ -17,12 +17,12 @@ from ..core.jit import compiled
 from ..perfmodel import crowding, flat
 from ..routing import waiting
 from ..routing.sweep import crowding_s
-from . import books, drafts, tasks
+from . import books, drafts, heap, tasks
 from .session import CLOSE_TOKENS
 
 # Compiled code finds functions by their names in its own module.
 _advance, _begin, _go_on, _key = tasks.advance, tasks.begin, tasks.go_on, tasks.key_of
-_push, _pop, _MADE, _TIRED = tasks.push, tasks.pop, tasks.MADE, tasks.TIRED
+_push, _pop, _MADE, _TIRED = heap.push, heap.pop, tasks.MADE, tasks.TIRED
 _ready_s, _hold, _drop = books.ready_s, books.hold, books.drop
 _join, _leave_line, _tell = crowding.join, crowding.leave, crowding.tell
 _settle, _beside = crowding.settle, crowding.beside

@@ -8,7 +8,7 @@ import math
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TextIO
 
@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.coded import Coded, figures, where
-from ..core.content import ByContent, FloatArray, IntArray
+from ..core.content import ByContent, FloatArray, IntArray, frozen_array
 from ..core.plan import Route
 from ..core.problem import Problem
 from ..core.workload import Request
@@ -24,6 +24,8 @@ from .session import Session
 
 Status = Literal["unfinished", "completed", "rejected"]
 Reason = Literal["", "no-route", "too-large"]
+#: (0, 2).
+NO_UPLINKS = np.zeros((0, 2))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -55,6 +57,10 @@ class SimulationResult(ByContent):
     most_per_s : rate of such requests that no plan and no router can exceed, inf where unknown.
     refusal : why the first refused request was refused.
     energy_j, money : of the servers that hold blocks, over the run; None where not known of all.
+    uplink_names : of the uplinks that transfers share, (U,).
+    uplink_bytes : (U, 2) that went out of each and into it. uplink_busy_frac : (U, 2) share of the
+        run in which it sent.
+    egress_money : of the bytes that left uplinks; None where no uplink has a price.
     """
 
     id: IntArray
@@ -92,6 +98,12 @@ class SimulationResult(ByContent):
     client_ids: tuple[str, ...]
     energy_j: float | None = None
     money: float | None = None
+    uplink_names: tuple[str, ...] = ()
+    uplink_bytes: FloatArray = field(default_factory=lambda: frozen_array(NO_UPLINKS, np.float64))
+    uplink_busy_frac: FloatArray = field(
+        default_factory=lambda: frozen_array(NO_UPLINKS, np.float64)
+    )
+    egress_money: float | None = None
 
     @property
     def done(self) -> NDArray[np.bool_]:

@@ -84,6 +84,7 @@ class Session:
     tries : failed tries since the last (re-)admission; ``tries_in_all`` over the whole life.
     passes : over drafts, before it was opened last.
     lost : servers of the chain that failed and whose loss is not yet mended.
+    whole_tokens : what it would reserve if it did not take cache by pages; 0 until it does.
     """
 
     row: int
@@ -105,6 +106,28 @@ class Session:
     raw_wait_s: float = math.nan
     cost_s: float = math.nan
     lost: set[int] = field(default_factory=set)
+    whole_tokens: int = 0
+
+    def in_pages(self, page_tokens: int) -> None:
+        """Ask for the pages of the prompt and of a first token, no more than for what would be
+        reserved at once; for that where there are no pages."""
+        request = self.request
+        if not page_tokens:
+            return
+        self.whole_tokens = max(self.whole_tokens, request.reserved_tokens)
+        first = -(-(request.prompt_tokens + 1) // page_tokens) * page_tokens
+        expected = request.expected_tokens
+        if first < self.whole_tokens and expected is None:
+            expected = max(1, self.whole_tokens - request.prompt_tokens)
+        self.request = replace(
+            request, reserved_tokens=min(first, self.whole_tokens), expected_tokens=expected
+        )
+
+    def next_page(self, page_tokens: int) -> int:
+        """Tokens that it holds with a page more; 0 where it has all that it would reserve at
+        once."""
+        more = min(self.request.reserved_tokens + page_tokens, self.whole_tokens)
+        return more if page_tokens and more > self.request.reserved_tokens else 0
 
     @property
     def hops(self) -> tuple[Hop, ...]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..core.errors import NoRouteError, RequestTooLargeError
@@ -19,7 +18,7 @@ from .kernel import Kernel, Rank
 from .ledger import Ledger
 from .pricing import AloneTime, ChainTest, Pricing
 from .result import Reason, Table
-from .session import CLOSE_TOKENS, Limits, Session
+from .session import Session
 
 if TYPE_CHECKING:
     from .work import Work
@@ -38,7 +37,9 @@ class Swarm:
     ----------
     waiting : sessions that wait for cache to be freed, in order.
     work : what runs, task by task.
-    running, booked : by row, sessions that occupy cache, and that were promised some.
+    running, booked : by row, sessions that occupy cache, who was opened last last; and that were
+        promised some.
+    page_tokens : of a page of cache, 0 = all that is reserved is taken at once.
     ups_to_come : servers that will still join or return.
     """
 
@@ -66,6 +67,7 @@ class Swarm:
         self.ups_to_come = 0
         self._table = table
         self._cost = cost
+        self.page_tokens = cost.problem.page_tokens
         self._pricing = Pricing(cost)
         self._chain_exists = ChainTest(cost, placement)
         self._alone_s = AloneTime(cost, placement)
@@ -76,6 +78,7 @@ class Swarm:
     def arrive(self, request: Request, row: int) -> None:
         """A request arrives; one that no chain can ever hold is refused at once."""
         session = Session(row=row, origin=request, request=request)
+        session.in_pages(self.page_tokens)
         if not self._refuse_oversized(session):
             self.rule.arrive(self, session)
 
@@ -249,34 +252,7 @@ class Swarm:
         limits = session.limits()
         self.work.open(session.row, tasks, request.prompt_tokens, limits, begin_s, drafts)
 
-    def made(self, session: Session) -> None:
-        """A session has made the tokens at which something is to be decided."""
-        made, request = self.work.made(session.row), session.request
-        if made >= request.output_tokens:
-            self.finish(session)
-        elif session.lost:  # it finds that out before its next token: no more room is needed
-            whole = request.output_tokens
-            self.work.go_on(session.row, Limits(whole, max(whole, session.room_tokens), whole))
-        elif made >= session.room_tokens:
-            self.overflow(session)
-        else:
-            self.outlast(session, made)
-
-    def outlast(self, session: Session, made: int) -> None:
-        """A session is not done by its expected end: expect half of the room that is left.
-
-        Otherwise it would look to routers as if it freed its cache at any moment.
-        """
-        room = session.room_tokens
-        expected = room if room - made < CLOSE_TOKENS else made + (room - made) // 2
-        session.request = replace(session.request, expected_tokens=expected)
-        assert session.estimate is not None
-        left, now = expected - made, self.now_s
-        steps = left * session.estimate.passes
-        self.state.retime(session.row, self._later_s(session, left), steps=steps, now_s=now)
-        self.work.go_on(session.row, session.limits())
-
-    def _later_s(self, session: Session, tokens: int) -> float:
+    def later_s(self, session: Session, tokens: int) -> float:
         """When a running session is expected to have made so many tokens more."""
         assert session.estimate is not None
         return self.now_s + tokens * session.estimate.step_s
@@ -297,42 +273,27 @@ class Swarm:
         """The last token is there."""
         self.stop(session)
         self.release(session)
-        self._table.completed(session, self.now_s)
+        self.complete(session)
         self.rule.freed(self)
 
-    def overflow(self, session: Session) -> None:
-        """The output outgrows its reservation: take more cache in place, or come back later.
-
-        How much more is the next step of the request's ladder; nobody knows where it will end.
-        """
-        session.overflows += 1
-        request = session.request
-        total = _next_reservation(session)
-        extra = total - request.reserved_tokens
-        route = Route(hops=session.hops)
-        if not self.state.fits_now(route, extra, request.reserved_tokens):
-            self.stop(session)
-            self.readmit(session, _widened(session.request, total))
-            return
-        self.ledger.grow(route.hops, request.reserved_tokens, extra, self.now_s)
-        made = self.work.made(session.row)
-        session.request = _widened(request, total)
-        if request.ladder_tokens:
-            # More was made than expected: by now about half of the new room is.
-            session.request = replace(session.request, expected_tokens=made + max(1, extra // 2))
-        more = session.request.planned_tokens - made
-        self.hold(session, route, self._later_s(session, more))
-        self.work.go_on(session.row, session.limits())
+    def complete(self, session: Session) -> None:
+        """A session that was stopped and gave its cache back has made all its tokens."""
+        self._table.completed(session, self.now_s)
 
     def readmit(self, session: Session, request: Request) -> None:
         """Give up all cache and come back under the waiting rule; tokens are sent again."""
         self.release(session)
-        session.lost.clear()
         session.request = request
+        self.come_back(session)
+        self.rule.freed(self)
+
+    def come_back(self, session: Session) -> None:
+        """One that gave up its cache wants in again."""
+        session.lost.clear()
         session.kept = session.tries = 0
+        session.in_pages(self.page_tokens)
         if not self._refuse_oversized(session):
             self.rule.arrive(self, session, again=True)
-        self.rule.freed(self)
 
     def close(self) -> None:
         """The end: note how far the sessions are that still run."""
@@ -346,22 +307,6 @@ def _work(cost: CostModel) -> Work:
     from .work import Work  # numba takes a while to load: only when something is simulated
 
     return Work(cost)
-
-
-def _next_reservation(session: Session) -> int:
-    """Tokens to reserve after an overflow: the ladder's next step, or all that is needed."""
-    steps = session.request.ladder_tokens
-    whole = session.origin.prompt_tokens + session.origin.output_tokens
-    return steps[0] if steps else whole
-
-
-def _widened(request: Request, total: int) -> Request:
-    """The request with its next reservation; what was expected is exceeded by now."""
-    steps = tuple(t for t in request.ladder_tokens if t > total)
-    if not request.ladder_tokens:
-        return replace(request, reserved_tokens=total)
-    expected = max(1, (total - request.reserved_tokens) // 2)
-    return replace(request, reserved_tokens=total, ladder_tokens=steps, expected_tokens=expected)
 
 
 def _start_booked(swarm: Swarm, session: Session) -> None:

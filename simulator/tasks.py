@@ -16,18 +16,17 @@ from numpy.typing import NDArray
 
 from ..core.jit import compiled
 from ..perfmodel.timing import extra_s
-from .passes import is_cut, made_by, more_way_s, pass_work_s, positions_of, set_out_s
+from .chunks import chunk_s, has_more, take_chunk
+from .heap import down, pop, push
+from .keys import ARRIVE, KIND_BITS, KINDS, NEXT, SENT, SLOT_BITS, SLOTS, STOP
+from .passes import drafted_s, is_cut, made_by, more_way_s, pass_work_s, positions_of, set_out_s
+from .transfers import carry, count, depart, done
 
 #: How servers share their compute: one task at a time; waiting steps together; everybody at once.
 SERIAL, BATCHED, INDEPENDENT = 0, 1, 2
 #: Why ``advance`` comes up: nothing left until then; a session has made the tokens it was to make;
 #: it has come to a hop whose cache is lost; many events went by.
 QUIET, MADE, LOST, TIRED = 0, 1, 2, 3
-#: Kinds of a session's events: it comes to a server; the same, with a token made; it is to stop.
-_ARRIVE, _NEXT, _STOP = 0, 1, 2
-#: A session's key: its row, the kind of event, its slot. A server's is negative: it comes first.
-_SLOT_BITS, _KIND_BITS = 22, 2
-_SLOTS, _KINDS = (1 << _SLOT_BITS) - 1, (1 << _KIND_BITS) - 1
 
 #: A session in its slot.
 #: key : of its row and slot, -1 = the slot is free. At one instant the lower row goes first.
@@ -77,15 +76,13 @@ HOP = np.dtype(
 #: of a batch costs on each block beyond one sequence's. row_s : what a sequence beyond the curve
 #: does. busy_s : compute time handed out. head, tail, work : first and last in the line of one that
 #: batches, and the first that it works on; -1 = none. prompts : that one which batches takes beside
-#: the steps, 0 = a prompt is taken by itself.
+#: the steps, 0 = a prompt is taken by itself. chunk, row : of prompts it takes so many tokens at
+#: most, 0 = whole ones; its row of what they take.
 SERVER = np.dtype(
     [(name, np.int64) for name in ("sharing", "head", "tail", "work", "knots", "prompts")]
+    + [(name, np.int64) for name in ("chunk", "row")]
     + [(name, np.float64) for name in ("free_s", "row_s", "busy_s")]
 )
-
-
-#: What happens when: a session's next task (its key) or the end of a batch (-1 - server).
-EVENT = np.dtype([("time_s", np.float64), ("key", np.int64)])
 
 
 class State(NamedTuple):
@@ -101,6 +98,8 @@ class State(NamedTuple):
     events : (most,) of EVENT: the calendar, a heap with four children of which the first
         ``size[0]`` count.
     links_s : (links,) when each link that carries one transfer at a time is free.
+    chunks : (slots, most hops) of ``chunks.CHUNK``, (0, 0) where prompts are whole.
+    chunk_s, square_s : see ``perfmodel.chunks.ChunkTables``.
     """
 
     sessions: NDArray[np.void]
@@ -112,6 +111,9 @@ class State(NamedTuple):
     events: NDArray[np.void]
     size: NDArray[np.int64]
     links_s: NDArray[np.float64]
+    chunks: NDArray[np.void]
+    chunk_s: NDArray[np.float64]
+    square_s: NDArray[np.float64]
 
 
 #: Fields of a state in which nobody drafts. Code for those who do asks how many there are: numba
@@ -138,12 +140,54 @@ class DraftingState(NamedTuple):
     events: NDArray[np.void]
     size: NDArray[np.int64]
     links_s: NDArray[np.float64]
+    chunks: NDArray[np.void]
+    chunk_s: NDArray[np.float64]
+    square_s: NDArray[np.float64]
     drafts: NDArray[np.float64]
     passes: NDArray[np.void]
     verify: NDArray[np.float64]
 
 
-AnyState = State | DraftingState
+class SharedState(NamedTuple):
+    """The same where transfers share uplinks, whether anybody drafts or not.
+
+    Machines are servers, then clients.
+
+    Attributes
+    ----------
+    legs : (slots, most hops + 1) of ``transfers.LEG``.
+    lanes : (2 U,) of ``transfers.LANE``: out of each uplink, and into it.
+    behind : (machines, most) uplinks of each machine, the smallest first, -1 = none.
+    inside : (U, machines) whether each is.
+    by : (2,) who relays prompts and steps.
+    """
+
+    sessions: NDArray[np.void]
+    hops: NDArray[np.void]
+    servers: NDArray[np.void]
+    curve: NDArray[np.float64]
+    piece_s: NDArray[np.float64]
+    parts: NDArray[np.float64]
+    events: NDArray[np.void]
+    size: NDArray[np.int64]
+    links_s: NDArray[np.float64]
+    chunks: NDArray[np.void]
+    chunk_s: NDArray[np.float64]
+    square_s: NDArray[np.float64]
+    drafts: NDArray[np.float64]
+    passes: NDArray[np.void]
+    verify: NDArray[np.float64]
+    legs: NDArray[np.void]
+    lanes: NDArray[np.void]
+    behind: NDArray[np.int64]
+    inside: NDArray[np.int64]
+    by: NDArray[np.int64]
+
+
+#: Fields of a state in which transfers share uplinks.
+_SHARED = len(SharedState._fields)
+
+AnyState = State | DraftingState | SharedState
 
 
 @compiled
@@ -158,14 +202,18 @@ def advance(s: AnyState, until_s: float, most: int) -> tuple[int, float, int]:
             pop(s)
             _end(s, -1 - key, now_s)
             continue
-        slot, kind = key & _SLOTS, key >> _SLOT_BITS & _KINDS
+        slot, kind = key & SLOTS, key >> SLOT_BITS & KINDS
         session = s.sessions[slot]
-        if kind != _ARRIVE:
-            _count(session)
-        hop = s.hops[slot, session["hop"]]
-        if kind == _STOP or hop["lost"]:
+        if len(s) == _SHARED and kind >= SENT:
             pop(s)
-            return (MADE if kind == _STOP else LOST), now_s, slot
+            carry(s, slot, kind - SENT, now_s)
+            continue
+        if kind != ARRIVE:
+            count(session)
+        hop = s.hops[slot, session["hop"]]
+        if kind == STOP or hop["lost"]:
+            pop(s)
+            return (MADE if kind == STOP else LOST), now_s, slot
         server = s.servers[hop["server"]]
         if server["sharing"] == BATCHED:
             pop(s)
@@ -179,7 +227,7 @@ def advance(s: AnyState, until_s: float, most: int) -> tuple[int, float, int]:
         else:
             leave_s = now_s + work_s
         when_s, key = _leave(s, slot, leave_s)
-        _down(s.events, s.size[0], when_s, key)
+        down(s.events, s.size[0], when_s, key)
     return QUIET, until_s, -1
 
 
@@ -187,6 +235,9 @@ def advance(s: AnyState, until_s: float, most: int) -> tuple[int, float, int]:
 def begin(s: AnyState, slot: int, now_s: float) -> None:
     """Send a session's first pass on its way."""
     s.sessions[slot]["answer_s"] = s.sessions[slot]["leave_s"] = -np.inf
+    if len(s) == _SHARED:
+        depart(s, slot, now_s)
+        return
     push(s, now_s + s.hops[slot, 0]["first_gap_s"], s.sessions[slot]["key"])
 
 
@@ -194,6 +245,9 @@ def begin(s: AnyState, slot: int, now_s: float) -> None:
 def go_on(s: AnyState, slot: int) -> None:
     """Send a session that came up with its tokens on to the next one."""
     session = s.sessions[slot]
+    if len(s) == _SHARED:
+        depart(s, slot, session["token_s"] + drafted_s(s, slot, session["made"]))
+        return
     when_s = session["token_s"] + s.hops[slot, 0]["gap_s"]
     if len(s) != _PLAIN:
         when_s = set_out_s(s, slot, session["made"])
@@ -203,7 +257,7 @@ def go_on(s: AnyState, slot: int) -> None:
 @compiled
 def key_of(row: int, slot: int) -> int:
     """The key of a session in its slot."""
-    return (row + 1) << (_SLOT_BITS + _KIND_BITS) | slot
+    return (row + 1) << (SLOT_BITS + KIND_BITS) | slot
 
 
 def hop_of_task(session: Any, hops: Any) -> int:
@@ -219,8 +273,49 @@ def forget(s: AnyState, slot: int) -> None:
     session["due"] = 0
     session["leave_s"] = -np.inf
     keys = s.events["key"]
-    keep = [i for i in range(size) if keys[i] < 0 or keys[i] & _SLOTS != slot]
+    keep = [i for i in range(size) if keys[i] < 0 or keys[i] & SLOTS != slot]
     _refill(s, keep)
+
+
+def take_out(s: AnyState, slot: int, now_s: float) -> None:
+    """A session is at work no more: it leaves all lines, and a batch of its own is not finished."""
+    session = s.sessions[slot]
+    if session["due"] and session["token_s"] <= now_s:  # its client has them already
+        if session["made"] == 0:
+            session["first_s"] = session["token_s"]
+        session["made"] += session["due"]
+        session["due"] = 0
+    for j in np.unique(s.hops["server"][slot, : int(s.sessions[slot]["hops"])]).tolist():
+        server = s.servers[j]
+        if server["sharing"] != BATCHED:
+            continue
+        _unlink(s, j, "head", slot)
+        worked = int(server["work"])
+        _unlink(s, j, "work", slot)
+        if worked >= 0 > server["work"]:
+            _refill(s, [i for i in range(int(s.size[0])) if s.events[i]["key"] != -1 - j])
+            server["busy_s"] -= server["free_s"] - now_s
+            server["free_s"] = now_s
+            if server["head"] >= 0:
+                _take(s, j, now_s)
+    forget(s, slot)
+
+
+def _unlink(s: AnyState, j: int, first: str, slot: int) -> None:
+    """Take a session out of the line of a server, or of what it works on."""
+    server, before = s.servers[j], -1
+    at = int(server[first])
+    while at >= 0 and at != slot:
+        before, at = at, int(s.sessions[at]["after"])
+    if at < 0:
+        return
+    following = s.sessions[slot]["after"]
+    if before < 0:
+        server[first] = following
+    else:
+        s.sessions[before]["after"] = following
+    if first == "head" and server["tail"] == slot:
+        server["tail"] = before
 
 
 def stop_server(s: AnyState, j: int, now_s: float) -> None:
@@ -242,15 +337,6 @@ def _refill(s: AnyState, keep: list[int]) -> None:
 
 
 _extra_s = compiled(extra_s)
-
-
-@compiled
-def _count(session: Any) -> None:
-    """What the pass that is over made is there; the prompt's makes one token."""
-    if session["made"] == 0:
-        session["first_s"] = session["token_s"]
-    session["made"] += session["due"]
-    session["due"] = 0
 
 
 @compiled
@@ -289,6 +375,8 @@ def _leave(s: AnyState, slot: int, now_s: float) -> tuple[float, int]:
     if cut and session["block"] + 1 < hop["end"]:
         session["block"] += 1
         return now_s + hop["turn_s"], session["key"]
+    if len(s) == _SHARED:
+        return now_s, done(s, slot)
     session["answer_s"] = max(session["answer_s"], now_s + hop["back_s"])
     session["hop"] += 1
     if session["hop"] < session["hops"]:
@@ -308,11 +396,11 @@ def _leave(s: AnyState, slot: int, now_s: float) -> tuple[float, int]:
     session["answer_s"] = -np.inf
     made = session["made"] + session["due"]
     if made >= session["stop"]:
-        return session["token_s"], session["key"] | _STOP << _SLOT_BITS
+        return session["token_s"], session["key"] | STOP << SLOT_BITS
     when_s = session["token_s"] + hop["gap_s"]
     if len(s) != _PLAIN:
         when_s = set_out_s(s, slot, made)
-    return when_s, session["key"] | _NEXT << _SLOT_BITS
+    return when_s, session["key"] | NEXT << SLOT_BITS
 
 
 @compiled
@@ -350,14 +438,16 @@ def _take(s: AnyState, j: int, now_s: float) -> None:
 
     A prompt that is first is a task by itself. With a step go all that wait, also those behind
     prompts: a row more costs a prompt little, a pass of their own would cost them much. A server
-    that takes prompts beside the steps takes up to so many and all steps: the work of the prompts
-    adds up to that of the steps, and all go on together.
+    that takes prompts beside the steps takes up to so many, or so many tokens of them, and all
+    steps: the work of the prompts adds up to that of the steps, and all go on together.
     """
     server = s.servers[j]
     slot, first, last, left = server["head"], -1, -1, -1
     step_s, prompt_s, widest, rows, prompts = 0.0, 0.0, 0, 0, 0
-    most, alone = server["prompts"], False
-    if most == 0 and s.sessions[slot]["made"] == 0:
+    most, alone, tokens = server["prompts"], False, server["chunk"]
+    if tokens > 0:
+        most = most if most > 0 else len(s.sessions)
+    elif most == 0 and s.sessions[slot]["made"] == 0:
         most, alone = 1, True
     server["head"] = -1
     while slot >= 0:
@@ -372,8 +462,14 @@ def _take(s: AnyState, j: int, now_s: float) -> None:
             left = slot
         else:
             if is_prompt:
-                prompt_s += _work_s(s, slot)
                 prompts += 1
+                if server["chunk"] == 0:
+                    prompt_s += _work_s(s, slot)
+                else:
+                    tokens -= take_chunk(s, slot, tokens)
+                    prompt_s += chunk_s(s, slot, server["row"])
+                    if tokens == 0:
+                        most = prompts
             else:
                 hop = s.hops[slot, s.sessions[slot]["hop"]]
                 step_s = max(step_s, _work_s(s, slot))
@@ -414,61 +510,14 @@ def _end(s: AnyState, j: int, now_s: float) -> None:
     server["work"] = -1
     while slot >= 0:
         following = s.sessions[slot]["after"]
-        when_s, key = _leave(s, slot, now_s)
-        push(s, when_s, key)
+        if server["chunk"] > 0 and s.sessions[slot]["made"] == 0 and has_more(s, slot):
+            s.sessions[slot]["after"] = server["head"]  # there is one of them at most: it goes on
+            server["head"] = slot
+            if server["tail"] < 0:
+                server["tail"] = slot
+        else:
+            when_s, key = _leave(s, slot, now_s)
+            push(s, when_s, key)
         slot = following
     if server["head"] >= 0:
         _take(s, j, now_s)
-
-
-@compiled
-def push(s: Any, when_s: float, key: int) -> None:
-    """Put an event on the calendar."""
-    i = s.size[0]
-    s.size[0] = i + 1
-    while i > 0:
-        up = (i - 1) >> 2
-        above = s.events[up]
-        if above["time_s"] < when_s or (above["time_s"] == when_s and above["key"] < key):
-            break
-        s.events[i] = above
-        i = up
-    s.events[i]["time_s"], s.events[i]["key"] = when_s, key
-
-
-@compiled
-def pop(s: Any) -> None:
-    """Take the first event off the calendar."""
-    size = s.size[0] - 1
-    s.size[0] = size
-    if size > 0:
-        _down(s.events, size, s.events[size]["time_s"], s.events[size]["key"])
-
-
-@compiled
-def _first(events: Any, one: int, other: int) -> int:
-    """Which of two events comes first."""
-    if events[one]["time_s"] == events[other]["time_s"]:
-        return one if events[one]["key"] < events[other]["key"] else other
-    return other if events[other]["time_s"] < events[one]["time_s"] else one
-
-
-@compiled
-def _down(events: Any, size: int, when_s: float, key: int) -> None:
-    """Put an event in the place of the first one and let it sink."""
-    i, child = 0, 1
-    while child < size:
-        if child + 3 < size:
-            low = _first(events, child, child + 1)
-            high = _first(events, child + 2, child + 3)
-            least = _first(events, low, high)
-        else:
-            least = child
-            for other in range(child + 1, size):
-                least = _first(events, least, other)
-        next_s = events[least]["time_s"]
-        if when_s < next_s or (when_s == next_s and key < events[least]["key"]):
-            break
-        events[i] = events[least]
-        i, child = least, 4 * least + 1
-    events[i]["time_s"], events[i]["key"] = when_s, key

@@ -8,13 +8,17 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ..core.content import FloatArray
+from ..core.content import FloatArray, IntArray
 from ..perfmodel.cost import CostModel
 from ..perfmodel.tasks import Tasks
+from ..perfmodel.uplinks import Uplinks
 from . import tasks as engine
-from .drafts import END, PASSES, ROOM, row_width
+from .chunks import CHUNK
+from .drafts import END, PASSES, POSITIONS, RIGHT, ROOM, row_width
+from .heap import EVENT
 from .passes import PASS
 from .session import Limits
+from .transfers import BY_CLIENT, BY_SERVERS, LANE, LEG, PIPELINE
 
 #: Events after which the engine comes up at the latest, so that Ctrl-C is heard.
 MOST_EVENTS = 1_000_000
@@ -78,15 +82,24 @@ class Work:
         self._state.parts[slot, :count] = tasks.parts
         if tasks.cut.any():
             self._state.piece_s[slot] = tasks.piece_s
+        if self._state.chunks.size:
+            chunks = self._state.chunks[slot, :count]
+            chunks["done"], chunks["worth"], chunks["task_s"] = 0, tasks.worth, tasks.task_s
         session = self._state.sessions[slot]
         session["key"] = engine.key_of(row, slot)
         session["hops"], session["hop"], session["block"] = count, 0, tasks.start[0]
         session["prompt"], session["made"] = prompt_tokens, 0
         session["due"], session["after"], session["first_s"] = 0, -1, np.nan
-        if isinstance(self._state, engine.DraftingState):
-            self._state.drafts[slot] = drafts
+        if not isinstance(self._state, engine.State):
+            if drafts is not None:
+                self._state.drafts[slot] = drafts
             for name in PASS.names or ():
                 self._state.passes[slot, :count][name] = getattr(tasks, name)
+        if isinstance(self._state, engine.SharedState):
+            legs = self._state.legs[slot]
+            legs["tokens"][:count] = tasks.sent_tokens
+            legs["message"][:count], legs["token"][:count] = tasks.message_bytes, tasks.token_bytes
+            legs[0]["home"], legs[0]["open"] = len(self._state.servers) + tasks.client, 0
         self._limit(slot, limits)
         engine.begin(self._state, slot, begin_s)
 
@@ -112,7 +125,7 @@ class Work:
 
     def _limit(self, slot: int, limits: Limits) -> None:
         self._state.sessions[slot]["stop"] = limits.stop
-        if isinstance(self._state, engine.DraftingState):
+        if not isinstance(self._state, engine.State):
             self._state.drafts[slot, ROOM], self._state.drafts[slot, END] = limits.room, limits.end
 
     def runs(self, row: int) -> bool:
@@ -125,7 +138,7 @@ class Work:
 
     def passes(self, row: int) -> int:
         """Passes over drafts of a session so far."""
-        if not isinstance(self._state, engine.DraftingState):
+        if isinstance(self._state, engine.State):
             return 0
         return int(self._state.drafts[self._slots[row], PASSES])
 
@@ -141,6 +154,8 @@ class Work:
             first_s = float(session["token_s"]) if made == 0 else first_s
             made += int(session["due"])
         self._undo(slot, now_s)
+        if isinstance(self._state, engine.SharedState) and self._state.legs[slot, 0]["open"]:
+            engine.forget(self._state, slot)  # answers that nobody waits for any more
         session["key"] = -1
         self._rows[slot] = -1
         self._free.append(slot)
@@ -161,6 +176,10 @@ class Work:
         self._undo(slot, now_s)
         engine.forget(self._state, slot)
         return True
+
+    def take_out(self, row: int, now_s: float) -> None:
+        """A session that is under way works no more: what it was at is not finished."""
+        engine.take_out(self._state, self._slots[row], now_s)
 
     def _undo(self, slot: int, now_s: float) -> None:
         """Take back the compute time of a task that an independent server does not finish."""
@@ -186,6 +205,15 @@ class Work:
         busy: FloatArray = servers["busy_s"] - np.maximum(late, 0.0)
         return busy
 
+    def shared(self, end_s: float) -> tuple[FloatArray, FloatArray]:
+        """(U, 2) bytes that went out of each uplink and into it, and how long it sent, until the
+        end of the run."""
+        if not isinstance(self._state, engine.SharedState):
+            return np.zeros((0, 2)), np.zeros((0, 2))
+        lanes = self._state.lanes
+        busy = lanes["busy_s"] - np.maximum(lanes["free_s"] - end_s, 0.0)
+        return lanes["sent"].reshape(-1, 2).copy(), np.maximum(busy, 0.0).reshape(-1, 2)
+
     def _grow(self, hops: int) -> None:
         """Twice as many slots, or longer chains."""
         old = self._state
@@ -193,13 +221,20 @@ class Work:
         more = slots if self._free else 2 * slots
         _, n, knots = old.curve.shape
         links = len(old.links_s)
-        plain = _empty(more, max(hops, most), n, self._length, knots, links, old.parts.shape[2])
+        longest = max(hops, most)
+        plain = _empty(more, longest, n, self._length, knots, links, old.parts.shape[2])
+        plain = _chunking(plain, old.chunk_s, old.square_s)
         state: engine.AnyState = plain
-        if isinstance(old, engine.DraftingState):
+        if not isinstance(old, engine.State):
             wider = _drafting(plain, old.drafts.shape[1], old.verify)
             wider.drafts[:slots], wider.passes[:slots, :most] = old.drafts, old.passes
             state = wider
+        if isinstance(old, engine.SharedState) and isinstance(state, engine.DraftingState):
+            state = _sharing(state, *old[-4:])
+            state.legs[:slots, : most + 1] = old.legs
         state.curve[:] = old.curve
+        if old.chunks.size:
+            state.chunks[:slots, :most] = old.chunks
         state.sessions[:slots], state.hops[:slots, :most] = old.sessions, old.hops
         state.servers[:], state.piece_s[:slots] = old.servers, old.piece_s
         state.parts[:slots, :most] = old.parts
@@ -216,24 +251,68 @@ def idle_state(cost: CostModel, slots: int, hops: int) -> engine.AnyState:
     n, knots = curves.rows.shape
     links, parts = cost.num_links, cost.steps.most_parts
     state = _empty(slots, hops, n, cost.num_blocks, knots, links, parts)
+    chunks = cost.chunk_tables
+    state = _chunking(state, chunks.work_s, chunks.square_s)
     state.curve[0], state.curve[1] = curves.rows, curves.more_s
     servers = state.servers
     servers["knots"], servers["row_s"] = curves.knots, curves.beyond_s
     servers["sharing"] = [_SHARING[s.sharing] for s in cost.problem.servers]
     servers["prompts"] = [s.batch_prompts for s in cost.problem.servers]
+    servers["chunk"], servers["row"] = [s.chunk_tokens for s in cost.problem.servers], chunks.row
     servers["head"] = servers["tail"] = servers["work"] = -1
     width = row_width(cost.problem)
-    if not width:
+    if not width and cost.uplinks is None:
         return state
     verify = cost.verify.copy()
     verify[1, servers["sharing"] == engine.BATCHED] = 0.0  # of a batch its curve tells all rows
-    return _drafting(state, width, verify)
+    drafting = _drafting(state, width or RIGHT, verify)
+    return drafting if cost.uplinks is None else _sharing(drafting, *_uplinks(cost, cost.uplinks))
+
+
+def _chunking(state: engine.State, chunk_s: FloatArray, square_s: FloatArray) -> engine.State:
+    """The same where some servers work on prompts in chunks."""
+    shape = state.hops.shape if len(square_s) else (0, 0)
+    return state._replace(chunks=np.zeros(shape, CHUNK), chunk_s=chunk_s, square_s=square_s)
 
 
 def _drafting(state: engine.State, width: int, verify: FloatArray) -> engine.DraftingState:
     """The same where sessions draft; rows of ``drafts.row_of`` are so wide."""
     drafts, passes = np.zeros((len(state.sessions), width)), np.zeros_like(state.hops, PASS)
+    drafts[:, POSITIONS] = 1
     return engine.DraftingState(*state, drafts=drafts, passes=passes, verify=verify)
+
+
+def _sharing(
+    state: engine.DraftingState,
+    lanes: NDArray[np.void],
+    behind: IntArray,
+    inside: IntArray,
+    by: IntArray,
+) -> engine.SharedState:
+    """The same where transfers share uplinks; each answer of a session has an event of its own."""
+    slots, hops = state.hops.shape
+    legs = np.zeros((slots, hops + 1), LEG)
+    events = np.zeros(slots * (hops + 2) + len(state.servers), EVENT)
+    rest = lanes, behind, inside, by
+    return engine.SharedState(*state._replace(events=events), legs, *rest)
+
+
+def _uplinks(
+    cost: CostModel, uplinks: Uplinks
+) -> tuple[NDArray[np.void], IntArray, IntArray, IntArray]:
+    """Idle lanes, who is behind them, and who relays."""
+    lanes = np.zeros(2 * uplinks.count, LANE)
+    lanes["byte_s"][0::2], lanes["byte_s"][1::2] = uplinks.up_s, uplinks.down_s
+    inside = np.concatenate([uplinks.servers, uplinks.clients], axis=1).astype(np.int64)
+    order = np.argsort(inside.sum(axis=1), kind="stable")
+    behind = np.full((inside.shape[1], max(1, int(inside.sum(axis=0).max()))), -1)
+    for machine, row in enumerate(inside[order].T):
+        own = order[row > 0]
+        behind[machine, : len(own)] = own
+    relay = cost.relaying
+    by = [PIPELINE if relay.pushes_prompts else BY_CLIENT]
+    by.append(PIPELINE if relay.pushes_prompts else BY_SERVERS if relay.pairs else BY_CLIENT)
+    return lanes, behind, inside, np.array(by, dtype=np.int64)
 
 
 def _empty(
@@ -248,7 +327,10 @@ def _empty(
         curve=np.zeros((2, servers, knots)),
         piece_s=np.zeros((slots, length)),
         parts=np.zeros((slots, hops, parts, 4)),
-        events=np.zeros(events, engine.EVENT),
+        events=np.zeros(events, EVENT),
         size=np.zeros(1, np.int64),
         links_s=np.zeros(links),
+        chunks=np.zeros((0, 0), CHUNK),
+        chunk_s=np.zeros((0, 0)),
+        square_s=np.zeros(0),
     )

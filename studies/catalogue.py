@@ -15,7 +15,7 @@ from ..scenarios import schema
 from ..scenarios.defects import validate
 from ..scenarios.files import parse_file
 from ..scenarios.scenario import Scenario, scenario_of
-from .document import Document, add_rows, ids_of, servers_of, size_of
+from .document import Document, add_rows, drop_lost_uplinks, ids_of, servers_of, size_of
 
 CATALOGUE_FORMAT = "swarmplan/catalogue/1"
 
@@ -70,6 +70,7 @@ class Market:
             document["network"] = {**network, "rtt_ms": self._times(network["rtt_ms"], bought)}
         if self.scratch:
             document.pop("events", None)
+            drop_lost_uplinks(document)
         return document
 
     def _times(self, matrix: list[list[Any]], bought: list[Document]) -> list[list[Any]]:

@@ -85,6 +85,7 @@ def unroll(document: Document, wanted: Iterable[str]) -> None:
                 server["rtt_as"] = names_in_table(entry, server["id"])
         entries += alone
         _spread_events(document, str(entry["id"]), ids)
+        _spread_uplinks(document, str(entry["id"]), ids)
     document["servers"] = entries
 
 
@@ -106,6 +107,34 @@ def _spread_events(document: Document, group: str, ids: list[str]) -> None:
         events += [event if name is None else {**event, "server": name} for name in hit]
     if events:
         document["events"] = events
+
+
+def _spread_uplinks(document: Document, group: str, ids: list[str]) -> None:
+    for uplink in document.get("network", {}).get("uplinks", []):
+        named = [ids if name == group else [name] for name in uplink.get("servers", [])]
+        if named:
+            uplink["servers"] = [name for names in named for name in names]
+
+
+def drop_lost_uplinks(document: Document) -> None:
+    """Uplinks may not name who no longer exists; one behind which nobody is left goes."""
+    network = document.get("network", {})
+    if not network.get("uplinks"):
+        return
+    known = {
+        "servers": {i for e in servers_of(document) for i in (str(e["id"]), *ids_of(e))},
+        "clients": {str(c.get("id")) for c in clients_of(document)},
+    }
+    regions = {e.get("region") for e in (*servers_of(document), *clients_of(document))}
+    left = []
+    for uplink in network["uplinks"]:
+        own = {k: v for k, v in uplink.items() if k != "region" or v in regions}
+        for kind, ids in known.items():
+            if kind in own:
+                own[kind] = [name for name in own[kind] if name in ids]
+        if any(own.get(kind) for kind in ("servers", "clients", "region")):
+            left.append(own)
+    document["network"] = {**network, "uplinks": left}
 
 
 def entry_named(document: Document, name: str, option: str) -> Entry:
@@ -141,6 +170,7 @@ def remove_servers(document: Document, names: list[str], option: str) -> None:
         raise ScenarioError.single(option, "no server is left")
     document["servers"] = left
     _drop_lost_events(document)
+    drop_lost_uplinks(document)
 
 
 def _drop_rows(document: Document, names: Iterable[str]) -> None:
@@ -174,6 +204,7 @@ def remove_client(document: Document, name: str, option: str) -> None:
         raise ScenarioError.single(option, message)
     _drop_rows(document, [name])
     document["clients"] = left
+    drop_lost_uplinks(document)
     if isinstance(trace, dict) and isinstance(trace.get("shares"), dict):
         trace["shares"].pop(name, None)
     if load.get("streams"):

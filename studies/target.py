@@ -95,15 +95,21 @@ _KNOWN: dict[str, tuple[float | None, Alone | None]] = {
 
 
 def check_known(targets: Sequence[Target], problem: Problem) -> None:
-    """Energy and money can be targets only where they are known of every server.
+    """Energy and money can be targets only where they are known of every server, the price of what
+    leaves uplinks where one of them has any.
 
     Raises
     ------
     ScenarioError
         Naming servers without the figures.
     """
+    priced = any(u.egress_price_per_byte is not None for u in problem.network.uplinks)
+    *of_servers, egress = EXPENSES
+    if not priced and any(t.figure == egress for t in targets):
+        message = f"{egress.id} needs egress_price_per_gb of an uplink in [[network.uplinks]]"
+        raise ScenarioError.single("--target", message)
     needs = (("idle_watts and busy_watts", work_w), ("price_per_hour", price_per_s))
-    for figure, (words, known) in zip(EXPENSES, needs, strict=True):
+    for figure, (words, known) in zip(of_servers, needs, strict=True):
         without = [problem.servers[j].id for j in np.flatnonzero(np.isnan(known(problem)))]
         if without and any(t.figure == figure for t in targets):
             shown = ", ".join(without[:5]) + (" ..." if len(without) > 5 else "")

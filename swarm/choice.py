@@ -192,16 +192,10 @@ def _piece(
         # Unknown = the planned pool.
         planned = int(plan.placement.cache_bytes[j])
         free.append(planned if left is None else announced_cache_bytes(cost, left))
-    network = problem.network
-    upstream = network.client_bandwidth_bytes_per_s
     cut = replace(
         piece(problem, request.start, request.end),
         clients=(problem.clients[row],),
-        network=replace(
-            network,
-            client_rtt_s=near[None, :],
-            client_bandwidth_bytes_per_s=None if upstream is None else upstream[row : row + 1],
-        ),
+        network=replace(problem.network.of_client(row), client_rtt_s=near[None, :]),
         workload=replace(problem.workload, classes=(), trace=()),
         drafting=problem.drafting[row : row + 1],
         accuracy=accuracy_left(problem, row, spent, request.start, request.end),

@@ -94,6 +94,34 @@ def test_comparisons_changes_and_reports_have_the_figures_where_they_are_known(
     assert after["differences"]["money_per_million_tokens"]["mean"] == 0
 
 
+@pytest.fixture
+def metered(tmp_path: Path) -> Path:
+    """What leaves the first two servers has a price."""
+    uplink = '\n[[network.uplinks]]\nname = "cloud"\nservers = ["fast"]\negress_price_per_gb = 90\n'
+    path = tmp_path / "metered.toml"
+    path.write_text(TINY.read_text() + uplink)
+    return path
+
+
+def test_what_leaves_an_uplink_is_told_where_it_has_a_price(metered: Path) -> None:
+    args = ("--method", "cg-bp", "--requests", "30")
+    told = document("simulate", metered, *args)
+    (uplink,) = told["uplinks"]
+    assert uplink["up_bytes"] > 0 == uplink["up_busy_frac"]
+    assert told["egress_money"] == pytest.approx(90 * uplink["up_bytes"] / 1e9)
+    each = told["summary"]["egress_per_million_tokens"]
+    words = run("simulate", metered, *args).stdout
+    assert f"what leaves uplinks costs {each:.4g} per million output tokens" in words
+    assert "cloud" in words
+    plain = document("simulate", TINY, *args)
+    assert (plain["uplinks"], plain["egress_money"]) == ([], None)
+    assert plain["summary"]["response_s"] == pytest.approx(told["summary"]["response_s"], rel=1e-9)
+    assert "Uplinks" not in run("simulate", TINY, *args).stdout
+    edit = ("--set", "network.uplinks.0.egress_price_per_gb=180", "--method", "cg-bp")
+    (after,) = document("whatif", metered, *edit, "--seeds", "1", "--requests", "30")["after"]
+    assert after["differences"]["egress_per_million_tokens"]["mean"] > 0
+
+
 def test_the_router_keeps_to_the_budget_of_the_scenario(powered: Path) -> None:
     args = ("--method", "cg-bp", "--requests", "100", "--load", "0.1")
     free, kept = (

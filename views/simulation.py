@@ -43,6 +43,20 @@ def print_result(problem: Problem, result: SimulationResult) -> None:
             for j, s in enumerate(problem.servers)
         ],
     )
+    if result.uplink_names:
+        print_table(
+            "Uplinks",
+            ["uplink", "out GB", "in GB", "busy out", "busy in"],
+            [
+                [name, *map(number, sent / 1e9), *map(percent, busy)]
+                for name, sent, busy in zip(
+                    result.uplink_names,
+                    result.uplink_bytes,
+                    result.uplink_busy_frac.tolist(),
+                    strict=True,
+                )
+            ],
+        )
     lines = [
         f"throughput {number(summary.tokens_per_s)} tokens/s, {number(summary.requests_per_s)} "
         f"requests/s; {summary.retries} retries, {summary.replays} replays, "
@@ -50,6 +64,11 @@ def print_result(problem: Problem, result: SimulationResult) -> None:
     ]
     lines += _service(problem, summary)
     lines += spent(summary.kwh_per_million_tokens, summary.money_per_million_tokens)
+    if summary.egress_per_million_tokens is not None:
+        lines.append(
+            f"what leaves uplinks costs {number(summary.egress_per_million_tokens)} per million "
+            "output tokens, in the currency of its prices"
+        )
     if result.tokens_per_pass == result.tokens_per_pass:
         passes = float(result.passes[result.passes > 0].mean())
         lines.append(
@@ -98,6 +117,7 @@ def result_document(problem: Problem, result: SimulationResult) -> dict[str, Any
         "most_per_s": result.most_per_s,
         "energy_j": result.energy_j,
         "money": result.money,
+        "egress_money": result.egress_money,
         "tokens_per_pass": result.tokens_per_pass,
         "servers": [
             {
@@ -107,5 +127,20 @@ def result_document(problem: Problem, result: SimulationResult) -> dict[str, Any
                 "compute_busy_frac": float(result.compute_busy_frac[j]),
             }
             for j, s in enumerate(problem.servers)
+        ],
+        "uplinks": [
+            {
+                "uplink": name,
+                "up_bytes": sent[0],
+                "down_bytes": sent[1],
+                "up_busy_frac": busy[0],
+                "down_busy_frac": busy[1],
+            }
+            for name, sent, busy in zip(
+                result.uplink_names,
+                result.uplink_bytes.tolist(),
+                result.uplink_busy_frac.tolist(),
+                strict=True,
+            )
         ],
     }

@@ -31,18 +31,12 @@ class Part:
 
     def _problem(self, most: Mapping[int, int] | None) -> Problem:
         full = self.full.problem
-        at, network = list(self.rows), full.network
-        bandwidth = network.client_bandwidth_bytes_per_s
+        at = list(self.rows)
         limits = dict(enumerate(full.max_blocks.tolist())) | dict(most or {})
         return replace(
             full,
             servers=tuple(replace(full.servers[j], max_blocks=limits[j]) for j in at),
-            network=replace(
-                network,
-                client_rtt_s=network.client_rtt_s[:, at],
-                server_rtt_s=network.server_rtt_s[np.ix_(at, at)],
-                client_bandwidth_bytes_per_s=None if bandwidth is None else bandwidth[:, at],
-            ),
+            network=full.network.of_servers(np.array(at, dtype=np.int64)),
             planning=replace(
                 full.planning,
                 constraints=Constraints(headroom_frac=full.planning.constraints.headroom_frac),

@@ -17,6 +17,7 @@ from swarmplan.core.content import frozen_array
 from swarmplan.core.drafting import Use
 from swarmplan.core.plan import Candidate, Placement
 from swarmplan.core.problem import Problem
+from swarmplan.core.uplinks import Uplink
 from swarmplan.core.workload import Lengths, Workload
 
 Change = tuple[str, Any]
@@ -70,6 +71,7 @@ def test_every_field_of_a_network_counts(tiny: Problem) -> None:
         ("prefill_overhead_per_token_s", 0.5),
         ("client_bandwidth_bytes_per_s", np.ones((2, 4))),
         ("server_bandwidth_bytes_per_s", np.ones((4, 4))),
+        ("uplinks", (Uplink(name="home", clients=(0,)),)),
         ("wire_s_per_token", (("uniform_8bit", 0.5),)),
         ("relay", "server"),
     ]

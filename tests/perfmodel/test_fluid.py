@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from swarmplan.core.content import IntArray
-from swarmplan.core.problem import Problem
+from swarmplan.core.problem import Problem, Timing
+from swarmplan.core.uplinks import Uplink
 from swarmplan.perfmodel.cost import CostModel
 from swarmplan.perfmodel.fluid import FIGURES, entered, fluid, stages_of
 from swarmplan.perfmodel.stages import (
@@ -231,3 +232,67 @@ def test_rated_layouts_are_taken_at_the_worse_of_two_ways(make_problem: Make, se
     ways = [measure(g, *spans, d, figures, 0.0) for d in (dealt_by_speed(g, *spans),
             dealt_by_ratings(g, *spans))]  # fmt: skip
     assert sustains(g, *spans, True, figures, 0.0) == pytest.approx(min(ways), rel=1e-3)
+
+
+def pipeline(tiny: Problem, *uplinks: Uplink) -> CostModel:
+    """Four stages that batch, with much room, and links that only uplinks limit."""
+    servers = tuple(
+        replace(s, sharing="batched", memory_bytes=10**7, timing=tiny.servers[0].timing)
+        for s in tiny.servers
+    )
+    network = replace(tiny.network, relay="pipeline", uplinks=uplinks)
+    return CostModel.of(replace(tiny, servers=servers, network=network))
+
+
+def test_stages_that_share_an_uplink_send_no_more_than_it_carries(tiny: Problem) -> None:
+    half = np.ones(2) / 2
+    spans = [(0, 3), (0, 3), (3, 6), (3, 6)]
+    # 11 + 10 hidden states of 128 bytes a request: 100 ms of the uplink, whoever sends them.
+    site = Uplink(name="site", servers=(0, 1), up_bytes_per_s=26_880.0)
+    cost = pipeline(tiny, site)
+    found = fluid(cost, half, cost.placed(spans))
+    assert found.rate_per_s == pytest.approx(9.5, rel=0.02)
+    free = pipeline(tiny, replace(site, up_bytes_per_s=math.inf))
+    plain = pipeline(tiny)
+    apart, none = (fluid(c, half, c.placed(spans)) for c in (free, plain))
+    assert apart.rate_per_s == pytest.approx(none.rate_per_s)
+    assert none.rate_per_s > 12.0
+    # What stays behind an uplink does not cross it.
+    other = pipeline(tiny, Uplink(name="pair", servers=(0, 2), up_bytes_per_s=1.0))
+    inside = fluid(other, half, other.placed([(0, 3), (0, 0), (3, 6), (0, 0)]))
+    assert inside.rate_per_s > 9.5
+
+
+def test_requests_go_round_an_uplink_that_is_thin(tiny: Problem) -> None:
+    # Two pairs of stages, each with its own uplink between the halves; one carries much less.
+    thin = Uplink(name="thin", servers=(0, 2), down_bytes_per_s=1e9, up_bytes_per_s=1e9)
+    cost = pipeline(tiny, thin, Uplink(name="way", servers=(0,), up_bytes_per_s=2_000.0))
+    found = fluid(cost, np.ones(2) / 2, cost.placed([(0, 3), (0, 3), (3, 6), (3, 6)]))
+    assert 0.0 < found.share[0] < 0.1
+    assert found.share[1] > 0.9
+
+
+def test_alone_a_session_is_as_fast_as_its_transfers(tiny: Problem) -> None:
+    site = Uplink(name="site", servers=(0, 1), up_bytes_per_s=26_880.0)
+    found, free = (
+        fluid(c, np.ones(2) / 2, c.placed([(0, 3), (0, 0), (3, 6), (0, 0)]))
+        for c in (pipeline(tiny, site), pipeline(tiny))
+    )
+    assert found.token_s > free.token_s + 128 / 26_880.0 - 1e-9
+
+
+def test_chunks_shorten_what_steps_wait_behind_prompts(tiny: Problem) -> None:
+    # Slow prompts, so that waiting behind them is most of a step.
+    timing = tiny.servers[0].timing
+    assert isinstance(timing, Timing)
+    slow = replace(timing, prefill_base_s=0.0, prefill_per_token_s=0.01)
+    found = []
+    for chunk in (0, 11, 4):
+        problem = pipeline(tiny).problem
+        servers = tuple(replace(s, timing=slow, chunk_tokens=chunk) for s in problem.servers)
+        cost = CostModel.of(replace(problem, servers=servers))
+        found.append(fluid(cost, np.ones(2) / 2, cost.placed([(0, 3), (0, 3), (3, 6), (3, 6)])))
+    whole, same, parts = found
+    assert same == whole
+    assert parts.rate_per_s == pytest.approx(whole.rate_per_s, rel=0.02)
+    assert parts.token_s < 0.8 * whole.token_s

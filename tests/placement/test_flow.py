@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from swarmplan.core.errors import HeuristicFailedError, InfeasibleError
-from swarmplan.placement.flow import Kind, largest_flow, most_flow_per_s
+from swarmplan.placement.flow import Gate, Kind, largest_flow, most_flow_per_s
 from swarmplan.scenarios.helix import read_cluster
 from swarmplan.solve.deadline import NEVER
 from swarmplan.solve.outcome import Outcome
@@ -86,6 +87,37 @@ def test_what_goes_to_another_place_is_limited_by_the_links_of_who_ends_there() 
     ]
     assert largest_flow(kinds, 4, deadline=NEVER).rate_per_s == pytest.approx(3.0)
     assert most_flow_per_s(kinds, 4) == pytest.approx(10.0)
+
+
+def test_what_leaves_some_places_together_goes_through_their_gate() -> None:
+    halves = (10.0, 10.0, 0.0, 0.0)
+    open_, length = (math.inf, math.inf), 4
+    kinds = [
+        Kind(count=2, rate_per_s=halves, place=0, onward_per_s=open_),
+        Kind(count=2, rate_per_s=halves, place=1, onward_per_s=open_),
+    ]
+
+    def rate(*gates: Gate) -> float:
+        found = largest_flow(kinds, length, deadline=NEVER, gates=gates, gap=1e-9)
+        return found.rate_per_s
+
+    # Each place may hold the model by itself; where it holds one half alone all has to cross.
+    assert rate() == pytest.approx(20.0)
+    assert rate(Gate(places=frozenset({0}), out_per_s=1.0)) == pytest.approx(20.0)
+    kinds = [replace(kind, count=1) for kind in kinds]
+    assert rate(Gate(places=frozenset({0}), out_per_s=3.0)) == pytest.approx(10.0)
+    both = Gate(places=frozenset({0}), out_per_s=3.0, in_per_s=4.0)
+    assert rate(both) == pytest.approx(4.0)
+    assert rate(Gate(places=frozenset({0, 1}), out_per_s=1.0)) == pytest.approx(10.0)
+
+
+def test_a_server_sends_on_and_is_sent_what_its_own_uplink_lets_through() -> None:
+    thirds = (10.0, 0.0, 0.0)
+    kinds = [Kind(count=2, rate_per_s=thirds), Kind(count=1, rate_per_s=thirds, out_per_s=3.0)]
+    # The one with the thin uplink ends the model: nothing is handed on there.
+    assert largest_flow(kinds, 3, deadline=NEVER).rate_per_s == pytest.approx(10.0)
+    kinds[1] = replace(kinds[1], in_per_s=4.0)
+    assert largest_flow(kinds, 3, deadline=NEVER).rate_per_s == pytest.approx(4.0)
 
 
 def test_servers_that_do_not_hold_the_model_carry_nothing() -> None:

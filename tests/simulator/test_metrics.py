@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from swarmplan.core.problem import Problem
+from swarmplan.core.uplinks import Uplink
 from swarmplan.core.workload import Request
 from swarmplan.perfmodel.cost import CostModel
 from swarmplan.routing.ws_rr import WsRr
@@ -76,8 +78,14 @@ def test_energy_and_money_are_those_of_the_whole_run(tiny: Problem) -> None:
 def test_figures_of_energy_and_money_are_shown_where_they_are_known(tiny: Problem) -> None:
     plain, taken = summarise(run(tiny, 4)), summarise(run(powered(tiny), 4))
     assert compared([plain]) == COMPARED
-    assert compared([plain, taken]) == (*COMPARED, *EXPENSES)
-    kwh, _ = EXPENSES
+    kwh, money, egress = EXPENSES
+    assert compared([plain, taken]) == (*COMPARED, kwh, money)
+    priced = Uplink(name="cloud", servers=(0,), egress_price_per_byte=1e-6)
+    network = replace(tiny.network, uplinks=(priced,))
+    told = run(replace(powered(tiny), network=network), 4)
+    metered = summarise(told)
+    assert compared([plain, metered]) == (*COMPARED, *EXPENSES)
+    assert egress.of(metered) == pytest.approx(told.uplink_bytes[0, 0] / told.tokens)
     assert math.isnan(kwh.of(plain))
     assert kwh.of(taken) == taken.kwh_per_million_tokens
     assert math.isnan(kwh.stored({"completed": 4}))  # by an older version
