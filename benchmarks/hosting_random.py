@@ -185,7 +185,7 @@ def frontier(seed: int) -> bool:
     return kept
 
 
-def _faults(problem: Problem, point: Tradeoff) -> list[str]:
+def _faults(problem: Problem, point: Tradeoff) -> list[object]:
     """What is wrong with a point's plan."""
     cost = CostModel(problem.at_precisions(list(point.placement.precision)))
     route = point.routes[0].route

@@ -29,8 +29,6 @@ from .routes import Chain, Routes, num_arcs
 #: What may give the bound.
 LABELS = "knapsack with labels of harm over servers and precisions"
 CHAINS = "programme over all chains that could be part of a better plan"
-#: Times that differ by less are equal, relative: they were added in another order.
-ROUNDING = 1e-12
 #: HiGHS accepts values and rows that are off by about this much; the bound gives way, relative.
 TOLERANCE = 1e-9
 #: Visits of all classes beyond which single chains are not looked at.
