@@ -28,8 +28,9 @@ from .saturated import best_of, saturated, trial_for
 #: Shares of the time limit: until then the portfolio, the flow and the layouts are made; where
 #: servers batch, which the methods of the portfolio do not plan for.
 SHARES, BATCHED_SHARES = (0.2, 0.3, 0.65), (0.1, 0.15, 0.6)
-#: Best ones by the models that are simulated; those of the published methods always are.
-BEST = 6
+#: Best ones by the models that are simulated; those of the published methods always are, and so
+#: many of annealing: lines of many sessions are shorter than the models say.
+BEST, ANNEALED = 6, 2
 #: Where servers work on one task at a time lines are counted for so many, the best without them.
 LOOKED_AT = 12
 #: Routers of what is planned by flow: of servers' speeds, and of their ratings.
@@ -47,6 +48,7 @@ class _Runner:
     router: str
     rated_per_s: float
     always: bool = False
+    annealed: bool = False
     found: Throughput | None = None
 
     def candidate(self, best: _Runner, trial: Trial) -> Candidate:
@@ -121,9 +123,11 @@ def _served(runner: _Runner) -> float:
 
 
 def _asked(runners: Sequence[_Runner]) -> list[_Runner]:
-    """Who is simulated: the best by the models, then the published methods, then the others."""
+    """Who is simulated: the best by the models and by annealing, then the published methods."""
     most = runners[0].rated_per_s
     leaders = [r for r in runners[:BEST] if r.rated_per_s >= WORTH * most]
+    annealed_ones = [r for r in runners if r.annealed][:ANNEALED]
+    leaders += [r for r in annealed_ones if r not in leaders]
     always = [r for r in runners if r.always and r not in leaders]
     return [*leaders, *always]
 
@@ -191,6 +195,7 @@ def _by_models(
             placement=placement,
             router=router,
             rated_per_s=layout.rate_per_s,
+            annealed=True,
         )
 
 
