@@ -88,15 +88,19 @@ draft_ms = 2
 acceptance = 0.9
 draft_ms = 4
 """
-#: The same where servers choose their precision, within a budget that leaves but one, and adapters.
+#: The same where servers choose their precision and how states go, within a budget that leaves but
+#: one of each, and adapters.
 ACCURACY = """
 [accuracy]
 harm = { nf4 = 4.0 }
+wire_harm = { uniform_8bit = 4.0 }
 budget = 0.01
 [adapters.legal]
 block_mb = 0.001
 """
-PRECISIONS = 'precisions = ["bf16", "nf4"]'
+CHOICES = """precisions = ["bf16", "nf4"]
+wire = ["none", "uniform_8bit"]
+bandwidth_mbit_per_s = 100"""
 #: The same where each client asks for an adapter of its own.
 ADAPTERS = """
 [adapters.a]
@@ -154,7 +158,7 @@ def drafting(tmp_path_factory: pytest.TempPathFactory) -> Scenario:
 def precise(tmp_path_factory: pytest.TempPathFactory) -> Scenario:
     servers = [SERVER.format(name=f"s{j}", decode_ms=8 + 3 * j) for j in range(4)]
     choosing = [
-        s.replace("\n[devices", f"\n{PRECISIONS}\n[devices").replace("0.009", "0.00901")
+        s.replace("\n[devices", f"\n{CHOICES}\n[devices").replace("0.009", "0.00901")
         for s in servers
     ]
     path = tmp_path_factory.mktemp("precise") / "precise.toml"

@@ -30,7 +30,7 @@ from swarmplan.swarm.launch import LaunchOptions, launch_files
 from swarmplan.swarm.record import read_record, record_of
 from swarmplan.workload.draw import draw_requests
 
-SETTINGS = Settings(time_limit_s=5.0)
+SETTINGS = Settings(time_limit_s=60.0)
 SCENARIOS = Path(__file__).parents[2] / "scenarios"
 PACKED = ["none", "uniform_8bit"]
 
