@@ -23,7 +23,7 @@ from ..solve.progress import Progress
 from ..workload.mix import mix_of
 from .candidates import OTHER, Entry, entries
 from .draft import Draft, Settings
-from .saturated import best_of, saturated, trial_for
+from .saturated import PART_LOADS, PART_REQUESTS, best_of, saturated, trial_for
 
 #: Shares of the time limit: until then the portfolio, the flow and the layouts are made; where
 #: servers batch, which the methods of the portfolio do not plan for.
@@ -84,10 +84,12 @@ def most_throughput(task: Task, settings: Settings) -> Draft:
     runners = _in_lines(task, sorted(_runners(task, settings), key=lambda r: -r.rated_per_s))
     asked = _asked(runners)
     trial = trial_for(task.cost, task.seed, asked[0].placement)
+    # After the last one the latencies at parts of its load are simulated.
+    more = 1.0 + len(PART_LOADS) * PART_REQUESTS / trial.requests
     interrupted, took_s = False, 0.0
     try:
         for number, runner in enumerate(asked):
-            if number and task.deadline.left_s() < took_s:
+            if number and task.deadline.left_s() < more * took_s:
                 break
             asked_s = time.monotonic()
             runner.found = saturated(task.cost, runner.placement, runner.router, trial)
