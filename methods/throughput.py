@@ -25,9 +25,8 @@ from .candidates import OTHER, Entry, entries
 from .draft import Draft, Settings
 from .saturated import PART_LOADS, PART_REQUESTS, best_of, saturated, trial_for
 
-#: Shares of the time limit: until then the portfolio, the flow and the layouts are made; where
-#: servers batch, which the methods of the portfolio do not plan for.
-SHARES, BATCHED_SHARES = (0.2, 0.3, 0.65), (0.1, 0.15, 0.6)
+#: Shares of the time limit: until then the portfolio, the flow and the layouts are made.
+SHARES = (0.1, 0.15, 0.65)
 #: Best ones by the models that are simulated; those of the published methods always are, and so
 #: many of annealing: lines of many sessions are shorter than the models say.
 BEST, ANNEALED = 6, 2
@@ -125,13 +124,15 @@ def _served(runner: _Runner) -> float:
 
 
 def _asked(runners: Sequence[_Runner]) -> list[_Runner]:
-    """Who is simulated: the best by the models and by annealing, then the published methods."""
+    """Who is simulated: the best by the models and by annealing, then the published methods, then
+    annealed ones and others that may be as good, while there is time.
+    """
     most = runners[0].rated_per_s
-    leaders = [r for r in runners[:BEST] if r.rated_per_s >= WORTH * most]
-    annealed_ones = [r for r in runners if r.annealed][:ANNEALED]
-    leaders += [r for r in annealed_ones if r not in leaders]
-    always = [r for r in runners if r.always and r not in leaders]
-    return [*leaders, *always]
+    worth = [r for r in runners if r.rated_per_s >= WORTH * most]
+    first = [*worth[:BEST], *[r for r in runners if r.annealed][:ANNEALED]]
+    rest = [*(r for r in worth if r.annealed), *worth]
+    always = [r for r in runners if r.always]
+    return list({id(r): r for r in (*first, *always, *rest)}.values())
 
 
 def _in_lines(task: Task, runners: list[_Runner]) -> list[_Runner]:
@@ -152,8 +153,7 @@ def _runners(task: Task, settings: Settings) -> Iterator[_Runner]:
     """All candidates; the portfolio's errors where there is nothing else."""
     known: list[Entry] = []
     failed: Exception | None = None
-    shares = SHARES if task.cost.serial.all() else BATCHED_SHARES
-    first, second, third = (task.deadline.share(part) for part in shares)
+    first, second, third = (task.deadline.share(part) for part in SHARES)
     limited = replace(task, deadline=first)
     try:
         known = list(entries(limited, settings.known))
