@@ -102,9 +102,9 @@ swarm-env: $(SWARM)/.ready  ## the environment of the live plugin (PETALS, hivem
 # children of multiprocessing read the settings anew and list the whole package when they end well.
 COVERAGE_FLOOR := 90
 
-swarm-test: $(SWARM)/.ready  ## tests of the extras, with real PETALS servers on loopback, 29 minutes at most
+swarm-test: $(SWARM)/.ready  ## tests of the extras, with real PETALS servers on loopback, 33 minutes at most
 	$(SWARM)/bin/python -m coverage erase
-	SWARMPLAN_REQUIRE=length,quantised,swarm timeout --kill-after=30 1740 $(SWARM)/bin/python -m coverage run \
+	SWARMPLAN_REQUIRE=length,quantised,swarm timeout --kill-after=30 2000 $(SWARM)/bin/python -m coverage run \
 		--source=$(CURDIR)/swarm -m pytest tests/perfmodel/test_length_*.py tests/swarm --durations=10
 	$(SWARM)/bin/python -m coverage combine --quiet
 	$(SWARM)/bin/python -m coverage report --include="$(CURDIR)/swarm/*" --fail-under=$(COVERAGE_FLOOR)

@@ -27,6 +27,8 @@ from .routers import router_named
 #: than ``ENOUGH`` times as many as there is room for, that many up to ``LARGEST``.
 TIMES, FEWEST, MOST = 3, 300, 3_000
 ENOUGH, LARGEST = 1.33, 15_000
+#: Runs of more than ``MOST`` requests end after so many times what a session lasts.
+LASTS = 1.25
 #: Of the requests that start after the first ones so many are not counted.
 SETTLING = 0.3
 #: Parts of the window whose means tell the interval.
@@ -73,9 +75,26 @@ def saturated(cost: CostModel, placement: Placement, router: str, trial: Trial) 
     everything is full. Zeros where nothing is served.
     """
     drawn = draw_requests(cost.problem, trial.seed, num_requests=trial.requests)
-    made = router_named(router)(cost, placement)
-    found = simulate(cost.problem, placement, made, _at_once(drawn), admission=trial.admission)
+    made, until_s = router_named(router)(cost, placement), _long_enough_s(cost, placement, trial)
+    found = simulate(
+        cost.problem,
+        placement,
+        made,
+        _at_once(drawn),
+        admission=trial.admission,
+        horizon_s=until_s,
+    )
     return figures(found, *window(found))
+
+
+def _long_enough_s(cost: CostModel, placement: Placement, trial: Trial) -> float | None:
+    """Until when a run of many requests is worth its time: as long as a session lasts, and a
+    quarter. None = to its end.
+    """
+    if trial.requests <= MOST or not cost.alike:
+        return None
+    found = fluid(cost, client_shares(cost.problem), placement)
+    return LASTS * found.room / found.rate_per_s if found.rate_per_s else None
 
 
 def best_of(runs: Sequence[Throughput], *, batched: bool) -> int:
