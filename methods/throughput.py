@@ -23,10 +23,11 @@ from ..solve.progress import Progress
 from ..workload.mix import mix_of
 from .candidates import OTHER, Entry, entries
 from .draft import Draft, Settings
-from .saturated import PART_LOADS, PART_REQUESTS, best_of, saturated, trial_for
+from .saturated import MOST, PART_LOADS, PART_REQUESTS, best_of, saturated, trial_for
 
-#: Shares of the time limit: until then the portfolio, the flow and the layouts are made.
-SHARES = (0.1, 0.15, 0.65)
+#: Shares of the time limit: until then the portfolio, the flow and the layouts are made; the last
+#: one where a simulation takes more requests than most do.
+SHARES, LARGE_SHARE = (0.1, 0.15, 0.65), 0.35
 #: Best ones by the models that are simulated; those of the published methods always are, and so
 #: many of annealing: lines of many sessions are shorter than the models say.
 BEST, ANNEALED = 6, 2
@@ -153,7 +154,9 @@ def _runners(task: Task, settings: Settings) -> Iterator[_Runner]:
     """All candidates; the portfolio's errors where there is nothing else."""
     known: list[Entry] = []
     failed: Exception | None = None
-    first, second, third = (task.deadline.share(part) for part in SHARES)
+    large = trial_for(task.cost, task.seed).requests > MOST
+    parts = (*SHARES[:2], LARGE_SHARE if large else SHARES[2])
+    first, second, third = (task.deadline.share(part) for part in parts)
     limited = replace(task, deadline=first)
     try:
         known = list(entries(limited, settings.known))
