@@ -27,7 +27,7 @@ from .saturated import MOST, PART_LOADS, PART_REQUESTS, best_of, saturated, tria
 
 #: Shares of the time limit: until then the portfolio, the flow and the layouts are made; the last
 #: one where a simulation takes more requests than most do.
-SHARES, LARGE_SHARE = (0.1, 0.15, 0.65), 0.35
+SHARES, LARGE_SHARE = (0.1, 0.15, 0.75), 0.35
 #: Best ones by the models that are simulated; those of the published methods always are, and so
 #: many of annealing: lines of many sessions are shorter than the models say.
 BEST, ANNEALED = 6, 2
