@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 from dataclasses import replace
 
 import numpy as np
@@ -19,6 +15,7 @@ from swarmplan.routing.petals import PetalsRouting
 from swarmplan.simulator.engine import simulate
 from swarmplan.simulator.result import SimulationResult
 from swarmplan.tests.placement.offline import uneven
+from swarmplan.tests.simulator.plain import told
 from swarmplan.tests.simulator.test_engine import (
     random_placement,
     random_problem,
@@ -158,16 +155,5 @@ print(json.dumps([[x.hex() for x in each] for each in found]))
 """
 
 
-def told(**environment: str) -> list[list[str]]:
-    found = subprocess.run(
-        [sys.executable, "-c", SCRIPT],
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return list(json.loads(found.stdout))
-
-
 def test_compiled_or_as_plain_python_chunks_are_equal_to_the_last_bit() -> None:
-    assert told() == told(NUMBA_DISABLE_JIT="1")
+    assert told(SCRIPT) == told(SCRIPT, NUMBA_DISABLE_JIT="1")

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 from dataclasses import replace
 
 import numpy as np
@@ -18,6 +14,7 @@ from swarmplan.perfmodel.cost import CostModel
 from swarmplan.routing.api import Decision
 from swarmplan.simulator.engine import simulate
 from swarmplan.simulator.result import SimulationResult
+from swarmplan.tests.simulator.plain import told
 
 #: Work of a block: a prompt, a step of one sequence, each further one.
 PROMPT_S, STEP_S, ROW_S = 0.100, 0.010, 0.001
@@ -128,16 +125,5 @@ print(json.dumps([x.hex() for x in found.finish_s.tolist()]))
 """
 
 
-def told(**environment: str) -> list[str]:
-    found = subprocess.run(
-        [sys.executable, "-c", SCRIPT],
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return list(json.loads(found.stdout))
-
-
 def test_compiled_or_as_plain_python_pipelines_are_equal_to_the_last_bit() -> None:
-    assert told() == told(NUMBA_DISABLE_JIT="1")
+    assert told(SCRIPT) == told(SCRIPT, NUMBA_DISABLE_JIT="1")

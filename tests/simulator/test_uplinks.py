@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import math
-import os
-import subprocess
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -26,6 +22,7 @@ from swarmplan.routing.api import Decision
 from swarmplan.routing.petals import PetalsRouting
 from swarmplan.simulator.engine import simulate
 from swarmplan.simulator.result import SimulationResult
+from swarmplan.tests.simulator.plain import told
 from swarmplan.tests.simulator.test_engine import (
     random_placement,
     random_problem,
@@ -281,16 +278,5 @@ print(json.dumps([[x.hex() for x in each] for each in found]))
 """
 
 
-def told(**environment: str) -> list[list[str]]:
-    found = subprocess.run(
-        [sys.executable, "-c", SCRIPT],
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return list(json.loads(found.stdout))
-
-
 def test_compiled_or_as_plain_python_uplinks_are_equal_to_the_last_bit() -> None:
-    assert told() == told(NUMBA_DISABLE_JIT="1")
+    assert told(SCRIPT) == told(SCRIPT, NUMBA_DISABLE_JIT="1")
