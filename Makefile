@@ -43,7 +43,7 @@ $(LOWEST)/.ready: setup.cfg .ci/lowest.txt
 	$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check -c .ci/lowest.txt --editable . pytest hypothesis
 	@touch $@
 
-# What its numba compiles lies apart: another one may be at work at the same time. Properties are tried
+# What its numba compiles lies apart: other tests may run at the same time. Properties are tried
 # on a third of the examples of `make test`: here they look for what libraries do, not for what we do.
 # The page in a browser and what looks at our own text are the same with any version.
 SAME_ANYWHERE := studio test_mutants.py test_seams.py test_docs.py test_floors.py
@@ -102,10 +102,11 @@ swarm-env: $(SWARM)/.ready  ## the environment of the live plugin (PETALS, hivem
 # children of multiprocessing read the settings anew and list the whole package when they end well.
 COVERAGE_FLOOR := 90
 
-swarm-test: $(SWARM)/.ready  ## tests of the extras, with real PETALS servers on loopback, 33 minutes at most
+swarm-test: $(SWARM)/.ready  ## tests of the extras, with real PETALS servers on loopback, 36 minutes at most
 	$(SWARM)/bin/python -m coverage erase
-	SWARMPLAN_REQUIRE=length,quantised,swarm timeout --kill-after=30 2000 $(SWARM)/bin/python -m coverage run \
-		--source=$(CURDIR)/swarm -m pytest tests/perfmodel/test_length_*.py tests/swarm --durations=10
+	NUMBA_CACHE_DIR=$(CURDIR)/$(SWARM)/compiled SWARMPLAN_REQUIRE=length,quantised,swarm \
+		timeout --kill-after=30 2160 $(SWARM)/bin/python -m coverage run --source=$(CURDIR)/swarm \
+		-m pytest tests/perfmodel/test_length_*.py tests/swarm --durations=10
 	$(SWARM)/bin/python -m coverage combine --quiet
 	$(SWARM)/bin/python -m coverage report --include="$(CURDIR)/swarm/*" --fail-under=$(COVERAGE_FLOOR)
 
