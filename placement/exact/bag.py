@@ -19,15 +19,31 @@ import numpy as np
 
 from ...core.content import FloatArray, IntArray
 from .instance import Data
+from .legs import OrderedChains
 from .levels import Charge, Duals
 from .master import Hop, Master
-from .pricing import Chains, Price, Visits, prefix_tables
+from .pricing import Chains, Price, Visits, every_price, ordered, prefix_tables
 
 #: Relative rounding of the figures that a bound is the difference of, generously.
 SAFETY = 1e-9
 #: A restricted master this near to its bound, relative, has converged.
 CONVERGED = 1e-8
 Limits = dict[int, tuple[int, int]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Priced:
+    """A bound under some limits, with the prices that gave it.
+
+    Attributes
+    ----------
+    cheapest : (C,) what the chains of every class cost under them.
+    """
+
+    limits: Limits
+    bound: float = -np.inf
+    prices: FloatArray = field(default_factory=lambda: np.zeros(0))
+    cheapest: FloatArray = field(default_factory=lambda: np.zeros(0))
 
 
 @dataclass(slots=True)
@@ -40,8 +56,7 @@ class Bag:
     deadline_s : monotonic clock at which to stop.
     iterations : pricing rounds so far; ``most_iterations`` ends the work like the clock.
     on_bound : told every new bound on the whole problem.
-    best : the best bound without limits on levels, of ``best_prices``, under which the chains of
-        all classes cost ``cheapest`` each.
+    root : the best bound without limits on levels; ``last`` : that of the last limits.
     """
 
     data: Data
@@ -51,9 +66,8 @@ class Bag:
     most_iterations: int | None = None
     iterations: int = 0
     on_bound: Callable[[float], None] = lambda _: None
-    best: float = -np.inf
-    best_prices: FloatArray = field(default_factory=lambda: np.zeros(0))
-    cheapest: FloatArray = field(default_factory=lambda: np.zeros(0))
+    root: Priced = field(default_factory=lambda: Priced(limits={}))
+    last: Priced = field(default_factory=lambda: Priced(limits={}))
     _prefix: tuple[IntArray, FloatArray] | None = None
 
     def stopped(self) -> bool:
@@ -73,6 +87,7 @@ class Bag:
         """
         master = self.master
         master.restrict(limits)
+        self.last = Priced(limits=limits)
         best, inner = -np.inf, 0.5
         centre: FloatArray | None = None
         while not self.stopped():
@@ -112,17 +127,26 @@ class Bag:
         """The bound of some prices, and how many new chains they gave."""
         self.iterations += 1
         charges = self.charges(prices, limits)
-        priced = [Price(j, charge.least) for j, charge in charges.items()]
-        chains = Chains(self.data, priced, self._start())
+        chains = self._cheapest(charges)
         paid = float(chains.cost.sum())
         earned = sum(charge.most for charge in charges.values())
         bound = paid - earned - SAFETY * (abs(paid) + earned)
-        if not limits and bound > self.best:
-            self.best, self.best_prices, self.cheapest = bound, prices, chains.cost
+        if bound > self.last.bound:
+            self.last = Priced(limits=limits, bound=bound, prices=prices, cheapest=chains.cost)
+            if not limits and bound > self.root.bound:
+                self.root = self.last
         added = 0
         for c in np.flatnonzero(np.isfinite(chains.cost)).tolist():
             added += self._add(c, chains.chain(c), charges)
         return bound, added
+
+    def _cheapest(self, charges: dict[int, Charge]) -> Chains | OrderedChains:
+        """The cheapest chains when the visits of watched servers are charged."""
+        data = self.data
+        if data.legs is None:
+            priced = [Price(j, charge.least) for j, charge in charges.items()]
+            return Chains(data, priced, self._start())
+        return ordered(data, data.legs, every_price(data, charges))
 
     def _start(self) -> tuple[IntArray, FloatArray]:
         """Tables of the servers that are not watched."""
@@ -135,10 +159,8 @@ class Bag:
         return self._prefix
 
     def _add(self, c: int, visits: Visits, charges: dict[int, Charge]) -> bool:
-        data = self.data
-        hops: list[Hop] = []
-        cost = float(data.base[c])
-        for j, k in sorted(visits):
-            cost += float(data.visits(j, k)[c, -1])
-            hops.append((j, k, int(charges[j].level[c, k - 1]) if j in charges else -1))
-        return self.master.add_chain(c, tuple(hops), cost)
+        hops: list[Hop] = [
+            (j, k, int(charges[j].level[c, k - 1]) if j in charges else -1)
+            for j, k in sorted(visits)
+        ]
+        return self.master.add_chain(c, tuple(hops), self.data.chain_cost(c, visits))

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...core.content import FloatArray
-from .bag import Bag
+from .bag import Bag, Priced
 from .instance import Data
 from .levels import Charge
-from .pricing import Price, Visits, through_costs
+from .pricing import Visits, every_price, through_costs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,18 +37,19 @@ class Survivors:
         return sum(length + 1 - k for runs in self.visits.values() for k in runs)
 
 
-def survivors(bag: Bag, cutoff: float) -> Survivors:
-    """What a plan no dearer than ``cutoff`` (the data's unit) may use, by the bag's best prices."""
-    data = bag.data
-    slack = max(cutoff - bag.best, 0.0) + 1e-7 * abs(cutoff)
-    charges = bag.charges(bag.best_prices, {})
-    servers = [int(j) for j in np.flatnonzero(data.top)]
-    prices = [Price(j, charges[j].least if j in charges else _free(data, j)) for j in servers]
+def survivors(bag: Bag, cutoff: float, node: Priced | None = None) -> Survivors:
+    """What a plan no dearer than ``cutoff`` (the data's unit) may use, by the best prices of a node
+    of the branching (the root when left out), and with levels within its limits."""
+    data, priced = bag.data, node or bag.root
+    slack = max(cutoff - priced.bound, 0.0) + 1e-7 * abs(cutoff)
+    charges = bag.charges(priced.prices, priced.limits)
+    prices = every_price(data, charges)
     visits: dict[tuple[int, int], list[int]] = {}
     levels: dict[int, list[int]] = {}
-    for j, through in zip(servers, through_costs(data, prices), strict=True):
-        lost, hosted = _levels(data, j, charges.get(j), slack)
-        excess = np.maximum(through - bag.cheapest[:, None], 0.0) / data.sessions[:, None] + lost
+    for (j, _), through in zip(prices, through_costs(data, prices), strict=True):
+        limits = priced.limits.get(j, (0, data.length))
+        lost, hosted = _levels(data, j, charges.get(j), slack, limits)
+        excess = np.maximum(through - priced.cheapest[:, None], 0.0) / data.sessions[:, None] + lost
         used: set[int] = set()
         for c in range(len(data.sessions)):
             runs = [
@@ -82,21 +83,16 @@ def among(data: Data, chains: Sequence[tuple[int, Visits]]) -> Survivors:
     )
 
 
-def _free(data: Data, j: int) -> FloatArray:
-    """(C, K) no charge for what one session can run."""
-    run = np.arange(1, int(data.top[j]) + 1)
-    return np.where(run <= data.most[:, j, None], 0.0, np.inf)
-
-
 def _levels(
-    data: Data, j: int, charge: Charge | None, slack: float
+    data: Data, j: int, charge: Charge | None, slack: float, limits: tuple[int, int]
 ) -> tuple[FloatArray, list[int]]:
-    """(K,) what hosting at least 1..K blocks gives away, and the levels worth it."""
+    """(K,) what hosting at least 1..K blocks gives away, and the levels worth it, within limits."""
     low, top = int(data.free[j]), int(data.top[j])
     blocks = np.array([*([low] if low else []), *range(low + 1, top + 1)])
     if charge is None:
         return np.zeros(top), blocks.tolist()
-    lost = charge.most - charge.earned
+    within = (limits[0] <= blocks) & (blocks <= limits[1])
+    lost = np.where(within, charge.most - charge.earned, np.inf)
     least = np.minimum.accumulate(lost[::-1])[::-1]
     at = np.searchsorted(blocks, np.arange(1, top + 1))
     return least[at], [int(m) for m, gone in zip(blocks, lost, strict=True) if gone <= slack]

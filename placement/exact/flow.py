@@ -8,12 +8,14 @@ takes from block e - k to e; end[j, e] and level[j, m] choose the server's span 
 3. ``sum_k x[c, j, e, k] <= R_c end[j, e]``
 4. ``sum_{e, c, k} s_c k x <= sum_m room(j, m) level[j, m]``, where cache can bind
 5. ``sum_{e, k >= k0} x[c, j, e, k] <= R_c sum_{m >= k0} level[j, m]``
+6. under server relay, who hands on to whom (``transfers``)
 
 Everything integral, so the optimum is that of the problem among what survived.
 """
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -24,6 +26,7 @@ from ...solve.programme import Builder, Programme
 from .fixing import Survivors
 from .incumbent import Plan
 from .instance import Data
+from .transfers import Step, Transfers, Visit
 
 
 @dataclass(slots=True)
@@ -32,10 +35,15 @@ class Flow:
 
     data: Data
     survivors: Survivors
-    x: dict[tuple[int, int, int, int], int] = field(default_factory=dict)
+    x: dict[Visit, int] = field(default_factory=dict)
     end: dict[tuple[int, int], int] = field(default_factory=dict)
     level: dict[tuple[int, int], int] = field(default_factory=dict)
     written: Builder = field(default_factory=Builder)
+    transfers: Transfers | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        legs = self.data.legs
+        self.transfers = None if legs is None else Transfers(self.data, legs)
 
     def build(self) -> None:
         """All variables and rows."""
@@ -50,12 +58,18 @@ class Flow:
             for k, cost in zip(runs, per.tolist(), strict=True):
                 for e in range(k, length + 1):
                     if ways[c][e - k] and ways[c][e]:
-                        self.x[c, j, e, k] = self._variable(cost, float(data.sessions[c]))
+                        each = cost + self._outer_cost((c, j, e, k))
+                        self.x[c, j, e, k] = self._variable(each, float(data.sessions[c]))
                         if (j, e) not in self.end:
                             self.end[j, e] = self._variable(0.0, 1.0)
         self._conserve()
+        if self.transfers is not None:
+            self.transfers.write(self.written, self.x)
         for j in self.survivors.levels:
             self._span(j)
+
+    def _outer_cost(self, visit: Visit) -> float:
+        return 0.0 if self.transfers is None else self.transfers.outer_cost(visit)
 
     def _reachable(self, c: int) -> list[bool]:
         """(L + 1,) whether a chain of the class can pass each position."""
@@ -123,11 +137,11 @@ class Flow:
         values = np.zeros(self.written.num_variables)
         longest: dict[int, int] = {}
         for planned in routes:
+            columns = self._columns(rows[planned.client], planned.route)
+            if columns is None:
+                return None
+            values[columns] += planned.sessions
             for hop in planned.route.hops:
-                column = self.x.get((rows[planned.client], hop.server, hop.end, len(hop)))
-                if column is None:
-                    return None
-                values[column] += planned.sessions
                 longest[hop.server] = max(longest.get(hop.server, 0), len(hop))
         for j, used in longest.items():
             fits = [m for m in self.survivors.levels[j] if m >= used]
@@ -136,6 +150,18 @@ class Flow:
             values[self.end[j, int(placement.end[j])]] = values[self.level[j, fits[0]]] = 1.0
         return values
 
+    def _columns(self, c: int, route: Route) -> list[int] | None:
+        """The session variables of a chain, None if it uses what was fixed."""
+        hops = route.hops
+        found = [self.x.get((c, h.server, h.end, len(h))) for h in hops]
+        if self.transfers is not None:
+            found += [
+                self.transfers.y.get((c, h.end, h.server, after.server))
+                for h, after in itertools.pairwise(hops)
+            ]
+        columns = [column for column in found if column is not None]
+        return columns if len(columns) == len(found) else None
+
     def plan(self, values: FloatArray) -> Plan:
         """Placement and routes of a solution."""
         data = self.data
@@ -143,28 +169,42 @@ class Flow:
         spans = [(0, 0)] * data.cost.problem.num_servers
         for _, j, e, k in left:
             spans[j] = (min(e - k, spans[j][0]) if spans[j][1] else e - k, e)
+        steps = {} if self.transfers is None else {
+            key: round(values[i]) for key, i in self.transfers.y.items() if values[i] > 0.5
+        }  # fmt: skip
         routes = []
         while left:
-            client = min(left)[0]
-            chain: list[tuple[int, int, int, int]] = []
-            at = 0
-            while at < data.length:
-                key = min(key for key in left if key[0] == client and key[2] - key[3] == at)
-                chain.append(key)
-                at = key[2]
-            taken = min(left[key] for key in chain)
-            for key in chain:
-                left[key] -= taken
-                if not left[key]:
-                    del left[key]
-            hops = tuple(Hop(server=j, start=e - k, end=e) for _, j, e, k in chain)
-            routes.append(
-                PlannedRoute(
-                    client=data.demand[client].client, sessions=taken, route=Route(hops=hops)
-                )
+            chain = self._chain(left, steps)
+            between = (
+                [(a[0], a[2], a[1], b[1]) for a, b in itertools.pairwise(chain)] if steps else []
             )
+            taken = min([left[key] for key in chain] + [steps[key] for key in between])
+            _take(left, chain, taken)
+            _take(steps, between, taken)
+            hops = tuple(Hop(server=j, start=e - k, end=e) for _, j, e, k in chain)
+            client = data.demand[chain[0][0]].client
+            routes.append(PlannedRoute(client=client, sessions=taken, route=Route(hops=hops)))
         return data.cost.placed(spans), tuple(routes)
+
+    def _chain(self, left: dict[Visit, int], steps: dict[Step, int]) -> list[Visit]:
+        """Visits of one chain of a flow, where handed on along ``steps``."""
+        row = min(left)[0]
+        chain = [min(key for key in left if key[0] == row and key[2] == key[3])]
+        while (at := chain[-1][2]) < self.data.length:
+            after = [key for key in left if key[0] == row and key[2] - key[3] == at]
+            if self.transfers is not None:
+                after = [key for key in after if (row, at, chain[-1][1], key[1]) in steps]
+            chain.append(min(after))
+        return chain
 
     def programme(self) -> Programme:
         """The programme as it stands."""
         return self.written.programme()
+
+
+def _take(counts: dict[tuple[int, int, int, int], int], keys: list[Visit], taken: int) -> None:
+    """Count down, and forget what is used up."""
+    for key in keys:
+        counts[key] -= taken
+        if not counts[key]:
+            del counts[key]

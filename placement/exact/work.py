@@ -16,7 +16,7 @@ from ...solve.progress import Progress
 from ..api import Solution
 from ..task import Task
 from .bag import Bag
-from .branch import Tree
+from .branch import Node, Tree
 from .closing import Closed, close
 from .fixing import among, survivors
 from .flow import Flow
@@ -29,12 +29,16 @@ from .pricing import Visits
 BAG = "bag column generation"
 LEVELS = "branching on levels"
 FLOW = "interval-flow programme"
+#: What they assume under server relay, where order is not looked at.
+CHEAPEST_LEGS = " on the cheapest legs"
 #: LB0 in the unit of the programmes: keeps coefficients within what HiGHS' tolerances suit.
 SCALE = 1000.0
 #: Session variables beyond which a programme is not tried: to close (larger ones did not end
 #: within minutes), to compose.
 MOST_CLOSING = 40_000
 MOST_COMPOSED = 120_000
+#: Seconds of a node's first closing programme; every further try has twice as long.
+FIRST_TRY_S = 1.0
 #: Sums in another order differ by this much, relative.
 SAME = 1e-9
 #: Shares of no limit are shares of this.
@@ -43,7 +47,12 @@ FOREVER_S = 1e6
 
 @dataclass(slots=True, kw_only=True)
 class Work:
-    """One run: the best plan, the best bound and where it came from."""
+    """One run: the best plan, the best bound and where it came from.
+
+    Attributes
+    ----------
+    source : what gave the bound, with what it ``assumed``.
+    """
 
     task: Task
     max_iterations: int | None
@@ -51,12 +60,15 @@ class Work:
     bound_s: float = 0.0
     floor_s: float = 0.0
     source: str = ""
+    assumed: str = ""
     interrupted: bool = False
     incumbent: Incumbent = field(init=False)
     limit_s: float = field(init=False)
     rounds: int = 0
 
     def __post_init__(self) -> None:
+        if self.task.cost.relaying.pairs:
+            self.assumed = CHEAPEST_LEGS
         self.incumbent = Incumbent(self.task)
         self.limit_s = self.task.deadline.left_s()
 
@@ -71,7 +83,7 @@ class Work:
     def raise_bound(self, bound_s: float, source: str) -> None:
         """Take a better bound."""
         if bound_s > self.bound_s * (1.0 + 1e-12):
-            self.bound_s, self.source = bound_s, source
+            self.bound_s, self.source = bound_s, source + self.assumed
             self.floor_s = self.floor_s or bound_s
         self.tell()
 
@@ -154,6 +166,8 @@ class Work:
         if self.done():
             return
         data = data_of(self.task, self.bound_s / SCALE)
+        if data.legs is not None:
+            self.assumed = ""
         bag = self._bag(data)
         found, converged = bag.solve({})
         if found > data.dearest:
@@ -172,10 +186,10 @@ class Work:
         if not converged:
             self._improve(bag, data, None)
             return
-        tree = Tree(bag=bag, bound=found)
+        tree = Tree(bag=bag, bound=found, close=lambda node: self._close_node(bag, data, node))
         tree.plant()
         self._branch(tree, data, self.left_s(0.2))
-        if not self.done() and data.order_free:
+        if not self.done() and data.positional:
             self._close(bag, data)
         self._improve(bag, data, tree)
 
@@ -217,7 +231,7 @@ class Work:
 
     def _compose(self, bag: Bag, data: Data, most: int, limit_s: float) -> None:
         """The best plan made of the relaxation's best chains and the incumbent's."""
-        if self.done() or not data.order_free or limit_s <= 0:
+        if self.done() or not data.positional or limit_s <= 0:
             return
         chains = [*bag.master.best_chains(most), *self._chains(data)]
         flow = Flow(data=data, survivors=among(data, chains))
@@ -263,6 +277,18 @@ class Work:
         bound = min(closed.bound * data.unit_s, self.incumbent.objective_s, reached)
         self.raise_bound(bound, FLOW)
 
+    def _close_node(self, bag: Bag, data: Data, node: Node) -> float | None:
+        """A bound on the plans of a node by its closing programme, None if that is too large."""
+        cutoff = min(self.incumbent.objective_s / data.unit_s, data.dearest)
+        left = survivors(bag, cutoff, node.priced)
+        if not data.positional or left.size(data.length) > MOST_CLOSING:
+            return None
+        limit_s = min(FIRST_TRY_S * 2.0**node.tries, bag.deadline_s - time.monotonic())
+        closed = self._run(Flow(data=data, survivors=left), limit_s)
+        if closed.interrupted:
+            raise KeyboardInterrupt
+        return min(closed.bound, 1.001 * cutoff if cutoff == data.dearest else cutoff)
+
     def _prove_infeasible(self, bag: Bag, data: Data) -> tuple[float, bool]:
         """Make the sessions that found no chain so dear that the bound passes any plan's cost."""
         share = data.sessions / data.sessions.sum()
@@ -290,10 +316,9 @@ class Work:
                 bound=self.bound_s,
             )
         placement, routes = self.incumbent.plan
-        on_legs = " on the cheapest legs" if self.task.cost.relaying.pairs else ""
         certificate = Certificate(
             objective=self.objective(),
-            proof=f"{self.source}{on_legs}",
+            proof=self.source,
             interrupted=self.interrupted,
         )
         return Solution(placement, routes, certificate)
