@@ -18,7 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...chains.knapsack import LeastRuns
+from ...core.constraints import Constraints
 from ...core.content import FloatArray, IntArray, frozen_array
+from ...core.needs import Need, needs
 from ...core.workload import Demand
 from ...perfmodel.cost import CostModel
 from ...perfmodel.memory import (
@@ -31,6 +33,7 @@ from ...perfmodel.memory import (
     slots_beside,
 )
 from ...perfmodel.runs import Runs
+from ..allowed import pins_of, reach_of
 from ..task import Task
 from .legs import MOST_SERVERS, Legs
 
@@ -52,7 +55,11 @@ class Data:
     most : (C, n) most blocks that one session alone can run at a server, 0 = none.
     free : (n,) blocks that a server can host whatever the sessions do: its cache cannot bind.
     top : (n,) most blocks worth hosting, ``max_c most``.
-    rooms : (n, L + 1) cache slots beside 0..L hosted blocks.
+    rooms : (n, L + 1) cache slots beside 0..L hosted blocks, of a pinned server beside its own.
+    reach : (n, L + 1) most blocks of a span that ends at each block, by size, pins and bans.
+    pinned : start and end of the spans of pinned servers.
+    needs : demands for hosts beside one for every block; ``serves`` : (n,) most blocks of a span
+        that counts as a host.
     dearest : no plan costs more.
     legs : ways through sets of servers, which chains pay for beside their visits; None = hops are
         all that they pay.
@@ -73,6 +80,10 @@ class Data:
     free: IntArray
     top: IntArray
     rooms: IntArray
+    reach: IntArray
+    pinned: dict[int, tuple[int, int]]
+    needs: tuple[Need, ...]
+    serves: IntArray
     dearest: float
     legs: Legs | None
     positional: bool
@@ -118,7 +129,21 @@ def data_of(task: Task, unit_s: float) -> Data:
         runs, rooms = runs.within(heavy), heavy_slots_beside(cost, heavy, slot_bytes)
         free = heavy_blocks_within(cost, heavy, memory, everyone)
         most = np.array([heavy_blocks_within(cost, heavy, memory, [(1, t)]) for t in tokens])
-    top = most.max(axis=0)
+    top, asked = most.max(axis=0), task.problem.planning.constraints
+    wanted, serves = _needs(cost), blocks_alone(cost, task.problem.planning.session_tokens)
+    pinned = pins_of(asked)
+    if heavy is not None:  # bounds do without demands there
+        asked, wanted, pinned = Constraints(), (), {}
+    if wanted:
+        top = np.maximum(top, serves)
+    reach = reach_of(asked, top, runs.length)
+    top = reach.max(axis=1)
+    most, free, rooms = np.minimum(most, top), np.minimum(free, top), rooms.copy()
+    together = int((least // slot_bytes) @ [d.sessions for d in demand])
+    for j, (start, end) in pinned.items():
+        # Other levels than its own leave no more room than that one.
+        rooms[j] = rooms[j, end - start]
+        free[j] = min(int(top[j]), max(int(rooms[j, 0]), 0) // together)
     legs, usable = None, np.flatnonzero(top)
     if cost.relaying.pairs and heavy is None and len(usable) <= MOST_SERVERS:
         # With heavy blocks alone, a way would have to count servers that run none of them.
@@ -139,10 +164,19 @@ def data_of(task: Task, unit_s: float) -> Data:
         free=frozen_array(free, np.int64),
         top=frozen_array(top, np.int64),
         rooms=rooms,
+        reach=reach,
+        pinned={j: span for j, span in pinned.items() if span[1] > span[0]},
+        needs=wanted,
+        serves=serves,
         dearest=float((scale * dearest_s).sum()),
         legs=legs,
         positional=cost.alike and (legs is not None or not cost.relaying.pairs),
     )
+
+
+def _needs(cost: CostModel) -> tuple[Need, ...]:
+    """Demands beside one host for every block, which chains see to."""
+    return tuple(n for n in needs(cost.problem) if n.count > 1 or (n.group < 0).any())
 
 
 def _dearest_hops_s(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from ...core.errors import InfeasibleError, NoSolutionInTimeError
 from ...core.objective import Objective
-from ...core.plan import Certificate, Placement
+from ...core.plan import Certificate, Placement, PlannedRoute
 from ...perfmodel.predict import step_goal
 from ...solve.deadline import Deadline
 from ...solve.progress import Progress
@@ -156,12 +157,16 @@ class Work:
         """Servers on chains of the relaxation or of the incumbent."""
         plan = self.incumbent.plan
         own = () if plan is None else (h.server for r in plan[1] for h in r.route.hops)
-        return sorted(bag.master.servers_in_use().union(own))
+        used = bag.master.servers_in_use().union(own)
+        return sorted(used) or list(range(self.task.problem.num_servers))
 
-    def run(self, warm_start: Placement | None) -> None:
+    def run(
+        self, warm_start: Placement | None = None, warm_routes: Sequence[PlannedRoute] = ()
+    ) -> None:
         """All stages in turn."""
         if warm_start is not None:
             self.incumbent.start = warm_start
+            self.incumbent.offer((warm_start, tuple(warm_routes)))
         self.search(Deadline.after(max(1.0, self.left_s(0.05))), max_steps=100)
         if self.done():
             return
@@ -169,7 +174,7 @@ class Work:
         if data.legs is not None:
             self.assumed = ""
         bag = self._bag(data)
-        found, converged = bag.solve({})
+        found, converged = bag.solve()
         if found > data.dearest:
             self._refuse(BAG)
         if converged and self.incumbent.plan is None and bag.master.infeasibility > SAME:
@@ -188,21 +193,24 @@ class Work:
             return
         tree = Tree(bag=bag, bound=found, close=lambda node: self._close_node(bag, data, node))
         tree.plant()
-        self._branch(tree, data, self.left_s(0.2))
+        self._branch(tree, data, self.left_s(0.3))
         if not self.done() and data.positional:
             self._close(bag, data)
         self._improve(bag, data, tree)
 
     def _improve(self, bag: Bag, data: Data, tree: Tree | None) -> None:
         """Search, composition of chains, restarts and branching by turns until the end."""
-        chains = 8
+        chains, idle = 8, 1
         while not self.done():
+            before = self.incumbent.objective_s
             chains = min(chains + 4, 40)
-            self.search(self.part(0.06), bag=bag if self.rounds % 2 else None)
+            self.search(self.part(0.06 / idle), bag=bag if self.rounds % 2 else None)
             self._compose(bag, data, chains, self.left_s(0.05))
-            self.guided(bag, self.part(0.12))
+            self.guided(bag, self.part(0.12 / idle))
             if tree is not None and not tree.exhausted and not self.done():
-                self._branch(tree, data, self.left_s(0.08))
+                self._branch(tree, data, self.left_s(0.08 * idle))
+                # As long as no better plan turns up, the proof has more and more of the time.
+                idle = idle + 1 if self.incumbent.objective_s == before else 1
 
     def _bag(self, data: Data) -> Bag:
         """The relaxation, with the incumbent's chains."""
@@ -271,7 +279,7 @@ class Work:
         left = survivors(bag, min(reached / data.unit_s, data.dearest))
         if left.size(data.length) > MOST_CLOSING:
             return
-        closed = self._run(Flow(data=data, survivors=left), self.left_s(0.3))
+        closed = self._run(Flow(data=data, survivors=left), self.left_s(0.08))
         if closed.bound == np.inf and self.incumbent.plan is None:
             self._refuse(FLOW)
         bound = min(closed.bound * data.unit_s, self.incumbent.objective_s, reached)
@@ -293,7 +301,7 @@ class Work:
         """Make the sessions that found no chain so dear that the bound passes any plan's cost."""
         share = data.sessions / data.sessions.sum()
         bag.master.charge_artificial(3.0 * data.dearest / bag.master.infeasibility * share)
-        found, converged = bag.solve({})
+        found, converged = bag.solve()
         if found > data.dearest:
             self._refuse(BAG)
         return found, converged

@@ -22,7 +22,7 @@ def solved(data: Data) -> Bag:
         target=lambda: np.inf,
         deadline_s=np.inf,
     )
-    bag.solve({})
+    bag.solve()
     return bag
 
 

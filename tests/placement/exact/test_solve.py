@@ -157,7 +157,7 @@ def stopped_after(problem: Problem, demand: tuple[Demand, ...], rounds: int) -> 
         most_iterations=rounds,
         on_bound=lambda b: bounds.append(b * data.unit_s),
     )
-    found, converged = bag.solve({})
+    found, converged = bag.solve()
     if converged:
         tree = Tree(bag=bag, bound=found)
         tree.plant()
