@@ -158,6 +158,7 @@ def command(
             metric=metric,
             admission=admission,
             known=tuple((plan.placement, plan.router) for plan in current),
+            routed=tuple((plan.placement, plan.routes) for plan in current),
             on_progress=report,
         )
         began_s = time.monotonic()
