@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -78,7 +78,7 @@ class SwarmState:
             it was expected to be counts as one token from its end.
         client : whose it is, where that is known.
         """
-        parts = tuple(self._needs(route, tokens))
+        parts = self._needs(route, tokens)
         self._held[session] = _Held(parts, finish_s, pace, client)
         self._of_client[client] += 1
         if pace is not None:
@@ -112,10 +112,10 @@ class SwarmState:
             del ends[bisect_left(ends, (held.finish_s, session, size))]
             insort(ends, (finish_s, session, size))
 
-    def _needs(self, route: Route, tokens: int) -> Iterator[tuple[int, int]]:
+    def _needs(self, route: Route, tokens: int) -> tuple[tuple[int, int], ...]:
         """(server, bytes) of a session of so many tokens on each hop."""
         need = self._cost.cache_bytes
-        return ((h.server, int(need(tokens, h.start, h.end))) for h in route.hops)
+        return tuple([(h.server, int(need(tokens, h.start, h.end))) for h in route.hops])
 
     def closed(self, exclude: frozenset[int]) -> np.ndarray | None:
         """(n,) servers that must not be used, or None when all may."""
@@ -205,11 +205,12 @@ class SwarmState:
     def fits_now(self, route: Route, tokens: int, held_tokens: int = 0) -> bool:
         """Whether a session could open at once on every server of a route, or one that holds
         ``held_tokens`` take so many more."""
-        needs, held = self._needs(route, held_tokens + tokens), self._needs(route, held_tokens)
-        return all(
-            self.free_bytes[j] >= need - has and not self.down[j]
-            for (j, need), (_, has) in zip(needs, held, strict=True)
-        )
+        needs = self._needs(route, held_tokens + tokens)
+        held = self._needs(route, held_tokens) if held_tokens else ((0, 0),) * len(needs)
+        for (j, need), (_, has) in zip(needs, held, strict=True):
+            if self.free_bytes[j] < need - has or self.down[j]:
+                return False
+        return True
 
     def fits_ever(self, route: Route, tokens: int) -> bool:
         """Whether a session could open on every server of a route if nothing else ran."""
