@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -16,8 +16,7 @@ from ..perfmodel.cost import CostModel
 from .api import FREE, NEVER, Ready, Running
 
 
-@dataclass(frozen=True, slots=True)
-class _Held:
+class _Held(NamedTuple):
     """What one session holds: (server, bytes) pairs, and what is expected of it."""
 
     parts: tuple[tuple[int, int], ...]
@@ -53,6 +52,7 @@ class SwarmState:
         self.pool_bytes: IntArray = placement.cache_bytes
         self.free_bytes: IntArray = placement.cache_bytes.copy()
         self.down = np.zeros(n, dtype=bool)
+        self._some_down = False
         self.version = np.zeros(n, dtype=np.int64)
         self.crowd = Crowd(cost.serial)
         self._cost = cost
@@ -105,7 +105,7 @@ class SwarmState:
         """Change when a session is expected to end: so many tokens from now."""
         self.crowd.tell(session, steps, now_s)
         held = self._held[session]
-        self._held[session] = replace(held, finish_s=finish_s)
+        self._held[session] = held._replace(finish_s=finish_s)
         for j, size in held.parts:
             self.version[j] += 1
             ends = self._ends[j]
@@ -119,7 +119,7 @@ class SwarmState:
 
     def closed(self, exclude: frozenset[int]) -> np.ndarray | None:
         """(n,) servers that must not be used, or None when all may."""
-        if not exclude and not self.down.any():
+        if not exclude and not self._some_down:
             return None
         closed = self.down.copy()
         closed[list(exclude)] = True
@@ -170,6 +170,7 @@ class SwarmState:
     def set_down(self, server: int, down: bool) -> None:
         """Take a server out of service, or bring it back."""
         self.down[server] = down
+        self._some_down = bool(self.down.any())
 
     def ready_s(self, server: int, need_bytes: int, now_s: float) -> float:
         """When ``need_bytes`` are free: now, or the earliest finish that frees enough.

@@ -15,8 +15,7 @@ from ..perfmodel.stake import Stake
 CLOSE_TOKENS = 8
 
 
-@dataclass(frozen=True, slots=True)
-class Estimate:
+class Estimate(NamedTuple):
     """When the tokens of a session are expected: what policies know of it, never the truth.
 
     Attributes
