@@ -28,8 +28,8 @@ from ..task import Task
 DUMMY_MARGIN_S = 0.001
 #: Sums that are equal in exact arithmetic differ by rounding; nearer than this they count as ties.
 TIE = 1e-9
-#: Servers from which on compiled code chooses: it takes a while to load.
-MANY = 1_000
+#: Servers from which on compiled code chooses: it takes half a second and 50 MB to load.
+MANY = 3_000
 
 
 def cg_bp(task: Task) -> Placement:
