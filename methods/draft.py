@@ -19,6 +19,8 @@ from ..solve.progress import OnProgress
 
 #: A placement and the name of its router.
 Known = tuple[Placement, str]
+#: A placement and planned routes on it.
+Routed = tuple[Placement, tuple[PlannedRoute, ...]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +37,7 @@ class Settings:
     admission : the waiting rule under which ``auto`` simulates its candidates.
     known : placements that are there already, each with the name of its router: ``auto`` returns
         nothing that does worse.
+    routed : the same placements, those of plans, with their planned routes: where ``exact`` begins.
     router : the one that requests will take, where that is given: methods that simulate do so
         with it.
     on_progress : called now and then while a method works.
@@ -48,6 +51,7 @@ class Settings:
     metric: Metric = "mean"
     admission: Admission = "retry"
     known: tuple[Known, ...] = ()
+    routed: tuple[Routed, ...] = ()
     router: str | None = None
     on_progress: OnProgress | None = None
 

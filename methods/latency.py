@@ -83,6 +83,7 @@ def least_latency(task: Task, known: Sequence[Known] = ()) -> Draft:
             placement, routes, proven = solve_exact(
                 replace(task, deadline=Deadline.after(left_s)),
                 warm_start=None if best is None else best.placement,
+                warm_routes=() if best is None else best.routes,
             )
         except (KeyboardInterrupt, NoSolutionInTimeError) as reason:
             if best is None:

@@ -121,9 +121,9 @@ class Method:
 
 def _exact(task: Task, settings: Settings) -> Draft:
     require_room("exact", task, exact_bytes(task))
-    from ..placement.exact.solve import solve_exact  # HiGHS is slow to load
+    from .proven import exact  # HiGHS is slow to load
 
-    return solved(solve_exact, ROUTER)(task, settings)
+    return exact(task, settings)
 
 
 def _auto(task: Task, settings: Settings) -> Draft:

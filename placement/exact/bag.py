@@ -6,7 +6,9 @@ the levels that allow it,
     ``sum_c (cheapest chain of c with p added) - sum_j (most that one level of j can earn from p)``
 
 is at most the cost of every plan: chains pay p on top of their cost, and what a server receives
-for the visits of a plan is at most what its level can earn.
+for the visits of a plan is at most what its level can earn. Where more hosts than one are wanted
+for every block, servers earn a price for every block that they host as well, and the bound is
+raised by that price for all blocks that are wanted.
 """
 
 from __future__ import annotations
@@ -19,15 +21,34 @@ import numpy as np
 
 from ...core.content import FloatArray, IntArray
 from .instance import Data
-from .levels import Charge, Duals
+from .legs import OrderedChains
+from .levels import Charge
+from .limits import NO_LIMITS, Limits
 from .master import Hop, Master
-from .pricing import Chains, Price, Visits, prefix_tables
+from .pricing import Chains, Price, Visits, every_price, ordered, prefix_tables
+from .windows import WindowedChains
 
 #: Relative rounding of the figures that a bound is the difference of, generously.
 SAFETY = 1e-9
 #: A restricted master this near to its bound, relative, has converged.
 CONVERGED = 1e-8
-Limits = dict[int, tuple[int, int]]
+#: The same of a node of the branching, which is split anyhow; and as a share of what is missing.
+SETTLED, WORTHLESS = 1e-6, 0.1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Priced:
+    """A bound under some limits, with the prices that gave it.
+
+    Attributes
+    ----------
+    cheapest : (C,) what the chains of every class cost under them.
+    """
+
+    limits: Limits = NO_LIMITS
+    bound: float = -np.inf
+    prices: FloatArray = field(default_factory=lambda: np.zeros(0))
+    cheapest: FloatArray = field(default_factory=lambda: np.zeros(0))
 
 
 @dataclass(slots=True)
@@ -40,8 +61,8 @@ class Bag:
     deadline_s : monotonic clock at which to stop.
     iterations : pricing rounds so far; ``most_iterations`` ends the work like the clock.
     on_bound : told every new bound on the whole problem.
-    best : the best bound without limits on levels, of ``best_prices``, under which the chains of
-        all classes cost ``cheapest`` each.
+    critical : servers that came twice in chains with limits on ends (``windows``).
+    root : the best bound without limits on levels; ``last`` : that of the last limits.
     """
 
     data: Data
@@ -50,10 +71,10 @@ class Bag:
     deadline_s: float
     most_iterations: int | None = None
     iterations: int = 0
+    critical: list[int] = field(default_factory=list)
     on_bound: Callable[[float], None] = lambda _: None
-    best: float = -np.inf
-    best_prices: FloatArray = field(default_factory=lambda: np.zeros(0))
-    cheapest: FloatArray = field(default_factory=lambda: np.zeros(0))
+    root: Priced = field(default_factory=Priced)
+    last: Priced = field(default_factory=Priced)
     _prefix: tuple[IntArray, FloatArray] | None = None
 
     def stopped(self) -> bool:
@@ -66,13 +87,14 @@ class Bag:
         for c, visits in chains:
             self._add(c, visits, {})
 
-    def solve(self, limits: Limits) -> tuple[float, bool]:
-        """The best bound under ``limits`` on the servers' levels, and whether it converged.
+    def solve(self, limits: Limits = NO_LIMITS) -> tuple[float, bool]:
+        """The best bound under ``limits`` on the servers, and whether it converged.
 
         Stops at the target, at a limit, or when no chain improves the restricted master.
         """
         master = self.master
         master.restrict(limits)
+        self.last = Priced(limits=limits)
         best, inner = -np.inf, 0.5
         centre: FloatArray | None = None
         while not self.stopped():
@@ -86,11 +108,11 @@ class Bag:
             bound, added = self._price(point, limits)
             if bound > best:
                 best, centre = bound, point
-                if not limits:
+                if limits.none:
                     self.on_bound(best)
             if best >= self.target():
                 break
-            if master.value - best <= CONVERGED * abs(master.value) and not cuts:
+            if not cuts and master.value - best <= self._enough(limits):
                 return best, True
             if not added and not cuts:
                 if inner == 0.0:
@@ -100,29 +122,58 @@ class Bag:
                 inner = 0.5
         return best, False
 
+    def _enough(self, limits: Limits) -> float:
+        """How near the restricted master must be to its bound."""
+        value = self.master.value
+        if limits.none:
+            return CONVERGED * abs(value)
+        return max(SETTLED * abs(value), WORTHLESS * (self.target() - value))
+
     def charges(self, prices: FloatArray, limits: Limits) -> dict[int, Charge]:
         """What the visits of every watched server pay under some prices."""
-        duals = self.master.duals(np.pad(prices, (0, self.master.num_rows - len(prices))))
+        duals = self.master.duals(self._padded(prices))
         return {
-            j: duals.get(j, Duals(levels)).charge(*limits.get(j, (0, self.data.length)))
-            for j, levels in self.master.levels.items()
+            j: priced.charge(*limits.levels.get(j, (0, self.data.length)))
+            for j, priced in duals.items()
         }
+
+    def _padded(self, prices: FloatArray) -> FloatArray:
+        """Prices of the rows of an earlier time as prices of all rows."""
+        return np.pad(prices, (0, self.master.num_rows - len(prices)))
 
     def _price(self, prices: FloatArray, limits: Limits) -> tuple[float, int]:
         """The bound of some prices, and how many new chains they gave."""
         self.iterations += 1
         charges = self.charges(prices, limits)
-        priced = [Price(j, charge.least) for j, charge in charges.items()]
-        chains = Chains(self.data, priced, self._start())
+        chains = self._cheapest(charges, limits)
         paid = float(chains.cost.sum())
+        if paid == np.inf:
+            return np.inf, 0  # some class has no chain within the limits
         earned = sum(charge.most for charge in charges.values())
-        bound = paid - earned - SAFETY * (abs(paid) + earned)
-        if not limits and bound > self.best:
-            self.best, self.best_prices, self.cheapest = bound, prices, chains.cost
+        owed = self.master.hosting(self._padded(prices))
+        bound = paid + owed - earned - SAFETY * (abs(paid) + owed + earned)
+        if bound > self.last.bound:
+            self.last = Priced(limits=limits, bound=bound, prices=prices, cheapest=chains.cost)
+            if limits.none and bound > self.root.bound:
+                self.root = self.last
         added = 0
-        for c in np.flatnonzero(np.isfinite(chains.cost)).tolist():
-            added += self._add(c, chains.chain(c), charges)
+        for c in range(len(chains.cost)):
+            visits = chains.chain(c)
+            if len({j for j, _ in visits}) == len(visits):
+                added += self._add(c, visits, charges)
         return bound, added
+
+    def _cheapest(
+        self, charges: dict[int, Charge], limits: Limits
+    ) -> Chains | OrderedChains | WindowedChains:
+        """The cheapest chains when the visits of watched servers are charged."""
+        data = self.data
+        if limits.ends:
+            return WindowedChains(data, every_price(data, charges), limits.ends, self.critical)
+        if data.legs is None:
+            priced = [Price(j, charge.least) for j, charge in charges.items()]
+            return Chains(data, priced, self._start())
+        return ordered(data, data.legs, every_price(data, charges))
 
     def _start(self) -> tuple[IntArray, FloatArray]:
         """Tables of the servers that are not watched."""
@@ -135,10 +186,8 @@ class Bag:
         return self._prefix
 
     def _add(self, c: int, visits: Visits, charges: dict[int, Charge]) -> bool:
-        data = self.data
-        hops: list[Hop] = []
-        cost = float(data.base[c])
-        for j, k in sorted(visits):
-            cost += float(data.visits(j, k)[c, -1])
-            hops.append((j, k, int(charges[j].level[c, k - 1]) if j in charges else -1))
-        return self.master.add_chain(c, tuple(hops), cost)
+        hops: list[Hop] = [
+            (j, k, int(charges[j].level[c, k - 1]) if j in charges else -1)
+            for j, k in sorted(visits)
+        ]
+        return self.master.add_chain(c, tuple(hops), self.data.chain_cost(c, visits))

@@ -8,15 +8,16 @@ At any prices, a plan in which even one session of class c runs k blocks at serv
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from ...core.content import FloatArray
-from .bag import Bag
+from .bag import Bag, Priced
 from .instance import Data
-from .levels import Charge
-from .pricing import Price, Visits, through_costs
+from .levels import Charge, levels_of
+from .limits import Range
+from .pricing import Visits, every_price, through_costs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,28 +28,38 @@ class Survivors:
     ----------
     visits : (class, server) -> numbers of blocks, increasing.
     levels : server -> blocks hosted, increasing, for servers with visits.
+    ends : server -> where visits may end; anywhere where left out.
     """
 
     visits: dict[tuple[int, int], list[int]]
     levels: dict[int, list[int]]
+    ends: dict[int, Range] = field(default_factory=dict)
 
     def size(self, length: int) -> int:
         """Session variables of the interval-flow programme."""
-        return sum(length + 1 - k for runs in self.visits.values() for k in runs)
+        return sum(
+            len(self.positions(j, k, length)) for (_, j), runs in self.visits.items() for k in runs
+        )
+
+    def positions(self, server: int, blocks: int, length: int) -> range:
+        """Where a visit of so many blocks may end."""
+        first, last = self.ends.get(server, (1, length))
+        return range(max(first, blocks), last + 1)
 
 
-def survivors(bag: Bag, cutoff: float) -> Survivors:
-    """What a plan no dearer than ``cutoff`` (the data's unit) may use, by the bag's best prices."""
-    data = bag.data
-    slack = max(cutoff - bag.best, 0.0) + 1e-7 * abs(cutoff)
-    charges = bag.charges(bag.best_prices, {})
-    servers = [int(j) for j in np.flatnonzero(data.top)]
-    prices = [Price(j, charges[j].least if j in charges else _free(data, j)) for j in servers]
+def survivors(bag: Bag, cutoff: float, node: Priced | None = None) -> Survivors:
+    """What a plan no dearer than ``cutoff`` (the data's unit) may use, by the best prices of a node
+    of the branching (the root when left out), and with levels within its limits."""
+    data, priced = bag.data, node or bag.root
+    slack = max(cutoff - priced.bound, 0.0) + 1e-7 * abs(cutoff)
+    charges = bag.charges(priced.prices, priced.limits)
+    prices = every_price(data, charges)
     visits: dict[tuple[int, int], list[int]] = {}
     levels: dict[int, list[int]] = {}
-    for j, through in zip(servers, through_costs(data, prices), strict=True):
-        lost, hosted = _levels(data, j, charges.get(j), slack)
-        excess = np.maximum(through - bag.cheapest[:, None], 0.0) / data.sessions[:, None] + lost
+    for (j, _), through in zip(prices, through_costs(data, prices), strict=True):
+        limits = priced.limits.levels.get(j, (0, data.length))
+        lost, hosted = _levels(data, j, charges.get(j), slack, limits)
+        excess = np.maximum(through - priced.cheapest[:, None], 0.0) / data.sessions[:, None] + lost
         used: set[int] = set()
         for c in range(len(data.sessions)):
             runs = [
@@ -57,7 +68,9 @@ def survivors(bag: Bag, cutoff: float) -> Survivors:
             if runs:
                 visits[c, j] = runs
                 used.update(runs)
-        if used:
+        if data.needs:
+            levels[j] = hosted
+        elif used:
             # Hosting more than the longest visit is of no use, except where memory cannot bind.
             useful = [m for m in hosted if m in used or (m == data.free[j] and min(used) <= m)]
             if useful:
@@ -65,13 +78,16 @@ def survivors(bag: Bag, cutoff: float) -> Survivors:
             else:
                 for c in range(len(data.sessions)):
                     visits.pop((c, j), None)
-    return Survivors(visits=visits, levels=levels)
+    return Survivors(visits=visits, levels=levels, ends=priced.limits.ends)
 
 
 def among(data: Data, chains: Sequence[tuple[int, Visits]]) -> Survivors:
     """What some chains (class, visits) use: nothing is proven about the rest."""
     visits: dict[tuple[int, int], set[int]] = {}
     used: dict[int, set[int]] = {}
+    if data.needs:
+        every = np.flatnonzero(data.top).tolist()
+        used = {j: set(levels_of(data, j).tolist()) for j in every}
     for c, hops in chains:
         for j, k in hops:
             visits.setdefault((c, j), set()).add(k)
@@ -82,21 +98,15 @@ def among(data: Data, chains: Sequence[tuple[int, Visits]]) -> Survivors:
     )
 
 
-def _free(data: Data, j: int) -> FloatArray:
-    """(C, K) no charge for what one session can run."""
-    run = np.arange(1, int(data.top[j]) + 1)
-    return np.where(run <= data.most[:, j, None], 0.0, np.inf)
-
-
 def _levels(
-    data: Data, j: int, charge: Charge | None, slack: float
+    data: Data, j: int, charge: Charge | None, slack: float, limits: tuple[int, int]
 ) -> tuple[FloatArray, list[int]]:
-    """(K,) what hosting at least 1..K blocks gives away, and the levels worth it."""
-    low, top = int(data.free[j]), int(data.top[j])
-    blocks = np.array([*([low] if low else []), *range(low + 1, top + 1)])
+    """(K,) what hosting at least 1..K blocks gives away, and the levels worth it, within limits."""
+    blocks, top = levels_of(data, j), int(data.top[j])
     if charge is None:
         return np.zeros(top), blocks.tolist()
-    lost = charge.most - charge.earned
+    within = (limits[0] <= blocks) & (blocks <= limits[1])
+    lost = np.where(within, charge.most - charge.earned, np.inf)
     least = np.minimum.accumulate(lost[::-1])[::-1]
     at = np.searchsorted(blocks, np.arange(1, top + 1))
     return least[at], [int(m) for m, gone in zip(blocks, lost, strict=True) if gone <= slack]

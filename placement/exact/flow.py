@@ -8,22 +8,27 @@ takes from block e - k to e; end[j, e] and level[j, m] choose the server's span 
 3. ``sum_k x[c, j, e, k] <= R_c end[j, e]``
 4. ``sum_{e, c, k} s_c k x <= sum_m room(j, m) level[j, m]``, where cache can bind
 5. ``sum_{e, k >= k0} x[c, j, e, k] <= R_c sum_{m >= k0} level[j, m]``
+6. under server relay, who hands on to whom (``transfers``)
+7. who hosts what, where an operator wants more hosts than one for every block (``hosting``)
 
 Everything integral, so the optimum is that of the problem among what survived.
 """
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from ...core.content import FloatArray
-from ...core.plan import Hop, PlannedRoute, Route
+from ...core.plan import Hop, Placement, PlannedRoute, Route
 from ...solve.programme import Builder, Programme
 from .fixing import Survivors
+from .hosting import Hosting
 from .incumbent import Plan
 from .instance import Data
+from .transfers import Step, Transfers, Visit
 
 
 @dataclass(slots=True)
@@ -32,10 +37,17 @@ class Flow:
 
     data: Data
     survivors: Survivors
-    x: dict[tuple[int, int, int, int], int] = field(default_factory=dict)
+    x: dict[Visit, int] = field(default_factory=dict)
     end: dict[tuple[int, int], int] = field(default_factory=dict)
     level: dict[tuple[int, int], int] = field(default_factory=dict)
     written: Builder = field(default_factory=Builder)
+    transfers: Transfers | None = field(init=False)
+    hosting: Hosting | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        legs = self.data.legs
+        self.hosting = Hosting(self.data) if self.data.needs else None
+        self.transfers = None if legs is None else Transfers(self.data, legs)
 
     def build(self) -> None:
         """All variables and rows."""
@@ -48,14 +60,27 @@ class Flow:
             visits = data.visits(j, runs[-1])[c]
             per = visits[np.array(runs) - 1] / data.sessions[c]
             for k, cost in zip(runs, per.tolist(), strict=True):
-                for e in range(k, length + 1):
-                    if ways[c][e - k] and ways[c][e]:
-                        self.x[c, j, e, k] = self._variable(cost, float(data.sessions[c]))
+                for e in self.survivors.positions(j, k, length):
+                    if k <= data.reach[j, e] and ways[c][e - k] and ways[c][e]:
+                        each = cost + self._outer_cost((c, j, e, k))
+                        self.x[c, j, e, k] = self._variable(each, float(data.sessions[c]))
                         if (j, e) not in self.end:
                             self.end[j, e] = self._variable(0.0, 1.0)
         self._conserve()
+        if self.transfers is not None:
+            self.transfers.write(self.written, self.x)
+        if self.hosting is not None:
+            for j in self.survivors.levels:
+                for e in self.hosting.ends(j):
+                    if (j, e) not in self.end:
+                        self.end[j, e] = self._variable(0.0, 1.0)
         for j in self.survivors.levels:
             self._span(j)
+        if self.hosting is not None:
+            self.hosting.write(self.written, self.end, self.level, self.survivors.levels)
+
+    def _outer_cost(self, visit: Visit) -> float:
+        return 0.0 if self.transfers is None else self.transfers.outer_cost(visit)
 
     def _reachable(self, c: int) -> list[bool]:
         """(L + 1,) whether a chain of the class can pass each position."""
@@ -110,7 +135,7 @@ class Flow:
                     high = {self.level[j, m]: -each for m in levels if m >= least}
                     row({**entries, **high}, upper=0.0)
             memory |= {i: float(data.slots[c] * k) for (_, k), i in column.items()}
-        if levels[-1] > data.free[j]:
+        if memory and levels[-1] > data.free[j]:
             room = {self.level[j, m]: -float(data.room(j, m)) for m in levels}
             scale = max(abs(v) for v in room.values())
             entries = {**memory, **room}
@@ -123,18 +148,36 @@ class Flow:
         values = np.zeros(self.written.num_variables)
         longest: dict[int, int] = {}
         for planned in routes:
+            columns = self._columns(rows[planned.client], planned.route)
+            if columns is None:
+                return None
+            values[columns] += planned.sessions
             for hop in planned.route.hops:
-                column = self.x.get((rows[planned.client], hop.server, hop.end, len(hop)))
-                if column is None:
-                    return None
-                values[column] += planned.sessions
                 longest[hop.server] = max(longest.get(hop.server, 0), len(hop))
+        if self.hosting is not None:  # spans without sessions count
+            longest = {j: e - s for j, (s, e) in _spans(placement).items()}
+        chosen: dict[int, tuple[int, int]] = {}
         for j, used in longest.items():
-            fits = [m for m in self.survivors.levels[j] if m >= used]
+            fits = [m for m in self.survivors.levels.get(j, ()) if m >= used]
             if not fits:
                 return None
-            values[self.end[j, int(placement.end[j])]] = values[self.level[j, fits[0]]] = 1.0
+            chosen[j] = end, level = int(placement.end[j]), fits[0]
+            values[self.end[j, end]] = values[self.level[j, level]] = 1.0
+        if self.hosting is not None:
+            self.hosting.begin(values, chosen)
         return values
+
+    def _columns(self, c: int, route: Route) -> list[int] | None:
+        """The session variables of a chain, None if it uses what was fixed."""
+        hops = route.hops
+        found = [self.x.get((c, h.server, h.end, len(h))) for h in hops]
+        if self.transfers is not None:
+            found += [
+                self.transfers.y.get((c, h.end, h.server, after.server))
+                for h, after in itertools.pairwise(hops)
+            ]
+        columns = [column for column in found if column is not None]
+        return columns if len(columns) == len(found) else None
 
     def plan(self, values: FloatArray) -> Plan:
         """Placement and routes of a solution."""
@@ -143,28 +186,53 @@ class Flow:
         spans = [(0, 0)] * data.cost.problem.num_servers
         for _, j, e, k in left:
             spans[j] = (min(e - k, spans[j][0]) if spans[j][1] else e - k, e)
+        for j, span in data.pinned.items():
+            spans[j] = span
+        if self.hosting is not None:
+            for j, span in self.hosting.spans(values).items():
+                spans[j] = span
+        steps = {} if self.transfers is None else {
+            key: round(values[i]) for key, i in self.transfers.y.items() if values[i] > 0.5
+        }  # fmt: skip
         routes = []
         while left:
-            client = min(left)[0]
-            chain: list[tuple[int, int, int, int]] = []
-            at = 0
-            while at < data.length:
-                key = min(key for key in left if key[0] == client and key[2] - key[3] == at)
-                chain.append(key)
-                at = key[2]
-            taken = min(left[key] for key in chain)
-            for key in chain:
-                left[key] -= taken
-                if not left[key]:
-                    del left[key]
-            hops = tuple(Hop(server=j, start=e - k, end=e) for _, j, e, k in chain)
-            routes.append(
-                PlannedRoute(
-                    client=data.demand[client].client, sessions=taken, route=Route(hops=hops)
-                )
+            chain = self._chain(left, steps)
+            between = (
+                [(a[0], a[2], a[1], b[1]) for a, b in itertools.pairwise(chain)] if steps else []
             )
+            taken = min([left[key] for key in chain] + [steps[key] for key in between])
+            _take(left, chain, taken)
+            _take(steps, between, taken)
+            hops = tuple(Hop(server=j, start=e - k, end=e) for _, j, e, k in chain)
+            client = data.demand[chain[0][0]].client
+            routes.append(PlannedRoute(client=client, sessions=taken, route=Route(hops=hops)))
         return data.cost.placed(spans), tuple(routes)
+
+    def _chain(self, left: dict[Visit, int], steps: dict[Step, int]) -> list[Visit]:
+        """Visits of one chain of a flow, where handed on along ``steps``."""
+        row = min(left)[0]
+        chain = [min(key for key in left if key[0] == row and key[2] == key[3])]
+        while (at := chain[-1][2]) < self.data.length:
+            after = [key for key in left if key[0] == row and key[2] - key[3] == at]
+            if self.transfers is not None:
+                after = [key for key in after if (row, at, chain[-1][1], key[1]) in steps]
+            chain.append(min(after))
+        return chain
 
     def programme(self) -> Programme:
         """The programme as it stands."""
         return self.written.programme()
+
+
+def _spans(placement: Placement) -> dict[int, tuple[int, int]]:
+    """Start and end of every server that hosts anything."""
+    spans = zip(placement.start.tolist(), placement.end.tolist(), strict=True)
+    return {j: (start, end) for j, (start, end) in enumerate(spans) if end > start}
+
+
+def _take(counts: dict[tuple[int, int, int, int], int], keys: list[Visit], taken: int) -> None:
+    """Count down, and forget what is used up."""
+    for key in keys:
+        counts[key] -= taken
+        if not counts[key]:
+            del counts[key]

@@ -12,6 +12,7 @@ from ...core.errors import HeuristicFailedError, InfeasibleError
 from ...core.plan import Placement, PlannedRoute
 from ...perfmodel.predict import step_objective_s
 from ...solve.deadline import Deadline
+from ..moves.completion import completed
 from ..search.solve import SEARCH_GAP, solve_search
 from ..task import Task
 from .bag import Bag
@@ -35,12 +36,15 @@ class Incumbent:
     objective_s: float = float("inf")
 
     def offer(self, plan: Plan) -> bool:
-        """Take a plan if it is sound and better."""
+        """Take a plan if it is sound and better, with more hosts where demands ask for them."""
         task, (placement, routes) = self.task, plan
         reached = step_objective_s(task.cost, routes, task.demand)
         if reached >= self.objective_s or unsound(task.cost, placement, routes, task.demand):
             return False
-        self.plan, self.objective_s = plan, reached
+        whole = completed(task, placement, routes)
+        if whole is None:
+            return False
+        self.plan, self.objective_s = (whole, routes), reached
         return True
 
     def search(
@@ -62,17 +66,18 @@ class Incumbent:
             return False
         every = range(self.task.problem.num_servers)
         part = Part(self.task, every if servers is None else servers)
-        start = self.plan[0] if self.plan else self.start
+        start, routes = self.plan or (self.start, ())
         gap = max(0.0, 1.0 - floor_s / target_s)
         try:
-            placement, routes, proof = solve_search(
+            found, ways, proof = solve_search(
                 replace(part.task(), deadline=deadline, gap=gap, seed=seed),
                 max_steps=max_steps,
                 warm_start=None if start is None else part.of(start),
+                warm_routes=part.routes(routes),
             )
         except (HeuristicFailedError, InfeasibleError):
             return False
-        self.offer(part.whole(placement, routes))
+        self.offer(part.whole(found, ways))
         return proof.interrupted
 
     def guided(

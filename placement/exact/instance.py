@@ -1,22 +1,26 @@
 """The offline problem as arrays for the exact method (docs/exact.md).
 
 A *visit* of class ``c`` runs ``k`` blocks at server ``j`` and costs ``hop[c, j] + run[c, j](k)``
-whatever comes before or after it. Server relay does not have that property; there the arrays hold
-the cheapest leg into each server. Where blocks differ they hold the cheapest run of so many, and
-where some are much heavier than the rest, of these alone. Then every figure made from them is a
-lower bound only.
+whatever comes before or after it. Server relay does not have that property: there a chain pays for
+the way through its servers beside their visits (``legs``), or, where there are too many servers,
+the arrays hold the cheapest leg into each. Where blocks differ they hold the cheapest run of so
+many, and where some are much heavier than the rest, of these alone. Then every figure made from
+them is a lower bound only.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...chains.knapsack import LeastRuns
+from ...core.constraints import Constraints
 from ...core.content import FloatArray, IntArray, frozen_array
+from ...core.needs import Need, needs
 from ...core.workload import Demand
 from ...perfmodel.cost import CostModel
 from ...perfmodel.memory import (
@@ -29,7 +33,9 @@ from ...perfmodel.memory import (
     slots_beside,
 )
 from ...perfmodel.runs import Runs
+from ..allowed import pins_of, reach_of
 from ..task import Task
+from .legs import MOST_SERVERS, Legs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,8 +55,15 @@ class Data:
     most : (C, n) most blocks that one session alone can run at a server, 0 = none.
     free : (n,) blocks that a server can host whatever the sessions do: its cache cannot bind.
     top : (n,) most blocks worth hosting, ``max_c most``.
-    rooms : (n, L + 1) cache slots beside 0..L hosted blocks.
-    order_free : whether the cost of a chain is exact, or a lower bound.
+    rooms : (n, L + 1) cache slots beside 0..L hosted blocks, of a pinned server beside its own.
+    reach : (n, L + 1) most blocks of a span that ends at each block, by size, pins and bans.
+    pinned : start and end of the spans of pinned servers.
+    needs : demands for hosts beside one for every block; ``serves`` : (n,) most blocks of a span
+        that counts as a host.
+    dearest : no plan costs more.
+    legs : ways through sets of servers, which chains pay for beside their visits; None = hops are
+        all that they pay.
+    positional : whether programmes with positions can be written for it.
     """
 
     cost: CostModel
@@ -67,13 +80,22 @@ class Data:
     free: IntArray
     top: IntArray
     rooms: IntArray
-    order_free: bool
+    reach: IntArray
+    pinned: dict[int, tuple[int, int]]
+    needs: tuple[Need, ...]
+    serves: IntArray
+    dearest: float
+    legs: Legs | None
+    positional: bool
 
-    @property
-    def dearest(self) -> float:
-        """No plan costs more: every class passes the dearest servers, at most one a block."""
-        hops = -np.sort(-np.where(self.most > 0, self.hop, 0.0), axis=1)[:, : self.length]
-        return float((self.base + hops.sum(axis=1) + self.run.at_most(self.most > 0)).sum())
+    def chain_cost(self, row: int, visits: Sequence[tuple[int, int]]) -> float:
+        """Cost of a chain of (server, blocks) for a whole class."""
+        cost = float(self.base[row])
+        for j, k in sorted(visits):
+            cost += float(self.visits(j, k)[row, -1])
+        if self.legs is not None:
+            cost += self.legs.of_chain(row, [j for j, _ in visits])
+        return cost
 
     def visits(self, server: int, width: int) -> FloatArray:
         """(C, width) cost of visits of 1 to ``width`` blocks at a server."""
@@ -100,12 +122,33 @@ def data_of(task: Task, unit_s: float) -> Data:
     free, rooms = blocks_within(cost, memory, everyone), slots_beside(cost, slot_bytes)
     every = [cost.planned(c).step_run_s for c in clients]
     runs = every[0] if cost.drafts_alike else Runs.stacked(every)
+    dearest_s = _dearest_hops_s(cost, clients, most > 0) + runs.at_most(most > 0)
     if heavy is not None:
         # The others add what they take at least; who hosts them is for the search to find.
         base = base + runs.outside(heavy, most.max(axis=0) > 0)
         runs, rooms = runs.within(heavy), heavy_slots_beside(cost, heavy, slot_bytes)
         free = heavy_blocks_within(cost, heavy, memory, everyone)
         most = np.array([heavy_blocks_within(cost, heavy, memory, [(1, t)]) for t in tokens])
+    top, asked = most.max(axis=0), task.problem.planning.constraints
+    wanted, serves = _needs(cost), blocks_alone(cost, task.problem.planning.session_tokens)
+    pinned = pins_of(asked)
+    if heavy is not None:  # bounds do without demands there
+        asked, wanted, pinned = Constraints(), (), {}
+    if wanted:
+        top = np.maximum(top, serves)
+    reach = reach_of(asked, top, runs.length)
+    top = reach.max(axis=1)
+    most, free, rooms = np.minimum(most, top), np.minimum(free, top), rooms.copy()
+    together = int((least // slot_bytes) @ [d.sessions for d in demand])
+    for j, (start, end) in pinned.items():
+        # Other levels than its own leave no more room than that one.
+        rooms[j] = rooms[j, end - start]
+        free[j] = min(int(top[j]), max(int(rooms[j, 0]), 0) // together)
+    legs, usable = None, np.flatnonzero(top)
+    if cost.relaying.pairs and heavy is None and len(usable) <= MOST_SERVERS:
+        # With heavy blocks alone, a way would have to count servers that run none of them.
+        legs = Legs.of(cost, clients, scale, usable)
+        hop, base = np.zeros_like(hop), np.zeros_like(base)
     return Data(
         cost=cost,
         demand=demand,
@@ -119,7 +162,33 @@ def data_of(task: Task, unit_s: float) -> Data:
         slots=frozen_array(least // slot_bytes, np.int64),
         most=frozen_array(most, np.int64),
         free=frozen_array(free, np.int64),
-        top=frozen_array(most.max(axis=0), np.int64),
+        top=frozen_array(top, np.int64),
         rooms=rooms,
-        order_free=not cost.relaying.pairs and cost.alike,
+        reach=reach,
+        pinned={j: span for j, span in pinned.items() if span[1] > span[0]},
+        needs=wanted,
+        serves=serves,
+        dearest=float((scale * dearest_s).sum()),
+        legs=legs,
+        positional=cost.alike and (legs is not None or not cost.relaying.pairs),
     )
+
+
+def _needs(cost: CostModel) -> tuple[Need, ...]:
+    """Demands beside one host for every block, which chains see to."""
+    return tuple(n for n in needs(cost.problem) if n.count > 1 or (n.group < 0).any())
+
+
+def _dearest_hops_s(
+    cost: CostModel, clients: Sequence[int], usable: NDArray[np.bool_]
+) -> FloatArray:
+    """(C,) no chain of one session takes longer beside its blocks: the dearest hops, at most one a
+    block."""
+    relay, found = cost.relaying, []
+    for client, servers in zip(clients, usable, strict=True):
+        paid, before = cost.planned(client), range(-1, len(servers)) if relay.pairs else (-1,)
+        into = np.max([relay.into_s(paid, i) for i in before], axis=0)
+        back = relay.back_s(paid)
+        last = 0.0 if back is None else float(back[servers].max(initial=0.0))
+        found.append(last - np.sort(-into[servers])[: cost.num_blocks].sum())
+    return np.array(found)

@@ -8,7 +8,8 @@ the classes' sessions on visits (c, k), k <= m, the level obeys, scaled to the s
 * rounding: ``sum over visits of at least w slots of R_c / floor(room / w) x <= z``, w = s_c k
 
 and the levels' shares sum to at most 1. Levels up to ``Data.free`` cannot lack memory: they are
-one level.
+one level. Where an operator wants more hosts than one for every block (``Data.needs``), the levels
+of all servers that count have so many blocks together.
 """
 
 from __future__ import annotations
@@ -43,9 +44,8 @@ class Levels:
 
     def __init__(self, data: Data, server: int) -> None:
         low, top = int(data.free[server]), int(data.top[server])
-        first = [low] if low else []
         self.server = server
-        self.blocks: IntArray = np.array([*first, *range(low + 1, top + 1)], dtype=np.int64)
+        self.blocks = levels_of(data, server)
         self.rooms = [data.room(server, int(m)) for m in self.blocks]
         run = np.arange(1, top + 1)
         self.weight: IntArray = data.slots[:, None] * run  # slots of one session
@@ -62,6 +62,12 @@ class Levels:
         """(C, K) coefficients of the rounding constraint for visits of at least ``weight``."""
         most = self.rooms[level] // weight
         return np.where(self.weight >= weight, self.sessions[:, None] / max(most, 1), 0.0)
+
+
+def levels_of(data: Data, server: int) -> IntArray:
+    """(q,) blocks of every level of a server, lowest first."""
+    low, top = int(data.free[server]), int(data.top[server])
+    return np.array([*([low] if low else []), *range(low + 1, top + 1)], dtype=np.int64)
 
 
 class Charge(NamedTuple):
@@ -93,13 +99,14 @@ class Duals:
         self.memory = np.zeros(q)
         self.row = np.zeros((q, classes))
         self.cuts: list[tuple[int, int, float]] = []  # level, weight, price
+        self.hosting = 0.0  # of every block that the server hosts (needs)
 
     def charge(self, low: int, high: int) -> Charge:
         """What visits pay when the server must be at a level of ``low`` to ``high`` blocks."""
         levels = self.levels
         keep = (levels.blocks >= low) & (levels.blocks <= high)
         base = self.memory[:, None, None] * levels.memory
-        earned = self.memory.copy()
+        earned = self.memory + self.hosting * levels.blocks
         for level, weight, price in self.cuts:
             base[level] += price * levels.rounding(level, weight)
             earned[level] += price

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...core.content import FloatArray
+from ...core.needs import Need
 from ...solve.deadline import Deadline
 from ...solve.lp import Lp
 from .instance import Data
 from .levels import Duals, Levels, Row
+from .limits import Limits
 from .pricing import Visits
 
 #: A hop of a column: server, blocks, level it counts at (-1 while the server is not watched).
@@ -52,11 +54,35 @@ class Master:
         self._z: dict[tuple[int, int], int] = {}
         self._uses: dict[tuple[int, int], list[tuple[int, int, int]]] = defaultdict(list)
         self._row_dual: FloatArray = np.zeros(0)
-        self._limits: dict[int, tuple[int, int]] = {}
+        self._closed: set[int] = set()
         self._lp = Lp()
         for c in range(len(data.sessions)):
             self._lp.add_row({}, 1.0, 1.0)
             self._lp.add_column(float(artificial[c]), {c: 1.0})
+        self._needs = [self._need(need, float(artificial.sum())) for need in data.needs]
+
+    def _need(self, need: Need, artificial: float) -> int:
+        """The row ``- sum of hosted blocks <= - (hosts wanted) L`` over the servers that count,
+        with an artificial column."""
+        entries = {}
+        for j in np.flatnonzero((need.group >= 0) & (self.data.top > 0)).tolist():
+            if j not in self.levels:
+                self.watch(j)
+            for i, blocks in enumerate(self.levels[j].blocks.tolist()):
+                entries[self._z[j, i]] = -float(blocks)
+        total = float(need.count * self.data.length)
+        row = self._lp.add_row(entries, -np.inf, -total)
+        self._lp.add_column(artificial, {row: -total})
+        return row
+
+    def hosting(self, prices: FloatArray) -> float:
+        """What servers earn at least, all together, for the hosts that are wanted."""
+        return float(
+            sum(
+                max(float(prices[row]), 0.0) * need.count * self.data.length
+                for row, need in zip(self._needs, self.data.needs, strict=True)
+            )
+        )
 
     def charge_artificial(self, costs: FloatArray) -> None:
         """Set what it costs not to carry a class."""
@@ -135,13 +161,29 @@ class Master:
                 self._uses[j, level].append((number, c, k))
         return True
 
-    def restrict(self, limits: dict[int, tuple[int, int]]) -> None:
-        """Allow only levels of ``low`` to ``high`` blocks at the servers named (branching)."""
-        self._limits = limits
+    def restrict(self, limits: Limits) -> None:
+        """Allow only levels and chains within the limits (branching)."""
         for (server, i), z in self._z.items():
-            low, high = limits.get(server, (0, self.data.length))
-            fits = low <= self.levels[server].blocks[i] <= high
-            self._lp.set_open(z, is_open=fits)
+            low, high = limits.levels.get(server, (0, self.data.length))
+            self._set_open(z, is_open=low <= self.levels[server].blocks[i] <= high)
+        for number, column in self.columns.items():
+            visits = tuple((j, k) for j, k, _ in column.hops)
+            self._set_open(number, is_open=limits.allow(visits))
+
+    def _set_open(self, column: int, *, is_open: bool) -> None:
+        if is_open == (column in self._closed):
+            self._lp.set_open(column, is_open=is_open)
+            (self._closed.discard if is_open else self._closed.add)(column)
+
+    def loads(self) -> dict[int, float]:
+        """Blocks that sessions run at every server in the last solution."""
+        found: dict[int, float] = defaultdict(float)
+        for number, column in self.columns.items():
+            if number < len(self.shares) and self.shares[number] > _EPS:
+                sessions = float(self.shares[number] * self.data.sessions[column.row])
+                for j, k, _ in column.hops:
+                    found[j] += sessions * k
+        return found
 
     def solve(self, limit_s: float) -> bool:
         """Solve; False when the limit came first (the old solution stays)."""
@@ -159,21 +201,22 @@ class Master:
         return prices
 
     def duals(self, prices: FloatArray) -> dict[int, Duals]:
-        """The prices by server; servers whose constraints have none are left out."""
-        found: dict[int, Duals] = {}
+        """The prices by watched server."""
+        found: dict[int, Duals] = {j: Duals(levels) for j, levels in self.levels.items()}
         for row, i in self._rows.items():
             price = float(prices[i])
             if price <= 1e-12:
                 continue
-            duals = found.get(row.server)
-            if duals is None:
-                duals = found[row.server] = Duals(self.levels[row.server])
+            duals = found[row.server]
             if row.kind == "memory":
                 duals.memory[row.level] = price
             elif row.kind == "class":
                 duals.row[row.level, row.which] = price
             else:
                 duals.cuts.append((row.level, row.which, price))
+        for index, need in zip(self._needs, self.data.needs, strict=True):
+            for j in np.flatnonzero((need.group >= 0) & (self.data.top > 0)).tolist():
+                found[j].hosting += max(float(prices[index]), 0.0)
         return found
 
     def servers_in_use(self) -> set[int]:

@@ -11,6 +11,7 @@ from ...core.constraints import Constraints
 from ...core.plan import Placement, PlannedRoute, Route
 from ...core.problem import Problem
 from ...perfmodel.cost import CostModel
+from ..allowed import pins_of
 from ..task import Task
 
 
@@ -24,7 +25,7 @@ class Part:
     def task(self, most: Mapping[int, int] | None = None) -> Task:
         """The task among the servers; row ``j`` hosts at most ``most[j]`` blocks.
 
-        Demands on the placement do not carry over.
+        Pins and bans carry over, other demands on the placement do not.
         """
         cost = CostModel(self._problem(most)).lasting(self.full.cost.lasting_s)
         return replace(self.full, cost=cost, on_progress=None)
@@ -39,9 +40,18 @@ class Part:
             network=full.network.of_servers(np.array(at, dtype=np.int64)),
             planning=replace(
                 full.planning,
-                constraints=Constraints(headroom_frac=full.planning.constraints.headroom_frac),
+                constraints=self._constraints(),
             ),
         )
+
+    def _constraints(self) -> Constraints:
+        asked = self.full.problem.planning.constraints
+        row = {server: i for i, server in enumerate(self.rows)}
+        pinned, forbidden = (
+            tuple(replace(s, server=row[s.server]) for s in spans if s.server in row)
+            for spans in (asked.pinned, asked.forbidden)
+        )
+        return Constraints(headroom_frac=asked.headroom_frac, pinned=pinned, forbidden=forbidden)
 
     def of(self, placement: Placement) -> Placement:
         """What the servers host of a placement of all."""
@@ -50,16 +60,24 @@ class Part:
             start=placement.start[at], end=placement.end[at], cache_bytes=placement.cache_bytes[at]
         )
 
+    def routes(self, routes: Sequence[PlannedRoute]) -> tuple[PlannedRoute, ...]:
+        """Routes of a plan for all that pass these servers only."""
+        row = {server: i for i, server in enumerate(self.rows)}
+        return tuple(_on(r, row) for r in routes if all(h.server in row for h in r.route.hops))
+
     def whole(
         self, placement: Placement, routes: Sequence[PlannedRoute]
     ) -> tuple[Placement, tuple[PlannedRoute, ...]]:
         """A plan among the servers as one for all."""
-        spans = [(0, 0)] * self.full.problem.num_servers
+        pinned = pins_of(self.full.problem.planning.constraints)
+        spans = [pinned.get(j, (0, 0)) for j in range(self.full.problem.num_servers)]
         for i, j in enumerate(self.rows):
             spans[j] = int(placement.start[i]), int(placement.end[i])
-        named = tuple(
-            replace(r, route=Route(hops=tuple(replace(h, server=self.rows[h.server])
-                                              for h in r.route.hops)))
-            for r in routes
-        )  # fmt: skip
-        return self.full.cost.placed(spans), named
+        named = dict(enumerate(self.rows))
+        return self.full.cost.placed(spans), tuple(_on(r, named) for r in routes)
+
+
+def _on(planned: PlannedRoute, servers: Mapping[int, int]) -> PlannedRoute:
+    """The route with its servers renamed."""
+    hops = tuple(replace(h, server=servers[h.server]) for h in planned.route.hops)
+    return replace(planned, route=Route(hops=hops))

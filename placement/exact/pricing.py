@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
 
 from ...core.content import FloatArray, IntArray
 from .instance import Data
+from .legs import Legs, OrderedChains
+from .levels import Charge
 
 #: (server, blocks) of every visit of a chain, in no particular order.
 Visits = tuple[tuple[int, int], ...]
@@ -97,11 +100,34 @@ def prefix_tables(data: Data, servers: IntArray) -> tuple[IntArray, FloatArray]:
     return servers, tables
 
 
+def every_price(data: Data, charges: Mapping[int, Charge]) -> list[Price]:
+    """Prices of all usable servers; what is not charged pays nothing for what it can run."""
+    return [
+        Price(int(j), charges[j].least if j in charges else _free(data, j))
+        for j in np.flatnonzero(data.top).tolist()
+    ]
+
+
+def _free(data: Data, j: int) -> FloatArray:
+    """(C, K) no charge for what one session can run."""
+    run = np.arange(1, int(data.top[j]) + 1)
+    return np.where(run <= data.most[:, j, None], 0.0, np.inf)
+
+
+def ordered(data: Data, legs: Legs, prices: list[Price]) -> OrderedChains:
+    """The cheapest chains where order matters; all usable servers must be among ``prices``."""
+    costs = [data.visits(p.server, p.extra.shape[1]) + p.extra for p in prices]
+    return OrderedChains(legs, costs, data.base, data.length)
+
+
 def through_costs(data: Data, prices: list[Price]) -> list[FloatArray]:
     """(C, K) for every priced server: the cheapest chain that runs just 1..K blocks there.
 
     All servers must be among ``prices``.
     """
+    if data.legs is not None:
+        through = ordered(data, data.legs, prices).through()
+        return [found + data.base[:, None] for found in through]
     length = data.length
     forward, backward = _tables(data, prices), _tables(data, prices[::-1])
     position = np.arange(length + 1)

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ...chains.floor import PROOF, cheapest_chains_s, require_chains, summed_s
-from ...core.plan import Placement
+from ...core.plan import Placement, PlannedRoute
 from ..api import Solution
+from ..moves.resilience import refuse_impossible_pins
 from ..task import Task
 from .work import Work
 
 
 def solve_exact(
-    task: Task, *, warm_start: Placement | None = None, max_iterations: int | None = None
+    task: Task,
+    *,
+    warm_start: Placement | None = None,
+    warm_routes: Sequence[PlannedRoute] = (),
+    max_iterations: int | None = None,
 ) -> Solution:
     """Place blocks and route a set of concurrent sessions at proven least total step time.
 
@@ -23,6 +30,7 @@ def solve_exact(
     ----------
     task : its demand has at most one entry a client.
     warm_start : a placement to begin with.
+    warm_routes : routes on it; if both serve the demand, no dearer plan is returned.
     max_iterations : limit of pricing rounds, for results that do not depend on the clock.
 
     Returns
@@ -40,12 +48,13 @@ def solve_exact(
     NoSolutionInTimeError
         When the limit passes without a plan; it carries the bound.
     """
+    refuse_impossible_pins(task.cost)
     alone = cheapest_chains_s(task.cost, task.demand)
     require_chains(task.cost, task.demand, alone)
     work = Work(task=task, max_iterations=max_iterations)
     work.raise_bound(summed_s(task.demand, alone), PROOF)
     try:
-        work.run(warm_start)
+        work.run(warm_start, warm_routes)
     except KeyboardInterrupt:
         work.interrupted = True
     return work.solution()

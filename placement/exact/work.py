@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from ...core.errors import InfeasibleError, NoSolutionInTimeError
 from ...core.objective import Objective
-from ...core.plan import Certificate, Placement
+from ...core.plan import Certificate, Placement, PlannedRoute
 from ...perfmodel.predict import step_goal
 from ...solve.deadline import Deadline
 from ...solve.progress import Progress
 from ..api import Solution
 from ..task import Task
 from .bag import Bag
-from .branch import Tree
+from .branch import Node, Tree
 from .closing import Closed, close
 from .fixing import among, survivors
 from .flow import Flow
@@ -29,12 +30,16 @@ from .pricing import Visits
 BAG = "bag column generation"
 LEVELS = "branching on levels"
 FLOW = "interval-flow programme"
+#: What they assume under server relay, where order is not looked at.
+CHEAPEST_LEGS = " on the cheapest legs"
 #: LB0 in the unit of the programmes: keeps coefficients within what HiGHS' tolerances suit.
 SCALE = 1000.0
 #: Session variables beyond which a programme is not tried: to close (larger ones did not end
 #: within minutes), to compose.
 MOST_CLOSING = 40_000
 MOST_COMPOSED = 120_000
+#: Seconds of a node's first closing programme; every further try has twice as long.
+FIRST_TRY_S = 1.0
 #: Sums in another order differ by this much, relative.
 SAME = 1e-9
 #: Shares of no limit are shares of this.
@@ -43,7 +48,12 @@ FOREVER_S = 1e6
 
 @dataclass(slots=True, kw_only=True)
 class Work:
-    """One run: the best plan, the best bound and where it came from."""
+    """One run: the best plan, the best bound and where it came from.
+
+    Attributes
+    ----------
+    source : what gave the bound, with what it ``assumed``.
+    """
 
     task: Task
     max_iterations: int | None
@@ -51,12 +61,15 @@ class Work:
     bound_s: float = 0.0
     floor_s: float = 0.0
     source: str = ""
+    assumed: str = ""
     interrupted: bool = False
     incumbent: Incumbent = field(init=False)
     limit_s: float = field(init=False)
     rounds: int = 0
 
     def __post_init__(self) -> None:
+        if self.task.cost.relaying.pairs:
+            self.assumed = CHEAPEST_LEGS
         self.incumbent = Incumbent(self.task)
         self.limit_s = self.task.deadline.left_s()
 
@@ -71,7 +84,7 @@ class Work:
     def raise_bound(self, bound_s: float, source: str) -> None:
         """Take a better bound."""
         if bound_s > self.bound_s * (1.0 + 1e-12):
-            self.bound_s, self.source = bound_s, source
+            self.bound_s, self.source = bound_s, source + self.assumed
             self.floor_s = self.floor_s or bound_s
         self.tell()
 
@@ -144,18 +157,24 @@ class Work:
         """Servers on chains of the relaxation or of the incumbent."""
         plan = self.incumbent.plan
         own = () if plan is None else (h.server for r in plan[1] for h in r.route.hops)
-        return sorted(bag.master.servers_in_use().union(own))
+        used = bag.master.servers_in_use().union(own)
+        return sorted(used) or list(range(self.task.problem.num_servers))
 
-    def run(self, warm_start: Placement | None) -> None:
+    def run(
+        self, warm_start: Placement | None = None, warm_routes: Sequence[PlannedRoute] = ()
+    ) -> None:
         """All stages in turn."""
         if warm_start is not None:
             self.incumbent.start = warm_start
+            self.incumbent.offer((warm_start, tuple(warm_routes)))
         self.search(Deadline.after(max(1.0, self.left_s(0.05))), max_steps=100)
         if self.done():
             return
         data = data_of(self.task, self.bound_s / SCALE)
+        if data.legs is not None:
+            self.assumed = ""
         bag = self._bag(data)
-        found, converged = bag.solve({})
+        found, converged = bag.solve()
         if found > data.dearest:
             self._refuse(BAG)
         if converged and self.incumbent.plan is None and bag.master.infeasibility > SAME:
@@ -172,23 +191,26 @@ class Work:
         if not converged:
             self._improve(bag, data, None)
             return
-        tree = Tree(bag=bag, bound=found)
+        tree = Tree(bag=bag, bound=found, close=lambda node: self._close_node(bag, data, node))
         tree.plant()
-        self._branch(tree, data, self.left_s(0.2))
-        if not self.done() and data.order_free:
+        self._branch(tree, data, self.left_s(0.3))
+        if not self.done() and data.positional:
             self._close(bag, data)
         self._improve(bag, data, tree)
 
     def _improve(self, bag: Bag, data: Data, tree: Tree | None) -> None:
         """Search, composition of chains, restarts and branching by turns until the end."""
-        chains = 8
+        chains, idle = 8, 1
         while not self.done():
+            before = self.incumbent.objective_s
             chains = min(chains + 4, 40)
-            self.search(self.part(0.06), bag=bag if self.rounds % 2 else None)
+            self.search(self.part(0.06 / idle), bag=bag if self.rounds % 2 else None)
             self._compose(bag, data, chains, self.left_s(0.05))
-            self.guided(bag, self.part(0.12))
+            self.guided(bag, self.part(0.12 / idle))
             if tree is not None and not tree.exhausted and not self.done():
-                self._branch(tree, data, self.left_s(0.08))
+                self._branch(tree, data, self.left_s(0.08 * idle))
+                # As long as no better plan turns up, the proof has more and more of the time.
+                idle = idle + 1 if self.incumbent.objective_s == before else 1
 
     def _bag(self, data: Data) -> Bag:
         """The relaxation, with the incumbent's chains."""
@@ -217,7 +239,7 @@ class Work:
 
     def _compose(self, bag: Bag, data: Data, most: int, limit_s: float) -> None:
         """The best plan made of the relaxation's best chains and the incumbent's."""
-        if self.done() or not data.order_free or limit_s <= 0:
+        if self.done() or not data.positional or limit_s <= 0:
             return
         chains = [*bag.master.best_chains(most), *self._chains(data)]
         flow = Flow(data=data, survivors=among(data, chains))
@@ -257,17 +279,29 @@ class Work:
         left = survivors(bag, min(reached / data.unit_s, data.dearest))
         if left.size(data.length) > MOST_CLOSING:
             return
-        closed = self._run(Flow(data=data, survivors=left), self.left_s(0.3))
+        closed = self._run(Flow(data=data, survivors=left), self.left_s(0.08))
         if closed.bound == np.inf and self.incumbent.plan is None:
             self._refuse(FLOW)
         bound = min(closed.bound * data.unit_s, self.incumbent.objective_s, reached)
         self.raise_bound(bound, FLOW)
 
+    def _close_node(self, bag: Bag, data: Data, node: Node) -> float | None:
+        """A bound on the plans of a node by its closing programme, None if that is too large."""
+        cutoff = min(self.incumbent.objective_s / data.unit_s, data.dearest)
+        left = survivors(bag, cutoff, node.priced)
+        if not data.positional or left.size(data.length) > MOST_CLOSING:
+            return None
+        limit_s = min(FIRST_TRY_S * 2.0**node.tries, bag.deadline_s - time.monotonic())
+        closed = self._run(Flow(data=data, survivors=left), limit_s)
+        if closed.interrupted:
+            raise KeyboardInterrupt
+        return min(closed.bound, 1.001 * cutoff if cutoff == data.dearest else cutoff)
+
     def _prove_infeasible(self, bag: Bag, data: Data) -> tuple[float, bool]:
         """Make the sessions that found no chain so dear that the bound passes any plan's cost."""
         share = data.sessions / data.sessions.sum()
         bag.master.charge_artificial(3.0 * data.dearest / bag.master.infeasibility * share)
-        found, converged = bag.solve({})
+        found, converged = bag.solve()
         if found > data.dearest:
             self._refuse(BAG)
         return found, converged
@@ -290,10 +324,9 @@ class Work:
                 bound=self.bound_s,
             )
         placement, routes = self.incumbent.plan
-        on_legs = " on the cheapest legs" if self.task.cost.relaying.pairs else ""
         certificate = Certificate(
             objective=self.objective(),
-            proof=f"{self.source}{on_legs}",
+            proof=self.source,
             interrupted=self.interrupted,
         )
         return Solution(placement, routes, certificate)

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from ...chains.soundness import unmet
+from ...chains.soundness import misplaced, unmet
 from ...core.constraints import Constraints
 from ...core.content import IntArray
 from ...core.errors import HeuristicFailedError, InfeasibleError
@@ -21,6 +21,7 @@ from ...core.plan import Placement
 from ...core.problem import Problem
 from ...perfmodel.cost import CostModel
 from ...perfmodel.memory import furthest_ends
+from ..allowed import pins_of
 from ..task import Task
 from .cover import cover
 from .repair import repaired, spans_of
@@ -59,6 +60,20 @@ def honoured(task: Task, placement: Placement) -> Placement:
     if found is None:
         raise InfeasibleError(explain(cost))
     return _placement(cost, placement, *found)
+
+
+def refuse_impossible_pins(cost: CostModel) -> None:
+    """Raise ``InfeasibleError`` for pins that servers cannot host even without a session."""
+    asked = cost.problem.planning.constraints
+    pins = pins_of(asked)
+    alone = cost.placed([pins.get(j, (0, 0)) for j in range(cost.problem.num_servers)])
+    banned = any(
+        max(start, ban.start) < min(end, ban.end)
+        for ban in asked.forbidden
+        for start, end in (pins.get(ban.server, (0, 0)),)
+    )
+    if banned or any(misplaced(cost, alone)):
+        require_pins(cost)
 
 
 def require_pins(cost: CostModel) -> None:

@@ -56,8 +56,10 @@ def most_blocks(state: State, ask: Ask) -> IntArray:
         return np.where(state.end > 0, inside, 0)
     larger = blocks_within(cost, spare, together, capped=False)
     larger = np.minimum(larger, blocks_of_cache(cost, computed, together))
-    used = np.minimum(np.where(larger > hosted, larger, inside), state.end)
+    used = np.where(larger > hosted, larger, inside)
+    used = np.minimum(used, state.instance.reach[np.arange(len(used)), state.end])
     free = blocks_within(cost, spare, ((ask.head, tokens),), capped=False)
+    free = np.minimum(free, state.instance.reach.max(axis=1))
     return np.clip(np.where(state.end > 0, used, free), 0, cost.problem.max_blocks)
 
 
@@ -161,7 +163,7 @@ class _Layers:
     def __init__(
         self, instance: Instance, row: int, most: IntArray, links: _Links, servers: list[int]
     ) -> None:
-        self.links, self.length = links, instance.length
+        self.links, self.length, self.instance = links, instance.length, instance
         self.hop, self.run, self.most = instance.hop_s[row], instance.run_s[row], most
         entered = np.full(self.length + 1, np.inf)
         entered[0] = 0.0
@@ -169,14 +171,30 @@ class _Layers:
         reach = links.relax(entered)
         self.layers = [(-1, entered, entered, reach)]
         for j in servers:
-            ramp = self.run.ramp(j)
-            taken = window_min(reach - ramp, int(most[j])) + (ramp + self.hop[j])
+            taken = self._taken(j, reach)
             if (taken < reach * (1.0 - EPS)).any():
                 entered = np.minimum(reach, taken)
                 after = links.relax(entered)
                 self.layers.append((j, reach, entered, after))
                 reach = after
         self.reach = reach
+
+    def _taken(self, j: int, reach: FloatArray) -> FloatArray:
+        """(L + 1,) the cheapest way to each block by a visit to a free server."""
+        ramp = self.run.ramp(j)
+        if self.instance.free_ends[j]:
+            least: FloatArray = window_min(reach - ramp, int(self.most[j])) + (ramp + self.hop[j])
+            return least
+        taken = np.full(self.length + 1, np.inf)
+        for end in np.flatnonzero(self.instance.reach[j]).tolist():
+            begin = self._begin(j, end)
+            runs = self.run(j, np.arange(begin, end), end)
+            taken[end] = (reach[begin:end] + runs).min() + self.hop[j]
+        return taken
+
+    def _begin(self, j: int, end: int) -> int:
+        """The first block of the longest visit to a free server that ends there."""
+        return end - min(int(self.most[j]), int(self.instance.reach[j, end]))
 
     def best(self) -> tuple[Visit, ...] | None:
         """The cheapest chain to the last block."""
@@ -189,7 +207,7 @@ class _Layers:
                 chain.append(self.links.into(at, after))
                 at = chain[-1][1]
             if j >= 0 and entered[at] < before[at]:
-                begin = max(0, at - int(self.most[j]))
+                begin = self._begin(j, at)
                 runs = self.run(j, np.arange(begin, at), at)
                 origin = begin + int((before[begin:at] + runs).argmin())
                 chain.append((j, origin, at))

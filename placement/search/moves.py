@@ -85,7 +85,8 @@ def of_servers(state: State, size: int, rng: np.random.Generator) -> dict[int, i
         out |= {i: state.batches[i].sessions for i in here}
         if len(out) >= size:
             break
-        chain = state.batches[int(rng.choice(list(out)))].chain
+        # A pinned server may be on nobody's chain.
+        chain = state.batches[int(rng.choice(list(out) or len(state.batches)))].chain
         server = chain[int(rng.integers(len(chain)))][0]
     return out
 

@@ -21,12 +21,12 @@ def cheapest_chain_relayed(
     A server of a cheapest chain is skipped with a small probability: the search sees other ones.
     """
     instance, length = state.instance, state.instance.length
-    most = shortened(most_blocks(state, ask), ask, rng)
-    keep = most > 0
+    longest = shortened(most_blocks(state, ask), ask, rng)
+    keep = longest > 0
     if not ask.fixed:
-        keep &= rng.random(len(most)) > 0.05
+        keep &= rng.random(len(longest)) > 0.05
     servers = np.flatnonzero(keep)
-    end, limit = state.end[servers], most[servers]
+    end, limit = state.end[servers], longest[servers]
     paid, relay = instance.paid[ask.row], instance.cost.relaying
     back, taken = relay.back_s(paid), instance.run_s[ask.row]
     label: list[tuple[Visit, ...] | None] = [None] * (length + 1)
@@ -42,7 +42,8 @@ def cheapest_chain_relayed(
         run = stop - origin
         cost = reach[origin] + hop[:, None] + taken(servers[:, None], origin, stop)
         wrong_end = (end[:, None] > 0) & (stop != end[:, None])
-        cost[(run > limit[:, None]) | wrong_end] = np.inf
+        most = np.minimum(limit[:, None], instance.reach[servers][:, stop])
+        cost[(run > most) | wrong_end] = np.inf
         if back is not None:  # the way back counts at the last block
             cost[:, -1] += back[servers]
         if not len(servers):

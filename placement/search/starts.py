@@ -55,7 +55,9 @@ def on_routes(
     for planned in routes:
         row = rows.get(planned.client)
         chain = tuple((h.server, h.start, h.end) for h in planned.route.hops)
-        if row is None or any(state.end[j] not in (0, e) for j, _, e in chain):
+        if row is None or any(
+            state.end[j] not in (0, e) or e - b > instance.reach[j, e] for j, b, e in chain
+        ):
             continue
         count = min(planned.sessions, left[row], state.room(row, chain))
         if count > 0:
@@ -72,8 +74,10 @@ def on_placement(instance: Instance, placement: Placement, rng: np.random.Genera
     What no chain runs is dropped from the spans.
     """
     state = State(instance)
-    state.end[:] = placement.end
-    state.blocks[:] = np.minimum(placement.num_blocks, instance.cost.problem.max_blocks)
+    blocks = np.minimum(placement.num_blocks, instance.cost.problem.max_blocks)
+    fits = blocks <= instance.reach[np.arange(len(blocks)), placement.end]
+    fits[list(instance.pinned)] = False
+    state.end[fits], state.blocks[fits] = placement.end[fits], blocks[fits]
     order = rng.permutation(len(instance.demand)).tolist()
     state.pending = [(row, instance.demand[row].sessions) for row in order]
     repair(state, Manner(whole=False, fixed=True), rng)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ...core.content import FloatArray, IntArray
 from ...core.plan import Hop, Placement, PlannedRoute, Route
@@ -15,6 +16,7 @@ from ...core.workload import Demand
 from ...perfmodel.cost import CostModel
 from ...perfmodel.hops import HopCost
 from ...perfmodel.runs import Runs
+from ..allowed import pins_of, reach_of
 
 #: A visit: server, block at which the batch enters, the span's end at which it leaves.
 Visit = tuple[int, int, int]
@@ -39,6 +41,9 @@ class Instance:
     weight, tokens : (classes,) weight of one session's time; cache tokens that it reserves.
     alone_s : (classes,) lower bound on one session's step time.
     paid : (classes,) what a session of each class pays.
+    reach : (n, L + 1) most blocks of a span that ends at each block; pinned servers have theirs
+        alone. ``pinned`` : start and end of those; ``free_ends`` : (n,) where neither pins nor
+        bans matter.
     """
 
     cost: CostModel
@@ -49,12 +54,18 @@ class Instance:
     tokens: tuple[int, ...]
     alone_s: FloatArray
     paid: tuple[HopCost, ...]
+    reach: IntArray
+    pinned: dict[int, tuple[int, int]]
+    free_ends: NDArray[np.bool_]
     ranked: dict[int, IntArray] = field(default_factory=dict, repr=False)
 
     @classmethod
     def of(cls, cost: CostModel, demand: Sequence[Demand], alone_s: FloatArray) -> Instance:
         """The arrays of a demand."""
         paid = tuple(cost.planned(d.client) for d in demand)
+        asked, length = cost.problem.planning.constraints, cost.num_blocks
+        most = np.minimum(cost.problem.max_blocks, length)
+        reach = reach_of(asked, most, length)
         return cls(
             cost=cost,
             demand=tuple(demand),
@@ -64,6 +75,9 @@ class Instance:
             tokens=tuple(max(1, d.cache_tokens) for d in demand),
             alone_s=alone_s,
             paid=paid,
+            reach=reach,
+            pinned={j: span for j, span in pins_of(asked).items() if span[1] > span[0]},
+            free_ends=(reach == np.minimum(np.arange(length + 1), most[:, None])).all(axis=1),
         )
 
     @property
@@ -96,6 +110,8 @@ class State:
         self.end = np.zeros(n, dtype=np.int64)
         self.blocks = np.zeros(n, dtype=np.int64)
         self.cache = np.zeros(n, dtype=np.int64)
+        for j in instance.pinned:
+            self._leave(j)
         self.batches: list[Batch] = []
         self.pending: list[tuple[int, int]] = [
             (row, d.sessions) for row, d in enumerate(instance.demand)
@@ -160,8 +176,13 @@ class State:
                 if j in touched and e - b > self.blocks[j]:
                     self.blocks[j] = e - b
         for j in touched:
-            if not self.blocks[j]:
-                self.end[j] = 0
+            if not self.blocks[j] or j in self.instance.pinned:
+                self._leave(j)
+
+    def _leave(self, server: int) -> None:
+        """What a server hosts that no batch needs."""
+        start, end = self.instance.pinned.get(server, (0, 0))
+        self.end[server], self.blocks[server] = end, end - start
 
     def plan(self) -> tuple[Placement, tuple[PlannedRoute, ...]]:
         """Placement and routes; like batches of a client counted together."""

@@ -22,7 +22,7 @@ def solved(data: Data) -> Bag:
         target=lambda: np.inf,
         deadline_s=np.inf,
     )
-    bag.solve({})
+    bag.solve()
     return bag
 
 
@@ -45,6 +45,6 @@ def test_a_visit_stays_when_a_single_session_can_afford_it(
     )
     demand = [Demand(client=0, sessions=3, weight_tokens=1.0, cache_tokens=1)]
     bag = solved(data_of(task_for(problem, demand), 1e-3))
-    assert bag.best == pytest.approx(36.0)
+    assert bag.root.bound == pytest.approx(36.0)
     levels = {j: [2] for _, j in visits}  # memory cannot bind: hosting more costs nothing
     assert survivors(bag, 36.0 + more) == Survivors(visits=visits, levels=levels)

@@ -11,7 +11,7 @@ import pytest
 from swarmplan.chains.floor import cheapest_chains_s
 from swarmplan.chains.soundness import unsound
 from swarmplan.core.errors import InfeasibleError, NoSolutionInTimeError
-from swarmplan.core.plan import Certificate
+from swarmplan.core.plan import Certificate, PlannedRoute
 from swarmplan.core.problem import Problem
 from swarmplan.core.workload import Demand
 from swarmplan.perfmodel.cost import CostModel
@@ -157,7 +157,7 @@ def stopped_after(problem: Problem, demand: tuple[Demand, ...], rounds: int) -> 
         most_iterations=rounds,
         on_bound=lambda b: bounds.append(b * data.unit_s),
     )
-    found, converged = bag.solve({})
+    found, converged = bag.solve()
     if converged:
         tree = Tree(bag=bag, bound=found)
         tree.plant()
@@ -191,12 +191,59 @@ def test_the_golden_case_without_a_plan_is_proven_infeasible(shared_data: Path) 
         solve(problem, demanded(problem))
 
 
-@pytest.mark.parametrize("seed", [2, 6, 11, 18])
-def test_under_server_relay_the_bound_is_valid_and_says_what_it_prices(seed: int) -> None:
-    drawn_problem, demand = drawn(seed, servers=3, blocks=4)
-    problem = dataclasses.replace(
-        drawn_problem, network=dataclasses.replace(drawn_problem.network, relay="server")
+def relayed(seed: int) -> tuple[Problem, tuple[Demand, ...]]:
+    """A random tiny instance whose servers hand steps on, at distances of their own."""
+    problem, demand = drawn(seed, servers=3, blocks=4)
+    n, rng = problem.num_servers, np.random.default_rng(seed)
+    between = np.triu(rng.uniform(0.001, 0.2, (n, n)).round(4), 1)
+    network = dataclasses.replace(problem.network, relay="server", server_rtt_s=between + between.T)
+    return dataclasses.replace(problem, network=network), demand
+
+
+@pytest.mark.parametrize("seed", [*range(600, 616)])
+def test_under_server_relay_the_optimum_of_exhaustive_search_is_reached_and_proven(
+    seed: int,
+) -> None:
+    problem, demand = relayed(seed)
+    best = best_plan_s(problem, demand)
+    if not np.isfinite(best):
+        with pytest.raises(InfeasibleError):
+            solve(problem, demand)
+        return
+    placement, routes, proof = solve(problem, demand, deadline=Deadline.after(2.0))
+    reached, bound = figures(proof)
+    assert not unsound(CostModel.of(problem), placement, routes, demand)
+    assert bound <= best * (1 + 1e-9)
+    assert reached == pytest.approx(best, rel=1e-9)
+    # A server in the middle that answers after the last one is not in the bound.
+    latest = all(
+        CostModel.of(problem).step_s(r.route, CostModel.of(problem).planned(r.client))
+        <= way_s(problem, r) * (1 + 1e-9)
+        for r in routes
     )
+    assert proof.status == "optimal" or not latest
+
+
+def way_s(problem: Problem, planned: PlannedRoute) -> float:
+    """Step time of a session if only its last server answered."""
+    cost = CostModel.of(problem)
+    paid, hops = cost.planned(planned.client), planned.route.hops
+    back = cost.relaying.back_s(paid)
+    assert back is not None
+    total, before = float(back[hops[-1].server]), -1
+    for h in hops:
+        total += cost.relaying.into_s(paid, before)[h.server]
+        total += paid.step_run_s(h.server, h.start, h.end)
+        before = h.server
+    return float(total)
+
+
+@pytest.mark.parametrize("seed", [2, 6, 11, 18])
+def test_with_too_many_servers_for_their_ways_relay_is_bounded_by_the_cheapest_legs(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("swarmplan.placement.exact.instance.MOST_SERVERS", 0)
+    problem, demand = relayed(seed)
     _, _, proof = solve(problem, demand, deadline=Deadline.after(0.5))
     _, _, other = solve_milp(task_for(problem, demand, gap=0.0))
     assert figures(proof)[1] <= figures(other)[0] * (1 + 1e-6)
