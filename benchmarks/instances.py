@@ -161,7 +161,7 @@ def demanding_set(seed: int) -> Iterator[Instance]:
         plain = geographic(servers, clients, sessions, seed + offset, "H")
         largest = max(plain.problem.servers, key=lambda s: s.memory_bytes)
         start = 7 * offset
-        pin = {"pinned": {largest.id: [start, start + 20]}}
+        pin = {"pinned": {largest.id: [start, start + 12]}}
         ban = {"forbidden": {f"s{servers - 1 if largest.id == 's0' else 0}": [[20, 40]]}}
         named = {"pin": pin, "ban": {**pin, **ban}, "twice": {"redundancy": 2},
                  "lost": {"survive": [largest.id]}}  # fmt: skip
