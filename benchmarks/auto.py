@@ -9,6 +9,8 @@ public Azure code trace of 2023, stretched to the rate: planned on its first par
 parts after it.
 
     python benchmarks/auto.py --setting twenty --arrivals azure --loads 0.7 0.95
+
+``--out-of-sample`` as the first option: against every method with every router (out_of_sample.py).
 """
 
 from __future__ import annotations
@@ -241,6 +243,11 @@ def cell(args: argparse.Namespace, base: Problem, capacity: float, load: float) 
 
 def main() -> None:
     """Print one Markdown table per setting and kind of arrivals."""
+    if sys.argv[1:2] == ["--out-of-sample"]:
+        import out_of_sample  # it takes a setting from here
+
+        out_of_sample.main(sys.argv[2:])
+        return
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--setting", nargs="+", choices=SETTINGS, default=SETTINGS)
     parser.add_argument("--arrivals", nargs="+", choices=("poisson", "azure"), default=["poisson"])

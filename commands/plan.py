@@ -79,6 +79,12 @@ ROLES_SHARE = 0.1
     help="Of the precisions that servers may have, consider only these: bf16,nf4.",
 )
 @click.option(
+    "--wire",
+    "wires",
+    metavar="NAMES",
+    help="Of the ways that states may go over links, consider only these: none,uniform_8bit.",
+)
+@click.option(
     "--frontier",
     type=click.Choice(["accuracy"]),
     help="Show what time per token costs what accuracy instead of one plan.",
@@ -104,6 +110,7 @@ def command(
     each_server: bool,
     budget: float | None,
     precisions: str | None,
+    wires: str | None,
     frontier: str | None,
     drawn: bool | None,
     asked: ConstraintOptions,
@@ -136,8 +143,8 @@ def command(
         router = "max-flow"
     if asked.any:
         problem = constrained(loaded, asked=asked.fields, current=asked.current, keep=asked.keep)
-    names = [p.strip() for p in precisions.split(",")] if precisions else []
-    problem = narrowed(problem, budget_percent=budget, precisions=names)
+    only = {"precisions": _names(precisions), "wires": _names(wires)}
+    problem = narrowed(problem, budget_percent=budget, **only)
     if frontier is not None:
         show_tradeoffs(problem, tradeoffs(problem, sessions), as_json=as_json)
         return
@@ -197,6 +204,10 @@ def _roles(
     except KeyboardInterrupt:
         render.note("interrupted: what is lost without a server was not simulated")
         return roles_of(problem, made), True
+
+
+def _names(given: str | None) -> list[str]:
+    return [name.strip() for name in given.split(",")] if given else []
 
 
 def _exit_code(proof: Certificate, wanted: float | None) -> int:

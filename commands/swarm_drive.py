@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from functools import partial
+import functools
+import sys
 from typing import Any, Literal
 
 import click
 
 from .. import render
 from ..core.drafting import MOST_DRAFTS
-from .shared import FiniteRange, handle_errors
+from .shared import Command, FiniteRange, handle_errors
 
 
 class _Drafts(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.4
@@ -24,6 +25,25 @@ class _Drafts(click.ParamType):  # type: ignore[type-arg]  # generic since click
         if value == "auto":
             return "auto"
         return int(click.IntRange(0, MOST_DRAFTS).convert(value, param, ctx))
+
+
+def _ending_at_once(command: Command) -> Command:
+    """The process ends with the command, whatever came of it: PETALS' own clean-up may hang."""
+
+    @functools.wraps(command)
+    def ending(*args: Any, **kwargs: Any) -> None:
+        code: Any = 0
+        try:
+            command(*args, **kwargs)
+        except SystemExit as stop:
+            code = stop.code
+        if "petals" not in sys.modules:  # nothing is there that would have to be cleaned up
+            sys.exit(code)
+        from ..swarm.drive import leave
+
+        leave(int(code or 0))
+
+    return ending  # type: ignore[return-value]
 
 
 @click.command()
@@ -42,7 +62,8 @@ class _Drafts(click.ParamType):  # type: ignore[type-arg]  # generic since click
 @click.option("--top-p", type=FiniteRange(0.001, 1), help="Draw from the likeliest tokens.")
 @click.option("--seed", type=click.IntRange(0), help="Of what is drawn.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-@partial(handle_errors, keeps=True)
+@_ending_at_once
+@functools.partial(handle_errors, keeps=True)
 def command(as_json: bool, **options: Any) -> None:
     """Ask a live swarm, by the operator's plan, and say how long it took.
 
@@ -53,7 +74,7 @@ def command(as_json: bool, **options: Any) -> None:
     from ..swarm.needs import prepare
 
     prepare("client")
-    from ..swarm.driving import Ask, ask, leave
+    from ..swarm.driving import Ask, ask
 
     answers, report = ask(Ask(**options))
     if as_json:
@@ -67,4 +88,3 @@ def command(as_json: bool, **options: Any) -> None:
             render.note(answer.line())
         for line in () if report is None else report.lines():
             render.note(line)
-    leave()

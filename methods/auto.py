@@ -24,6 +24,7 @@ from .draftrace import with_drafts
 from .improving import improved
 from .judge import REHEARSED, judge_for, requests_needed
 from .race import INTERRUPTED, Race, Runner, behind
+from .routed import routed
 from .ties import untied
 
 #: Offset of the seeds of auto's own requests, so that a plan is never chosen on the very draws on
@@ -36,8 +37,9 @@ ROUNDS = ((4.0, 150, 1_500, 8), (10.0, 400, 4_000, 3), (25.0, 4_000, 10_000, 1))
 #: on one task at a time: then none but the first comes near.
 LEADERS = 3
 OTHER_ROUTERS = ("overlap", "jffc", "fastest-free", "ws-rr")
-#: Shares of the time limit: until then placements are made, raced, and the best one is improved.
-CANDIDATES_SHARE, RACE_SHARE, IMPROVING_SHARE = 0.35, 0.6, 0.9
+#: Shares of the time limit: until then placements are made and raced, the best ones are improved
+#: and tried with every router.
+CANDIDATES_SHARE, RACE_SHARE, IMPROVING_SHARE, ROUTED_SHARE = 0.35, 0.5, 0.6, 0.9
 TRACE_ROUNDS = (1_500, 4_000, 10_000)
 
 
@@ -68,7 +70,8 @@ def auto(task: Task, settings: Settings) -> Draft:
 def _least_response(task: Task, settings: Settings) -> Draft:
     """Race all candidates, then improve the best one."""
     problem = task.problem
-    found = entries(replace(task, deadline=task.deadline.share(CANDIDATES_SHARE)), settings.known)
+    early = replace(task, deadline=task.deadline.share(CANDIDATES_SHARE))
+    found = entries(early, settings.known, thorough=True)
     improving = task.deadline.share(IMPROVING_SHARE)
     race = Race(
         rounds=_rounds(task, found),
@@ -85,7 +88,10 @@ def _least_response(task: Task, settings: Settings) -> Draft:
         try:
             ranked = untied(task, settings, ranked)
             ranked, said = improved(task, settings, ranked, improving, race.judge_of)
-            told += said
+            ranked, cut = routed(
+                task, settings, ranked, task.deadline.share(ROUTED_SHARE), race.judge_of
+            )
+            told += [*said, *cut]
         except KeyboardInterrupt:
             interrupted = True
     best = ranked[0]

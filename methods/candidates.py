@@ -17,28 +17,21 @@ from ..core.plan import Placement
 from ..perfmodel.announced import announced_throughput, blocks_by_rule
 from ..perfmodel.cost import CostModel
 from ..placement.api import Rule
-from ..placement.compute import for_load
 from ..placement.moves.resilience import honoured
 from ..placement.rules.cg_bp import cg_bp
 from ..placement.rules.composed import ChainPlan, chain_plan, chain_plans
 from ..placement.rules.petals import PetalsTuned
 from ..placement.rules.tiers import SURGES
-from ..placement.search.solve import SEARCH_GAP, placed_by_search
 from ..placement.sessions import for_sessions, unloaded_responses_s
 from ..placement.task import Task
-from ..solve.deadline import NEVER
 from .draft import Known
 from .routers import router_names
+from .searched import MOST_SERVERS_TO_SEARCH, short_searches, thorough_plans
 
 #: Plans of chain composition that are simulated, by the bound on the response.
 BEST_CHAIN_PLANS = 6
 #: Of the best plans for each burst.
 BEST_IN_SURGES = 2
-#: Short searches for these multiples of R, on swarms that are not too large for them.
-SEARCHED_SESSIONS = (1.0, 1.5, 2.0)
-SEARCH_STEPS = 150
-MOST_SERVERS_TO_SEARCH = 300
-
 #: R that CG-BP and PETALS' rule are tried for where servers work on one task at a time: how many
 #: sessions had better share the memory then depends on what they compute, which R does not know.
 SWEPT_SESSIONS = (1, 2, 3, 4, 6, 8, 11, 16, 23, 32, 45, 64)
@@ -69,7 +62,9 @@ class Entry:
     rank: int = OTHER
 
 
-def entries(task: Task, known: Sequence[Known] = ()) -> tuple[Entry, ...]:
+def entries(
+    task: Task, known: Sequence[Known] = (), *, thorough: bool = False
+) -> tuple[Entry, ...]:
     """Every placement worth simulating, most promising first.
 
     The best plans of chain composition by the lower bound on the mean response at the load
@@ -81,6 +76,7 @@ def entries(task: Task, known: Sequence[Known] = ()) -> tuple[Entry, ...]:
     Parameters
     ----------
     known : placements that are there already; those that cannot be here are left out.
+    thorough : whether the methods ``search`` and ``exact`` are asked too, which takes a while.
 
     Raises
     ------
@@ -109,19 +105,15 @@ def entries(task: Task, known: Sequence[Known] = ()) -> tuple[Entry, ...]:
         made += [
             (f"cg-bp R={r}", partial(_for, cg_bp, task, r), suited, OTHER) for r in SWEPT_SESSIONS
         ]
-    if problem.num_servers <= MOST_SERVERS_TO_SEARCH:
-        if serial:
-            rule = PetalsTuned()
-            made += [
-                (f"petals-tuned R={r}", partial(_for, rule, task, r), suited, OTHER)
-                for r in SWEPT_SESSIONS
-            ]
+    if serial and problem.num_servers <= MOST_SERVERS_TO_SEARCH:
+        rule = PetalsTuned()
         made += [
-            (f"search R={r}", partial(_searched, task, r), suited, OTHER)
-            for r in dict.fromkeys(
-                max(1, round(f * for_load(task).sessions)) for f in SEARCHED_SESSIONS
-            )
+            (f"petals-tuned R={r}", partial(_for, rule, task, r), suited, OTHER)
+            for r in SWEPT_SESSIONS
         ]
+    made += [(name, make, suited, OTHER) for name, make in short_searches(task)]
+    if thorough:
+        made += [(name, make, suited, OTHER) for name, make in thorough_plans(task)]
     for name, make, routers, rank in made:
         if rank == OTHER and task.deadline.passed:
             break
@@ -180,13 +172,6 @@ def _moved(task: Task, plan: ChainPlan) -> ChainPlan:
 def _for(rule: Rule, task: Task, sessions: int) -> Placement:
     """What a rule places for this many sessions."""
     return rule(for_sessions(task, sessions))
-
-
-def _searched(task: Task, sessions: int) -> Placement:
-    """What a short search finds for this many concurrent sessions; repeatable by its steps."""
-    asked = replace(for_sessions(task, sessions), deadline=NEVER, gap=SEARCH_GAP, on_progress=None)
-    asked = for_load(asked, sessions=sessions)
-    return placed_by_search(asked, max_steps=SEARCH_STEPS)
 
 
 def _alone_s(cost: CostModel, placement: Placement) -> float:

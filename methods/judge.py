@@ -21,6 +21,7 @@ from ..simulator.metrics import WARM_UP
 from ..simulator.result import SimulationResult
 from ..workload.draw import draw_requests
 from .draft import Settings
+from .hurried import Patience
 from .routers import router_named
 
 if TYPE_CHECKING:
@@ -66,11 +67,23 @@ class Judge:
         """How a placement does with the router of a name."""
         return judged(self.response_s(placement, router), self._goal)
 
-    def response_s(self, placement: Placement, router: str) -> FloatArray:
-        """(R,) responses in order of arrival, nan where a request was not served."""
+    def response_s(
+        self, placement: Placement, router: str, patience: Patience | None = None
+    ) -> FloatArray:
+        """(R,) responses in order of arrival, nan where a request was not served.
+
+        Parameters
+        ----------
+        patience : when a run that is not compiled is given up.
+
+        Raises
+        ------
+        GivenUpError
+            If it was.
+        """
         if (router, self._admission) == REHEARSED and self.rehearsal is not None:
             return self.rehearsal(placement).response_s
-        found = self._simulated(placement, router)
+        found = self._simulated(placement, router, patience)
         ordered: FloatArray = found.response_s[np.argsort(found.arrival_s, kind="stable")]
         return ordered
 
@@ -84,8 +97,11 @@ class Judge:
             passed[list(route.servers)] += 1
         return frozen_array(passed / max(1, len(routes)), np.float64)
 
-    def _simulated(self, placement: Placement, router: str) -> SimulationResult:
-        made = router_named(router)(self._cost, placement)
+    def _simulated(
+        self, placement: Placement, router: str, patience: Patience | None = None
+    ) -> SimulationResult:
+        make = router_named(router)
+        made = (patience.with_router(make) if patience else make)(self._cost, placement)
         return simulate(
             self._cost.problem, placement, made, self._requests, admission=self._admission
         )

@@ -66,7 +66,8 @@ def fluid(
     shares : (clients,) of the requests.
     rated : whether they are dealt by one largest flow of ratings, in place of what servers do.
     """
-    from .stages import dealt_by_ratings, dealt_by_speed, measure
+    from .dealing import dealt_by_ratings, dealt_by_speed
+    from .steady import measure
 
     g = stages_of(cost, shares)
     start, end = entered(placement), np.array(placement.end)

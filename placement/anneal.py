@@ -111,7 +111,7 @@ class _Run:
     @classmethod
     def of(cls, g: Stages, rated: bool, spans: tuple[IntArray, IntArray]) -> _Run:
         """The rate of some spans."""
-        from ..perfmodel.stages import sustains
+        from ..perfmodel.steady import sustains
 
         rate = float(sustains(g, *spans, rated, np.zeros(FIGURES), 0.0))
         return cls(start=spans[0], end=spans[1], rate_per_s=rate)
@@ -253,7 +253,7 @@ def _tile(
 
 def _used(g: Stages, rated: bool, run: _Run) -> _Run:
     """A layout without what no request passes, and what it does then: flows may be others."""
-    from ..perfmodel.stages import dealt_by_ratings, dealt_by_speed
+    from ..perfmodel.dealing import dealt_by_ratings, dealt_by_speed
 
     while True:
         share = (dealt_by_ratings if rated else dealt_by_speed)(g, run.start, run.end).share

@@ -10,7 +10,8 @@ import numpy as np
 
 from ..core.content import FloatArray, IntArray
 from ..core.jit import compiled
-from ..perfmodel.stages import Stages, sustains
+from ..perfmodel.stages import Stages
+from ..perfmodel.steady import sustains
 
 #: Random numbers of a step.
 DRAWS = 6

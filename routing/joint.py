@@ -18,7 +18,7 @@ from .api import Decision, SwarmView
 from .offers import Desk
 from .overlap import Overlap
 from .queueing import Course, rest_of
-from .slot import WAIT, Assignment, Slot, Value, iterate, one_by_one
+from .slot import WAIT, Assignment, Slot, Value, iterate, one_by_one, remembered
 
 #: Length of a slot, seconds: a request waits half of it on average.
 TICK_S = 0.5
@@ -191,6 +191,7 @@ class _Line:
 
 def together(slot: Slot, value: Value, other: IntArray) -> Assignment:
     """The better of what rounds make of one by one and of another start."""
+    value = remembered(value)
     first = one_by_one(slot, value).choice
     starts = [first] if np.array_equal(first, other) else [first, other]
     found = [iterate(slot, value, start, exchanges=EXCHANGES) for start in starts]

@@ -15,8 +15,10 @@ from ..perfmodel.cost import CostModel
 from ..perfmodel.fluid import stages_of
 from .flow import Dealer, Dealt, HasRoom
 
-#: Flows below this share of what a server passes on are none.
+#: Flows below this share of the largest one that a server passes on are none.
 LEAST = 0.05
+#: Flows are counted in such a part of the largest rating.
+FINENESS = 1e9
 #: The client's own row.
 CLIENT = -1
 
@@ -30,7 +32,7 @@ class MaxFlow(Dealt):
     """
 
     def __init__(self, cost: CostModel, placement: Placement) -> None:
-        found = _dealers(cost, placement) if cost.alike else {}
+        found = dealers(cost, placement) if cost.alike else {}
         super().__init__(cost, placement, _Onward(cost, placement, found) if found else None)
 
 
@@ -58,7 +60,7 @@ class _Onward:
         return Route(hops=tuple(hops))
 
 
-def _dealers(cost: CostModel, placement: Placement) -> dict[int, Dealer]:
+def dealers(cost: CostModel, placement: Placement) -> dict[int, Dealer]:
     """Where each server's flow goes, and the client's; empty where there is none."""
     import networkx as nx  # slow to load
 
@@ -67,9 +69,12 @@ def _dealers(cost: CostModel, placement: Placement) -> dict[int, Dealer]:
     held = np.flatnonzero(end > start).tolist()
     meeting = _meeting(start[held], end[held], cost.num_blocks)
     busy_s = np.maximum(g.prompt_send_s + g.tokens[0] * g.step_send_s, 1e-12)
+    rated = {j: float(g.rated[j, end[j] - start[j]]) for j in held}
+    # In floating point some of a flow may end amid the way.
+    unit = max(rated.values(), default=0.0) / FINENESS or 1.0
     graph = nx.DiGraph()
     for j in held:
-        graph.add_edge((0, j), (1, j), capacity=float(g.rated[j, end[j] - start[j]]))
+        graph.add_edge((0, j), (1, j), capacity=round(rated[j] / unit))
     for i in (CLIENT, *held):
         for j in (*held, CLIENT):
             begun = 0 if i == CLIENT else int(end[i])
@@ -77,7 +82,7 @@ def _dealers(cost: CostModel, placement: Placement) -> dict[int, Dealer]:
                 if i != CLIENT and begun == cost.num_blocks:
                     graph.add_edge((1, i), (0, j))
             elif start[j] == begun or (start[j] < begun < end[j] and not meeting):
-                wide = {} if i == CLIENT else {"capacity": float(1.0 / busy_s[i, j])}
+                wide = {} if i == CLIENT else {"capacity": round(1.0 / busy_s[i, j] / unit)}
                 graph.add_edge((1, i), (0, j), **wide)
     ends = (1, CLIENT), (0, CLIENT)
     if not all(node in graph for node in ends):
@@ -88,7 +93,7 @@ def _dealers(cost: CostModel, placement: Placement) -> dict[int, Dealer]:
     found: dict[int, Dealer] = {}
     for (side, i), onward in flow.items():
         parts = {target[1]: part for target, part in onward.items() if part > 0.0}
-        kept = {j: part for j, part in parts.items() if part >= LEAST * sum(parts.values())}
+        kept = {j: part for j, part in parts.items() if part >= LEAST * max(parts.values())}
         if side == 1 and kept:
             found[i] = Dealer(list(kept), list(kept.values()))
     return found

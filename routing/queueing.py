@@ -155,11 +155,9 @@ def sessions_of(courses: Sequence[Course]) -> Sessions:
     """The arrays of some courses."""
     from . import progress
 
-    most = max((len(c.parts) for c in courses), default=1)
-    session = np.zeros(len(courses), progress.SESSION)
-    hop = np.zeros((len(courses), most), progress.HOP)
-    for k, course in enumerate(courses):
-        session[k] = (len(course.parts), course.steps, course.idle_s)
-        for h, p in enumerate(course.parts):
-            hop[k, h] = (p.server, p.tasks, p.work_s, p.piece_s, p.lead_s)
-    return progress.Sessions(session, hop)
+    counts = [len(c.parts) for c in courses]
+    heads = [(len(c.parts), c.steps, c.idle_s) for c in courses]
+    hops = [(p.server, p.tasks, p.work_s, p.piece_s, p.lead_s) for c in courses for p in c.parts]
+    hop = np.zeros((len(courses), max(counts, default=1)), progress.HOP)
+    hop[np.arange(hop.shape[1]) < np.array(counts, int)[:, None]] = np.array(hops, progress.HOP)
+    return progress.Sessions(np.array(heads, progress.SESSION), hop)

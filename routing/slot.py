@@ -98,6 +98,19 @@ class Assignment(ByContent):
 _Found = tuple[IntArray, float]
 
 
+def remembered(value: Value) -> Value:
+    """The same value, worked out once for each assignment: rounds come back to the same ones."""
+    known: dict[bytes, float] = {}
+
+    def found(choice: IntArray) -> float:
+        key = choice.tobytes()
+        if key not in known:
+            known[key] = value(choice)
+        return known[key]
+
+    return found
+
+
 def put(choice: IntArray, request: int, option: int) -> IntArray:
     """The same choice but for one request."""
     other = choice.copy()

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from ..core.accuracy import Accuracy
 from ..core.errors import ScenarioError
-from ..core.problem import ModelSpec, Problem
+from ..core.problem import ModelSpec, Problem, Server
 from ..perfmodel.accuracy import accuracy_of, harm_of
 from . import schema
 from .wire import figures, wires_of
@@ -55,14 +55,18 @@ def build_accuracy(document: schema.Scenario, model: ModelSpec) -> Accuracy | No
 
 
 def narrowed(
-    problem: Problem, *, budget_percent: float | None = None, precisions: Sequence[str] = ()
+    problem: Problem,
+    *,
+    budget_percent: float | None = None,
+    precisions: Sequence[str] = (),
+    wires: Sequence[str] = (),
 ) -> Problem:
-    """The problem with one budget for all clients, and no other precisions than these.
+    """The problem with one budget for all clients, and no other precisions and wires than these.
 
     Raises
     ------
     ScenarioError
-        If nothing is said of accuracy, or a server is left without any precision.
+        If nothing is said of accuracy, or a server is left without any precision or wire.
     """
     if budget_percent is not None:
         if problem.accuracy is None:
@@ -72,16 +76,34 @@ def narrowed(
             )
         budgets = (harm_of(budget_percent),) * len(problem.clients)
         problem = replace(problem, accuracy=replace(problem.accuracy, budgets=budgets))
-    if not precisions:
-        return problem
-    servers = []
-    for server in problem.servers:
-        kept = tuple(v for v in server.variants if v.precision in precisions)
-        if server.variants and not kept:
-            message = f"leaves {server.id!r} none of its own: {', '.join(server.precisions)}"
-            raise ScenarioError.single("--precision", message)
-        if kept:
-            own = server.precision if server.precision in precisions else kept[0].precision
-            server = replace(server.at_precision(own), variants=kept)
-        servers.append(server)
-    return replace(problem, servers=tuple(servers))
+    servers = problem.servers
+    if precisions:
+        servers = tuple(_at_precisions(server, precisions) for server in servers)
+    if wires:
+        servers = tuple(_by_wires(server, wires) for server in servers)
+    return replace(problem, servers=servers)
+
+
+def _at_precisions(server: Server, precisions: Sequence[str]) -> Server:
+    kept = tuple(v for v in server.variants if v.precision in precisions)
+    if not server.variants:
+        return server
+    if not kept:
+        raise _none_left("--precision", server, server.precisions)
+    own = server.precision if server.precision in precisions else kept[0].precision
+    return replace(server.at_precision(own), variants=kept)
+
+
+def _by_wires(server: Server, wires: Sequence[str]) -> Server:
+    kept = tuple(wire for wire in server.wires if wire in wires)
+    if not server.wires:
+        return server
+    if not kept:
+        raise _none_left("--wire", server, server.wires)
+    own = server.wire if server.wire in wires else kept[0]
+    return replace(server, wire=own, wires=kept if len(kept) > 1 else ())
+
+
+def _none_left(option: str, server: Server, own: Sequence[str]) -> ScenarioError:
+    message = f"leaves {server.id!r} none of its own: {', '.join(own)}"
+    return ScenarioError.single(option, message)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any, get_args
 
-from ..core.names import Quantisation
+from ..core.names import Quantisation, Wire, names
 from ..core.plan import Plan, Route
 from ..core.problem import Problem
 from ..perfmodel.accuracy import percent_of
@@ -53,6 +53,8 @@ class View:
             "quantisations": list(get_args(Quantisation)),
             "regions": sorted({s["region"] for s in servers if s["region"]}),
             "quantisation": _precision(raw),
+            "wires": _known_wires(raw),
+            "wire": _listed(_table(raw, "network").get("wire")),
             "streams": _streams(raw),
             "trace": raw.get("workload", {}).get("trace"),
             "requests": scenario.document.workload.requests,
@@ -111,6 +113,8 @@ def _servers(problem: Problem, raw: Document) -> list[dict[str, Any]]:
             "quantisation": entries[s.id].get("quantisation") or _precision(raw),
             "precisions": entries[s.id].get("precisions"),
             "own": "quantisation" in entries[s.id],
+            "wire": _listed(entries[s.id].get("wire") or _table(raw, "network").get("wire")),
+            "own_wire": "wire" in entries[s.id],
         }
         for s in problem.servers
     ]
@@ -118,6 +122,16 @@ def _servers(problem: Problem, raw: Document) -> list[dict[str, Any]]:
 
 def _precision(raw: Document) -> str:
     return str(raw.get("model", {}).get("quantisation", "nf4"))
+
+
+def _known_wires(raw: Document) -> list[str]:
+    """Ways that states may go over links: those whose harm is known."""
+    harms = _table(_table(raw, "accuracy"), "wire_harm")
+    return [wire for wire in names(Wire) if wire == "none" or harms.get(wire) is not None]
+
+
+def _listed(wire: Any) -> list[str]:
+    return list(wire) if isinstance(wire, list) else [str(wire or "none")]
 
 
 def _clients(problem: Problem, raw: Document) -> list[dict[str, Any]]:
@@ -229,6 +243,7 @@ def _placed(side: Side) -> list[dict[str, Any]]:
                 "start": int(placement.start[j]),
                 "end": int(placement.end[j]),
                 "precision": chosen[j],
+                "wire": placement.wire[j] if placement.wire else server.wire,
                 "share": None if share is None else float(share),
                 "compute_frac": None if flow is None else float(flow.compute_frac[j]),
                 "cache_frac": None if flow is None else float(flow.cache_frac[j]),

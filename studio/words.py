@@ -27,6 +27,7 @@ _SAID = {
     "device": "{}",
     "quantisation": "{}",
     "precisions": "precision open: {}",
+    "wire": "states go by {}",
     "budget": "accuracy budget {} %",
     "draft_tokens": "drafts of a pass: {}",
     "acceptance": "drafts accepted {}",
@@ -92,7 +93,7 @@ def _set_in_words(path: str, value: Any) -> str:
             return f"trace: {_SAID[field].format(value)}"
         case ["model", "quantisation"]:
             return f"blocks at {value}"
-        case ["accuracy" | "speculation" | "workload", field] if field in _SAID:
+        case ["accuracy" | "network" | "speculation" | "workload", field] if field in _SAID:
             return _SAID[field].format(value)
     return ""
 

@@ -28,11 +28,12 @@ import os
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from .compat import apply_remedies
 from .rounds import chain_of, run_rounds
@@ -48,19 +49,25 @@ def tell(event: str, **fields: Any) -> None:
 
 
 def main() -> None:
-    """Run the job and leave without PETALS' clean-up, which may hang."""
+    """Run the job and leave."""
     job = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     code = 1
     try:
         _run(job)
         code = 0
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        for child in multiprocessing.active_children():
-            child.kill()
-        if code == 0:
-            os._exit(0)
+    # Told like one that nobody catches: leaving would swallow it.
+    except BaseException:
+        traceback.print_exc()
+    leave(code)
+
+
+def leave(code: int) -> NoReturn:
+    """End the process without PETALS' own clean-up, which may hang, and the children it forked."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    for child in multiprocessing.active_children():
+        child.kill()
+    os._exit(code)
 
 
 def _run(job: dict[str, Any]) -> None:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NoReturn
+from typing import Any, Literal
 
 import torch
 
@@ -129,15 +126,6 @@ def ask(given: Ask) -> tuple[list[Answer], DraftReport | None]:
         torch.manual_seed(given.seed)
     answers = [_answer(model, p, given.new_tokens, tokenizer, options) for p in prompts]
     return answers, None if drafting is None else drafting.report()
-
-
-def leave() -> NoReturn:
-    """End the process without PETALS' own clean-up, which may hang."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    for child in multiprocessing.active_children():
-        child.kill()
-    os._exit(0)
 
 
 def _loaded(given: Ask) -> Any:

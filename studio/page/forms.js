@@ -1,7 +1,7 @@
 // What can be changed of the machine that is chosen.
 
 import { button, byId, choice, field, h, rounded, show } from "./elements.js";
-import { OPEN, TOKENS, gapsWith, stream } from "./swarm.js";
+import { OPEN, TOKENS, gapsWith, stream, wireOf } from "./swarm.js";
 
 /** A path of a scenario file that means exactly this id. */
 function path(list, id, name) {
@@ -40,7 +40,8 @@ function server(state, machine, on) {
   const set = (name) => (value) => on.change("set", [path("servers", machine.id, name), value]);
   const row = state.after.servers.find((r) => r.id === machine.id);
   const at = row && row.precision ? ` at ${row.precision}` : "";
-  const told = row && row.end > row.start ? `hosts blocks ${row.start} to ${row.end - 1}${at}` : "hosts nothing";
+  const by = row && row.wire !== "none" ? `, states go by ${row.wire}` : "";
+  const told = row && row.end > row.start ? `hosts blocks ${row.start} to ${row.end - 1}${at}${by}` : "hosts nothing";
   const precision = (v) => (v === OPEN ? set("precisions")(state.quantisations) : set("quantisation")(v));
   const known = state.devices.includes(machine.device) ? state.devices : [machine.device, ...state.devices];
   return [
@@ -49,6 +50,7 @@ function server(state, machine, on) {
     choice("device", machine.device, known, set("device")),
     choice("precision", machine.precisions ? OPEN : machine.quantisation,
       [...state.quantisations, [OPEN, open(machine.precisions || state.quantisations)]], precision),
+    ...wireOf("states on its links", machine.wire, state.wires, set("wire")),
     field("memory GB", rounded(machine.memory_gb), set("memory_gb"), { min: 0.01 }),
     ...place(machine, on),
     h(

@@ -58,6 +58,15 @@ function load(state, on) {
   ];
 }
 
+/** By what states go over links, where more than one way is known or used. */
+export function wireOf(label, used, known, set) {
+  const [open, ways] = [used.length > 1, [...new Set([...known, ...used])]];
+  if (ways.length < 2) return [];
+  const named = ways.map((w) => [w, w === "none" ? "as they are" : w]);
+  const chosen = `planner chooses (${(open ? used : ways).join(", ")})`;
+  return [choice(label, open ? OPEN : used[0], [...named, [OPEN, chosen]], (v) => set(v === OPEN ? ways : v))];
+}
+
 function accuracy(state, on) {
   const every = (name, value) => [{ kind: "set", value: [`servers.*.${name}`, value] }];
   const precision = (v) => {
@@ -65,9 +74,14 @@ function accuracy(state, on) {
     const own = state.servers.some((m) => m.own || m.precisions) ? every("quantisation", v) : [];
     return on.changes([{ kind: "set", value: ["model.quantisation", v] }, ...own]);
   };
+  const wire = (v) => {
+    const own = state.servers.some((m) => m.own_wire) ? every("wire", v) : [];
+    return on.changes([{ kind: "set", value: ["network.wire", v] }, ...own]);
+  };
   const open = state.servers.every((m) => m.precisions);
   return [
     choice("precision of all", open ? OPEN : state.quantisation, [...state.quantisations, [OPEN, "planner chooses"]], precision),
+    ...wireOf("states on all links", state.wire, state.wires, wire),
     field("accuracy budget of all, %", rounded(state.accuracy_budget),
       (v) => on.change("set", ["accuracy.budget", v]), { min: 0 }),
   ];

@@ -1,5 +1,6 @@
 """The portfolio: what it picks, what it tells, when it stops."""
 
+import time
 from dataclasses import replace
 
 import pytest
@@ -8,12 +9,14 @@ from swarmplan import api
 from swarmplan.chains.capacity import most_planned_per_s
 from swarmplan.core.names import Metric
 from swarmplan.core.objective import MEAN_RESPONSE, goal_of
+from swarmplan.core.plan import Placement
 from swarmplan.core.problem import Problem
 from swarmplan.methods.candidates import RIVAL, entries
 from swarmplan.methods.certify import floor_of, trial_requests
 from swarmplan.methods.draft import Settings
-from swarmplan.methods.judge import Judge
+from swarmplan.methods.judge import Judge, Judged
 from swarmplan.methods.race import Race, Runner
+from swarmplan.methods.routed import racing_routers
 from swarmplan.methods.routers import ROUTERS, router_named
 from swarmplan.methods.table import METHODS, method_named
 from swarmplan.methods.verify import verify
@@ -77,6 +80,10 @@ def test_the_plan_brings_its_router_and_the_table_of_candidates(tiny: Problem) -
     assert all(c.verdict for c in plan.candidates)
     simulated = [c.figure for c in plan.candidates if c.requests == chosen[0].requests]
     assert chosen[0].figure == min(f for f in simulated if f is not None)
+    assert {c.router for c in plan.candidates if c.requests} >= set(racing_routers(tiny))
+    names = " = ".join(c.placement for c in plan.candidates)
+    assert "exact" in names
+    assert "search, long" in names
 
 
 @pytest.mark.parametrize("metric", ["mean", "p95"])
@@ -199,6 +206,32 @@ def test_a_race_without_time_still_names_a_winner(tiny: Problem) -> None:
     assert ranked[0].served
     assert not ranked[1].served
     assert "time limit" in ranked[1].verdict
+
+
+def test_code_that_is_loaded_for_the_first_run_is_no_measure_of_the_next_ones(
+    tiny: Problem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    cost, loaded = CostModel.of(tiny), list[bool]()
+
+    class Loaded(Judge):
+        def __call__(self, placement: Placement, router: str) -> Judged:
+            clock[0] += 0.1 if loaded else 6.0
+            loaded.append(True)
+            return super().__call__(placement, router)
+
+    requests = draw_requests(tiny, 0, num_requests=20)
+    judge = Loaded(cost, requests, admission="retry", goal=MEAN_RESPONSE)
+    placement = METHODS["cg-bp"](tiny, Settings()).placement
+    runners = [
+        Runner(name=r, placement=placement, router=r, bound_s=1.0, alone_s=0.0)
+        for r in ("jffc", "ws-rr", "overlap")
+    ]
+    timed = replace(race(tiny), judge_of=lambda _: judge, deadline=Deadline.after(10.0))
+    ranked, stopped = timed.run(runners)
+    assert not stopped
+    assert all(r.served for r in ranked)
 
 
 def test_a_given_plan_runs_beside_the_others_and_takes_nobody_s_place(tiny: Problem) -> None:

@@ -8,6 +8,7 @@ from swarmplan.core.plan import Placement
 from swarmplan.core.problem import Problem
 from swarmplan.methods import guard
 from swarmplan.methods.guard import Pair, holds
+from swarmplan.methods.hurried import Patience
 from swarmplan.methods.judge import Judge
 from swarmplan.perfmodel.cost import CostModel
 
@@ -21,7 +22,9 @@ class Told(Judge):
     def __init__(self, new: np.ndarray, old: np.ndarray) -> None:
         self._told = {"new": new, "old": old}
 
-    def response_s(self, placement: Placement, router: str) -> np.ndarray:
+    def response_s(
+        self, placement: Placement, router: str, patience: Patience | None = None
+    ) -> np.ndarray:
         return self._told[router]
 
 

@@ -20,6 +20,7 @@ from swarmplan.methods.routers import router_named
 from swarmplan.perfmodel.accuracy import harm_of, percent_of
 from swarmplan.perfmodel.cost import CostModel
 from swarmplan.placement.moves.replan import Terms
+from swarmplan.scenarios.accuracy import narrowed
 from swarmplan.scenarios.migrationfile import read_current
 from swarmplan.scenarios.planfile import plan_document, read_plan, write_plan
 from swarmplan.scenarios.scenario import Scenario, load_scenario, scenario_of
@@ -184,6 +185,15 @@ def test_no_router_leaves_a_budget_by_its_hops_when_servers_fail(router: str) ->
     harms = [cost.route_harm(r) for r in found.routes if r is not None]
     assert len(harms) > 20
     assert 0 < max(harms) <= harm_of(1.1) + 1e-12
+
+
+def test_a_choice_of_wires_is_narrowed_by_hand() -> None:
+    problem = swarm().problem
+    plain = narrowed(problem, wires=["none"])
+    assert {(s.wire, s.wires) for s in plain.servers} == {("none", ())}
+    assert narrowed(problem, wires=PACKED) == problem
+    with pytest.raises(ScenarioError, match=r"--wire: leaves 'fast.*none of its own: none, unif"):
+        narrowed(problem, wires=["blockwise_8bit"])
 
 
 def test_everybody_who_reads_the_plan_sees_the_wires(tmp_path: Path) -> None:

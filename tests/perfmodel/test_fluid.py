@@ -17,13 +17,12 @@ from swarmplan.core.content import IntArray
 from swarmplan.core.problem import Problem, Timing
 from swarmplan.core.uplinks import Uplink
 from swarmplan.perfmodel.cost import CostModel
+from swarmplan.perfmodel.dealing import dealt_by_ratings, dealt_by_speed
 from swarmplan.perfmodel.fluid import FIGURES, entered, fluid, stages_of
-from swarmplan.perfmodel.stages import (
+from swarmplan.perfmodel.stages import Stages
+from swarmplan.perfmodel.steady import (
     CYCLE_S,
     ELSEWHERE,
-    Stages,
-    dealt_by_ratings,
-    dealt_by_speed,
     in_flight,
     measure,
     room_of,

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -11,8 +13,12 @@ from swarmplan.core.errors import NoRouteError
 from swarmplan.core.problem import Problem
 from swarmplan.core.workload import Request
 from swarmplan.perfmodel.cost import CostModel
+from swarmplan.routing import maxflow
 from swarmplan.routing.maxflow import MaxFlow
 from swarmplan.routing.state import SwarmState
+from swarmplan.scenarios import schema
+from swarmplan.scenarios.build import build
+from swarmplan.scenarios.generate import generate
 
 REQUEST = Request(
     id=0, client=0, arrival_s=0.0, prompt_tokens=11, output_tokens=11, reserved_tokens=22
@@ -77,3 +83,23 @@ def test_where_all_spans_meet_none_is_entered_in_its_middle(tiny: Problem) -> No
     router, state = MaxFlow(cost, placement), SwarmState(cost, placement)
     taken = {router(REQUEST, state, 0.0).route.servers for _ in range(20)}
     assert taken == {(1, 2), (3, 0)}
+
+
+def test_servers_that_share_a_flow_evenly_are_all_used_however_many(
+    tiny: Problem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(maxflow, "LEAST", 0.6)  # of two that share evenly each has half of it
+    cost = CostModel.of(rated(tiny, 400.0, 100.0, 100.0, 50.0))
+    placement = cost.placed([(0, 4), (4, 6), (4, 6), (0, 0)])
+    router, state = MaxFlow(cost, placement), SwarmState(cost, placement)
+    assert {router(REQUEST, state, 0.0).route.servers for _ in range(4)} == {(0, 1), (0, 2)}
+
+
+def test_no_flow_ends_amid_the_way() -> None:
+    document = generate("geographic", servers=12, clients=2, seed=1)
+    cost = CostModel.of(build(msgspec.convert(document, schema.Scenario), Path()).problem)
+    start = (16, 0, 0, 16, 0, 43, 0, 32, 54, 0, 32, 0)
+    end = (32, 57, 0, 70, 0, 54, 32, 43, 70, 0, 64, 16)
+    onward = maxflow.dealers(cost, cost.placed(list(zip(start, end, strict=True))))
+    targets = {j for dealer in onward.values() for j in dealer.ranked()}
+    assert targets <= {*onward, maxflow.CLIENT}

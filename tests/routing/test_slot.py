@@ -13,7 +13,16 @@ from hypothesis import strategies as st
 
 from swarmplan.core.content import IntArray
 from swarmplan.routing.pairs import Pairs
-from swarmplan.routing.slot import WAIT, Assignment, Slot, iterate, marginal, one_by_one, put
+from swarmplan.routing.slot import (
+    WAIT,
+    Assignment,
+    Slot,
+    iterate,
+    marginal,
+    one_by_one,
+    put,
+    remembered,
+)
 from swarmplan.tests.routing.random_slots import random_slot
 
 SEEDS = st.integers(0, 10**6)
@@ -161,3 +170,18 @@ def test_a_choice_is_put_beside_the_others() -> None:
     assert put(choice, 1, WAIT).tolist() == [0, WAIT, 2]
     assert choice.tolist() == [0, 1, 2]
     assert Assignment(choice=choice, value_s=1.0, values=(3.0, 1.0, 1.0)).rounds == 2
+
+
+@given(seed=SEEDS)
+def test_a_value_that_is_remembered_is_worked_out_once_and_decides_the_same(seed: int) -> None:
+    slot, value = random_slot(seed)
+    asked: list[bytes] = []
+
+    def counted(choice: IntArray) -> float:
+        asked.append(choice.tobytes())
+        return value(choice)
+
+    found, plain = iterate(slot, remembered(counted)), iterate(slot, value)
+    assert found.choice.tolist() == plain.choice.tolist()
+    assert found.values == plain.values
+    assert len(asked) == len(set(asked))

@@ -235,6 +235,8 @@ def test_a_replay_is_the_simulated_run_and_failures_change_it_from_then_on() -> 
         ('servers."a.b".memory_gb', 12, "a.b: 12 GB"),
         ("servers.a[*].quantisation", "int8", "a*: int8"),
         ("servers.x.precisions", ["nf4", "int8"], "x: precision open: nf4, int8"),
+        ("servers.x.wire", "uniform_8bit", "x: states go by uniform_8bit"),
+        ("network.wire", "none", "states go by none"),
         ("workload.streams.*.output_tokens", 9, "all clients: answers of 9 tokens"),
         ("workload.streams.1.rate_per_s", 0.5, "stream 2: 0.5 requests/s"),
         ("workload.streams.paris.gap_cv", 3, "paris: gaps vary by 3"),

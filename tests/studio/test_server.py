@@ -184,6 +184,29 @@ def test_two_pages_see_the_same_and_nothing_is_lost(page: Page) -> None:
     assert page.act("undo")["same"]
 
 
+def test_by_what_states_go_is_shown_and_chosen_where_their_harm_is_known(page: Page) -> None:
+    before = page.state()
+    assert (before["wires"], before["wire"]) == (["none"], ["none"])
+    known = {"kind": "set", "value": ["accuracy.wire_harm.uniform_8bit", 0.01]}
+    told = page.act("change", [known])
+    assert told["wires"] == ["none", "uniform_8bit"]
+    both = [("network.wire", "uniform_8bit"), (f"servers.{MARKUP}.wire", told["wires"])]
+    page.act("change", [{"kind": "set", "value": change} for change in both])
+    told = page.until(lambda s: s["after"]["servers"])
+    own = {s["id"]: (s["wire"], s["own_wire"]) for s in told["servers"]}
+    assert own.pop(MARKUP) == (["none", "uniform_8bit"], True)
+    assert set(map(str, own.values())) == {str((["uniform_8bit"], False))}
+    rows = {r["id"]: r["wire"] for r in told["after"]["servers"]}
+    assert rows.pop(MARKUP) in told["wires"]
+    assert set(rows.values()) == {"uniform_8bit"}
+    assert told["changes"][-2:] == [
+        "states go by uniform_8bit",
+        f"{MARKUP}: states go by none, uniform_8bit",
+    ]
+    page.act("undo")
+    assert page.act("undo")["same"]
+
+
 def test_what_is_saved_is_what_is_shown(page: Page, tmp_path: Path) -> None:
     page.act("change", [{"kind": "set", "value": ["servers.mig-paris.memory_gb", 12]}])
     told = page.settled()

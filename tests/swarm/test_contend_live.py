@@ -12,7 +12,7 @@ from swarmplan.perfmodel.overhead import fit_overhead
 from swarmplan.swarm.contend import Arena, Round, Station, Visit
 from swarmplan.swarm.forecast import hop_rows, predict, problem_of
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.alone]
 BLOCKS = 8
 #: Of figures of rounds, on a machine that may be busy (quiet: docs/swarm.md).
 MEDIAN_ERROR, WORST_STEP_ERROR = 0.12, 0.3

@@ -13,7 +13,7 @@ from swarmplan.perfmodel.overhead import HopOverhead
 from swarmplan.swarm.contend import Arena, Drafter, Station, Visit, prompt_of
 from swarmplan.swarm.forecast import predict, problem_of
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.alone]
 BLOCKS, NEW_TOKENS = 8, 14
 CLOCK = Timing(
     decode_base_s=0.020,

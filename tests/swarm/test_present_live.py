@@ -8,7 +8,7 @@ import pytest
 
 from swarmplan.swarm.loaded import run_loaded
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.alone]
 
 
 def test_next_sessions_leave_a_server_that_strangers_load(tiny_model: Path, tmp_path: Path) -> None:
