@@ -7,6 +7,11 @@ had. An exponent p says that it grows as ``servers ** p`` between the two sizes 
 methods that work until their time limit say little of time. A method that makes no plan says why.
 
     python benchmarks/growth.py --servers 100 1000 --methods cg-bp auto --clients 100
+
+``--quality`` tells instead what the plan of a method (``auto``) is worth: its mean response beside
+that of CG-BP with WS-RR in simulation of the same requests, and the bound that no plan passes.
+
+    python benchmarks/growth.py --quality --servers 10000
 """
 
 from __future__ import annotations
@@ -20,6 +25,7 @@ import resource
 import signal
 import subprocess
 import sys
+import time
 import warnings
 from dataclasses import dataclass
 from itertools import pairwise
@@ -30,12 +36,16 @@ from swarmplan import api
 from swarmplan.core.errors import SwarmplanError, SwarmplanWarning
 from swarmplan.methods.draft import Settings
 from swarmplan.methods.table import METHODS
+from swarmplan.simulator.metrics import WARM_UP, summarise
 from swarmplan.solve.process import release
 
 #: The file gives no spans, so the method that follows them has nothing to do.
 LEFT_OUT = ("manual",)
 #: Nobody waits longer for one cell, seconds.
 PATIENCE_S = 300.0
+#: Requests of a simulation that tells what a plan is worth, and draws of them, which ``auto`` has
+#: not seen.
+QUALITY_REQUESTS, QUALITY_SEEDS = 1_500, 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +84,36 @@ def measured(method: str, servers: int, clients: int, limit_s: float) -> Cell:
     seconds = sum(os.times()[:4])
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return Cell(seconds=seconds, mebibytes=peak, said=said)
+
+
+def quality(method: str, servers: int, clients: int, limit_s: float) -> str:
+    """A line on a plan by simulated response, beside CG-BP with the router that it is for."""
+    warnings.simplefilter("ignore", SwarmplanWarning)
+    problem = swarm(servers, clients=clients)
+    began = sum(os.times()[:4]), time.monotonic()
+    made = api.plan(problem, method, settings=Settings(time_limit_s=limit_s))
+    release()
+    took_s, wall_s = sum(os.times()[:4]) - began[0], time.monotonic() - began[1]
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    reached = made.certificate.objective
+    plain = api.plan(problem, "cg-bp")
+    requests, seeds = QUALITY_REQUESTS, range(QUALITY_SEEDS)
+    mine, theirs = (
+        [
+            summarise(api.simulate(problem, plan, seed=s, requests=requests), warm_up=WARM_UP)
+            for s in seeds
+        ]
+        for plan in (made, plain)
+    )
+    each = [(a.response_s.mean, b.response_s.mean) for a, b in zip(mine, theirs, strict=True)]
+    gains = [100 * (1 - a / b) for a, b in each]
+    own, other = (sum(column) / len(each) for column in zip(*each, strict=True))
+    bound = "none" if reached.bound is None else f"{reached.bound:.4g} s"
+    return (
+        f"{servers:,} servers, {method}: {took_s:.1f} s CPU, {wall_s:.1f} s wall, {peak:.0f} MiB; "
+        f"{len(each)} runs of {requests} requests: mean response {own:.4g} s, cg-bp + ws-rr "
+        f"{other:.4g} s, {min(gains):.1f} to {max(gains):.1f} % less; bound {bound}"
+    )
 
 
 def apart(method: str, servers: int, clients: int, limit_s: float) -> Cell:
@@ -125,8 +165,13 @@ def main() -> None:
     parser.add_argument("--clients", type=int, default=100)
     parser.add_argument("--methods", nargs="+", default=[m for m in METHODS if m not in LEFT_OUT])
     parser.add_argument("--limit", type=float, default=30.0, help="time limit of a plan, seconds")
+    parser.add_argument("--quality", action="store_true", help="simulated, beside CG-BP's plan")
     parser.add_argument("--one", nargs=2, help=argparse.SUPPRESS)
     asked = parser.parse_args()
+    if asked.quality:
+        for servers in asked.servers:
+            print(quality("auto", servers, asked.clients, asked.limit), flush=True)
+        return
     if asked.one:
         cell = measured(asked.one[0], int(asked.one[1]), asked.clients, asked.limit)
         print(json.dumps({n: getattr(cell, n) for n in Cell.__slots__}))

@@ -9,10 +9,10 @@ import msgspec
 from swarmplan.core.problem import Problem
 from swarmplan.scenarios import schema
 from swarmplan.scenarios.build import build
-from swarmplan.scenarios.generate import generate
+from swarmplan.scenarios.generate import Kind, generate
 
 
-def swarm(servers: int, *, clients: int = 4, seed: int = 0) -> Problem:
+def swarm(servers: int, *, clients: int = 4, seed: int = 0, kind: Kind = "geographic") -> Problem:
     """A generated problem, built as a scenario file would be."""
-    document = generate("geographic", servers=servers, clients=clients, seed=seed)
+    document = generate(kind, servers=servers, clients=clients, seed=seed)
     return build(msgspec.convert(document, schema.Scenario), Path()).problem

@@ -17,6 +17,8 @@ from ..perfmodel.cost import CostModel
 from ..perfmodel.hops import HopCost
 
 Slices = tuple[tuple[int, slice], ...]
+#: Chains of a graph that are remembered.
+MOST_ROUTES = 4_096
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,19 +52,24 @@ class Graph:
     groups: Slices
     finals: tuple[int, ...]
     by_server: dict[int, slice] = field(repr=False)
+    _routes: dict[tuple[int, ...], Route] = field(default_factory=dict, repr=False, compare=False)
 
     def head(self, link: int) -> int:
         """The node that a link leads to."""
         return int(self.end[link] if self.merged else self.server[link])
 
     def route(self, links: list[int]) -> Route:
-        """The chain made of these links."""
-        return Route(
-            hops=tuple(
-                Hop(server=int(self.server[i]), start=int(self.origin[i]), end=int(self.end[i]))
-                for i in links
-            )
-        )
+        """The chain made of these links: the same object as long as it is remembered."""
+        servers = self.server[links].tolist()  # of composed chains they change
+        route = self._routes.get(key := (*links, *servers))
+        if route is None:
+            if len(self._routes) >= MOST_ROUTES:
+                self._routes.clear()
+            ends = self.origin[links].tolist(), self.end[links].tolist()
+            runs = zip(servers, *ends, strict=True)
+            hops = tuple(Hop(server=j, start=start, end=end) for j, start, end in runs)
+            route = self._routes[key] = Route(hops=hops)
+        return route
 
 
 def build_graph(

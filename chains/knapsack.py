@@ -9,7 +9,7 @@ as the cheapest one of its length. docs/exact.md, LB0.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -127,9 +127,32 @@ def least_by_client_relay_s(blocks: IntArray, hop_s: FloatArray, runs: Runs) -> 
     least = LeastRuns(runs)
     reach = np.full((len(hop_s), runs.length + 1), np.inf)
     reach[:, 0] = 0.0
-    for j in np.flatnonzero(blocks > 0).tolist():
-        np.minimum(reach, least.after(reach, j, int(blocks[j]), hop_s[:, j]), out=reach)
+    for j, hop in _wanted(blocks, hop_s, runs):
+        np.minimum(reach, least.after(reach, j, int(blocks[j]), hop), out=reach)
     return reach[:, -1]
+
+
+def _wanted(blocks: IntArray, hop_s: FloatArray, runs: Runs) -> Iterator[tuple[int, FloatArray]]:
+    """Servers that a cheapest chain may need, each with (rows,) seconds of a hop.
+
+    Of servers that are alike but for their hops, q blocks take no more than ``ceil(q / most)``, and
+    those with the cheapest hops, which are others for every row: one of them then stands for all.
+    """
+    usable = np.flatnonzero(blocks > 0)
+    if not runs.alike or len(usable) <= runs.length:
+        yield from ((j, hop_s[:, j]) for j in usable.tolist())
+        return
+    kinds: dict[tuple[int, bytes], list[int]] = {}
+    same = runs.kinds(usable)
+    for j, most, own in zip(usable.tolist(), blocks[usable].tolist(), same, strict=True):
+        kinds.setdefault((most, own), []).append(j)
+    for (most, _), members in kinds.items():
+        count = -(-runs.length // most)
+        if len(members) <= count:
+            yield from ((j, hop_s[:, j]) for j in members)
+            continue
+        cheapest = np.partition(hop_s[:, members], range(count), axis=1)
+        yield from ((members[0], cheapest[:, i]) for i in range(count))
 
 
 def least_by_server_relay_s(

@@ -17,6 +17,9 @@ COUNTS = ("id", "client", "prompt_tokens", "output_tokens", "reserved_tokens")
 #: Rows that are looked at together: so many, that nothing of all rows is copied.
 ROWS = 65_536
 
+#: Requests that are made at a time where all are asked for.
+TOGETHER = 1_024
+
 
 class Requests(Sequence[Request]):
     """Requests of which nothing is expected but what they reserve, each made when it is asked for.
@@ -66,19 +69,29 @@ class Requests(Sequence[Request]):
                 acceptance=self._acceptance,
                 kind=None if self._kind is None else self._kind[at],
             )
-        counts = self._counts
-        return Request(
-            id=counts["id"].item(at),
-            client=counts["client"].item(at),
-            arrival_s=self._arrival_s.item(at),
-            prompt_tokens=counts["prompt_tokens"].item(at),
-            output_tokens=counts["output_tokens"].item(at),
-            reserved_tokens=counts["reserved_tokens"].item(at),
-            acceptance=self._acceptance[0 if self._kind is None else self._kind.item(at)],
-        )
+        return self.taken(np.array([at]))[0]
+
+    def taken(self, rows: IntArray) -> list[Request]:
+        """Those of some rows."""
+        counts = [self._counts[name][rows].tolist() for name in COUNTS]
+        kind = [0] * len(rows) if self._kind is None else self._kind[rows].tolist()
+        each = zip(self._arrival_s[rows].tolist(), kind, *counts, strict=True)
+        return [
+            Request(
+                id=number,
+                client=client,
+                arrival_s=arrival_s,
+                prompt_tokens=prompt,
+                output_tokens=output,
+                reserved_tokens=reserved,
+                acceptance=self._acceptance[which],
+            )
+            for arrival_s, which, number, client, prompt, output, reserved in each
+        ]
 
     def __iter__(self) -> Iterator[Request]:
-        return (self[i] for i in range(len(self)))
+        for first in range(0, len(self), TOGETHER):
+            yield from self.taken(np.arange(first, min(first + TOGETHER, len(self))))
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Sequence):
@@ -92,6 +105,20 @@ class Requests(Sequence[Request]):
 
     def __repr__(self) -> str:
         return f"Requests({len(self)} of them)"
+
+
+def compact(values: NDArray[Any]) -> NDArray[Any]:
+    """A column, read-only, that takes no memory where all requests have the same number."""
+    if len(values) and (values == values[0]).all():
+        return np.broadcast_to(values[:1].copy(), len(values))
+    return values
+
+
+def taken(requests: Sequence[Request], rows: IntArray) -> list[Request]:
+    """Those of some rows."""
+    if isinstance(requests, Requests):
+        return requests.taken(rows)
+    return [requests[row] for row in rows.tolist()]
 
 
 def column(requests: Sequence[Request], name: str) -> NDArray[Any]:

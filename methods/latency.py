@@ -27,6 +27,7 @@ from ..solve.deadline import Deadline
 from .candidates import entries
 from .draft import Draft, Known
 from .programme import ROUTER
+from .room import MOST_BYTES, exact_bytes, require_room
 
 #: Left of the time limit for checking and writing the plan.
 RESERVE_S = 0.5
@@ -73,7 +74,10 @@ def least_latency(task: Task, known: Sequence[Known] = ()) -> Draft:
     bound, proof = floor.lower_bound_s(task.cost, task.demand), floor.PROOF
     best = min(found, key=lambda f: f.objective_s, default=None)
     interrupted = False
-    if best is None or best.objective_s - bound > task.gap * best.objective_s:
+    open_gap = best is None or best.objective_s - bound > task.gap * best.objective_s
+    # Of a swarm that is too large for it, the plans that are there already are all there is.
+    if open_gap and (best is None or exact_bytes(task) <= MOST_BYTES):
+        require_room("exact", task, exact_bytes(task))
         left_s = max(1.0, task.deadline.left_s() - RESERVE_S)
         try:
             placement, routes, proven = solve_exact(

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 #: Rounds of the fixed point at most, and the relative change at which it is reached.
 ROUNDS, STEADY = 60, 1e-4
+#: Kinds of sessions whose visits are remembered.
+MOST_VISITS = 4_096
+NOBODY: NDArray[np.void] = np.zeros(0, np.void)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,31 +70,44 @@ class Crowd:
         self._line: Line | None = None
         self._slot: dict[int, int] = {}
         self._spare: list[int] = []
+        self._changed = False  # whether somebody came or left since it was settled
+        self._visits: dict[Any, NDArray[np.void]] = {}
         self._none = np.zeros(len(serial))
 
     def join(self, session: int, servers: Sequence[int], pace: Pace) -> None:
         """A session comes; where it meets no line nothing is kept of it."""
-        tasks = pace.tasks or [1.0] * len(servers)
-        visits = [
-            (j, work, count, work / count)
-            for j, work, count in zip(servers, pace.work_s, tasks, strict=True)
-            if self._serial[j] and pace.alone_s > 0
-        ]
-        if not visits:
+        if pace.alone_s <= 0:
+            return
+        visits = self._visits_of(tuple(servers), tuple(pace.work_s), tuple(pace.tasks))
+        if not len(visits):
             return
         line = self._room(len(visits))
         slot = self._slot[session] = self._spare.pop()
-        line.visit[slot, : len(visits)] = visits
-        line.session[slot]["hops"] = len(visits)
-        stake = line.session[slot]
-        stake["weight"], stake["limit_s"] = pace.stake.weight, pace.stake.limit_s
-        self._do.join(line, slot, pace.alone_s, pace.waits_s, float(pace.steps), pace.from_s)
+        stake, steps = pace.stake, (pace.alone_s, pace.waits_s, float(pace.steps), pace.from_s)
+        self._do.come(line, slot, visits, float(stake.weight), float(stake.limit_s), *steps)
+        self._changed = True
+
+    def _visits_of(
+        self, servers: tuple[int, ...], work_s: tuple[float, ...], tasks: tuple[float, ...]
+    ) -> NDArray[np.void]:
+        """(hops that have a line,) of ``crowding.VISIT``; those of many sessions are the same."""
+        key = servers, work_s, tasks
+        found = self._visits.get(key)
+        if found is None:
+            if len(self._visits) >= MOST_VISITS:
+                self._visits.clear()
+            each = zip(servers, work_s, tasks or (1.0,) * len(servers), strict=True)
+            rows = [(j, work, n, work / n) for j, work, n in each if self._serial[j]]
+            found = np.array(rows, dtype=self._compiled().VISIT) if rows else NOBODY
+            self._visits[key] = found
+        return found
 
     def leave(self, session: int) -> None:
         """A session is gone; unknown ones are ignored."""
         slot = self._slot.pop(session, None)
         if slot is not None:
             self._do.leave(self._line, slot)
+            self._changed = True
             self._spare.append(slot)
 
     def tell(self, session: int, steps: float, now_s: float) -> None:
@@ -137,16 +153,21 @@ class Crowd:
         return met
 
     def _settled(self, now_s: float) -> Line | None:
-        if self._line is not None:
+        if self._changed:
             self._do.settle(self._line, now_s)
+            self._changed = False
         return self._line
 
-    def _room(self, hops: int) -> Line:
-        """The line, with room for one more session of so many hops."""
+    def _compiled(self) -> Any:
         if self._do is None:
             from . import crowding
 
             self._do = crowding
+        return self._do
+
+    def _room(self, hops: int) -> Line:
+        """The line, with room for one more session of so many hops."""
+        self._compiled()
         line, old = self._line, 0 if self._line is None else len(self._line.session)
         longest = 0 if line is None else line.visit.shape[1]
         if line is None or not self._spare or hops > longest:

@@ -278,10 +278,9 @@ class CostModel:
                 for j, s in enumerate(servers)
                 if s.adapters is not None and name not in s.adapters
             )
+        choosy = [(j, s.only) for j, s in enumerate(servers) if s.only]
         return tuple(
-            known[c.adapter].union(
-                j for j, s in enumerate(servers) if s.only and c.id not in s.only
-            )
+            known[c.adapter].union(j for j, only in choosy if c.id not in only)
             for c in self.problem.clients
         )
 

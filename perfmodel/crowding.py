@@ -84,6 +84,26 @@ def join(line: Line, slot: int, alone_s: float, waits_s: float, left: float, fro
 
 
 @compiled
+def come(
+    line: Line,
+    slot: int,
+    visits: NDArray[np.void],
+    weight: float,
+    limit_s: float,
+    alone_s: float,
+    waits_s: float,
+    left: float,
+    from_s: float,
+) -> None:
+    """The same with its visits, (hops,) of VISIT, and its stake."""
+    session = line.session[slot]
+    for i in range(len(visits)):
+        line.visit[slot, i] = visits[i]
+    session["hops"], session["weight"], session["limit_s"] = len(visits), weight, limit_s
+    join(line, slot, alone_s, waits_s, left, from_s)
+
+
+@compiled
 def leave(line: Line, slot: int) -> None:
     """The session of a slot is gone."""
     line.state[0] -= 1

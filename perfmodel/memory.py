@@ -108,10 +108,13 @@ def windows_that_fit(cost: CostModel, sessions: int, *, capped: bool = True) -> 
 
     Where blocks are alike all windows of a server are as long: m_j of model.md section 6.
     """
-    found = []
+    found, known = [], dict[bytes, Windows]()
     for ends in furthest_ends(cost, sessions, capped=capped):
-        start = np.flatnonzero((ends > np.arange(len(ends))) & (np.diff(ends, prepend=0) > 0))
-        found.append(Windows(start=start, end=ends[start]))
+        key = ends.tobytes()  # those of many servers are the same
+        if key not in known:
+            start = np.flatnonzero((ends > np.arange(len(ends))) & (np.diff(ends, prepend=0) > 0))
+            known[key] = Windows(start=start, end=ends[start])
+        found.append(known[key])
     return found
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..core.content import ByContent
+from ..core.content import ByContent, IntArray
 from ..core.errors import SwarmplanError
 
 #: A row, rows, or a slice of servers.
@@ -86,6 +86,14 @@ class Runs(ByContent):
             return ramp
         assert self.sums is not None
         return self.sums[..., server, :]
+
+    def kinds(self, servers: IntArray) -> list[bytes]:
+        """Of each server, what is equal for those where every run costs the same."""
+        table = self.each if self.each is not None else self.sums
+        assert table is not None
+        axis = -1 if self.each is not None else -2
+        rows = np.ascontiguousarray(np.moveaxis(table, axis, 0)[servers])
+        return [row.tobytes() for row in rows]
 
     def linear(self, server: int, count: Any) -> Any:
         """Cost of ``count`` blocks, a number or an expression of a programme.

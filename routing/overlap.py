@@ -11,13 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..chains.graph import Graph, request_costs_s, step_costs_s
-from ..core.content import FloatArray, IntArray
+from ..core.content import FloatArray
 from ..core.objective import MEAN_RESPONSE, Goal
 from ..core.plan import Placement
 from ..core.workload import Request
@@ -28,86 +28,74 @@ from .ws_rr import WaitGraphs, refuse
 
 if TYPE_CHECKING:
     from ..chains.sweep import Net
+    from .sweep import Links
 
 #: Request shapes that are remembered.
 MOST_SHAPES = 256
+#: No link is closed, or charged anything beside its time.
+NO_LINKS, NOTHING = np.zeros(0, dtype=bool), np.zeros(0)
 #: (E,) seconds that each link is charged beside its time.
 Surcharge = Callable[[Request, Graph], FloatArray]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Links:
-    """What the links cost one request shape.
+class _Shape:
+    """What requests of one shape are on a graph.
 
     Attributes
     ----------
-    alone_s : (E,) time on each link alone; ``later_s`` of that, of the tokens after the first.
-    leave_s : (n,) of leaving, empty where it is none.
-    work_s, prompt_s : (E,) work of one step and of the prompt; ``tasks`` of the prompt, ``cut`` of
-        a step.
-    fastest_s, step_s : on the chain that is fastest alone: all of it, and between two steps.
+    links : what they cost.
+    fastest_s : on the chain that is fastest alone.
     passes : steps of each token after the first; ``draft_s`` of drafting for it.
     """
 
-    alone_s: FloatArray
-    later_s: FloatArray
-    leave_s: FloatArray
-    work_s: FloatArray
-    prompt_s: FloatArray
-    tasks: IntArray
-    cut: IntArray
+    links: Links
     fastest_s: float
-    step_s: float
     passes: float
     draft_s: float
-
-    def counted_s(self, care: Care) -> FloatArray:
-        """(E,) time on each link alone, each second as much as it counts."""
-        if care.first == care.later == 1.0:
-            return self.alone_s
-        return care.first * (self.alone_s - self.later_s) + care.later * self.later_s
 
 
 class _Sweep:
     """The compiled decision over one graph; numba takes a while to load, so not before it."""
 
     def __init__(self, graph: Graph) -> None:
-        from ..chains import sweep
-        from . import sweep as crowding
+        from ..chains.sweep import net_of
+        from . import sweep
 
-        self._do, self._crowding = sweep, crowding
-        self._net: Net = sweep.net_of(graph)
+        self._do = sweep
+        self._net: Net = net_of(graph)
         self._path = np.empty(graph.num_nodes, dtype=np.int64)
 
     def chain(self, cost_s: FloatArray, leave_s: FloatArray) -> tuple[list[int], float]:
         """As ``chains.shortest`` finds it."""
         self._net.link["cost_s"] = cost_s
-        last, total = self._do.sweep(self._net, leave_s, False)
-        if last == -2:
-            return [], total
-        return self._path[: self._do.walk_back(self._net, last, self._path)].tolist(), total
+        count, total = self._do.cheapest(self._net, leave_s, False, self._path)
+        return self._path[:count].tolist(), total
 
-    def crowded_s(self, asked: _Asked, care: Care) -> FloatArray:
-        """(E,) time of the request on each link, and what it suffers and causes there."""
-        link, links = self._net.link, asked.links
-        link["cost_s"] = links.counted_s(care)
-        known = links.work_s, links.prompt_s, links.tasks, links.cut, links.step_s
-        there = asked.passes, asked.seats, asked.met
-        self._crowding.add_crowding(link, *known, *there, care.first, care.later)
-        total: FloatArray = link["cost_s"].copy()
-        return total
+    def with_room(self, asked: _Asked, care: Care) -> tuple[list[int], float]:
+        """The cheapest chain of links that have room."""
+        there = asked.passes, asked.seats, asked.met, asked.wait_s, asked.extra_s, asked.closed
+        weights = float(care.first), float(care.later)
+        count, total = self._do.with_room(
+            self._net, asked.shape.links, *there, *weights, self._path
+        )
+        return self._path[:count].tolist(), total
+
+    def cost_s(self) -> FloatArray:
+        """(E,) what links cost in the decision before."""
+        cost: FloatArray = self._net.link["cost_s"].copy()
+        return cost
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Asked:
+class _Asked(NamedTuple):
     """A request, and what does not change while its chain is looked for.
 
     Attributes
     ----------
     passes : that it makes after the first token.
     seats, met : (n,) everybody at each server, and what they do beside it (``Crowd``).
-    wait_s : (E,) until a link has room; 0 = it has. closed : (E,) links that must not be used.
-    extra_s : (E,) what links are charged beside time.
+    wait_s : (E,) until a link has room; 0 = it has. closed : (E,) links that must not be used,
+        empty = none. extra_s : (E,) what links are charged beside time, empty = nothing.
     """
 
     request: Request
@@ -116,10 +104,10 @@ class _Asked:
     seats: NDArray[np.void]
     met: FloatArray
     graph: Graph
-    links: _Links
+    shape: _Shape
     wait_s: FloatArray
-    closed: NDArray[np.bool_] | None
-    extra_s: FloatArray | None
+    closed: NDArray[np.bool_]
+    extra_s: FloatArray
 
 
 class Overlap:
@@ -148,7 +136,7 @@ class Overlap:
         self._surcharge = surcharge
         self._graph = WaitGraphs(cost, placement)
         self._sweeps: dict[int, _Sweep] = {}
-        self._known: dict[tuple[int, int, int, int], _Links] = {}
+        self._known: dict[tuple[int, int, int, int], _Shape] = {}
         self._caring = caring_of(goal, cost.problem.planning.deadlines)
 
     def __call__(
@@ -162,8 +150,8 @@ class Overlap:
     ) -> Decision:
         """The chain to take; errors as every router."""
         graph, waits = self._graph(start_block)
-        closed, links = view.closed(exclude), self._links(graph, request)
-        passes = (request.planned_tokens - 1) * links.passes
+        closed, shape = view.closed(exclude), self._shape(graph, request)
+        passes = (request.planned_tokens - 1) * shape.passes
         asked = _Asked(
             request=request,
             now_s=now_s,
@@ -171,28 +159,22 @@ class Overlap:
             seats=view.crowd.seats(now_s),
             met=view.crowd.beside(passes, now_s),
             graph=graph,
-            links=links,
+            shape=shape,
             wait_s=waits.waits_s(view, request.reserved_tokens, now_s),
-            closed=None if closed is None else closed[graph.server],
-            extra_s=None if self._surcharge is None else self._surcharge(request, graph),
+            closed=NO_LINKS if closed is None else closed[graph.server],
+            extra_s=NOTHING if self._surcharge is None else self._surcharge(request, graph),
         )
-        cares = self._caring(request, view, links.fastest_s)
+        cares = self._caring(request, view, shape.fastest_s)
         found = [self._decision(asked, care) for care in cares]
         return min(found, key=lambda one: one[1])[0]
 
     def _decision(self, asked: _Asked, care: Care) -> tuple[Decision, float]:
         """The cheapest chain for whom seconds count so, and what it costs by the goal itself."""
-        graph, links, wait = asked.graph, asked.links, asked.wait_s
-        sweep = self._sweep(graph)
-        cost = sweep.crowded_s(asked, care)
-        if asked.extra_s is not None:
-            cost += asked.extra_s
-        if asked.closed is not None:
-            cost[asked.closed] = np.inf
-        leave = links.leave_s * care.later
-        chain, total = sweep.chain(np.where(wait > 0, np.inf, cost), leave)
+        graph, sweep = asked.graph, self._sweep(asked.graph)
+        chain, total = sweep.with_room(asked, care)
         if not chain:  # nobody has room: the chain that is done first, its longest waits added up
-            chain, total = sweep.chain(cost + care.first * wait, leave)
+            cost, leave = sweep.cost_s(), asked.shape.links.leave_s * care.later
+            chain, total = sweep.chain(cost + care.first * asked.wait_s, leave)
         if not chain:
             exists = bool(sweep.chain(cost, leave)[0])
             refuse(self._cost.problem, asked.request, graph.start, chain_exists=exists)
@@ -203,7 +185,7 @@ class Overlap:
         """What a chain costs where lateness counts; the cost itself elsewhere."""
         if not isinstance(self._caring, BeforeDeadlines):
             return total
-        links, steps = asked.links, asked.request.planned_tokens - 1
+        links, steps = asked.shape.links, asked.request.planned_tokens - 1
         wait_s = asked.seats["wait_s"][asked.graph.server[chain]]
         waits_s = asked.passes * links.cut[chain] * wait_s
         later_s = float((links.later_s[chain] + waits_s).sum())
@@ -213,7 +195,7 @@ class Overlap:
         first_s = float((alone_s + links.tasks[chain] * wait_s + asked.wait_s[chain]).sum())
         caused = total - care.first * first_s - care.later * later_s
         since_s = asked.now_s - asked.request.arrival_s
-        token_s = later_s / max(steps, 1) + links.draft_s
+        token_s = later_s / max(steps, 1) + asked.shape.draft_s
         return caused + self._caring.late_s(since_s + first_s, token_s, steps)
 
     def _sweep(self, graph: Graph) -> _Sweep:
@@ -221,9 +203,11 @@ class Overlap:
             self._sweeps[graph.start] = _Sweep(graph)
         return self._sweeps[graph.start]
 
-    def _links(self, graph: Graph, request: Request) -> _Links:
+    def _shape(self, graph: Graph, request: Request) -> _Shape:
         key = (graph.start, request.client, request.prompt_tokens, request.planned_tokens)
         if key not in self._known:
+            from .sweep import Links
+
             if len(self._known) >= MOST_SHAPES:
                 self._known.clear()
             shape = self._cost.shape(*key[1:])
@@ -231,7 +215,8 @@ class Overlap:
             runs = graph.server, graph.origin, graph.end
             gone = np.zeros(0) if leave is None else leave
             _, fastest = self._sweep(graph).chain(alone, gone)
-            self._known[key] = _Links(
+            token_s = fastest / request.planned_tokens + shape.draft_s
+            links = Links(
                 alone_s=alone,
                 later_s=shape.steps * step_costs_s(self._cost, graph, shape)[0],
                 leave_s=gone,
@@ -239,9 +224,9 @@ class Overlap:
                 prompt_s=self._cost.prompt_work_s(key[2], *runs),
                 tasks=self._cost.prompt_tasks(key[2], *runs),
                 cut=self._cost.pass_tasks(shape, *runs),
-                fastest_s=fastest,
-                step_s=max(fastest / request.planned_tokens + shape.draft_s, 1e-9) / shape.passes,
-                passes=shape.passes,
-                draft_s=shape.draft_s,
+                step_s=float(max(token_s, 1e-9) / shape.passes),
+            )
+            self._known[key] = _Shape(
+                links=links, fastest_s=fastest, passes=shape.passes, draft_s=shape.draft_s
             )
         return self._known[key]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from typing import NamedTuple
 
 import numpy as np
 
@@ -16,8 +16,7 @@ from ..perfmodel.cost import CostModel
 from .api import FREE, NEVER, Ready, Running
 
 
-@dataclass(frozen=True, slots=True)
-class _Held:
+class _Held(NamedTuple):
     """What one session holds: (server, bytes) pairs, and what is expected of it."""
 
     parts: tuple[tuple[int, int], ...]
@@ -53,6 +52,7 @@ class SwarmState:
         self.pool_bytes: IntArray = placement.cache_bytes
         self.free_bytes: IntArray = placement.cache_bytes.copy()
         self.down = np.zeros(n, dtype=bool)
+        self._some_down = False
         self.version = np.zeros(n, dtype=np.int64)
         self.crowd = Crowd(cost.serial)
         self._cost = cost
@@ -78,7 +78,7 @@ class SwarmState:
             it was expected to be counts as one token from its end.
         client : whose it is, where that is known.
         """
-        parts = tuple(self._needs(route, tokens))
+        parts = self._needs(route, tokens)
         self._held[session] = _Held(parts, finish_s, pace, client)
         self._of_client[client] += 1
         if pace is not None:
@@ -105,21 +105,21 @@ class SwarmState:
         """Change when a session is expected to end: so many tokens from now."""
         self.crowd.tell(session, steps, now_s)
         held = self._held[session]
-        self._held[session] = replace(held, finish_s=finish_s)
+        self._held[session] = held._replace(finish_s=finish_s)
         for j, size in held.parts:
             self.version[j] += 1
             ends = self._ends[j]
             del ends[bisect_left(ends, (held.finish_s, session, size))]
             insort(ends, (finish_s, session, size))
 
-    def _needs(self, route: Route, tokens: int) -> Iterator[tuple[int, int]]:
+    def _needs(self, route: Route, tokens: int) -> tuple[tuple[int, int], ...]:
         """(server, bytes) of a session of so many tokens on each hop."""
         need = self._cost.cache_bytes
-        return ((h.server, int(need(tokens, h.start, h.end))) for h in route.hops)
+        return tuple([(h.server, int(need(tokens, h.start, h.end))) for h in route.hops])
 
     def closed(self, exclude: frozenset[int]) -> np.ndarray | None:
         """(n,) servers that must not be used, or None when all may."""
-        if not exclude and not self.down.any():
+        if not exclude and not self._some_down:
             return None
         closed = self.down.copy()
         closed[list(exclude)] = True
@@ -170,6 +170,7 @@ class SwarmState:
     def set_down(self, server: int, down: bool) -> None:
         """Take a server out of service, or bring it back."""
         self.down[server] = down
+        self._some_down = bool(self.down.any())
 
     def ready_s(self, server: int, need_bytes: int, now_s: float) -> float:
         """When ``need_bytes`` are free: now, or the earliest finish that frees enough.
@@ -205,11 +206,12 @@ class SwarmState:
     def fits_now(self, route: Route, tokens: int, held_tokens: int = 0) -> bool:
         """Whether a session could open at once on every server of a route, or one that holds
         ``held_tokens`` take so many more."""
-        needs, held = self._needs(route, held_tokens + tokens), self._needs(route, held_tokens)
-        return all(
-            self.free_bytes[j] >= need - has and not self.down[j]
-            for (j, need), (_, has) in zip(needs, held, strict=True)
-        )
+        needs = self._needs(route, held_tokens + tokens)
+        held = self._needs(route, held_tokens) if held_tokens else ((0, 0),) * len(needs)
+        for (j, need), (_, has) in zip(needs, held, strict=True):
+            if self.free_bytes[j] < need - has or self.down[j]:
+                return False
+        return True
 
     def fits_ever(self, route: Route, tokens: int) -> bool:
         """Whether a session could open on every server of a route if nothing else ran."""

@@ -40,6 +40,7 @@ class LinkWaits:
         self._finish_s = np.full(len(graph.server), -np.inf)
         self._step_s = np.zeros(len(graph.server))
         self._seen = np.full(servers, -1, dtype=np.int64)
+        self._late = np.zeros(servers, dtype=bool)  # without room for a session on all their blocks
         self._tokens = -1
         self._whole_bytes = np.zeros(servers, dtype=np.int64)
 
@@ -60,14 +61,18 @@ class LinkWaits:
             self._seen[hosts] = view.version[hosts]
             self._finish_s.fill(-np.inf)
             self._step_s.fill(0.0)
+            self._late.fill(False)
             stale = hosts[self._whole_bytes[hosts] > view.free_bytes[hosts]]
         else:
-            stale = hosts[view.version[hosts] != self._seen[hosts]]
+            moved = hosts[view.version[hosts] != self._seen[hosts]]
+            self._seen[moved] = view.version[moved]
+            full = self._whole_bytes[moved] > view.free_bytes[moved]
+            stale = moved[full | self._late[moved]]
         for j in stale.tolist():
             origins, inverse = self._origins[j]
-            self._seen[j] = view.version[j]
             links = self._graph.by_server[j]
-            if len(origins) and self._whole_bytes[j] <= view.free_bytes[j]:
+            self._late[j] = self._whole_bytes[j] > view.free_bytes[j]
+            if len(origins) and not self._late[j]:
                 self._finish_s[links], self._step_s[links] = -np.inf, 0.0
                 continue
             needs = self._cost.cache_bytes(tokens, origins, self._end[j])

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
-from ..core.content import FloatArray, IntArray, frozen_array
+from ..core.content import IntArray, frozen_array
 from ..core.errors import SwarmplanError
 from ..core.events import ServerEvent
 from ..core.names import Admission
 from ..core.plan import Placement
 from ..core.problem import Problem
-from ..core.requests import COUNTS, by_arrival, column
+from ..core.requests import COUNTS, TOGETHER, by_arrival, column, taken
 from ..core.workload import Request
 from ..perfmodel.capacity import most_per_s
 from ..perfmodel.cost import CostModel
@@ -90,7 +90,7 @@ def simulate(
         swarm.ups_to_come += event.up
         action = server_up if event.up else server_down
         swarm.kernel.at(event.time_s, Rank.SERVER, action, swarm, event.server)
-    _let_in(swarm, requests, arrival_s, order)
+    _let_in(swarm, requests, order)
     _run(swarm, math.inf if horizon_s is None else horizon_s)
     swarm.close()
     end_s = horizon_s if horizon_s is not None and table.unfinished_rows else table.last_s
@@ -145,22 +145,30 @@ def _check(problem: Problem, events: Sequence[ServerEvent]) -> None:
 def _let_in(
     swarm: Swarm,
     requests: Sequence[Request],
-    arrival_s: FloatArray,
     order: Sequence[int] | IntArray,
 ) -> None:
     """Each arrival puts the next one on the calendar, so that the heap stays small."""
+    coming = _coming(requests, order)
 
-    def come(position: int) -> None:
-        if position < len(order):
-            at_s = float(arrival_s[order[position]])
-            swarm.kernel.at(at_s, Rank.ARRIVAL, arrive, position)
+    def come() -> None:
+        row, request = next(coming, (-1, None))
+        if request is not None:
+            swarm.kernel.at(request.arrival_s, Rank.ARRIVAL, arrive, request, row)
 
-    def arrive(position: int) -> None:
-        come(position + 1)
-        row = int(order[position])
-        swarm.arrive(requests[row], row)
+    def arrive(request: Request, row: int) -> None:
+        come()
+        swarm.arrive(request, row)
 
-    come(0)
+    come()
+
+
+def _coming(
+    requests: Sequence[Request], order: Sequence[int] | IntArray
+) -> Iterator[tuple[int, Request]]:
+    """Rows and requests in order of arrival, some at a time."""
+    for first in range(0, len(order), TOGETHER):
+        rows = np.asarray(order[first : first + TOGETHER])
+        yield from zip(rows.tolist(), taken(requests, rows), strict=True)
 
 
 def _given(requests: Sequence[Request]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from ..core.coded import where
 from ..core.objective import P95_RESPONSE, Goal
 from ..core.requests import by_arrival
 from ..perfmodel.expense import Expense
-from .distribution import Distribution
+from .distribution import Distribution, picked
 from .result import SimulationResult
 from .service import Service, Yardstick, service_of
 
@@ -90,21 +90,25 @@ def summarise(
     done = counted & result.done
     tokens = int(result.output_tokens[done].sum())
     span = float(result.finish_s[done].max() - result.arrival_s[done].min()) if done.any() else 0.0
-    hops = result.num_hops[done]
+    hops = picked(result.num_hops, done)
     chains = int(np.count_nonzero(hops))
     taken = Expense(energy_j=result.energy_j, money=result.money)
     energy_kwh, money = taken.per_million(result.tokens)
     egress = Expense(energy_j=None, money=result.egress_money).per_million(result.tokens)[1]
+    response_s = picked(result.response_s, done)
+    per_token_s = float(response_s.sum() / tokens) if tokens else math.nan
+    responses = Distribution.of(response_s, spent=True)
+    del response_s  # of a million requests, one column at a time
     return Summary(
         requests=int(counted.sum()),
         completed=int(done.sum()),
         rejected=int((counted & where(result.status, "rejected")).sum()),
         lost=int((counted & where(result.status, "unfinished")).sum()),
-        response_s=Distribution.of(result.response_s[done]),
-        ttft_s=Distribution.of(result.ttft_s[done]),
-        tpot_s=Distribution.of(result.tpot_s[done]),
-        wait_s=Distribution.of(result.wait_s[done]),
-        per_token_s=float(result.response_s[done].sum() / tokens) if tokens else math.nan,
+        response_s=responses,
+        ttft_s=Distribution.of(picked(result.ttft_s, done), spent=True),
+        tpot_s=Distribution.of(picked(result.tpot_s, done), spent=True),
+        wait_s=Distribution.of(picked(result.wait_s, done), spent=True),
+        per_token_s=per_token_s,
         tokens_per_s=tokens / span if span else math.nan,
         requests_per_s=int(done.sum()) / span if span else math.nan,
         mean_hops=int(hops.sum()) / chains if chains else math.nan,

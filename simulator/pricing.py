@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import NamedTuple, TypeVar
 
@@ -11,8 +10,8 @@ import numpy as np
 from ..chains.graph import Graph, build_graph, request_costs_s
 from ..chains.reach import has_chain
 from ..chains.shortest import shortest
-from ..core.content import FloatArray
-from ..core.plan import Hop, Placement, Route
+from ..core.content import FloatArray, IntArray
+from ..core.plan import Placement, Route
 from ..core.workload import Request
 from ..perfmodel.cost import CostModel
 from ..perfmodel.hops import HopCost
@@ -30,12 +29,13 @@ MOST_KNOWN = 4_096
 
 class _Alone(NamedTuple):
     """A request of some shape alone on a chain: seconds until its first token and between two,
-    and by hop the work of a pass and the tasks that it is cut into."""
+    and of each hop its server, the work of a pass and the tasks that it is cut into."""
 
     ttft_s: float
     tpot_s: float
-    work_s: Mapping[Hop, float]
-    tasks: Mapping[Hop, float]
+    server: IntArray
+    work_s: tuple[float, ...]
+    tasks: tuple[float, ...]
     cost: HopCost
 
 
@@ -95,20 +95,22 @@ class Pricing:
             visit = h.server, h.start, h.end
             lead += float(cost.step_hop_s[h.server] - cost.prefill_hop_s[h.server])
             lead += float(cost.step_run_s(*visit) - cost.prefill_run_s(*visit))
-        each = waits_s[list(route.servers)].tolist()
-        waits = cost.passes * sum(alone.tasks[h] * w for h, w in zip(route.hops, each, strict=True))
+        each = waits_s[alone.server].tolist()
+        waits = cost.passes * sum([n * wait for n, wait in zip(alone.tasks, each, strict=True)])
         lead = self._cost.opening_s + lead + sum(each)
-        return Estimate(begin_s, lead, alone.tpot_s, waits, alone.work_s, alone.tasks, cost.passes)
+        known = route, alone.work_s, alone.tasks, cost.passes
+        return Estimate(begin_s, lead, alone.tpot_s, waits, *known)
 
     def _priced(self, route: Route, client: int, prompt_tokens: int, planned: int) -> _Alone:
         cost = self._cost.shape(client, prompt_tokens, planned, route)
         time = self._cost.route_time(route, cost)
-        visits = {h: (h.server, h.start, h.end) for h in route.hops}
+        visits = [(h.server, h.start, h.end) for h in route.hops]
         return _Alone(
             ttft_s=time.ttft_s,
             tpot_s=time.tpot_s,
-            work_s={h: float(self._cost.pass_work_s(cost, *v)) for h, v in visits.items()},
-            tasks={h: float(self._cost.pass_tasks(cost, *v)) for h, v in visits.items()},
+            server=np.array(route.servers, dtype=np.int64),
+            work_s=tuple(float(self._cost.pass_work_s(cost, *v)) for v in visits),
+            tasks=tuple(float(self._cost.pass_tasks(cost, *v)) for v in visits),
             cost=cost,
         )
 

@@ -21,7 +21,7 @@ from . import books, drafts, heap, tasks
 from .session import CLOSE_TOKENS
 
 # Compiled code finds functions by their names in its own module.
-_advance, _begin, _go_on, _key = tasks.advance, tasks.begin, tasks.go_on, tasks.key_of
+_advance, _enter, _begin, _go_on = tasks.advance, tasks.enter, tasks.begin, tasks.go_on
 _push, _pop, _MADE, _TIRED = heap.push, heap.pop, tasks.MADE, tasks.TIRED
 _ready_s, _hold, _drop = books.ready_s, books.hold, books.drop
 _join, _leave_line, _tell = crowding.join, crowding.leave, crowding.tell
@@ -266,12 +266,7 @@ def _open(r: Run, row: int, hops: int, now_s: float) -> bool:
         j = at["server"]
         need = _held_bytes(r.costs.token_bytes, request["reserved"], at["end"] - at["origin"])
         _hold(r.seat[j], r.end[j], row, need, request["end_s"] + now_s, request["pass_s"])
-    session = r.state.sessions[slot]
-    session["key"] = _key(row, slot)
-    session["hops"], session["hop"], session["block"] = hops, 0, link[path[0]]["origin"]
-    session["prompt"], session["made"] = request["prompt"], 0
-    session["stop"] = _stop_at(request)
-    session["due"], session["after"], session["first_s"] = 0, -1, np.nan
+    _enter(r.state, row, slot, hops, request["prompt"], _stop_at(request))
     _note_drafts(r.state, r.drafts, request, slot)
     _begin(r.state, slot, now_s + r.costs.opening_s)
     return True

@@ -262,8 +262,13 @@ def _replace(path: Path, write: Callable[[TextIO], None]) -> None:
 
 STATUS: tuple[Status, ...] = ("unfinished", "completed", "rejected")
 REASON: tuple[Reason, ...] = ("", "no-route", "too-large")
-#: Columns that hardly a run fills: all of them nan, or 0, until one is.
-_RARE = ("raw_wait_s", "replays", "overflows", "passes")
+#: Counts that few runs fill, and what a session calls them: 0 everywhere until one is there.
+_RARE = {
+    "tries": "tries_in_all",
+    "replays": "replays",
+    "overflows": "overflows",
+    "passes": "passes",
+}
 
 
 class Table:
@@ -277,11 +282,9 @@ class Table:
         self._routes = np.zeros(n, dtype=np.int32)
         times = ("start_s", "first_token_s", "finish_s", "cost_s")
         self._columns: dict[str, NDArray[Any]] = {name: np.full(n, np.nan) for name in times}
-        self._columns |= {name: np.zeros(n, dtype=np.int32) for name in ("tries", "made")}
-        self._columns |= {
-            name: np.broadcast_to(np.float64("nan") if name == "raw_wait_s" else np.int32(0), n)
-            for name in _RARE
-        }
+        self._columns["made"] = np.zeros(n, dtype=np.int32)
+        self._columns["raw_wait_s"] = np.broadcast_to(np.float64("nan"), n)
+        self._columns |= {name: np.broadcast_to(np.int32(0), n) for name in _RARE}
         self.unfinished_rows = n
         self.last_s = 0.0
         self.refusal = ""
@@ -309,12 +312,11 @@ class Table:
         columns["start_s"][row] = session.start_s
         columns["first_token_s"][row] = session.first_token_s
         columns["cost_s"][row] = session.cost_s
-        columns["tries"][row] = session.tries_in_all
         columns["made"][row] = session.made
         if not math.isnan(session.raw_wait_s):
             self._rare("raw_wait_s", row, session.raw_wait_s)
-        for name in _RARE[1:]:
-            if count := getattr(session, name):
+        for name, own in _RARE.items():
+            if count := getattr(session, own):
                 self._rare(name, row, count)
         # After a loss without a way on, only the first hops of a chain are left.
         if route is not None and route.hops and route.hops[-1].end == self._length:

@@ -15,7 +15,7 @@ from ..core.content import FloatArray
 from ..core.problem import Deadlines
 from ..core.workload import Request
 from ..perfmodel.cost import CostModel
-from .distribution import Distribution
+from .distribution import Distribution, picked
 
 if TYPE_CHECKING:
     from .result import SimulationResult
@@ -61,7 +61,7 @@ class Service:
 
 def service_of(result: SimulationResult, done: NDArray[np.bool_], by: Yardstick) -> Service:
     """The service of the requests that are ``done``, (N,) of bool."""
-    response_s = result.response_s[done]
+    response_s = picked(result.response_s, done)
     if not len(response_s):
         return Service()
     late_s = on_time = math.nan
@@ -69,11 +69,13 @@ def service_of(result: SimulationResult, done: NDArray[np.bool_], by: Yardstick)
         per_token_s, steps = np.nan_to_num(result.tpot_s[done]), result.output_tokens[done] - 1
         late = by.deadlines.late_s(result.ttft_s[done], per_token_s, steps)
         late_s, on_time = float(late.mean()), float((late <= 0.0).mean())
-    clients = result.client[done]
-    means = [float(response_s[clients == c].mean()) for c in np.unique(clients)]
-    least_s = math.nan if by.least_s is None else by.least_s[done]
+    clients = picked(result.client, done)
+    means = [float(picked(response_s, clients == c).mean()) for c in np.unique(clients)]
+    slow_down = Distribution()
+    if by.least_s is not None:
+        slow_down = Distribution.of(response_s / by.least_s[done], spent=True)
     return Service(
-        slow_down=Distribution.of(response_s / least_s),
+        slow_down=slow_down,
         late_s=late_s,
         on_time_share=on_time,
         fair_response_s=float(np.exp(np.mean(np.log(means)))),

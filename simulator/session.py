@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -16,8 +15,7 @@ from ..perfmodel.stake import Stake
 CLOSE_TOKENS = 8
 
 
-@dataclass(frozen=True, slots=True)
-class Estimate:
+class Estimate(NamedTuple):
     """When the tokens of a session are expected: what policies know of it, never the truth.
 
     Attributes
@@ -25,6 +23,7 @@ class Estimate:
     begin_s : instant of the start.
     lead_s : seconds until the first token: set-up and prompt.
     alone_s, waits_s : seconds per later token without others, and of waiting for them.
+    route : the chain.
     work_s : of a whole pass the compute on each hop, without waiting, in so many ``tasks``.
     passes : of each later token.
     """
@@ -33,8 +32,9 @@ class Estimate:
     lead_s: float
     alone_s: float
     waits_s: float
-    work_s: Mapping[Hop, float]
-    tasks: Mapping[Hop, float]
+    route: Route
+    work_s: tuple[float, ...]
+    tasks: tuple[float, ...]
     passes: float = 1.0
 
     @property
@@ -44,11 +44,15 @@ class Estimate:
 
     def pace(self, route: Route, tokens: int, stake: Stake) -> Pace:
         """What is expected of a session of so many tokens on the hops that it holds."""
+        work_s, tasks = self.work_s, self.tasks
+        if route is not self.route:
+            rows = [self.route.hops.index(h) for h in route.hops]
+            work_s, tasks = tuple(work_s[i] for i in rows), tuple(tasks[i] for i in rows)
         return Pace(
             alone_s=self.alone_s / self.passes,
             waits_s=self.waits_s / self.passes,
-            work_s=[self.work_s[h] for h in route.hops],
-            tasks=[self.tasks[h] for h in route.hops],
+            work_s=work_s,
+            tasks=tasks,
             steps=(tokens - 1) * self.passes,
             from_s=self.token_at_s(1),
             stake=stake,
@@ -153,12 +157,16 @@ class Session:
         room = self.room_tokens
         return Limits(self.stop_at(), room, min(self.request.output_tokens, room))
 
-    def stopped(self, fresh: int, first_token_s: float) -> None:
-        """What it made since it was opened is prompt now; what is left is a request of its own."""
+    def ended(self, fresh: int, first_token_s: float) -> None:
+        """It made so many tokens since it was opened, and makes no more of that chain."""
         if fresh and math.isnan(self.first_token_s):
             self.first_token_s = first_token_s
         self.made += fresh
         self.epoch += 1
+
+    def stopped(self, fresh: int, first_token_s: float) -> None:
+        """What it made since it was opened is prompt now; what is left is a request of its own."""
+        self.ended(fresh, first_token_s)
         if fresh:
             expected = self.request.expected_tokens
             self.request = replace(

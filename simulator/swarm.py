@@ -259,8 +259,12 @@ class Swarm:
 
     def stop(self, session: Session) -> None:
         """A session works no more for the present."""
+        session.stopped(*self._closed(session))
+
+    def _closed(self, session: Session) -> tuple[int, float]:
+        """Take a session off the servers: as ``Work.close`` tells of it."""
         session.passes += self.work.passes(session.row)
-        session.stopped(*self.work.close(session.row, self.now_s))
+        return self.work.close(session.row, self.now_s)
 
     def release(self, session: Session) -> None:
         """Give back all that a running session holds on servers that are not lost."""
@@ -271,7 +275,7 @@ class Swarm:
 
     def finish(self, session: Session) -> None:
         """The last token is there."""
-        self.stop(session)
+        session.ended(*self._closed(session))
         self.release(session)
         self.complete(session)
         self.rule.freed(self)

@@ -232,6 +232,33 @@ def advance(s: AnyState, until_s: float, most: int) -> tuple[int, float, int]:
 
 
 @compiled
+def key_of(row: int, slot: int) -> int:
+    """The key of a session in its slot."""
+    return (row + 1) << (SLOT_BITS + KIND_BITS) | slot
+
+
+@compiled
+def enter(s: AnyState, row: int, slot: int, hops: int, prompt: int, stop: int) -> None:
+    """Write down a session whose hops are in its slot: nothing is made yet."""
+    session = s.sessions[slot]
+    session["key"], session["hops"], session["hop"] = key_of(row, slot), hops, 0
+    session["block"], session["prompt"], session["made"] = s.hops[slot, 0]["start"], prompt, 0
+    session["stop"], session["due"], session["after"] = stop, 0, -1
+    session["first_s"] = np.nan
+
+
+@compiled
+def start(
+    s: AnyState, hops: Any, row: int, slot: int, prompt: int, stop: int, begin_s: float
+) -> None:
+    """Write down a session with its hops, and send its first pass on its way."""
+    for i in range(len(hops)):
+        s.hops[slot, i] = hops[i]
+    enter(s, row, slot, len(hops), prompt, stop)
+    begin(s, slot, begin_s)
+
+
+@compiled
 def begin(s: AnyState, slot: int, now_s: float) -> None:
     """Send a session's first pass on its way."""
     s.sessions[slot]["answer_s"] = s.sessions[slot]["leave_s"] = -np.inf
@@ -252,12 +279,6 @@ def go_on(s: AnyState, slot: int) -> None:
     if len(s) != _PLAIN:
         when_s = set_out_s(s, slot, session["made"])
     push(s, when_s, session["key"])
-
-
-@compiled
-def key_of(row: int, slot: int) -> int:
-    """The key of a session in its slot."""
-    return (row + 1) << (SLOT_BITS + KIND_BITS) | slot
 
 
 def hop_of_task(session: Any, hops: Any) -> int:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +22,7 @@ from .transfers import BY_CLIENT, BY_SERVERS, LANE, LEG, PIPELINE
 #: Events after which the engine comes up at the latest, so that Ctrl-C is heard.
 MOST_EVENTS = 1_000_000
 #: Hops of like sessions that are remembered.
-MOST_KNOWN = 1_024
+MOST_KNOWN = 4_096
 #: Slots for sessions to begin with.
 FEWEST_SLOTS = 64
 _SHARING = {
@@ -39,8 +38,7 @@ Why = Literal["quiet", "made", "lost", "tired"]
 _WHY: tuple[Why, ...] = ("quiet", "made", "lost", "tired")
 
 
-@dataclass(frozen=True, slots=True)
-class Pause:
+class Pause(NamedTuple):
     """Why the engine paused, when, and the row of the session that it hands back, or -1."""
 
     why: Why
@@ -59,7 +57,7 @@ class Work:
         self._length = cost.num_blocks
         self._state = idle_state(cost, FEWEST_SLOTS, 4)
         self._slots: dict[int, int] = {}
-        self._known: dict[int, tuple[Tasks, NDArray[np.void]]] = {}
+        self._known: dict[int, tuple[Tasks, NDArray[np.void], bool]] = {}
         self._rows = [-1] * FEWEST_SLOTS
         self._free = list(range(FEWEST_SLOTS - 1, -1, -1))
 
@@ -78,21 +76,18 @@ class Work:
         slot = self._free.pop()
         self._slots[row], self._rows[slot] = slot, row
         count = len(tasks.server)
-        self._state.hops[slot, :count] = self._hops_of(tasks)
-        self._state.parts[slot, :count] = tasks.parts
-        if tasks.cut.any():
+        hops, cut = self._hops_of(tasks)
+        if tasks.parts.size:
+            self._state.parts[slot, :count] = tasks.parts
+        if cut:
             self._state.piece_s[slot] = tasks.piece_s
         if self._state.chunks.size:
             chunks = self._state.chunks[slot, :count]
             chunks["done"], chunks["worth"], chunks["task_s"] = 0, tasks.worth, tasks.task_s
-        session = self._state.sessions[slot]
-        session["key"] = engine.key_of(row, slot)
-        session["hops"], session["hop"], session["block"] = count, 0, tasks.start[0]
-        session["prompt"], session["made"] = prompt_tokens, 0
-        session["due"], session["after"], session["first_s"] = 0, -1, np.nan
         if not isinstance(self._state, engine.State):
             if drafts is not None:
                 self._state.drafts[slot] = drafts
+            self._limit(slot, limits)
             for name in PASS.names or ():
                 self._state.passes[slot, :count][name] = getattr(tasks, name)
         if isinstance(self._state, engine.SharedState):
@@ -100,22 +95,21 @@ class Work:
             legs["tokens"][:count] = tasks.sent_tokens
             legs["message"][:count], legs["token"][:count] = tasks.message_bytes, tasks.token_bytes
             legs[0]["home"], legs[0]["open"] = len(self._state.servers) + tasks.client, 0
-        self._limit(slot, limits)
-        engine.begin(self._state, slot, begin_s)
+        engine.start(self._state, hops, row, slot, prompt_tokens, limits.stop, begin_s)
 
-    def _hops_of(self, tasks: Tasks) -> NDArray[np.void]:
-        """(hops,) of HOP; those of many sessions are the same."""
+    def _hops_of(self, tasks: Tasks) -> tuple[NDArray[np.void], bool]:
+        """(hops,) of HOP, and whether a prompt is cut there; the same for many sessions."""
         known = self._known.get(id(tasks))
         if known is not None and known[0] is tasks:
-            return known[1]
+            return known[1:]
         hops = np.zeros(len(tasks.server), engine.HOP)
         for name in engine.HOP.names or ():
             if name != "lost":
                 hops[name] = getattr(tasks, name)
         if len(self._known) >= MOST_KNOWN:
             self._known.clear()
-        self._known[id(tasks)] = tasks, hops
-        return hops
+        self._known[id(tasks)] = tasks, hops, bool(tasks.cut.any())
+        return self._known[id(tasks)][1:]
 
     def go_on(self, row: int, limits: Limits) -> None:
         """Let a session that made its tokens make more, until there are so many."""

@@ -119,7 +119,7 @@ def levelled(problem: Problem, labels: Sequence[str], side: Side) -> Problem:
         level = levelled_servers(members, side, problem.model.num_blocks)
         wire = problem.servers[rows[sent[rows] == slow(sent[rows])][0]].wire
         for j, server in zip(rows, level, strict=True):
-            servers[j] = replace(server, wire=wire)
+            servers[j] = server if server.wire == wire else replace(server, wire=wire)
         client[:, rows] = slow(client[:, rows], axis=1, keepdims=True)
         if wide is not None:
             wide[:, rows] = fast(wide[:, rows], axis=1, keepdims=True)

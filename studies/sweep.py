@@ -78,32 +78,39 @@ def _results(
     from joblib import Parallel, delayed
 
     plan = replace(plan, points=())  # the list of all goes with no task
-    with _cluster(backend, jobs, address):
+    with _cluster(backend, jobs, address, plan) as (run, shared):
         if backend == "ray":  # its backend hands results back all at once only
             size = ROUND * jobs
             with Parallel(n_jobs=jobs) as workers:
                 for first in range(0, len(todo), size):
                     part = todo[first : first + size]
-                    yield from workers(delayed(run_point)(plan, p) for p in part)
+                    yield from workers(delayed(run)(shared, p) for p in part)
             return
         parallel = Parallel(n_jobs=jobs, return_as="generator_unordered", batch_size=1)
-        yield from parallel(delayed(run_point)(plan, p) for p in todo)
+        yield from parallel(delayed(run)(shared, p) for p in todo)
+
+
+#: What runs a configuration of a sweep, given what stands for the sweep on the workers.
+Shared = tuple[Callable[[Any, Point], Record], Any]
 
 
 @contextmanager
-def _cluster(backend: Backend, jobs: int, address: str | None) -> Iterator[None]:
-    """joblib bound to a backend; a cluster started here is stopped here."""
+def _cluster(backend: Backend, jobs: int, address: str | None, plan: Prepared) -> Iterator[Shared]:
+    """joblib bound to a backend; a cluster started here is stopped here.
+
+    On a cluster the scenario is sent to each worker once, not with every task.
+    """
     from joblib import parallel_config
 
     if backend == "loky":
         with parallel_config(backend="loky", inner_max_num_threads=1):
-            yield
+            yield run_point, plan
     elif backend == "dask":
-        with _dask(jobs, address), parallel_config(backend="dask"):
-            yield
+        with _dask(jobs, address), parallel_config(backend="dask", scatter=[plan]):
+            yield run_point, plan
     else:
-        with _ray(jobs, address), parallel_config(backend="ray"):
-            yield
+        with _ray(jobs, address) as put, parallel_config(backend="ray"):
+            yield _run_there, put(plan)
 
 
 @contextmanager
@@ -124,7 +131,7 @@ def _dask(jobs: int, address: str | None) -> Iterator[None]:
 
 
 @contextmanager
-def _ray(jobs: int, address: str | None) -> Iterator[None]:
+def _ray(jobs: int, address: str | None) -> Iterator[Callable[[Prepared], Any]]:
     try:
         import ray
         from ray.util.joblib import register_ray
@@ -134,9 +141,16 @@ def _ray(jobs: int, address: str | None) -> Iterator[None]:
     ray.init(address=address, log_to_driver=False, **here)
     register_ray()
     try:
-        yield
+        yield ray.put
     finally:
         ray.shutdown()
+
+
+def _run_there(shared: Any, point: Point) -> Record:
+    """``run_point`` on a worker of Ray, where the sweep lies in the memory that all share."""
+    import ray
+
+    return run_point(ray.get(shared), point)
 
 
 def run_point(plan: Prepared, point: Point) -> Record:

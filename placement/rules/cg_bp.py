@@ -28,6 +28,8 @@ from ..task import Task
 DUMMY_MARGIN_S = 0.001
 #: Sums that are equal in exact arithmetic differ by rounding; nearer than this they count as ties.
 TIE = 1e-9
+#: Servers from which on compiled code chooses: it takes half a second and 50 MB to load.
+MANY = 3_000
 
 
 def cg_bp(task: Task) -> Placement:
@@ -81,6 +83,11 @@ def window_speeds_s(cost: CostModel, windows: Sequence[Windows]) -> FloatArray:
     infinite for servers without one."""
     hop, run = cost.step_hop_s.max(axis=0), cost.planned(0).step_run_s
     found = np.full(len(windows), np.inf)
+    if cost.alike:
+        rows = np.array([j for j, own in enumerate(windows) if len(own)], dtype=np.int64)
+        width = _widths(windows, rows)
+        found[rows] = (hop[rows] + run(rows, 0, width)) / width
+        return found
     for j, own in enumerate(windows):
         if len(own):
             each = (hop[j] + run(j, own.start, own.end)) / (own.end - own.start)
@@ -110,18 +117,62 @@ def place_blocks(cost: CostModel, sessions: int, *, capped: bool = True) -> Plac
     dummy_s = (per_block_s[usable].max() if len(usable) else 0.0) + DUMMY_MARGIN_S
     capacity = np.zeros(length, dtype=np.int64)
     slow_s = np.full(length, sessions * dummy_s)
-    spans = [(0, 0)] * problem.num_servers
+    gain_s = dummy_s - per_block_s
+    if cost.alike and len(order) >= MANY:
+        spans = _filled(cost, sessions, windows, order, gain_s, slow_s, capacity)
+    else:
+        spans = _taken(cost, sessions, windows, order, gain_s, slow_s, capacity)
+    if (capacity < sessions).any():
+        _refuse(problem, capacity, sessions)
+    return cost.placed(spans, order=order.tolist())
+
+
+def _taken(
+    cost: CostModel,
+    sessions: int,
+    windows: Sequence[Windows],
+    order: IntArray,
+    gain_s: FloatArray,
+    slow_s: FloatArray,
+    capacity: IntArray,
+) -> list[tuple[int, int]]:
+    """The spans of all servers; ``slow_s`` and ``capacity`` follow."""
+    spans = [(0, 0)] * len(windows)
     for j in order.tolist():
         own, lacking = windows[j], capacity < sessions
         chosen = _slowest(slow_s, lacking, own) if lacking.any() else thinnest(capacity, own)
         begin, end = spans[j] = int(own.start[chosen]), int(own.end[chosen])
         room = sessions_on(cost, j, begin, end)
         served = np.minimum(np.maximum(sessions - capacity[begin:end], 0), room)
-        slow_s[begin:end] -= (dummy_s - per_block_s[j]) * served
+        slow_s[begin:end] -= gain_s[j] * served
         capacity[begin:end] += room
-    if (capacity < sessions).any():
-        _refuse(problem, capacity, sessions)
-    return cost.placed(spans, order=order.tolist())
+    return spans
+
+
+def _filled(
+    cost: CostModel,
+    sessions: int,
+    windows: Sequence[Windows],
+    order: IntArray,
+    gain_s: FloatArray,
+    slow_s: FloatArray,
+    capacity: IntArray,
+) -> list[tuple[int, int]]:
+    """The same, compiled, where blocks are alike: all windows of a server are as long."""
+    from .filling import fill
+
+    width, start = np.zeros((2, len(windows)), dtype=np.int64)
+    width[order] = _widths(windows, order)
+    room = np.maximum(cost.room_bytes(np.zeros_like(width), width), 0)
+    room[order] //= cost.session_bytes(0, width[order])
+    fill(order, width, room, gain_s, slow_s, capacity, start, sessions, TIE)
+    return list(zip(start.tolist(), (start + width).tolist(), strict=True))
+
+
+def _widths(windows: Sequence[Windows], rows: IntArray) -> IntArray:
+    """(rows,) blocks of the first window of some servers."""
+    own = [windows[j] for j in rows.tolist()]
+    return np.array([w.end[0] - w.start[0] for w in own], dtype=np.int64)
 
 
 def _slowest(slow_s: FloatArray, lacking: np.ndarray, windows: Windows) -> int:

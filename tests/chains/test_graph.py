@@ -97,3 +97,13 @@ def test_a_session_holds_cache_for_the_blocks_of_each_link(tiny: Problem) -> Non
     graph = build_graph(cost, cost.placed([(0, 4), (3, 6), (0, 0), (2, 5)]))
     blocks = (graph.end - graph.origin).tolist()
     assert session_bytes(cost, graph, 7).tolist() == [7 * 10 * k for k in blocks]
+
+
+def test_a_chain_is_remembered_as_long_as_its_servers_are_the_same(tiny: Problem) -> None:
+    cost = CostModel.of(tiny)
+    graph = build_graph(cost, cost.placed([(0, 6), (0, 3), (3, 6), (0, 0)]))
+    links = [i for i in range(len(graph.server)) if graph.end[i] - graph.origin[i] == 6]
+    route = graph.route(links)
+    assert graph.route(links) is route
+    graph.server[links] = 3
+    assert [h.server for h in graph.route(links).hops] == [3]

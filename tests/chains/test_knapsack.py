@@ -9,11 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from swarmplan.chains import knapsack
-from swarmplan.chains.knapsack import least_responses_s, window_min
+from swarmplan.chains.knapsack import (
+    least_by_client_relay_s,
+    least_responses_s,
+    window_min,
+)
 from swarmplan.core.problem import Problem
 from swarmplan.core.workload import Request
 from swarmplan.methods.routers import ROUTERS
 from swarmplan.perfmodel.cost import CostModel
+from swarmplan.perfmodel.runs import Runs
 from swarmplan.simulator.engine import simulate
 from swarmplan.tests.placement.offline import every_route, fits_alone, uneven
 
@@ -117,6 +122,21 @@ def test_a_request_that_fits_nowhere_has_no_least_response(tiny: Problem) -> Non
     huge = replace(asked, reserved_tokens=10**6)
     found = least_responses_s(CostModel.of(tiny), [asked, huge])
     assert np.isfinite(found).tolist() == [True, False]
+
+
+@given(seed=st.integers(0, 10_000), servers=st.integers(1, 24))
+def test_of_many_alike_servers_those_with_the_cheapest_hops_are_enough(
+    seed: int, servers: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    kind = rng.integers(0, 3, servers)
+    length = int(rng.integers(1, 6))
+    blocks = np.minimum(np.array([1, 2, 0])[kind], length)
+    hop_s = rng.integers(0, 9, (2, servers)) / 8
+    runs = Runs(length=length, each=np.array([[1, 3, 1], [4, 2, 1]])[:, kind] / 8)
+    one_by_one = Runs(length=length, sums=runs.ramp(slice(None)))  # looked at block by block
+    found = least_by_client_relay_s(blocks, hop_s, runs)
+    assert found.tolist() == least_by_client_relay_s(blocks, hop_s, one_by_one).tolist()
 
 
 def test_no_requests_have_no_times(tiny: Problem) -> None:

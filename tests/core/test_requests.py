@@ -4,7 +4,16 @@ import numpy as np
 import pytest
 
 from swarmplan.core import requests as module
-from swarmplan.core.requests import COUNTS, Requests, by_arrival, column, distinct, positions
+from swarmplan.core.requests import (
+    COUNTS,
+    Requests,
+    by_arrival,
+    column,
+    compact,
+    distinct,
+    positions,
+    taken,
+)
 from swarmplan.core.workload import Request
 
 PLAIN = tuple(
@@ -49,6 +58,23 @@ def test_a_column_is_there_whatever_holds_the_requests(name: str) -> None:
     assert column(requests, name) is column(requests, name)
     with pytest.raises(ValueError, match="read-only"):
         column(requests, name)[0] = 7
+
+
+def test_requests_are_taken_from_any_sequence_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "TOGETHER", 2)
+    rows = np.array([3, 0, 3])
+    assert taken(columns(), rows) == taken(PLAIN, rows) == [PLAIN[3], PLAIN[0], PLAIN[3]]
+    assert list(columns()) == list(PLAIN)
+
+
+def test_a_column_of_one_number_takes_no_memory() -> None:
+    same = compact(np.full(1_000, 7, dtype=np.int32))
+    assert (same.strides, same.tolist()) == ((0,), [7] * 1_000)
+    with pytest.raises(ValueError, match="read-only"):
+        same[0] = 8
+    different = np.array([7, 8], dtype=np.int32)
+    assert compact(different) is different
+    assert len(compact(np.zeros(0, dtype=np.int32))) == 0
 
 
 def test_distinct_rows_are_found_part_by_part(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -142,3 +142,11 @@ def test_runs_are_equal_when_their_costs_are(table: Table) -> None:
     changed[-1, -1] += 1
     assert runs_of(table) == runs_of(table.copy())
     assert runs_of(table) != runs_of(changed)
+
+
+def test_servers_are_of_one_kind_where_every_run_costs_the_same() -> None:
+    alike = Runs(length=3, each=np.array([[1.0, 2.0, 1.0], [3.0, 4.0, 3.0]]))
+    differ = Runs.of([[1, 2, 3], [1, 2, 4], [1, 2, 3]], np.float64)
+    for runs in (alike, differ):
+        one, other, again = runs.kinds(np.arange(3))
+        assert one == again != other

@@ -116,6 +116,9 @@ def test_a_run_in_which_nothing_completes_has_no_figures(tiny: Problem) -> None:
 
 
 def test_quantiles_ignore_what_is_not_known() -> None:
+    given = np.array([3.0, 1.0, 2.0])
+    assert Distribution.of(given) == Distribution.of(given.copy(), spent=True)
+    assert given.tolist() == [3.0, 1.0, 2.0]
     found = Distribution.of(np.array([1.0, math.nan, 3.0]))
     assert (found.mean, found.p50) == (2.0, 2.0)
 

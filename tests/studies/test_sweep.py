@@ -26,6 +26,7 @@ from swarmplan.simulator.metrics import summarise
 from swarmplan.studies.store import Store, read_results
 from swarmplan.studies.sweepfile import load_sweep
 from swarmplan.studies.sweepgroups import groups_of
+from swarmplan.tests.extras import needs
 
 TINY = Path(__file__).resolve().parents[2] / "scenarios" / "tiny.toml"
 SWEEP = f"""
@@ -262,6 +263,30 @@ def test_the_pareto_front_is_what_nothing_beats(points: list[tuple[int, int]]) -
     assert front == set(points) - beaten
 
 
+#: A sweep on two worker processes that counts how often the sweep with its scenario is sent.
+COUNTED = """
+from pathlib import Path
+from swarmplan.studies import sweepfile
+from swarmplan.studies.store import Store
+from swarmplan.studies.sweep import run_sweep
+
+sent = 0
+plain = sweepfile.Prepared.__getstate__
+
+def counted(self):
+    global sent
+    sent += 1
+    return plain(self)
+
+if __name__ == "__main__":
+    sweepfile.Prepared.__getstate__ = counted
+    plan = sweepfile.load_sweep(Path({sweep!r}))
+    with Store(Path({out!r}), plan.sha256, len(plan.points)) as store:
+        run_sweep(plan, store, jobs=2, backend="dask")
+    print(sent, len(plan.points))
+"""
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("backend", "package"), [("dask", "distributed"), ("ray", "ray")])
 def test_a_cluster_of_two_workers_gives_the_same_bytes(
@@ -275,6 +300,26 @@ def test_a_cluster_of_two_workers_gives_the_same_bytes(
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     subprocess.run(command, check=True, capture_output=True, timeout=300, env=environment)
     assert out.read_bytes() == expected
+
+
+def test_workers_of_a_cluster_share_one_scenario(
+    sweep: Path, expected: bytes, tmp_path: Path
+) -> None:
+    needs("dask")
+    script = tmp_path / "counted.py"
+    script.write_text(COUNTED.format(sweep=str(sweep), out=str(tmp_path / "out.jsonl")))
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, str(script)],
+        check=True,
+        capture_output=True,
+        timeout=300,
+        env=environment,
+        text=True,
+    )
+    sent, tasks = map(int, done.stdout.split())
+    assert sent <= 2 < tasks  # one for each worker, or one for both
+    assert (tmp_path / "out.jsonl").read_bytes() == expected
 
 
 def test_a_cluster_that_is_not_installed_says_how_to_install_it(sweep: Path) -> None:
