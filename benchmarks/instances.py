@@ -109,29 +109,69 @@ def geographic(
 
 def set_b() -> Iterator[Instance]:
     """20 instances of 9 to 15 servers, 1 to 4 clients, 3 to 20 sessions each."""
-    for s in range(20):
+    yield from _small(100, 20)
+
+
+def fresh_b(seed: int) -> Iterator[Instance]:
+    """40 instances of the same kind as set B."""
+    yield from _small(seed, 40)
+
+
+def _small(seed: int, count: int) -> Iterator[Instance]:
+    for s in range(count):
         yield geographic(
-            9 + s % 7, 1 + (s // 2) % 4, (3, 5, 10, 20)[(s // 4) % 4], 100 + s, "H" if s % 2 else
+            9 + s % 7, 1 + (s // 2) % 4, (3, 5, 10, 20)[(s // 4) % 4], seed + s, "H" if s % 2 else
             "two",
         )  # fmt: skip
 
 
-def set_c(servers: int) -> Iterator[Instance]:
+def set_c(servers: int, seed: int = 500) -> Iterator[Instance]:
     """The large instances of one size (40, 200 or 1,000 servers): both kinds, two seeds."""
     clients = {40: 8, 200: 16, 1000: 32}[servers]
     kinds: tuple[Kind, ...] = ("two", "H")
     for kind in kinds:
-        for seed in (500, 501):
-            yield geographic(servers, clients, 10, seed, kind)
+        for s in (seed, seed + 1):
+            yield geographic(servers, clients, 10, s, kind)
 
 
-def tight_set() -> Iterator[Instance]:
-    """Eight instances whose memory hardly holds the sessions."""
-    yield geographic(15, 3, 20, 4, "H")
+def tight_set(seed: int | None = None) -> Iterator[Instance]:
+    """Eight instances whose memory hardly holds the sessions; fresh ones with a seed."""
+    yield geographic(15, 3, 20, 4 if seed is None else seed + 7, "H")
     sizes = ((9, 2, 60), (10, 3, 40), (12, 4, 30), (13, 2, 80), (15, 4, 40), (15, 6, 20),
              (20, 4, 40))  # fmt: skip
     for offset, (servers, clients, sessions) in enumerate(sizes):
-        yield geographic(servers, clients, sessions, 700 + offset, "H")
+        yield geographic(servers, clients, sessions, (700 if seed is None else seed) + offset, "H")
+
+
+def relay_set(seed: int) -> Iterator[Instance]:
+    """Server relay: four instances of 4 servers and eight of 14; 4 small servers may be too few."""
+    for s in range(4):
+        yield _relayed(geographic(4, 1 + s % 3, (3, 5, 10)[s % 3], seed + s, "H"))
+    kinds: tuple[Kind, ...] = ("two", "H")
+    for s in range(8):
+        clients, sessions = 1 + s % 4, (3, 5, 10, 20)[s // 2]
+        yield _relayed(geographic(14, clients, sessions, seed + s, kinds[s % 2]))
+
+
+def demanding_set(seed: int) -> Iterator[Instance]:
+    """9 to 14 servers with one of them pinned, pinned with a ban, every block twice, or on others
+    when the largest server is lost."""
+    sizes = ((9, 1, 3), (10, 2, 5), (12, 2, 10), (14, 3, 5))
+    for offset, (servers, clients, sessions) in enumerate(sizes):
+        plain = geographic(servers, clients, sessions, seed + offset, "H")
+        largest = max(plain.problem.servers, key=lambda s: s.memory_bytes)
+        start = 7 * offset
+        pin = {"pinned": {largest.id: [start, start + 12]}}
+        ban = {"forbidden": {f"s{servers - 1 if largest.id == 's0' else 0}": [[20, 40]]}}
+        named = {"pin": pin, "ban": {**pin, **ban}, "twice": {"redundancy": 2},
+                 "lost": {"survive": [largest.id]}}  # fmt: skip
+        for what, asked in named.items():
+            yield Instance(f"{plain.name}-{what}", {**plain.document, "resilience": asked})
+
+
+def _relayed(instance: Instance) -> Instance:
+    network = {**instance.document["network"], "relay": "server"}
+    return Instance(f"{instance.name}-relay", {**instance.document, "network": network})
 
 
 def _travel_ms(a: FloatArray, b: FloatArray) -> FloatArray:

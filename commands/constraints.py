@@ -84,7 +84,7 @@ OPTIONS = (
     click.option(
         "--current",
         type=FILE,
-        help="The plan in force, for --keep; auto comes up with nothing that does worse.",
+        help="The plan in force, for --keep; auto and exact return nothing that does worse.",
     ),
 )
 

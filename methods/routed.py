@@ -112,7 +112,8 @@ def routed(
     made = [p for p in pairs[1:] if p.runner.requests]
     last = [p for p in made if p.runner.requests == known.runner.requests]
     best = min(last, key=lambda p: p.runner.order(), default=known)
-    said = [f"auto: {len(made)} further pairs of the best placements and a router tried", *cut]
+    said = [f"auto: {len(made)} further pairs of placement and router tried"] if made else []
+    said += cut
     sure = SURE_AT_FIRST if known.runner.requests == rounds[0][0] else SURE
     if best is not known and _surely(best, known, task.goal, sure):
         known.runner.verdict = behind(known.runner, best.runner)
@@ -140,12 +141,13 @@ class _Runoff:
             if able and not any(runner.placement == seen.placement for seen in leaders):
                 leaders.append(runner)
         first, found = ranked[0], list[_Pair]()
+        routers = racing_routers(self._problem)
         for leader in leaders[:LEADERS]:
             compiled_s = _compiled_s(judge, leader.placement)
             if leader is first:
                 found.append(_Pair(replace(first), _request_s(first.router, compiled_s)))
             known = {r.router for r in ranked if r.placement == leader.placement and r.served}
-            for router in racing_routers(self._problem):
+            for router in routers:
                 if router not in known:
                     fresh = replace(leader, router=router, figure_s=math.inf, requests=0)
                     found.append(_Pair(fresh, _request_s(router, compiled_s)))

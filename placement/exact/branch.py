@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import heapq
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+
+import numpy as np
 
 from .bag import Bag, Priced
 from .limits import NO_LIMITS, Limits, Range
 
-#: Usable servers up to which ends are branched on.
-MOST_SERVERS = 20
 #: A level with less spread around its mean, in blocks, is settled.
 SPREAD = 1e-6
 
@@ -26,6 +26,7 @@ class Node:
 
     Attributes
     ----------
+    number : of nodes with the same bound the least, which is the latest, comes first.
     priced : where nothing splits it any more: its best prices, for the closing programme.
     tries : of that programme so far.
     """
@@ -44,32 +45,44 @@ class Tree:
     Attributes
     ----------
     bound : of the whole problem: the least bound of a node that is open or given up.
-    close : a better bound for a node that cannot be split, by other means; None = there are none.
+    close : a bound for a node that cannot be split, by other means, and whether it is final.
     """
 
     bag: Bag
     bound: float
-    close: Callable[[Node], float | None] = lambda _: None
+    close: Callable[[Node], tuple[float, bool]] = lambda node: (node.bound, True)
     nodes: int = 0
     _open: list[Node] = field(default_factory=list)
     _given_up: float = float("inf")
-    _count: itertools.count[int] = field(default_factory=itertools.count)
+    _count: Iterator[int] = field(default_factory=lambda: itertools.count(0, -1))
 
     @property
     def exhausted(self) -> bool:
-        """Whether nothing is left to split or to close."""
-        return not self._open
+        """Whether nothing is left that could raise the bound."""
+        return not self._open or self._given_up <= self._open[0].bound
 
     def plant(self) -> None:
         """Split the root, which the bag has just solved."""
-        pins = {j: (end, end) for j, (_, end) in self.bag.data.pinned.items()}
-        self._split(self.bound, Limits(ends=pins) if self._splits_ends else NO_LIMITS)
+        self._split(self.bound, self._first_limits() if self._splits_ends else NO_LIMITS)
         self._settle()
+
+    def _first_limits(self) -> Limits:
+        """The ends of pinned servers; or a server that every chain passes stands last.
+
+        All chains leave it at its end, so what comes after may as well come first.
+        """
+        data = self.bag.data
+        if data.pinned or data.needs or not data.anywhere:
+            return Limits(ends={j: (end, end) for j, (_, end) in data.pinned.items()})
+        others = data.most.sum(axis=1)[:, None] - data.most
+        passed = np.flatnonzero((others < data.length).all(axis=0))
+        last = max(passed.tolist(), key=lambda j: int(data.top[j]), default=None)
+        return NO_LIMITS if last is None else Limits(ends={last: (data.length, data.length)})
 
     def grow(self) -> None:
         """Solve nodes until the target, a limit or the end."""
         bag = self.bag
-        while self._open and self.bound < bag.target() and not bag.stopped():
+        while not self.exhausted and self.bound < bag.target() and not bag.stopped():
             node = heapq.heappop(self._open)
             try:
                 if node.priced is None:
@@ -95,10 +108,10 @@ class Tree:
 
     def _finish(self, node: Node) -> None:
         """One try of the closing programme."""
-        found = self.close(node)
+        found, final = self.close(node)
         node.tries += 1
-        node.bound = max(node.bound, node.bound if found is None else found)
-        if found is None or node.bound >= self.bag.target():
+        node.bound = max(node.bound, found)
+        if final or node.bound >= self.bag.target():
             self._given_up = min(self._given_up, node.bound)
         else:
             heapq.heappush(self._open, node)
@@ -107,8 +120,7 @@ class Tree:
     def _splits_ends(self) -> bool:
         """Whether there are few servers, in any order that chains like."""
         data = self.bag.data
-        few = int((data.top > 0).sum()) <= MOST_SERVERS
-        return few and data.positional and data.legs is None
+        return data.is_small and data.positional and data.legs is None
 
     def _push(self, bound: float, limits: Limits) -> None:
         heapq.heappush(self._open, Node(bound, next(self._count), limits))

@@ -22,10 +22,12 @@ class Closed:
     ----------
     bound : no plan among what survived is cheaper; inf when there is none, -inf when not known.
     plan : the best plan found, None without one.
+    settled : more time would change neither.
     """
 
     bound: float
     plan: Plan | None
+    settled: bool
     interrupted: bool = False
 
 
@@ -48,4 +50,9 @@ def close(
         bound = -math.inf
     else:
         bound = found.bound - TOLERANCE * abs(found.bound)
-    return Closed(bound=bound, plan=plan, interrupted=found.interrupted)
+    return Closed(
+        bound=bound,
+        plan=plan,
+        settled=found.state in ("optimal", "infeasible"),
+        interrupted=found.interrupted,
+    )

@@ -37,6 +37,9 @@ from ..allowed import pins_of, reach_of
 from ..task import Task
 from .legs import MOST_SERVERS, Legs
 
+#: Usable servers of a small instance.
+SMALL = 20
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Data:
@@ -87,6 +90,16 @@ class Data:
     dearest: float
     legs: Legs | None
     positional: bool
+
+    @property
+    def anywhere(self) -> bool:
+        """Whether every span may lie anywhere."""
+        return bool((self.reach == np.minimum(np.arange(self.length + 1), self.top[:, None])).all())
+
+    @property
+    def is_small(self) -> bool:
+        """Whether there are so few servers that a proof may come to an end."""
+        return int((self.top > 0).sum()) <= SMALL
 
     def chain_cost(self, row: int, visits: Sequence[tuple[int, int]]) -> float:
         """Cost of a chain of (server, blocks) for a whole class."""

@@ -48,11 +48,12 @@ def sweep(
                     visit = cost[j, c, k - 1]
                     if visit == np.inf:
                         continue
-                    for chosen in range(sets):
-                        if chosen & mine == 0:
-                            reached = out[c, end - k, chosen] + visit
-                            if reached < out[c, end, chosen | mine]:
-                                out[c, end, chosen | mine] = reached
+                    before, after = out[c, end - k], out[c, end]
+                    # Sets without this server come in runs as long as its bit, every other one.
+                    run, every = (mine, 2 * mine) if mine else (sets, sets)
+                    for start in range(0, sets, every):
+                        for chosen in range(start, start + run):
+                            after[chosen + mine] = min(after[chosen + mine], before[chosen] + visit)
 
 
 class WindowedChains:

@@ -187,30 +187,38 @@ class Work:
             self._compose(bag, data, chains, self.left_s(0.1))
             if self.done():
                 return
-        self.guided(bag, self.part(0.1))
+        if data.is_small:
+            self.guided(bag, self.part(0.1))
         if not converged:
             self._improve(bag, data, None)
             return
         tree = Tree(bag=bag, bound=found, close=lambda node: self._close_node(bag, data, node))
         tree.plant()
-        self._branch(tree, data, self.left_s(0.3))
+        self._branch(tree, data, self.left_s(0.3 if data.is_small else 0.2))
         if not self.done() and data.positional:
             self._close(bag, data)
         self._improve(bag, data, tree)
 
     def _improve(self, bag: Bag, data: Data, tree: Tree | None) -> None:
-        """Search, composition of chains, restarts and branching by turns until the end."""
+        """Search, composition of chains, and on few servers restarts and branching by turns until
+        the end; on many these cost more than they bring."""
         chains, idle = 8, 1
+        small = data.is_small
         while not self.done():
             before = self.incumbent.objective_s
-            chains = min(chains + 4, 40)
             self.search(self.part(0.06 / idle), bag=bag if self.rounds % 2 else None)
-            self._compose(bag, data, chains, self.left_s(0.05))
-            self.guided(bag, self.part(0.12 / idle))
+            if small:
+                chains = min(chains + 4, 40)
+                self._compose(bag, data, chains, self.left_s(0.05))
+                self.guided(bag, self.part(0.12 / idle))
+            else:
+                if self._compose(bag, data, chains, self.left_s(0.15)):
+                    chains += max(4, chains // 3)
             if tree is not None and not tree.exhausted and not self.done():
                 self._branch(tree, data, self.left_s(0.08 * idle))
                 # As long as no better plan turns up, the proof has more and more of the time.
-                idle = idle + 1 if self.incumbent.objective_s == before else 1
+                better = self.incumbent.objective_s < before
+                idle = 1 if better or not small else idle + 1
 
     def _bag(self, data: Data) -> Bag:
         """The relaxation, with the incumbent's chains."""
@@ -237,14 +245,16 @@ class Work:
             self._refuse(LEVELS)
         self.raise_bound(tree.bound * data.unit_s, LEVELS)
 
-    def _compose(self, bag: Bag, data: Data, most: int, limit_s: float) -> None:
-        """The best plan made of the relaxation's best chains and the incumbent's."""
+    def _compose(self, bag: Bag, data: Data, most: int, limit_s: float) -> bool:
+        """The best plan made of the relaxation's best chains and the incumbent's; whether it is
+        sure that there is no better one."""
         if self.done() or not data.positional or limit_s <= 0:
-            return
+            return False
         chains = [*bag.master.best_chains(most), *self._chains(data)]
         flow = Flow(data=data, survivors=among(data, chains))
-        if flow.survivors.size(data.length) <= MOST_COMPOSED:
-            self._run(flow, limit_s)
+        if flow.survivors.size(data.length) > MOST_COMPOSED:
+            return False
+        return self._run(flow, limit_s).settled
 
     def _run(self, flow: Flow, limit_s: float) -> Closed:
         """Solve an interval-flow programme and take its plan."""
@@ -285,17 +295,19 @@ class Work:
         bound = min(closed.bound * data.unit_s, self.incumbent.objective_s, reached)
         self.raise_bound(bound, FLOW)
 
-    def _close_node(self, bag: Bag, data: Data, node: Node) -> float | None:
-        """A bound on the plans of a node by its closing programme, None if that is too large."""
+    def _close_node(self, bag: Bag, data: Data, node: Node) -> tuple[float, bool]:
+        """A bound on the plans of a node by its closing programme, and whether it can get no
+        better: where it is solved, or too large."""
         cutoff = min(self.incumbent.objective_s / data.unit_s, data.dearest)
         left = survivors(bag, cutoff, node.priced)
         if not data.positional or left.size(data.length) > MOST_CLOSING:
-            return None
+            return node.bound, True
         limit_s = min(FIRST_TRY_S * 2.0**node.tries, bag.deadline_s - time.monotonic())
         closed = self._run(Flow(data=data, survivors=left), limit_s)
         if closed.interrupted:
             raise KeyboardInterrupt
-        return min(closed.bound, 1.001 * cutoff if cutoff == data.dearest else cutoff)
+        most = 1.001 * cutoff if cutoff == data.dearest else cutoff
+        return min(closed.bound, most), closed.settled
 
     def _prove_infeasible(self, bag: Bag, data: Data) -> tuple[float, bool]:
         """Make the sessions that found no chain so dear that the bound passes any plan's cost."""

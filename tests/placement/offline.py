@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from swarmplan.chains.soundness import unmet
 from swarmplan.core.names import Relay
 from swarmplan.core.plan import Hop, Placement, Route
 from swarmplan.core.problem import Client, ModelSpec, Network, Planning, Problem, Server, Timing
@@ -250,8 +251,10 @@ def every_route(problem: Problem) -> Iterator[Route]:
 
 
 def best_plan_s(problem: Problem, demand: Sequence[Demand]) -> float:
-    """The optimum by trying all placements and all ways to route, inf when there is none."""
+    """The optimum by trying all placements that meet all demands, and all ways to route; inf when
+    there is none."""
     cost, length = CostModel.of(problem), problem.model.num_blocks
+    demanding = problem.planning.constraints.shapes_placement
     every = [(0, 0), *itertools.combinations(range(length + 1), 2)]
     options = [
         [
@@ -265,6 +268,8 @@ def best_plan_s(problem: Problem, demand: Sequence[Demand]) -> float:
     best = float("inf")
     for chosen in itertools.product(*options):
         placement = cost.placed(chosen)
+        if demanding and any(unmet(cost, placement)):
+            continue
         routes = list(every_chain(placement, length))
         if routes:
             best = min(best, _cheapest_routing_s(cost, sessions, routes, placement, best))

@@ -2,12 +2,14 @@
 
 import dataclasses
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from swarmplan.benchmarks.instances import geographic
 from swarmplan.chains.floor import cheapest_chains_s
 from swarmplan.chains.soundness import unsound
 from swarmplan.core.errors import InfeasibleError, NoSolutionInTimeError
@@ -23,6 +25,7 @@ from swarmplan.placement.exact.master import Master
 from swarmplan.placement.exact.pricing import Chains, Price, prefix_tables, through_costs
 from swarmplan.placement.exact.solve import solve_exact
 from swarmplan.placement.milp.solve import solve_milp
+from swarmplan.placement.search.solve import solve_search
 from swarmplan.placement.sessions import demand_of, task_of
 from swarmplan.solve.deadline import Deadline
 from swarmplan.solve.progress import Progress
@@ -306,3 +309,18 @@ def test_through_costs_are_those_of_chains_that_must_make_the_visit() -> None:
             cost = Chains(data, forced, start).cost + 1e6
             reached = np.isfinite(through[:, k - 1])
             assert cost[reached] == pytest.approx(through[reached, k - 1], abs=1e-6)
+
+
+@pytest.mark.parametrize("limit_s", [0.0, 1.0])
+def test_no_plan_is_dearer_than_the_one_it_begins_with(limit_s: float) -> None:
+    task = task_of(geographic(15, 3, 20, 4, "H").problem, deadline=Deadline.after(20.0))
+    begun = solve_search(replace(task, gap=1e-6), max_steps=150)
+    _, _, proof = solve_exact(
+        replace(task, deadline=Deadline.after(limit_s)),
+        warm_start=begun.placement,
+        warm_routes=begun.routes,
+    )
+    known = begun.certificate.objective.value
+    assert known is not None
+    assert figures(proof)[0] <= known * (1 + 1e-12)
+    assert figures(proof)[1] <= figures(proof)[0]

@@ -1,0 +1,173 @@
+"""Chains under prices, by brute force: with ranges of ends, and in the order that is cheapest."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from swarmplan.chains.floor import cheapest_chains_s
+from swarmplan.core.problem import Problem
+from swarmplan.core.workload import Demand
+from swarmplan.perfmodel.cost import CostModel
+from swarmplan.placement.exact.bag import Bag
+from swarmplan.placement.exact.branch import Tree
+from swarmplan.placement.exact.instance import Data, data_of
+from swarmplan.placement.exact.legs import cheapest_ways
+from swarmplan.placement.exact.limits import Limits, Range
+from swarmplan.placement.exact.master import Master
+from swarmplan.placement.exact.pricing import Price, every_price, ordered, through_costs
+from swarmplan.placement.exact.windows import WindowedChains
+from swarmplan.tests.placement.exact.test_solve import drawn, relayed
+from swarmplan.tests.placement.offline import best_plan_s, task_for
+
+Visits = tuple[tuple[int, int], ...]
+
+
+def arrays(problem: Problem, demand: Sequence[Demand]) -> Data:
+    """The arrays in milliseconds."""
+    return data_of(task_for(problem, demand), 1e-3)
+
+
+def every_bag(data: Data, prices: Sequence[Price]) -> Iterator[Visits]:
+    """All orders of servers and all blocks that they can run which make a chain."""
+    widths = {p.server: p.extra.shape[1] for p in prices}
+    for count in range(1, len(prices) + 1):
+        for servers in itertools.permutations(sorted(widths), count):
+            for runs in itertools.product(*(range(1, widths[j] + 1) for j in servers)):
+                if sum(runs) == data.length:
+                    yield tuple(zip(servers, runs, strict=True))
+
+
+def paid(data: Data, prices: Sequence[Price], row: int, visits: Visits) -> float:
+    """A chain's visits with their prices, the way between them apart."""
+    extra = {p.server: p.extra for p in prices}
+    return sum(float(data.visits(j, k)[row, -1] + extra[j][row, k - 1]) for j, k in visits) + float(
+        data.base[row]
+    )
+
+
+def priced(data: Data, rng: np.random.Generator) -> list[Price]:
+    """Random prices of all usable servers."""
+    return [Price(j, extra + rng.uniform(0, 30, extra.shape)) for j, extra in every_price(data, {})]
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_the_cheapest_chain_within_ranges_is_that_of_all_orders(seed: int) -> None:
+    problem, demand = drawn(seed, servers=4, blocks=5)
+    data, rng = arrays(problem, demand), np.random.default_rng(seed)
+    if not data.top.any():
+        return
+    prices = priced(data, rng)
+    ends: dict[int, Range] = {}
+    for j, _ in prices:
+        if rng.random() < 0.7:
+            first = int(rng.integers(1, data.length + 1))
+            ends[j] = first, int(rng.integers(first, data.length + 1))
+
+    def within(visits: Visits) -> bool:
+        at = np.cumsum([k for _, k in visits]).tolist()
+        limits = [ends.get(j, (1, data.length)) for j, _ in visits]
+        return all(first <= e <= last for e, (first, last) in zip(at, limits, strict=True))
+
+    chains = [v for v in every_bag(data, prices) if within(v)]
+    found = WindowedChains(data, prices, ends, [])
+    for row in range(len(demand)):
+        least = min((paid(data, prices, row, v) for v in chains), default=np.inf)
+        assert found.cost[row] == pytest.approx(least, rel=1e-12)
+        if np.isfinite(least):
+            visits = found.chain(row)
+            assert paid(data, prices, row, visits) == pytest.approx(least, rel=1e-12)
+            assert Limits(ends=ends).allow(visits)
+    allowed = {tuple(sorted(v)) for v in chains}
+    for v in {tuple(sorted(v)) for v in every_bag(data, prices)}:
+        assert Limits(ends=ends).allow(v) == (v in allowed)
+
+
+@pytest.mark.parametrize("seed", range(600, 608))
+def test_under_server_relay_the_cheapest_chain_and_those_through_a_visit_are_of_all_orders(
+    seed: int,
+) -> None:
+    problem, demand = relayed(seed)
+    data, rng = arrays(problem, demand), np.random.default_rng(seed)
+    if not data.top.any():
+        return
+    assert data.legs is not None
+    prices = priced(data, rng)
+    cost, scale = CostModel.of(problem), [d.sessions * d.weight_tokens * 1e3 for d in demand]
+
+    def way(row: int, visits: Visits) -> float:
+        client = cost.planned(demand[row].client)
+        total, before = 0.0, -1
+        for j, _ in visits:
+            total += float(cost.relaying.into_s(client, before)[j])
+            before = j
+        back = cost.relaying.back_s(client)
+        assert back is not None
+        return scale[row] * (total + float(back[before]))
+
+    chains = ordered(data, data.legs, prices)
+    through = through_costs(data, prices)
+    for row in range(len(demand)):
+        costs = [(paid(data, prices, row, v) + way(row, v), v) for v in every_bag(data, prices)]
+        cheapest = min((c for c, _ in costs), default=np.inf)
+        assert chains.cost[row] == pytest.approx(cheapest, rel=1e-12)
+        if not costs:
+            continue
+        best = chains.chain(row)
+        assert data.chain_cost(row, best) <= chains.cost[row] * (1 + 1e-12)
+        for i, (j, _) in enumerate(prices):
+            for k in range(1, through[i].shape[1] + 1):
+                least = min((c for c, v in costs if (j, k) in v), default=np.inf)
+                assert through[i][row, k - 1] == pytest.approx(least, rel=1e-12)
+
+
+@given(st.integers(1, 4), st.integers(0, 10_000))
+def test_the_cheapest_way_through_a_set_is_that_of_its_orders(count: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    into, back = rng.uniform(0, 9, (2, count + 1, count)), rng.uniform(0, 9, (2, count))
+    found = cheapest_ways(into, back)
+    for chosen in range(1, 1 << count):
+        members = [j for j in range(count) if chosen >> j & 1]
+        for c in range(2):
+            ways = [
+                into[c, count, order[0]]
+                + sum(into[c, i, j] for i, j in itertools.pairwise(order))
+                + back[c, order[-1]]
+                for order in itertools.permutations(members)
+            ]
+            assert found[c, chosen] == pytest.approx(min(ways), rel=1e-12)
+    assert np.isinf(found[:, 0]).all()
+
+
+@given(seed=st.integers(0, 5_000), rounds=st.integers(1, 12), relay=st.booleans())
+def test_bounds_of_the_tree_are_below_the_optimum_whenever_it_stops(
+    seed: int, rounds: int, relay: bool
+) -> None:
+    problem, demand = relayed(seed) if relay else drawn(seed, servers=3, blocks=4)
+    if problem.num_servers > 2 and problem.model.num_blocks > 3:
+        return  # exhaustive search would take long
+    best = best_plan_s(problem, demand)
+    alone = cheapest_chains_s(CostModel.of(problem), demand)
+    if not np.isfinite(alone).all():
+        assert np.isinf(best)
+        return
+    data = data_of(task_for(problem, demand), float(alone.sum()) / 1000)
+    bag = Bag(
+        data=data,
+        master=Master(data, np.full(len(demand), 1e4)),
+        target=lambda: np.inf,
+        deadline_s=np.inf,
+        most_iterations=rounds,
+    )
+    found, _ = bag.solve()
+    tree = Tree(bag=bag, bound=found)
+    assert found * data.unit_s <= best * (1 + 1e-9)
+    tree.plant()
+    bag.most_iterations = 4 * rounds
+    tree.grow()
+    assert tree.bound * data.unit_s <= best * (1 + 1e-9)
