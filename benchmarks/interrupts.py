@@ -7,8 +7,9 @@ every method and objective instead, on a scenario that keeps each of them busy, 
 that were kept. ``--random 50`` draws from commands and methods together, at instants later than
 0.3 s.
 
-Seconds until the end are those of the clock and, beside them, those that the command and what it
-started were given of the processors: on a machine that others use the first tell of the others too.
+Seconds until the end are those of the clock and, beside them, those that the command, and the
+processes that it waited for, were given of the processors: on a machine that others use the first
+tell of the others too, and the second do not tell of time that it only waited.
 """
 
 from __future__ import annotations

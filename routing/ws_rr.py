@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
 import numpy as np
 
 from ..chains.graph import Graph, build_graph, request_costs_s
@@ -14,6 +17,8 @@ from ..core.workload import Request
 from ..perfmodel.cost import CostModel
 from .api import Decision, SwarmView
 
+#: Decisions over a graph from which on they are compiled, and what leaving a chain costs mostly.
+OFTEN, NOTHING = 200, np.zeros(0)
 #: (E,) seconds of every link, and (n,) of leaving or None.
 Costs = tuple[FloatArray, FloatArray | None]
 
@@ -95,6 +100,34 @@ class WaitGraphs:
         return self._known[start]
 
 
+class Chains:
+    """The cheapest chain over a graph, by compiled code once it was asked for often.
+
+    The same as ``chains.shortest`` finds, ties included.
+    """
+
+    def __init__(self, graph: Graph) -> None:
+        self._graph, self._asked = graph, 0
+        self._do: Any = None  # the compiled part: numba takes a while to load
+        self._path = np.empty(graph.num_nodes, dtype=np.int64)
+
+    def __call__(self, cost_s: FloatArray, leave_s: FloatArray | None) -> tuple[list[int], float]:
+        """Its links and its cost; no links where there is none."""
+        self._asked += 1
+        if self._do is None and self._asked > OFTEN:
+            from ..chains import sweep
+
+            self._do, self._net = sweep, sweep.net_of(self._graph)
+        if self._do is None:
+            return shortest(self._graph, cost_s, leave_s)
+        self._net.link["cost_s"] = cost_s
+        gone = NOTHING if leave_s is None else leave_s
+        last, total = self._do.sweep(self._net, gone, False)
+        if last == -2:
+            return [], math.inf
+        return self._path[: self._do.walk_back(self._net, last, self._path)].tolist(), float(total)
+
+
 class WsRr:
     """Online router: link cost = time until the link is free + time of the request on it.
 
@@ -110,6 +143,7 @@ class WsRr:
         self._cost = cost
         self._graph = WaitGraphs(cost, placement)
         self._plain: dict[tuple[int, int, int, int], Costs] = {}
+        self._chains: dict[int, Chains] = {}
 
     def __call__(
         self,
@@ -127,10 +161,13 @@ class WsRr:
         closed = view.closed(exclude)
         if closed is not None:
             cost[closed[graph.server]] = np.inf
-        links, total = shortest(graph, cost, leave)
+        if start_block not in self._chains:
+            self._chains[start_block] = Chains(graph)
+        cheapest = self._chains[start_block]
+        links, total = cheapest(cost, leave)
         if not links:
             idle = plain if closed is None else np.where(closed[graph.server], np.inf, plain)
-            exists = bool(shortest(graph, idle, leave)[0])
+            exists = bool(cheapest(idle, leave)[0])
             refuse(self._cost.problem, request, graph.start, chain_exists=exists)
         return Decision(route=graph.route(links), cost_s=total)
 

@@ -10,6 +10,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from swarmplan.chains.graph import build_graph
+from swarmplan.chains.shortest import shortest
 from swarmplan.core.errors import NoRouteError, RequestTooLargeError, SwarmplanError
 from swarmplan.core.names import Relay
 from swarmplan.core.plan import Hop, Placement, Route
@@ -17,9 +19,10 @@ from swarmplan.core.problem import Problem, per_block
 from swarmplan.core.workload import Request
 from swarmplan.perfmodel.cost import CostModel
 from swarmplan.perfmodel.timing import decode_s, prefill_s
+from swarmplan.routing import ws_rr
 from swarmplan.routing.api import Ready
 from swarmplan.routing.state import SwarmState
-from swarmplan.routing.ws_rr import WsRr
+from swarmplan.routing.ws_rr import Chains, WsRr
 
 Make = Callable[..., Problem]
 Place = Callable[[np.random.Generator, Problem], Placement]
@@ -173,6 +176,23 @@ def test_a_router_that_has_seen_many_states_decides_like_a_new_one(
         assert decision == WsRr(cost, placement)(asked, state, now)
         state.reserve(number, decision.route, asked.reserved_tokens, now + float(rng.integers(9)))
         state.release(int(rng.integers(15)))
+
+
+@pytest.mark.parametrize("relay", ["client", "server"])
+@given(seed=st.integers(0, 10**6))
+def test_compiled_decisions_are_the_plain_ones(
+    make_problem: Make, make_placement: Place, relay: Relay, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    problem = make_problem(rng, relay=relay)
+    graph = build_graph(CostModel.of(problem), make_placement(rng, problem))
+    cost_s = np.where(
+        rng.random(len(graph.server)) < 0.2, np.inf, rng.integers(0, 3, graph.server.shape)
+    )
+    leave_s = rng.integers(0, 3, problem.num_servers) / 2 if relay == "server" else None
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ws_rr, "OFTEN", 0)
+        assert Chains(graph)(cost_s, leave_s) == shortest(graph, cost_s, leave_s)
 
 
 def test_equal_chains_go_to_the_lower_row(tiny: Problem) -> None:
