@@ -7,9 +7,12 @@ from collections.abc import Sequence
 from ...chains.floor import PROOF, cheapest_chains_s, require_chains, summed_s
 from ...core.plan import Placement, PlannedRoute
 from ..api import Solution
-from ..moves.resilience import refuse_impossible_pins
+from ..moves.resilience import require_met
 from ..task import Task
 from .work import Work
+
+#: Seconds for whether an operator's demands can be met at all.
+MEETING_S = 2.0
 
 
 def solve_exact(
@@ -48,7 +51,7 @@ def solve_exact(
     NoSolutionInTimeError
         When the limit passes without a plan; it carries the bound.
     """
-    refuse_impossible_pins(task.cost)
+    require_met(task.cost, limit_s=min(MEETING_S, 0.2 * task.deadline.left_s()))
     alone = cheapest_chains_s(task.cost, task.demand)
     require_chains(task.cost, task.demand, alone)
     work = Work(task=task, max_iterations=max_iterations)

@@ -321,9 +321,13 @@ class Work:
     def _refuse(self, source: str) -> None:
         raise InfeasibleError(
             f"exact: proven infeasible ({source}): no placement serves all "
-            f"{sum(d.sessions for d in self.task.demand)} sessions within the servers' memory; "
-            "plan for fewer or shorter sessions, or add servers"
+            f"{sum(d.sessions for d in self.task.demand)} sessions within the servers' memory"
+            f"{self._demands()}; plan for fewer or shorter sessions, or add servers"
         )
+
+    def _demands(self) -> str:
+        asked = self.task.problem.planning.constraints
+        return " and what is asked of who hosts what" if asked.shapes_placement else ""
 
     def solution(self) -> Solution:
         """The best plan and what is proven about it."""

@@ -99,7 +99,21 @@ def _placement(cost: CostModel, old: Placement, start: IntArray, end: IntArray) 
     return replace(made, cache_bytes=np.where(same, old.cache_bytes, made.cache_bytes))
 
 
-def _exact(cost: CostModel) -> tuple[IntArray, IntArray] | None:
+def require_met(cost: CostModel, *, limit_s: float) -> None:
+    """Raise ``InfeasibleError`` with the reasons if no placement meets all demands; where that is
+    not settled in time nothing is said."""
+    if not cost.problem.planning.constraints.shapes_placement:
+        return
+    refuse_impossible_pins(cost)
+    try:
+        found = _exact(cost, limit_s=limit_s)
+    except HeuristicFailedError:
+        return
+    if found is None:
+        raise InfeasibleError(explain(cost))
+
+
+def _exact(cost: CostModel, *, limit_s: float = EXACT_S) -> tuple[IntArray, IntArray] | None:
     """Spans that meet the constraints, None when it is proven that there are none."""
     if _shortage(cost):
         return None
@@ -112,7 +126,7 @@ def _exact(cost: CostModel) -> tuple[IntArray, IntArray] | None:
         )
     spans = spans_of(cost)
     windows = [spans.windows(j) for j in range(problem.num_servers)]
-    return cover(windows, needs(problem), cost.num_blocks, time_limit_s=EXACT_S)
+    return cover(windows, needs(problem), cost.num_blocks, time_limit_s=limit_s)
 
 
 def _shortage(cost: CostModel) -> str:
