@@ -36,7 +36,7 @@ def by_flow(task: Task) -> Draft:
         f"of at most {found.bound_per_s:.5g} ({found.bound_per_s * tokens:.5g}), {proven}; "
         "a programme of positions over servers' rates, no promise"
     )
-    return Draft(placement=placement, router=ROUTER, notes=(note,))
+    return Draft(placement=placement, router=ROUTER, notes=(note,), interrupted=found.interrupted)
 
 
 def by_annealing(task: Task, router: str | None = None) -> Draft:

@@ -78,6 +78,24 @@ def chosen(
         When none was found.
     """
     joint, failure = _joint(task, settings)
+    try:
+        return _best(decide, task, settings, joint, failure)
+    except KeyboardInterrupt:
+        if joint is None or joint.draft.certificate is None:
+            raise
+        return replace(_told(joint, joint.draft.certificate, 0, task), interrupted=True)
+
+
+def _best(
+    decide: Callable[[Task, Settings], Draft] | None,
+    task: Task,
+    settings: Settings,
+    joint: _Found | None,
+    failure: Exception | None,
+) -> Draft:
+    """The best of the joint solution, if there is one, and of choices by type of server."""
+    if joint is not None and joint.draft.certificate and joint.draft.certificate.interrupted:
+        raise KeyboardInterrupt
     ranked = sorted(_on_grid(task), key=lambda f: f.step_s)
     if joint is not None and joint.draft.certificate is not None:
         proof = joint.draft.certificate
@@ -107,7 +125,9 @@ def _proven(joint: _Found | None) -> bool:
 def _solved(task: Task, settings: Settings) -> Draft:
     """What the joint method finds where servers have no choice: less to decide, so more of it."""
     cost = CostModel(task.problem.fixed).lasting(task.cost.lasting_s)
-    placement, routes, _ = solve_precise(replace(task, cost=cost))
+    placement, routes, certificate = solve_precise(replace(task, cost=cost))
+    if certificate.interrupted:
+        raise KeyboardInterrupt
     own = task.cost
     placement = replace(placement, precision=own.precisions, wire=own.chosen_wires)
     return Draft(placement=placement, router="ws-rr", routes=routes)

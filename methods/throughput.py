@@ -187,6 +187,8 @@ def _by_models(
         return
     try:
         placement, flow = flow_placement(task, deadline=flow_until)
+        if flow.interrupted:
+            raise KeyboardInterrupt
         placement = honoured(task, placement)
         rate = _modelled_per_s(task.cost, placement) or flow.rate_per_s
         yield _Runner(name="flow", placement=placement, router=router, rated_per_s=rate)

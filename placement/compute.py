@@ -17,7 +17,7 @@ from ..chains.knapsack import least_chains_s
 from ..core.errors import HeuristicFailedError, InfeasibleError
 from ..perfmodel.cost import CostModel
 from ..perfmodel.memory import max_sessions, sessions_for_load
-from .search.solve import solve_search
+from .search.solve import placed_by_search
 from .sessions import for_sessions
 from .task import Task
 
@@ -80,7 +80,7 @@ def _uses(busy: float) -> Iterator[float]:
 def _fits(task: Task) -> bool:
     """Whether a short search finds a chain for every session."""
     try:
-        solve_search(replace(task, gap=1.0, on_progress=None), max_steps=TRIAL_STEPS)
+        placed_by_search(replace(task, gap=1.0, on_progress=None), max_steps=TRIAL_STEPS)
     except (HeuristicFailedError, InfeasibleError):
         return False
     return True

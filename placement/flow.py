@@ -62,12 +62,14 @@ class FlowLayout:
     rate_per_s : flow of the layout by the programme.
     bound_per_s : what no layout and no routing exceeds, of servers with these rates.
     proven : whether the programme was solved to the end.
+    interrupted : whether Ctrl-C ended it: whoever wanted more than this layout ends too.
     """
 
     spans: tuple[tuple[tuple[int, int], ...], ...]
     rate_per_s: float
     bound_per_s: float
     proven: bool
+    interrupted: bool = False
 
 
 def most_flow_per_s(kinds: Sequence[Kind], length: int) -> float:
@@ -136,6 +138,7 @@ def largest_flow(
         rate_per_s=min(rate, limit),
         bound_per_s=max(limit, min(rate, bound)),
         proven=exact,
+        interrupted=found.interrupted,
     )
 
 
