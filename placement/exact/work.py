@@ -105,7 +105,7 @@ class Work:
 
     def done(self) -> bool:
         """Whether plan and bound meet, or the time is over."""
-        return self.met() or self.interrupted or self.left_s() <= 0
+        return self.met() or self.left_s() <= 0
 
     def met(self) -> bool:
         """Whether plan and bound meet within the gap."""
@@ -119,7 +119,7 @@ class Work:
     ) -> None:
         """One round of search; with a bag, among the servers that it uses."""
         self.rounds += 1
-        self.interrupted |= self.incumbent.search(
+        interrupted = self.incumbent.search(
             deadline=deadline,
             target_s=self.target_s,
             floor_s=self.floor_s,
@@ -127,7 +127,7 @@ class Work:
             max_steps=max_steps,
             servers=None if bag is None else self._used(bag),
         )
-        self.tell()
+        self._went_on(interrupted)
 
     @property
     def target_s(self) -> float:
@@ -144,14 +144,20 @@ class Work:
         if self.done() or not bag.master.levels:
             return
         self.rounds += 1
-        self.interrupted |= self.incumbent.guided(
+        interrupted = self.incumbent.guided(
             bag,
             deadline=deadline,
             target_s=self.target_s,
             seed=self.round_seed,
             servers=self._used(bag),
         )
+        self._went_on(interrupted)
+
+    def _went_on(self, interrupted: bool) -> None:
+        """Tell how far it is; Ctrl-C in a part, which kept what it had, ends the whole."""
         self.tell()
+        if interrupted:
+            raise KeyboardInterrupt
 
     def _used(self, bag: Bag) -> list[int]:
         """Servers on chains of the relaxation or of the incumbent."""
@@ -267,10 +273,9 @@ class Work:
             seed=self.task.seed,
             enough=self.bound_s / flow.data.unit_s * (1.0 + 0.5 * self.task.gap),
         )
-        self.interrupted |= closed.interrupted
         if closed.plan is not None:
             self.incumbent.offer(closed.plan)
-        self.tell()
+        self._went_on(closed.interrupted)
         return closed
 
     def _chains(self, data: Data) -> list[tuple[int, Visits]]:
@@ -304,8 +309,6 @@ class Work:
             return node.bound, True
         limit_s = min(FIRST_TRY_S * 2.0**node.tries, bag.deadline_s - time.monotonic())
         closed = self._run(Flow(data=data, survivors=left), limit_s)
-        if closed.interrupted:
-            raise KeyboardInterrupt
         most = 1.001 * cutoff if cutoff == data.dearest else cutoff
         return min(closed.bound, most), closed.settled
 

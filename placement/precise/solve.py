@@ -270,9 +270,10 @@ class Work:
         unit_s = max(self.bound_s, 1e-9) / 1000.0
         closing = Closing(self.menu, chains, unit_s)
         found = closing.solve(self.task.deadline, 0.5 * self.task.gap, self.task.seed)
-        self.interrupted |= found.interrupted
         if found.values is not None:
             self._offer(*closing.plan(found.values))
+        if found.interrupted:
+            raise KeyboardInterrupt
         if found.state == "infeasible":
             return math.inf
         if found.state != "optimal" or found.bound is None:
