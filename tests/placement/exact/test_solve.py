@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from swarmplan.benchmarks.instances import geographic
+from swarmplan.benchmarks.instances import geographic, reference
 from swarmplan.chains.floor import cheapest_chains_s
 from swarmplan.chains.soundness import unsound
 from swarmplan.core.errors import InfeasibleError, NoSolutionInTimeError
@@ -20,6 +20,7 @@ from swarmplan.perfmodel.cost import CostModel
 from swarmplan.placement.api import Solution
 from swarmplan.placement.exact.bag import Bag
 from swarmplan.placement.exact.branch import Tree
+from swarmplan.placement.exact.incumbent import Incumbent
 from swarmplan.placement.exact.instance import data_of
 from swarmplan.placement.exact.master import Master
 from swarmplan.placement.exact.pricing import Chains, Price, prefix_tables, through_costs
@@ -324,3 +325,13 @@ def test_no_plan_is_dearer_than_the_one_it_begins_with(limit_s: float) -> None:
     assert known is not None
     assert figures(proof)[0] <= known * (1 + 1e-12)
     assert figures(proof)[1] <= figures(proof)[0]
+
+
+def test_ctrl_c_in_a_restart_ends_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Incumbent, "guided", lambda *_, **__: True)
+    monkeypatch.setattr(Tree, "plant", lambda _: pytest.fail("it goes on"))
+    task = task_of(reference(0, 3, 12).problem, deadline=Deadline.after(10.0), gap=1e-6)
+    placement, routes, proof = solve_exact(task)
+    assert proof.interrupted
+    assert not unsound(task.cost, placement, routes, task.demand)
+    assert proof.objective.bound is not None
