@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -33,9 +35,18 @@ def test_what_makes_a_figure_can_be_called(command: str) -> None:
     elif program.endswith("swarmplan"):
         assert fault(words) == ""
     else:
-        source = (ROOT / program).read_text(encoding="utf-8")
+        source = "".join(_sources(ROOT / program))
         options = [w for w in words if w.startswith("--")]
         assert [o for o in options if f'"{o}"' not in source] == []
+
+
+def _sources(program: Path) -> Iterator[str]:
+    """Its text, and that of the benchmarks that it imports: they may add options of their own."""
+    text = program.read_text(encoding="utf-8")
+    yield text
+    for name in re.findall(r"^\s*(?:from|import) (\w+)", text, re.MULTILINE):
+        if (beside := program.with_name(f"{name}.py")).is_file():
+            yield beside.read_text(encoding="utf-8")
 
 
 def test_tables_of_figures_are_told_from_others() -> None:
