@@ -108,7 +108,7 @@ SWARM_TESTS = SWARMPLAN_REQUIRE=length,quantised,swarm timeout --kill-after=30 $
 # Live tests wait more than they compute: those of two files at a time, then those that compare times.
 swarm-test: $(SWARM)/.ready  ## tests of the extras, with real PETALS servers on loopback, 40 minutes at most
 	$(SWARM)/bin/python -m coverage erase
-	$(call SWARM_TESTS,1800) -m "not alone" --numprocesses=2 --dist=loadfile
+	$(call SWARM_TESTS,1800) -m "not alone" --numprocesses=2 --dist=loadfile --no-loadscope-reorder
 	$(call SWARM_TESTS,600) -m alone
 	$(SWARM)/bin/python -m coverage combine --quiet
 	$(SWARM)/bin/python -m coverage report --include="$(CURDIR)/swarm/*" --fail-under=$(COVERAGE_FLOOR)
