@@ -14,10 +14,12 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from .bag import Bag, Priced
-from .limits import NO_LIMITS, Limits, Range
+from .limits import NO_LIMITS, Limits
 
 #: A level with less spread around its mean, in blocks, is settled.
 SPREAD = 1e-6
+#: How much more it counts to lose all orders of a chain than to lose some.
+POWER = 3.0
 
 
 @dataclass(slots=True, order=True)
@@ -36,6 +38,7 @@ class Node:
     limits: Limits = field(compare=False)
     priced: Priced | None = field(default=None, compare=False)
     tries: int = field(default=0, compare=False)
+    known: Priced = field(default_factory=Priced, compare=False)
 
 
 @dataclass(slots=True)
@@ -97,8 +100,8 @@ class Tree:
 
     def _solve(self, node: Node) -> None:
         """The relaxation of a node, and its children."""
-        found, converged = self.bag.solve(node.limits)
-        node.bound = max(found, node.bound)
+        found, converged = self.bag.solve(node.limits, node.known)
+        node.bound, node.known = max(found, node.bound), self.bag.last
         if node.bound >= self.bag.target():
             self._given_up = min(self._given_up, node.bound)
         elif converged:
@@ -123,36 +126,68 @@ class Tree:
         return data.is_small and data.positional and data.legs is None
 
     def _push(self, bound: float, limits: Limits) -> None:
-        heapq.heappush(self._open, Node(bound, next(self._count), limits))
+        heapq.heappush(
+            self._open,
+            Node(bound, next(self._count), limits, known=self.bag.last),
+        )
 
     def _split(self, bound: float, limits: Limits) -> None:
         """Two children; where nothing is left to split, the node is to be closed as it is."""
-        server, (first, last) = self._widest_ends(limits)
-        if first < last:
-            middle = (first + last) // 2
-            self._push(bound, limits.with_ends(server, (first, middle)))
-            self._push(bound, limits.with_ends(server, (middle + 1, last)))
-            return
-        server, mean = self._widest_levels()
+        server, cut = self._best_end(limits)
+        if server < 0:
+            level, mean = self._widest_levels()
+            if level >= 0:
+                low, high = limits.levels.get(level, (0, int(self.bag.data.top[level])))
+                at = min(max(int(mean), low), high - 1)
+                self._push(bound, limits.with_levels(level, (low, at)))
+                self._push(bound, limits.with_levels(level, (at + 1, high)))
+                return
+            server, cut = self._widest_ends(limits)
         if server >= 0:
-            low, high = limits.levels.get(server, (0, int(self.bag.data.top[server])))
-            cut = min(max(int(mean), low), high - 1)
-            self._push(bound, limits.with_levels(server, (low, cut)))
-            self._push(bound, limits.with_levels(server, (cut + 1, high)))
+            first, last = limits.ends.get(server, (1, self.bag.data.length))
+            self._push(bound, limits.with_ends(server, (first, cut)))
+            self._push(bound, limits.with_ends(server, (cut + 1, last)))
             return
         heapq.heappush(self._open, Node(bound, next(self._count), limits, self.bag.last))
 
-    def _widest_ends(self, limits: Limits) -> tuple[int, Range]:
-        """The server that is used most where its ends are least settled, and their range."""
+    def _best_end(self, limits: Limits) -> tuple[int, int]:
+        """The server and the block at which to split its ends so that both children lose most of
+        the relaxation's chains, or of the orders that these may have; -1 = nothing is lost."""
         if not self._splits_ends:
-            return -1, (0, 0)
-        found = [
-            (load * (last - first), j, (first, last))
-            for j, load in self.bag.master.loads().items()
-            for first, last in (limits.ends.get(j, (1, self.bag.data.length)),)
-        ]
-        _, server, ends = max(found, default=(0.0, -1, (0, 0)))
-        return server, ends
+            return -1, 0
+        length = self.bag.data.length
+        lost = np.zeros((2, len(self.bag.data.top), length + 1))
+        for visits, sessions in self.bag.master.carried():
+            share = limits.orders(visits, length).cumsum(axis=1)
+            for (j, _), below in zip(visits, share, strict=True):
+                below = np.minimum(below, 1.0)
+                lost[0, j] += sessions * np.round(1.0 - below, 9) ** POWER
+                lost[1, j] += sessions * below**POWER
+        score = lost.min(axis=0)
+        server, cut = np.unravel_index(int(score.argmax()), score.shape)
+        if score[server, cut] <= 1e-6:
+            return -1, 0
+        return int(server), int(cut)
+
+    def _widest_ends(self, limits: Limits) -> tuple[int, int]:
+        """The server that is used most where its ends are least settled, and where to split them
+        so that where it ends in the relaxation is on one side."""
+        if not self._splits_ends:
+            return -1, 0
+        found: dict[int, tuple[float, int]] = {}
+        for visits, sessions in self.bag.master.carried():
+            for (j, k), shares in zip(
+                visits, limits.orders(visits, self.bag.data.length), strict=True
+            ):
+                first, last = limits.ends.get(j, (1, self.bag.data.length))
+                if first < last and shares.any():
+                    before = found.get(j, (0.0, 0))[0]
+                    found[j] = before + sessions * k, int(shares.argmax())
+        if not found:
+            return -1, 0
+        server = max(found, key=lambda j: found[j][0])
+        end, first = found[server][1], limits.ends.get(server, (1, 0))[0]
+        return server, end - 1 if end > first else end
 
     def _widest_levels(self) -> tuple[int, float]:
         """The server whose level is least settled, and its mean; -1 = all are settled."""

@@ -75,17 +75,26 @@ def test_the_cheapest_chain_within_ranges_is_that_of_all_orders(seed: int) -> No
         return all(first <= e <= last for e, (first, last) in zip(at, limits, strict=True))
 
     chains = [v for v in every_bag(data, prices) if within(v)]
-    found = WindowedChains(data, prices, ends, [])
+    found = WindowedChains(data, prices, ends)
     for row in range(len(demand)):
         least = min((paid(data, prices, row, v) for v in chains), default=np.inf)
         assert found.cost[row] == pytest.approx(least, rel=1e-12)
         if np.isfinite(least):
             visits = found.chain(row)
             assert paid(data, prices, row, visits) == pytest.approx(least, rel=1e-12)
-            assert Limits(ends=ends).allow(visits)
-    allowed = {tuple(sorted(v)) for v in chains}
-    for v in {tuple(sorted(v)) for v in every_bag(data, prices)}:
-        assert Limits(ends=ends).allow(v) == (v in allowed)
+            assert visits[::-1] in chains
+    # A bag is allowed where one of its orders is, and where each visit may end is counted.
+    bags = sorted({tuple(sorted(v)) for v in every_bag(data, prices)})
+    orders = {v: [w for w in chains if tuple(sorted(w)) == v] for v in bags}
+    limits = Limits(ends=ends)
+    assert limits.allow(bags).tolist() == [bool(orders[v]) for v in bags]
+    for v in bags:
+        shares = np.zeros((len(v), data.length + 1))
+        for w in orders[v]:
+            at = dict(zip((j for j, _ in w), np.cumsum([k for _, k in w]).tolist(), strict=True))
+            for i, (j, _) in enumerate(v):
+                shares[i, at[j]] += 1 / len(orders[v])
+        assert limits.orders(v, data.length) == pytest.approx(shares)
 
 
 @pytest.mark.parametrize("seed", range(600, 608))
