@@ -34,7 +34,7 @@ SAFETY = 1e-9
 CONVERGED = 1e-8
 #: The same of a node of the branching, which is split anyhow; and as a share of what is missing.
 SETTLED, WORTHLESS = 1e-6, 0.1
-#: Chains that the nodes of the branching keep.
+#: Chains that the nodes of the branching keep on few servers.
 MOST_CHAINS = 1500
 
 
@@ -91,9 +91,10 @@ class Bag:
         """The best bound under ``limits`` on the servers, and whether it converged.
 
         Stops at the target, at a limit, or when no chain improves the restricted master.
+        ``known`` are prices to begin with, and the bound that they give under wider limits.
         """
         master = self.master
-        if not limits.none:
+        if not limits.none and self.data.is_small:
             master.forget(MOST_CHAINS)
         master.restrict(limits)
         self.last = Priced(limits=limits)
@@ -168,7 +169,7 @@ class Bag:
             visits = chains.chain(c)
             if len({j for j, _ in visits}) == len(visits):
                 added += self._add(c, visits, charges)
-                if limits.ends:
+                if limits.ends:  # elsewhere a class more often has chains of its own
                     self._share(c, visits, charges)
         return bound, added
 

@@ -1,7 +1,8 @@
 """Branching on where spans end, then on levels: best-first search over limits on the servers.
 
 On few servers limits on ends come first: they leave only chains that agree on an order, which the
-relaxation knows nothing of. On many servers there are too many of them.
+relaxation knows nothing of. They are split where its chains disagree. On many servers there are too
+many of them.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from .limits import NO_LIMITS, Limits
 SPREAD = 1e-6
 #: How much more it counts to lose all orders of a chain than to lose some.
 POWER = 3.0
+#: Sessions' worth of orders below which nothing is lost.
+LOST = 1e-6
 
 
 @dataclass(slots=True, order=True)
@@ -31,6 +34,7 @@ class Node:
     number : of nodes with the same bound the least, which is the latest, comes first.
     priced : where nothing splits it any more: its best prices, for the closing programme.
     tries : of that programme so far.
+    known : the best prices of the node that it was split from, or its own so far.
     """
 
     bound: float
@@ -126,13 +130,13 @@ class Tree:
         return data.is_small and data.positional and data.legs is None
 
     def _push(self, bound: float, limits: Limits) -> None:
-        heapq.heappush(
-            self._open,
-            Node(bound, next(self._count), limits, known=self.bag.last),
-        )
+        heapq.heappush(self._open, Node(bound, next(self._count), limits, known=self.bag.last))
 
     def _split(self, bound: float, limits: Limits) -> None:
-        """Two children; where nothing is left to split, the node is to be closed as it is."""
+        """Two children; where nothing is left to split, the node is to be closed as it is.
+
+        First the ends on which chains disagree, then levels, then ends as the chains have them.
+        """
         server, cut = self._best_end(limits)
         if server < 0:
             level, mean = self._widest_levels()
@@ -158,16 +162,16 @@ class Tree:
         length = self.bag.data.length
         lost = np.zeros((2, len(self.bag.data.top), length + 1))
         for visits, sessions in self.bag.master.carried():
-            share = limits.orders(visits, length).cumsum(axis=1)
-            for (j, _), below in zip(visits, share, strict=True):
-                below = np.minimum(below, 1.0)
+            shares = limits.orders(visits, length)
+            if not shares.any():
+                continue
+            shares = shares.cumsum(axis=1).clip(max=1.0)
+            for (j, _), below in zip(visits, shares, strict=True):
                 lost[0, j] += sessions * np.round(1.0 - below, 9) ** POWER
                 lost[1, j] += sessions * below**POWER
         score = lost.min(axis=0)
         server, cut = np.unravel_index(int(score.argmax()), score.shape)
-        if score[server, cut] <= 1e-6:
-            return -1, 0
-        return int(server), int(cut)
+        return (int(server), int(cut)) if score[server, cut] > LOST else (-1, 0)
 
     def _widest_ends(self, limits: Limits) -> tuple[int, int]:
         """The server that is used most where its ends are least settled, and where to split them

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,8 +14,28 @@ from ...core.jit import compiled
 
 #: First and last of a range.
 Range = tuple[int, int]
+#: Orders of longer chains are not looked at (sets of visits double with each): these are allowed.
+MOST_VISITS = 14
 #: A range that leaves out nothing.
 ANYWHERE = (0, 2**31)
+
+
+class Chained(NamedTuple):
+    """Visits of many chains one after another; those of chain i begin at ``first[i]``, and those
+    of the last one end at ``first[-1]``."""
+
+    first: IntArray
+    servers: IntArray
+    blocks: IntArray
+
+    @classmethod
+    def of(cls, chains: Iterable[Sequence[tuple[int, int]]]) -> Chained:
+        """Chains of (server, blocks)."""
+        every = [*chains]
+        first = np.cumsum([0, *map(len, every)])
+        visits = np.array([visit for chain in every for visit in chain], dtype=np.int64)
+        servers, blocks = visits.reshape(-1, 2).T
+        return cls(first, servers, blocks)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,22 +58,22 @@ class Limits:
         """The same and this."""
         return replace(self, ends={**self.ends, server: ends})
 
-    def allow(self, chains: Sequence[Sequence[tuple[int, int]]]) -> NDArray[np.bool_]:
-        """Which chains (server, blocks) have visits that can follow each other in some order, all
-        ending in range."""
-        if not self.ends or not chains:
-            return np.ones(len(chains), dtype=bool)
-        first = np.cumsum([0, *map(len, chains)])
-        visits = np.array([visit for chain in chains for visit in chain], dtype=np.int64)
-        ends = np.full((int(visits[:, 0].max()) + 1, 2), ANYWHERE, dtype=np.int64)
+    def allow(self, chains: Chained) -> NDArray[np.bool_]:
+        """Which chains have visits that can follow each other in some order, all ending in
+        range, or are too long to tell."""
+        if not self.ends or not len(chains.servers):
+            return np.ones(len(chains.first) - 1, dtype=bool)
+        ends = np.full((int(chains.servers.max()) + 1, 2), ANYWHERE, dtype=np.int64)
         for j, limits in self.ends.items():
             if j < len(ends):
                 ends[j] = limits
-        return have_order(first, np.column_stack((visits[:, 1], ends[visits[:, 0]])))
+        return have_order(chains.first, np.column_stack((chains.blocks, ends[chains.servers])))
 
     def orders(self, visits: Sequence[tuple[int, int]], length: int) -> FloatArray:
         """(h, length + 1) share of the orders of these visits, all ending in range, in which each
-        ends at each block."""
+        ends at each block; zeros where there is none, or too many to tell."""
+        if len(visits) > MOST_VISITS:
+            return np.zeros((len(visits), length + 1))
         found: FloatArray = orders(self._steps(visits), length)
         return found
 
@@ -86,7 +107,8 @@ def have_order(first: IntArray, steps: IntArray) -> NDArray[np.bool_]:
     """``has_order`` of many chains: the visits of chain i begin at ``steps[first[i]]``."""
     found = np.zeros(len(first) - 1, np.bool_)
     for i in range(len(found)):
-        found[i] = has_order(steps[first[i] : first[i + 1]])
+        chain = steps[first[i] : first[i + 1]]
+        found[i] = len(chain) > MOST_VISITS or has_order(chain)
     return found
 
 

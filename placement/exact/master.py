@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import defaultdict
 from dataclasses import dataclass
 
@@ -13,7 +14,7 @@ from ...solve.deadline import Deadline
 from ...solve.lp import Lp
 from .instance import Data
 from .levels import Duals, Levels, Row
-from .limits import Limits
+from .limits import Chained, Limits
 from .pricing import Visits
 
 #: A hop of a column: server, blocks, level it counts at (-1 while the server is not watched).
@@ -31,7 +32,7 @@ class Column:
 
 
 class Master:
-    """Columns and rows grow; nothing is ever taken out, branching only closes columns.
+    """Columns and rows grow; branching closes columns, and forgets those long out of use.
 
     Attributes
     ----------
@@ -55,6 +56,7 @@ class Master:
         self._uses: dict[tuple[int, int], list[tuple[int, int, int]]] = defaultdict(list)
         self._row_dual: FloatArray = np.zeros(0)
         self._closed: set[int] = set()
+        self._every = Chained.of(())
         self._last_used: dict[int, int] = {}
         self._solved = 0
         self._lp = Lp()
@@ -169,24 +171,43 @@ class Master:
         for (server, i), z in self._z.items():
             low, high = limits.levels.get(server, (0, self.data.length))
             self._set_open(z, is_open=low <= self.levels[server].blocks[i] <= high)
-        chains = [[(j, k) for j, k, _ in column.hops] for column in self.columns.values()]
-        for number, is_open in zip(self.columns, limits.allow(chains).tolist(), strict=True):
-            self._set_open(number, is_open=is_open)
+        numbers = np.fromiter(self.columns, dtype=np.int64, count=len(self.columns))
+        allowed = limits.allow(self._chained())
+        shut = np.zeros(self._lp.num_columns, dtype=bool)
+        shut[[*self._closed]] = True
+        for number in numbers[allowed == shut[numbers]].tolist():
+            self._set_open(number, is_open=bool(shut[number]))
+
+    def _chained(self) -> Chained:
+        """All chains; those before are kept until some are forgotten."""
+        new = list(itertools.islice(self.columns.values(), len(self._every.first) - 1, None))
+        if new:
+            more, old = (
+                Chained.of([(j, k) for j, k, _ in column.hops] for column in new),
+                self._every,
+            )
+            self._every = Chained(
+                np.append(old.first, old.first[-1] + more.first[1:]),
+                np.append(old.servers, more.servers),
+                np.append(old.blocks, more.blocks),
+            )
+        return self._every
 
     def forget(self, most: int) -> None:
         """Where there are more than ``most`` chains, keep the half that was used last."""
         if len(self.columns) <= most:
             return
-        settled = {i for i in self.columns if i < len(self.reduced) and abs(self.reduced[i]) > _EPS}
+        # None of the basis, whose reduced costs are 0.
+        settled = [i for i in self.columns if i < len(self.reduced) and abs(self.reduced[i]) > _EPS]
         oldest = sorted(settled, key=lambda i: self._last_used[i])
         gone = np.array(sorted(oldest[: len(self.columns) - most // 2]), dtype=np.int64)
         self._lp.remove_columns(gone)
-        total = int(self._lp.num_columns) + len(gone)
-        kept = np.delete(np.arange(total), gone)
+        kept = np.delete(np.arange(self._lp.num_columns + len(gone)), gone)
         at = {int(old): new for new, old in enumerate(kept)}
         for number in gone.tolist():
             column = self.columns.pop(number)
             self._known.discard((column.row, column.hops))
+        self._every = Chained.of(())
         self.columns = {at[i]: column for i, column in self.columns.items()}
         self._last_used = {at[i]: used for i, used in self._last_used.items() if i in at}
         self._z = {key: at[i] for key, i in self._z.items()}
@@ -265,7 +286,7 @@ class Master:
         """The chains of least reduced cost of every class, ``most`` for each."""
         ranked: dict[int, list[tuple[float, int]]] = defaultdict(list)
         for number, column in self.columns.items():
-            if number < len(self.reduced):
+            if number < len(self.reduced) and number not in self._closed:
                 ranked[column.row].append((float(self.reduced[number]), number))
         return [
             (c, tuple((j, k) for j, k, _ in self.columns[number].hops))

@@ -2,8 +2,8 @@
 
 A dynamic programme over blocks done: visits of any server may come next, if they end where the
 server's span may end. A server must not come twice in a chain. That is kept track of only for
-*critical* servers, those that have come twice before; where there are too many of them the costs
-are lower bounds.
+*critical* servers, those that come twice in the cheapest chain of a class otherwise; where there
+are too many of them the costs are lower bounds.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from swarmplan.placement.exact.bag import Bag
 from swarmplan.placement.exact.branch import Tree
 from swarmplan.placement.exact.instance import Data, data_of
 from swarmplan.placement.exact.legs import cheapest_ways
-from swarmplan.placement.exact.limits import Limits, Range
+from swarmplan.placement.exact.limits import Chained, Limits, Range
 from swarmplan.placement.exact.master import Master
 from swarmplan.placement.exact.pricing import Price, every_price, ordered, through_costs
 from swarmplan.placement.exact.windows import WindowedChains
@@ -87,7 +87,7 @@ def test_the_cheapest_chain_within_ranges_is_that_of_all_orders(seed: int) -> No
     bags = sorted({tuple(sorted(v)) for v in every_bag(data, prices)})
     orders = {v: [w for w in chains if tuple(sorted(w)) == v] for v in bags}
     limits = Limits(ends=ends)
-    assert limits.allow(bags).tolist() == [bool(orders[v]) for v in bags]
+    assert limits.allow(Chained.of(bags)).tolist() == [bool(orders[v]) for v in bags]
     for v in bags:
         shares = np.zeros((len(v), data.length + 1))
         for w in orders[v]:
