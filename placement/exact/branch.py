@@ -69,8 +69,12 @@ class Tree:
         return not self._open or self._given_up <= self._open[0].bound
 
     def plant(self) -> None:
-        """Split the root, which the bag has just solved."""
-        self._split(self.bound, self._first_limits() if self._splits_ends else NO_LIMITS)
+        """Split the root, which the bag has just solved, or begin with its limits."""
+        limits = self._first_limits() if self._splits_ends else NO_LIMITS
+        if limits.none:
+            self._split(self.bound, limits)
+        else:
+            self._push(self.bound, limits)
         self._settle()
 
     def _first_limits(self) -> Limits:
@@ -180,13 +184,12 @@ class Tree:
             return -1, 0
         found: dict[int, tuple[float, int]] = {}
         for visits, sessions in self.bag.master.carried():
-            for (j, k), shares in zip(
-                visits, limits.orders(visits, self.bag.data.length), strict=True
-            ):
+            orders = limits.orders(visits, self.bag.data.length)
+            for (j, k), shares in zip(visits, orders, strict=True):
                 first, last = limits.ends.get(j, (1, self.bag.data.length))
-                if first < last and shares.any():
-                    before = found.get(j, (0.0, 0))[0]
-                    found[j] = before + sessions * k, int(shares.argmax())
+                if first < last:
+                    end = int(shares.argmax()) if shares.any() else (first + last) // 2
+                    found[j] = found.get(j, (0.0, 0))[0] + sessions * k, end
         if not found:
             return -1, 0
         server = max(found, key=lambda j: found[j][0])
