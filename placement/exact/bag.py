@@ -94,7 +94,7 @@ class Bag:
         ``known`` are prices to begin with, and the bound that they give under wider limits.
         """
         master = self.master
-        if not limits.none and self.data.is_small:
+        if not limits.none and self.data.splits_ends:
             master.forget(MOST_CHAINS)
         master.restrict(limits)
         self.last = Priced(limits=limits)

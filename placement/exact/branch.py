@@ -70,7 +70,7 @@ class Tree:
 
     def plant(self) -> None:
         """Split the root, which the bag has just solved, or begin with its limits."""
-        limits = self._first_limits() if self._splits_ends else NO_LIMITS
+        limits = self._first_limits() if self.bag.data.splits_ends else NO_LIMITS
         if limits.none:
             self._split(self.bound, limits)
         else:
@@ -127,12 +127,6 @@ class Tree:
         else:
             heapq.heappush(self._open, node)
 
-    @property
-    def _splits_ends(self) -> bool:
-        """Whether there are few servers, in any order that chains like."""
-        data = self.bag.data
-        return data.is_small and data.positional and data.legs is None
-
     def _push(self, bound: float, limits: Limits) -> None:
         heapq.heappush(self._open, Node(bound, next(self._count), limits, known=self.bag.last))
 
@@ -161,7 +155,7 @@ class Tree:
     def _best_end(self, limits: Limits) -> tuple[int, int]:
         """The server and the block at which to split its ends so that both children lose most of
         the relaxation's chains, or of the orders that these may have; -1 = nothing is lost."""
-        if not self._splits_ends:
+        if not self.bag.data.splits_ends:
             return -1, 0
         length = self.bag.data.length
         lost = np.zeros((2, len(self.bag.data.top), length + 1))
@@ -180,7 +174,7 @@ class Tree:
     def _widest_ends(self, limits: Limits) -> tuple[int, int]:
         """The server that is used most where its ends are least settled, and where to split them
         so that where it ends in the relaxation is on one side."""
-        if not self._splits_ends:
+        if not self.bag.data.splits_ends:
             return -1, 0
         found: dict[int, tuple[float, int]] = {}
         for visits, sessions in self.bag.master.carried():

@@ -203,7 +203,7 @@ class Work:
             return
         tree = Tree(bag=bag, bound=found, close=lambda node: self._close_node(bag, data, node))
         tree.plant()
-        self._branch(tree, data, self.left_s(0.4 if data.is_small else 0.2))
+        self._branch(tree, data, self.left_s(0.4 if data.splits_ends else 0.2))
         if not self.done() and data.positional:
             self._close(bag, data)
         self._improve(bag, data, tree)
@@ -212,7 +212,7 @@ class Work:
         """Search, composition of chains, and on few servers restarts and branching by turns until
         the end; on many these cost more than they bring."""
         chains, idle = 8, 1
-        small = data.is_small
+        small, proving = data.is_small, data.splits_ends
         while not self.done():
             before = self.incumbent.objective_s
             self.search(self.part(0.06 / idle), bag=bag if self.rounds % 2 else None)
@@ -224,11 +224,11 @@ class Work:
                 if self._compose(bag, data, chains, self.left_s(0.15)):
                     chains += max(4, chains // 3)
             if tree is not None and not tree.exhausted and not self.done():
-                self._branch(tree, data, self.left_s((0.1 if small else 0.08) * idle))
+                self._branch(tree, data, self.left_s(0.1 * idle))
                 # As long as no much better plan turns up, the proof has more and more of the time.
                 now = self.incumbent.objective_s
                 better = before - now > WORTHWHILE * (now - self.bound_s)
-                idle = 1 if better or not small else idle + 1
+                idle = 1 if better or not proving else idle + 1
 
     def _bag(self, data: Data) -> Bag:
         """The relaxation, with the incumbent's chains."""

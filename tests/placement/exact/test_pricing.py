@@ -180,3 +180,44 @@ def test_bounds_of_the_tree_are_below_the_optimum_whenever_it_stops(
     bag.most_iterations = 4 * rounds
     tree.grow()
     assert tree.bound * data.unit_s <= best * (1 + 1e-9)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_tree_that_forgets_chains_stays_below_the_optimum(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("swarmplan.placement.exact.bag.MOST_CHAINS", 2)
+    problem, demand = drawn(seed, servers=3, blocks=4)
+    best = best_plan_s(problem, demand)
+    if not np.isfinite(best):
+        return
+    alone = cheapest_chains_s(CostModel.of(problem), demand)
+    data = data_of(task_for(problem, demand), float(alone.sum()) / 1000)
+    master = Master(data, np.full(len(demand), 1e4))
+    bag = Bag(data=data, master=master, target=lambda: 1.001 * data.dearest, deadline_s=np.inf)
+    tree = Tree(bag=bag, bound=bag.solve()[0])
+    tree.plant()
+    tree.grow()
+    assert tree.exhausted
+    assert tree.bound * data.unit_s <= best * (1 + 1e-9)
+
+
+@pytest.mark.parametrize("seed", range(40, 46))
+def test_chains_that_are_kept_cost_what_they_did_when_others_are_forgotten(seed: int) -> None:
+    problem, demand = drawn(seed, servers=4, blocks=5)
+    alone = cheapest_chains_s(CostModel.of(problem), demand)
+    if not np.isfinite(alone).all():
+        return
+    data = data_of(task_for(problem, demand), float(alone.sum()) / 1000)
+    master = Master(data, np.full(len(demand), 1e4))
+    bag = Bag(data=data, master=master, target=lambda: np.inf, deadline_s=np.inf)
+    bag.solve()
+    value, levels, count = master.value, master.mean_levels(), len(master.columns)
+    carried = master.carried()
+    master.forget(1)
+    assert len(master.columns) <= count
+    assert master.mean_levels() == levels
+    assert master.carried() == carried
+    assert master.solve(60.0)
+    assert master.value == pytest.approx(value, rel=1e-9)
+    assert master.mean_levels().keys() == levels.keys()
