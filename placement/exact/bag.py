@@ -87,11 +87,14 @@ class Bag:
         for c, visits in chains:
             self._add(c, visits, {})
 
-    def solve(self, limits: Limits = NO_LIMITS, known: Priced | None = None) -> tuple[float, bool]:
+    def solve(
+        self, limits: Limits = NO_LIMITS, known: Priced | None = None, *, tight: bool = False
+    ) -> tuple[float, bool]:
         """The best bound under ``limits`` on the servers, and whether it converged.
 
         Stops at the target, at a limit, or when no chain improves the restricted master.
         ``known`` are prices to begin with, and the bound that they give under wider limits.
+        Limits are solved to within what a node that is split needs, unless ``tight``.
         """
         master = self.master
         if not limits.none and self.data.splits_ends:
@@ -107,7 +110,7 @@ class Bag:
             if not master.solve(self.deadline_s - time.monotonic()):
                 break
             cuts = master.separate()
-            if not cuts and master.value - best <= self._enough(limits):
+            if not cuts and master.value - best <= self._enough(limits, tight=tight):
                 return best, True
             out = master.prices()
             if centre is not None:
@@ -120,7 +123,7 @@ class Bag:
                     self.on_bound(best)
             if best >= self.target():
                 break
-            if not cuts and master.value - best <= self._enough(limits):
+            if not cuts and master.value - best <= self._enough(limits, tight=tight):
                 return best, True
             if not added and not cuts:
                 if inner == 0.0:
@@ -130,11 +133,11 @@ class Bag:
                 inner = 0.5
         return best, False
 
-    def _enough(self, limits: Limits) -> float:
+    def _enough(self, limits: Limits, *, tight: bool) -> float:
         """How near the restricted master must be to its bound."""
         value = self.master.value
-        if limits.none:
-            return CONVERGED * abs(value)
+        if limits.none or tight:
+            return (CONVERGED if limits.none else SETTLED) * abs(value)
         return max(SETTLED * abs(value), WORTHLESS * (self.target() - value))
 
     def charges(self, prices: FloatArray, limits: Limits) -> dict[int, Charge]:

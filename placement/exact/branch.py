@@ -53,11 +53,13 @@ class Tree:
     ----------
     bound : of the whole problem: the least bound of a node that is open or given up.
     close : a bound for a node that cannot be split, by other means, and whether it is final.
+    on_leaf : told when the bag has just solved such a node: its chains agree on a placement.
     """
 
     bag: Bag
     bound: float
     close: Callable[[Node], tuple[float, bool]] = lambda node: (node.bound, True)
+    on_leaf: Callable[[], None] = lambda: None
     nodes: int = 0
     _open: list[Node] = field(default_factory=list)
     _given_up: float = float("inf")
@@ -71,10 +73,10 @@ class Tree:
     def plant(self) -> None:
         """Split the root, which the bag has just solved, or begin with its limits."""
         limits = self._first_limits() if self.bag.data.splits_ends else NO_LIMITS
-        if limits.none:
-            self._split(self.bound, limits)
-        else:
+        if not limits.none:
             self._push(self.bound, limits)
+        elif not self._split(self.bound, limits):
+            self._leave(self.bound, limits)
         self._settle()
 
     def _first_limits(self) -> Limits:
@@ -106,16 +108,24 @@ class Tree:
             self.nodes += 1
             self._settle()
 
-    def _solve(self, node: Node) -> None:
-        """The relaxation of a node, and its children."""
-        found, converged = self.bag.solve(node.limits, node.known)
+    def _solve(self, node: Node, *, tight: bool = False) -> None:
+        """The relaxation of a node, and its children; ``tight`` where it seems to have none."""
+        found, converged = self.bag.solve(node.limits, node.known, tight=tight)
         node.bound, node.known = max(found, node.bound), self.bag.last
         if node.bound >= self.bag.target():
             self._given_up = min(self._given_up, node.bound)
-        elif converged:
-            self._split(node.bound, node.limits)
-        else:
+        elif not converged:
             heapq.heappush(self._open, node)
+        elif not self._split(node.bound, node.limits):
+            if tight:
+                self._leave(node.bound, node.limits)
+            else:
+                self._solve(node, tight=True)
+
+    def _leave(self, bound: float, limits: Limits) -> None:
+        """A node is to be closed as it is."""
+        heapq.heappush(self._open, Node(bound, next(self._count), limits, self.bag.last))
+        self.on_leaf()
 
     def _finish(self, node: Node) -> None:
         """One try of the closing programme."""
@@ -130,8 +140,8 @@ class Tree:
     def _push(self, bound: float, limits: Limits) -> None:
         heapq.heappush(self._open, Node(bound, next(self._count), limits, known=self.bag.last))
 
-    def _split(self, bound: float, limits: Limits) -> None:
-        """Two children; where nothing is left to split, the node is to be closed as it is.
+    def _split(self, bound: float, limits: Limits) -> bool:
+        """Two children, or False where nothing is left to split.
 
         First the ends on which chains disagree, then levels, then ends as the chains have them.
         """
@@ -143,14 +153,14 @@ class Tree:
                 at = min(max(int(mean), low), high - 1)
                 self._push(bound, limits.with_levels(level, (low, at)))
                 self._push(bound, limits.with_levels(level, (at + 1, high)))
-                return
+                return True
             server, cut = self._widest_ends(limits)
-        if server >= 0:
-            first, last = limits.ends.get(server, (1, self.bag.data.length))
-            self._push(bound, limits.with_ends(server, (first, cut)))
-            self._push(bound, limits.with_ends(server, (cut + 1, last)))
-            return
-        heapq.heappush(self._open, Node(bound, next(self._count), limits, self.bag.last))
+        if server < 0:
+            return False
+        first, last = limits.ends.get(server, (1, self.bag.data.length))
+        self._push(bound, limits.with_ends(server, (first, cut)))
+        self._push(bound, limits.with_ends(server, (cut + 1, last)))
+        return True
 
     def _best_end(self, limits: Limits) -> tuple[int, int]:
         """The server and the block at which to split its ends so that both children lose most of

@@ -44,6 +44,8 @@ FIRST_TRY_S = 1.0
 WORTHWHILE = 0.1
 #: Sums in another order differ by this much, relative.
 SAME = 1e-9
+#: Chains of a class that a plan near a settled node is made of.
+LEAF_CHAINS = 6
 #: Shares of no limit are shares of this.
 FOREVER_S = 1e6
 
@@ -201,7 +203,12 @@ class Work:
         if not converged:
             self._improve(bag, data, None)
             return
-        tree = Tree(bag=bag, bound=found, close=lambda node: self._close_node(bag, data, node))
+        tree = Tree(
+            bag=bag,
+            bound=found,
+            close=lambda node: self._close_node(bag, data, node),
+            on_leaf=lambda: self._compose_leaf(bag, data),
+        )
         tree.plant()
         self._branch(tree, data, self.left_s(0.4 if data.splits_ends else 0.2))
         if not self.done() and data.positional:
@@ -254,6 +261,11 @@ class Work:
         if tree.bound > data.dearest:
             self._refuse(LEVELS)
         self.raise_bound(tree.bound * data.unit_s, LEVELS)
+
+    def _compose_leaf(self, bag: Bag, data: Data) -> None:
+        """A plan of the chains of a node that has just been solved and is split no more."""
+        if data.positional:
+            self._compose(bag, data, LEAF_CHAINS, min(FIRST_TRY_S, self.left_s()))
 
     def _compose(self, bag: Bag, data: Data, most: int, limit_s: float) -> bool:
         """The best plan made of the relaxation's best chains and the incumbent's; whether it is
