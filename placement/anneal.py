@@ -18,7 +18,7 @@ import numpy as np
 from ..chains.compose import client_shares
 from ..core.content import IntArray
 from ..core.plan import Placement
-from ..perfmodel.fluid import FIGURES, stages_of
+from ..perfmodel.fluid import FIGURES, beyond, stages_of
 from ..solve.deadline import Deadline
 from .task import Task
 
@@ -74,7 +74,7 @@ def annealed(
     restarts, steps : at most, fewer for small problems; where the deadline does not come first the
         result can be repeated.
     """
-    if not task.cost.alike:
+    if beyond(task.cost):
         return ()
     g = stages_of(task.cost, client_shares(task.problem))
     size = task.problem.num_servers * task.cost.num_blocks
