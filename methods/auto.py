@@ -39,7 +39,7 @@ LEADERS = 3
 OTHER_ROUTERS = ("overlap", "jffc", "fastest-free", "ws-rr")
 #: Shares of the time limit: until then placements are made and raced, the best ones are improved
 #: and tried with every router.
-CANDIDATES_SHARE, RACE_SHARE, IMPROVING_SHARE, ROUTED_SHARE = 0.35, 0.5, 0.6, 0.9
+CANDIDATES_SHARE, RACE_SHARE, IMPROVING_SHARE, ROUTED_SHARE = 0.35, 0.45, 0.52, 0.95
 TRACE_ROUNDS = (1_500, 4_000, 10_000)
 
 

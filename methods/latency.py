@@ -19,7 +19,7 @@ from ..core.errors import (
 from ..core.objective import STEP, Objective
 from ..core.plan import Candidate, Certificate, Placement, PlannedRoute
 from ..perfmodel.predict import step_objective_s
-from ..placement.exact.solve import solve_exact
+from ..placement.exact.solve import beyond, solve_exact
 from ..placement.moves.resilience import honoured
 from ..placement.task import Task
 from ..routing.offline import best_routes
@@ -27,7 +27,6 @@ from ..solve.deadline import Deadline
 from .candidates import entries
 from .draft import Draft, Known
 from .programme import ROUTER
-from .room import MOST_BYTES, exact_bytes, require_room
 
 #: Left of the time limit for checking and writing the plan.
 RESERVE_S = 0.5
@@ -76,8 +75,7 @@ def least_latency(task: Task, known: Sequence[Known] = ()) -> Draft:
     interrupted = False
     open_gap = best is None or best.objective_s - bound > task.gap * best.objective_s
     # Of a swarm that is too large for it, the plans that are there already are all there is.
-    if open_gap and (best is None or exact_bytes(task) <= MOST_BYTES):
-        require_room("exact", task, exact_bytes(task))
+    if open_gap and (best is None or not beyond(task)):
         left_s = max(1.0, task.deadline.left_s() - RESERVE_S)
         try:
             placement, routes, proven = solve_exact(

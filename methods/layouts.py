@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ..core.errors import HeuristicFailedError
+from ..perfmodel.fluid import beyond
 from ..placement.anneal import annealed
 from ..placement.flowed import flow_placement
 from ..placement.task import Task
 from .draft import Draft
-from .room import pair_bytes, require_room
 from .saturated import best_of, saturated, trial_for
 
 #: Routers that deal by a flow: of servers' speeds, and of their ratings.
@@ -24,9 +24,8 @@ def by_flow(task: Task) -> Draft:
     Raises
     ------
     InfeasibleError, HeuristicFailedError
-        As ``flow_placement``; also where the swarm is too large.
+        As ``flow_placement``.
     """
-    require_room("flow", task, pair_bytes(task))
     placement, found = flow_placement(task, deadline=task.deadline)
     planning = task.problem.planning
     tokens = planning.prompt_tokens + planning.output_tokens
@@ -49,9 +48,10 @@ def by_annealing(task: Task, router: str | None = None) -> Draft:
     Raises
     ------
     HeuristicFailedError
-        When no layout was found, or the swarm is too large for memory.
+        When no layout was found, or the swarm is beyond the fluid model.
     """
-    require_room("stages", task, pair_bytes(task))
+    if why := beyond(task.cost):
+        raise HeuristicFailedError(f"stages: {why}")
     router = router or ROUTER
     limited = replace(task, deadline=task.deadline.share(SEARCH_SHARE))
     found = annealed(limited, rated=router == RATED)

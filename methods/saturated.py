@@ -14,7 +14,7 @@ from ..core.names import Admission
 from ..core.plan import Placement, Throughput, Trial
 from ..core.workload import Request
 from ..perfmodel.cost import CostModel
-from ..perfmodel.fluid import fluid
+from ..perfmodel.fluid import beyond, fluid
 from ..perfmodel.memory import max_sessions
 from ..simulator.engine import simulate
 from ..simulator.metrics import Interval
@@ -61,7 +61,7 @@ def trial_for(cost: CostModel, seed: int, placement: Placement | None = None) ->
     placement : a good one of servers that batch, which may have room for more than is sure.
     """
     sessions = float(max_sessions(cost))
-    if placement is not None and cost.alike and not cost.serial.all():
+    if placement is not None and not cost.serial.all() and not beyond(cost):
         sessions = max(sessions, fluid(cost, client_shares(cost.problem), placement).room)
     count = min(max(TIMES * sessions, FEWEST), MOST)
     count = int(max(count, min(ENOUGH * sessions, LARGEST)))
@@ -91,7 +91,7 @@ def _long_enough_s(cost: CostModel, placement: Placement, trial: Trial) -> float
     """Until when a run of many requests is worth its time: as long as a session lasts, and a
     quarter. None = to its end.
     """
-    if trial.requests <= MOST or not cost.alike:
+    if trial.requests <= MOST or beyond(cost):
         return None
     found = fluid(cost, client_shares(cost.problem), placement)
     return LASTS * found.room / found.rate_per_s if found.rate_per_s else None

@@ -23,7 +23,6 @@ from ..placement.search.solve import solve_search
 from ..placement.task import Task
 from .draft import Draft, Make, Settings, placed, solved
 from .programme import ROUTER, milp
-from .room import exact_bytes, require_room
 from .routers import router_named
 
 GROUP: Group = "swarmplan.methods"
@@ -120,7 +119,6 @@ class Method:
 
 
 def _exact(task: Task, settings: Settings) -> Draft:
-    require_room("exact", task, exact_bytes(task))
     from .proven import exact  # HiGHS is slow to load
 
     return exact(task, settings)

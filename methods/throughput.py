@@ -13,7 +13,7 @@ from ..core.errors import HeuristicFailedError, InfeasibleError
 from ..core.objective import THROUGHPUT, Objective
 from ..core.plan import Candidate, Certificate, Placement, Throughput, Trial
 from ..perfmodel.cost import CostModel
-from ..perfmodel.fluid import fluid
+from ..perfmodel.fluid import beyond, fluid
 from ..placement.anneal import annealed
 from ..placement.flowed import flow_placement
 from ..placement.moves.resilience import honoured
@@ -183,7 +183,7 @@ def _by_models(
     task: Task, router: str, flow_until: Deadline, layouts_until: Deadline
 ) -> Iterator[_Runner]:
     """The layout of largest flow, and those of annealing."""
-    if not task.cost.alike:
+    if beyond(task.cost):
         return
     try:
         placement, flow = flow_placement(task, deadline=flow_until)
@@ -213,7 +213,7 @@ def _modelled_per_s(cost: CostModel, placement: Placement) -> float:
     """
     if cost.serial.all():
         return sustained(cost, placement, mix_of(cost.problem)).rate_per_s
-    if not cost.alike:
+    if beyond(cost):
         return 0.0
     return fluid(cost, client_shares(cost.problem), placement).rate_per_s
 

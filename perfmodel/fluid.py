@@ -16,6 +16,7 @@ from ..core.problem import Timing
 from .chunks import pieces
 from .cost import CostModel
 from .hops import mean_context_tokens
+from .room import pair_bytes, too_large
 from .timing import decode_s, more_s
 
 if TYPE_CHECKING:
@@ -94,19 +95,26 @@ def fluid(
     )
 
 
+def beyond(cost: CostModel) -> str:
+    """Why a swarm is beyond the fluid model; empty where it is not."""
+    if not cost.alike:
+        return "blocks that differ are not planned for"
+    return too_large(cost, pair_bytes(cost))
+
+
 def stages_of(cost: CostModel, shares: FloatArray) -> Stages:
     """A problem's servers as stages, for the representative request of the mean client.
 
     Raises
     ------
     ValueError
-        If blocks are not alike.
+        If the swarm is ``beyond`` the model.
     """
     from .lanes import beside_links_s, lanes_of
     from .stages import Stages
 
-    if not cost.alike:
-        raise ValueError("the fluid model needs blocks that are alike")
+    if why := beyond(cost):
+        raise ValueError(f"the fluid model: {why}")
     problem, plan = cost.problem, cost.problem.planning
     n, net = problem.num_servers, cost.problem.network
     context = mean_context_tokens(plan.prompt_tokens, plan.output_tokens)

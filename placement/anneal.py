@@ -6,7 +6,8 @@ changes region, how long spans are for the cache that is left beside them. docs/
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
@@ -18,7 +19,7 @@ import numpy as np
 from ..chains.compose import client_shares
 from ..core.content import IntArray
 from ..core.plan import Placement
-from ..perfmodel.fluid import FIGURES, stages_of
+from ..perfmodel.fluid import FIGURES, beyond, stages_of
 from ..solve.deadline import Deadline
 from .task import Task
 
@@ -27,16 +28,19 @@ if TYPE_CHECKING:
 
 #: Steps of a restart, and restarts at most.
 STEPS, RESTARTS = 40_000, 400
-#: Steps between two looks at the clock.
-STRETCH = 10_000
+#: Steps between two looks at the clock, and seconds that so many take at most, about.
+STRETCH, STRETCH_S = 10_000, 0.25
+#: A step takes so many seconds for each pair of servers, about; on swarms so large that fewer runs
+#: than these would cool down within the limit, they have fewer steps.
+STEP_S, COOLED = 1e-8, 8
 #: Temperatures, as shares of the best rate that a restart begins with. Which one a swarm likes to
 #: begin with differs tenfold, so restarts take turns at so many between the two.
 HOT, MILD, COLD = 0.03, 0.002, 0.0003
 TURNS = 5
 #: The best layouts are annealed again in so many times the steps, so many times each at most.
 LONGER, TIMES = 5, 4
-#: Share of the time for restarts; the rest is for the best again.
-FIRST_SHARE = 0.5
+#: Shares of the time until which layouts are drawn, restarts run; the rest is for the best again.
+DRAWN_SHARE, FIRST_SHARE = 0.1, 0.5
 #: Share of their limits at which servers are filled to begin with.
 FILLED = 0.75
 #: Share of the restarts that begin with branches.
@@ -74,15 +78,14 @@ def annealed(
     restarts, steps : at most, fewer for small problems; where the deadline does not come first the
         result can be repeated.
     """
-    if not task.cost.alike:
+    if beyond(task.cost):
         return ()
     g = stages_of(task.cost, client_shares(task.problem))
     size = task.problem.num_servers * task.cost.num_blocks
     restarts = min(restarts, 4 + 8 * task.problem.num_servers)
-    steps = min(steps, 30 * size)
+    steps = min(steps, 30 * size, affordable(task))
     seeds = np.random.SeedSequence(task.seed).spawn(2)
-    begun = [first_layout(g, rng) for rng in _generators(seeds[0], restarts)]
-    starts = [_Run.of(g, rated, spans) for spans in begun if spans is not None]
+    starts = _drawn(g, rated, _generators(seeds[0], restarts), task.deadline.share(DRAWN_SHARE))
     scale = max((run.rate_per_s for run in starts), default=0.0)
     first = task.deadline.share(FIRST_SHARE)
     runs = _annealed(g, rated, starts, steps, scale, seeds[0], first)
@@ -115,6 +118,29 @@ class _Run:
 
         rate = float(sustains(g, *spans, rated, np.zeros(FIGURES), 0.0))
         return cls(start=spans[0], end=spans[1], rate_per_s=rate)
+
+
+def affordable(task: Task) -> int:
+    """Steps of a run of which several fit into the limit, whatever the clock says."""
+    limit_s = task.deadline.limit_s
+    if math.isinf(limit_s):
+        return STEPS
+    steps = FIRST_SHARE * limit_s * THREADS / (COOLED * STEP_S * task.problem.num_servers**2)
+    return max(1, int(min(steps, STEPS)))
+
+
+def _drawn(
+    g: Stages, rated: bool, generators: Iterable[np.random.Generator], deadline: Deadline
+) -> list[_Run]:
+    """Layouts to begin with until the deadline, one whatever the time."""
+    found: list[_Run] = []
+    for rng in generators:
+        if found and deadline.passed:
+            break
+        spans = first_layout(g, rng)
+        if spans is not None:
+            found.append(_Run.of(g, rated, spans))
+    return found
 
 
 def _annealed(
@@ -176,11 +202,12 @@ def _cooled(
 
     start, end = begun.start.copy(), begun.end.copy()
     best, rates = np.array([start, end]), np.full(2, begun.rate_per_s)
-    heats = np.geomspace(*heat, -(-steps // STRETCH) + 1)
+    stretch = min(STRETCH, 1 + int(STRETCH_S / (STEP_S * len(start) ** 2)))
+    heats = np.geomspace(*heat, -(-steps // stretch) + 1)
     for number, (high, low) in enumerate(pairwise(heats.tolist())):
         if number and over():
             break
-        count = min(STRETCH, steps - number * STRETCH)
+        count = min(stretch, steps - number * stretch)
         anneal(g, start, end, best, rates, rng.random((count, DRAWS)), high, low, rated)
     return _Run(start=best[0], end=best[1], rate_per_s=float(rates[1]))
 
@@ -222,9 +249,10 @@ def first_layout(g: Stages, rng: np.random.Generator) -> tuple[IntArray, IntArra
             return None
     held = np.flatnonzero(end > start)
     for i in np.flatnonzero(end == start).tolist():
-        near = [j for j in held if g.place[j] == g.place[i]] or held.tolist()
-        fits = [j for j in near if end[j] - start[j] <= most[i]]
-        if fits:
+        near = held[g.place[held] == g.place[i]]
+        near = near if len(near) else held
+        fits = near[(end - start)[near] <= most[i]]
+        if len(fits):
             j = fits[int(rng.integers(len(fits)))]
             start[i], end[i] = start[j], end[j]
     return start, end

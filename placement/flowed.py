@@ -11,7 +11,7 @@ from ..chains.compose import client_shares
 from ..core.content import FloatArray
 from ..core.errors import HeuristicFailedError
 from ..core.plan import Placement
-from ..perfmodel.fluid import stages_of
+from ..perfmodel.fluid import beyond, stages_of
 from ..solve.deadline import Deadline
 from .flow import FlowLayout, Gate, Kind, largest_flow
 from .task import Task
@@ -30,10 +30,10 @@ def flow_placement(task: Task, *, deadline: Deadline) -> tuple[Placement, FlowLa
     Raises
     ------
     InfeasibleError, HeuristicFailedError
-        As ``largest_flow``; also where blocks are not alike.
+        As ``largest_flow``; also where the swarm is beyond the fluid model.
     """
-    if not task.cost.alike:
-        raise HeuristicFailedError("flow: blocks that differ are not planned for")
+    if why := beyond(task.cost):
+        raise HeuristicFailedError(f"flow: {why}")
     g = stages_of(task.cost, client_shares(task.problem))
     rates, places, onward = _figures(task, g)
     gates, own = _gates(g)

@@ -14,7 +14,7 @@ from ..chains.sustain import Flow, sustained
 from ..core.plan import Hop, Placement, Route
 from ..core.workload import Request
 from ..perfmodel.cost import CostModel
-from ..perfmodel.fluid import Fluid, fluid
+from ..perfmodel.fluid import Fluid, beyond, fluid
 from .api import Decision, SwarmView
 from .ws_rr import WsRr
 
@@ -108,7 +108,7 @@ class ByFlow(Dealt):
         if cost.serial.all():
             flows = sustained(cost, placement, planned_mix(cost.problem)).flows
             deal = _Routes(flows) if flows else None
-        elif cost.alike:
+        elif not beyond(cost):
             flow = fluid(cost, client_shares(cost.problem), placement)
             deal = _Hops(flow, placement) if flow.share.any() else None
         super().__init__(cost, placement, deal)

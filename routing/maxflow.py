@@ -12,7 +12,7 @@ from ..chains.compose import client_shares
 from ..core.content import IntArray
 from ..core.plan import Hop, Placement, Route
 from ..perfmodel.cost import CostModel
-from ..perfmodel.fluid import stages_of
+from ..perfmodel.fluid import beyond, stages_of
 from .flow import Dealer, Dealt, HasRoom
 
 #: Flows below this share of the largest one that a server passes on are none.
@@ -32,7 +32,7 @@ class MaxFlow(Dealt):
     """
 
     def __init__(self, cost: CostModel, placement: Placement) -> None:
-        found = dealers(cost, placement) if cost.alike else {}
+        found = {} if beyond(cost) else dealers(cost, placement)
         super().__init__(cost, placement, _Onward(cost, placement, found) if found else None)
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ...chains.floor import PROOF, cheapest_chains_s, require_chains, summed_s
+from ...core.errors import HeuristicFailedError
 from ...core.plan import Placement, PlannedRoute
+from ...perfmodel.room import exact_bytes, too_large
 from ..api import Solution
 from ..moves.resilience import require_met
 from ..task import Task
@@ -13,6 +15,11 @@ from .work import Work
 
 #: Seconds for whether an operator's demands can be met at all.
 MEETING_S = 2.0
+
+
+def beyond(task: Task) -> str:
+    """Why a swarm is beyond the method; empty where it is not."""
+    return too_large(task.cost, exact_bytes(task.cost, len(task.demand)))
 
 
 def solve_exact(
@@ -50,7 +57,11 @@ def solve_exact(
         When it is proven that no plan exists.
     NoSolutionInTimeError
         When the limit passes without a plan; it carries the bound.
+    HeuristicFailedError
+        When the swarm is ``beyond`` the method.
     """
+    if why := beyond(task):
+        raise HeuristicFailedError(f"exact: {why}")
     require_met(task.cost, limit_s=min(MEETING_S, 0.2 * task.deadline.left_s()))
     alone = cheapest_chains_s(task.cost, task.demand)
     require_chains(task.cost, task.demand, alone)

@@ -5,7 +5,10 @@ Imported only where swarms are large: numba takes a while to load.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 from ...core.content import FloatArray, IntArray
 from ...core.jit import compiled
@@ -67,7 +70,7 @@ def _slowest(slow_s: FloatArray, capacity: IntArray, width: int, sessions: int, 
 
 
 @compiled
-def thinnest(values: IntArray, width: int) -> int:
+def thinnest(values: NDArray[Any], width: int) -> int:
     """The window whose sorted values are lexicographically smallest; ties: smallest start."""
     inside, best, chosen = np.sort(values[:width]), np.sort(values[:width]), 0
     for begin in range(1, len(values) - width + 1):
@@ -81,7 +84,7 @@ def thinnest(values: IntArray, width: int) -> int:
 
 
 @compiled
-def _exchange(inside: IntArray, gone: int, come: int) -> None:
+def _exchange(inside: NDArray[Any], gone: float, come: float) -> None:
     """Sorted values with one of them in place of another."""
     i = 0
     while inside[i] != gone:

@@ -28,6 +28,8 @@ from .cg_bp import thinnest_window
 
 BALANCE_QUALITY = 0.75
 EPS = 1e-3
+#: Servers from which on compiled code does it: it takes half a second and 50 MB to load.
+MANY = 200
 
 #: ``petals``: the pool that ``--attn_cache_tokens`` reserves; ``left_over``: all memory that the
 #: weights leave, which PETALS itself would leave unused.
@@ -124,16 +126,12 @@ def should_move(
     trial = start.copy()
     trial[server] = best
     _shift(load, trial, blocks, rates, server, 1 + EPS)
-    moved = True
+    settle = _settled
+    if len(joined) >= MANY:
+        from .settling import settled as settle  # numba takes a while to load
     for _ in range(16 * len(joined)):
-        moved = False
-        for i in rng.permutation(np.asarray(joined, dtype=np.int64)).tolist():
-            _shift(load, trial, blocks, rates, i, -(1 + EPS))
-            target = thinnest_window(load, int(blocks[i]))
-            moved |= target != trial[i]
-            trial[i] = target
-            _shift(load, trial, blocks, rates, i, 1 + EPS)
-        if not moved:
+        order = rng.permutation(np.asarray(joined, dtype=np.int64))
+        if settle(load, trial, blocks, rates, order, 1 + EPS):
             break
     reached = load.min()
     if reached < quality or reached < EPS:
@@ -141,10 +139,33 @@ def should_move(
     return bool(quality / reached < BALANCE_QUALITY - EPS)
 
 
+def _settled(
+    load: FloatArray,
+    start: IntArray,
+    blocks: IntArray,
+    rates: FloatArray,
+    order: IntArray,
+    factor: float,
+) -> bool:
+    """One after the other the servers of ``order`` take their best blocks; whether all stay."""
+    stay = True
+    for j in order.tolist():
+        _shift(load, start, blocks, rates, j, -factor)
+        best = thinnest_window(load, int(blocks[j]))
+        stay = stay and best == start[j]
+        start[j] = best
+        _shift(load, start, blocks, rates, j, factor)
+    return stay
+
+
 def _load(
     start: IntArray, blocks: IntArray, rates: FloatArray, servers: Sequence[int], length: int
 ) -> FloatArray:
     """(L,) announced throughput of each block."""
+    if len(servers) >= MANY:
+        from .settling import load_of  # numba takes a while to load
+
+        return load_of(start, blocks, rates, np.asarray(servers, dtype=np.int64), length)
     load = np.zeros(length)
     for j in servers:
         load[start[j] : start[j] + blocks[j]] += rates[j]

@@ -10,7 +10,7 @@ import pytest
 
 from swarmplan.core.objective import MEAN_RESPONSE
 from swarmplan.core.problem import Problem
-from swarmplan.methods import routed as module
+from swarmplan.methods import runoff as module
 from swarmplan.methods.draft import Settings
 from swarmplan.methods.judge import Judge, judge_for
 from swarmplan.methods.race import Runner

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,11 +12,13 @@ from swarmplan.chains.compose import client_shares
 from swarmplan.chains.soundness import misplaced, uncovered
 from swarmplan.core.problem import Problem
 from swarmplan.perfmodel.fluid import fluid, stages_of
+from swarmplan.placement import anneal
+from swarmplan.placement import annealed as compiled_part
 from swarmplan.placement.anneal import annealed, first_layout
 from swarmplan.placement.flowed import flow_placement
 from swarmplan.placement.sessions import task_of
 from swarmplan.placement.task import Task
-from swarmplan.solve.deadline import NEVER
+from swarmplan.solve.deadline import NEVER, Deadline
 
 
 def task(tiny: Problem) -> Task:
@@ -75,3 +78,34 @@ def test_the_layout_of_largest_flow_is_a_placement(tiny: Problem) -> None:
     held = placement.num_blocks
     most = [1 / work(j, 0, int(k)) if k else 0.0 for j, k in enumerate(held)]
     assert found.rate_per_s <= sum(k * r for k, r in zip(held, most, strict=True)) / 6 * 1.001
+
+
+def test_after_the_limit_one_layout_is_drawn_and_annealed_for_one_stretch(
+    tiny: Problem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And a stretch of many servers, whose steps take long, has few steps."""
+    drawn, steps = list[int](), list[int]()
+    draw, compiled = anneal.first_layout, compiled_part.anneal
+
+    def counted(*given: Any) -> Any:
+        drawn.append(1)
+        return draw(*given)
+
+    def told(*given: Any) -> None:
+        steps.append(len(given[5]))
+        compiled(*given)
+
+    monkeypatch.setattr(anneal, "first_layout", counted)
+    monkeypatch.setattr(compiled_part, "anneal", told)
+    monkeypatch.setattr(anneal, "STRETCH_S", 16 * 9.5 * anneal.STEP_S)  # tiny has 4 servers
+    assert annealed(replace(task(tiny), deadline=Deadline(at_s=0.0, limit_s=1e3)))
+    assert len(drawn) == 1
+    assert set(steps) == {10}
+    assert len(steps) <= 2  # one at first, one of the best again
+
+
+def test_runs_have_fewer_steps_where_else_none_would_cool_down(tiny: Problem) -> None:
+    soon, late = (
+        anneal.affordable(replace(task(tiny), deadline=Deadline.after(s))) for s in (1e-3, 1e3)
+    )
+    assert 1 <= soon < late == anneal.STEPS

@@ -1,0 +1,96 @@
+"""Rounds of the runoff: how many requests, who goes on, when it ends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import pairwise
+
+import pytest
+
+from swarmplan.core.objective import MEAN_RESPONSE
+from swarmplan.core.problem import Problem
+from swarmplan.methods import runoff as module
+from swarmplan.methods.draft import Settings
+from swarmplan.methods.judge import Judge, judge_for
+from swarmplan.methods.pairs import Pair
+from swarmplan.methods.race import Runner
+from swarmplan.methods.runoff import Runoff
+from swarmplan.perfmodel.cost import CostModel
+from swarmplan.placement.sessions import task_of
+from swarmplan.placement.task import Task
+from swarmplan.solve.deadline import NEVER, Deadline
+from swarmplan.workload.load import at_load
+
+
+@pytest.fixture
+def task(tiny: Problem) -> Task:
+    return task_of(at_load(tiny, 0.5), goal=MEAN_RESPONSE)
+
+
+def judged(task: Task) -> tuple[list[int], Callable[[int], Judge]]:
+    """What counts of requests judges are asked for."""
+    asked: list[int] = []
+
+    def raced(count: int) -> Judge:
+        asked.append(count)
+        return judge_for(task, Settings(), 11, 0, count)
+
+    return asked, raced
+
+
+def pairs(task: Task, *routers: str, request_s: float = 1e-4) -> list[Pair]:
+    placement = CostModel.of(task.problem).placed([(0, 4), (0, 3), (3, 6), (4, 6)])
+    return [
+        Pair(
+            Runner(name="ours", placement=placement, router=r, bound_s=1.0, alone_s=0.0), request_s
+        )
+        for r in routers
+    ]
+
+
+def limited(task: Task, work_s: float) -> Task:
+    return replace(task, deadline=Deadline(limit_s=work_s / module.WORK_SHARE))
+
+
+def test_rounds_grow_as_far_as_the_work_allows_and_not_beyond_the_most(task: Task) -> None:
+    asked, raced = judged(task)
+    first, *others = pairs(task, "shortest", "overlap", "overlap-slow-down")
+    runoff = Runoff(limited(task, 1e3), NEVER, raced)
+    runoff.run([first, *others])
+    counts = list(dict.fromkeys(asked))
+    assert counts[0] == runoff.first
+    assert all(b >= min(1.5 * a, runoff.most) for a, b in pairwise(counts))
+    assert all(b <= 6.0 * a for a, b in pairwise(counts))
+    assert counts[-1] <= runoff.most
+
+
+def test_no_round_takes_more_than_the_work_that_is_left(task: Task) -> None:
+    """There is work for 360 more requests of one pair and the winner of the race."""
+    asked, raced = judged(task)
+    made = pairs(task, "shortest", "overlap", "overlap-slow-down")
+    first = Runoff(task, NEVER, raced).first
+    Runoff(limited(task, 1e-4 * (3 * first + 2 * 360)), NEVER, raced).run(made)
+    assert set(asked) == {first, 350}
+    assert sorted(p.runner.requests for p in made) == [first, 350, 350]
+
+
+def test_a_trace_a_little_longer_than_the_first_round_ends(task: Task) -> None:
+    _, raced = judged(task)
+    runoff = Runoff(limited(task, 1e3), NEVER, raced)
+    runoff.most = runoff.first + 20
+    known, _ = runoff.run(pairs(task, "shortest", "overlap"))
+    assert known.runner.requests == runoff.first
+
+
+def test_one_that_is_left_alone_and_better_without_doubt_runs_no_longer(
+    task: Task, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = []
+    for sure in (module.SETTLED, 1e9):
+        monkeypatch.setattr(module, "SETTLED", sure)
+        monkeypatch.setattr(module, "MOST", 3_000)
+        asked, raced = judged(task)
+        Runoff(limited(task, 1e3), NEVER, raced).run(pairs(task, "shortest", "overlap"))
+        found.append(max(asked))
+    assert found[0] < found[1]
