@@ -7,7 +7,7 @@ hold their caches for as long. docs/model.md 11.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -31,29 +31,6 @@ LEAST_FREE = 1e-3
 STRIDES = (1.0, 0.5, 0.25)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Session:
-    """A session on a chain, (hops,) each: work of a step and of its prompt, in so many tasks."""
-
-    use: ChainUse
-    steps: float
-    step_s: FloatArray
-    prompt_s: FloatArray
-    pieces: FloatArray
-
-    @property
-    def work_s(self) -> FloatArray:
-        """Of the whole session."""
-        work: FloatArray = self.steps * self.step_s + self.prompt_s
-        return work
-
-    @property
-    def remaining_s(self) -> FloatArray:
-        """Of a task that somebody meets, times how often: half of the squares."""
-        squares: FloatArray = self.steps * self.step_s**2 + self.prompt_s**2 / self.pieces
-        return squares / 2
-
-
 def queued_per_s(cost: CostModel, placement: Placement, mix: Mix) -> float:
     """Requests per second that a placement serves with as many sessions as its caches hold.
 
@@ -72,8 +49,7 @@ def queued_per_s(cost: CostModel, placement: Placement, mix: Mix) -> float:
     apart = cost.budgeted or cost.adapted  # then clients have chains of their own
     if not apart:
         rates |= {c.route: 0.0 for c in gca(cost, placement) if c.route not in rates}
-    sessions = [_session(cost, mix, use.chain(use.links(route))) for route in rates]
-    swarm = _Lines(sessions, cost.problem.num_servers)
+    swarm = _Lines(cost, mix, [use.chain(use.links(route)) for route in rates])
     best = swarm.within(np.array(list(rates.values())))
     for _ in range(0 if apart else ROUNDS):
         target = swarm.most(swarm.lasts_s(best))
@@ -85,38 +61,61 @@ def queued_per_s(cost: CostModel, placement: Placement, mix: Mix) -> float:
     return float(best.sum())
 
 
-def _session(cost: CostModel, mix: Mix, use: ChainUse) -> _Session:
-    """What the mean request does on a chain."""
-    rows = use.server
-    steps = max(float(mix.share @ mix.output_tokens) / float(mix.share.sum()) - 1.0, 0.0)
-    prompt = float(mix.share @ mix.prompt_tokens) / float(mix.share.sum())
-    visits = [(h.server, h.start, h.end) for h in use.route.hops]
-    paid = cost.planned(int(mix.client[0]))
-    each = np.array([float(cost.pass_work_s(paid, *visit)) for visit in visits])
-    step_s = np.where(cost.serial[rows], each, 0.0)
-    blocks = np.array([len(h) for h in use.route.hops])
-    return _Session(
-        use=use,
-        steps=steps,
-        step_s=step_s,
-        prompt_s=np.maximum(use.compute - steps * step_s, 0.0),
-        pieces=np.where(prompt > cost.task_tokens[rows], blocks, 1).astype(np.float64),
-    )
-
-
 class _Lines:
-    """Sessions on chains, and what comes of rates at which they are served; (chains,) each."""
+    """Sessions on chains, and what comes of rates at which they are served; (chains,) each.
 
-    def __init__(self, sessions: Sequence[_Session], servers: int) -> None:
-        self._sessions, self._servers = sessions, servers
+    Visits of all chains stand one after the other, (visits,): whose they are, the server, work of
+    a step and of all tasks, half of the tasks' squares, cache.
+    """
+
+    def __init__(self, cost: CostModel, mix: Mix, uses: Sequence[ChainUse]) -> None:
+        self._servers = cost.problem.num_servers
+        counts = [len(use.server) for use in uses]
+        self._of = np.repeat(np.arange(len(uses)), counts)
+        self._at = np.cumsum([0, *counts[:-1]])
+        self._alone_s = np.array([use.time_s for use in uses])
+        self._server, compute = (
+            np.concatenate([getattr(use, name) for use in uses]) for name in ("server", "compute")
+        )
+        self._cache = np.concatenate([use.cache / use.time_s for use in uses])
+        self._compute = compute
+        # What the mean request does there.
+        hops = [h for use in uses for h in use.route.hops]
+        start, end = (np.array([getattr(h, name) for h in hops]) for name in ("start", "end"))
+        prompt, output = (float(mix.share @ n) for n in (mix.prompt_tokens, mix.output_tokens))
+        whole = float(mix.share.sum())
+        steps = max(output / whole - 1.0, 0.0)
+        paid, rows = cost.planned(int(mix.client[0])), self._server
+        step_s = np.where(cost.serial[rows], cost.pass_work_s(paid, rows, start, end), 0.0)
+        prompt_s = np.maximum(compute - steps * step_s, 0.0)
+        pieces = np.where(prompt / whole > cost.task_tokens[rows], end - start, 1).astype(float)
+        self._work_s = steps * step_s + prompt_s
+        self._half_s = (steps * step_s**2 + prompt_s**2 / pieces) / 2
+        self._tasks = steps + pieces
+
+    def _by_server(self, figures: FloatArray) -> FloatArray:
+        """(servers,) sums of what (visits,) take."""
+        found: FloatArray = np.bincount(self._server, figures, self._servers).astype(np.float64)
+        return found
 
     def lasts_s(self, rates: FloatArray) -> FloatArray:
-        """How long a session on each chain lasts among the others."""
-        busy, remaining = np.zeros((2, self._servers))
-        for rate, session in zip(rates, self._sessions, strict=True):
-            np.add.at(busy, session.use.server, rate * session.work_s)
-            np.add.at(remaining, session.use.server, rate * session.remaining_s)
-        return np.array([_lasts_s(s, busy, remaining) for s in self._sessions])
+        """How long a session on each chain lasts among the others.
+
+        A fixed point: the longer it lasts, the less of the work it meets is its own.
+        """
+        busy = self._by_server(rates[self._of] * self._work_s)[self._server]
+        remaining = self._by_server(rates[self._of] * self._half_s)[self._server]
+        lasts_s, going = self._alone_s.copy(), np.ones(len(rates), bool)
+        for _ in range(TIMES):
+            long_s = lasts_s[self._of]
+            others = np.maximum(remaining - self._half_s / long_s, 0.0)
+            free = np.maximum(1.0 - busy + self._work_s / long_s, LEAST_FREE)
+            again = self._alone_s + np.add.reduceat(self._tasks * others / free, self._at)
+            going &= np.abs(again - lasts_s) > 1e-6 * lasts_s
+            if not going.any():
+                break
+            lasts_s = np.where(going, 0.5 * (lasts_s + again), lasts_s)
+        return lasts_s
 
     def within(self, rates: FloatArray) -> FloatArray:
         """The same flows, all slowed down alike until the caches hold their sessions."""
@@ -129,11 +128,7 @@ class _Lines:
         return low * rates
 
     def _fits(self, rates: FloatArray) -> bool:
-        held = np.zeros(self._servers)
-        longer = self.lasts_s(rates)
-        for rate, session, lasts_s in zip(rates, self._sessions, longer, strict=True):
-            cache = session.use.cache / session.use.time_s * lasts_s
-            np.add.at(held, session.use.server, rate * cache)
+        held = self._by_server((rates * self.lasts_s(rates))[self._of] * self._cache)
         return bool(held.max(initial=0.0) <= 1.0)
 
     def most(self, lasts_s: FloatArray) -> FloatArray:
@@ -141,26 +136,12 @@ class _Lines:
         lp = Lp()
         for _ in range(2 * self._servers):  # compute of every server, then cache
             lp.add_row({}, -np.inf, 1.0)
-        for session, long_s in zip(self._sessions, lasts_s, strict=True):
-            use = session.use
-            rows = np.concatenate([use.server, self._servers + use.server]).tolist()
-            takes = np.concatenate([use.compute, use.cache / use.time_s * long_s]).tolist()
-            lp.add_column(-1.0, dict(zip(rows, takes, strict=True)))
+        held = self._cache * lasts_s[self._of]
+        for first, last in pairwise([*self._at.tolist(), len(self._of)]):
+            rows = self._server[first:last]
+            both = np.concatenate([rows, self._servers + rows]).tolist()
+            takes = np.concatenate([self._compute[first:last], held[first:last]]).tolist()
+            lp.add_column(-1.0, dict(zip(both, takes, strict=True)))
         solution = lp.solve(NEVER)
         assert solution is not None
         return np.array(solution.values)
-
-
-def _lasts_s(session: _Session, busy: FloatArray, remaining: FloatArray) -> float:
-    """A fixed point: the longer it lasts, the less of the work it meets is its own."""
-    rows, alone_s = session.use.server, session.use.time_s
-    work_s, half_s, lasts_s = session.work_s, session.remaining_s, alone_s
-    tasks = session.steps + session.pieces
-    for _ in range(TIMES):
-        others = np.maximum(remaining[rows] - half_s / lasts_s, 0.0)
-        free = np.maximum(1.0 - busy[rows] + work_s / lasts_s, LEAST_FREE)
-        again = alone_s + float((tasks * others / free).sum())
-        if abs(again - lasts_s) <= 1e-6 * lasts_s:
-            break
-        lasts_s = 0.5 * (lasts_s + again)
-    return lasts_s

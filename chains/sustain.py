@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
@@ -249,9 +250,13 @@ class Use:
 
     def links(self, route: Route) -> list[int]:
         """The links of a route."""
+        return [self._by_hop[h.server, h.start] for h in route.hops]
+
+    @cached_property
+    def _by_hop(self) -> dict[tuple[int, int], int]:
+        """The link of a server entered at a block."""
         rows = zip(self._graph.server.tolist(), self._graph.origin.tolist(), strict=True)
-        by_hop = {hop: i for i, hop in enumerate(rows)}
-        return [by_hop[h.server, h.start] for h in route.hops]
+        return {hop: i for i, hop in enumerate(rows)}
 
     def chain(self, links: list[int]) -> ChainUse:
         """What a request a second on a chain takes, for as long as it really lasts."""

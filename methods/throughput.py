@@ -141,13 +141,17 @@ def _in_lines(task: Task, runners: list[_Runner]) -> list[_Runner]:
     if not task.cost.serial.all():
         return runners
     mix, known = mix_of(task.problem), dict[bytes, float]()
+    looked: list[_Runner] = []
     for runner in runners[:LOOKED_AT]:
+        if looked and task.deadline.passed:
+            break
         spans = runner.placement
         key = b"".join(a.tobytes() for a in (spans.start, spans.end, spans.cache_bytes))
         if key not in known:
             known[key] = queued_per_s(task.cost, spans, mix)
         runner.rated_per_s = known[key]
-    return [*sorted(runners[:LOOKED_AT], key=lambda r: -r.rated_per_s), *runners[LOOKED_AT:]]
+        looked.append(runner)
+    return [*sorted(looked, key=lambda r: -r.rated_per_s), *runners[len(looked) :]]
 
 
 def _runners(task: Task, settings: Settings) -> Iterator[_Runner]:
