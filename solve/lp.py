@@ -9,7 +9,7 @@ from typing import Any
 import highspy
 import numpy as np
 
-from ..core.content import FloatArray
+from ..core.content import FloatArray, IntArray
 from ..core.errors import SolverError
 from .deadline import Deadline
 from .highs import Silent
@@ -27,7 +27,7 @@ class Solution:
 
 
 class Lp:
-    """Columns (never negative) and rows are added, none is ever taken out; minimised."""
+    """Columns (never negative) and rows are added, columns are taken out; minimised."""
 
     def __init__(self) -> None:
         self._caught: Caught = []
@@ -40,12 +40,21 @@ class Lp:
         """Rows so far."""
         return int(self._highs.getNumRow())
 
+    @property
+    def num_columns(self) -> int:
+        """Columns there are."""
+        return int(self._highs.getNumCol())
+
     def add_column(self, cost: float, entries: Mapping[int, float]) -> int:
         """A variable by its coefficients in the rows; its number."""
         self._highs.addCol(
             cost, 0.0, highspy.kHighsInf, len(entries), list(entries), list(entries.values())
         )
         return int(self._highs.getNumCol()) - 1
+
+    def remove_columns(self, numbers: IntArray) -> None:
+        """Take columns out; those behind them move up."""
+        self._highs.deleteCols(len(numbers), numbers.astype(np.int32))
 
     def add_row(self, entries: Mapping[int, float], lower: float, upper: float) -> int:
         """A row by its coefficients in the columns; its number."""

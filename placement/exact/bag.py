@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -34,6 +34,8 @@ SAFETY = 1e-9
 CONVERGED = 1e-8
 #: The same of a node of the branching, which is split anyhow; and as a share of what is missing.
 SETTLED, WORTHLESS = 1e-6, 0.1
+#: Chains that the nodes of the branching keep on few servers.
+MOST_CHAINS = 1500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -61,7 +63,6 @@ class Bag:
     deadline_s : monotonic clock at which to stop.
     iterations : pricing rounds so far; ``most_iterations`` ends the work like the clock.
     on_bound : told every new bound on the whole problem.
-    critical : servers that came twice in chains with limits on ends (``windows``).
     root : the best bound without limits on levels; ``last`` : that of the last limits.
     """
 
@@ -71,7 +72,6 @@ class Bag:
     deadline_s: float
     most_iterations: int | None = None
     iterations: int = 0
-    critical: list[int] = field(default_factory=list)
     on_bound: Callable[[float], None] = lambda _: None
     root: Priced = field(default_factory=Priced)
     last: Priced = field(default_factory=Priced)
@@ -87,20 +87,31 @@ class Bag:
         for c, visits in chains:
             self._add(c, visits, {})
 
-    def solve(self, limits: Limits = NO_LIMITS) -> tuple[float, bool]:
+    def solve(
+        self, limits: Limits = NO_LIMITS, known: Priced | None = None, *, tight: bool = False
+    ) -> tuple[float, bool]:
         """The best bound under ``limits`` on the servers, and whether it converged.
 
         Stops at the target, at a limit, or when no chain improves the restricted master.
+        ``known`` are prices to begin with, and the bound that they give under wider limits.
+        Limits are solved to within what a node that is split needs, unless ``tight``.
         """
         master = self.master
+        if not limits.none and self.data.splits_ends:
+            master.forget(MOST_CHAINS)
         master.restrict(limits)
         self.last = Priced(limits=limits)
         best, inner = -np.inf, 0.5
         centre: FloatArray | None = None
+        if known is not None:
+            best, centre = known.bound, known.prices
+            self.last = replace(known, limits=limits)
         while not self.stopped():
             if not master.solve(self.deadline_s - time.monotonic()):
                 break
             cuts = master.separate()
+            if not cuts and master.value - best <= self._enough(limits, tight=tight):
+                return best, True
             out = master.prices()
             if centre is not None:
                 centre = np.pad(centre, (0, len(out) - len(centre)))
@@ -112,7 +123,7 @@ class Bag:
                     self.on_bound(best)
             if best >= self.target():
                 break
-            if not cuts and master.value - best <= self._enough(limits):
+            if not cuts and master.value - best <= self._enough(limits, tight=tight):
                 return best, True
             if not added and not cuts:
                 if inner == 0.0:
@@ -122,11 +133,11 @@ class Bag:
                 inner = 0.5
         return best, False
 
-    def _enough(self, limits: Limits) -> float:
+    def _enough(self, limits: Limits, *, tight: bool) -> float:
         """How near the restricted master must be to its bound."""
         value = self.master.value
-        if limits.none:
-            return CONVERGED * abs(value)
+        if limits.none or tight:
+            return (CONVERGED if limits.none else SETTLED) * abs(value)
         return max(SETTLED * abs(value), WORTHLESS * (self.target() - value))
 
     def charges(self, prices: FloatArray, limits: Limits) -> dict[int, Charge]:
@@ -161,7 +172,19 @@ class Bag:
             visits = chains.chain(c)
             if len({j for j, _ in visits}) == len(visits):
                 added += self._add(c, visits, charges)
+                if limits.ends:  # elsewhere a class more often has chains of its own
+                    self._share(c, visits, charges)
         return bound, added
+
+    def _share(self, c: int, visits: Visits, charges: dict[int, Charge]) -> None:
+        """Give a chain of a class to all others that it would help."""
+        carry = self.master.carry_prices()
+        for other in range(len(carry)):
+            if other == c or any(k > self.data.most[other, j] for j, k in visits):
+                continue
+            paid = sum(charges[j].least[other, k - 1] for j, k in visits if j in charges)
+            if self.data.chain_cost(other, visits) + paid < carry[other]:
+                self._add(other, visits, charges)
 
     def _cheapest(
         self, charges: dict[int, Charge], limits: Limits
@@ -169,7 +192,7 @@ class Bag:
         """The cheapest chains when the visits of watched servers are charged."""
         data = self.data
         if limits.ends:
-            return WindowedChains(data, every_price(data, charges), limits.ends, self.critical)
+            return WindowedChains(data, every_price(data, charges), limits.ends)
         if data.legs is None:
             priced = [Price(j, charge.least) for j, charge in charges.items()]
             return Chains(data, priced, self._start())

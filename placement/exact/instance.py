@@ -37,8 +37,9 @@ from ..allowed import pins_of, reach_of
 from ..task import Task
 from .legs import MOST_SERVERS, Legs
 
-#: Usable servers of a small instance.
+#: Usable servers of a small instance, and of one where it pays to branch on where spans end.
 SMALL = 20
+FEW = 50
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +101,12 @@ class Data:
     def is_small(self) -> bool:
         """Whether there are so few servers that a proof may come to an end."""
         return int((self.top > 0).sum()) <= SMALL
+
+    @property
+    def splits_ends(self) -> bool:
+        """Whether there are few enough servers, in any order that chains like, to branch on where
+        their spans end."""
+        return int((self.top > 0).sum()) <= FEW and self.positional and self.legs is None
 
     def chain_cost(self, row: int, visits: Sequence[tuple[int, int]]) -> float:
         """Cost of a chain of (server, blocks) for a whole class."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import defaultdict
 from dataclasses import dataclass
 
@@ -13,7 +14,7 @@ from ...solve.deadline import Deadline
 from ...solve.lp import Lp
 from .instance import Data
 from .levels import Duals, Levels, Row
-from .limits import Limits
+from .limits import Chained, Limits
 from .pricing import Visits
 
 #: A hop of a column: server, blocks, level it counts at (-1 while the server is not watched).
@@ -31,7 +32,7 @@ class Column:
 
 
 class Master:
-    """Columns and rows grow; nothing is ever taken out, branching only closes columns.
+    """Columns and rows grow; branching closes columns, and forgets those long out of use.
 
     Attributes
     ----------
@@ -55,6 +56,9 @@ class Master:
         self._uses: dict[tuple[int, int], list[tuple[int, int, int]]] = defaultdict(list)
         self._row_dual: FloatArray = np.zeros(0)
         self._closed: set[int] = set()
+        self._every = Chained.of(())
+        self._last_used: dict[int, int] = {}
+        self._solved = 0
         self._lp = Lp()
         for c in range(len(data.sessions)):
             self._lp.add_row({}, 1.0, 1.0)
@@ -155,6 +159,7 @@ class Master:
                     entries[index] = value
         number = self._lp.add_column(cost, entries)
         self.columns[number] = Column(c, hops, cost)
+        self._last_used[number] = self._solved
         self._known.add((c, hops))
         for j, k, level in hops:
             if level >= 0:
@@ -166,24 +171,71 @@ class Master:
         for (server, i), z in self._z.items():
             low, high = limits.levels.get(server, (0, self.data.length))
             self._set_open(z, is_open=low <= self.levels[server].blocks[i] <= high)
-        for number, column in self.columns.items():
-            visits = tuple((j, k) for j, k, _ in column.hops)
-            self._set_open(number, is_open=limits.allow(visits))
+        numbers = np.fromiter(self.columns, dtype=np.int64, count=len(self.columns))
+        allowed = limits.allow(self._chained())
+        shut = np.zeros(self._lp.num_columns, dtype=bool)
+        shut[[*self._closed]] = True
+        for number in numbers[allowed == shut[numbers]].tolist():
+            self._set_open(number, is_open=bool(shut[number]))
+
+    def _chained(self) -> Chained:
+        """All chains; those before are kept until some are forgotten."""
+        new = list(itertools.islice(self.columns.values(), len(self._every.first) - 1, None))
+        if new:
+            more, old = (
+                Chained.of([(j, k) for j, k, _ in column.hops] for column in new),
+                self._every,
+            )
+            self._every = Chained(
+                np.append(old.first, old.first[-1] + more.first[1:]),
+                np.append(old.servers, more.servers),
+                np.append(old.blocks, more.blocks),
+            )
+        return self._every
+
+    def forget(self, most: int) -> None:
+        """Where there are more than ``most`` chains, keep the half that was used last."""
+        if len(self.columns) <= most:
+            return
+        # None of the basis, whose reduced costs are 0.
+        settled = [i for i in self.columns if i < len(self.reduced) and abs(self.reduced[i]) > _EPS]
+        oldest = sorted(settled, key=lambda i: self._last_used[i])
+        gone = np.array(sorted(oldest[: len(self.columns) - most // 2]), dtype=np.int64)
+        self._lp.remove_columns(gone)
+        kept = np.delete(np.arange(self._lp.num_columns + len(gone)), gone)
+        at = {int(old): new for new, old in enumerate(kept)}
+        for number in gone.tolist():
+            column = self.columns.pop(number)
+            self._known.discard((column.row, column.hops))
+        self._every = Chained.of(())
+        self.columns = {at[i]: column for i, column in self.columns.items()}
+        self._last_used = {at[i]: used for i, used in self._last_used.items() if i in at}
+        self._z = {key: at[i] for key, i in self._z.items()}
+        self._closed = {at[i] for i in self._closed if i in at}
+        for key, uses in self._uses.items():
+            self._uses[key] = [(at[i], c, k) for i, c, k in uses if i in at]
+        solved = kept[kept < len(self.shares)]
+        self.shares, self.reduced = self.shares[solved], self.reduced[solved]
 
     def _set_open(self, column: int, *, is_open: bool) -> None:
         if is_open == (column in self._closed):
             self._lp.set_open(column, is_open=is_open)
             (self._closed.discard if is_open else self._closed.add)(column)
 
-    def loads(self) -> dict[int, float]:
-        """Blocks that sessions run at every server in the last solution."""
-        found: dict[int, float] = defaultdict(float)
-        for number, column in self.columns.items():
-            if number < len(self.shares) and self.shares[number] > _EPS:
-                sessions = float(self.shares[number] * self.data.sessions[column.row])
-                for j, k, _ in column.hops:
-                    found[j] += sessions * k
-        return found
+    def carried(self) -> list[tuple[Visits, float]]:
+        """Chains of the last solution, and how many sessions each carries."""
+        return [
+            (
+                tuple((j, k) for j, k, _ in column.hops),
+                share * float(self.data.sessions[column.row]),
+            )
+            for column, share in self._used()
+        ]
+
+    def _used(self) -> list[tuple[Column, float]]:
+        """Columns of chains in the last solution, and their shares."""
+        numbers = np.flatnonzero(self.shares > _EPS).tolist()
+        return [(self.columns[i], float(self.shares[i])) for i in numbers if i in self.columns]
 
     def solve(self, limit_s: float) -> bool:
         """Solve; False when the limit came first (the old solution stays)."""
@@ -192,6 +244,9 @@ class Master:
             return False
         self.shares, self.reduced, self._row_dual = found.values, found.reduced, found.dual
         self.value = found.objective
+        self._solved += 1
+        for i in np.flatnonzero(self.shares > _EPS).tolist():
+            self._last_used[i] = self._solved
         return True
 
     def prices(self) -> FloatArray:
@@ -199,6 +254,10 @@ class Master:
         prices = np.zeros(self.num_rows)
         prices[: len(self._row_dual)] = -self._row_dual
         return prices
+
+    def carry_prices(self) -> FloatArray:
+        """(C,) what carrying each class costs in the last solution."""
+        return self._row_dual[: len(self.data.sessions)]
 
     def duals(self, prices: FloatArray) -> dict[int, Duals]:
         """The prices by watched server."""
@@ -221,18 +280,13 @@ class Master:
 
     def servers_in_use(self) -> set[int]:
         """Servers on the chains of the last solution."""
-        return {
-            j
-            for number, column in self.columns.items()
-            if number < len(self.shares) and self.shares[number] > _EPS
-            for j, _, _ in column.hops
-        }
+        return {j for column, _ in self._used() for j, _, _ in column.hops}
 
     def best_chains(self, most: int) -> list[tuple[int, Visits]]:
         """The chains of least reduced cost of every class, ``most`` for each."""
         ranked: dict[int, list[tuple[float, int]]] = defaultdict(list)
         for number, column in self.columns.items():
-            if number < len(self.reduced):
+            if number < len(self.reduced) and number not in self._closed:
                 ranked[column.row].append((float(self.reduced[number]), number))
         return [
             (c, tuple((j, k) for j, k, _ in self.columns[number].hops))
@@ -244,34 +298,35 @@ class Master:
         """Mean and spread of the blocks of every watched server that is in use."""
         found = {}
         for server, levels in self.levels.items():
-            z = np.array([self.shares[self._z[server, i]] for i in range(len(levels.blocks))])
+            z = self._level_shares(server)
             total = z.sum()
             if total > _EPS:
                 mean = float(z @ levels.blocks) / total
                 found[server] = mean, float(z @ np.abs(levels.blocks - mean)) / total
         return found
 
+    def _level_shares(self, server: int) -> FloatArray:
+        """(q,) shares of a server's levels in the last solution; none if it was not watched yet."""
+        numbers = [self._z[server, i] for i in range(len(self.levels[server].blocks))]
+        return self.shares[numbers] if numbers[-1] < len(self.shares) else np.zeros(len(numbers))
+
     def drawn_levels(self, rng: np.random.Generator) -> dict[int, int]:
         """Most blocks for every watched server in use, drawn by the shares of its levels; now and
         then one more."""
         drawn = {}
         for server, levels in self.levels.items():
-            z = [
-                max(float(self.shares[self._z[server, i]]), 0.0) for i in range(len(levels.blocks))
-            ]
-            if sum(z) > _EPS:
-                level = rng.choice(levels.blocks, p=np.array(z) / sum(z))
+            z = np.maximum(self._level_shares(server), 0.0)
+            if z.sum() > _EPS:
+                level = rng.choice(levels.blocks, p=z / z.sum())
                 drawn[server] = int(level) + int(rng.integers(2))
         return drawn
 
     def separate(self) -> int:
         """Add violated rows, watch servers whose load does not fit; how many of either."""
         visits: dict[tuple[int, int], list[tuple[int, int, float]]] = defaultdict(list)
-        for number, column in self.columns.items():
-            share = float(self.shares[number]) if number < len(self.shares) else 0.0
-            if share > _EPS:
-                for j, k, level in column.hops:
-                    visits[j, level].append((column.row, k, share))
+        for column, share in self._used():
+            for j, k, level in column.hops:
+                visits[j, level].append((column.row, k, share))
         added = 0
         for (server, level), load in visits.items():
             if level < 0:

@@ -40,8 +40,12 @@ MOST_CLOSING = 40_000
 MOST_COMPOSED = 120_000
 #: Seconds of a node's first closing programme; every further try has twice as long.
 FIRST_TRY_S = 1.0
+#: Of what is missing, a plan that is better by this much is worth more search.
+WORTHWHILE = 0.1
 #: Sums in another order differ by this much, relative.
 SAME = 1e-9
+#: Chains of a class that a plan near a settled node is made of.
+LEAF_CHAINS = 6
 #: Shares of no limit are shares of this.
 FOREVER_S = 1e6
 
@@ -188,19 +192,25 @@ class Work:
         self.raise_bound(found * data.unit_s, BAG)
         if self.done():
             return
+        share = 0.05 if data.is_small else 0.1
         for chains in (3, 8):
-            self.search(self.part(0.1), max_steps=300, bag=bag)
-            self._compose(bag, data, chains, self.left_s(0.1))
+            self.search(self.part(share), max_steps=300, bag=bag)
+            self._compose(bag, data, chains, self.left_s(share))
             if self.done():
                 return
         if data.is_small:
-            self.guided(bag, self.part(0.1))
+            self.guided(bag, self.part(0.08))
         if not converged:
             self._improve(bag, data, None)
             return
-        tree = Tree(bag=bag, bound=found, close=lambda node: self._close_node(bag, data, node))
+        tree = Tree(
+            bag=bag,
+            bound=found,
+            close=lambda node: self._close_node(bag, data, node),
+            on_leaf=lambda: self._compose_leaf(bag, data),
+        )
         tree.plant()
-        self._branch(tree, data, self.left_s(0.3 if data.is_small else 0.2))
+        self._branch(tree, data, self.left_s(0.4 if data.splits_ends else 0.2))
         if not self.done() and data.positional:
             self._close(bag, data)
         self._improve(bag, data, tree)
@@ -209,22 +219,23 @@ class Work:
         """Search, composition of chains, and on few servers restarts and branching by turns until
         the end; on many these cost more than they bring."""
         chains, idle = 8, 1
-        small = data.is_small
+        small, proving = data.is_small, data.splits_ends
         while not self.done():
             before = self.incumbent.objective_s
             self.search(self.part(0.06 / idle), bag=bag if self.rounds % 2 else None)
             if small:
                 chains = min(chains + 4, 40)
-                self._compose(bag, data, chains, self.left_s(0.05))
-                self.guided(bag, self.part(0.12 / idle))
+                self._compose(bag, data, chains, self.left_s(0.05 / idle))
+                self.guided(bag, self.part(0.1 / idle))
             else:
                 if self._compose(bag, data, chains, self.left_s(0.15)):
                     chains += max(4, chains // 3)
             if tree is not None and not tree.exhausted and not self.done():
-                self._branch(tree, data, self.left_s(0.08 * idle))
-                # As long as no better plan turns up, the proof has more and more of the time.
-                better = self.incumbent.objective_s < before
-                idle = 1 if better or not small else idle + 1
+                self._branch(tree, data, self.left_s(0.1 * idle))
+                # As long as no much better plan turns up, the proof has more and more of the time.
+                now = self.incumbent.objective_s
+                better = before - now > WORTHWHILE * (now - self.bound_s)
+                idle = 1 if better or not proving else idle + 1
 
     def _bag(self, data: Data) -> Bag:
         """The relaxation, with the incumbent's chains."""
@@ -250,6 +261,11 @@ class Work:
         if tree.bound > data.dearest:
             self._refuse(LEVELS)
         self.raise_bound(tree.bound * data.unit_s, LEVELS)
+
+    def _compose_leaf(self, bag: Bag, data: Data) -> None:
+        """A plan of the chains of a node that has just been solved and is split no more."""
+        if data.positional:
+            self._compose(bag, data, LEAF_CHAINS, min(FIRST_TRY_S, self.left_s()))
 
     def _compose(self, bag: Bag, data: Data, most: int, limit_s: float) -> bool:
         """The best plan made of the relaxation's best chains and the incumbent's; whether it is

@@ -18,7 +18,7 @@ from swarmplan.placement.exact.bag import Bag
 from swarmplan.placement.exact.branch import Tree
 from swarmplan.placement.exact.instance import Data, data_of
 from swarmplan.placement.exact.legs import cheapest_ways
-from swarmplan.placement.exact.limits import Limits, Range
+from swarmplan.placement.exact.limits import Chained, Limits, Range
 from swarmplan.placement.exact.master import Master
 from swarmplan.placement.exact.pricing import Price, every_price, ordered, through_costs
 from swarmplan.placement.exact.windows import WindowedChains
@@ -75,17 +75,26 @@ def test_the_cheapest_chain_within_ranges_is_that_of_all_orders(seed: int) -> No
         return all(first <= e <= last for e, (first, last) in zip(at, limits, strict=True))
 
     chains = [v for v in every_bag(data, prices) if within(v)]
-    found = WindowedChains(data, prices, ends, [])
+    found = WindowedChains(data, prices, ends)
     for row in range(len(demand)):
         least = min((paid(data, prices, row, v) for v in chains), default=np.inf)
         assert found.cost[row] == pytest.approx(least, rel=1e-12)
         if np.isfinite(least):
             visits = found.chain(row)
             assert paid(data, prices, row, visits) == pytest.approx(least, rel=1e-12)
-            assert Limits(ends=ends).allow(visits)
-    allowed = {tuple(sorted(v)) for v in chains}
-    for v in {tuple(sorted(v)) for v in every_bag(data, prices)}:
-        assert Limits(ends=ends).allow(v) == (v in allowed)
+            assert visits[::-1] in chains
+    # A bag is allowed where one of its orders is, and where each visit may end is counted.
+    bags = sorted({tuple(sorted(v)) for v in every_bag(data, prices)})
+    orders = {v: [w for w in chains if tuple(sorted(w)) == v] for v in bags}
+    limits = Limits(ends=ends)
+    assert limits.allow(Chained.of(bags)).tolist() == [bool(orders[v]) for v in bags]
+    for v in bags:
+        shares = np.zeros((len(v), data.length + 1))
+        for w in orders[v]:
+            at = dict(zip((j for j, _ in w), np.cumsum([k for _, k in w]).tolist(), strict=True))
+            for i, (j, _) in enumerate(v):
+                shares[i, at[j]] += 1 / len(orders[v])
+        assert limits.orders(v, data.length) == pytest.approx(shares)
 
 
 @pytest.mark.parametrize("seed", range(600, 608))
@@ -171,3 +180,44 @@ def test_bounds_of_the_tree_are_below_the_optimum_whenever_it_stops(
     bag.most_iterations = 4 * rounds
     tree.grow()
     assert tree.bound * data.unit_s <= best * (1 + 1e-9)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_tree_that_forgets_chains_stays_below_the_optimum(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("swarmplan.placement.exact.bag.MOST_CHAINS", 2)
+    problem, demand = drawn(seed, servers=3, blocks=4)
+    best = best_plan_s(problem, demand)
+    if not np.isfinite(best):
+        return
+    alone = cheapest_chains_s(CostModel.of(problem), demand)
+    data = data_of(task_for(problem, demand), float(alone.sum()) / 1000)
+    master = Master(data, np.full(len(demand), 1e4))
+    bag = Bag(data=data, master=master, target=lambda: 1.001 * data.dearest, deadline_s=np.inf)
+    tree = Tree(bag=bag, bound=bag.solve()[0])
+    tree.plant()
+    tree.grow()
+    assert tree.exhausted
+    assert tree.bound * data.unit_s <= best * (1 + 1e-9)
+
+
+@pytest.mark.parametrize("seed", range(40, 46))
+def test_chains_that_are_kept_cost_what_they_did_when_others_are_forgotten(seed: int) -> None:
+    problem, demand = drawn(seed, servers=4, blocks=5)
+    alone = cheapest_chains_s(CostModel.of(problem), demand)
+    if not np.isfinite(alone).all():
+        return
+    data = data_of(task_for(problem, demand), float(alone.sum()) / 1000)
+    master = Master(data, np.full(len(demand), 1e4))
+    bag = Bag(data=data, master=master, target=lambda: np.inf, deadline_s=np.inf)
+    bag.solve()
+    assert master.solve(60.0)
+    value, levels, count = master.value, master.mean_levels(), len(master.columns)
+    carried = master.carried()
+    master.forget(1)
+    assert len(master.columns) <= count
+    assert master.mean_levels() == levels
+    assert master.carried() == carried
+    assert master.solve(60.0)
+    assert master.value == pytest.approx(value, rel=1e-9)
