@@ -26,6 +26,7 @@ from .levels import Charge
 from .limits import NO_LIMITS, Limits
 from .master import Hop, Master
 from .pricing import Chains, Price, Visits, every_price, ordered, prefix_tables
+from .separation import separate
 from .windows import WindowedChains
 
 #: Relative rounding of the figures that a bound is the difference of, generously.
@@ -109,7 +110,7 @@ class Bag:
         while not self.stopped():
             if not master.solve(self.deadline_s - time.monotonic()):
                 break
-            cuts = master.separate()
+            cuts = separate(master)
             if not cuts and master.value - best <= self._enough(limits, tight=tight):
                 return best, True
             out = master.prices()

@@ -16,6 +16,7 @@ import numpy as np
 
 from .bag import Bag, Priced
 from .limits import NO_LIMITS, Limits
+from .relaxed import carried, mean_levels
 
 #: A level with less spread around its mean, in blocks, is settled.
 SPREAD = 1e-6
@@ -169,7 +170,7 @@ class Tree:
             return -1, 0
         length = self.bag.data.length
         lost = np.zeros((2, len(self.bag.data.top), length + 1))
-        for visits, sessions in self.bag.master.carried():
+        for visits, sessions in carried(self.bag.master):
             shares = limits.orders(visits, length)
             if not shares.any():
                 continue
@@ -187,7 +188,7 @@ class Tree:
         if not self.bag.data.splits_ends:
             return -1, 0
         found: dict[int, tuple[float, int]] = {}
-        for visits, sessions in self.bag.master.carried():
+        for visits, sessions in carried(self.bag.master):
             orders = limits.orders(visits, self.bag.data.length)
             for (j, k), shares in zip(visits, orders, strict=True):
                 first, last = limits.ends.get(j, (1, self.bag.data.length))
@@ -204,7 +205,7 @@ class Tree:
         """The server whose level is least settled, and its mean; -1 = all are settled."""
         spread = [
             (wide, server, mean)
-            for server, (mean, wide) in self.bag.master.mean_levels().items()
+            for server, (mean, wide) in mean_levels(self.bag.master).items()
             if wide > SPREAD
         ]
         _, server, mean = max(spread, default=(0.0, -1, 0.0))

@@ -17,6 +17,7 @@ from ..search.solve import SEARCH_GAP, solve_search
 from ..task import Task
 from .bag import Bag
 from .part import Part
+from .relaxed import drawn_levels
 
 Plan = tuple[Placement, tuple[PlannedRoute, ...]]
 #: Steps of search with and then without the relaxation's limits, in one guided restart.
@@ -93,7 +94,7 @@ class Incumbent:
         part = Part(self.task, servers)
         unlimited = replace(part.task(), deadline=deadline, gap=SEARCH_GAP)
         while self.objective_s > target_s and not deadline.passed:
-            limited = part.task(bag.master.drawn_levels(rng))
+            limited = part.task(drawn_levels(bag.master, rng))
             number = int(rng.integers(2**31))
             drawn = replace(unlimited, cost=limited.cost, seed=number)
             try:

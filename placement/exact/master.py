@@ -15,11 +15,11 @@ from ...solve.lp import Lp
 from .instance import Data
 from .levels import Duals, Levels, Row
 from .limits import Chained, Limits
-from .pricing import Visits
 
 #: A hop of a column: server, blocks, level it counts at (-1 while the server is not watched).
 Hop = tuple[int, int, int]
-_EPS = 1e-7
+#: Shares below this are none.
+EPS = 1e-7
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +39,7 @@ class Master:
     columns : by LP column; ``levels`` : watched servers.
     shares, reduced : values and reduced costs of the last solution.
     value : of the last solution, artificial columns included.
+    rows : LP row of each constraint of a level; ``closed`` : LP columns out of limits.
     """
 
     def __init__(self, data: Data, artificial: FloatArray) -> None:
@@ -49,13 +50,13 @@ class Master:
         self.reduced: FloatArray = np.zeros(0)
         self.value = np.inf
         self._known: set[tuple[int, tuple[Hop, ...]]] = set()
-        self._rows: dict[Row, int] = {}
+        self.rows: dict[Row, int] = {}
         self._of_level: dict[tuple[int, int], list[tuple[Row, int]]] = defaultdict(list)
         self._sum: dict[int, int] = {}  # server -> row "shares of levels <= 1"
         self._z: dict[tuple[int, int], int] = {}
         self._uses: dict[tuple[int, int], list[tuple[int, int, int]]] = defaultdict(list)
         self._row_dual: FloatArray = np.zeros(0)
-        self._closed: set[int] = set()
+        self.closed: set[int] = set()
         self._every = Chained.of(())
         self._last_used: dict[int, int] = {}
         self._solved = 0
@@ -127,15 +128,15 @@ class Master:
 
     def add_row(self, row: Row) -> None:
         """Add a constraint of a level."""
-        if row in self._rows:
+        if row in self.rows:
             return
         entries = {self._z[row.server, row.level]: -1.0}
         for number, c, k in self._uses[row.server, row.level]:
             value = self._coefficient(row, c, k)
             if value:
                 entries[number] = value
-        self._rows[row] = self._lp.add_row(entries, -np.inf, 0.0)
-        self._of_level[row.server, row.level].append((row, self._rows[row]))
+        self.rows[row] = self._lp.add_row(entries, -np.inf, 0.0)
+        self._of_level[row.server, row.level].append((row, self.rows[row]))
 
     def _coefficient(self, row: Row, c: int, k: int) -> float:
         levels = self.levels[row.server]
@@ -174,7 +175,7 @@ class Master:
         numbers = np.fromiter(self.columns, dtype=np.int64, count=len(self.columns))
         allowed = limits.allow(self._chained())
         shut = np.zeros(self._lp.num_columns, dtype=bool)
-        shut[[*self._closed]] = True
+        shut[[*self.closed]] = True
         for number in numbers[allowed == shut[numbers]].tolist():
             self._set_open(number, is_open=bool(shut[number]))
 
@@ -198,7 +199,7 @@ class Master:
         if len(self.columns) <= most:
             return
         # None of the basis, whose reduced costs are 0.
-        settled = [i for i in self.columns if i < len(self.reduced) and abs(self.reduced[i]) > _EPS]
+        settled = [i for i in self.columns if i < len(self.reduced) and abs(self.reduced[i]) > EPS]
         oldest = sorted(settled, key=lambda i: self._last_used[i])
         gone = np.array(sorted(oldest[: len(self.columns) - most // 2]), dtype=np.int64)
         self._lp.remove_columns(gone)
@@ -211,30 +212,20 @@ class Master:
         self.columns = {at[i]: column for i, column in self.columns.items()}
         self._last_used = {at[i]: used for i, used in self._last_used.items() if i in at}
         self._z = {key: at[i] for key, i in self._z.items()}
-        self._closed = {at[i] for i in self._closed if i in at}
+        self.closed = {at[i] for i in self.closed if i in at}
         for key, uses in self._uses.items():
             self._uses[key] = [(at[i], c, k) for i, c, k in uses if i in at]
         solved = kept[kept < len(self.shares)]
         self.shares, self.reduced = self.shares[solved], self.reduced[solved]
 
     def _set_open(self, column: int, *, is_open: bool) -> None:
-        if is_open == (column in self._closed):
+        if is_open == (column in self.closed):
             self._lp.set_open(column, is_open=is_open)
-            (self._closed.discard if is_open else self._closed.add)(column)
+            (self.closed.discard if is_open else self.closed.add)(column)
 
-    def carried(self) -> list[tuple[Visits, float]]:
-        """Chains of the last solution, and how many sessions each carries."""
-        return [
-            (
-                tuple((j, k) for j, k, _ in column.hops),
-                share * float(self.data.sessions[column.row]),
-            )
-            for column, share in self._used()
-        ]
-
-    def _used(self) -> list[tuple[Column, float]]:
+    def used(self) -> list[tuple[Column, float]]:
         """Columns of chains in the last solution, and their shares."""
-        numbers = np.flatnonzero(self.shares > _EPS).tolist()
+        numbers = np.flatnonzero(self.shares > EPS).tolist()
         return [(self.columns[i], float(self.shares[i])) for i in numbers if i in self.columns]
 
     def solve(self, limit_s: float) -> bool:
@@ -245,7 +236,7 @@ class Master:
         self.shares, self.reduced, self._row_dual = found.values, found.reduced, found.dual
         self.value = found.objective
         self._solved += 1
-        for i in np.flatnonzero(self.shares > _EPS).tolist():
+        for i in np.flatnonzero(self.shares > EPS).tolist():
             self._last_used[i] = self._solved
         return True
 
@@ -262,7 +253,7 @@ class Master:
     def duals(self, prices: FloatArray) -> dict[int, Duals]:
         """The prices by watched server."""
         found: dict[int, Duals] = {j: Duals(levels) for j, levels in self.levels.items()}
-        for row, i in self._rows.items():
+        for row, i in self.rows.items():
             price = float(prices[i])
             if price <= 1e-12:
                 continue
@@ -278,98 +269,7 @@ class Master:
                 found[j].hosting += max(float(prices[index]), 0.0)
         return found
 
-    def servers_in_use(self) -> set[int]:
-        """Servers on the chains of the last solution."""
-        return {j for column, _ in self._used() for j, _, _ in column.hops}
-
-    def best_chains(self, most: int) -> list[tuple[int, Visits]]:
-        """The chains of least reduced cost of every class, ``most`` for each."""
-        ranked: dict[int, list[tuple[float, int]]] = defaultdict(list)
-        for number, column in self.columns.items():
-            if number < len(self.reduced) and number not in self._closed:
-                ranked[column.row].append((float(self.reduced[number]), number))
-        return [
-            (c, tuple((j, k) for j, k, _ in self.columns[number].hops))
-            for c, found in ranked.items()
-            for _, number in sorted(found)[:most]
-        ]
-
-    def mean_levels(self) -> dict[int, tuple[float, float]]:
-        """Mean and spread of the blocks of every watched server that is in use."""
-        found = {}
-        for server, levels in self.levels.items():
-            z = self._level_shares(server)
-            total = z.sum()
-            if total > _EPS:
-                mean = float(z @ levels.blocks) / total
-                found[server] = mean, float(z @ np.abs(levels.blocks - mean)) / total
-        return found
-
-    def _level_shares(self, server: int) -> FloatArray:
+    def level_shares(self, server: int) -> FloatArray:
         """(q,) shares of a server's levels in the last solution; none if it was not watched yet."""
         numbers = [self._z[server, i] for i in range(len(self.levels[server].blocks))]
         return self.shares[numbers] if numbers[-1] < len(self.shares) else np.zeros(len(numbers))
-
-    def drawn_levels(self, rng: np.random.Generator) -> dict[int, int]:
-        """Most blocks for every watched server in use, drawn by the shares of its levels; now and
-        then one more."""
-        drawn = {}
-        for server, levels in self.levels.items():
-            z = np.maximum(self._level_shares(server), 0.0)
-            if z.sum() > _EPS:
-                level = rng.choice(levels.blocks, p=z / z.sum())
-                drawn[server] = int(level) + int(rng.integers(2))
-        return drawn
-
-    def separate(self) -> int:
-        """Add violated rows, watch servers whose load does not fit; how many of either."""
-        visits: dict[tuple[int, int], list[tuple[int, int, float]]] = defaultdict(list)
-        for column, share in self._used():
-            for j, k, level in column.hops:
-                visits[j, level].append((column.row, k, share))
-        added = 0
-        for (server, level), load in visits.items():
-            if level < 0:
-                added += self._watch_if_full(server, load)
-            else:
-                added += self._cut(server, level, load)
-        return added
-
-    def _watch_if_full(self, server: int, load: list[tuple[int, int, float]]) -> int:
-        data = self.data
-        hosted = max(k for _, k, _ in load)
-        if hosted <= data.free[server]:
-            return 0
-        held = sum(float(data.sessions[c] * data.slots[c]) * k * x for c, k, x in load)
-        if held <= data.room(server, hosted) * (1 + 1e-9):
-            return 0
-        self.watch(server)
-        return 1
-
-    def _cut(self, server: int, level: int, load: list[tuple[int, int, float]]) -> int:
-        levels, share = self.levels[server], float(self.shares[self._z[server, level]])
-        added = 0
-        total: dict[int, float] = defaultdict(float)
-        for c, _, x in load:
-            total[c] += x
-        for c, x in total.items():
-            row = Row(server, level, "class", c)
-            if x > share + 1e-6 and row not in self._rows:
-                self.add_row(row)
-                added += 1
-        if levels.blocks[level] <= self.data.free[server]:
-            return added
-        room, worst = levels.rooms[level], (1e-4, 0)
-        for weight in {int(levels.weight[c, k - 1]) for c, k, _ in load}:
-            count = sum(
-                float(levels.sessions[c]) * x
-                for c, k, x in load
-                if levels.weight[c, k - 1] >= weight
-            )
-            excess = count / max(room // weight, 1) - share
-            if excess > worst[0] and Row(server, level, "rounding", weight) not in self._rows:
-                worst = excess, weight
-        if worst[1]:
-            self.add_row(Row(server, level, "rounding", worst[1]))
-            added += 1
-        return added

@@ -66,9 +66,9 @@ def solve_exact(
     alone = cheapest_chains_s(task.cost, task.demand)
     require_chains(task.cost, task.demand, alone)
     work = Work(task=task, max_iterations=max_iterations)
-    work.raise_bound(summed_s(task.demand, alone), PROOF)
+    work.standing.raise_bound(summed_s(task.demand, alone), PROOF)
     try:
         work.run(warm_start, warm_routes)
     except KeyboardInterrupt:
-        work.interrupted = True
-    return work.solution()
+        work.standing.interrupted = True
+    return work.standing.solution()

@@ -1,4 +1,4 @@
-"""One run of the exact method: its stages in turn, the best plan, the best bound and its source."""
+"""One run of the exact method: its stages in turn."""
 
 from __future__ import annotations
 
@@ -8,30 +8,24 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ...core.errors import InfeasibleError, NoSolutionInTimeError
-from ...core.objective import Objective
-from ...core.plan import Certificate, Placement, PlannedRoute
-from ...perfmodel.predict import step_goal
+from ...core.plan import Placement, PlannedRoute
 from ...solve.deadline import Deadline
-from ...solve.progress import Progress
-from ..api import Solution
 from ..task import Task
 from .bag import Bag
 from .branch import Node, Tree
 from .closing import Closed, close
 from .fixing import among, survivors
 from .flow import Flow
-from .incumbent import Incumbent
 from .instance import Data, data_of
 from .master import Master
 from .pricing import Visits
+from .relaxed import best_chains, servers_in_use
+from .standing import SAME, Standing
 
 #: What may give the bound.
 BAG = "bag column generation"
 LEVELS = "branching on levels"
 FLOW = "interval-flow programme"
-#: What they assume under server relay, where order is not looked at.
-CHEAPEST_LEGS = " on the cheapest legs"
 #: LB0 in the unit of the programmes: keeps coefficients within what HiGHS' tolerances suit.
 SCALE = 1000.0
 #: Session variables beyond which a programme is not tried: to close (larger ones did not end
@@ -42,101 +36,41 @@ MOST_COMPOSED = 120_000
 FIRST_TRY_S = 1.0
 #: Of what is missing, a plan that is better by this much is worth more search.
 WORTHWHILE = 0.1
-#: Sums in another order differ by this much, relative.
-SAME = 1e-9
 #: Chains of a class that a plan near a settled node is made of.
 LEAF_CHAINS = 6
-#: Shares of no limit are shares of this.
-FOREVER_S = 1e6
 
 
 @dataclass(slots=True, kw_only=True)
 class Work:
-    """One run: the best plan, the best bound and where it came from.
+    """One run: its stages, and where they have brought it.
 
     Attributes
     ----------
-    source : what gave the bound, with what it ``assumed``.
+    rounds : of search and restarts so far.
     """
 
     task: Task
     max_iterations: int | None
-    began: float = field(default_factory=time.monotonic)
-    bound_s: float = 0.0
-    floor_s: float = 0.0
-    source: str = ""
-    assumed: str = ""
-    interrupted: bool = False
-    incumbent: Incumbent = field(init=False)
-    limit_s: float = field(init=False)
     rounds: int = 0
+    standing: Standing = field(init=False)
 
     def __post_init__(self) -> None:
-        if self.task.cost.relaying.pairs:
-            self.assumed = CHEAPEST_LEGS
-        self.incumbent = Incumbent(self.task)
-        self.limit_s = self.task.deadline.left_s()
-
-    def left_s(self, share: float = 1.0) -> float:
-        """Seconds until the limit, or a share of the whole limit if that is less."""
-        return min(share * min(self.limit_s, FOREVER_S), self.task.deadline.left_s())
-
-    def part(self, share: float) -> Deadline:
-        """A deadline after this share of the whole limit, or at the limit if that is earlier."""
-        return Deadline.after(self.left_s(share))
-
-    def raise_bound(self, bound_s: float, source: str) -> None:
-        """Take a better bound."""
-        if bound_s > self.bound_s * (1.0 + 1e-12):
-            self.bound_s, self.source = bound_s, source + self.assumed
-            self.floor_s = self.floor_s or bound_s
-        self.tell()
-
-    def tell(self) -> None:
-        """Report where plan and bound stand."""
-        if self.task.on_progress is not None:
-            elapsed_s = time.monotonic() - self.began
-            self.task.on_progress(Progress(elapsed_s=elapsed_s, objective=self.objective()))
-
-    def objective(self) -> Objective:
-        """Value and bound as they stand."""
-        reached = self.incumbent.objective_s
-        return Objective(
-            goal=step_goal(self.task.demand),
-            value=reached if np.isfinite(reached) else None,
-            bound=min(self.bound_s, reached),
-        )
-
-    def done(self) -> bool:
-        """Whether plan and bound meet, or the time is over."""
-        return self.met() or self.left_s() <= 0
-
-    def met(self) -> bool:
-        """Whether plan and bound meet within the gap."""
-        reached = self.incumbent.objective_s
-        return self.incumbent.plan is not None and (
-            reached - self.bound_s <= (self.task.gap + SAME) * reached
-        )
+        self.standing = Standing(task=self.task)
 
     def search(
         self, deadline: Deadline, *, max_steps: int | None = None, bag: Bag | None = None
     ) -> None:
         """One round of search; with a bag, among the servers that it uses."""
         self.rounds += 1
-        interrupted = self.incumbent.search(
+        interrupted = self.standing.incumbent.search(
             deadline=deadline,
-            target_s=self.target_s,
-            floor_s=self.floor_s,
+            target_s=self.standing.target_s,
+            floor_s=self.standing.floor_s,
             seed=self.round_seed,
             max_steps=max_steps,
             servers=None if bag is None else self._used(bag),
         )
-        self._went_on(interrupted)
-
-    @property
-    def target_s(self) -> float:
-        """A plan this good meets the bound."""
-        return self.bound_s * (1.0 + self.task.gap)
+        self.standing.went_on(interrupted)
 
     @property
     def round_seed(self) -> int:
@@ -145,29 +79,23 @@ class Work:
 
     def guided(self, bag: Bag, deadline: Deadline) -> None:
         """Restarts near the relaxation's levels."""
-        if self.done() or not bag.master.levels:
+        if self.standing.done() or not bag.master.levels:
             return
         self.rounds += 1
-        interrupted = self.incumbent.guided(
+        interrupted = self.standing.incumbent.guided(
             bag,
             deadline=deadline,
-            target_s=self.target_s,
+            target_s=self.standing.target_s,
             seed=self.round_seed,
             servers=self._used(bag),
         )
-        self._went_on(interrupted)
-
-    def _went_on(self, interrupted: bool) -> None:
-        """Tell how far it is; Ctrl-C in a part, which kept what it had, ends the whole."""
-        self.tell()
-        if interrupted:
-            raise KeyboardInterrupt
+        self.standing.went_on(interrupted)
 
     def _used(self, bag: Bag) -> list[int]:
         """Servers on chains of the relaxation or of the incumbent."""
-        plan = self.incumbent.plan
+        plan = self.standing.incumbent.plan
         own = () if plan is None else (h.server for r in plan[1] for h in r.route.hops)
-        used = bag.master.servers_in_use().union(own)
+        used = servers_in_use(bag.master).union(own)
         return sorted(used) or list(range(self.task.problem.num_servers))
 
     def run(
@@ -175,31 +103,31 @@ class Work:
     ) -> None:
         """All stages in turn."""
         if warm_start is not None:
-            self.incumbent.start = warm_start
-            self.incumbent.offer((warm_start, tuple(warm_routes)))
-        self.search(Deadline.after(max(1.0, self.left_s(0.05))), max_steps=100)
-        if self.done():
+            self.standing.incumbent.start = warm_start
+            self.standing.incumbent.offer((warm_start, tuple(warm_routes)))
+        self.search(Deadline.after(max(1.0, self.standing.left_s(0.05))), max_steps=100)
+        if self.standing.done():
             return
-        data = data_of(self.task, self.bound_s / SCALE)
+        data = data_of(self.task, self.standing.bound_s / SCALE)
         if data.legs is not None:
-            self.assumed = ""
+            self.standing.assumed = ""
         bag = self._bag(data)
         found, converged = bag.solve()
         if found > data.dearest:
-            self._refuse(BAG)
-        if converged and self.incumbent.plan is None and bag.master.infeasibility > SAME:
+            self.standing.refuse(BAG)
+        if converged and self.standing.incumbent.plan is None and bag.master.infeasibility > SAME:
             found, converged = self._prove_infeasible(bag, data)
-        self.raise_bound(found * data.unit_s, BAG)
-        if self.done():
+        self.standing.raise_bound(found * data.unit_s, BAG)
+        if self.standing.done():
             return
         share = 0.05 if data.is_small else 0.1
         for chains in (3, 8):
-            self.search(self.part(share), max_steps=300, bag=bag)
-            self._compose(bag, data, chains, self.left_s(share))
-            if self.done():
+            self.search(self.standing.part(share), max_steps=300, bag=bag)
+            self._compose(bag, data, chains, self.standing.left_s(share))
+            if self.standing.done():
                 return
         if data.is_small:
-            self.guided(bag, self.part(0.08))
+            self.guided(bag, self.standing.part(0.08))
         if not converged:
             self._improve(bag, data, None)
             return
@@ -210,8 +138,8 @@ class Work:
             on_leaf=lambda: self._compose_leaf(bag, data),
         )
         tree.plant()
-        self._branch(tree, data, self.left_s(0.4 if data.splits_ends else 0.2))
-        if not self.done() and data.positional:
+        self._branch(tree, data, self.standing.left_s(0.4 if data.splits_ends else 0.2))
+        if not self.standing.done() and data.positional:
             self._close(bag, data)
         self._improve(bag, data, tree)
 
@@ -220,21 +148,21 @@ class Work:
         the end; on many these cost more than they bring."""
         chains, idle = 8, 1
         small, proving = data.is_small, data.splits_ends
-        while not self.done():
-            before = self.incumbent.objective_s
-            self.search(self.part(0.06 / idle), bag=bag if self.rounds % 2 else None)
+        while not self.standing.done():
+            before = self.standing.incumbent.objective_s
+            self.search(self.standing.part(0.06 / idle), bag=bag if self.rounds % 2 else None)
             if small:
                 chains = min(chains + 4, 40)
-                self._compose(bag, data, chains, self.left_s(0.05 / idle))
-                self.guided(bag, self.part(0.1 / idle))
+                self._compose(bag, data, chains, self.standing.left_s(0.05 / idle))
+                self.guided(bag, self.standing.part(0.1 / idle))
             else:
-                if self._compose(bag, data, chains, self.left_s(0.15)):
+                if self._compose(bag, data, chains, self.standing.left_s(0.15)):
                     chains += max(4, chains // 3)
-            if tree is not None and not tree.exhausted and not self.done():
-                self._branch(tree, data, self.left_s(0.1 * idle))
+            if tree is not None and not tree.exhausted and not self.standing.done():
+                self._branch(tree, data, self.standing.left_s(0.1 * idle))
                 # As long as no much better plan turns up, the proof has more and more of the time.
-                now = self.incumbent.objective_s
-                better = before - now > WORTHWHILE * (now - self.bound_s)
+                now = self.standing.incumbent.objective_s
+                better = before - now > WORTHWHILE * (now - self.standing.bound_s)
                 idle = 1 if better or not proving else idle + 1
 
     def _bag(self, data: Data) -> Bag:
@@ -244,12 +172,12 @@ class Work:
             data=data,
             master=Master(data, 10.0 * SCALE * share),
             target=lambda: min(
-                self.incumbent.objective_s / data.unit_s * (1.0 - 0.5 * self.task.gap),
+                self.standing.incumbent.objective_s / data.unit_s * (1.0 - 0.5 * self.task.gap),
                 1.001 * data.dearest,
             ),
-            deadline_s=time.monotonic() + self.left_s(0.6),
+            deadline_s=time.monotonic() + self.standing.left_s(0.6),
             most_iterations=self.max_iterations,
-            on_bound=lambda b: self.raise_bound(b * data.unit_s, BAG),
+            on_bound=lambda b: self.standing.raise_bound(b * data.unit_s, BAG),
         )
         bag.seed(self._chains(data))
         return bag
@@ -259,20 +187,20 @@ class Work:
         tree.bag.deadline_s = time.monotonic() + limit_s
         tree.grow()
         if tree.bound > data.dearest:
-            self._refuse(LEVELS)
-        self.raise_bound(tree.bound * data.unit_s, LEVELS)
+            self.standing.refuse(LEVELS)
+        self.standing.raise_bound(tree.bound * data.unit_s, LEVELS)
 
     def _compose_leaf(self, bag: Bag, data: Data) -> None:
         """A plan of the chains of a node that has just been solved and is split no more."""
         if data.positional:
-            self._compose(bag, data, LEAF_CHAINS, min(FIRST_TRY_S, self.left_s()))
+            self._compose(bag, data, LEAF_CHAINS, min(FIRST_TRY_S, self.standing.left_s()))
 
     def _compose(self, bag: Bag, data: Data, most: int, limit_s: float) -> bool:
         """The best plan made of the relaxation's best chains and the incumbent's; whether it is
         sure that there is no better one."""
-        if self.done() or not data.positional or limit_s <= 0:
+        if self.standing.done() or not data.positional or limit_s <= 0:
             return False
-        chains = [*bag.master.best_chains(most), *self._chains(data)]
+        chains = [*best_chains(bag.master, most), *self._chains(data)]
         flow = Flow(data=data, survivors=among(data, chains))
         if flow.survivors.size(data.length) > MOST_COMPOSED:
             return False
@@ -283,21 +211,21 @@ class Work:
         flow.build()
         closed = close(
             flow,
-            self.incumbent.plan,
+            self.standing.incumbent.plan,
             limit_s=max(limit_s, 0.05),
             gap=0.5 * self.task.gap,
             seed=self.task.seed,
-            enough=self.bound_s / flow.data.unit_s * (1.0 + 0.5 * self.task.gap),
+            enough=self.standing.bound_s / flow.data.unit_s * (1.0 + 0.5 * self.task.gap),
         )
         if closed.plan is not None:
-            self.incumbent.offer(closed.plan)
-        self._went_on(closed.interrupted)
+            self.standing.incumbent.offer(closed.plan)
+        self.standing.went_on(closed.interrupted)
         return closed
 
     def _chains(self, data: Data) -> list[tuple[int, Visits]]:
         """The incumbent's chains, each visit with the blocks that count."""
         rows = {d.client: c for c, d in enumerate(self.task.demand)}
-        _, routes = self.incumbent.plan or (None, ())
+        _, routes = self.standing.incumbent.plan or (None, ())
         found = []
         for r in routes:
             runs = [(h.server, int(data.counts[h.start : h.end].sum())) for h in r.route.hops]
@@ -306,20 +234,20 @@ class Work:
 
     def _close(self, bag: Bag, data: Data) -> None:
         """The closing programme, if what survives is small enough."""
-        reached = self.incumbent.objective_s
+        reached = self.standing.incumbent.objective_s
         left = survivors(bag, min(reached / data.unit_s, data.dearest))
         if left.size(data.length) > MOST_CLOSING:
             return
-        closed = self._run(Flow(data=data, survivors=left), self.left_s(0.08))
-        if closed.bound == np.inf and self.incumbent.plan is None:
-            self._refuse(FLOW)
-        bound = min(closed.bound * data.unit_s, self.incumbent.objective_s, reached)
-        self.raise_bound(bound, FLOW)
+        closed = self._run(Flow(data=data, survivors=left), self.standing.left_s(0.08))
+        if closed.bound == np.inf and self.standing.incumbent.plan is None:
+            self.standing.refuse(FLOW)
+        bound = min(closed.bound * data.unit_s, self.standing.incumbent.objective_s, reached)
+        self.standing.raise_bound(bound, FLOW)
 
     def _close_node(self, bag: Bag, data: Data, node: Node) -> tuple[float, bool]:
         """A bound on the plans of a node by its closing programme, and whether it can get no
         better: where it is solved, or too large."""
-        cutoff = min(self.incumbent.objective_s / data.unit_s, data.dearest)
+        cutoff = min(self.standing.incumbent.objective_s / data.unit_s, data.dearest)
         left = survivors(bag, cutoff, node.priced)
         if not data.positional or left.size(data.length) > MOST_CLOSING:
             return node.bound, True
@@ -334,34 +262,5 @@ class Work:
         bag.master.charge_artificial(3.0 * data.dearest / bag.master.infeasibility * share)
         found, converged = bag.solve()
         if found > data.dearest:
-            self._refuse(BAG)
+            self.standing.refuse(BAG)
         return found, converged
-
-    def _refuse(self, source: str) -> None:
-        raise InfeasibleError(
-            f"exact: proven infeasible ({source}): no placement serves all "
-            f"{sum(d.sessions for d in self.task.demand)} sessions within the servers' memory"
-            f"{self._demands()}; plan for fewer or shorter sessions, or add servers"
-        )
-
-    def _demands(self) -> str:
-        asked = self.task.problem.planning.constraints
-        return " and what is asked of who hosts what" if asked.shapes_placement else ""
-
-    def solution(self) -> Solution:
-        """The best plan and what is proven about it."""
-        if self.incumbent.plan is None:
-            if self.interrupted:
-                raise KeyboardInterrupt
-            raise NoSolutionInTimeError(
-                f"exact: no plan within {self.task.deadline.limit_s:g} s; no plan is better than "
-                f"{self.bound_s:.6g} s ({self.source}); give more time or plan for fewer sessions",
-                bound=self.bound_s,
-            )
-        placement, routes = self.incumbent.plan
-        certificate = Certificate(
-            objective=self.objective(),
-            proof=self.source,
-            interrupted=self.interrupted,
-        )
-        return Solution(placement, routes, certificate)
