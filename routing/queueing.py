@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -20,8 +20,7 @@ if TYPE_CHECKING:
     from .progress import Sessions
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
+class Part(NamedTuple):
     """What a session does at one server.
 
     Attributes
@@ -38,7 +37,7 @@ class Part:
     lead_s: float = 0.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Course:
     """What a session is going to do: its prompt hop after hop, then steps over all of them.
 
@@ -57,6 +56,14 @@ class Course:
         """How long it takes if nobody else is there."""
         prompt_s = sum(p.lead_s + p.tasks * p.piece_s for p in self.parts)
         return prompt_s + self.steps * (self.idle_s + sum(p.work_s for p in self.parts))
+
+    @cached_property
+    def packed(self) -> bytes:
+        """(H,) of ``progress.HOP``: the parts as the compiled part knows them."""
+        from .progress import HOP  # numba takes a while to load
+
+        rows = [(p.server, p.tasks, p.work_s, p.piece_s, p.lead_s) for p in self.parts]
+        return np.array(rows, HOP).tobytes()
 
 
 def course_of(cost: CostModel, request: Request, route: Route) -> Course:
@@ -82,9 +89,9 @@ def course_of(cost: CostModel, request: Request, route: Route) -> Course:
 
 def rest_of(cost: CostModel, session: Running) -> Course:
     """What is left of a session that runs: steps."""
-    parts = zip(session.servers, session.work_s, strict=True)
+    lines = [j if cost.serial[j] else -1 for j in session.servers]
     return Course(
-        parts=tuple(Part(server=j if cost.serial[j] else -1, work_s=work) for j, work in parts),
+        parts=tuple(map(Part, lines, session.work_s)),
         steps=session.steps,
         idle_s=max(0.0, session.alone_s - sum(session.work_s)),
     )
@@ -155,9 +162,10 @@ def sessions_of(courses: Sequence[Course]) -> Sessions:
     """The arrays of some courses."""
     from . import progress
 
-    counts = [len(c.parts) for c in courses]
     heads = [(len(c.parts), c.steps, c.idle_s) for c in courses]
-    hops = [(p.server, p.tasks, p.work_s, p.piece_s, p.lead_s) for c in courses for p in c.parts]
-    hop = np.zeros((len(courses), max(counts, default=1)), progress.HOP)
-    hop[np.arange(hop.shape[1]) < np.array(counts, int)[:, None]] = np.array(hops, progress.HOP)
+    counts = np.array([head[0] for head in heads], dtype=np.int64)
+    hop = np.zeros((len(courses), counts.max(initial=1)), progress.HOP)
+    if courses:
+        hops = np.frombuffer(b"".join([c.packed for c in courses]), progress.HOP)
+        hop[np.arange(hop.shape[1]) < counts[:, None]] = hops
     return progress.Sessions(np.array(heads, progress.SESSION), hop)
