@@ -34,3 +34,8 @@ def reach_of(asked: Constraints, most: IntArray, length: int) -> IntArray:
 def pins_of(asked: Constraints) -> dict[int, tuple[int, int]]:
     """Start and end of the span of every pinned server; equal where it idles."""
     return {pin.server: (pin.start, pin.end) for pin in asked.pinned}
+
+
+def pinned_spans(asked: Constraints) -> dict[int, tuple[int, int]]:
+    """The same without servers that idle."""
+    return {server: span for server, span in pins_of(asked).items() if span[1] > span[0]}

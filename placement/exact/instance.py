@@ -33,7 +33,7 @@ from ...perfmodel.memory import (
     slots_beside,
 )
 from ...perfmodel.runs import Runs
-from ..allowed import pins_of, reach_of
+from ..allowed import pinned_spans, pins_of, reach_of
 from ..task import Task
 from .legs import MOST_SERVERS, Legs
 
@@ -185,7 +185,7 @@ def data_of(task: Task, unit_s: float) -> Data:
         top=frozen_array(top, np.int64),
         rooms=rooms,
         reach=reach,
-        pinned={j: span for j, span in pinned.items() if span[1] > span[0]},
+        pinned=pinned_spans(asked),
         needs=wanted,
         serves=serves,
         dearest=float((scale * dearest_s).sum()),

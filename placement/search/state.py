@@ -16,7 +16,7 @@ from ...core.workload import Demand
 from ...perfmodel.cost import CostModel
 from ...perfmodel.hops import HopCost
 from ...perfmodel.runs import Runs
-from ..allowed import pins_of, reach_of
+from ..allowed import pinned_spans, reach_of
 
 #: A visit: server, block at which the batch enters, the span's end at which it leaves.
 Visit = tuple[int, int, int]
@@ -76,7 +76,7 @@ class Instance:
             alone_s=alone_s,
             paid=paid,
             reach=reach,
-            pinned={j: span for j, span in pins_of(asked).items() if span[1] > span[0]},
+            pinned=pinned_spans(asked),
             free_ends=(reach == np.minimum(np.arange(length + 1), most[:, None])).all(axis=1),
         )
 
