@@ -153,7 +153,7 @@ def drafting(tiny: Problem, *alphas: float) -> Problem:
 
 def test_auto_drafts_where_it_pays_and_tells_what_it_gains(tiny: Problem) -> None:
     problem = drafting(tiny, 0.8, 0.8)
-    plan = api.plan(problem, settings=Settings(time_limit_s=None))
+    plan = api.plan(problem, settings=Settings(time_limit_s=10.0))
     assert all(use.tokens for use in plan.drafts)
     assert any(note.startswith("drafts: mean simulated response") for note in plan.notes)
     assert verify(problem, plan) == ()
