@@ -28,6 +28,10 @@ class Deadline:
         """Seconds until then, below 0 afterwards; inf without a limit."""
         return self.at_s - time.monotonic()
 
+    def later(self, seconds: float) -> Deadline:
+        """The same, so many seconds later."""
+        return Deadline(self.at_s + seconds, self.limit_s)
+
     @property
     def passed(self) -> bool:
         """Whether it is over."""

@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -11,18 +12,20 @@ from swarmplan.core.names import Metric
 from swarmplan.core.objective import MEAN_RESPONSE, goal_of
 from swarmplan.core.plan import Placement
 from swarmplan.core.problem import Problem
+from swarmplan.methods import auto
 from swarmplan.methods.candidates import RIVAL, entries
 from swarmplan.methods.certify import floor_of, trial_requests
 from swarmplan.methods.draft import Settings
-from swarmplan.methods.judge import Judge, Judged
+from swarmplan.methods.judge import Judge, Judged, judge_for
 from swarmplan.methods.race import Race, Runner
-from swarmplan.methods.routed import racing_routers
+from swarmplan.methods.routed import racing_routers, routed
 from swarmplan.methods.routers import ROUTERS, router_named
 from swarmplan.methods.table import METHODS, method_named
 from swarmplan.methods.verify import verify
 from swarmplan.perfmodel.cost import CostModel
 from swarmplan.placement.rules.whole_model import whole_model
 from swarmplan.placement.sessions import task_of
+from swarmplan.placement.task import Task
 from swarmplan.simulator.engine import simulate
 from swarmplan.simulator.metrics import summarise
 from swarmplan.solve.deadline import NEVER, Deadline
@@ -292,3 +295,27 @@ def test_every_method_shows_a_bound_below_its_objective(tiny: Problem, method: s
     assert reached.bound is not None
     assert reached.value is not None
     assert 0 < reached.bound <= reached.value
+
+
+def test_compiling_is_not_of_the_limit_and_is_told(
+    tiny: Problem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The simulator's first run takes half a second more here."""
+    left = list[float]()
+
+    def compiling(task: Task, settings: Settings, first: int, number: int, count: int) -> Judge:
+        time.sleep(0.5 if count == 1 else 0.0)
+        return judge_for(task, settings, first, number, count)
+
+    def told(task: Task, *given: Any) -> Any:
+        left.append(task.deadline.at_s)
+        return routed(task, *given)
+
+    monkeypatch.setattr(auto, "judge_for", compiling)
+    monkeypatch.setattr(auto, "routed", told)
+    for least_s, said in ((0.4, True), (60.0, False)):
+        monkeypatch.setattr(auto, "COMPILED_S", least_s)
+        deadline = Deadline.after(2.0)
+        made = auto.auto(task_of(tiny, goal=MEAN_RESPONSE, deadline=deadline), Settings())
+        assert any("of compiling" in note for note in made.notes) is said
+        assert (left.pop() >= deadline.at_s + 0.5) is said

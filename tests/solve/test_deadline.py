@@ -28,3 +28,11 @@ def test_a_share_is_one_of_what_is_left() -> None:
     whole = Deadline.after(100.0)
     assert whole.share(0.25).left_s() == pytest.approx(25.0, abs=1.0)
     assert whole.share(1.0).at_s == pytest.approx(whole.at_s)
+
+
+def test_a_deadline_is_put_off_by_so_many_seconds_and_tells_what_was_asked_for() -> None:
+    soon = Deadline.after(10.0)
+    late = soon.later(5.0)
+    assert late.at_s == soon.at_s + 5.0
+    assert late.limit_s == 10.0
+    assert Deadline().later(5.0) == Deadline()
