@@ -107,14 +107,13 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
     given = parser.parse_args()
-    parts = given.parts
     found: dict[str, str] = {}
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         (folder / "sweep.toml").write_text(SWEEP)
         print("1,000 configurations: volunteers.toml, 26 servers, 400 requests each")
         for part, backend in (("loky", "loky"), ("cluster", given.backend)):
-            if part not in parts:
+            if part not in given.parts:
                 continue
             if importlib.util.find_spec(PACKAGES[backend]) is None:
                 print(f"{backend}: not installed (pip install 'swarmplan[{backend}]')")
@@ -122,7 +121,7 @@ def main() -> None:
             begun = clock()
             finish(start(folder, backend, backend, given.jobs))
             found[backend] = tell(folder, backend, begun)
-        if "killed" in parts:
+        if "killed" in given.parts:
             found["killed"] = killed(folder, "loky", given.jobs, 1_000)
     print("identical" if len(set(found.values())) <= 1 else "THE RESULTS DIFFER")
     sys.exit(len(set(found.values())) > 1)

@@ -37,7 +37,7 @@ class Desk:
         self._graphs: dict[int, Graph] = {}
         self._links: dict[tuple[int, int, int, int], _Links] = {}
         self._courses: dict[tuple[int, int, int, Route], Course] = {}
-        self._last: tuple[tuple[object, ...], int, list[Route]] = (), 0, []
+        self._last: tuple[_Links | None, bytes, int, list[Route]] = None, b"", 0, []
 
     def chains(
         self, request: Request, start: int, free: FloatArray, lines_s: FloatArray, most: int
@@ -60,12 +60,12 @@ class Desk:
             return []
         links = self._known_links(graph, request)
         cost = np.where(room, links.alone_s + links.tasks * lines_s[graph.server], np.inf)
-        key, asked, found = self._last
-        if key != (id(links), cost.tobytes()) or asked < most:  # a slot asks twice for the same
-            key, asked = (id(links), cost.tobytes()), most
+        of, at, asked, found = self._last
+        key = cost.tobytes()
+        if of is not links or at != key or asked < most:  # a slot asks twice for the same
             chains = cheapest_distinct(graph, cost, links.leave_s, most)
             found = [graph.route(chain) for chain in chains]
-            self._last = key, asked, found
+            self._last = links, key, most, found
         return found[:most]
 
     def _known_links(self, graph: Graph, request: Request) -> _Links:
