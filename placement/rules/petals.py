@@ -93,12 +93,14 @@ def rebalanced(
     Returns new starts. Bounded by ``4 n + 16`` rounds: PETALS itself may chase for ever.
     """
     start = start.copy()
+    load = load_of(start, blocks, rates, joined, length)
     for _ in range(4 * len(joined) + 16):
         moved = False
         for j in rng.permutation(np.asarray(joined, dtype=np.int64)).tolist():
-            if should_move(start, blocks, rates, joined, j, length, rng):
-                load = _load(start, blocks, rates, [i for i in joined if i != j], length)
-                start[j] = thinnest_window(load, int(blocks[j]))
+            if should_move(load, start, blocks, rates, joined, j, rng):
+                others = load_of(start, blocks, rates, [i for i in joined if i != j], length)
+                start[j] = thinnest_window(others, int(blocks[j]))
+                load = load_of(start, blocks, rates, joined, length)
                 moved = True
         if not moved:
             break
@@ -106,17 +108,21 @@ def rebalanced(
 
 
 def should_move(
+    load: FloatArray,
     start: IntArray,
     blocks: IntArray,
     rates: FloatArray,
     joined: Sequence[int],
     server: int,
-    length: int,
     rng: np.random.Generator,
 ) -> bool:
-    """Whether PETALS' ``should_choose_other_blocks`` says yes for one server."""
-    load = _load(start, blocks, rates, joined, length)
-    quality = load.min()
+    """Whether PETALS' ``should_choose_other_blocks`` says yes for one server.
+
+    Parameters
+    ----------
+    load : (L,) announced throughput of each block, of all who have joined.
+    """
+    load, quality = load.copy(), load.min()
     _shift(load, start, blocks, rates, server, -(1 + EPS))
     if quality > EPS and load.min() <= 0:
         return False  # leaving would cut the swarm
@@ -158,14 +164,10 @@ def _settled(
     return stay
 
 
-def _load(
+def load_of(
     start: IntArray, blocks: IntArray, rates: FloatArray, servers: Sequence[int], length: int
 ) -> FloatArray:
     """(L,) announced throughput of each block."""
-    if len(servers) >= MANY:
-        from .settling import load_of  # numba takes a while to load
-
-        return load_of(start, blocks, rates, np.asarray(servers, dtype=np.int64), length)
     load = np.zeros(length)
     for j in servers:
         load[start[j] : start[j] + blocks[j]] += rates[j]

@@ -5,23 +5,9 @@ Imported only where swarms are large: numba takes a while to load.
 
 from __future__ import annotations
 
-import numpy as np
-
 from ...core.content import FloatArray, IntArray
 from ...core.jit import compiled
 from .filling import thinnest
-
-
-@compiled
-def load_of(
-    start: IntArray, blocks: IntArray, rates: FloatArray, order: IntArray, length: int
-) -> FloatArray:
-    """(L,) announced throughput of each block by the servers of ``order``."""
-    load = np.zeros(length)
-    for j in order:
-        for block in range(start[j], start[j] + blocks[j]):
-            load[block] += rates[j]
-    return load
 
 
 @compiled

@@ -22,7 +22,13 @@ from swarmplan.perfmodel.announced import (
 )
 from swarmplan.perfmodel.cost import CostModel
 from swarmplan.perfmodel.timing import prefill_s
-from swarmplan.placement.rules.petals import PetalsRule, PetalsTuned, rebalanced, should_move
+from swarmplan.placement.rules.petals import (
+    PetalsRule,
+    PetalsTuned,
+    load_of,
+    rebalanced,
+    should_move,
+)
 from swarmplan.placement.sessions import task_of
 from swarmplan.tests.placement.offline import BLOOM, spans, uneven
 
@@ -133,25 +139,27 @@ def test_leaving_would_cut_the_swarm_so_the_server_stays() -> None:
     """The last holder of blocks 2 and 3 never moves, however crowded the rest is not."""
     start, blocks = np.array([0, 0, 2]), np.array([2, 2, 2])
     rates = np.array([1.0, 1.0, 9.0])
-    rng = np.random.default_rng(0)
-    assert not should_move(start, blocks, rates, [0, 1, 2], 2, 4, rng)
+    rng, load = np.random.default_rng(0), load_of(start, blocks, rates, [0, 1, 2], 4)
+    assert not should_move(load, start, blocks, rates, [0, 1, 2], 2, rng)
 
 
 def test_a_server_leaves_a_crowded_place_for_an_empty_one() -> None:
     """Three on [0, 2), none on [2, 4): the swarm is cut, so one of them goes there."""
     start, blocks = np.array([0, 0, 0]), np.array([2, 2, 2])
     rates, rng = np.ones(3), np.random.default_rng(0)
-    assert should_move(start, blocks, rates, [0, 1, 2], 0, 4, rng)
+    load = load_of(start, blocks, rates, [0, 1, 2], 4)
+    assert should_move(load, start, blocks, rates, [0, 1, 2], 0, rng)
     after = rebalanced(start, blocks, rates, [0, 1, 2], 4, np.random.default_rng(1))
     assert set(after.tolist()) == {0, 2}
 
 
 def test_a_small_gain_moves_nobody() -> None:
     """1.0 against 0.9: the balance is above the 75 % at which PETALS moves."""
-    start, blocks = np.array([0, 2]), np.array([2, 2])
+    start, blocks, rates = np.array([0, 2]), np.array([2, 2]), np.array([1.0, 0.9])
+    load = load_of(start, blocks, rates, [0, 1], 4)
     for j in range(2):
         rng = np.random.default_rng(j)
-        assert not should_move(start, blocks, np.array([1.0, 0.9]), [0, 1], j, 4, rng)
+        assert not should_move(load, start, blocks, rates, [0, 1], j, rng)
 
 
 @settings(max_examples=80)
