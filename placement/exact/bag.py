@@ -20,6 +20,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from ...core.content import FloatArray, IntArray
+from .gaps import GappedChains
 from .instance import Data
 from .legs import OrderedChains
 from .levels import Charge
@@ -145,8 +146,7 @@ class Bag:
         """What the visits of every watched server pay under some prices."""
         duals = self.master.duals(self._padded(prices))
         return {
-            j: priced.charge(*limits.levels.get(j, (0, self.data.length)))
-            for j, priced in duals.items()
+            j: priced.charge(*limits.hosted(j, self.data.length)) for j, priced in duals.items()
         }
 
     def _padded(self, prices: FloatArray) -> FloatArray:
@@ -173,7 +173,7 @@ class Bag:
             visits = chains.chain(c)
             if len({j for j, _ in visits}) == len(visits):
                 added += self._add(c, visits, charges)
-                if limits.ends:  # elsewhere a class more often has chains of its own
+                if limits.ends or limits.gaps:  # elsewhere a class more often has chains of its own
                     self._share(c, visits, charges)
         return bound, added
 
@@ -189,11 +189,13 @@ class Bag:
 
     def _cheapest(
         self, charges: dict[int, Charge], limits: Limits
-    ) -> Chains | OrderedChains | WindowedChains:
+    ) -> Chains | GappedChains | OrderedChains | WindowedChains:
         """The cheapest chains when the visits of watched servers are charged."""
         data = self.data
         if limits.ends:
-            return WindowedChains(data, every_price(data, charges), limits.ends)
+            return WindowedChains(data, every_price(data, charges, limits), limits.ends)
+        if limits.gaps:
+            return GappedChains(data, every_price(data, charges, limits), limits.gaps)
         if data.legs is None:
             priced = [Price(j, charge.least) for j, charge in charges.items()]
             return Chains(data, priced, self._start())

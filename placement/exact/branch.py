@@ -1,8 +1,8 @@
-"""Branching on where spans end, then on levels: best-first search over limits on the servers.
+"""Branching on gaps and ends of spans, then on levels: best-first search over limits on servers.
 
-On few servers limits on ends come first: they leave only chains that agree on an order, which the
-relaxation knows nothing of. They are split where its chains disagree. On many servers there are too
-many of them.
+On few servers limits on gaps and ends come first: they leave only chains that agree on a placement,
+of which the relaxation knows nothing but levels. Gaps need no order, so where chains disagree on
+them they are split before ends. On many servers there are too many of either.
 """
 
 from __future__ import annotations
@@ -10,20 +10,13 @@ from __future__ import annotations
 import heapq
 import itertools
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from .bag import Bag, Priced
 from .limits import NO_LIMITS, Limits
-from .relaxed import carried, mean_levels
-
-#: A level with less spread around its mean, in blocks, is settled.
-SPREAD = 1e-6
-#: How much more it counts to lose all orders of a chain than to lose some.
-POWER = 3.0
-#: Sessions' worth of orders below which nothing is lost.
-LOST = 1e-6
+from .splits import BY_ENDS, LOST, Children, Split, ends_apart
 
 
 @dataclass(slots=True, order=True)
@@ -53,18 +46,27 @@ class Tree:
     Attributes
     ----------
     bound : of the whole problem: the least bound of a node that is open or given up.
+    splits : how nodes are split, the first that can be.
     close : a bound for a node that cannot be split, by other means, and whether it is final.
     on_leaf : told when the bag has just solved such a node: its chains agree on a placement.
     """
 
     bag: Bag
     bound: float
+    splits: tuple[Split, ...] = BY_ENDS
     close: Callable[[Node], tuple[float, bool]] = lambda node: (node.bound, True)
     on_leaf: Callable[[], None] = lambda: None
     nodes: int = 0
     _open: list[Node] = field(default_factory=list)
+    _turned: Limits = NO_LIMITS
+    _planted: float = 0.0
     _given_up: float = float("inf")
     _count: Iterator[int] = field(default_factory=lambda: itertools.count(0, -1))
+
+    @property
+    def raised(self) -> bool:
+        """Whether the bound is above that of the root."""
+        return self.bound > self._planted * (1.0 + LOST)
 
     @property
     def exhausted(self) -> bool:
@@ -72,18 +74,19 @@ class Tree:
         return not self._open or self._given_up <= self._open[0].bound
 
     def plant(self) -> None:
-        """Split the root, which the bag has just solved, or begin with its limits."""
-        limits = self._first_limits() if self.bag.data.splits_ends else NO_LIMITS
-        if not limits.none:
-            self._push(self.bound, limits)
-        elif not self._split(self.bound, limits):
-            self._leave(self.bound, limits)
+        """Split the root, which the bag has just solved."""
+        self._planted = self.bound
+        if self.bag.data.splits_ends:
+            self._turned = self._first_ends()
+        if not self._split(self.bound, NO_LIMITS):
+            self._leave(self.bound, NO_LIMITS)
         self._settle()
 
-    def _first_limits(self) -> Limits:
+    def _first_ends(self) -> Limits:
         """The ends of pinned servers; or a server that every chain passes stands last.
 
-        All chains leave it at its end, so what comes after may as well come first.
+        All chains leave it at its end, so what comes after may as well come first; gaps are the
+        same after that.
         """
         data = self.bag.data
         if data.pinned or data.needs or not data.anywhere:
@@ -142,74 +145,15 @@ class Tree:
         heapq.heappush(self._open, Node(bound, next(self._count), limits, known=self.bag.last))
 
     def _split(self, bound: float, limits: Limits) -> bool:
-        """Two children, or False where nothing is left to split.
-
-        First the ends on which chains disagree, then levels, then ends as the chains have them.
-        """
-        server, cut = self._best_end(limits)
-        if server < 0:
-            level, mean = self._widest_levels()
-            if level >= 0:
-                low, high = limits.levels.get(level, (0, int(self.bag.data.top[level])))
-                at = min(max(int(mean), low), high - 1)
-                self._push(bound, limits.with_levels(level, (low, at)))
-                self._push(bound, limits.with_levels(level, (at + 1, high)))
-                return True
-            server, cut = self._widest_ends(limits)
-        if server < 0:
-            return False
-        first, last = limits.ends.get(server, (1, self.bag.data.length))
-        self._push(bound, limits.with_ends(server, (first, cut)))
-        self._push(bound, limits.with_ends(server, (cut + 1, last)))
-        return True
-
-    def _best_end(self, limits: Limits) -> tuple[int, int]:
-        """The server and the block at which to split its ends so that both children lose most of
-        the relaxation's chains, or of the orders that these may have; -1 = nothing is lost."""
-        if not self.bag.data.splits_ends:
-            return -1, 0
-        length = self.bag.data.length
-        lost = np.zeros((2, len(self.bag.data.top), length + 1))
-        for visits, sessions in carried(self.bag.master):
-            shares = limits.orders(visits, length)
-            if not shares.any():
-                continue
-            shares = shares.cumsum(axis=1).clip(max=1.0)
-            for (j, _), below in zip(visits, shares, strict=True):
-                lost[0, j] += sessions * np.round(1.0 - below, 9) ** POWER
-                lost[1, j] += sessions * below**POWER
-        score = lost.min(axis=0)
-        server, cut = np.unravel_index(int(score.argmax()), score.shape)
-        return (int(server), int(cut)) if score[server, cut] > LOST else (-1, 0)
-
-    def _widest_ends(self, limits: Limits) -> tuple[int, int]:
-        """The server that is used most where its ends are least settled, and where to split them
-        so that where it ends in the relaxation is on one side."""
-        if not self.bag.data.splits_ends:
-            return -1, 0
-        found: dict[int, tuple[float, int]] = {}
-        for visits, sessions in carried(self.bag.master):
-            orders = limits.orders(visits, self.bag.data.length)
-            for (j, k), shares in zip(visits, orders, strict=True):
-                first, last = limits.ends.get(j, (1, self.bag.data.length))
-                if first < last:
-                    end = int(shares.argmax()) if shares.any() else (first + last) // 2
-                    found[j] = found.get(j, (0.0, 0))[0] + sessions * k, end
-        if not found:
-            return -1, 0
-        server = max(found, key=lambda j: found[j][0])
-        end, first = found[server][1], limits.ends.get(server, (1, 0))[0]
-        return server, end - 1 if end > first else end
-
-    def _widest_levels(self) -> tuple[int, float]:
-        """The server whose level is least settled, and its mean; -1 = all are settled."""
-        spread = [
-            (wide, server, mean)
-            for server, (mean, wide) in mean_levels(self.bag.master).items()
-            if wide > SPREAD
-        ]
-        _, server, mean = max(spread, default=(0.0, -1, 0.0))
-        return server, mean
+        """Children of a node, or False where nothing is left to split."""
+        children: Children = ()
+        for split in self.splits:
+            if split is ends_apart and not limits.ends and not self._turned.none:
+                children = children or (replace(limits, ends=self._turned.ends),)
+            children = children or split(self.bag, limits)
+        for child in children:
+            self._push(bound, child)
+        return bool(children)
 
     def _settle(self) -> None:
         least = min([self._given_up, *(node.bound for node in self._open[:1])])

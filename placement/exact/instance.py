@@ -112,7 +112,7 @@ class Data:
         """Cost of a chain of (server, blocks) for a whole class."""
         cost = float(self.base[row])
         for j, k in sorted(visits):
-            cost += float(self.visits(j, k)[row, -1])
+            cost += float(self.hop[row, j] + self.run.table(j)[row, k])
         if self.legs is not None:
             cost += self.legs.of_chain(row, [j for j, _ in visits])
         return cost

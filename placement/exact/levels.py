@@ -50,6 +50,7 @@ class Levels:
         run = np.arange(1, top + 1)
         self.weight: IntArray = data.slots[:, None] * run  # slots of one session
         self.sessions = data.sessions
+        self._rounding: dict[tuple[int, int], FloatArray] = {}
         full = self.weight * data.sessions[:, None]
         room = np.array(self.rooms, dtype=float)[:, None, None]
         bound = self.blocks > low
@@ -60,8 +61,12 @@ class Levels:
 
     def rounding(self, level: int, weight: int) -> FloatArray:
         """(C, K) coefficients of the rounding constraint for visits of at least ``weight``."""
-        most = self.rooms[level] // weight
-        return np.where(self.weight >= weight, self.sessions[:, None] / max(most, 1), 0.0)
+        found = self._rounding.get((level, weight))
+        if found is None:
+            most = max(self.rooms[level] // weight, 1)
+            found = np.where(self.weight >= weight, self.sessions[:, None] / most, 0.0)
+            self._rounding[level, weight] = found
+        return found
 
 
 def levels_of(data: Data, server: int) -> IntArray:

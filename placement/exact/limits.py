@@ -1,4 +1,4 @@
-"""Limits that branching puts on servers: how many blocks they host, where their spans end."""
+"""Limits that branching puts on servers: what they host, their ends, what lies between ends."""
 
 from __future__ import annotations
 
@@ -40,15 +40,17 @@ class Chained(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """By server: ``levels``, the blocks it hosts, and ``ends``, the block after its span."""
+    """By server: ``levels``, the blocks it hosts; ``ends``, the block after its span; ``gaps``, the
+    blocks between the end before and that one."""
 
     levels: dict[int, Range] = field(default_factory=dict)
     ends: dict[int, Range] = field(default_factory=dict)
+    gaps: dict[int, Range] = field(default_factory=dict)
 
     @property
     def none(self) -> bool:
         """Whether nothing is limited."""
-        return not self.levels and not self.ends
+        return not self.levels and not self.ends and not self.gaps
 
     def with_levels(self, server: int, levels: Range) -> Limits:
         """The same and this."""
@@ -58,16 +60,41 @@ class Limits:
         """The same and this."""
         return replace(self, ends={**self.ends, server: ends})
 
+    def with_gaps(self, gaps: dict[int, Range]) -> Limits:
+        """The same but for these."""
+        return replace(self, gaps=gaps)
+
+    def least_gap(self, server: int) -> int:
+        """Blocks that every chain runs there which passes the server."""
+        return self.gaps.get(server, (0, 0))[0]
+
+    def hosted(self, server: int, most: int) -> Range:
+        """How many blocks a server may host, of 0 to ``most``."""
+        low, high = self.levels.get(server, (0, most))
+        return max(low, self.least_gap(server)), high
+
     def allow(self, chains: Chained) -> NDArray[np.bool_]:
         """Which chains have visits that can follow each other in some order, all ending in
-        range, or are too long to tell."""
-        if not self.ends or not len(chains.servers):
-            return np.ones(len(chains.first) - 1, dtype=bool)
+        range, or are too long to tell; and run the gaps of what they pass and leave out."""
+        allowed = np.ones(len(chains.first) - 1, dtype=bool)
+        if not len(chains.servers):
+            return allowed
+        if self.gaps:
+            least = np.zeros(max(int(chains.servers.max()), *self.gaps) + 1, dtype=np.int64)
+            least[[*self.gaps]] = [low for low, _ in self.gaps.values()]
+            allowed &= have_gaps(chains.first, chains.servers, chains.blocks, least)
+        if self.ends:
+            allowed &= self._ordered(chains)
+        return allowed
+
+    def _ordered(self, chains: Chained) -> NDArray[np.bool_]:
         ends = np.full((int(chains.servers.max()) + 1, 2), ANYWHERE, dtype=np.int64)
         for j, limits in self.ends.items():
             if j < len(ends):
                 ends[j] = limits
-        return have_order(chains.first, np.column_stack((chains.blocks, ends[chains.servers])))
+        steps = np.column_stack((chains.blocks, ends[chains.servers]))
+        found: NDArray[np.bool_] = have_order(chains.first, steps)
+        return found
 
     def orders(self, visits: Sequence[tuple[int, int]], length: int) -> FloatArray:
         """(h, length + 1) share of the orders of these visits, all ending in range, in which each
@@ -109,6 +136,29 @@ def have_order(first: IntArray, steps: IntArray) -> NDArray[np.bool_]:
     for i in range(len(found)):
         chain = steps[first[i] : first[i + 1]]
         found[i] = len(chain) > MOST_VISITS or has_order(chain)
+    return found
+
+
+@compiled
+def have_gaps(
+    first: IntArray, servers: IntArray, blocks: IntArray, least: IntArray
+) -> NDArray[np.bool_]:
+    """Which chains run at least the gap of every server that they pass, and somewhere beside one
+    the largest that they leave out.
+
+    Parameters
+    ----------
+    first, servers, blocks : as of ``Chained``.
+    least : (servers,) gaps.
+    """
+    found = np.zeros(len(first) - 1, np.bool_)
+    for i in range(len(found)):
+        left, beside, fits = least.copy(), 0, True
+        for at in range(first[i], first[i + 1]):
+            spare = blocks[at] - least[servers[at]]
+            left[servers[at]] = 0
+            beside, fits = max(beside, spare), fits and spare >= 0
+        found[i] = fits and left.max() <= beside
     return found
 
 

@@ -170,7 +170,7 @@ class Master:
     def restrict(self, limits: Limits) -> None:
         """Allow only levels and chains within the limits (branching)."""
         for (server, i), z in self._z.items():
-            low, high = limits.levels.get(server, (0, self.data.length))
+            low, high = limits.hosted(server, self.data.length)
             self._set_open(z, is_open=low <= self.levels[server].blocks[i] <= high)
         numbers = np.fromiter(self.columns, dtype=np.int64, count=len(self.columns))
         allowed = limits.allow(self._chained())

@@ -11,6 +11,7 @@ from ...core.content import FloatArray, IntArray
 from .instance import Data
 from .legs import Legs, OrderedChains
 from .levels import Charge
+from .limits import NO_LIMITS, Limits
 
 #: (server, blocks) of every visit of a chain, in no particular order.
 Visits = tuple[tuple[int, int], ...]
@@ -100,12 +101,19 @@ def prefix_tables(data: Data, servers: IntArray) -> tuple[IntArray, FloatArray]:
     return servers, tables
 
 
-def every_price(data: Data, charges: Mapping[int, Charge]) -> list[Price]:
-    """Prices of all usable servers; what is not charged pays nothing for what it can run."""
-    return [
-        Price(int(j), charges[j].least if j in charges else _free(data, j))
-        for j in np.flatnonzero(data.top).tolist()
-    ]
+def every_price(
+    data: Data, charges: Mapping[int, Charge], limits: Limits = NO_LIMITS
+) -> list[Price]:
+    """Prices of all usable servers; what is not charged pays nothing for what it can run within
+    the limits."""
+    found = []
+    for j in np.flatnonzero(data.top).tolist():
+        extra = charges[j].least if j in charges else _free(data, j)
+        if short := max(limits.least_gap(j) - 1, 0):
+            extra = extra.copy()
+            extra[:, :short] = np.inf
+        found.append(Price(j, extra))
+    return found
 
 
 def _free(data: Data, j: int) -> FloatArray:

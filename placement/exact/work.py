@@ -20,6 +20,7 @@ from .instance import Data, data_of
 from .master import Master
 from .pricing import Visits
 from .relaxed import best_chains, servers_in_use
+from .splits import BY_ENDS, BY_GAPS
 from .standing import SAME, Standing
 
 #: What may give the bound.
@@ -36,6 +37,8 @@ MOST_COMPOSED = 120_000
 FIRST_TRY_S = 1.0
 #: Of what is missing, a plan that is better by this much is worth more search.
 WORTHWHILE = 0.1
+#: Rounds without a much better plan as which it counts that branching has raised the bound.
+PROVING = 3
 #: Chains of a class that a plan near a settled node is made of.
 LEAF_CHAINS = 6
 
@@ -129,25 +132,31 @@ class Work:
         if data.is_small:
             self.guided(bag, self.standing.part(0.08))
         if not converged:
-            self._improve(bag, data, None)
+            self._improve(bag, data, [])
             return
-        tree = Tree(
-            bag=bag,
-            bound=found,
-            close=lambda node: self._close_node(bag, data, node),
-            on_leaf=lambda: self._compose_leaf(bag, data),
-        )
-        tree.plant()
-        self._branch(tree, data, self.standing.left_s(0.4 if data.splits_ends else 0.2))
+        trees = [
+            Tree(
+                bag=bag,
+                bound=found,
+                splits=splits,
+                close=lambda node: self._close_node(bag, data, node),
+                on_leaf=lambda: self._compose_leaf(bag, data),
+            )
+            for splits in ((BY_ENDS, BY_GAPS) if data.splits_ends else (BY_ENDS,))
+        ]
+        for tree in trees:
+            tree.plant()
+        self._branch(trees, data, self.standing.left_s(0.4 if data.splits_ends else 0.2))
         if not self.standing.done() and data.positional:
             self._close(bag, data)
-        self._improve(bag, data, tree)
+        self._improve(bag, data, trees)
 
-    def _improve(self, bag: Bag, data: Data, tree: Tree | None) -> None:
+    def _improve(self, bag: Bag, data: Data, trees: Sequence[Tree]) -> None:
         """Search, composition of chains, and on few servers restarts and branching by turns until
         the end; on many these cost more than they bring."""
-        chains, idle = 8, 1
-        small, proving = data.is_small, data.splits_ends
+        chains, small, proving = 8, data.is_small, data.splits_ends
+        # Where branching has raised the bound, it is to go on.
+        idle = PROVING if proving and any(tree.raised for tree in trees) else 1
         while not self.standing.done():
             before = self.standing.incumbent.objective_s
             self.search(self.standing.part(0.06 / idle), bag=bag if self.rounds % 2 else None)
@@ -158,8 +167,8 @@ class Work:
             else:
                 if self._compose(bag, data, chains, self.standing.left_s(0.15)):
                     chains += max(4, chains // 3)
-            if tree is not None and not tree.exhausted and not self.standing.done():
-                self._branch(tree, data, self.standing.left_s(0.1 * idle))
+            if any(not tree.exhausted for tree in trees) and not self.standing.done():
+                self._branch(trees, data, self.standing.left_s(0.1 * idle))
                 # As long as no much better plan turns up, the proof has more and more of the time.
                 now = self.standing.incumbent.objective_s
                 better = before - now > WORTHWHILE * (now - self.standing.bound_s)
@@ -182,13 +191,21 @@ class Work:
         bag.seed(self._chains(data))
         return bag
 
-    def _branch(self, tree: Tree, data: Data, limit_s: float) -> None:
-        """Some time of branching on levels."""
-        tree.bag.deadline_s = time.monotonic() + limit_s
-        tree.grow()
-        if tree.bound > data.dearest:
-            self.standing.refuse(LEVELS)
-        self.standing.raise_bound(tree.bound * data.unit_s, LEVELS)
+    def _branch(self, trees: Sequence[Tree], data: Data, limit_s: float) -> None:
+        """Some time of branching in two halves, each for the tree with the best bound; where both
+        have it, for both in turn."""
+        for _ in range(2):
+            left = [tree for tree in trees if not tree.exhausted]
+            most = max((tree.bound for tree in left), default=0.0)
+            ahead = [tree for tree in left if tree.bound >= (1.0 - SAME) * most]
+            for tree in ahead:
+                tree.bag.deadline_s = time.monotonic() + 0.5 * limit_s / len(ahead)
+                tree.grow()
+                if tree.bound > data.dearest:
+                    self.standing.refuse(LEVELS)
+                self.standing.raise_bound(tree.bound * data.unit_s, LEVELS)
+                if self.standing.done():
+                    return
 
     def _compose_leaf(self, bag: Bag, data: Data) -> None:
         """A plan of the chains of a node that has just been solved and is split no more."""
