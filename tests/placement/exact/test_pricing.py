@@ -16,12 +16,14 @@ from swarmplan.core.workload import Demand
 from swarmplan.perfmodel.cost import CostModel
 from swarmplan.placement.exact.bag import Bag
 from swarmplan.placement.exact.branch import Tree
+from swarmplan.placement.exact.gaps import GappedChains, narrowed
 from swarmplan.placement.exact.instance import Data, data_of
 from swarmplan.placement.exact.legs import cheapest_ways
 from swarmplan.placement.exact.limits import Chained, Limits, Range
 from swarmplan.placement.exact.master import Master
 from swarmplan.placement.exact.pricing import Price, every_price, ordered, through_costs
 from swarmplan.placement.exact.relaxed import carried, mean_levels
+from swarmplan.placement.exact.splits import BY_ENDS, BY_GAPS, Split
 from swarmplan.placement.exact.windows import WindowedChains
 from swarmplan.tests.placement.exact.test_solve import drawn, relayed
 from swarmplan.tests.placement.offline import best_plan_s, task_for
@@ -98,6 +100,82 @@ def test_the_cheapest_chain_within_ranges_is_that_of_all_orders(seed: int) -> No
         assert limits.orders(v, data.length) == pytest.approx(shares)
 
 
+@pytest.mark.parametrize("seed", range(12))
+def test_the_cheapest_chain_with_gaps_is_that_of_all_that_can_run_what_they_leave_out(
+    seed: int,
+) -> None:
+    problem, demand = drawn(seed, servers=4, blocks=5)
+    data, rng = arrays(problem, demand), np.random.default_rng(seed)
+    if not data.top.any():
+        return
+    prices = priced(data, rng)
+    least = {j: int(rng.integers(0, 4)) for j, _ in prices if rng.random() < 0.7}
+    limits = Limits(gaps={j: (low, 5) for j, low in least.items()})
+
+    def runs_all(visits: Visits) -> bool:
+        spare = max(k - least.get(j, 0) for j, k in visits)
+        passed = {j for j, _ in visits}
+        return all(k >= least.get(j, 0) for j, k in visits) and all(
+            low <= spare for j, low in least.items() if j not in passed
+        )
+
+    bags = sorted({tuple(sorted(v)) for v in every_bag(data, prices)})
+    chains = [v for v in bags if runs_all(v)]
+    assert limits.allow(Chained.of(bags)).tolist() == [v in chains for v in bags]
+    found = GappedChains(data, every_price(data, {}, limits), limits.gaps)
+    free = every_price(data, {})
+    for row in range(len(demand)):
+        able = [v for v in chains if all(k <= data.most[row, j] for j, k in v)]
+        cheapest = min((paid(data, free, row, v) for v in able), default=np.inf)
+        assert found.cost[row] == pytest.approx(cheapest, rel=1e-12)
+        if able:
+            best = tuple(sorted(found.chain(row)))
+            assert best in able
+            assert paid(data, free, row, best) == pytest.approx(cheapest, rel=1e-12)
+
+
+@given(seed=st.integers(0, 5_000), servers=st.integers(1, 6), length=st.integers(1, 9))
+def test_chains_of_a_placement_run_the_gaps_between_its_ends(
+    seed: int, servers: int, length: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    ends = rng.integers(1, length + 1, servers)
+    ends[rng.integers(servers)] = length
+    by_end = np.argsort(ends, kind="stable")
+    gaps = np.empty(servers, dtype=np.int64)
+    gaps[by_end] = np.diff(ends[by_end], prepend=0)
+    assert gaps.sum() == length
+    chains = []
+    for passed in itertools.product((False, True), repeat=servers):
+        chain, at = [], 0
+        for j in by_end.tolist():
+            if passed[j] and ends[j] > at:
+                chain.append((j, int(ends[j]) - at))
+                at = int(ends[j])
+        if at == length:
+            chains.append(chain)
+    top = np.maximum(gaps, [max((k for c in chains for i, k in c if i == j), default=0)
+                            for j in range(servers)])  # fmt: skip
+    around = {
+        j: (int(rng.integers(0, gap + 1)), gap + int(rng.integers(0, 3)))
+        for j, gap in enumerate(gaps.tolist())
+    }
+    ranges = narrowed(around, top, length)
+    assert ranges is not None
+    for j, (low, high) in ranges.items():
+        assert around[j][0] <= low <= gaps[j] <= high <= around[j][1]
+    assert Limits(gaps=ranges).allow(Chained.of(chains)).all()
+
+
+def test_gaps_that_cannot_make_up_the_model_are_no_gaps() -> None:
+    top = np.array([4, 3, 0])
+    assert narrowed({}, top, 7) == {0: (4, 4), 1: (3, 3)}
+    assert narrowed({}, top, 8) is None
+    assert narrowed({0: (0, 2)}, top, 6) is None
+    assert narrowed({0: (4, 4), 1: (2, 3)}, top, 5) is None
+    assert narrowed({0: (1, 4)}, top, 5) == {0: (2, 4), 1: (1, 3)}
+
+
 @pytest.mark.parametrize("seed", range(600, 608))
 def test_under_server_relay_the_cheapest_chain_and_those_through_a_visit_are_of_all_orders(
     seed: int,
@@ -154,9 +232,14 @@ def test_the_cheapest_way_through_a_set_is_that_of_its_orders(count: int, seed: 
     assert np.isinf(found[:, 0]).all()
 
 
-@given(seed=st.integers(0, 5_000), rounds=st.integers(1, 12), relay=st.booleans())
+@given(
+    seed=st.integers(0, 5_000),
+    rounds=st.integers(1, 12),
+    relay=st.booleans(),
+    splits=st.sampled_from((BY_ENDS, BY_GAPS)),
+)
 def test_bounds_of_the_tree_are_below_the_optimum_whenever_it_stops(
-    seed: int, rounds: int, relay: bool
+    seed: int, rounds: int, relay: bool, splits: tuple[Split, ...]
 ) -> None:
     problem, demand = relayed(seed) if relay else drawn(seed, servers=3, blocks=4)
     if problem.num_servers > 2 and problem.model.num_blocks > 3:
@@ -175,7 +258,7 @@ def test_bounds_of_the_tree_are_below_the_optimum_whenever_it_stops(
         most_iterations=rounds,
     )
     found, _ = bag.solve()
-    tree = Tree(bag=bag, bound=found)
+    tree = Tree(bag=bag, bound=found, splits=splits)
     assert found * data.unit_s <= best * (1 + 1e-9)
     tree.plant()
     bag.most_iterations = 4 * rounds
@@ -183,9 +266,10 @@ def test_bounds_of_the_tree_are_below_the_optimum_whenever_it_stops(
     assert tree.bound * data.unit_s <= best * (1 + 1e-9)
 
 
+@pytest.mark.parametrize("splits", [BY_ENDS, BY_GAPS])
 @pytest.mark.parametrize("seed", range(12))
 def test_a_tree_that_forgets_chains_stays_below_the_optimum(
-    seed: int, monkeypatch: pytest.MonkeyPatch
+    seed: int, splits: tuple[Split, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("swarmplan.placement.exact.bag.MOST_CHAINS", 2)
     problem, demand = drawn(seed, servers=3, blocks=4)
@@ -196,7 +280,7 @@ def test_a_tree_that_forgets_chains_stays_below_the_optimum(
     data = data_of(task_for(problem, demand), float(alone.sum()) / 1000)
     master = Master(data, np.full(len(demand), 1e4))
     bag = Bag(data=data, master=master, target=lambda: 1.001 * data.dearest, deadline_s=np.inf)
-    tree = Tree(bag=bag, bound=bag.solve()[0])
+    tree = Tree(bag=bag, bound=bag.solve()[0], splits=splits)
     tree.plant()
     tree.grow()
     assert tree.exhausted
