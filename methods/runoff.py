@@ -21,11 +21,9 @@ FIRST, MOST, STEP = 200, 5_000, 50
 #: Pairs that run in a later round: so many of the best for which there is work for ``FAIR`` times
 #: the requests of the round before, ``FAR`` times at most; one alone has ``NEAR`` times at least.
 PAIRS, NEAR, FAIR, FAR = (4, 3, 2, 1), 1.5, 3.0, 6.0
-#: How much worse than the best one of its round a pair is out, over the root of the share of its
-#: requests in those of the first one.
-SLACK = 0.1
-#: A pair goes on only as long as it may gain so much.
-WORTH = 0.005
+#: A pair goes on only as long as it may gain so much; no interval of the first round is held to be
+#: narrower to either side than ``ROUGH``, and with so many requests less as narrows an interval.
+WORTH, ROUGH = 0.005, 0.03
 #: Half-widths of the 95 % interval that a gain has to be where only the first round tells, and
 #: later; one that is so many needs no further round.
 SURE_AT_FIRST, SURE, SETTLED = 1.0, 0.5, 1.5
@@ -85,7 +83,7 @@ class Runoff:
     def _further(self, known: Pair, standing: Sequence[Pair]) -> tuple[list[Pair], int]:
         """Who runs in the next round, and on how many requests; nobody where there is no work for
         it."""
-        best = sorted(standing, key=lambda p: p.runner.order())
+        best = sorted(standing, key=lambda p: (p.runner.unserved, -self._hope(p, known)))
         before, left_s = known.runner.requests, self._left_s()
         most = self.most // self._step * self._step
         for stay in PAIRS if before < most else ():
@@ -113,21 +111,21 @@ class Runoff:
         standing = list(ran[1:])
         for pair in standing:
             pair.runner.verdict = verdict(pair.runner, known.runner)
-        near = [p for p in standing if self._near(p, [known, *standing], count)]
-        return [p for p in near if self._may_win(p, known)]
+        return [p for p in standing if self.may_win(p, known)]
 
-    def _near(self, pair: Pair, beside: Sequence[Pair], count: int) -> bool:
-        """Whether a pair is not far behind the best of some in a round of so many requests."""
-        unserved, best_s = min(p.runner.order() for p in beside)
-        slack = SLACK * math.sqrt(self.first / count)
-        return pair.runner.order() <= (unserved, best_s * (1.0 + slack))
-
-    def _may_win(self, pair: Pair, known: Pair) -> bool:
+    def may_win(self, pair: Pair, known: Pair) -> bool:
         """Whether more requests could show that a pair is better by as much as is worth while."""
         if pair.runner.unserved != known.runner.unserved:
             return pair.runner.unserved < known.runner.unserved
+        return self._hope(pair, known) > WORTH
+
+    def _hope(self, pair: Pair, known: Pair) -> float:
+        """What a pair gains at best, as far as its last round tells: few requests say little of
+        one that differs much, nor of what comes when others have piled up, and it may come first.
+        """
         found = gain(pair, known, self._goal)
-        return found.mean + found.half_width > WORTH
+        rough = ROUGH * math.sqrt(self.first / known.runner.requests)
+        return found.mean + max(found.half_width, rough)
 
     def _affordable(self, known: Pair, standing: Sequence[Pair], count: int) -> list[Pair]:
         """Those for whose first round there is time."""

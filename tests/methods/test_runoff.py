@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
 
+import numpy as np
 import pytest
 
 from swarmplan.core.objective import MEAN_RESPONSE
@@ -13,7 +14,7 @@ from swarmplan.core.problem import Problem
 from swarmplan.methods import runoff as module
 from swarmplan.methods.draft import Settings
 from swarmplan.methods.judge import Judge, judge_for
-from swarmplan.methods.pairs import Pair
+from swarmplan.methods.pairs import BLOCKS, Pair
 from swarmplan.methods.race import Runner
 from swarmplan.methods.runoff import Runoff
 from swarmplan.perfmodel.cost import CostModel
@@ -94,3 +95,28 @@ def test_one_that_is_left_alone_and_better_without_doubt_runs_no_longer(
         Runoff(limited(task, 1e3), NEVER, raced).run(pairs(task, "shortest", "overlap"))
         found.append(max(asked))
     assert found[0] < found[1]
+
+
+@pytest.mark.parametrize(
+    ("worse", "spread", "rounds", "goes_on"),
+    [
+        (0.05, 0.0, 1, False),
+        (0.02, 0.0, 1, True),  # so few requests do not tell that
+        (0.02, 0.0, 9, False),
+        (0.07, 0.4, 1, True),  # it differs much: it may come first
+        (0.07, 0.4, 9, True),
+        (0.40, 0.4, 1, False),
+    ],
+)
+def test_a_pair_goes_on_as_long_as_its_requests_leave_it_a_chance(
+    task: Task, worse: float, spread: float, rounds: int, goes_on: bool
+) -> None:
+    runoff = Runoff(limited(task, 1e3), NEVER, judged(task)[1])
+    known, pair = pairs(task, "shortest", "overlap")
+    for one in (known, pair):
+        one.runner.requests = rounds * runoff.first
+        one.response_s = np.full(one.runner.requests, 100.0)
+    blocks = np.array_split(pair.response_s, BLOCKS)
+    for i, block in enumerate(blocks):
+        block += 100.0 * (worse + spread * (-0.5 if i % 2 else 0.5))
+    assert runoff.may_win(pair, known) is goes_on
