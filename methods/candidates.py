@@ -25,7 +25,7 @@ from ..placement.rules.tiers import SURGES
 from ..placement.sessions import for_sessions, unloaded_responses_s
 from ..placement.task import Task
 from .draft import Known
-from .routers import router_names
+from .routers import racing_routers, router_names
 from .searched import MOST_SERVERS_TO_SEARCH, short_searches, thorough_plans
 
 #: Plans of chain composition that are simulated, by the bound on the response.
@@ -35,6 +35,10 @@ BEST_IN_SURGES = 2
 #: R that CG-BP and PETALS' rule are tried for where servers work on one task at a time: how many
 #: sessions had better share the memory then depends on what they compute, which R does not know.
 SWEPT_SESSIONS = (1, 2, 3, 4, 6, 8, 11, 16, 23, 32, 45, 64)
+
+#: The router that spreads what comes over all chains, as the plans of ``search`` and ``exact`` do:
+#: near what they sustain it makes more of them than one that takes what is fastest by now.
+FLOWING = "max-flow"
 
 #: Who is simulated first, where there is time for few: plans that are there already, then the
 #: published methods' own choices.
@@ -113,7 +117,8 @@ def entries(
         ]
     made += [(name, make, suited, OTHER) for name, make in short_searches(task)]
     if thorough:
-        made += [(name, make, suited, OTHER) for name, make in thorough_plans(task)]
+        flowing = (*suited, FLOWING) if serial and FLOWING in racing_routers(problem) else suited
+        made += [(name, make, flowing, OTHER) for name, make in thorough_plans(task)]
     for name, make, routers, rank in made:
         if rank == OTHER and task.deadline.passed:
             break

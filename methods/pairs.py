@@ -27,11 +27,13 @@ class Pair:
     Attributes
     ----------
     request_s : what a request takes to simulate on a quiet machine, about.
+    raced : whether it was in the race, and left it after few requests.
     response_s : of the requests of its last round.
     """
 
     runner: Runner
     request_s: float
+    raced: bool = False
     response_s: FloatArray = field(default_factory=lambda: np.zeros(0))
 
 

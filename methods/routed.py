@@ -11,32 +11,21 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from ..core.errors import ScenarioError
 from ..core.problem import Problem
 from ..placement.task import Task
 from ..solve.deadline import Deadline
 from .draft import Settings
-from .judge import Judge
+from .judge import REHEARSED, Judge
 from .pairs import Pair, compiled_s, request_s
 from .race import Runner, behind
-from .routers import ROUTERS, fits
+from .routers import racing_routers
 from .runoff import Runoff
 
-#: Placements that are tried with all routers, the best of the race first.
-LEADERS = 2
-
-
-def racing_routers(problem: Problem) -> tuple[str, ...]:
-    """The built-in routers for which a scenario has all that they need."""
-    return tuple(name for name in ROUTERS if _fitting(name, problem))
-
-
-def _fitting(name: str, problem: Problem) -> bool:
-    try:
-        fits(name, problem)
-    except ScenarioError:
-        return False
-    return True
+#: Placements that are tried with all routers, the best of the race first; so many more with those
+#: that take too long for the race itself, if they may win on the first.
+LEADERS, MORE, SLOW = 2, 2, ("joint",)
+#: Pairs that the race let go are tried again up to this figure, in multiples of the best one.
+AGAIN = 1.2
 
 
 def routed(
@@ -87,13 +76,31 @@ def paired(problem: Problem, ranked: Sequence[Runner], judge: Judge) -> list[Pai
             leaders.append(runner)
     first, found = ranked[0], list[Pair]()
     routers = racing_routers(problem)
-    for leader in leaders[:LEADERS]:
+    for place, leader in enumerate(leaders[: LEADERS + MORE]):
         own_s = compiled_s(judge, leader.placement)
         if leader is first:
             found.append(Pair(replace(first), request_s(first.router, own_s)))
         known = {r.router for r in ranked if r.placement == leader.placement and r.served}
         for router in routers:
-            if router not in known:
+            if router not in known and (place < LEADERS or router in SLOW):
                 fresh = replace(leader, router=router, figure_s=math.inf, requests=0)
                 found.append(Pair(fresh, request_s(router, own_s)))
-    return found
+    return found + _again(ranked, judge)
+
+
+def _again(ranked: Sequence[Runner], judge: Judge) -> list[Pair]:
+    """What the race let go after few requests, with another router than most, and not far behind:
+    few requests tell little of how it does when others have piled up."""
+    least = min(r.requests for r in ranked if r.served)
+    first = [r for r in ranked if r.served and r.requests == least]
+    best_s = min(r.figure_s for r in ranked if r.served)
+    apart = [r for r in first if r.router != REHEARSED[0] and not (r.given or r.unserved)]
+    near = sorted((r for r in apart if r.figure_s <= AGAIN * best_s), key=lambda r: r.figure_s)
+    return [
+        Pair(
+            replace(r, figure_s=math.inf, requests=0),
+            request_s(r.router, compiled_s(judge, r.placement)),
+            raced=True,
+        )
+        for r in near[:MORE]
+    ]

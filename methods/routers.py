@@ -94,6 +94,19 @@ def fits(name: str, problem: Problem) -> None:
         make(cost, cost.placed([(0, 0)] * problem.num_servers))
 
 
+def racing_routers(problem: Problem) -> tuple[str, ...]:
+    """The built-in routers for which a scenario has all that they need."""
+    return tuple(name for name in ROUTERS if _fitting(name, problem))
+
+
+def _fitting(name: str, problem: Problem) -> bool:
+    try:
+        fits(name, problem)
+    except ScenarioError:
+        return False
+    return True
+
+
 def unguarded(name: str) -> RouterFactory:
     """The router of a name itself, which knows of no budgets.
 

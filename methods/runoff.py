@@ -55,14 +55,14 @@ class Runoff:
     def run(self, pairs: Sequence[Pair]) -> tuple[Pair, list[str]]:
         """The winner of the race as it did in the last whole round, and what cut rounds short.
 
-        All others have run as long as they led; the second placement only with routers
-        that may win on the first.
+        All others have run as long as they led; other placements only with routers that may win
+        on the first, or did well on them in the race.
         """
         known, begun = pairs[0], self.first
         own = [p for p in pairs[1:] if p.runner.placement is known.runner.placement]
         standing = self._next(known, own, begun)
         hopeful = {p.runner.router for p in standing}
-        others = [p for p in pairs[1:] if p not in own and p.runner.router in hopeful]
+        others = [p for p in pairs[1:] if p not in own and (p.raced or p.runner.router in hopeful)]
         standing += self._next(known, others, begun)
         while standing and not self._settled(known, standing):
             standing, count = self._further(known, standing)

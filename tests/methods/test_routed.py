@@ -14,8 +14,8 @@ from swarmplan.methods import runoff as module
 from swarmplan.methods.draft import Settings
 from swarmplan.methods.judge import Judge, judge_for
 from swarmplan.methods.race import Runner
-from swarmplan.methods.routed import racing_routers, routed
-from swarmplan.methods.routers import ROUTERS
+from swarmplan.methods.routed import routed
+from swarmplan.methods.routers import ROUTERS, racing_routers
 from swarmplan.perfmodel.cost import CostModel
 from swarmplan.placement.rules.cg_bp import cg_bp
 from swarmplan.placement.sessions import task_of
