@@ -82,6 +82,10 @@ class Lp:
         highs.setOptionValue("time_limit", highs.getRunTime() + left_s)
         self._run()
         status = highs.getModelStatus()
+        if status == highspy.HighsModelStatus.kUnknown:  # lost in rounding: once more from nothing
+            highs.clearSolver()
+            self._run()
+            status = highs.getModelStatus()
         if status == highspy.HighsModelStatus.kTimeLimit:
             return None
         if status != highspy.HighsModelStatus.kOptimal:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 
 from ...chains.floor import PROOF, cheapest_chains_s, require_chains, summed_s
-from ...core.errors import HeuristicFailedError
+from ...core.errors import HeuristicFailedError, SolverError, SwarmplanWarning
 from ...core.plan import Placement, PlannedRoute
 from ...perfmodel.room import exact_bytes, too_large
 from ..api import Solution
@@ -59,6 +60,9 @@ def solve_exact(
         When the limit passes without a plan; it carries the bound.
     HeuristicFailedError
         When the swarm is ``beyond`` the method.
+    SolverError
+        When HiGHS fails before there is a plan; later the best plan so far comes back, with a
+        warning.
     """
     if why := beyond(task):
         raise HeuristicFailedError(f"exact: {why}")
@@ -71,4 +75,9 @@ def solve_exact(
         work.run(warm_start, warm_routes)
     except KeyboardInterrupt:
         work.standing.interrupted = True
+    except SolverError as error:
+        if work.standing.incumbent.plan is None:
+            raise
+        told = f"exact: {error}: the plan and the bound are those of before"
+        warnings.warn(told, SwarmplanWarning, stacklevel=2)
     return work.standing.solution()

@@ -12,7 +12,12 @@ import pytest
 from swarmplan.benchmarks.instances import geographic, reference
 from swarmplan.chains.floor import cheapest_chains_s
 from swarmplan.chains.soundness import unsound
-from swarmplan.core.errors import InfeasibleError, NoSolutionInTimeError
+from swarmplan.core.errors import (
+    InfeasibleError,
+    NoSolutionInTimeError,
+    SolverError,
+    SwarmplanWarning,
+)
 from swarmplan.core.plan import Certificate, PlannedRoute
 from swarmplan.core.problem import Problem
 from swarmplan.core.workload import Demand
@@ -29,6 +34,7 @@ from swarmplan.placement.milp.solve import solve_milp
 from swarmplan.placement.search.solve import solve_search
 from swarmplan.placement.sessions import demand_of, task_of
 from swarmplan.solve.deadline import Deadline
+from swarmplan.solve.lp import Lp
 from swarmplan.solve.progress import Progress
 from swarmplan.tests.placement.offline import (
     best_plan_s,
@@ -335,3 +341,23 @@ def test_ctrl_c_in_a_restart_ends_the_whole(monkeypatch: pytest.MonkeyPatch) -> 
     assert proof.interrupted
     assert not unsound(task.cost, placement, routes, task.demand)
     assert proof.objective.bound is not None
+
+
+def test_a_solver_that_fails_loses_no_plan(monkeypatch: pytest.MonkeyPatch) -> None:
+    task = task_of(reference(0, 3, 12).problem, deadline=Deadline.after(10.0), gap=1e-6)
+    whole, left = Lp.solve, [3]
+
+    def failing(self: Lp, deadline: Deadline) -> Any:
+        if not left[0]:
+            raise SolverError("lost in rounding")
+        left[0] -= 1
+        return whole(self, deadline)
+
+    monkeypatch.setattr(Lp, "solve", failing)
+    with pytest.warns(SwarmplanWarning, match="lost in rounding: the plan and the bound are"):
+        placement, routes, proof = solve_exact(task)
+    assert not unsound(task.cost, placement, routes, task.demand)
+    assert proof.objective.bound is not None
+    monkeypatch.setattr(Incumbent, "search", lambda *_, **__: False)
+    with pytest.raises(SolverError):
+        solve_exact(task)
