@@ -25,7 +25,7 @@ from ..placement.rules.tiers import SURGES
 from ..placement.sessions import for_sessions, unloaded_responses_s
 from ..placement.task import Task
 from .draft import Known
-from .routers import racing_routers, router_names
+from .routers import is_fitting, router_names
 from .searched import MOST_SERVERS_TO_SEARCH, short_searches, thorough_plans
 
 #: Plans of chain composition that are simulated, by the bound on the response.
@@ -117,8 +117,9 @@ def entries(
         ]
     made += [(name, make, suited, OTHER) for name, make in short_searches(task)]
     if thorough:
-        flowing = (*suited, FLOWING) if serial and FLOWING in racing_routers(problem) else suited
-        made += [(name, make, flowing, OTHER) for name, make in thorough_plans(task)]
+        for name, make in thorough_plans(task):  # none on large swarms, which it would not fit
+            flowing = (FLOWING,) if serial and is_fitting(FLOWING, problem) else ()
+            made.append((name, make, (*suited, *flowing), OTHER))
     for name, make, routers, rank in made:
         if rank == OTHER and task.deadline.passed:
             break

@@ -96,10 +96,11 @@ def fits(name: str, problem: Problem) -> None:
 
 def racing_routers(problem: Problem) -> tuple[str, ...]:
     """The built-in routers for which a scenario has all that they need."""
-    return tuple(name for name in ROUTERS if _fitting(name, problem))
+    return tuple(name for name in ROUTERS if is_fitting(name, problem))
 
 
-def _fitting(name: str, problem: Problem) -> bool:
+def is_fitting(name: str, problem: Problem) -> bool:
+    """Whether a scenario has all that a router needs."""
     try:
         fits(name, problem)
     except ScenarioError:
