@@ -27,14 +27,14 @@ from typing import Any
 
 from varied import NAMES, varied
 
-from swarmplan.core.errors import ScenarioError, SwarmplanError, SwarmplanWarning
+from swarmplan.core.errors import SwarmplanError, SwarmplanWarning
 from swarmplan.core.objective import MEAN_RESPONSE
 from swarmplan.core.plan import Placement
 from swarmplan.core.problem import Problem
 from swarmplan.methods.capacity import capacity
 from swarmplan.methods.draft import Settings
 from swarmplan.methods.judge import Judge
-from swarmplan.methods.routers import fits, router_names
+from swarmplan.methods.routers import is_fitting, router_names
 from swarmplan.methods.table import method_named, method_names
 from swarmplan.perfmodel.cost import CostModel
 from swarmplan.placement.sessions import task_of
@@ -193,7 +193,7 @@ class Cells:
         draft = method_named("auto")(problem, Settings(time_limit_s=self._given.time_limit))
         took_s = time.monotonic() - began
         auto = Rival(name="auto", placement=draft.placement, router=draft.router)
-        routers = [r for r in router_names() if _fitting(r, problem)]
+        routers = [r for r in router_names() if is_fitting(r, problem)]
         others = list(self._others(problem, routers, key))
         own = [Rival(name=f"auto + {r}", placement=auto.placement, router=r) for r in routers]
         own = [r for r in own if r.router != auto.router]
@@ -255,14 +255,6 @@ class Cells:
 
 def _half(found: Interval) -> float:
     return math.inf if math.isnan(found.half_width) else found.half_width
-
-
-def _fitting(router: str, problem: Problem) -> bool:
-    try:
-        fits(router, problem)
-    except ScenarioError:
-        return False
-    return True
 
 
 def _written(problem: Problem, rivals: list[Rival]) -> list[Any]:

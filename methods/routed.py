@@ -83,8 +83,7 @@ def paired(problem: Problem, ranked: Sequence[Runner], judge: Judge) -> list[Pai
         known = {r.router for r in ranked if r.placement == leader.placement and r.served}
         for router in routers:
             if router not in known and (place < LEADERS or router in SLOW):
-                fresh = replace(leader, router=router, figure_s=math.inf, requests=0)
-                found.append(Pair(fresh, request_s(router, own_s)))
+                found.append(_anew(replace(leader, router=router), own_s))
     return found + _again(ranked, judge)
 
 
@@ -96,11 +95,10 @@ def _again(ranked: Sequence[Runner], judge: Judge) -> list[Pair]:
     best_s = min(r.figure_s for r in ranked if r.served)
     apart = [r for r in first if r.router != REHEARSED[0] and not (r.given or r.unserved)]
     near = sorted((r for r in apart if r.figure_s <= AGAIN * best_s), key=lambda r: r.figure_s)
-    return [
-        Pair(
-            replace(r, figure_s=math.inf, requests=0),
-            request_s(r.router, compiled_s(judge, r.placement)),
-            raced=True,
-        )
-        for r in near[:MORE]
-    ]
+    return [_anew(r, compiled_s(judge, r.placement), raced=True) for r in near[:MORE]]
+
+
+def _anew(runner: Runner, own_s: float, *, raced: bool = False) -> Pair:
+    """A pair that has not run in the runoff."""
+    fresh = replace(runner, figure_s=math.inf, requests=0)
+    return Pair(fresh, request_s(runner.router, own_s), raced=raced)
