@@ -36,10 +36,12 @@ def missing_packages() -> list[str]:
 
 def quiet_imports() -> None:
     """transformers 4.34 warns at import of names that torch renamed, PETALS and hivemind of what
-    torch will drop, bitsandbytes of kernels that nobody asked for; no user can act on it."""
+    torch will drop, torch of the messages that hivemind unpacks without a copy, bitsandbytes of
+    kernels that nobody asked for; no user can act on it."""
     warnings.filterwarnings("ignore", message=r".*_register_pytree_node")
     warnings.filterwarnings("ignore", message=r".?torch\.jit\.script.? is deprecated")
     warnings.filterwarnings("ignore", message=r"torch\.quantize_per_tensor, ")
+    warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
     # It misses a package with faster kernels for a CPU at every start.
     logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
 

@@ -6,9 +6,11 @@ environment that has them, so that a test that silently stopped running is found
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
 import os
-from typing import Literal
+from collections.abc import Coroutine
+from typing import Any, Literal
 
 import pytest
 
@@ -53,3 +55,13 @@ def needs(extra: Extra) -> None:
     if extra in os.environ.get(VARIABLE, "").split(","):
         pytest.fail(f"{why}, and {VARIABLE} asks for them")
     pytest.skip(why)
+
+
+def finished(answer: Coroutine[Any, Any, Any]) -> Any:
+    """What a coroutine returns, run on a loop of its own.
+
+    ``asyncio.run`` would drop the loop that hivemind's futures made for this thread: never closed,
+    it is complained of in whatever test runs when it is collected.
+    """
+    with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
+        return runner.run(answer)

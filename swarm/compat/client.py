@@ -155,7 +155,9 @@ def closed_stream_hangs() -> bool:
             return False
         return False
 
-    return asyncio.run(read_to_end())
+    # asyncio.run would drop the loop that hivemind's futures made for this thread.
+    with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
+        return runner.run(read_to_end())
 
 
 def mend_stream() -> None:

@@ -39,6 +39,17 @@ for wire in ("uniform_8bit", "quantile_8bit"):
         assert deserialize_torch_tensor(serialize_torch_tensor(other, kind)).equal(other)
 print(json.dumps(found))
 """
+#: Mended once, and looked at again, as by a doctor in a process that has served.
+LOOKED_AT = """
+import warnings
+import hivemind
+from swarmplan.swarm.compat.packed import cannot_pack_steps, pack_states_alone
+from swarmplan.swarm.needs import quiet_imports
+warnings.simplefilter("error")
+quiet_imports()
+pack_states_alone()
+print(cannot_pack_steps())
+"""
 #: The model without a swarm, its states packed where they go to and come from blocks 0:4 and 4:8.
 PACKED_HERE = f"""
 import json, sys
@@ -81,6 +92,11 @@ def test_messages_are_as_long_as_the_cost_model_says_and_can_be_read() -> None:
         message, value = next(figures for known, figures in PACKED.items() if known == wire)
         assert length == message + int(tokens) * 512 * value
         assert 0.0 < off < 0.1
+
+
+def test_messages_are_unpacked_without_a_word_about_numpy() -> None:
+    needs("swarm")
+    assert own_process(LOOKED_AT) == "False"
 
 
 @pytest.mark.live
