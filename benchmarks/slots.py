@@ -39,7 +39,7 @@ from swarmplan.placement.rules.gbp_cr import Queue, filled, gbp_cr
 from swarmplan.routing.api import Decision, Router, SwarmView
 from swarmplan.routing.jffc import Jffc
 from swarmplan.routing.joint import HOLD, Joint, together
-from swarmplan.routing.offers import Desk
+from swarmplan.routing.offers import Desk, Offer
 from swarmplan.routing.overlap import Overlap
 from swarmplan.routing.slot import WAIT, Assignment, Slot, Value, iterate, one_by_one
 from swarmplan.routing.slot_exact import by_pairs, enumerated, lower_bound_s
@@ -198,16 +198,16 @@ class Given:
         return Decision(route=self._routes[request.id], cost_s=0.0)
 
 
-def offered(name: str, requests: Sequence[Request]) -> tuple[Desk, list[list[Route]], Slot]:
+def offered(name: str, requests: Sequence[Request]) -> tuple[Desk, list[list[Offer]], Slot]:
     """Six chains of each request in the idle swarm, and the slot."""
     problem, placement = setting(name)
     desk, free = Desk(CostModel.of(problem), placement), placement.cache_bytes.astype(float)
     nobody = np.zeros(problem.num_servers)
-    routes = [desk.chains(r, 0, free, nobody, 6) for r in requests]
-    return desk, routes, desk.slot(requests, routes, free)
+    offers = [desk.offers(r, 0, free, nobody, 6) for r in requests]
+    return desk, offers, desk.slot(offers, free)
 
 
-def drawn(slot: Slot, routes: Sequence[Sequence[Route]], rng: np.random.Generator) -> IntArray:
+def drawn(slot: Slot, rng: np.random.Generator) -> IntArray:
     """Each request in turn on a chain at random, of those with room."""
     choice: IntArray = np.full(slot.requests, WAIT, dtype=np.int64)
     for r in range(slot.requests):
@@ -226,13 +226,13 @@ def value(seeds: int) -> None:
             rows = []
             for seed in range(seeds):
                 requests, rng = asked(count, seed), np.random.default_rng(seed)
-                desk, routes, slot = offered(name, requests)
-                queueing = desk.value(requests, routes, [])
+                desk, offers, slot = offered(name, requests)
+                queueing = desk.value(offers, [])
                 for _ in range(8):
-                    choice = drawn(slot, routes, rng)
+                    choice = drawn(slot, rng)
                     on = np.flatnonzero(choice != WAIT).tolist()
                     begun = [replace(requests[i], id=k) for k, i in enumerate(on)]
-                    router = Given([routes[i][choice[i]] for i in on])
+                    router = Given([offers[i][choice[i]].route for i in on])
                     truth = simulate(problem, placement, router, begun).response_s
                     queueing.ends_s(choice)
                     at = time.process_time()
@@ -259,8 +259,8 @@ def own_value(seeds: int) -> None:
             rows = []
             for seed in range(seeds):
                 requests = asked(count, seed)
-                desk, routes, slot = offered(name, requests)
-                queueing = desk.value(requests, routes, [])
+                desk, offers, slot = offered(name, requests)
+                queueing = desk.value(offers, [])
                 dear = replace(queueing, wait_s=np.full(count, 1e6))
                 ends = queueing.ends_s(one_by_one(slot, dear).choice)
                 waits = HOLD * ends.mean() + queueing.alone_s()

@@ -79,19 +79,6 @@ def through_each(
     return found
 
 
-def cheapest_distinct(
-    graph: Graph, cost: FloatArray, leave: FloatArray | None, most: int
-) -> list[list[int]]:
-    """Up to so many different chains, cheapest first, each the cheapest through some server."""
-    chains: dict[tuple[int, ...], list[int]] = {}
-    for _, _, links in sorted(through_each(graph, cost, leave), key=lambda t: (t[1], t[0])):
-        chain = links()
-        chains.setdefault(tuple(chain), chain)
-        if len(chains) == most:
-            break
-    return list(chains.values())
-
-
 def first_tokens_s(cost: CostModel, placement: Placement) -> dict[int, float]:
     """By server, the first token of the representative request of the quickest client through it,
     if nobody else is there."""

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cached_property
 
 import numpy as np
 
 from ..core.content import FloatArray, IntArray
-from ..core.plan import Placement, Route
+from ..core.plan import Placement
 from ..core.workload import Request
 from ..perfmodel.cost import CostModel
 from .api import Decision, SwarmView
-from .offers import Desk
+from .offers import Desk, Offer
 from .overlap import Overlap
 from .queueing import Course, rest_of
 from .slot import WAIT, Assignment, Slot, Value, iterate, one_by_one, remembered
@@ -114,7 +115,7 @@ class _Line:
 
     Attributes
     ----------
-    requests, routes, choice : those who had their turn, their chains, and which each takes.
+    offers, choice : the chains of those who had their turn, and which each takes.
     """
 
     def __init__(
@@ -134,33 +135,34 @@ class _Line:
         if closed is not None:
             free[closed] = -1.0
         self._free = free
-        self.requests: list[Request] = []
-        self.routes: list[list[Route]] = []
+        self._requests: list[Request] = []
+        self.offers: list[list[Offer]] = []
         self.choice: list[int] = []
 
     def take(self, request: Request) -> bool:
         """The chain that costs it and all before it the least; whether there is one with room."""
-        others = [*self._runs, *self._courses()]
-        lines_s = self._desk.value([], [], others).lines_s(NOBODY)
-        chains = self._desk.chains(request, self._start, self._left(), lines_s, PICKED_OF)
-        value = self._desk.value([request], [chains], others)
-        costs = [value(np.array([p])) for p in range(len(chains))]
-        self.requests.append(request)
-        self.routes.append(chains)
+        begun = self._begun()
+        others = [*self._runs, *(o.course for o in begun)]
+        left = self._free - sum(o.uses for o in begun)
+        lines_s = self._lines_s(others) if begun else self._calm_s
+        offers = self._offers(request, left, lines_s, PICKED_OF)
+        value = self._desk.value([offers], others)
+        costs = [value(np.array([p])) for p in range(len(offers))]
+        self._requests.append(request)
+        self.offers.append(offers)
         self.choice.append(int(np.argmin(costs)) if costs else WAIT)
         return bool(costs)
 
     def decide(self, *, rounds: bool, hold: float) -> None:
         """All requests together, each with the chains it may take as the others stand by now."""
-        calm_s = self._desk.value([], [], self._runs).lines_s(NOBODY)
-        lines_s = self._desk.value([], [], [*self._runs, *self._courses()]).lines_s(NOBODY)
-        for request, chains in zip(self.requests, self.routes, strict=True):
-            for at_s, most in ((calm_s, CALM), (lines_s, CROWDED)):
-                more = self._desk.chains(request, self._start, self._free, at_s, most)
-                chains += [c for c in more if c not in chains]
+        lines_s = self._lines_s([*self._runs, *(o.course for o in self._begun())])
+        for request, offers in zip(self._requests, self.offers, strict=True):
+            for at_s, most in ((self._calm_s, CALM), (lines_s, CROWDED)):
+                more = self._offers(request, self._free, at_s, most)
+                offers += [o for o in more if o not in offers]
         taken: IntArray = np.array(self.choice, dtype=np.int64)
-        slot = self._desk.slot(self.requests, self.routes, self._free)
-        value = self._desk.value(self.requests, self.routes, self._runs)
+        slot = self._desk.slot(self.offers, self._free)
+        value = self._desk.value(self.offers, self._runs)
         ends_s = value.ends_s(taken)
         until_s = hold * float(ends_s.mean()) if len(ends_s) else 0.0
         value = replace(value, wait_s=until_s + value.alone_s())
@@ -169,24 +171,30 @@ class _Line:
 
     def decisions(self) -> list[Decision | None]:
         """The chain of each request, and when it will be done by the value of the slot."""
-        value = self._desk.value(self.requests, self.routes, self._runs)
+        value = self._desk.value(self.offers, self._runs)
         ends = iter(value.ends_s(np.array(self.choice, dtype=np.int64)).tolist())
         return [
-            None if p == WAIT else Decision(route=chains[p], cost_s=next(ends))
-            for chains, p in zip(self.routes, self.choice, strict=True)
+            None if p == WAIT else Decision(route=offers[p].route, cost_s=next(ends))
+            for offers, p in zip(self.offers, self.choice, strict=True)
         ]
 
-    def _starting(self) -> list[tuple[Request, Route]]:
-        """Who starts, and on which chain."""
-        taken = zip(self.requests, self.routes, self.choice, strict=True)
-        return [(request, chains[p]) for request, chains, p in taken if p != WAIT]
+    def _begun(self) -> list[Offer]:
+        """The chains of those who start."""
+        taken = zip(self.offers, self.choice, strict=True)
+        return [offers[p] for offers, p in taken if p != WAIT]
 
-    def _courses(self) -> list[Course]:
-        return [self._desk.course(*one) for one in self._starting()]
+    @cached_property
+    def _calm_s(self) -> FloatArray:
+        """The lines as if nobody started."""
+        return self._lines_s(self._runs)
 
-    def _left(self) -> FloatArray:
-        """(n,) bytes that those who start leave free."""
-        return self._free - sum(self._desk.uses(*one) for one in self._starting())
+    def _lines_s(self, courses: Sequence[Course]) -> FloatArray:
+        return self._desk.value([], courses).lines_s(NOBODY)
+
+    def _offers(
+        self, request: Request, free: FloatArray, lines_s: FloatArray, most: int
+    ) -> list[Offer]:
+        return self._desk.offers(request, self._start, free, lines_s, most)
 
 
 def together(slot: Slot, value: Value, other: IntArray) -> Assignment:

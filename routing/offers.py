@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,21 +13,41 @@ from ..core.content import FloatArray, IntArray
 from ..core.plan import Placement, Route
 from ..core.workload import Request
 from ..perfmodel.cost import CostModel
-from .alternatives import cheapest_distinct
 from .queueing import Course, Queueing, course_of
 from .slot import Slot
 
-#: Request shapes and courses that are remembered.
+if TYPE_CHECKING:
+    from ..chains.through import Crossing
+
+#: Request shapes, and chains of each, that are remembered.
 MOST_KNOWN = 4096
 
 
-@dataclass(frozen=True, slots=True)
-class _Links:
-    """What the links cost one request shape alone, and its tasks there; ``leave_s`` of leaving."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Offer:
+    """A chain that a request may take. course : what it does there; uses : (n,) cache it holds."""
 
+    route: Route
+    course: Course
+    uses: FloatArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Shape:
+    """What the links cost requests of one shape alone, their tasks there and the cache they hold.
+
+    Attributes
+    ----------
+    leave_s : of leaving. offers : those made so far, by their links.
+    """
+
+    graph: Graph
+    crossing: Crossing
     alone_s: FloatArray
-    leave_s: FloatArray | None
+    leave_s: FloatArray
     tasks: IntArray
+    held: IntArray
+    offers: dict[tuple[int, ...], Offer] = field(default_factory=dict)
 
 
 class Desk:
@@ -34,92 +55,84 @@ class Desk:
 
     def __init__(self, cost: CostModel, placement: Placement) -> None:
         self._cost, self._placement = cost, placement
-        self._graphs: dict[int, Graph] = {}
-        self._links: dict[tuple[int, int, int, int], _Links] = {}
-        self._courses: dict[tuple[int, int, int, Route], Course] = {}
-        self._last: tuple[_Links | None, bytes, int, list[Route]] = None, b"", 0, []
+        self._graphs: dict[int, tuple[Graph, Crossing]] = {}
+        self._shapes: dict[tuple[int, int, int, int, int], _Shape] = {}
 
-    def chains(
+    def offers(
         self, request: Request, start: int, free: FloatArray, lines_s: FloatArray, most: int
-    ) -> list[Route]:
+    ) -> list[Offer]:
         """Its cheapest chains from a block on, each the cheapest through some server.
 
-        By its time alone and what its tasks wait in the lines as they are.
+        By its time alone and what its tasks wait in the lines as they are. The same chain is the
+        same object as long as it is remembered.
 
         Parameters
         ----------
         free : (n,) bytes for a session at each server, below 0 where it must not go.
         lines_s : (n,) how long a task waits.
         """
-        if start not in self._graphs:
-            self._graphs[start] = build_graph(self._cost, self._placement, start)
-        graph = self._graphs[start]
-        held = session_bytes(self._cost, graph, request.reserved_tokens)
-        room = held <= free[graph.server]
-        if not room.any():
-            return []
-        links = self._known_links(graph, request)
-        cost = np.where(room, links.alone_s + links.tasks * lines_s[graph.server], np.inf)
-        of, at, asked, found = self._last
-        key = cost.tobytes()
-        if of is not links or at != key or asked < most:  # a slot asks twice for the same
-            chains = cheapest_distinct(graph, cost, links.leave_s, most)
-            found = [graph.route(chain) for chain in chains]
-            self._last = links, key, most, found
-        return found[:most]
+        from ..chains.through import distinct  # numba takes a while to load
 
-    def _known_links(self, graph: Graph, request: Request) -> _Links:
-        key = (graph.start, request.client, request.prompt_tokens, request.planned_tokens)
-        if key not in self._links:
-            if len(self._links) >= MOST_KNOWN:
-                self._links.clear()
-            alone, leave = request_costs_s(self._cost, graph, self._cost.shape(*key[1:]))
+        shape = self._shape(request, start)
+        server = shape.graph.server
+        cost = shape.alone_s + shape.tasks * lines_s[server]
+        cost[shape.held > free[server]] = np.inf
+        chains = distinct(shape.crossing, cost, shape.leave_s, most)
+        return [self._offer(shape, request, links) for links in chains]
+
+    def _offer(self, shape: _Shape, request: Request, links: list[int]) -> Offer:
+        key = tuple(links)
+        if key not in shape.offers:
+            if len(shape.offers) >= MOST_KNOWN:
+                shape.offers.clear()
+            route = shape.graph.route(links)
+            uses = np.zeros(self._cost.problem.num_servers)
+            np.add.at(uses, shape.graph.server[links], shape.held[links])
+            course = course_of(self._cost, request, route)
+            shape.offers[key] = Offer(route, course, uses)
+        return shape.offers[key]
+
+    def _shape(self, request: Request, start: int) -> _Shape:
+        asked = request.client, request.prompt_tokens, request.planned_tokens
+        key = (start, *asked, request.reserved_tokens)
+        if key not in self._shapes:
+            if len(self._shapes) >= MOST_KNOWN:
+                self._shapes.clear()
+            graph, crossing = self._graph(start)
+            alone, leave = request_costs_s(self._cost, graph, self._cost.shape(*asked))
             runs = graph.server, graph.origin, graph.end
-            tasks = request.planned_tokens - 1 + self._cost.prompt_tasks(key[2], *runs)
-            self._links[key] = _Links(alone, leave, tasks)
-        return self._links[key]
+            self._shapes[key] = _Shape(
+                graph=graph,
+                crossing=crossing,
+                alone_s=alone,
+                leave_s=np.zeros(0) if leave is None else leave,
+                tasks=asked[2] - 1 + self._cost.prompt_tasks(asked[1], *runs),
+                held=session_bytes(self._cost, graph, request.reserved_tokens),
+            )
+        return self._shapes[key]
 
-    def course(self, request: Request, route: Route) -> Course:
-        """What a request does on a chain."""
-        key = (request.client, request.prompt_tokens, request.planned_tokens, route)
-        if key not in self._courses:
-            if len(self._courses) >= MOST_KNOWN:
-                self._courses.clear()
-            self._courses[key] = course_of(self._cost, request, route)
-        return self._courses[key]
+    def _graph(self, start: int) -> tuple[Graph, Crossing]:
+        from ..chains.through import crossing_of
 
-    def uses(self, request: Request, route: Route) -> FloatArray:
-        """(n,) cache that a request holds on a chain."""
-        uses = np.zeros(self._cost.problem.num_servers)
-        for h in route.hops:
-            uses[h.server] += self._cost.cache_bytes(request.reserved_tokens, h.start, h.end)
-        return uses
+        if start not in self._graphs:
+            graph = build_graph(self._cost, self._placement, start)
+            self._graphs[start] = graph, crossing_of(graph)
+        return self._graphs[start]
 
-    def value(
-        self,
-        requests: Sequence[Request],
-        routes: Sequence[Sequence[Route]],
-        others: Sequence[Course],
-    ) -> Queueing:
+    def value(self, offered: Sequence[Sequence[Offer]], others: Sequence[Course]) -> Queueing:
         """What assignments of these chains cost, beside what others do; waiting costs nothing."""
-        offered = (
-            tuple(self.course(r, chain) for chain in chains)
-            for r, chains in zip(requests, routes, strict=True)
-        )
         return Queueing(
-            offered=tuple(offered),
+            offered=tuple(tuple(o.course for o in offers) for offers in offered),
             running=tuple(others),
-            wait_s=np.zeros(len(requests)),
+            wait_s=np.zeros(len(offered)),
             servers=self._cost.problem.num_servers,
         )
 
-    def slot(
-        self, requests: Sequence[Request], routes: Sequence[Sequence[Route]], free: FloatArray
-    ) -> Slot:
+    def slot(self, offered: Sequence[Sequence[Offer]], free: FloatArray) -> Slot:
         """What the chains take of what is free."""
-        most = max((len(chains) for chains in routes), default=0)
-        uses = np.full((len(requests), most, len(free)), np.inf)
-        for r, chains in enumerate(routes):
-            for p, chain in enumerate(chains):
-                uses[r, p] = self.uses(requests[r], chain)
+        most = max(map(len, offered), default=0)
+        uses = np.full((len(offered), most, len(free)), np.inf)
+        for r, offers in enumerate(offered):
+            for p, offer in enumerate(offers):
+                uses[r, p] = offer.uses
         return Slot(uses=uses, free=np.maximum(free, 0.0))

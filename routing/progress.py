@@ -41,14 +41,28 @@ STOP = np.dtype(
 
 
 class Sessions(NamedTuple):
-    """K sessions of H hops at most: (K,) of SESSION, (K, H) of HOP."""
+    """K sessions, (K,) of SESSION, and their hops one after the other, of HOP."""
 
     session: NDArray[np.void]
     hop: NDArray[np.void]
 
 
 @compiled
-def ends_s(s: Sessions, rows: IntArray, servers: int, left: float) -> FloatArray:
+def value_s(
+    s: Sessions, first: IntArray, choice: IntArray, wait_s: FloatArray, servers: int, left: float
+) -> float:
+    """The sum of ``ends_s``, and what those cost who do not start."""
+    total_s = 0.0
+    for end_s in ends_s(s, first, choice, servers, left):
+        total_s += end_s
+    for i in range(len(choice)):
+        if choice[i] < 0:
+            total_s += wait_s[i]
+    return total_s
+
+
+@compiled
+def ends_s(s: Sessions, first: IntArray, choice: IntArray, servers: int, left: float) -> FloatArray:
     """(A,) when each of some sessions ends that all begin now.
 
     Between two events, the ends of a prompt's hop or of a session, everybody's cycle is the fixed
@@ -56,17 +70,19 @@ def ends_s(s: Sessions, rows: IntArray, servers: int, left: float) -> FloatArray
 
     Parameters
     ----------
+    first : (R + 1,) row of the first chain of each request; last of those who run in any case.
+    choice : (R,) the chain that each request starts on, below 0 where it does not start.
     left : ``LEFT``; 1 is Schweitzer's approximation.
     """
-    count = len(rows)
-    present = np.zeros(count, PRESENT)
-    stop = np.zeros((count, s.hop.shape[1]), STOP)
+    session, hop = _beginning(s, first, choice)
+    count = len(session)
+    present, stop = np.zeros(count, PRESENT), np.zeros(hop.shape, STOP)
     line_s = np.zeros(servers)
     ends = np.zeros(count)
     running, now_s = 0, 0.0
     for i in range(count):
         present[i]["at"] = -1
-        running += 1 if _next(s, rows[i], present[i], stop[i], line_s, -1) else 0
+        running += 1 if _next(session[i], hop[i], present[i], stop[i], line_s, -1) else 0
     while running > 0:
         _settle(present, stop, line_s, left)
         next_s = np.inf
@@ -83,33 +99,60 @@ def ends_s(s: Sessions, rows: IntArray, servers: int, left: float) -> FloatArray
                 continue
             at = p["at"]
             _depart(stop[i], line_s)
-            if not _next(s, rows[i], p, stop[i], line_s, at):
+            if not _next(session[i], hop[i], p, stop[i], line_s, at):
                 ends[i] = now_s
                 running -= 1
     return ends
 
 
 @compiled
-def lines_s(s: Sessions, rows: IntArray, servers: int, left: float) -> FloatArray:
+def lines_s(
+    s: Sessions, first: IntArray, choice: IntArray, servers: int, left: float
+) -> FloatArray:
     """(J,) how long a task waits at each server while these sessions are at their beginning."""
-    count = len(rows)
-    present = np.zeros(count, PRESENT)
-    stop = np.zeros((count, s.hop.shape[1]), STOP)
+    session, hop = _beginning(s, first, choice)
+    present, stop = np.zeros(len(session), PRESENT), np.zeros(hop.shape, STOP)
     line_s = np.zeros(servers)
-    for i in range(count):
+    for i in range(len(session)):
         present[i]["at"] = -1
-        _next(s, rows[i], present[i], stop[i], line_s, -1)
+        _next(session[i], hop[i], present[i], stop[i], line_s, -1)
     _settle(present, stop, line_s, left)
     return line_s
 
 
 @compiled
-def _next(s: Sessions, row: int, present: Any, stop: Any, line_s: FloatArray, at: int) -> bool:
+def _beginning(
+    s: Sessions, first: IntArray, choice: IntArray
+) -> tuple[NDArray[np.void], NDArray[np.void]]:
+    """(A,) who starts and who runs, and (A, H) their hops, H at most."""
+    count, own, most = len(s.session), first[-1], 0
+    row, at = np.empty(count, np.int64), np.zeros(count + 1, np.int64)
+    for k in range(count):
+        hops = s.session[k]["hops"]
+        at[k + 1], most = at[k] + hops, max(most, hops)
+    starting = 0
+    for i in range(len(choice)):
+        if choice[i] >= 0:
+            row[starting] = first[i] + choice[i]
+            starting += 1
+    for k in range(own, count):
+        row[starting] = k
+        starting += 1
+    session, hop = np.empty(starting, SESSION), np.empty((starting, most), HOP)
+    for i in range(starting):
+        k = row[i]
+        session[i] = s.session[k]
+        for h in range(at[k], at[k + 1]):
+            hop[i, h - at[k]] = s.hop[h]
+    return session, hop
+
+
+@compiled
+def _next(session: Any, hop: Any, present: Any, stop: Any, line_s: FloatArray, at: int) -> bool:
     """What a session does after the hop ``at``; whether it does anything.
 
     In line it counts from the start as if it waited for all who are there.
     """
-    session, hop = s.session[row], s.hop[row]
     hops = session["hops"]
     at += 1
     while at < hops and hop[at]["tasks"] == 0.0:

@@ -5,19 +5,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import accumulate
+from struct import Struct
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..core.content import ByContent, FloatArray, IntArray
 from ..core.plan import Route
 from ..core.workload import Request
 from ..perfmodel.cost import CostModel
 from .api import Running
-from .slot import WAIT
 
 if TYPE_CHECKING:
     from .progress import Sessions
+
+
+#: Rows of ``progress.SESSION`` and ``progress.HOP``; numpy takes ten times as long to make one.
+_HEAD, _HOP = Struct("=qdd"), Struct("=qdddd")
 
 
 class Part(NamedTuple):
@@ -58,12 +64,15 @@ class Course:
         return prompt_s + self.steps * (self.idle_s + sum(p.work_s for p in self.parts))
 
     @cached_property
+    def head(self) -> bytes:
+        """One row of ``progress.SESSION``."""
+        return _HEAD.pack(len(self.parts), self.steps, self.idle_s)
+
+    @cached_property
     def packed(self) -> bytes:
         """(H,) of ``progress.HOP``: the parts as the compiled part knows them."""
-        from .progress import HOP  # numba takes a while to load
-
-        rows = [(p.server, p.tasks, p.work_s, p.piece_s, p.lead_s) for p in self.parts]
-        return np.array(rows, HOP).tobytes()
+        rows = ((p.server, p.tasks, p.work_s, p.piece_s, p.lead_s) for p in self.parts)
+        return b"".join([_HOP.pack(*row) for row in rows])
 
 
 def course_of(cost: CostModel, request: Request, route: Route) -> Course:
@@ -116,14 +125,18 @@ class Queueing(ByContent):
 
     def __call__(self, choice: IntArray) -> float:
         """The cost of an assignment."""
-        ends = self.ends_s(choice)
-        return float(ends.sum() + self.wait_s[choice == WAIT].sum())
+        from . import progress  # numba takes a while to load
+
+        given = self._sessions, self._first, choice, self.wait_s, self.servers, progress.LEFT
+        value_s: float = progress.value_s(*given)
+        return value_s
 
     def ends_s(self, choice: IntArray) -> FloatArray:
         """When those who start end, in order, then those who run."""
-        from . import progress  # numba takes a while to load
+        from . import progress
 
-        ends: FloatArray = progress.ends_s(*self._given(choice))
+        given = self._sessions, self._first, choice, self.servers, progress.LEFT
+        ends: FloatArray = progress.ends_s(*given)
         return ends
 
     def alone_s(self) -> FloatArray:
@@ -134,23 +147,14 @@ class Queueing(ByContent):
         """(J,) how long a task waits at each server at first."""
         from . import progress
 
-        lines: FloatArray = progress.lines_s(*self._given(choice))
+        given = self._sessions, self._first, choice, self.servers, progress.LEFT
+        lines: FloatArray = progress.lines_s(*given)
         return lines
-
-    def _given(self, choice: IntArray) -> tuple[Sessions, IntArray, int, float]:
-        """What the compiled part is told: rows of those who start, then of those who run."""
-        from .progress import LEFT
-
-        on, count = choice != WAIT, int(self._first[-1])
-        going = np.arange(count, count + len(self.running))
-        rows = np.concatenate(((self._first[:-1] + choice)[on], going))
-        return self._sessions, rows, self.servers, LEFT
 
     @cached_property
     def _first(self) -> IntArray:
         """(R + 1,) row of the first chain of each request; last of those who run."""
-        first: IntArray = np.cumsum([0, *map(len, self.offered)], dtype=np.int64)
-        return first
+        return np.array([0, *accumulate(map(len, self.offered))], dtype=np.int64)
 
     @cached_property
     def _sessions(self) -> Sessions:
@@ -162,10 +166,11 @@ def sessions_of(courses: Sequence[Course]) -> Sessions:
     """The arrays of some courses."""
     from . import progress
 
-    heads = [(len(c.parts), c.steps, c.idle_s) for c in courses]
-    counts = np.array([head[0] for head in heads], dtype=np.int64)
-    hop = np.zeros((len(courses), counts.max(initial=1)), progress.HOP)
-    if courses:
-        hops = np.frombuffer(b"".join([c.packed for c in courses]), progress.HOP)
-        hop[np.arange(hop.shape[1]) < counts[:, None]] = hops
-    return progress.Sessions(np.array(heads, progress.SESSION), hop)
+    heads = bytearray().join([c.head for c in courses])
+    hops = bytearray().join([c.packed for c in courses])
+    return progress.Sessions(_array(heads, progress.SESSION), _array(hops, progress.HOP))
+
+
+def _array(content: bytearray, kind: np.dtype[np.void]) -> NDArray[np.void]:
+    """Rows of a kind, which may be changed: compiled code knows one sort of array."""
+    return np.ndarray(len(content) // kind.itemsize, kind, content)

@@ -204,6 +204,8 @@ def _exchanged(
     slot: Slot, value: Value, choice: IntArray, total: float, most: int
 ) -> _Found | None:
     """The first exchange that lowers the value: some give way to another, and who fits starts."""
+    if slot.requests < 2:
+        return None
     for taker, option, givers in _in_the_way(slot, choice):
         other = put(choice, taker, option)
         other[list(givers)] = WAIT

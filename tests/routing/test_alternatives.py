@@ -9,13 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from swarmplan.chains.graph import build_graph, step_costs_s
-from swarmplan.chains.shortest import shortest
 from swarmplan.core.names import Relay
 from swarmplan.core.plan import Placement
 from swarmplan.core.problem import Problem
 from swarmplan.perfmodel.cost import CostModel
-from swarmplan.routing.alternatives import cheapest_chains_through, cheapest_distinct
+from swarmplan.routing.alternatives import cheapest_chains_through
 from swarmplan.tests.chains.every import every_chain
 from swarmplan.tests.placement.offline import uneven
 
@@ -56,28 +54,3 @@ def test_alternatives_come_cheapest_first_and_are_timed_as_they_run(
         if other.route is not None:
             assert other.server in other.route.servers
             assert other.step_s == pytest.approx(cost.step_s(other.route, cost.planned(1)))
-
-
-@pytest.mark.parametrize("relay", ["client", "server"])
-@given(seed=st.integers(0, 10**6), most=st.integers(1, 6))
-def test_different_chains_come_cheapest_first(
-    make_problem: Callable[..., Problem],
-    make_placement: Callable[..., Placement],
-    relay: Relay,
-    seed: int,
-    most: int,
-) -> None:
-    rng = np.random.default_rng(seed)
-    problem = make_problem(rng, relay=relay)
-    placement, cost = make_placement(rng, problem), CostModel.of(problem)
-    graph = build_graph(cost, placement)
-    links, leave = step_costs_s(cost, graph, cost.planned(0))
-    links = np.where(rng.random(len(links)) < 0.2, np.inf, links)
-    chains = cheapest_distinct(graph, links, leave, most)
-    last = [0.0 if leave is None else leave[graph.server[c[-1]]] for c in chains]
-    costs = [float(links[c].sum()) + end for c, end in zip(chains, last, strict=True)]
-    assert len({tuple(c) for c in chains}) == len(chains) <= most
-    assert costs == sorted(costs)
-    assert np.isfinite(costs).all()
-    least = shortest(graph, links, leave)[1]
-    assert costs[0] == pytest.approx(least) if chains else np.isinf(least)

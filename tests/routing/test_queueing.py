@@ -131,7 +131,8 @@ def step_s(count: int, left: float) -> float:
     """Step of so many equal sessions by the compiled part."""
     course = Course(parts=(Part(server=0, work_s=0.1),), steps=1.0, idle_s=0.3)
     sessions = sessions_of([course] * count)
-    return float(progress.ends_s(sessions, np.arange(count), 1, left).max())
+    first, nobody = np.zeros(1, dtype=np.int64), np.zeros(0, dtype=np.int64)
+    return float(progress.ends_s(sessions, first, nobody, 1, left).max())
 
 
 def test_what_starts_delays_what_runs_until_it_has_gone() -> None:
