@@ -21,8 +21,9 @@ from .race import Runner, behind
 from .routers import racing_routers
 from .runoff import Runoff
 
-#: Placements that are tried with all routers, the best of the race first; so many more with those
-#: that take too long for the race itself, if they may win on the first.
+#: Placements that are tried with all routers, the best of the race first; so many more, and those
+#: that are tried again, with those that take too long for the race itself, if they may win on the
+#: first.
 LEADERS, MORE, SLOW = 2, 2, ("joint",)
 #: Pairs that the race let go are tried again up to this figure, in multiples of the best one.
 AGAIN = 1.2
@@ -76,18 +77,25 @@ def paired(problem: Problem, ranked: Sequence[Runner], judge: Judge) -> list[Pai
             leaders.append(runner)
     first, found = ranked[0], list[Pair]()
     routers = racing_routers(problem)
-    for place, leader in enumerate(leaders[: LEADERS + MORE]):
+    slow = [router for router in SLOW if router in routers]
+    tried = leaders[: LEADERS + MORE]
+    for place, leader in enumerate(tried):
         own_s = compiled_s(judge, leader.placement)
         if leader is first:
             found.append(Pair(replace(first), request_s(first.router, own_s)))
         known = {r.router for r in ranked if r.placement == leader.placement and r.served}
-        for router in routers:
-            if router not in known and (place < LEADERS or router in SLOW):
-                found.append(_anew(replace(leader, router=router), own_s))
-    return found + _again(ranked, judge)
+        asked = [router for router in (routers if place < LEADERS else slow) if router not in known]
+        found += [_anew(replace(leader, router=router), own_s) for router in asked]
+    for runner in _again(ranked):
+        own_s = compiled_s(judge, runner.placement)
+        found.append(_anew(runner, own_s, raced=True))
+        if not any(runner.placement == seen.placement for seen in tried):
+            found += [_anew(replace(runner, router=router), own_s) for router in slow]
+            tried.append(runner)
+    return found
 
 
-def _again(ranked: Sequence[Runner], judge: Judge) -> list[Pair]:
+def _again(ranked: Sequence[Runner]) -> list[Runner]:
     """What the race let go after few requests, with another router than most, and not far behind:
     few requests tell little of how it does when others have piled up."""
     least = min(r.requests for r in ranked if r.served)
@@ -95,7 +103,7 @@ def _again(ranked: Sequence[Runner], judge: Judge) -> list[Pair]:
     best_s = min(r.figure_s for r in ranked if r.served)
     apart = [r for r in first if r.router != REHEARSED[0] and not (r.given or r.unserved)]
     near = sorted((r for r in apart if r.figure_s <= AGAIN * best_s), key=lambda r: r.figure_s)
-    return [_anew(r, compiled_s(judge, r.placement), raced=True) for r in near[:MORE]]
+    return near[:MORE]
 
 
 def _anew(runner: Runner, own_s: float, *, raced: bool = False) -> Pair:
