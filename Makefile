@@ -33,8 +33,8 @@ $(VENV)/.dev: setup.cfg pyproject.toml .ci/newest.txt | $(BIN)/python
 demo: $(VENV)/.core  ## PETALS against swarmplan on a shipped scenario
 	$(BIN)/swarmplan demo scenarios/demo.toml --output out/demo.plan.json --report out/demo.html
 
-test: lint  ## lint, types, import contract and every test
-	$(BIN)/python -m pytest --durations=10
+test: lint  ## lint, types, import contract and every test, those of two files at a time
+	$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder --durations=10
 
 LOWEST := .lowest-env
 
@@ -45,8 +45,9 @@ $(LOWEST)/.ready: setup.cfg .ci/lowest.txt
 
 # What its numba compiles lies apart: other tests may run at the same time. Properties are tried
 # on a third of the examples of `make test`: here they look for what libraries do, not for what we do.
-# The page in a browser and what looks at our own text are the same with any version.
-SAME_ANYWHERE := studio test_mutants.py test_seams.py test_docs.py test_floors.py
+# The page in a browser, what looks at our own text, and how plans are combined and compared are the
+# same with any version.
+SAME_ANYWHERE := studio methods studies test_mutants.py test_seams.py test_docs.py test_floors.py
 
 test-lowest: $(LOWEST)/.ready  ## tests with the oldest versions that setup.cfg allows
 	NUMBA_CACHE_DIR=$(CURDIR)/$(LOWEST)/compiled SWARMPLAN_EXAMPLES=20 \
