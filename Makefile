@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v p
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-lowest docs docs-test docs-figures lint bench swarm-env swarm-test coverage fuzz mutants clean help
+.PHONY: demo test test-lowest docs docs-test docs-figures lint bench swarm-env swarm-units swarm-live swarm-test coverage fuzz mutants clean help
 
 help:            ## list the targets
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/ -/'
@@ -33,8 +33,8 @@ $(VENV)/.dev: setup.cfg pyproject.toml .ci/newest.txt | $(BIN)/python
 demo: $(VENV)/.core  ## PETALS against swarmplan on a shipped scenario
 	$(BIN)/swarmplan demo scenarios/demo.toml --output out/demo.plan.json --report out/demo.html
 
-test: lint  ## lint, types, import contract and every test, those of two files at a time
-	$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder --durations=10
+test: lint  ## lint, types, import contract and every test
+	$(BIN)/python -m pytest --durations=10
 
 LOWEST := .lowest-env
 
@@ -106,13 +106,20 @@ SWARM_TESTS = SWARMPLAN_REQUIRE=length,quantised,swarm timeout --kill-after=30 $
 	$(SWARM)/bin/python -m coverage run --source=$(CURDIR)/swarm \
 	-m pytest tests/perfmodel/test_length_*.py tests/swarm --durations=10
 
-# Live tests wait more than they compute: those of two files at a time, then those that compare times.
-swarm-test: $(SWARM)/.ready  ## tests of the extras, with real PETALS servers on loopback, 40 minutes at most
+swarm-units: $(SWARM)/.ready  ## tests of the extras that start no server, 15 minutes at most
 	$(SWARM)/bin/python -m coverage erase
-	$(call SWARM_TESTS,1800) -m "not alone" --numprocesses=2 --dist=loadfile --no-loadscope-reorder
-	$(call SWARM_TESTS,600) -m alone
+	$(call SWARM_TESTS,900) -m "not live"
+
+# Live tests wait more than they compute: those of two files at a time, then those that compare times.
+swarm-live: $(SWARM)/.ready  ## after swarm-units: tests with real PETALS servers on loopback, 40 minutes at most
+	$(call SWARM_TESTS,1800) -m "live and not alone" --numprocesses=2 --dist=loadfile --no-loadscope-reorder
+	$(call SWARM_TESTS,600) -m "live and alone"
 	$(SWARM)/bin/python -m coverage combine --quiet
 	$(SWARM)/bin/python -m coverage report --include="$(CURDIR)/swarm/*" --fail-under=$(COVERAGE_FLOOR)
+
+swarm-test:      ## both: tests of the extras
+	$(MAKE) swarm-units
+	$(MAKE) swarm-live
 
 coverage: swarm-test  ## the same: it ends with the coverage of swarm/, module by module
 

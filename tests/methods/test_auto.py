@@ -65,7 +65,7 @@ def test_auto_is_not_worse_than_its_own_ingredients(tiny: Problem, rate_per_s: f
 def test_a_plan_that_is_there_already_is_not_lost(tiny: Problem) -> None:
     """Even where there is no time to look for another one, and where its router is unknown here."""
     loaded = at_rate(tiny, 2.0)
-    best = method_named("auto")(loaded, Settings(time_limit_s=None))
+    best = method_named("auto")(loaded, Settings(time_limit_s=8.0))
     for router in (best.router, "a router of theirs"):
         known = ((best.placement, router),)
         found = method_named("auto")(loaded, Settings(time_limit_s=1e-3, known=known))
@@ -75,7 +75,8 @@ def test_a_plan_that_is_there_already_is_not_lost(tiny: Problem) -> None:
 
 def test_a_plan_that_cannot_be_here_is_left_out(tiny: Problem) -> None:
     everywhere = CostModel.of(tiny).placed([(0, tiny.model.num_blocks)] * tiny.num_servers)
-    found = method_named("auto")(tiny, Settings(known=((everywhere, "overlap"),)))
+    settings = Settings(time_limit_s=3.0, known=((everywhere, "overlap"),))
+    found = method_named("auto")(tiny, settings)
     assert not any("given" in c.placement for c in found.candidates)
 
 
@@ -116,7 +117,8 @@ def test_the_plan_tells_what_no_plan_can_beat(tiny: Problem, metric: Metric) -> 
 def test_a_plan_is_not_chosen_on_the_requests_of_a_comparison_with_its_seed(
     tiny: Problem, seed: int
 ) -> None:
-    trial = api.plan(tiny, "auto", seed=seed).certificate.trial
+    made = api.plan(tiny, "auto", settings=Settings(time_limit_s=3.0, seed=seed))
+    trial = made.certificate.trial
     assert trial is not None
     assert not set(trial_requests(tiny, trial)) & set(draw_requests(tiny, seed))
 
@@ -127,7 +129,7 @@ def test_the_published_rivals_are_simulated_however_little_time_there_is(tiny: P
     assert {"cg-bp", "gbp-cr"} <= {
         name.split(" ")[0] for e in hurried if e.rank == RIVAL for name in e.plan.name.split(" = ")
     }
-    draft = method_named("auto")(loaded, Settings())
+    draft = method_named("auto")(loaded, Settings(time_limit_s=3.0))
     ran = [c for c in draft.candidates if c.requests]
     rivals = {e.plan.name for e in entries(task_of(loaded)) if e.rank == RIVAL}
     assert rivals <= {c.placement for c in ran}
@@ -280,7 +282,7 @@ def test_ctrl_c_in_a_later_round_keeps_the_results_before(tiny: Problem) -> None
 
 
 def test_the_tail_can_be_what_counts(tiny: Problem) -> None:
-    plan = api.plan(at_rate(tiny, 1.0), "auto", settings=Settings(metric="p95"))
+    plan = api.plan(at_rate(tiny, 1.0), "auto", settings=Settings(time_limit_s=3.0, metric="p95"))
     assert "95th percentile" in plan.notes[0]
 
 

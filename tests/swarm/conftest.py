@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 from collections.abc import Iterator
@@ -38,6 +39,16 @@ def time_limit(request: pytest.FixtureRequest) -> Iterator[None]:
     signal.alarm(limit_s)
     yield
     signal.alarm(0)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def event_loop_of_the_thread() -> Iterator[None]:
+    """Hivemind's futures make one for the thread that makes them, and nobody closes it."""
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    yield
+    asyncio.set_event_loop(None)
+    loop.close()
 
 
 @pytest.fixture(scope="session")
