@@ -96,14 +96,12 @@ def paired(problem: Problem, ranked: Sequence[Runner], judge: Judge) -> list[Pai
 
 
 def _again(ranked: Sequence[Runner]) -> list[Runner]:
-    """What the race let go after few requests, with another router than most, and not far behind:
-    few requests tell little of how it does when others have piled up."""
-    least = min(r.requests for r in ranked if r.served)
-    first = [r for r in ranked if r.served and r.requests == least]
-    best_s = min(r.figure_s for r in ranked if r.served)
-    apart = [r for r in first if r.router != REHEARSED[0] and not (r.given or r.unserved)]
-    near = sorted((r for r in apart if r.figure_s <= AGAIN * best_s), key=lambda r: r.figure_s)
-    return near[:MORE]
+    """What the race let go before its end, with another router than most, and not far behind: few
+    requests tell little of how it does when others have piled up."""
+    most, best_s = ranked[0].requests, min(r.figure_s for r in ranked if r.served)
+    early = [r for r in ranked if r.served and r.requests < most and not (r.given or r.unserved)]
+    near = [r for r in early if r.router != REHEARSED[0] and r.figure_s <= AGAIN * best_s]
+    return sorted(near, key=lambda r: r.figure_s)[:MORE]
 
 
 def _anew(runner: Runner, own_s: float, *, raced: bool = False) -> Pair:

@@ -14,7 +14,7 @@ from swarmplan.methods import runoff as module
 from swarmplan.methods.draft import Settings
 from swarmplan.methods.judge import Judge, judge_for
 from swarmplan.methods.race import Runner
-from swarmplan.methods.routed import routed
+from swarmplan.methods.routed import paired, routed
 from swarmplan.methods.routers import ROUTERS, racing_routers
 from swarmplan.perfmodel.cost import CostModel
 from swarmplan.placement.rules.cg_bp import cg_bp
@@ -126,3 +126,16 @@ def test_other_placements_run_with_routers_near_the_best_one_only(
     assert far
     least = min(r.figure_s for r in ours.values() if r.requests)
     assert all(np.isinf(ours[r].figure_s) or ours[r].figure_s > least for r in far)
+
+
+def test_what_the_race_let_go_near_the_best_is_tried_again_and_with_the_slow_router(
+    task: Task, raced: Callable[[int], Judge]
+) -> None:
+    (first,) = runners(task, raced, "overlap")
+    places = [CostModel.of(task.problem).placed([*SPANS[:3], (z - 1, z)]) for z in range(1, 5)]
+    leaders = [replace(first, placement=p, requests=400) for p in (first.placement, *places)]
+    let_go = replace(leaders[-1], router="max-flow", requests=150, figure_s=1.1 * first.figure_s)
+    far = replace(let_go, router="ws-rr", figure_s=1.3 * first.figure_s)
+    pairs = paired(task.problem, [*leaders, let_go, far], raced(200))
+    again = [p for p in pairs if p.runner.placement is places[-1]]
+    assert [(p.runner.router, p.raced) for p in again] == [("max-flow", True), ("joint", False)]
