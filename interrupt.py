@@ -16,10 +16,10 @@ from types import FrameType
 CODE = 130
 #: Whoever has not ended by itself so long after Ctrl-C is ended.
 PATIENCE_S = 0.6
-#: Until Ctrl-C is tried again that came while something was compiled.
+#: Until Ctrl-C is tried again that came while something was compiled, or a compiled module loaded.
 AGAIN_S = 0.02
-#: Part of the paths of numba's own code.
-_COMPILER = f"{os.sep}numba{os.sep}"
+#: Part of the paths of numba's own code, and of the names of what loads compiled modules.
+_COMPILER, _LOADER = f"{os.sep}numba{os.sep}", "ExtensionFileLoader."
 
 
 class StoppedError(BaseException):
@@ -96,12 +96,26 @@ class _Wish:
         now_s = time.monotonic()
         self._since_s = self._since_s if self.stopped else now_s
         self.stopped = True
-        if _compiles(frame, whole=now_s - self._since_s < PATIENCE_S):
-            again = threading.Timer(AGAIN_S, os.kill, (os.getpid(), signal.SIGINT))
-            again.daemon = True
-            again.start()
+        whole = now_s - self._since_s < PATIENCE_S
+        if _compiles(frame, whole=whole) or (whole and _loads(frame)):
+            _again()
             return
         raise KeyboardInterrupt
+
+
+def _again() -> None:
+    again = threading.Timer(AGAIN_S, os.kill, (os.getpid(), signal.SIGINT))
+    again.daemon = True
+    again.start()
+
+
+def _loads(frame: FrameType | None) -> bool:
+    """Whether a compiled module is being loaded, which may print what is raised there."""
+    while frame is not None:
+        if frame.f_code.co_qualname.startswith(_LOADER):
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _compiles(frame: FrameType | None, *, whole: bool) -> bool:
@@ -127,9 +141,12 @@ class _Watch:
         self.stopped = False
         threading.Thread(target=self._run, daemon=True).start()
 
-    def stop(self, _number: int, _frame: object) -> None:
+    def stop(self, _number: int, frame: FrameType | None) -> None:
         """The handler: everything is unwound."""
         self.stopped = True
+        if _loads(frame):
+            _again()
+            return
         raise StoppedError
 
     def _run(self) -> None:

@@ -96,6 +96,33 @@ def compiles():
     assert time.monotonic() - begun < 5.0
 
 
+@pytest.mark.parametrize("keeps", [True, False])
+def test_ctrl_c_while_a_compiled_module_is_loaded_comes_after_it(keeps: bool) -> None:
+    """Such a module may print what is raised while it imports others."""
+    text = """
+import os, signal, time
+class ExtensionFileLoader:
+    def exec_module(self):
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.1)
+        return "loaded"
+"""
+    names: dict[str, Any] = {}
+    exec(text, names)
+    done = []
+
+    def work() -> None:
+        with interrupt.heard(keeps=keeps):
+            done.append(names["ExtensionFileLoader"]().exec_module())
+            time.sleep(10.0)
+
+    begun = time.monotonic()
+    with pytest.raises(KeyboardInterrupt if keeps else interrupt.StoppedError):
+        work()
+    assert done == ["loaded"]
+    assert time.monotonic() - begun < 5.0
+
+
 def test_errors_that_follow_ctrl_c_are_taken_for_it() -> None:
     def work() -> None:
         with interrupt.heard(keeps=True):
