@@ -33,8 +33,9 @@ $(VENV)/.dev: setup.cfg pyproject.toml .ci/newest.txt | $(BIN)/python
 demo: $(VENV)/.core  ## PETALS against swarmplan on a shipped scenario
 	$(BIN)/swarmplan demo scenarios/demo.toml --output out/demo.plan.json --report out/demo.html
 
+# Where the packages of the documentation's site are installed its tests have to run.
 test: lint  ## lint, types, import contract and every test
-	$(BIN)/python -m pytest --durations=10
+	$(if $(wildcard $(VENV)/.docs),SWARMPLAN_REQUIRE=docs) $(BIN)/python -m pytest --durations=10
 
 LOWEST := .lowest-env
 
