@@ -19,12 +19,12 @@ from swarmplan.core.drafting import Use
 from swarmplan.core.errors import ScenarioError
 from swarmplan.core.plan import Plan
 from swarmplan.core.problem import Problem
-from swarmplan.methods.certify import floor_of, measured
+from swarmplan.methods.certify import remeasured
 from swarmplan.methods.draft import Draft, Settings
 from swarmplan.methods.planning import planned
 from swarmplan.methods.table import Method
 from swarmplan.methods.verify import sound
-from swarmplan.perfmodel.cost import CostModel
+from swarmplan.placement.sessions import task_of
 from swarmplan.scenarios import schema
 from swarmplan.scenarios.planfile import EDITED, digest, plan_document
 from swarmplan.scenarios.scenario import Scenario, load_scenario
@@ -198,19 +198,17 @@ def briefly(plan: Plan, problem: Problem) -> Plan:
     """The same plan, its response measured over fewer requests: it is measured again very often."""
     proof = plan.certificate
     assert proof.trial is not None
-    cost, trial = (
-        CostModel.of(problem.with_drafts(plan.drafts)),
-        replace(proof.trial, requests=1_000),
+    draft = Draft(
+        placement=plan.placement,
+        router=plan.router,
+        drafts=plan.drafts,
+        certificate=replace(proof, trial=replace(proof.trial, requests=1_000)),
     )
-    value = measured(cost, plan.placement, plan.router, proof.objective.goal, trial)
-    bound = proof.objective.bound
-    if bound is not None:
-        bound = min(value, floor_of(cost, proof.objective.goal, trial))
-    proof = replace(
-        proof, trial=trial, objective=replace(proof.objective, value=value, bound=bound)
-    )
-    chosen = replace(plan.candidates[0], figure=value, requests=trial.requests)
-    return replace(plan, certificate=proof, candidates=(chosen, *plan.candidates[1:]))
+    task = task_of(problem, goal=proof.objective.goal)
+    again = remeasured(draft, plan.placement, task)
+    assert again is not None
+    chosen = replace(plan.candidates[0], figure=again.objective.value, requests=1_000)
+    return replace(plan, certificate=again, candidates=(chosen, *plan.candidates[1:]))
 
 
 @pytest.fixture(scope="module")
