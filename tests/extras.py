@@ -6,11 +6,9 @@ environment that has them, so that a test that silently stopped running is found
 
 from __future__ import annotations
 
-import asyncio
 import importlib.util
 import os
-from collections.abc import Coroutine
-from typing import Any, Literal
+from typing import Literal
 
 import pytest
 
@@ -55,13 +53,3 @@ def needs(extra: Extra) -> None:
     if extra in os.environ.get(VARIABLE, "").split(","):
         pytest.fail(f"{why}, and {VARIABLE} asks for them")
     pytest.skip(why)
-
-
-def finished(answer: Coroutine[Any, Any, Any]) -> Any:
-    """What a coroutine returns, run on a loop of its own.
-
-    ``asyncio.run`` would drop the loop that hivemind's futures made for this thread: never closed,
-    it is complained of in whatever test runs when it is collected.
-    """
-    with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
-        return runner.run(answer)

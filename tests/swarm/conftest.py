@@ -43,7 +43,9 @@ def time_limit(request: pytest.FixtureRequest) -> Iterator[None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def event_loop_of_the_thread() -> Iterator[None]:
-    """Hivemind's futures make one for the thread that makes them, and nobody closes it."""
+    """Hivemind's futures make one for the thread that makes them, and nobody closes it: once
+    ``asyncio.run`` has dropped it, it is complained of in whatever test runs when it is collected.
+    """
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     yield

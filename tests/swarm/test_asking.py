@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import warnings
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from swarmplan.tests.extras import finished, needs
+from swarmplan.tests.extras import needs
 
 SPAN = (2, 8)
 
@@ -45,7 +46,7 @@ def said(asking: Any, claim: tuple[int, int], *, silent: tuple[int, ...] = ()) -
     )
     name = str(PeerID(b"\x12\x20" + bytes(32)).to_base58())
     node = SimpleNamespace(protocol=protocol)
-    (answer,) = finished(asking._ask_all(None, node, "swarm", [(name, *claim)]))
+    (answer,) = asyncio.run(asking._ask_all(None, node, "swarm", [(name, *claim)]))
     return bool(answer)
 
 

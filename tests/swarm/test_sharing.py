@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import warnings
 from concurrent.futures import Future
@@ -14,7 +15,7 @@ import pytest
 from swarmplan.core.errors import ScenarioError, SwarmUnreachableError
 from swarmplan.swarm.present import OwnHop, Present
 from swarmplan.swarm.shares import Share
-from swarmplan.tests.extras import finished, needs
+from swarmplan.tests.extras import needs
 
 ONE = Share(peer="A", sessions=3, work_s=0.08, alone_s=0.11, step_s=0.11, steps=40.0)
 HOP = OwnHop(peer="A", start=0, end=8, delay_s=0.03, work_s=0.08)
@@ -41,7 +42,7 @@ class Table:
     def run_coroutine(self, call: Any, *, return_future: bool) -> Future[Any]:
         assert return_future
         done: Future[Any] = Future()
-        done.set_result(finished(call(None, self)))
+        done.set_result(asyncio.run(call(None, self)))
         return done
 
 
