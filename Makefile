@@ -44,15 +44,15 @@ $(LOWEST)/.ready: setup.cfg .ci/lowest.txt
 	$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check -c .ci/lowest.txt --editable . pytest hypothesis
 	@touch $@
 
-# What its numba compiles lies apart: other tests may run at the same time. Properties are tried
-# on a third of the examples of `make test`: here they look for what libraries do, not for what we do.
-# The page in a browser, what looks at our own text, and how plans are combined and compared are the
-# same with any version.
+# What its numba compiles lies apart: other tests may run at the same time. Here tests look for what
+# libraries do, not for what we do: without the slow ones, properties on a sixth of the examples of
+# `make test`. The page in a browser, what looks at our own text, and how plans are combined and
+# compared are the same with any version.
 SAME_ANYWHERE := studio methods studies test_mutants.py test_seams.py test_docs.py test_floors.py
 
 test-lowest: $(LOWEST)/.ready  ## tests with the oldest versions that setup.cfg allows
-	NUMBA_CACHE_DIR=$(CURDIR)/$(LOWEST)/compiled SWARMPLAN_EXAMPLES=20 \
-		$(LOWEST)/bin/python -m pytest $(SAME_ANYWHERE:%=--ignore=tests/%) --durations=10
+	NUMBA_CACHE_DIR=$(CURDIR)/$(LOWEST)/compiled SWARMPLAN_EXAMPLES=10 \
+		$(LOWEST)/bin/python -m pytest -m "not slow" $(SAME_ANYWHERE:%=--ignore=tests/%) --durations=10
 
 $(VENV)/.docs: $(VENV)/.dev
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c .ci/newest.txt --editable ".[docs]"

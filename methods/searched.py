@@ -18,9 +18,10 @@ from ..placement.sessions import for_sessions
 from ..placement.task import Task
 from ..solve.deadline import NEVER, Deadline
 
-#: Short searches for these multiples of R, on swarms that are not too large for them.
+#: Short searches for these multiples of R, on swarms that are not too large for them; steps of each,
+#: and where servers hand on to each other, which takes so many times as long a step.
 SEARCHED_SESSIONS = (1.0, 1.5, 2.0)
-SEARCH_STEPS = 150
+SEARCH_STEPS, RELAYED_STEPS = 150, 30
 MOST_SERVERS_TO_SEARCH = 300
 #: Then a long one of so many steps, and the exact method, which ends by a proof or by the clock;
 #: shares that they may take of the time that is left for candidates.
@@ -55,7 +56,8 @@ def _searched(task: Task, sessions: int) -> Placement:
     """What a short search finds for this many concurrent sessions; repeatable by its steps."""
     asked = replace(for_sessions(task, sessions), deadline=NEVER, gap=SEARCH_GAP, on_progress=None)
     asked = for_load(asked, sessions=sessions)
-    return placed_by_search(asked, max_steps=SEARCH_STEPS)
+    steps = RELAYED_STEPS if task.cost.relaying.pairs else SEARCH_STEPS
+    return placed_by_search(asked, max_steps=steps)
 
 
 def _thorough(make: Callable[[Task, Deadline], Placement], task: Task, share: float) -> Placement:

@@ -15,7 +15,7 @@ from swarmplan.core.names import Relay
 from swarmplan.core.plan import Placement
 from swarmplan.core.problem import Client, ModelSpec, Network, Planning, Problem, Server, Timing
 from swarmplan.core.workload import Lengths, RequestClass, Workload
-from swarmplan.methods import improving
+from swarmplan.methods import improving, runoff
 from swarmplan.perfmodel.cost import CostModel
 
 #: Examples of a property; fewer where the same tests run a second time with other libraries.
@@ -29,9 +29,10 @@ settings.register_profile(
 )
 settings.load_profile("default")
 
-#: Of the limit of a plan, what `auto` spends on its last search here: how good the outcome of a
-#: longer one is, is a matter of benchmarks, and what a search does is tested with work of its own.
+#: Of the limit of a plan, what `auto` spends on its last search and on trying routers here: how good
+#: the outcome of more is, is a matter of benchmarks, and what it does is tested with work of its own.
 improving.WORK_SHARE = 0.02
+runoff.WORK_SHARE = 0.03
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"

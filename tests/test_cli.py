@@ -68,12 +68,14 @@ def test_figures_of_block_times_that_nobody_measured_are_marked(tmp_path: Path) 
         assert ("2 servers (fast) are estimated" in doubt) == (path == guessed)
 
 
+@pytest.mark.slow
 def test_equal_inputs_give_byte_equal_plans(tmp_path: Path) -> None:
     for name in ("a", "b"):
         run("plan", TINY, "-o", tmp_path / name, "--time-limit", "60")  # cut by nothing
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
+@pytest.mark.slow
 def test_a_plan_edited_by_hand_is_found_out(tmp_path: Path) -> None:
     path = tmp_path / "plan.json"
     run("plan", TINY, "-o", path)
@@ -109,6 +111,7 @@ def test_an_unknown_method_lists_those_that_exist() -> None:
     assert "cg-bp" in result.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("asked", "gap", "code"),
     [
@@ -171,6 +174,7 @@ def test_simulate_writes_one_row_per_request(tmp_path: Path, name: str) -> None:
     assert len(lines) == 30 + (name.endswith("csv"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["geographic", "reference", "topology"])
 def test_a_generated_scenario_is_valid_and_can_be_planned(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "generated.toml"
@@ -212,6 +216,7 @@ def test_a_plan_is_compared_and_simulated_with_the_router_it_was_made_for(tmp_pa
     assert "least-response" in refused.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "command"),
     [
@@ -306,6 +311,7 @@ def test_calibrate_shows_the_fit_and_what_is_missing(tmp_path: Path) -> None:
     assert "(a100) are" not in told.stderr
 
 
+@pytest.mark.slow
 def test_capacity_tells_bound_best_plan_and_what_binds(tmp_path: Path) -> None:
     path = tmp_path / "most.json"
     told = json.loads(run("capacity", TINY, "--json", "--time-limit", "3", "-o", path).stdout)

@@ -46,6 +46,7 @@ def python(
     )
 
 
+@pytest.mark.slow
 def test_the_script_of_the_page_runs_in_ten_lines(tmp_path: Path) -> None:
     (script,) = SCRIPTS
     assert len([line for line in script.splitlines() if line.strip()]) <= 12

@@ -75,6 +75,7 @@ def test_where_blocks_differ_no_chain_is_faster_than_the_least_response(
     assert (found <= [fastest_of_all(problem, one) for one in asked]).all()
 
 
+@pytest.mark.slow
 @given(seed=st.integers(0, 10_000), router=st.sampled_from(["ws-rr", "jffc", "fastest-free"]))
 def test_no_simulated_request_is_answered_sooner(
     make_problem: MakeProblem, seed: int, router: str

@@ -66,6 +66,7 @@ def test_what_a_placement_sustains_is_within_the_bound_and_its_uplinks(seed: int
     assert found.rate_per_s <= most_per_s(cost, mix) * (1 + 1e-6)
 
 
+@pytest.mark.slow
 @given(st.integers(0, 10_000))
 def test_a_request_takes_of_uplinks_what_it_is_simulated_to_send(seed: int) -> None:
     problem, found = simulated(seed, rate=2e4, count=1)

@@ -50,6 +50,7 @@ def layout(g: Stages, rng: np.random.Generator) -> tuple[IntArray, IntArray]:
     return start, end
 
 
+@pytest.mark.slow
 @given(seed=st.integers(0, 10**6))
 def test_what_comes_to_a_server_leaves_it(make_problem: Make, seed: int) -> None:
     rng = np.random.default_rng(seed)
@@ -83,6 +84,7 @@ def test_there_is_room_for_the_least_cut(make_problem: Make, seed: int) -> None:
     assert room_of(g, start, end) == pytest.approx(least)
 
 
+@pytest.mark.slow
 @given(seed=st.integers(0, 10**6))
 def test_dealing_by_ratings_is_a_largest_flow(make_problem: Make, seed: int) -> None:
     rng = np.random.default_rng(seed)
@@ -118,6 +120,7 @@ def test_dealing_by_ratings_is_a_largest_flow(make_problem: Make, seed: int) -> 
             assert flow[:, i].sum() == pytest.approx(dealt.share[i], abs=1e-6)
 
 
+@pytest.mark.slow
 @given(seed=st.integers(0, 10**6), share=st.floats(0.2, 3.0))
 def test_what_is_below_the_least_is_told_as_nothing_and_the_rest_is_the_same(
     make_problem: Make, seed: int, share: float
@@ -180,6 +183,7 @@ def prompts_alone(problem: Problem, prompt_s: list[float]) -> Stages:
     )  # fmt: skip
 
 
+@pytest.mark.slow
 @given(prompt_s=st.lists(st.floats(0.01, 2.0), min_size=3, max_size=3), rate=st.floats(0.01, 2.0))
 def test_in_one_pipeline_nothing_overtakes_a_prompt(
     tiny: Problem, prompt_s: list[float], rate: float

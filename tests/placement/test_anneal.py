@@ -26,6 +26,7 @@ def task(tiny: Problem) -> Task:
     return task_of(replace(tiny, servers=servers))
 
 
+@pytest.mark.slow
 def test_layouts_are_sound_sorted_and_as_good_as_is_said(tiny: Problem) -> None:
     asked = task(tiny)
     found = annealed(asked, restarts=2, steps=400)

@@ -37,6 +37,7 @@ def whole(problem: Problem, pool: int = 10**6) -> tuple[CostModel, Placement]:
     return cost, cost.placed([(0, 6), (0, 3), (3, 6), (0, 0)], cache_bytes=[pool, pool, pool, 0])
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(here=st.integers(0, 20), there=st.integers(0, 20), pool=st.integers(1, 40))
 def test_sessions_fit_together_and_none_is_forgotten(

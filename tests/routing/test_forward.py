@@ -69,6 +69,7 @@ def alone(server: int) -> Route:
     return Route(hops=(Hop(server=server, start=0, end=6),))
 
 
+@pytest.mark.slow
 def test_where_no_chain_can_be_drafted_the_swarm_is_one_without_drafts(tiny: Problem) -> None:
     cost, placement = stuck(tiny, 0.8, 4, 0, 1, 2, 3)
     requests = [replace(REQUEST, id=i, arrival_s=0.1 * i, client=i % 2) for i in range(30)]

@@ -132,6 +132,7 @@ def test_drafts_that_differ_by_chain_are_those_of_a_plain_replay(seed: int) -> N
         assert bool(result.passes[s.row]) == bool(drafts and s.output_tokens > 1)
 
 
+@pytest.mark.slow
 @given(st.integers(0, 2**32 - 1))
 def test_a_rehearsal_says_what_the_engine_says(seed: int) -> None:
     cost, placement, requests = case_of(seed)

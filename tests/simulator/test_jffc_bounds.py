@@ -49,6 +49,7 @@ def whole_model_servers(seconds: list[float], capacity: list[int]) -> tuple[Prob
     return problem, CostModel.of(problem).placed([(0, 1)] * n)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("rate", "seconds", "capacity"),
     [

@@ -332,6 +332,7 @@ def test_a_place_is_whole_and_on_earth(lat: str | None, lon: str | None) -> None
     assert "--lat" in done.stderr or "--lon" in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("placed", [True, False])
 def test_three_thousand_servers_make_a_scenario_without_a_table_of_pairs(
     placed: bool, tmp_path: Path

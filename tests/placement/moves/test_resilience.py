@@ -153,6 +153,7 @@ def test_head_room_is_kept_by_every_method(tiny: Problem) -> None:
         assert not verify(problem, plan)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["cg-bp", "auto", "search", "milp"])
 def test_methods_meet_the_constraints_and_the_verifier_agrees(tiny: Problem, method: str) -> None:
     roomy = replace(tiny, servers=tuple(replace(s, memory_bytes=9_000) for s in tiny.servers))
