@@ -32,7 +32,7 @@ settings.load_profile("default")
 #: Of the limit of a plan, what `auto` spends on its last search and on trying routers here: how good
 #: the outcome of more is, is a matter of benchmarks, and what it does is tested with work of its own.
 improving.WORK_SHARE = 0.02
-runoff.WORK_SHARE = 0.03
+runoff.WORK_SHARE, runoff.UNLIMITED_S = 0.03, 1.0
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"

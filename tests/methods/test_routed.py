@@ -24,6 +24,13 @@ from swarmplan.solve.deadline import NEVER, Deadline
 from swarmplan.workload.load import at_load
 
 SPANS = [(0, 4), (0, 3), (3, 6), (4, 6)]
+#: Of a time limit, what routers are tried for by default.
+WORK_SHARE = 0.28
+
+
+@pytest.fixture(autouse=True)
+def work(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "WORK_SHARE", WORK_SHARE)
 
 
 @pytest.fixture
