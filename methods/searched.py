@@ -18,8 +18,8 @@ from ..placement.sessions import for_sessions
 from ..placement.task import Task
 from ..solve.deadline import NEVER, Deadline
 
-#: Short searches for these multiples of R, on swarms that are not too large for them; steps of each,
-#: and where servers hand on to each other, which takes so many times as long a step.
+#: Short searches for these multiples of R, on swarms that are not too large for them, and steps of
+#: each; where servers hand on to each other a step takes several times as long.
 SEARCHED_SESSIONS = (1.0, 1.5, 2.0)
 SEARCH_STEPS, RELAYED_STEPS = 150, 30
 MOST_SERVERS_TO_SEARCH = 300

@@ -29,8 +29,8 @@ settings.register_profile(
 )
 settings.load_profile("default")
 
-#: Of the limit of a plan, what `auto` spends on its last search and on trying routers here: how good
-#: the outcome of more is, is a matter of benchmarks, and what it does is tested with work of its own.
+#: Of the limit of a plan, what `auto` spends on its last search and on routers here: how good the
+#: outcome of more is, is a matter of benchmarks, and what either does is tested with more.
 improving.WORK_SHARE = 0.02
 runoff.WORK_SHARE, runoff.UNLIMITED_S = 0.03, 1.0
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ...core.errors import ScenarioError
-from . import adapters, before, client, packed, pipe, rollback, server, table
+from . import adapters, before, client, compiler, packed, pipe, rollback, server, table
 
 #: ``table``: reads and writes the swarm's table only, and never imports petals.
 Side = Literal["both", "client", "server", "table"]
@@ -67,6 +67,15 @@ REMEDIES: tuple[Remedy, ...] = (
         needed_by="both",
         is_needed=before.lora_packages_are_missing,
         apply=before.stub_lora,
+    ),
+    Remedy(
+        name="eager-compiler",
+        defect="every start loads torch's compiler, for operations of bitsandbytes that most never "
+        "call: a third of what a start takes",
+        cure="each is compiled when it is first called",
+        needed_by="peers",
+        is_needed=compiler.compiler_is_loaded_at_once,
+        apply=compiler.compile_at_first_call,
     ),
     Remedy(
         name="local-adapters",

@@ -47,7 +47,7 @@ def test_every_remedy_says_what_is_wrong_and_what_it_does() -> None:
 
 
 def test_an_unknown_name_is_refused_with_the_known_ones() -> None:
-    known = "no remedy 'nonsense'; there are batch-steps, command-pipe, hivemind-exports"
+    known = "no remedy 'nonsense'; there are batch-steps, command-pipe, eager-compiler"
     with pytest.raises(ScenarioError, match=known):
         apply_remedies("client", skip=["nonsense"])
 
@@ -105,15 +105,44 @@ def test_the_doctor_says_what_is_missing_and_how_to_mend_it() -> None:
 
 
 def test_what_is_mended_is_no_longer_found_broken() -> None:
-    """Adapters need a stand-in without their packages, and folders with them."""
+    """Adapters need a stand-in without their packages; with them, folders, and no compiler."""
     needs("swarm")
-    packages, with_them = ("bitsandbytes", "peft"), {"local-adapters", "int8-adapters"}
+    packages = ("bitsandbytes", "peft")
+    with_them = {"eager-compiler", "local-adapters", "int8-adapters"}
     for absent, idle in (((), {"lora-imports"}), (packages, with_them)):
         if not absent and not is_installed("quantised"):
             continue
         once, twice = outcomes(*absent, also=["server-push", "batch-steps"])
         assert {name for name, outcome in once.items() if outcome != "applied"} == idle
         assert set(twice.values()) == {"not needed"}
+
+
+COMPILED = """
+import sys
+from swarmplan.swarm.compat import apply_remedies
+apply_remedies("server")
+import torch, petals.server.server
+print("torch._inductor.compile_fx" in sys.modules, torch.compile.__module__)
+import bitsandbytes.functional as B
+found = B.quantize_4bit(torch.arange(64.0), blocksize=64, quant_type="nf4")
+print(B.dequantize_4bit(*found).sum().item())
+"""
+
+
+def test_torchs_compiler_is_loaded_by_who_calls_what_it_compiles() -> None:
+    needs("swarm")
+    needs("quantised")
+    command = [sys.executable, "-W", "ignore", "-c", COMPILED]
+    told = {}
+    for without in ("", "eager-compiler"):
+        environment = {**os.environ, "SWARMPLAN_WITHOUT_REMEDIES": without}
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=240, check=True, env=environment
+        )
+        told[without] = done.stdout.split()
+    assert told[""][:2] == ["False", "torch"]
+    assert told["eager-compiler"][:2] == ["True", "torch"]
+    assert told[""][2] == told["eager-compiler"][2]
 
 
 def test_each_remedy_can_be_switched_off() -> None:

@@ -1,0 +1,51 @@
+"""bitsandbytes loads torch's compiler when it is imported: a third of what every start takes."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+_PACKAGE = "bitsandbytes"
+#: Its operations for any device, compiled as they are defined.
+_OPERATIONS = Path("backends", "default", "ops.py")
+
+
+def compiler_is_loaded_at_once() -> bool:
+    """Whether bitsandbytes is yet to be imported, and asks torch to compile on the way."""
+    if _PACKAGE in sys.modules:
+        return False
+    spec = importlib.util.find_spec(_PACKAGE)
+    folders = () if spec is None else spec.submodule_search_locations or ()
+    sources = [Path(folder) / _OPERATIONS for folder in folders]
+    return any("torch.compile(" in s.read_text("utf-8") for s in sources if s.is_file())
+
+
+def compile_at_first_call() -> None:
+    """Import bitsandbytes; what it has compiled is compiled when it is called."""
+    import torch
+
+    at_once = torch.compile
+
+    def at_first_call(model: Callable[..., Any] | None = None, **how: Any) -> Callable[..., Any]:
+        if model is None:
+            return lambda given: at_first_call(given, **how)
+        made: list[Callable[..., Any]] = []
+
+        @wraps(model)
+        def called(*args: Any, **named: Any) -> Any:
+            if not made:
+                made.append(at_once(model, **how))
+            return made[0](*args, **named)
+
+        return called
+
+    torch.compile = at_first_call
+    try:
+        importlib.import_module(_PACKAGE)
+    finally:
+        torch.compile = at_once
