@@ -42,6 +42,9 @@ OTHER_ROUTERS = ("overlap", "jffc", "fastest-free", "ws-rr")
 #: with every router. The race ends by itself; where it takes long nothing that comes later is worth
 #: as much as its rounds.
 CANDIDATES_SHARE, RACE_SHARE, IMPROVING_SHARE, ROUTED_SHARE = 0.35, 0.8, 0.52, 0.95
+#: Where servers hand on to each other, moves take too long to simulate for many to be tried, and
+#: searches longer to find what is good: they have the time.
+RELAYED_CANDIDATES_SHARE = 0.6
 #: A run of one request takes longer only where code is compiled first.
 COMPILED_S = 3.0
 TRACE_ROUNDS = (1_500, 4_000, 10_000)
@@ -74,7 +77,9 @@ def auto(task: Task, settings: Settings) -> Draft:
 def _least_response(task: Task, settings: Settings) -> Draft:
     """Race all candidates, then improve the best one."""
     problem = task.problem
-    early = replace(task, deadline=task.deadline.share(CANDIDATES_SHARE))
+    relayed = task.cost.relaying.pairs
+    share = RELAYED_CANDIDATES_SHARE if relayed else CANDIDATES_SHARE
+    early = replace(task, deadline=task.deadline.share(share))
     found = entries(early, settings.known, thorough=True)
     compiling_s = _compiling_s(task, settings, found[0])
     task = replace(task, deadline=task.deadline.later(compiling_s))
