@@ -16,7 +16,7 @@ pytestmark = pytest.mark.live
 TABLE = Path(__file__).with_name("table.py")
 
 
-def told(what: str, folder: Path, limit_s: float = 100) -> str:
+def told(what: str, folder: Path, limit_s: float = 200) -> str:
     """What a scene of ``table.py`` prints last."""
     needs("swarm")
     run = [sys.executable, "-W", "ignore", str(TABLE), what, str(folder)]
