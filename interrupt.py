@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from types import FrameType
+from types import CodeType, FrameType
 
 CODE = 130
 #: Whoever has not ended by itself so long after Ctrl-C is ended.
@@ -111,11 +111,7 @@ def _again() -> None:
 
 def _loads(frame: FrameType | None) -> bool:
     """Whether a compiled module is being loaded, which may print what is raised there."""
-    while frame is not None:
-        if frame.f_code.co_qualname.startswith(_LOADER):
-            return True
-        frame = frame.f_back
-    return False
+    return any(code.co_qualname.startswith(_LOADER) for code in _outward(frame))
 
 
 def _compiles(frame: FrameType | None, *, whole: bool) -> bool:
@@ -123,11 +119,14 @@ def _compiles(frame: FrameType | None, *, whole: bool) -> bool:
     whether anything is being compiled."""
     if frame is not None and "llvmlite" in frame.f_code.co_filename:
         return True
-    while whole and frame is not None:
-        if _COMPILER in frame.f_code.co_filename:
-            return True
+    return whole and any(_COMPILER in code.co_filename for code in _outward(frame))
+
+
+def _outward(frame: FrameType | None) -> Iterator[CodeType]:
+    """What runs in a frame, in its caller, and so on."""
+    while frame is not None:
+        yield frame.f_code
         frame = frame.f_back
-    return False
 
 
 class _Watch:
