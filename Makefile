@@ -102,8 +102,9 @@ swarm-env: $(SWARM)/.ready  ## the environment of the live plugin (PETALS, hivem
 # their own, and the last of them writes when the tests' own process has ended: hence no pytest-cov.
 # A folder, since one of them does not know the package's name; asked for again in the report, since
 # children of multiprocessing read the settings anew and list the whole package when they end well.
+# Untraced while they load torch and the like, which nobody asks for and takes a third of a start.
 COVERAGE_FLOOR := 90
-SWARM_TESTS = SWARMPLAN_REQUIRE=length,quantised,swarm timeout --kill-after=30 $(1) \
+SWARM_TESTS = PYTHONPATH=$(CURDIR)/tests/swarm/untraced SWARMPLAN_REQUIRE=length,quantised,swarm timeout --kill-after=30 $(1) \
 	$(SWARM)/bin/python -m coverage run --source=$(CURDIR)/swarm \
 	-m pytest tests/perfmodel/test_length_*.py tests/swarm --durations=10
 

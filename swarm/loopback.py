@@ -16,6 +16,7 @@ from .clock import environment
 from .compat.remedies import ALSO_VARIABLE, SKIP_VARIABLE
 from .processes import Child, free_ports
 
+BOOTSTRAP = "bootstrap"
 BOOT_LIMIT_S = 90.0
 START_LIMIT_S = 150.0
 #: Environment of every child: one thread each, nothing fetched.
@@ -94,12 +95,15 @@ class LoopbackSwarm:
         self.stop()
 
     def stop(self) -> None:
-        """Stop all processes, the bootstrap peer last."""
+        """Stop all processes, the bootstrap peer last: nobody is left whom it has to tell."""
         for child in reversed(self.children.values()):
-            if child.name != "bootstrap":
+            if child.name != BOOTSTRAP:
                 child.interrupt()
         for child in reversed(self.children.values()):
-            child.stop()
+            if child.name == BOOTSTRAP and child.is_running:
+                child.kill()
+            else:
+                child.stop()
 
     def start_servers(self, specs: Sequence[ServerSpec], *, one_by_one: bool = False) -> None:
         """Start servers and wait until all serve; where the order matters, each after the one
@@ -116,7 +120,7 @@ class LoopbackSwarm:
         flags = ["--host_maddrs", f"/ip4/127.0.0.1/tcp/{port}"]
         flags += ["--identity_path", str(self.folder / "bootstrap.id")]
         command = [sys.executable, "-m", f"{__package__}.run_petals", "dht", *flags]
-        child = self._child("bootstrap", command)
+        child = self._child(BOOTSTRAP, command)
         line = child.wait_for("/p2p/", limit_s=BOOT_LIMIT_S)
         start = line.index("/ip4/127.0.0.1")
         self.initial_peer = line[start:].split()[0].strip("',[]\"")

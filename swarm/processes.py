@@ -79,10 +79,11 @@ class Child:
     environment: Mapping[str, str] = field(default_factory=dict)
     _process: subprocess.Popen[bytes] | None = None
     _scratch: str = ""
+    _asked: bool = False
 
     def start(self) -> None:
         """Start it; its children share its process group."""
-        self._scratch = tempfile.mkdtemp(prefix="sp-")
+        self._asked, self._scratch = False, tempfile.mkdtemp(prefix="sp-")
         self.log.unlink(missing_ok=True)
         with self.log.open("ab") as out:
             self._process = subprocess.Popen(
@@ -157,9 +158,10 @@ class Child:
             return
 
     def interrupt(self) -> None:
-        """Ask the main process for a clean stop."""
-        if self.is_running:
+        """Ask the main process for a clean stop; once, for a second time would break it off."""
+        if self.is_running and not self._asked:
             os.kill(self.pid, signal.SIGINT)
+            self._asked = True
 
     def kill(self) -> None:
         """End the group at once, as a crash or a power cut would."""
