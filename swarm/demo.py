@@ -106,7 +106,7 @@ def run_demo(
     key = folder / "key"
     if not key.exists():
         operate(folder / "keygen.log", "keygen", str(key))
-    follow = ("--operator-key", f"{key}.pub", "--follow", "1", "--drain", "5")
+    follow = ("--operator-key", f"{key}.pub", "--follow", "3", "--drain", "5")
     with LoopbackSwarm(folder=folder / "swarm", model=model, update_period_s=3.0) as swarm:
         trips = ", ".join(f"{name} {RTT_S[name] * 1e3:.0f} ms" for name in order)
         say(f"a Llama of {BLOCKS} blocks, random weights; every server has room for {HALF}")

@@ -73,7 +73,7 @@ def run_mixed(folder: Path, say: Say) -> Mixed:
     folder.mkdir(parents=True, exist_ok=True)
     model, key = save_tiny_llama(folder / "model", blocks=BLOCKS), folder / "key"
     operate(folder / "keygen.log", "keygen", str(key))
-    follow = ("--operator-key", f"{key}.pub", "--follow", "1", "--drain", "5")
+    follow = ("--operator-key", f"{key}.pub", "--follow", "3", "--drain", "5")
     with LoopbackSwarm(folder=folder / "swarm", model=model, update_period_s=3.0) as swarm:
         say(f"a Llama of {BLOCKS} blocks, random weights; two servers hold half of it each")
         swarm.start_servers(
