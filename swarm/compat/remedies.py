@@ -70,8 +70,8 @@ REMEDIES: tuple[Remedy, ...] = (
     ),
     Remedy(
         name="eager-compiler",
-        defect="every server loads torch's compiler, for operations of bitsandbytes that most never "
-        "call: a third of what its start takes",
+        defect="every server loads torch's compiler, for operations of bitsandbytes that most "
+        "never call: a third of what its start takes",
         cure="each is compiled when it is first called",
         needed_by="server",
         is_needed=compiler.compiler_is_loaded_at_once,
