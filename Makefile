@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v p
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-lowest docs docs-test docs-figures lint bench swarm-env swarm-units swarm-live swarm-test coverage fuzz mutants clean help
+.PHONY: demo test test-lowest docs docs-test docs-figures lint bench swarm-env swarm-units swarm-together swarm-alone swarm-test coverage fuzz mutants clean help
 
 help:            ## list the targets
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/ -/'
@@ -112,16 +112,19 @@ swarm-units: $(SWARM)/.ready  ## tests of the extras that start no server, 15 mi
 	$(SWARM)/bin/python -m coverage erase
 	$(call SWARM_TESTS,900) -m "not live"
 
-# Live tests wait more than they compute: those of two files at a time, then those that compare times.
-swarm-live: $(SWARM)/.ready  ## after swarm-units: tests with real PETALS servers on loopback, 40 minutes at most
+# Live tests wait more than they compute: those of two files at a time.
+swarm-together: $(SWARM)/.ready  ## after swarm-units: tests with real PETALS servers on loopback, 30 minutes at most
 	$(call SWARM_TESTS,1800) -m "live and not alone" --numprocesses=2 --dist=loadfile --no-loadscope-reorder
+
+swarm-alone: $(SWARM)/.ready  ## after both: those that compare times, 10 minutes at most; what all of them cover
 	$(call SWARM_TESTS,600) -m "live and alone"
 	$(SWARM)/bin/python -m coverage combine --quiet
 	$(SWARM)/bin/python -m coverage report --include="$(CURDIR)/swarm/*" --fail-under=$(COVERAGE_FLOOR)
 
-swarm-test:      ## both: tests of the extras
+swarm-test:      ## all three: tests of the extras
 	$(MAKE) swarm-units
-	$(MAKE) swarm-live
+	$(MAKE) swarm-together
+	$(MAKE) swarm-alone
 
 coverage: swarm-test  ## the same: it ends with the coverage of swarm/, module by module
 
