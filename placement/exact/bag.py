@@ -36,6 +36,8 @@ SAFETY = 1e-9
 CONVERGED = 1e-8
 #: The same of a node of the branching, which is split anyhow; and as a share of what is missing.
 SETTLED, WORTHLESS = 1e-6, 0.1
+#: That share where nodes raise the bound by little each, or are chosen by what they cost.
+FINE = 0.01
 #: Chains that the nodes of the branching keep on few servers.
 MOST_CHAINS = 1500
 
@@ -90,13 +92,19 @@ class Bag:
             self._add(c, visits, {})
 
     def solve(
-        self, limits: Limits = NO_LIMITS, known: Priced | None = None, *, tight: bool = False
+        self,
+        limits: Limits = NO_LIMITS,
+        known: Priced | None = None,
+        *,
+        tight: bool = False,
+        worth: float = WORTHLESS,
     ) -> tuple[float, bool]:
         """The best bound under ``limits`` on the servers, and whether it converged.
 
         Stops at the target, at a limit, or when no chain improves the restricted master.
         ``known`` are prices to begin with, and the bound that they give under wider limits.
-        Limits are solved to within what a node that is split needs, unless ``tight``.
+        Limits are solved to within what a node that is split needs, a share ``worth`` of what is
+        missing, unless ``tight``.
         """
         master = self.master
         if not limits.none and self.data.splits_ends:
@@ -112,7 +120,7 @@ class Bag:
             if not master.solve(self.deadline_s - time.monotonic()):
                 break
             cuts = separate(master)
-            if not cuts and master.value - best <= self._enough(limits, tight=tight):
+            if not cuts and master.value - best <= self._enough(limits, 0.0 if tight else worth):
                 return best, True
             out = master.prices()
             if centre is not None:
@@ -125,7 +133,7 @@ class Bag:
                     self.on_bound(best)
             if best >= self.target():
                 break
-            if not cuts and master.value - best <= self._enough(limits, tight=tight):
+            if not cuts and master.value - best <= self._enough(limits, 0.0 if tight else worth):
                 return best, True
             if not added and not cuts:
                 if inner == 0.0:
@@ -135,12 +143,12 @@ class Bag:
                 inner = 0.5
         return best, False
 
-    def _enough(self, limits: Limits, *, tight: bool) -> float:
+    def _enough(self, limits: Limits, worth: float) -> float:
         """How near the restricted master must be to its bound."""
         value = self.master.value
-        if limits.none or tight:
-            return (CONVERGED if limits.none else SETTLED) * abs(value)
-        return max(SETTLED * abs(value), WORTHLESS * (self.target() - value))
+        if limits.none:
+            return CONVERGED * abs(value)
+        return max(SETTLED * abs(value), worth * (self.target() - value))
 
     def charges(self, prices: FloatArray, limits: Limits) -> dict[int, Charge]:
         """What the visits of every watched server pay under some prices."""
@@ -193,7 +201,9 @@ class Bag:
         """The cheapest chains when the visits of watched servers are charged."""
         data = self.data
         if limits.ends:
-            return WindowedChains(data, every_price(data, charges, limits), limits.ends)
+            return WindowedChains(
+                data, every_price(data, charges, limits), limits.ends, limits.last
+            )
         if limits.gaps:
             return GappedChains(data, every_price(data, charges, limits), limits.gaps)
         if data.legs is None:

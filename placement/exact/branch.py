@@ -14,9 +14,18 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from .bag import Bag, Priced
+from .bag import FINE, WORTHLESS, Bag, Priced
+from .instance import Data
 from .limits import NO_LIMITS, Limits
+from .relaxed import most_passed
 from .splits import BY_ENDS, LOST, Children, Split, ends_apart
+
+
+def passed_by_all(data: Data) -> int | None:
+    """The largest server without which no class has a chain."""
+    others = data.most.sum(axis=1)[:, None] - data.most
+    passed = np.flatnonzero((others < data.length).all(axis=0))
+    return max(passed.tolist(), key=lambda j: int(data.top[j]), default=None)
 
 
 @dataclass(slots=True, order=True)
@@ -47,6 +56,8 @@ class Tree:
     ----------
     bound : of the whole problem: the least bound of a node that is open or given up.
     splits : how nodes are split, the first that can be.
+    apart : whether chains may leave out the server that stands last, and then have any ends.
+    after : a tree that is to be exhausted first.
     close : a bound for a node that cannot be split, by other means, and whether it is final.
     on_leaf : told when the bag has just solved such a node: its chains agree on a placement.
     """
@@ -54,6 +65,8 @@ class Tree:
     bag: Bag
     bound: float
     splits: tuple[Split, ...] = BY_ENDS
+    apart: bool = False
+    after: Tree | None = None
     close: Callable[[Node], tuple[float, bool]] = lambda node: (node.bound, True)
     on_leaf: Callable[[], None] = lambda: None
     nodes: int = 0
@@ -73,6 +86,16 @@ class Tree:
         """Whether nothing is left that could raise the bound."""
         return not self._open or self._given_up <= self._open[0].bound
 
+    @property
+    def open_share(self) -> float:
+        """Open nodes for one that is solved."""
+        return len(self._open) / max(self.nodes, 1)
+
+    @property
+    def waits(self) -> bool:
+        """Whether another tree comes first."""
+        return self.after is not None and not self.after.exhausted
+
     def plant(self) -> None:
         """Split the root, which the bag has just solved."""
         self._planted = self.bound
@@ -83,18 +106,20 @@ class Tree:
         self._settle()
 
     def _first_ends(self) -> Limits:
-        """The ends of pinned servers; or a server that every chain passes stands last.
+        """The ends of pinned servers; or a server that every chain passes, or most of them where
+        the others stay apart, stands last.
 
-        All chains leave it at its end, so what comes after may as well come first; gaps are the
-        same after that.
+        All chains that pass it leave it at its end, so what comes after may as well come first;
+        gaps are the same after that.
         """
         data = self.bag.data
-        if data.pinned or data.needs or not data.anywhere:
+        if not data.is_free:
             return Limits(ends={j: (end, end) for j, (_, end) in data.pinned.items()})
-        others = data.most.sum(axis=1)[:, None] - data.most
-        passed = np.flatnonzero((others < data.length).all(axis=0))
-        last = max(passed.tolist(), key=lambda j: int(data.top[j]), default=None)
-        return NO_LIMITS if last is None else Limits(ends={last: (data.length, data.length)})
+        last = most_passed(self.bag.master) if self.apart else passed_by_all(data)
+        if last is None:
+            return NO_LIMITS
+        ends = {last: (data.length, data.length)}
+        return Limits(ends=ends, last=last if self.apart else None)
 
     def grow(self) -> None:
         """Solve nodes until the target, a limit or the end."""
@@ -114,7 +139,8 @@ class Tree:
 
     def _solve(self, node: Node, *, tight: bool = False) -> None:
         """The relaxation of a node, and its children; ``tight`` where it seems to have none."""
-        found, converged = self.bag.solve(node.limits, node.known, tight=tight)
+        worth = FINE if self.apart else WORTHLESS
+        found, converged = self.bag.solve(node.limits, node.known, tight=tight, worth=worth)
         node.bound, node.known = max(found, node.bound), self.bag.last
         if node.bound >= self.bag.target():
             self._given_up = min(self._given_up, node.bound)
@@ -149,7 +175,8 @@ class Tree:
         children: Children = ()
         for split in self.splits:
             if split is ends_apart and not limits.ends and not self._turned.none:
-                children = children or (replace(limits, ends=self._turned.ends),)
+                turned = self._turned
+                children = children or (replace(limits, ends=turned.ends, last=turned.last),)
             children = children or split(self.bag, limits)
         for child in children:
             self._push(bound, child)

@@ -7,7 +7,7 @@ At any prices, a plan in which even one session of class c runs k blocks at serv
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -81,8 +81,11 @@ def survivors(bag: Bag, cutoff: float, node: Priced | None = None) -> Survivors:
     return Survivors(visits=visits, levels=levels, ends=priced.limits.ends)
 
 
-def among(data: Data, chains: Sequence[tuple[int, Visits]]) -> Survivors:
-    """What some chains (class, visits) use: nothing is proven about the rest."""
+def among(
+    data: Data, chains: Sequence[tuple[int, Visits]], ends: Mapping[int, Range] | None = None
+) -> Survivors:
+    """What some chains (class, visits) use, between these ends: nothing is proven about the
+    rest."""
     visits: dict[tuple[int, int], set[int]] = {}
     used: dict[int, set[int]] = {}
     if data.needs:
@@ -95,6 +98,7 @@ def among(data: Data, chains: Sequence[tuple[int, Visits]]) -> Survivors:
     return Survivors(
         visits={key: sorted(runs) for key, runs in visits.items()},
         levels={j: sorted(levels) for j, levels in used.items()},
+        ends=dict(ends or {}),
     )
 
 

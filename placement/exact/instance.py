@@ -98,6 +98,12 @@ class Data:
         return bool((self.reach == np.minimum(np.arange(self.length + 1), self.top[:, None])).all())
 
     @property
+    def is_free(self) -> bool:
+        """Whether nothing but chains is asked of who hosts what, so that servers may change places
+        as far as chains do."""
+        return not self.pinned and not self.needs and self.anywhere
+
+    @property
     def is_small(self) -> bool:
         """Whether there are so few servers that a proof may come to an end."""
         return int((self.top > 0).sum()) <= SMALL

@@ -41,11 +41,13 @@ class Chained(NamedTuple):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
     """By server: ``levels``, the blocks it hosts; ``ends``, the block after its span; ``gaps``, the
-    blocks between the end before and that one."""
+    blocks between the end before and that one. Chains that do not pass ``last``, where there is
+    such a server, may have whatever ends they like."""
 
     levels: dict[int, Range] = field(default_factory=dict)
     ends: dict[int, Range] = field(default_factory=dict)
     gaps: dict[int, Range] = field(default_factory=dict)
+    last: int | None = None
 
     @property
     def none(self) -> bool:
@@ -94,12 +96,15 @@ class Limits:
                 ends[j] = limits
         steps = np.column_stack((chains.blocks, ends[chains.servers]))
         found: NDArray[np.bool_] = have_order(chains.first, steps)
+        if self.last is not None:
+            found |= ~np.logical_or.reduceat(chains.servers == self.last, chains.first[:-1])
         return found
 
     def orders(self, visits: Sequence[tuple[int, int]], length: int) -> FloatArray:
         """(h, length + 1) share of the orders of these visits, all ending in range, in which each
-        ends at each block; zeros where there is none, or too many to tell."""
-        if len(visits) > MOST_VISITS:
+        ends at each block; zeros where there is none, too many to tell, or no matter."""
+        apart = self.last is not None and self.last not in dict(visits)
+        if apart or len(visits) > MOST_VISITS:
             return np.zeros((len(visits), length + 1))
         found: FloatArray = orders(self._steps(visits), length)
         return found

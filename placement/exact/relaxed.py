@@ -6,6 +6,7 @@ from collections import defaultdict
 
 import numpy as np
 
+from ...core.content import FloatArray
 from .master import EPS, Master
 from .pricing import Visits
 
@@ -19,6 +20,21 @@ def carried(master: Master) -> list[tuple[Visits, float]]:
         )
         for column, share in master.used()
     ]
+
+
+def runs(master: Master) -> FloatArray:
+    """(n, L + 1) share of the sessions that run 1 to L blocks at each server."""
+    data = master.data
+    found = np.zeros((len(data.top), data.length + 1))
+    for visits, sessions in carried(master):
+        for j, k in visits:
+            found[j, k] += sessions / float(data.sessions.sum())
+    return found
+
+
+def most_passed(master: Master) -> int:
+    """The server that most sessions pass in the last solution."""
+    return int(runs(master).sum(axis=1).argmax())
 
 
 def servers_in_use(master: Master) -> set[int]:

@@ -9,11 +9,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ...core.content import FloatArray
 from .bag import Bag
 from .gaps import narrowed
 from .limits import Limits
-from .relaxed import carried, mean_levels
+from .relaxed import carried, mean_levels, runs
 
 Children = tuple[Limits, ...]
 #: (relaxation just solved, its limits) -> limits of the children.
@@ -36,7 +35,7 @@ def gaps_apart(bag: Bag, limits: Limits) -> Children:
     ranges = narrowed(limits.gaps, data.top, data.length)
     if ranges is None:
         return ()
-    below = _runs(bag)
+    below = runs(bag.master)
     spare = sum(high for _, high in ranges.values()) - data.length
     best, server, cut = LOST, -1, 0
     for j, (low, high) in ranges.items():
@@ -52,16 +51,6 @@ def gaps_apart(bag: Bag, limits: Limits) -> Children:
         for part in ((low, cut), (cut + 1, high))
     ]
     return tuple(limits.with_gaps(gaps) for gaps in parts if gaps is not None)
-
-
-def _runs(bag: Bag) -> FloatArray:
-    """(n, L + 1) share of the sessions that run 1 to L blocks at each server."""
-    data = bag.data
-    found = np.zeros((len(data.top), data.length + 1))
-    for visits, sessions in carried(bag.master):
-        for j, k in visits:
-            found[j, k] += sessions / float(data.sessions.sum())
-    return found
 
 
 def ends_apart(bag: Bag, limits: Limits) -> Children:

@@ -17,7 +17,7 @@ from ...core.content import FloatArray, IntArray
 from ...core.jit import compiled
 from .instance import Data
 from .limits import Range
-from .pricing import Price, Visits
+from .pricing import Chains, Price, Visits, prefix_tables
 
 #: Servers whose visits are kept track of at most; each doubles the work.
 MOST_CRITICAL = 10
@@ -63,9 +63,16 @@ class WindowedChains:
     ----------
     prices : of all usable servers.
     ends : by server, where visits may end; anywhere where left out.
+    last : chains that do not pass this server may end their visits anywhere.
     """
 
-    def __init__(self, data: Data, prices: list[Price], ends: Mapping[int, Range]) -> None:
+    def __init__(
+        self,
+        data: Data,
+        prices: list[Price],
+        ends: Mapping[int, Range],
+        last: int | None = None,
+    ) -> None:
         self._data = data
         self._servers = [p.server for p in prices]
         widest = max(p.extra.shape[1] for p in prices)
@@ -75,14 +82,25 @@ class WindowedChains:
             self._cost[:, i, : extra.shape[1]] = data.visits(j, extra.shape[1]) + extra
         self._reach = data.reach[self._servers]
         for i, j in enumerate(self._servers):
-            first, last = ends.get(j, (1, data.length))
-            self._reach[i, :first] = self._reach[i, last + 1 :] = 0
+            first, end = ends.get(j, (1, data.length))
+            self._reach[i, :first] = self._reach[i, end + 1 :] = 0
+            if last is not None and j != last:
+                self._reach[i, -1] = 0
         self._bit = np.full((classes, len(prices)), -1, dtype=np.int64)
         self._tables: list[FloatArray] = []
         self._chains: list[Visits] = []
         self.cost: FloatArray = np.empty(classes)
         for row in range(classes):
             self._price(row)
+        if last is not None:
+            self._without(prices, last)
+
+    def _without(self, prices: list[Price], server: int) -> None:
+        """Take the cheapest chain that does not pass a server where that is cheaper."""
+        nothing = prefix_tables(self._data, np.zeros(0, dtype=np.int64))
+        apart = Chains(self._data, [p for p in prices if p.server != server], nothing)
+        for row in np.flatnonzero(apart.cost < self.cost).tolist():
+            self.cost[row], self._chains[row] = apart.cost[row], apart.chain(row)
 
     def _price(self, row: int) -> None:
         """The table of a class, with as many critical servers as it takes."""

@@ -12,8 +12,9 @@ from ...core.plan import Placement, PlannedRoute
 from ...solve.deadline import Deadline
 from ..task import Task
 from .bag import Bag
-from .branch import Node, Tree
+from .branch import Node, Tree, passed_by_all
 from .closing import Closed, close
+from .dive import Dives, common_first
 from .fixing import among, survivors
 from .flow import Flow
 from .instance import Data, data_of
@@ -33,6 +34,8 @@ SCALE = 1000.0
 #: within minutes), to compose.
 MOST_CLOSING = 40_000
 MOST_COMPOSED = 120_000
+#: What is missing, relative, beyond which the first of them never ended.
+CLOSABLE = 0.02
 #: Seconds of a node's first closing programme; every further try has twice as long.
 FIRST_TRY_S = 1.0
 #: Of what is missing, a plan that is better by this much is worth more search.
@@ -41,6 +44,10 @@ WORTHWHILE = 0.1
 PROVING = 3
 #: Chains of a class that a plan near a settled node is made of.
 LEAF_CHAINS = 6
+#: Of the time for branching, what shows which tree does best, and the rest: for how many trees.
+TRIED = ((0.3, 3), (0.7, 1))
+#: Of the whole time, the most that the plan of a placement at the end of a dive may take.
+PLAN_SHARE = 0.04
 
 
 @dataclass(slots=True, kw_only=True)
@@ -126,11 +133,11 @@ class Work:
         share = 0.05 if data.is_small else 0.1
         for chains in (3, 8):
             self.search(self.standing.part(share), max_steps=300, bag=bag)
-            self._compose(bag, data, chains, self.standing.left_s(share))
+            self._compose(bag, data, chains, self.standing.left_s(0.4 * share))
             if self.standing.done():
                 return
         if data.is_small:
-            self.guided(bag, self.standing.part(0.08))
+            self.guided(bag, self.standing.part(0.05))
         if not converged:
             self._improve(bag, data, [])
             return
@@ -144,14 +151,22 @@ class Work:
             )
             for splits in ((BY_ENDS, BY_GAPS) if data.splits_ends else (BY_ENDS,))
         ]
+        if data.splits_ends and data.is_free and passed_by_all(data) is None:
+            trees[0].after = Tree(bag=bag, bound=found, splits=BY_ENDS, apart=True)
+            trees.append(trees[0].after)
+        first = common_first(bag.master)
         for tree in trees:
             tree.plant()
-        self._branch(trees, data, self.standing.left_s(0.4 if data.splits_ends else 0.2))
+        dives = Dives(bag, first) if data.is_small and data.is_free else None
+        self._dive(dives, 0.1)
+        self._branch(trees, data, self.standing.left_s(0.45 if data.splits_ends else 0.2))
         if not self.standing.done() and data.positional:
             self._close(bag, data)
-        self._improve(bag, data, trees)
+        self._improve(bag, data, trees, dives)
 
-    def _improve(self, bag: Bag, data: Data, trees: Sequence[Tree]) -> None:
+    def _improve(
+        self, bag: Bag, data: Data, trees: Sequence[Tree], dives: Dives | None = None
+    ) -> None:
         """Search, composition of chains, and on few servers restarts and branching by turns until
         the end; on many these cost more than they bring."""
         chains, small, proving = 8, data.is_small, data.splits_ends
@@ -163,7 +178,8 @@ class Work:
             if small:
                 chains = min(chains + 4, 40)
                 self._compose(bag, data, chains, self.standing.left_s(0.05 / idle))
-                self.guided(bag, self.standing.part(0.1 / idle))
+                self.guided(bag, self.standing.part(0.05 / idle))
+                self._dive(dives, 0.08 / idle)
             else:
                 if self._compose(bag, data, chains, self.standing.left_s(0.15)):
                     chains += max(4, chains // 3)
@@ -192,20 +208,32 @@ class Work:
         return bag
 
     def _branch(self, trees: Sequence[Tree], data: Data, limit_s: float) -> None:
-        """Some time of branching in two halves, each for the tree with the best bound; where both
-        have it, for both in turn."""
-        for _ in range(2):
-            left = [tree for tree in trees if not tree.exhausted]
-            most = max((tree.bound for tree in left), default=0.0)
-            ahead = [tree for tree in left if tree.bound >= (1.0 - SAME) * most]
+        """Some time of branching: a part for all trees with the best bound in turn, the rest for
+        the one of them that closes most of its nodes."""
+        for share, most in TRIED:
+            left = [tree for tree in trees if not tree.exhausted and not tree.waits]
+            best = max((tree.bound for tree in left), default=0.0)
+            ahead = [tree for tree in left if tree.bound >= (1.0 - SAME) * best]
+            ahead = sorted(ahead, key=lambda tree: tree.open_share)[:most]
             for tree in ahead:
-                tree.bag.deadline_s = time.monotonic() + 0.5 * limit_s / len(ahead)
+                tree.bag.deadline_s = time.monotonic() + share * limit_s / len(ahead)
                 tree.grow()
                 if tree.bound > data.dearest:
                     self.standing.refuse(LEVELS)
                 self.standing.raise_bound(tree.bound * data.unit_s, LEVELS)
                 if self.standing.done():
                     return
+
+    def _dive(self, dives: Dives | None, share: float) -> None:
+        """The best plans of placements at the end of dives, for a share of the time."""
+        if dives is None:
+            return
+        bag, until = dives.bag, self.standing.part(share)
+        while not (self.standing.done() or until.passed or dives.exhausted):
+            bag.deadline_s = time.monotonic() + until.left_s()
+            left = dives.dive()
+            if left is not None and left.size(bag.data.length) <= MOST_COMPOSED:
+                self._run(Flow(data=bag.data, survivors=left), self.standing.left_s(PLAN_SHARE))
 
     def _compose_leaf(self, bag: Bag, data: Data) -> None:
         """A plan of the chains of a node that has just been solved and is split no more."""
@@ -252,6 +280,8 @@ class Work:
     def _close(self, bag: Bag, data: Data) -> None:
         """The closing programme, if what survives is small enough."""
         reached = self.standing.incumbent.objective_s
+        if self.standing.bound_s < (1.0 - CLOSABLE) * reached:
+            return
         left = survivors(bag, min(reached / data.unit_s, data.dearest))
         if left.size(data.length) > MOST_CLOSING:
             return

@@ -101,6 +101,37 @@ def test_the_cheapest_chain_within_ranges_is_that_of_all_orders(seed: int) -> No
 
 
 @pytest.mark.parametrize("seed", range(12))
+def test_chains_that_do_not_pass_the_last_server_may_end_anywhere(seed: int) -> None:
+    problem, demand = drawn(seed, servers=4, blocks=5)
+    data, rng = arrays(problem, demand), np.random.default_rng(seed)
+    if not data.top.any():
+        return
+    prices = priced(data, rng)
+    other, last = (int(j) for j in rng.permutation([j for j, _ in prices])[:2])
+    ends = {last: (data.length, data.length), other: (2, 3)}
+
+    def within(visits: Visits) -> bool:
+        at = dict(zip((j for j, _ in visits), np.cumsum([k for _, k in visits]), strict=True))
+        passes = last not in at or (at[last] == data.length and 2 <= at.get(other, 2) <= 3)
+        return bool(passes)
+
+    chains = [v for v in every_bag(data, prices) if within(v)]
+    found = WindowedChains(data, prices, ends, last)
+    for row in range(len(demand)):
+        least = min((paid(data, prices, row, v) for v in chains), default=np.inf)
+        assert found.cost[row] == pytest.approx(least, rel=1e-12)
+        if np.isfinite(least):
+            assert paid(data, prices, row, found.chain(row)) == pytest.approx(least, rel=1e-12)
+    bags = sorted({tuple(sorted(v)) for v in every_bag(data, prices)})
+    allowed = {tuple(sorted(v)) for v in chains}
+    limits = Limits(ends=ends, last=last)
+    assert limits.allow(Chained.of(bags)).tolist() == [v in allowed for v in bags]
+    for v in bags:
+        passes = last in dict(v)
+        assert limits.orders(v, data.length).any() == (passes and v in allowed)
+
+
+@pytest.mark.parametrize("seed", range(12))
 def test_the_cheapest_chain_with_gaps_is_that_of_all_that_can_run_what_they_leave_out(
     seed: int,
 ) -> None:
@@ -237,9 +268,10 @@ def test_the_cheapest_way_through_a_set_is_that_of_its_orders(count: int, seed: 
     rounds=st.integers(1, 12),
     relay=st.booleans(),
     splits=st.sampled_from((BY_ENDS, BY_GAPS)),
+    apart=st.booleans(),
 )
 def test_bounds_of_the_tree_are_below_the_optimum_whenever_it_stops(
-    seed: int, rounds: int, relay: bool, splits: tuple[Split, ...]
+    seed: int, rounds: int, relay: bool, splits: tuple[Split, ...], apart: bool
 ) -> None:
     problem, demand = relayed(seed) if relay else drawn(seed, servers=3, blocks=4)
     if problem.num_servers > 2 and problem.model.num_blocks > 3:
@@ -258,7 +290,7 @@ def test_bounds_of_the_tree_are_below_the_optimum_whenever_it_stops(
         most_iterations=rounds,
     )
     found, _ = bag.solve()
-    tree = Tree(bag=bag, bound=found, splits=splits)
+    tree = Tree(bag=bag, bound=found, splits=splits, apart=apart)
     assert found * data.unit_s <= best * (1 + 1e-9)
     tree.plant()
     bag.most_iterations = 4 * rounds
@@ -266,10 +298,10 @@ def test_bounds_of_the_tree_are_below_the_optimum_whenever_it_stops(
     assert tree.bound * data.unit_s <= best * (1 + 1e-9)
 
 
-@pytest.mark.parametrize("splits", [BY_ENDS, BY_GAPS])
+@pytest.mark.parametrize(("splits", "apart"), [(BY_ENDS, False), (BY_ENDS, True), (BY_GAPS, False)])
 @pytest.mark.parametrize("seed", range(12))
 def test_a_tree_that_forgets_chains_stays_below_the_optimum(
-    seed: int, splits: tuple[Split, ...], monkeypatch: pytest.MonkeyPatch
+    seed: int, splits: tuple[Split, ...], apart: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("swarmplan.placement.exact.bag.MOST_CHAINS", 2)
     problem, demand = drawn(seed, servers=3, blocks=4)
@@ -280,7 +312,7 @@ def test_a_tree_that_forgets_chains_stays_below_the_optimum(
     data = data_of(task_for(problem, demand), float(alone.sum()) / 1000)
     master = Master(data, np.full(len(demand), 1e4))
     bag = Bag(data=data, master=master, target=lambda: 1.001 * data.dearest, deadline_s=np.inf)
-    tree = Tree(bag=bag, bound=bag.solve()[0], splits=splits)
+    tree = Tree(bag=bag, bound=bag.solve()[0], splits=splits, apart=apart)
     tree.plant()
     tree.grow()
     assert tree.exhausted

@@ -1,0 +1,95 @@
+"""Down a tree of ends to placements that all chains agree on, for their plans: proves nothing."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from .bag import FINE, Bag, Priced
+from .fixing import Survivors, among
+from .limits import Limits
+from .master import Master
+from .relaxed import best_chains, most_passed, runs
+from .splits import BY_ENDS, Children
+
+#: Share of the sessions that run what stands first.
+NEARLY_ALL = 0.9
+#: Chains of a class among which the sessions of a placement choose.
+CHAINS = 40
+
+
+def common_first(master: Master) -> Limits:
+    """Limits under which servers where nearly all sessions run many blocks in the last solution
+    stand first, one after another, with as many, and the one that most pass last: what is between
+    has few servers and few orders."""
+    shares = runs(master)[:, ::-1].cumsum(axis=1)[:, ::-1]
+    last, length = most_passed(master), master.data.length
+    ends, at = {last: (length, length)}, 0
+    # Place 0 is of all visits, whatever they run.
+    for j, most in enumerate(((shares >= NEARLY_ALL).sum(axis=1) - 1).tolist()):
+        if most > 0 and j != last:
+            at += most
+            ends[j] = (at, at)
+    return Limits(ends=ends)
+
+
+@dataclass(slots=True, order=True)
+class Left:
+    """Limits that a dive has not gone below: what the relaxation costs there, a bound, its
+    prices."""
+
+    value: float
+    bound: float
+    number: int
+    limits: Limits = field(compare=False)
+    known: Priced = field(compare=False)
+
+
+@dataclass(slots=True)
+class Dives:
+    """Dives below some limits: each begins where the bound is least of what those before have left
+    on their way, and goes on at the child with the least bound."""
+
+    bag: Bag
+    limits: Limits
+    _left: list[Left] = field(default_factory=list)
+    _count: Iterator[int] = field(default_factory=itertools.count)
+
+    def __post_init__(self) -> None:
+        self._left = [self._solved(self.limits, self.bag.root)]
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether nothing is left that may be better than the target."""
+        while self._left and self._left[0].bound >= self.bag.target():
+            heapq.heappop(self._left)
+        return not self._left
+
+    def dive(self) -> Survivors | None:
+        """What is left at the end of a dive; None where nothing there is better than the target,
+        or the bag has stopped."""
+        bag, at = self.bag, heapq.heappop(self._left)
+        while not bag.stopped() and at.bound < bag.target():
+            bag.solve(at.limits, at.known)
+            children = self._children(at.limits)
+            if not children:
+                return among(bag.data, best_chains(bag.master, CHAINS), at.limits.ends)
+            known = bag.last
+            at, *others = sorted(self._solved(child, known) for child in children)
+            for other in others:
+                heapq.heappush(self._left, other)
+        heapq.heappush(self._left, at)
+        return None
+
+    def _solved(self, limits: Limits, known: Priced) -> Left:
+        found, _ = self.bag.solve(limits, known, worth=FINE)
+        value = max(found, self.bag.master.value)
+        return Left(value, found, next(self._count), limits, self.bag.last)
+
+    def _children(self, limits: Limits) -> Children:
+        for split in BY_ENDS:
+            if children := split(self.bag, limits):
+                return children
+        return ()
