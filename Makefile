@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v p
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-lowest docs docs-test docs-figures lint bench swarm-env swarm-units swarm-together swarm-alone swarm-test coverage fuzz mutants clean help
+.PHONY: demo test test-apart test-lowest docs docs-test docs-figures lint bench swarm-env swarm-units swarm-live swarm-test coverage fuzz mutants clean help
 
 help:            ## list the targets
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/ -/'
@@ -33,9 +33,17 @@ $(VENV)/.dev: setup.cfg pyproject.toml .ci/newest.txt | $(BIN)/python
 demo: $(VENV)/.core  ## PETALS against swarmplan on a shipped scenario
 	$(BIN)/swarmplan demo scenarios/demo.toml --output out/demo.plan.json --report out/demo.html
 
-# Where the packages of the documentation's site are installed its tests have to run.
+# Where the packages of the documentation's site are installed its tests have to run. With APART=yes
+# tests of pages, streams, faults and studies are left to `test-apart`, which may run beside.
+APART :=
+OF_PAGES := studio studies test_site.py test_streams.py test_mutants.py test_library.py
+PYTEST = $(if $(wildcard $(VENV)/.docs),SWARMPLAN_REQUIRE=docs) $(BIN)/python -m pytest --durations=10
+
 test: lint  ## lint, types, import contract and every test
-	$(if $(wildcard $(VENV)/.docs),SWARMPLAN_REQUIRE=docs) $(BIN)/python -m pytest --durations=10
+	$(PYTEST) $(if $(APART),$(OF_PAGES:%=--ignore=tests/%))
+
+test-apart: $(VENV)/.dev  ## what `make test APART=yes` leaves out
+	$(PYTEST) $(OF_PAGES:%=tests/%)
 
 LOWEST := .lowest-env
 
@@ -112,19 +120,16 @@ swarm-units: $(SWARM)/.ready  ## tests of the extras that start no server, 15 mi
 	$(SWARM)/bin/python -m coverage erase
 	$(call SWARM_TESTS,900) -m "not live"
 
-# Live tests wait more than they compute: those of two files at a time.
-swarm-together: $(SWARM)/.ready  ## after swarm-units: tests with real PETALS servers on loopback, 30 minutes at most
+# Live tests wait more than they compute: those of two files at a time, then those that compare times.
+swarm-live: $(SWARM)/.ready  ## after swarm-units: tests with real PETALS servers on loopback, 40 minutes at most
 	$(call SWARM_TESTS,1800) -m "live and not alone" --numprocesses=2 --dist=loadfile --no-loadscope-reorder
-
-swarm-alone: $(SWARM)/.ready  ## after both: those that compare times, 10 minutes at most; what all of them cover
 	$(call SWARM_TESTS,600) -m "live and alone"
 	$(SWARM)/bin/python -m coverage combine --quiet
 	$(SWARM)/bin/python -m coverage report --include="$(CURDIR)/swarm/*" --fail-under=$(COVERAGE_FLOOR)
 
-swarm-test:      ## all three: tests of the extras
+swarm-test:      ## both: tests of the extras
 	$(MAKE) swarm-units
-	$(MAKE) swarm-together
-	$(MAKE) swarm-alone
+	$(MAKE) swarm-live
 
 coverage: swarm-test  ## the same: it ends with the coverage of swarm/, module by module
 

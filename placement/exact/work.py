@@ -141,10 +141,24 @@ class Work:
         if not converged:
             self._improve(bag, data, [])
             return
+        first, trees = common_first(bag.master), self._trees(bag, data, found)
+        if data.splits_ends:  # a proof that is easy needs no better plan first
+            self._branch(trees, data, self.standing.left_s(0.05))
+        dives = None
+        if data.is_small and data.is_free and not self.standing.done():
+            dives = Dives(bag, first)
+        self._dive(dives, 0.1)
+        self._branch(trees, data, self.standing.left_s(0.4 if data.splits_ends else 0.2))
+        if not self.standing.done() and data.positional:
+            self._close(bag, data)
+        self._improve(bag, data, trees, dives)
+
+    def _trees(self, bag: Bag, data: Data, bound: float) -> list[Tree]:
+        """The trees, split at the root that the bag has just solved."""
         trees = [
             Tree(
                 bag=bag,
-                bound=found,
+                bound=bound,
                 splits=splits,
                 close=lambda node: self._close_node(bag, data, node),
                 on_leaf=lambda: self._compose_leaf(bag, data),
@@ -152,17 +166,11 @@ class Work:
             for splits in ((BY_ENDS, BY_GAPS) if data.splits_ends else (BY_ENDS,))
         ]
         if data.splits_ends and data.is_free and passed_by_all(data) is None:
-            trees[0].after = Tree(bag=bag, bound=found, splits=BY_ENDS, apart=True)
+            trees[0].after = Tree(bag=bag, bound=bound, splits=BY_ENDS, apart=True)
             trees.append(trees[0].after)
-        first = common_first(bag.master)
         for tree in trees:
             tree.plant()
-        dives = Dives(bag, first) if data.is_small and data.is_free else None
-        self._dive(dives, 0.1)
-        self._branch(trees, data, self.standing.left_s(0.45 if data.splits_ends else 0.2))
-        if not self.standing.done() and data.positional:
-            self._close(bag, data)
-        self._improve(bag, data, trees, dives)
+        return trees
 
     def _improve(
         self, bag: Bag, data: Data, trees: Sequence[Tree], dives: Dives | None = None

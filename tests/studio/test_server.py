@@ -80,13 +80,18 @@ class Page:
 
     def settled(self) -> dict[str, Any]:
         """The state once it has been judged and measured."""
-        return self.until(lambda s: not s["busy"] and not s["searching"])
+        return self.until(lambda s: not s["busy"] and not s["searching"] and _in_full(s["after"]))
 
     def close(self) -> None:
         self.process.send_signal(signal.SIGTERM)
         self.process.wait(30)
         assert self.process.stdout is not None
         self.process.stdout.close()
+
+
+def _in_full(side: dict[str, Any]) -> bool:
+    """Whether all figures of a state are there, which follow the first ones, or none can be."""
+    return bool(side["error"]) or any(f["id"] == "tpot_s" for f in side["figures"])
 
 
 @pytest.fixture(scope="module")
