@@ -16,6 +16,8 @@ from .splits import BY_ENDS, Children
 
 #: Share of the sessions that run what stands first.
 NEARLY_ALL = 0.9
+#: Of what is missing, the least that a plan has to gain; nodes that are to gain less take long.
+LEAST = 0.05
 #: Chains of a class among which the sessions of a placement choose.
 CHAINS = 40
 
@@ -62,16 +64,22 @@ class Dives:
 
     @property
     def exhausted(self) -> bool:
-        """Whether nothing is left that may be better than the target."""
-        while self._left and self._left[0].bound >= self.bag.target():
+        """Whether nothing is left that may be so much better than the target."""
+        while self._left and self._left[0].value >= self._worthwhile:
             heapq.heappop(self._left)
         return not self._left
+
+    @property
+    def _worthwhile(self) -> float:
+        """What the relaxation must cost less than for a plan to be worth a dive."""
+        target = self.bag.target()
+        return target - LEAST * max(target - self.bag.root.bound, 0.0)
 
     def dive(self) -> Survivors | None:
         """What is left at the end of a dive; None where nothing there is better than the target,
         or the bag has stopped."""
         bag, at = self.bag, heapq.heappop(self._left)
-        while not bag.stopped() and at.bound < bag.target():
+        while not bag.stopped() and at.value < self._worthwhile:
             bag.solve(at.limits, at.known)
             children = self._children(at.limits)
             if not children:

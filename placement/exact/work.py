@@ -44,8 +44,10 @@ WORTHWHILE = 0.1
 PROVING = 3
 #: Chains of a class that a plan near a settled node is made of.
 LEAF_CHAINS = 6
-#: Of the time for branching, what shows which tree does best, and the rest: for how many trees.
-TRIED = ((0.3, 3), (0.7, 1))
+#: Of the time for branching, what shows which tree does best, and the rest.
+TRIED = (0.3, 0.7)
+#: Open nodes for one that is solved below which a tree comes to an end, whatever its bound is yet.
+CLOSING = 0.5
 #: Of the whole time, the most that the plan of a placement at the end of a dive may take.
 PLAN_SHARE = 0.04
 
@@ -133,21 +135,21 @@ class Work:
         share = 0.05 if data.is_small else 0.1
         for chains in (3, 8):
             self.search(self.standing.part(share), max_steps=300, bag=bag)
-            self._compose(bag, data, chains, self.standing.left_s(0.4 * share))
+            self._compose(bag, data, chains, self.standing.left_s(0.5 * share))
             if self.standing.done():
                 return
         if data.is_small:
-            self.guided(bag, self.standing.part(0.05))
+            self.guided(bag, self.standing.part(0.08))
         if not converged:
             self._improve(bag, data, [])
             return
         first, trees = common_first(bag.master), self._trees(bag, data, found)
         if data.splits_ends:  # a proof that is easy needs no better plan first
-            self._branch(trees, data, self.standing.left_s(0.05))
+            self._branch(trees, data, self.standing.left_s(0.03))
         dives = None
         if data.is_small and data.is_free and not self.standing.done():
             dives = Dives(bag, first)
-        self._dive(dives, 0.1)
+        self._dive(dives, 0.2)
         self._branch(trees, data, self.standing.left_s(0.4 if data.splits_ends else 0.2))
         if not self.standing.done() and data.positional:
             self._close(bag, data)
@@ -216,13 +218,13 @@ class Work:
         return bag
 
     def _branch(self, trees: Sequence[Tree], data: Data, limit_s: float) -> None:
-        """Some time of branching: a part for all trees with the best bound in turn, the rest for
-        the one of them that closes most of its nodes."""
-        for share, most in TRIED:
+        """Some time of branching in two parts, for all trees with the best bound in turn; or for
+        those of them alone that close most of their nodes."""
+        for share in TRIED:
             left = [tree for tree in trees if not tree.exhausted and not tree.waits]
             best = max((tree.bound for tree in left), default=0.0)
             ahead = [tree for tree in left if tree.bound >= (1.0 - SAME) * best]
-            ahead = sorted(ahead, key=lambda tree: tree.open_share)[:most]
+            ahead = [tree for tree in ahead if tree.open_share < CLOSING] or ahead
             for tree in ahead:
                 tree.bag.deadline_s = time.monotonic() + share * limit_s / len(ahead)
                 tree.grow()
