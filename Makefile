@@ -39,7 +39,8 @@ APART :=
 OF_PAGES := studio studies test_site.py test_streams.py test_mutants.py test_library.py
 PYTEST = $(if $(wildcard $(VENV)/.docs),SWARMPLAN_REQUIRE=docs) $(BIN)/python -m pytest --durations=10
 
-test: lint  ## lint, types, import contract and every test
+test: $(VENV)/.dev  ## lint, types, import contract and every test
+	$(LINT)
 	$(PYTEST) $(if $(APART),$(OF_PAGES:%=--ignore=tests/%))
 
 test-apart: $(VENV)/.dev  ## what `make test APART=yes` leaves out
@@ -79,12 +80,17 @@ FIGURES ?=
 docs-figures: $(VENV)/.dev  ## the commands that make the figures of README and docs: the quick ones, or FIGURES=--all, --live
 	$(if $(filter --live,$(FIGURES)),$(SWARM)/bin/python,$(BIN)/python) benchmarks/figures.py $(FIGURES)
 
+# Not what `test` waits for: beside others it would then begin last.
+define LINT
+$(BIN)/ruff check .
+$(BIN)/ruff format --check .
+$(BIN)/mypy
+$(BIN)/lint-imports --no-logo
+$(BIN)/python benchmarks/seams.py
+endef
+
 lint: $(VENV)/.dev
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
-	$(BIN)/mypy
-	$(BIN)/lint-imports --no-logo
-	$(BIN)/python benchmarks/seams.py
+	$(LINT)
 
 bench: $(VENV)/.dev  ## every benchmark, each prints its table
 	for b in placement routing simulation; do $(BIN)/python benchmarks/$$b.py || exit 1; done
