@@ -39,11 +39,9 @@ def common_first(master: Master) -> Limits:
 
 @dataclass(slots=True, order=True)
 class Left:
-    """Limits that a dive has not gone below: what the relaxation costs there, a bound, its
-    prices."""
+    """Limits that a dive has not gone below: what the relaxation costs there, and its prices."""
 
     value: float
-    bound: float
     number: int
     limits: Limits = field(compare=False)
     known: Priced = field(compare=False)
@@ -51,8 +49,8 @@ class Left:
 
 @dataclass(slots=True)
 class Dives:
-    """Dives below some limits: each begins where the bound is least of what those before have left
-    on their way, and goes on at the child with the least bound."""
+    """Dives below some limits: each begins where the relaxation costs least of what those before
+    have left on their way, and goes on at the child where it does."""
 
     bag: Bag
     limits: Limits
@@ -60,11 +58,12 @@ class Dives:
     _count: Iterator[int] = field(default_factory=itertools.count)
 
     def __post_init__(self) -> None:
-        self._left = [self._solved(self.limits, self.bag.root)]
+        root = self.bag.root
+        self._left = [Left(root.bound, next(self._count), self.limits, root)]
 
     @property
     def exhausted(self) -> bool:
-        """Whether nothing is left that may be so much better than the target."""
+        """Whether nothing is left that is worth a plan."""
         while self._left and self._left[0].value >= self._worthwhile:
             heapq.heappop(self._left)
         return not self._left
@@ -76,8 +75,8 @@ class Dives:
         return target - LEAST * max(target - self.bag.root.bound, 0.0)
 
     def dive(self) -> Survivors | None:
-        """What is left at the end of a dive; None where nothing there is better than the target,
-        or the bag has stopped."""
+        """What is left at the end of a dive; None where nothing there is worth a plan, or the bag
+        has stopped."""
         bag, at = self.bag, heapq.heappop(self._left)
         while not bag.stopped() and at.value < self._worthwhile:
             bag.solve(at.limits, at.known)
@@ -94,7 +93,7 @@ class Dives:
     def _solved(self, limits: Limits, known: Priced) -> Left:
         found, _ = self.bag.solve(limits, known, worth=FINE)
         value = max(found, self.bag.master.value)
-        return Left(value, found, next(self._count), limits, self.bag.last)
+        return Left(value, next(self._count), limits, self.bag.last)
 
     def _children(self, limits: Limits) -> Children:
         for split in BY_ENDS:
