@@ -96,7 +96,6 @@ class Bag:
         limits: Limits = NO_LIMITS,
         known: Priced | None = None,
         *,
-        tight: bool = False,
         worth: float = WORTHLESS,
     ) -> tuple[float, bool]:
         """The best bound under ``limits`` on the servers, and whether it converged.
@@ -104,7 +103,7 @@ class Bag:
         Stops at the target, at a limit, or when no chain improves the restricted master.
         ``known`` are prices to begin with, and the bound that they give under wider limits.
         Limits are solved to within what a node that is split needs, a share ``worth`` of what is
-        missing, unless ``tight``.
+        missing.
         """
         master = self.master
         if not limits.none and self.data.splits_ends:
@@ -120,7 +119,7 @@ class Bag:
             if not master.solve(self.deadline_s - time.monotonic()):
                 break
             cuts = separate(master)
-            if not cuts and master.value - best <= self._enough(limits, 0.0 if tight else worth):
+            if not cuts and master.value - best <= self._enough(limits, worth):
                 return best, True
             out = master.prices()
             if centre is not None:
@@ -133,7 +132,7 @@ class Bag:
                     self.on_bound(best)
             if best >= self.target():
                 break
-            if not cuts and master.value - best <= self._enough(limits, 0.0 if tight else worth):
+            if not cuts and master.value - best <= self._enough(limits, worth):
                 return best, True
             if not added and not cuts:
                 if inner == 0.0:

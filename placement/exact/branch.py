@@ -139,8 +139,8 @@ class Tree:
 
     def _solve(self, node: Node, *, tight: bool = False) -> None:
         """The relaxation of a node, and its children; ``tight`` where it seems to have none."""
-        worth = FINE if self.apart else WORTHLESS
-        found, converged = self.bag.solve(node.limits, node.known, tight=tight, worth=worth)
+        worth = 0.0 if tight else FINE if self.apart else WORTHLESS
+        found, converged = self.bag.solve(node.limits, node.known, worth=worth)
         node.bound, node.known = max(found, node.bound), self.bag.last
         if node.bound >= self.bag.target():
             self._given_up = min(self._given_up, node.bound)
