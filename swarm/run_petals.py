@@ -17,7 +17,7 @@ def main() -> None:
     kind = sys.argv[1] if len(sys.argv) > 1 else ""
     if kind not in ("dht", "server"):
         sys.exit("usage: python -m swarmplan.swarm.run_petals dht|server [flags of PETALS]")
-    apply_remedies("server")
+    apply_remedies("server" if kind == "server" else "client")
     if kind == "server":
         follow_environment()
     sys.argv = [f"run_{kind}", *sys.argv[2:]]

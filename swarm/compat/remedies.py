@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ...core.errors import ScenarioError
-from . import adapters, before, client, compiler, packed, pipe, rollback, server, table
+from . import adapters, before, client, compiler, later, packed, pipe, rollback, server, table
 
 #: ``table``: reads and writes the swarm's table only, and never imports petals.
 Side = Literal["both", "client", "server", "table"]
@@ -53,6 +53,15 @@ class Applied:
 
 REMEDIES: tuple[Remedy, ...] = (
     Remedy(
+        name="eager-solvers",
+        defect="whoever imports hivemind loads scipy's solvers, for averaging among those who "
+        "train",
+        cure="they are loaded when they are first called",
+        needed_by="both",
+        is_needed=later.solvers_are_loaded_at_once,
+        apply=later.load_solvers_later,
+    ),
+    Remedy(
         name="hivemind-exports",
         defect="hivemind 1.1.12 no longer exports at its root the names that PETALS imports there",
         cure="sets each missing name from the module that defines it",
@@ -76,6 +85,15 @@ REMEDIES: tuple[Remedy, ...] = (
         needed_by="server",
         is_needed=compiler.compiler_is_loaded_at_once,
         apply=compiler.compile_at_first_call,
+    ),
+    Remedy(
+        name="eager-sharding",
+        defect="clients and servers load torch's sharded tensors, which accelerate needs for "
+        "training alone: a quarter of what their start takes",
+        cure="they are loaded when they are first used",
+        needed_by="peers",
+        is_needed=later.sharding_is_loaded_at_once,
+        apply=later.load_sharding_later,
     ),
     Remedy(
         name="local-adapters",

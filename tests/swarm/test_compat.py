@@ -145,6 +145,37 @@ def test_torchs_compiler_is_loaded_by_who_calls_what_it_compiles() -> None:
     assert told[""][2] == told["eager-compiler"][2]
 
 
+LATER = """
+import sys
+from swarmplan.swarm.compat import apply_remedies
+apply_remedies("client")
+import petals.client
+print("sympy" in sys.modules, "scipy.optimize" in sys.modules)
+from accelerate.utils import fsdp_utils
+from hivemind.averaging.load_balancing import load_balance_peers
+print(load_balance_peers(60, (1.0, 2.0, 3.0)))
+print(fsdp_utils.StateDictType.FULL_STATE_DICT)
+print(fsdp_utils.FSDP.state_dict_type.__qualname__)
+print(type(fsdp_utils.DefaultLoadPlanner()).__module__)
+print("torch.distributed.fsdp" in sys.modules)
+"""
+
+
+def test_what_only_training_calls_is_loaded_when_it_is_called() -> None:
+    needs("swarm")
+    told = {}
+    for without in ("", "eager-solvers,eager-sharding"):
+        environment = {**os.environ, "SWARMPLAN_WITHOUT_REMEDIES": without}
+        command = [sys.executable, "-W", "ignore", "-c", LATER]
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=240, check=True, env=environment
+        )
+        told[without] = done.stdout.splitlines()
+    mended, plain = told.values()
+    assert (mended[0], plain[0]) == ("False False", "True True")
+    assert mended[1:] == plain[1:]
+
+
 def test_each_remedy_can_be_switched_off() -> None:
     needs("swarm")
     names = [r.name for r in REMEDIES if r.name not in ("hivemind-exports", "lora-imports")]
