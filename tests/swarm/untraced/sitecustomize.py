@@ -12,7 +12,16 @@ from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
 from types import ModuleType
 
-LARGE = {"bitsandbytes", "hivemind", "peft", "petals", "scipy", "torch", "transformers"}
+LARGE = {
+    "accelerate",
+    "bitsandbytes",
+    "hivemind",
+    "peft",
+    "petals",
+    "scipy",
+    "torch",
+    "transformers",
+}
 
 
 class Untraced(Loader):
