@@ -56,8 +56,10 @@ $(LOWEST)/.ready: setup.cfg .ci/lowest.txt
 # What its numba compiles lies apart: other tests may run at the same time. Here tests look for what
 # libraries do, not for what we do: without the slow ones, properties on a tenth of the examples of
 # `make test`. The page in a browser, what looks at our own text, the live plugin (it has versions of
-# its own), and how plans are combined and compared are the same with any version.
-SAME_ANYWHERE := studio swarm methods studies test_mutants.py test_seams.py test_docs.py test_floors.py
+# its own), our own mathematics (solvers are called in solve and placement/milp), and how plans are
+# combined and compared are the same with any version.
+SAME_ANYWHERE := studio swarm methods studies chains routing placement/exact placement/search \
+	placement/moves placement/rules test_mutants.py test_seams.py test_docs.py test_floors.py
 
 test-lowest: $(LOWEST)/.ready  ## tests with the oldest versions that setup.cfg allows
 	NUMBA_CACHE_DIR=$(CURDIR)/$(LOWEST)/compiled SWARMPLAN_EXAMPLES=6 \
