@@ -78,7 +78,8 @@ def test_a_session_that_lost_a_server_ends_rather_than_go_on_above_its_budget(
         publish(swarm, tmp_path)
         a, b, c = (swarm.peers[name] for name in "ABC")
         config = {"request_timeout": 10, "max_retries": 3, "update_period": 5}
-        request = {"id": "0", "prompt": PROMPT, "new_tokens": TOKENS, "pause_s": 0.2}
+        # Long enough for the client that starts first to be on its way when the other one is.
+        request = {"id": "0", "prompt": PROMPT, "new_tokens": 4 * TOKENS, "pause_s": 0.2}
         careful = {
             "routing": {"public_key": f"{tmp_path / 'key'}.pub", "refresh_s": 2.0},
             "config": config,
