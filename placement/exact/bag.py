@@ -97,10 +97,12 @@ class Bag:
         known: Priced | None = None,
         *,
         worth: float = WORTHLESS,
+        until: float = np.inf,
     ) -> tuple[float, bool]:
         """The best bound under ``limits`` on the servers, and whether it converged.
 
-        Stops at the target, at a limit, or when no chain improves the restricted master.
+        Stops at the target, at a bound of ``until``, at a limit, or when no chain improves the
+        restricted master.
         ``known`` are prices to begin with, and the bound that they give under wider limits.
         Limits are solved to within what a node that is split needs, a share ``worth`` of what is
         missing.
@@ -130,7 +132,7 @@ class Bag:
                 best, centre = bound, point
                 if limits.none:
                     self.on_bound(best)
-            if best >= self.target():
+            if best >= min(self.target(), until):
                 break
             if not cuts and master.value - best <= self._enough(limits, worth):
                 return best, True

@@ -28,6 +28,11 @@ def passed_by_all(data: Data) -> int | None:
     return max(passed.tolist(), key=lambda j: int(data.top[j]), default=None)
 
 
+#: Of what is missing, by how much the bound of a tree is to be raised next where every node raises
+#: it by little; by all of it where it is not more than such a share of the target.
+STEP, LITTLE = 0.25, 0.002
+
+
 @dataclass(slots=True, order=True)
 class Node:
     """Plans within limits, none of which is cheaper than ``bound``.
@@ -74,6 +79,7 @@ class Tree:
     _turned: Limits = NO_LIMITS
     _planted: float = 0.0
     _given_up: float = float("inf")
+    _goal: float = -np.inf
     _count: Iterator[int] = field(default_factory=lambda: itertools.count(0, -1))
 
     @property
@@ -140,7 +146,7 @@ class Tree:
     def _solve(self, node: Node, *, tight: bool = False) -> None:
         """The relaxation of a node, and its children; ``tight`` where it seems to have none."""
         worth = 0.0 if tight else FINE if self.apart else WORTHLESS
-        found, converged = self.bag.solve(node.limits, node.known, worth=worth)
+        found, converged = self.bag.solve(node.limits, node.known, worth=worth, until=self._until())
         node.bound, node.known = max(found, node.bound), self.bag.last
         if node.bound >= self.bag.target():
             self._given_up = min(self._given_up, node.bound)
@@ -151,6 +157,17 @@ class Tree:
                 self._leave(node.bound, node.limits)
             else:
                 self._solve(node, tight=True)
+
+    def _until(self) -> float:
+        """Where every node raises the bound by little, that to which the tree is to come next: what
+        reaches it comes later, and needs no better one before."""
+        if not self.apart:
+            return np.inf
+        if self.bound >= self._goal:
+            target = self.bag.target()
+            missing = target - self.bound
+            self._goal = self.bound + STEP * missing if missing > LITTLE * target else np.inf
+        return self._goal
 
     def _leave(self, bound: float, limits: Limits) -> None:
         """A node is to be closed as it is."""
