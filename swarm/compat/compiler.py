@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
-import sys
 from collections.abc import Callable
 from functools import cache, partial, wraps
 from pathlib import Path
 from typing import Any
+
+from .later import will_run
 
 _PACKAGE = "bitsandbytes"
 #: Its operations for any device, compiled as they are defined.
@@ -17,12 +17,7 @@ _OPERATIONS = Path("backends", "default", "ops.py")
 
 def compiler_is_loaded_at_once() -> bool:
     """Whether bitsandbytes is yet to be imported, and asks torch to compile on the way."""
-    if _PACKAGE in sys.modules:
-        return False
-    spec = importlib.util.find_spec(_PACKAGE)
-    folders = () if spec is None else spec.submodule_search_locations or ()
-    sources = [Path(folder) / _OPERATIONS for folder in folders]
-    return any("torch.compile(" in s.read_text("utf-8") for s in sources if s.is_file())
+    return will_run(_PACKAGE, _OPERATIONS, ["torch.compile("])
 
 
 def compile_at_first_call() -> None:

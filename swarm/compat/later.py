@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
@@ -69,15 +69,20 @@ def _standing_in(modules: tuple[str, ...]) -> Iterator[None]:
             sys.modules.pop(name, None)
 
 
-def _are_loaded_at_once(package: str, file: Path, modules: tuple[str, ...]) -> bool:
-    """Whether a package is yet to be imported, and a file of it imports one of the modules."""
+def will_run(package: str, file: Path, texts: Iterable[str]) -> bool:
+    """Whether a package is yet to be imported, and a file of it has one of the texts."""
     if package in sys.modules:
         return False
     spec = importlib.util.find_spec(package)
     folders = () if spec is None else spec.submodule_search_locations or ()
     sources = [Path(folder) / file for folder in folders]
-    texts = [source.read_text("utf-8") for source in sources if source.is_file()]
-    return any(f"import {name}" in text for text in texts for name in modules)
+    found = [source.read_text("utf-8") for source in sources if source.is_file()]
+    return any(text in source for source in found for text in texts)
+
+
+def _are_loaded_at_once(package: str, file: Path, modules: tuple[str, ...]) -> bool:
+    """Whether the import of a package would load one of the modules."""
+    return will_run(package, file, [f"import {name}" for name in modules])
 
 
 def solvers_are_loaded_at_once() -> bool:
