@@ -20,17 +20,16 @@ from .limits import NO_LIMITS, Limits
 from .relaxed import most_passed
 from .splits import BY_ENDS, LOST, Children, Split, ends_apart
 
+#: Of what is missing, by how much the bound of a tree is to be raised next where every node raises
+#: it by little; by all of it where it is not more than such a share of the target.
+STEP, LITTLE = 0.25, 0.002
+
 
 def passed_by_all(data: Data) -> int | None:
     """The largest server without which no class has a chain."""
     others = data.most.sum(axis=1)[:, None] - data.most
     passed = np.flatnonzero((others < data.length).all(axis=0))
     return max(passed.tolist(), key=lambda j: int(data.top[j]), default=None)
-
-
-#: Of what is missing, by how much the bound of a tree is to be raised next where every node raises
-#: it by little; by all of it where it is not more than such a share of the target.
-STEP, LITTLE = 0.25, 0.002
 
 
 @dataclass(slots=True, order=True)

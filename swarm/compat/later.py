@@ -13,11 +13,28 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
-#: Package, its file that imports them, and the modules, outer ones first.
-_SOLVERS = ("hivemind", Path("averaging", "load_balancing.py"), ("scipy.optimize",))
-_SHARDED = (
+
+class _Eager(NamedTuple):
+    """A package, and the modules that a file of it imports."""
+
+    package: str
+    file: Path
+    modules: tuple[str, ...]
+
+    def is_to_come(self) -> bool:
+        """Whether the import of the package would load one of the modules."""
+        return will_run(self.package, self.file, [f"import {name}" for name in self.modules])
+
+    def load(self) -> None:
+        """Import the package without them."""
+        with _standing_in(self.modules):
+            importlib.import_module(self.package)
+
+
+_SOLVERS = _Eager("hivemind", Path("averaging", "load_balancing.py"), ("scipy.optimize",))
+_SHARDED = _Eager(
     "accelerate",
     Path("utils", "fsdp_utils.py"),
     (
@@ -80,31 +97,24 @@ def will_run(package: str, file: Path, texts: Iterable[str]) -> bool:
     return any(text in source for source in found for text in texts)
 
 
-def _are_loaded_at_once(package: str, file: Path, modules: tuple[str, ...]) -> bool:
-    """Whether the import of a package would load one of the modules."""
-    return will_run(package, file, [f"import {name}" for name in modules])
-
-
 def solvers_are_loaded_at_once() -> bool:
     """Whether hivemind would load scipy's solvers, for averaging among those who train."""
-    return _are_loaded_at_once(*_SOLVERS)
+    return _SOLVERS.is_to_come()
 
 
 def load_solvers_later() -> None:
     """Import hivemind; ``scipy`` itself finds its solvers when they are called."""
     importlib.import_module("scipy")
     importlib.import_module("torch")
-    with _standing_in(_SOLVERS[2]):
-        importlib.import_module(_SOLVERS[0])
+    _SOLVERS.load()
 
 
 def sharding_is_loaded_at_once() -> bool:
     """Whether accelerate would load torch's sharded tensors and their checkpoints."""
-    return _are_loaded_at_once(*_SHARDED)
+    return _SHARDED.is_to_come()
 
 
 def load_sharding_later() -> None:
     """Import accelerate."""
     importlib.import_module("torch.distributed")
-    with _standing_in(_SHARDED[2]):
-        importlib.import_module(_SHARDED[0])
+    _SHARDED.load()

@@ -117,6 +117,19 @@ def test_what_is_mended_is_no_longer_found_broken() -> None:
         assert set(twice.values()) == {"not needed"}
 
 
+def printed(script: str, without: str) -> str:
+    """What a process of its own prints, without some remedies."""
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", script],
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=True,
+        env={**os.environ, "SWARMPLAN_WITHOUT_REMEDIES": without},
+    )
+    return done.stdout
+
+
 COMPILED = """
 import sys
 from swarmplan.swarm.compat import apply_remedies
@@ -132,17 +145,10 @@ print(B.dequantize_4bit(*found).sum().item())
 def test_torchs_compiler_is_loaded_by_who_calls_what_it_compiles() -> None:
     needs("swarm")
     needs("quantised")
-    command = [sys.executable, "-W", "ignore", "-c", COMPILED]
-    told = {}
-    for without in ("", "eager-compiler"):
-        environment = {**os.environ, "SWARMPLAN_WITHOUT_REMEDIES": without}
-        done = subprocess.run(
-            command, capture_output=True, text=True, timeout=240, check=True, env=environment
-        )
-        told[without] = done.stdout.split()
-    assert told[""][:2] == ["False", "torch"]
-    assert told["eager-compiler"][:2] == ["True", "torch"]
-    assert told[""][2] == told["eager-compiler"][2]
+    mended, plain = (printed(COMPILED, without).split() for without in ("", "eager-compiler"))
+    assert mended[:2] == ["False", "torch"]
+    assert plain[:2] == ["True", "torch"]
+    assert mended[2] == plain[2]
 
 
 LATER = """
@@ -163,15 +169,8 @@ print("torch.distributed.fsdp" in sys.modules)
 
 def test_what_only_training_calls_is_loaded_when_it_is_called() -> None:
     needs("swarm")
-    told = {}
-    for without in ("", "eager-solvers,eager-sharding"):
-        environment = {**os.environ, "SWARMPLAN_WITHOUT_REMEDIES": without}
-        command = [sys.executable, "-W", "ignore", "-c", LATER]
-        done = subprocess.run(
-            command, capture_output=True, text=True, timeout=240, check=True, env=environment
-        )
-        told[without] = done.stdout.splitlines()
-    mended, plain = told.values()
+    skipped = ("", "eager-solvers,eager-sharding")
+    mended, plain = (printed(LATER, without).splitlines() for without in skipped)
     assert (mended[0], plain[0]) == ("False False", "True True")
     assert mended[1:] == plain[1:]
 
