@@ -77,8 +77,8 @@ def command(
     show = _nothing if page is None else _page(page, wanted.model, confirm, every)
     for number in itertools.count(1):
         action = watch.turn()
-        render.note(f"read {number}: {action}" + (f" ({watch.reason})" if watch.reason else ""))
         show(watch)
+        render.note(f"read {number}: {action}" + (f" ({watch.reason})" if watch.reason else ""))
         if number == rounds:
             sys.exit(_ENDINGS.get(action, 0))
         time.sleep(every)

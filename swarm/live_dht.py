@@ -84,17 +84,19 @@ def read_announcements(
 def ping(dht: hivemind.DHT, peers: Iterable[str], *, times: int = 3) -> dict[str, float]:
     """Shortest of a few round trips to each peer, seconds; unreachable ones are left out.
 
-    The first trip of a connection contains its set-up, so the minimum counts.
+    The first trip of a connection contains its set-up, so the minimum counts. Who misses it may have
+    been at work, and is asked once more.
     """
     best: dict[str, float] = {}
     wanted = list(peers)
     for at in range(0, len(wanted), _PINGED_AT_ONCE):
         part = wanted[at : at + _PINGED_AT_ONCE]
-        for _ in range(times):
+        for turn in range(times):
             for peer, rtt_s in result_of(dht, partial(_ping_all, peers=part)).items():
                 if rtt_s < best.get(peer, PING_LIMIT_S):
                     best[peer] = rtt_s
-            part = [peer for peer in part if peer in best]
+            if turn > 0:
+                part = [peer for peer in part if peer in best]
     return best
 
 
