@@ -114,32 +114,34 @@ $(SWARM)/.ready: swarm/constraints.txt .ci/newest.txt setup.cfg
 swarm-env: $(SWARM)/.ready  ## the environment of the live plugin (PETALS, hivemind, torch)
 	$(SWARM)/bin/swarmplan swarm doctor
 
-# Lines of swarm/ that run in the tests, those in servers and clients counted. They are processes of
-# their own, and the last of them writes when the tests' own process has ended: hence no pytest-cov.
-# A folder, since one of them does not know the package's name; asked for again in the report, since
-# children of multiprocessing read the settings anew and list the whole package when they end well.
-# Untraced while they load torch and the like, which nobody asks for and takes a third of a start.
-COVERAGE_FLOOR := 90
-SWARM_TESTS = PYTHONPATH=$(CURDIR)/tests/swarm/untraced SWARMPLAN_REQUIRE=length,quantised,swarm timeout --kill-after=30 $(1) \
-	$(SWARM)/bin/python -m coverage run --source=$(CURDIR)/swarm \
-	-m pytest tests/perfmodel/test_length_*.py tests/swarm --durations=10
+# LOOK : what the tests run under.
+SWARM_TESTS = SWARMPLAN_REQUIRE=length,quantised,swarm timeout --kill-after=30 $(1) \
+	$(SWARM)/bin/python $(LOOK) -m pytest tests/perfmodel/test_length_*.py tests/swarm --durations=10
 
 swarm-units: $(SWARM)/.ready  ## tests of the extras that start no server, 15 minutes at most
-	$(SWARM)/bin/python -m coverage erase
 	$(call SWARM_TESTS,900) -m "not live"
 
-# Live tests wait more than they compute: those of two files at a time, then those that compare times.
-swarm-live: $(SWARM)/.ready  ## after swarm-units: tests with real PETALS servers on loopback, 40 minutes at most
+# Those of two files at a time, then those that compare times.
+swarm-live: $(SWARM)/.ready  ## tests with real PETALS servers on loopback, 40 minutes at most
 	$(call SWARM_TESTS,1800) -m "live and not alone" --numprocesses=2 --dist=loadfile --no-loadscope-reorder
 	$(call SWARM_TESTS,600) -m "live and alone"
-	$(SWARM)/bin/python -m coverage combine --quiet
-	$(SWARM)/bin/python -m coverage report --include="$(CURDIR)/swarm/*" --fail-under=$(COVERAGE_FLOOR)
 
 swarm-test:      ## both: tests of the extras
 	$(MAKE) swarm-units
 	$(MAKE) swarm-live
 
-coverage: swarm-test  ## the same: it ends with the coverage of swarm/, module by module
+# Lines of swarm/ that run in these tests, those in servers and clients counted. They are processes of
+# their own, and the last of them writes when the tests' own process has ended: hence no pytest-cov.
+# A folder, since one of them does not know the package's name; asked for again in the report, since
+# children of multiprocessing read the settings anew and list the whole package when they end well.
+# Untraced while they load torch and the like, which nobody asks for and takes a third of a start. Not
+# part of CI: in Python 3.11 a trace takes a quarter of all that live processes do.
+COVERAGE_FLOOR := 90
+coverage: $(SWARM)/.ready  ## swarm-test, and how much of swarm/ it runs, module by module
+	$(SWARM)/bin/python -m coverage erase
+	PYTHONPATH=$(CURDIR)/tests/swarm/untraced $(MAKE) swarm-test LOOK="-m coverage run --source=$(CURDIR)/swarm"
+	$(SWARM)/bin/python -m coverage combine --quiet
+	$(SWARM)/bin/python -m coverage report --include="$(CURDIR)/swarm/*" --fail-under=$(COVERAGE_FLOOR)
 
 fuzz: $(VENV)/.dev  ## 20,000 mutated scenarios, plans and referenced files
 	$(BIN)/python benchmarks/fuzz_scenarios.py --count 20000

@@ -41,13 +41,6 @@ def time_limit(request: pytest.FixtureRequest) -> Iterator[None]:
     signal.alarm(0)
 
 
-@pytest.fixture
-def untraced(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the test starts is not looked at for which of its lines run: in Python 3.11 that takes
-    a quarter of all, and other tests run the same lines."""
-    monkeypatch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)
-
-
 @pytest.fixture(scope="session", autouse=True)
 def event_loop_of_the_thread() -> Iterator[None]:
     """Hivemind's futures make one for the thread that makes them, and nobody closes it: once

@@ -13,7 +13,6 @@ from swarmplan.swarm.processes import run_to_end
 from swarmplan.tests.extras import needs
 
 
-@pytest.mark.usefixtures("untraced")
 @pytest.mark.live(limit_s=630)
 def test_the_demo_re_places_servers_under_traffic_and_survives_a_killed_one(tmp_path: Path) -> None:
     needs("swarm")

@@ -20,7 +20,6 @@ from swarmplan.tests.extras import needs
 PROMPT, TOKENS = [3, 1, 4, 1, 5], 24
 
 
-@pytest.mark.usefixtures("untraced")
 @pytest.mark.live(limit_s=300)
 def test_servers_host_the_planned_precisions_with_the_tokens_of_the_same_mixture(
     tmp_path: Path,

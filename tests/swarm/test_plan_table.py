@@ -32,7 +32,6 @@ def test_commands_of_any_size_reach_the_process_of_the_table(tmp_path: Path) -> 
     assert told("sizes", tmp_path) == "20 of 20 in parts, 20 of 20 in one piece, 800 pings, alive"
 
 
-@pytest.mark.usefixtures("untraced")
 def test_a_large_plan_is_published_twenty_times_of_twenty(tmp_path: Path) -> None:
     assert told("large", tmp_path) == "20 of 20"
 
