@@ -84,8 +84,8 @@ def read_announcements(
 def ping(dht: hivemind.DHT, peers: Iterable[str], *, times: int = 3) -> dict[str, float]:
     """Shortest of a few round trips to each peer, seconds; unreachable ones are left out.
 
-    The first trip of a connection contains its set-up, so the minimum counts. Who misses it may have
-    been at work, and is asked once more.
+    The first trip of a connection contains its set-up, so the minimum counts. Who misses it may
+    have been at work, and is asked once more.
     """
     best: dict[str, float] = {}
     wanted = list(peers)
