@@ -18,7 +18,7 @@ from ..perfmodel.cost import CostModel
 from .api import Decision, SwarmView
 from .offers import Desk, Offer
 from .overlap import Overlap
-from .queueing import Course, rest_of
+from .queueing import Rest, Rows, rows_of
 from .slot import WAIT, Assignment, Slot, Value, iterate, one_by_one, remembered
 
 #: Length of a slot, seconds: a request waits half of it on average.
@@ -65,8 +65,8 @@ class Joint:
         rounds: bool = True,
         hold: float = HOLD,
     ) -> None:
-        self._cost, self._rounds, self._hold = cost, rounds, hold
-        self._desk = Desk(cost, placement)
+        self._rounds, self._hold = rounds, hold
+        self._desk, self._rest = Desk(cost, placement), Rest(cost)
         self._alone = Overlap(cost, placement)
         self._held: Seen | None = None
 
@@ -81,7 +81,7 @@ class Joint:
         if seen == self._held:  # all waited, and nothing has changed
             return decided
         rows = (late or list(range(len(requests))))[:MOST_REQUESTS]
-        line = _Line(self._cost, self._desk, view, now_s)
+        line = _Line(self._desk, self._rest(view.running(now_s)), view)
         for i in rows:
             if not line.take(requests[i]) and late:
                 break
@@ -102,7 +102,8 @@ class Joint:
         exclude: frozenset[int] = frozenset(),
     ) -> Decision:
         """The chain that costs it and those who run the least; without room as ``Overlap``."""
-        line = _Line(self._cost, self._desk, view, now_s, start=start_block, exclude=exclude)
+        runs = self._rest(view.running(now_s))
+        line = _Line(self._desk, runs, view, start=start_block, exclude=exclude)
         line.take(request)
         (decision,) = line.decisions()
         if decision is None:
@@ -120,16 +121,14 @@ class _Line:
 
     def __init__(
         self,
-        cost: CostModel,
         desk: Desk,
+        runs: Rows,
         view: SwarmView,
-        now_s: float,
         *,
         start: int = 0,
         exclude: frozenset[int] = frozenset(),
     ) -> None:
-        self._desk, self._start = desk, start
-        self._runs = [rest_of(cost, s) for s in view.running(now_s)]
+        self._desk, self._runs, self._start = desk, runs, start
         free = view.free_bytes.astype(np.float64)
         closed = view.closed(exclude)
         if closed is not None:
@@ -142,7 +141,7 @@ class _Line:
     def take(self, request: Request) -> bool:
         """The chain that costs it and all before it the least; whether there is one with room."""
         begun = self._begun()
-        others = [*self._runs, *(o.course for o in begun)]
+        others = self._beside(begun)
         left = self._free - sum(o.uses for o in begun)
         lines_s = self._lines_s(others) if begun else self._calm_s
         offers = self._offers(request, left, lines_s, PICKED_OF)
@@ -155,7 +154,7 @@ class _Line:
 
     def decide(self, *, rounds: bool, hold: float) -> None:
         """All requests together, each with the chains it may take as the others stand by now."""
-        lines_s = self._lines_s([*self._runs, *(o.course for o in self._begun())])
+        lines_s = self._lines_s(self._beside(self._begun()))
         for request, offers in zip(self._requests, self.offers, strict=True):
             for at_s, most in ((self._calm_s, CALM), (lines_s, CROWDED)):
                 more = self._offers(request, self._free, at_s, most)
@@ -183,13 +182,17 @@ class _Line:
         taken = zip(self.offers, self.choice, strict=True)
         return [offers[p] for offers, p in taken if p != WAIT]
 
+    def _beside(self, begun: Sequence[Offer]) -> Rows:
+        """Those who run, then those who start."""
+        return self._runs.beside(rows_of(o.course for o in begun)) if begun else self._runs
+
     @cached_property
     def _calm_s(self) -> FloatArray:
         """The lines as if nobody started."""
         return self._lines_s(self._runs)
 
-    def _lines_s(self, courses: Sequence[Course]) -> FloatArray:
-        return self._desk.value([], courses).lines_s(NOBODY)
+    def _lines_s(self, others: Rows) -> FloatArray:
+        return self._desk.value([], others).lines_s(NOBODY)
 
     def _offers(
         self, request: Request, free: FloatArray, lines_s: FloatArray, most: int
