@@ -6,7 +6,6 @@ docs/model.md 13. It begins one by one, by the same value; rounds only improve o
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
@@ -18,7 +17,7 @@ from ..perfmodel.cost import CostModel
 from .api import Decision, SwarmView
 from .offers import Desk, Offer
 from .overlap import Overlap
-from .queueing import Rest, Rows, rows_of
+from .queueing import Queueing, Rest, Rows, rows_of
 from .slot import WAIT, Assignment, Slot, Value, iterate, one_by_one, remembered
 
 #: Length of a slot, seconds: a request waits half of it on average.
@@ -137,6 +136,8 @@ class _Line:
         self._requests: list[Request] = []
         self.offers: list[list[Offer]] = []
         self.choice: list[int] = []
+        self._costs: list[float] = []  # of the last one, on the chains that it looked at
+        self._decided: Queueing | None = None
 
     def take(self, request: Request) -> bool:
         """The chain that costs it and all before it the least; whether there is one with room."""
@@ -146,7 +147,7 @@ class _Line:
         lines_s = self._lines_s(others) if begun else self._calm_s
         offers = self._offers(request, left, lines_s, PICKED_OF)
         value = self._desk.value([offers], others)
-        costs = [value(np.array([p])) for p in range(len(offers))]
+        costs = self._costs = [value(np.array([p])) for p in range(len(offers))]
         self._requests.append(request)
         self.offers.append(offers)
         self.choice.append(int(np.argmin(costs)) if costs else WAIT)
@@ -155,22 +156,30 @@ class _Line:
     def decide(self, *, rounds: bool, hold: float) -> None:
         """All requests together, each with the chains it may take as the others stand by now."""
         lines_s = self._lines_s(self._beside(self._begun()))
-        for request, offers in zip(self._requests, self.offers, strict=True):
-            for at_s, most in ((self._calm_s, CALM), (lines_s, CROWDED)):
-                more = self._offers(request, self._free, at_s, most)
+        for i, (request, offers) in enumerate(zip(self._requests, self.offers, strict=True)):
+            calm = (self._calm_s, CALM if i else 0)  # the first one has looked at them
+            for at_s, most in (calm, (lines_s, CROWDED)):
+                more = self._offers(request, self._free, at_s, most) if most else []
                 offers += [o for o in more if o not in offers]
         taken: IntArray = np.array(self.choice, dtype=np.int64)
         slot = self._desk.slot(self.offers, self._free)
         value = self._desk.value(self.offers, self._runs)
         ends_s = value.ends_s(taken)
         until_s = hold * float(ends_s.mean()) if len(ends_s) else 0.0
-        value = replace(value, wait_s=until_s + value.alone_s())
-        found = together(slot, value, taken) if rounds else one_by_one(slot, value)
+        self._decided = value.waiting(until_s + value.alone_s())
+        known = remembered(self._decided, self._known())
+        found = together(slot, known, taken) if rounds else one_by_one(slot, known)
         self.choice = found.choice.tolist()
+
+    def _known(self) -> dict[bytes, float]:
+        """What a slot's only request costs on the chains that it has looked at."""
+        if len(self._requests) > 1:
+            return {}
+        return {np.array([p]).tobytes(): cost for p, cost in enumerate(self._costs)}
 
     def decisions(self) -> list[Decision | None]:
         """The chain of each request, and when it will be done by the value of the slot."""
-        value = self._desk.value(self.offers, self._runs)
+        value = self._decided or self._desk.value(self.offers, self._runs)
         ends = iter(value.ends_s(np.array(self.choice, dtype=np.int64)).tolist())
         return [
             None if p == WAIT else Decision(route=offers[p].route, cost_s=next(ends))
@@ -203,7 +212,9 @@ class _Line:
 def together(slot: Slot, value: Value, other: IntArray) -> Assignment:
     """The better of what rounds make of one by one and of another start."""
     value = remembered(value)
-    first = one_by_one(slot, value).choice
-    starts = [first] if np.array_equal(first, other) else [first, other]
+    first = one_by_one(slot, value)
+    if slot.requests == 1:  # which has looked at all that there is
+        return first
+    starts = [first.choice] if np.array_equal(first.choice, other) else [first.choice, other]
     found = [iterate(slot, value, start, exchanges=EXCHANGES) for start in starts]
     return min(found, key=lambda a: a.value_s)

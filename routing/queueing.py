@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from functools import cache, cached_property
 from itertools import accumulate
 from struct import Struct
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -172,18 +172,21 @@ class Queueing(ByContent):
 
     def __call__(self, choice: IntArray) -> float:
         """The cost of an assignment."""
-        from . import progress  # numba takes a while to load
-
-        given = self._sessions, self._first, choice, self.wait_s, self.servers, progress.LEFT
-        value_s: float = progress.value_s(*given)
+        do = _compiled()
+        given = self._sessions, self._first, choice, self.wait_s, self.servers, do.LEFT
+        value_s: float = do.value_s(*given)
         return value_s
+
+    def waiting(self, wait_s: FloatArray) -> Queueing:
+        """The same where waiting costs so much; what is worked out of it already stays so."""
+        other = replace(self, wait_s=wait_s)
+        vars(other).update(_sessions=self._sessions, _first=self._first)
+        return other
 
     def ends_s(self, choice: IntArray) -> FloatArray:
         """When those who start end, in order, then those who run."""
-        from . import progress
-
-        given = self._sessions, self._first, choice, self.servers, progress.LEFT
-        ends: FloatArray = progress.ends_s(*given)
+        do = _compiled()
+        ends: FloatArray = do.ends_s(self._sessions, self._first, choice, self.servers, do.LEFT)
         return ends
 
     def alone_s(self) -> FloatArray:
@@ -192,10 +195,8 @@ class Queueing(ByContent):
 
     def lines_s(self, choice: IntArray) -> FloatArray:
         """(J,) how long a task waits at each server at first."""
-        from . import progress
-
-        given = self._sessions, self._first, choice, self.servers, progress.LEFT
-        lines: FloatArray = progress.lines_s(*given)
+        do = _compiled()
+        lines: FloatArray = do.lines_s(self._sessions, self._first, choice, self.servers, do.LEFT)
         return lines
 
     @cached_property
@@ -206,15 +207,24 @@ class Queueing(ByContent):
     @cached_property
     def _sessions(self) -> Sessions:
         """All chains of all requests, then those who run."""
-        return sessions_of(rows_of(c for chains in self.offered for c in chains).beside(self.running))
+        return sessions_of(
+            rows_of(c for chains in self.offered for c in chains).beside(self.running)
+        )
 
 
 def sessions_of(rows: Rows) -> Sessions:
     """The arrays of some rows."""
+    do = _compiled()
+    found: Sessions = do.Sessions(_array(rows.heads, do.SESSION), _array(rows.hops, do.HOP))
+    return found
+
+
+@cache
+def _compiled() -> Any:
+    """The module ``progress``: numba takes a while to load."""
     from . import progress
 
-    heads, hops = rows
-    return progress.Sessions(_array(heads, progress.SESSION), _array(hops, progress.HOP))
+    return progress
 
 
 def _array(content: bytes, kind: np.dtype[np.void]) -> NDArray[np.void]:

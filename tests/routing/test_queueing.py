@@ -148,7 +148,9 @@ def step_s(count: int, left: float) -> float:
 def test_what_starts_delays_what_runs_until_it_has_gone() -> None:
     short = Course(parts=(Part(server=0, work_s=0.1),), steps=10.0, idle_s=0.0)
     long = Course(parts=(Part(server=0, work_s=0.1),), steps=1000.0, idle_s=0.0)
-    value = Queueing(offered=((short,),), running=rows_of([long]), wait_s=np.array([7.0]), servers=1)
+    value = Queueing(
+        offered=((short,),), running=rows_of([long]), wait_s=np.array([7.0]), servers=1
+    )
     assert value.ends_s(np.array([WAIT])).tolist() == pytest.approx([100.0])
     assert value(np.array([WAIT])) == pytest.approx(107.0)
     ends = value.ends_s(np.array([0]))
@@ -168,7 +170,9 @@ def test_a_prompt_that_is_cut_waits_for_each_of_its_tasks() -> None:
     for tasks in (1.0, 10.0):
         part = Part(server=0, work_s=0.0, tasks=tasks, piece_s=0.01)
         prompt = Course(parts=(part,), steps=0.0, idle_s=0.0)
-        value = Queueing(offered=((prompt,),), running=rows_of([runs]), wait_s=np.zeros(1), servers=1)
+        value = Queueing(
+            offered=((prompt,),), running=rows_of([runs]), wait_s=np.zeros(1), servers=1
+        )
         ends.append(float(value.ends_s(np.array([0]))[0]))
     assert ends[1] == pytest.approx(10 * ends[0], rel=0.5)
     assert ends[0] > 0.02
