@@ -15,7 +15,7 @@ from .race import Runner, behind
 
 #: What a request takes to simulate: seconds, and so many times as long as in a compiled run, which
 #: takes about ``COMPILED_S`` where it is not known.
-COSTS, USUAL_COST, COMPILED_S = {REHEARSED[0]: (0.0, 1.0), "joint": (3e-4, 12.0)}, (3e-4, 3.0), 1e-4
+COSTS, USUAL_COST, COMPILED_S = {REHEARSED[0]: (0.0, 1.0), "joint": (6e-4, 14.0)}, (2e-4, 3.0), 1e-4
 #: Blocks of requests, one after the other, that tell how sure a gain is, and the fewest requests of
 #: one: about twice what is in flight, since neighbours that are answered at once fare alike.
 BLOCKS, LEAST = 10, 36
