@@ -41,6 +41,7 @@ from swarmplan.routing.jffc import Jffc
 from swarmplan.routing.joint import HOLD, Joint, together
 from swarmplan.routing.offers import Desk, Offer
 from swarmplan.routing.overlap import Overlap
+from swarmplan.routing.queueing import Rows
 from swarmplan.routing.slot import WAIT, Assignment, Slot, Value, iterate, one_by_one
 from swarmplan.routing.slot_exact import by_pairs, enumerated, lower_bound_s
 from swarmplan.routing.ws_rr import WsRr
@@ -227,7 +228,7 @@ def value(seeds: int) -> None:
             for seed in range(seeds):
                 requests, rng = asked(count, seed), np.random.default_rng(seed)
                 desk, offers, slot = offered(name, requests)
-                queueing = desk.value(offers, [])
+                queueing = desk.value(offers, Rows())
                 for _ in range(8):
                     choice = drawn(slot, rng)
                     on = np.flatnonzero(choice != WAIT).tolist()
@@ -260,11 +261,11 @@ def own_value(seeds: int) -> None:
             for seed in range(seeds):
                 requests = asked(count, seed)
                 desk, offers, slot = offered(name, requests)
-                queueing = desk.value(offers, [])
-                dear = replace(queueing, wait_s=np.full(count, 1e6))
+                queueing = desk.value(offers, Rows())
+                dear = queueing.waiting(np.full(count, 1e6))
                 ends = queueing.ends_s(one_by_one(slot, dear).choice)
                 waits = HOLD * ends.mean() + queueing.alone_s()
-                priced = replace(queueing, wait_s=waits)
+                priced = queueing.waiting(waits)
                 first = one_by_one(slot, priced)
                 at = time.process_time()
                 found = together(slot, priced, first.choice)

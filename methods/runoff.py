@@ -29,6 +29,9 @@ WORTH, ROUGH = 0.005, 0.03
 SURE_AT_FIRST, SURE, SETTLED = 1.0, 0.5, 1.5
 #: Work for it, in seconds of a quiet machine: a share of the time limit, or without one so much.
 WORK_SHARE, UNLIMITED_S = 0.28, 8.0
+#: Of the time that is left so much is planned for: requests take longer once others have piled up,
+#: and a round that the clock ends is lost.
+PLANNED = 0.8
 #: A run is given up in which so many decisions are asked for, of each request on average: then they
 #: pile up.
 MOST_DECISIONS = 20
@@ -98,7 +101,7 @@ class Runoff:
 
     def _left_s(self) -> float:
         """Seconds of a quiet machine for which there is work and time."""
-        return min(self._work_s, max(self._end.left_s(), 0.0) / self._slower)
+        return min(self._work_s, PLANNED * max(self._end.left_s(), 0.0) / self._slower)
 
     def _next(
         self, known: Pair, standing: Sequence[Pair], count: int, *, whole: bool = False

@@ -115,12 +115,13 @@ class Crowd:
         if session in self._slot:
             self._do.tell(self._line, self._slot[session], float(steps), now_s)
 
-    def left(self, session: int, now_s: float) -> float | None:
-        """Steps that a session has yet to make, at least 1; None where nothing is kept of it."""
+    def lefts(self, now_s: float) -> dict[int, float]:
+        """Steps that each session has yet to make, at least 1; of those of which it is kept."""
         line = self._settled(now_s)
-        if line is None or session not in self._slot:
-            return None
-        return float(self._do.left_at(line.session[self._slot[session]], now_s))
+        if line is None:
+            return {}
+        slots = np.fromiter(self._slot.values(), np.int64, len(self._slot))
+        return dict(zip(self._slot, self._do.lefts_at(line, slots, now_s).tolist(), strict=True))
 
     def wait_s(self, now_s: float) -> FloatArray:
         """(n,) expected wait of a step of somebody else; 0 where nobody waits in line."""

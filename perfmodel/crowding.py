@@ -127,6 +127,15 @@ def left_at(session: Any, now_s: float) -> float:
 
 
 @compiled
+def lefts_at(line: Line, slots: IntArray, now_s: float) -> FloatArray:
+    """(S,) steps that some sessions have yet to make."""
+    lefts = np.empty(len(slots))
+    for i in range(len(slots)):
+        lefts[i] = left_at(line.session[slots[i]], now_s)
+    return lefts
+
+
+@compiled
 def weight_of(session: Any) -> float:
     """What a second of a session counts: little as long as its limit is far."""
     weight: float = session["weight"]

@@ -6,7 +6,6 @@ docs/model.md 13. It begins one by one, by the same value; rounds only improve o
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
@@ -18,7 +17,7 @@ from ..perfmodel.cost import CostModel
 from .api import Decision, SwarmView
 from .offers import Desk, Offer
 from .overlap import Overlap
-from .queueing import Course, rest_of
+from .queueing import Queueing, Rest, Rows, rows_of
 from .slot import WAIT, Assignment, Slot, Value, iterate, one_by_one, remembered
 
 #: Length of a slot, seconds: a request waits half of it on average.
@@ -65,8 +64,8 @@ class Joint:
         rounds: bool = True,
         hold: float = HOLD,
     ) -> None:
-        self._cost, self._rounds, self._hold = cost, rounds, hold
-        self._desk = Desk(cost, placement)
+        self._rounds, self._hold = rounds, hold
+        self._desk, self._rest = Desk(cost, placement), Rest(cost)
         self._alone = Overlap(cost, placement)
         self._held: Seen | None = None
 
@@ -81,7 +80,7 @@ class Joint:
         if seen == self._held:  # all waited, and nothing has changed
             return decided
         rows = (late or list(range(len(requests))))[:MOST_REQUESTS]
-        line = _Line(self._cost, self._desk, view, now_s)
+        line = _Line(self._desk, self._rest(view.running(now_s)), view)
         for i in rows:
             if not line.take(requests[i]) and late:
                 break
@@ -102,7 +101,8 @@ class Joint:
         exclude: frozenset[int] = frozenset(),
     ) -> Decision:
         """The chain that costs it and those who run the least; without room as ``Overlap``."""
-        line = _Line(self._cost, self._desk, view, now_s, start=start_block, exclude=exclude)
+        runs = self._rest(view.running(now_s))
+        line = _Line(self._desk, runs, view, start=start_block, exclude=exclude)
         line.take(request)
         (decision,) = line.decisions()
         if decision is None:
@@ -120,16 +120,14 @@ class _Line:
 
     def __init__(
         self,
-        cost: CostModel,
         desk: Desk,
+        runs: Rows,
         view: SwarmView,
-        now_s: float,
         *,
         start: int = 0,
         exclude: frozenset[int] = frozenset(),
     ) -> None:
-        self._desk, self._start = desk, start
-        self._runs = [rest_of(cost, s) for s in view.running(now_s)]
+        self._desk, self._runs, self._start = desk, runs, start
         free = view.free_bytes.astype(np.float64)
         closed = view.closed(exclude)
         if closed is not None:
@@ -138,16 +136,18 @@ class _Line:
         self._requests: list[Request] = []
         self.offers: list[list[Offer]] = []
         self.choice: list[int] = []
+        self._costs: list[float] = []  # of the last one, on the chains that it looked at
+        self._decided: Queueing | None = None
 
     def take(self, request: Request) -> bool:
         """The chain that costs it and all before it the least; whether there is one with room."""
         begun = self._begun()
-        others = [*self._runs, *(o.course for o in begun)]
+        others = self._beside(begun)
         left = self._free - sum(o.uses for o in begun)
         lines_s = self._lines_s(others) if begun else self._calm_s
         offers = self._offers(request, left, lines_s, PICKED_OF)
         value = self._desk.value([offers], others)
-        costs = [value(np.array([p])) for p in range(len(offers))]
+        costs = self._costs = [value(np.array([p])) for p in range(len(offers))]
         self._requests.append(request)
         self.offers.append(offers)
         self.choice.append(int(np.argmin(costs)) if costs else WAIT)
@@ -155,23 +155,31 @@ class _Line:
 
     def decide(self, *, rounds: bool, hold: float) -> None:
         """All requests together, each with the chains it may take as the others stand by now."""
-        lines_s = self._lines_s([*self._runs, *(o.course for o in self._begun())])
-        for request, offers in zip(self._requests, self.offers, strict=True):
-            for at_s, most in ((self._calm_s, CALM), (lines_s, CROWDED)):
-                more = self._offers(request, self._free, at_s, most)
+        lines_s = self._lines_s(self._beside(self._begun()))
+        for i, (request, offers) in enumerate(zip(self._requests, self.offers, strict=True)):
+            calm = (self._calm_s, CALM if i else 0)  # the first one has looked at them
+            for at_s, most in (calm, (lines_s, CROWDED)):
+                more = self._offers(request, self._free, at_s, most) if most else []
                 offers += [o for o in more if o not in offers]
         taken: IntArray = np.array(self.choice, dtype=np.int64)
         slot = self._desk.slot(self.offers, self._free)
         value = self._desk.value(self.offers, self._runs)
         ends_s = value.ends_s(taken)
         until_s = hold * float(ends_s.mean()) if len(ends_s) else 0.0
-        value = replace(value, wait_s=until_s + value.alone_s())
-        found = together(slot, value, taken) if rounds else one_by_one(slot, value)
+        self._decided = value.waiting(until_s + value.alone_s())
+        known = remembered(self._decided, self._known())
+        found = together(slot, known, taken) if rounds else one_by_one(slot, known)
         self.choice = found.choice.tolist()
+
+    def _known(self) -> dict[bytes, float]:
+        """What a slot's only request costs on the chains that it has looked at."""
+        if len(self._requests) > 1:
+            return {}
+        return {np.array([p]).tobytes(): cost for p, cost in enumerate(self._costs)}
 
     def decisions(self) -> list[Decision | None]:
         """The chain of each request, and when it will be done by the value of the slot."""
-        value = self._desk.value(self.offers, self._runs)
+        value = self._decided or self._desk.value(self.offers, self._runs)
         ends = iter(value.ends_s(np.array(self.choice, dtype=np.int64)).tolist())
         return [
             None if p == WAIT else Decision(route=offers[p].route, cost_s=next(ends))
@@ -183,13 +191,17 @@ class _Line:
         taken = zip(self.offers, self.choice, strict=True)
         return [offers[p] for offers, p in taken if p != WAIT]
 
+    def _beside(self, begun: Sequence[Offer]) -> Rows:
+        """Those who run, then those who start."""
+        return self._runs.beside(rows_of(o.course for o in begun)) if begun else self._runs
+
     @cached_property
     def _calm_s(self) -> FloatArray:
         """The lines as if nobody started."""
         return self._lines_s(self._runs)
 
-    def _lines_s(self, courses: Sequence[Course]) -> FloatArray:
-        return self._desk.value([], courses).lines_s(NOBODY)
+    def _lines_s(self, others: Rows) -> FloatArray:
+        return self._desk.value([], others).lines_s(NOBODY)
 
     def _offers(
         self, request: Request, free: FloatArray, lines_s: FloatArray, most: int
@@ -200,7 +212,9 @@ class _Line:
 def together(slot: Slot, value: Value, other: IntArray) -> Assignment:
     """The better of what rounds make of one by one and of another start."""
     value = remembered(value)
-    first = one_by_one(slot, value).choice
-    starts = [first] if np.array_equal(first, other) else [first, other]
+    first = one_by_one(slot, value)
+    if slot.requests == 1:  # which has looked at all that there is
+        return first
+    starts = [first.choice] if np.array_equal(first.choice, other) else [first.choice, other]
     found = [iterate(slot, value, start, exchanges=EXCHANGES) for start in starts]
     return min(found, key=lambda a: a.value_s)

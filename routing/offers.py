@@ -13,7 +13,7 @@ from ..core.content import FloatArray, IntArray
 from ..core.plan import Placement, Route
 from ..core.workload import Request
 from ..perfmodel.cost import CostModel
-from .queueing import Course, Queueing, course_of
+from .queueing import Course, Queueing, Rows, course_of
 from .slot import Slot
 
 if TYPE_CHECKING:
@@ -119,11 +119,11 @@ class Desk:
             self._graphs[start] = graph, crossing_of(graph)
         return self._graphs[start]
 
-    def value(self, offered: Sequence[Sequence[Offer]], others: Sequence[Course]) -> Queueing:
+    def value(self, offered: Sequence[Sequence[Offer]], others: Rows) -> Queueing:
         """What assignments of these chains cost, beside what others do; waiting costs nothing."""
         return Queueing(
             offered=tuple(tuple(o.course for o in offers) for offers in offered),
-            running=tuple(others),
+            running=others,
             wait_s=np.zeros(len(offered)),
             servers=self._cost.problem.num_servers,
         )

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from functools import cache, cached_property
 from itertools import accumulate
 from struct import Struct
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 #: Rows of ``progress.SESSION`` and ``progress.HOP``; numpy takes ten times as long to make one.
 _HEAD, _HOP = Struct("=qdd"), Struct("=qdddd")
+#: Sessions whose hops are remembered.
+MOST_KNOWN = 4096
 
 
 class Part(NamedTuple):
@@ -75,6 +77,28 @@ class Course:
         return b"".join([_HOP.pack(*row) for row in rows])
 
 
+class Rows(NamedTuple):
+    """Courses as the compiled part knows them, one after the other.
+
+    Attributes
+    ----------
+    heads, hops : of ``progress.SESSION`` and ``progress.HOP``.
+    """
+
+    heads: bytes = b""
+    hops: bytes = b""
+
+    def beside(self, others: Rows) -> Rows:
+        """These, then the others."""
+        return Rows(self.heads + others.heads, self.hops + others.hops)
+
+
+def rows_of(courses: Iterable[Course]) -> Rows:
+    """The rows of some courses."""
+    found = [(c.head, c.packed) for c in courses]
+    return Rows(b"".join([head for head, _ in found]), b"".join([hops for _, hops in found]))
+
+
 def course_of(cost: CostModel, request: Request, route: Route) -> Course:
     """A request on a chain, from its opening to its last expected token."""
     shape = cost.shape(request.client, request.prompt_tokens, request.planned_tokens)
@@ -106,6 +130,29 @@ def rest_of(cost: CostModel, session: Running) -> Course:
     )
 
 
+class Rest:
+    """The rows of those who run: all but the steps that are left stays as it is from one decision
+    to the next, and is worked out once."""
+
+    def __init__(self, cost: CostModel) -> None:
+        self._cost = cost
+        self._known: dict[tuple[object, ...], Course] = {}
+
+    def __call__(self, running: Iterable[Running]) -> Rows:
+        heads, hops = [], []
+        for session in running:
+            course = self._known.get(session[:3]) or self._course(session)
+            heads.append(_HEAD.pack(len(session.servers), session.steps, course.idle_s))
+            hops.append(course.packed)
+        return Rows(b"".join(heads), b"".join(hops))
+
+    def _course(self, session: Running) -> Course:
+        if len(self._known) >= MOST_KNOWN:
+            self._known.clear()
+        course = self._known[session[:3]] = rest_of(self._cost, session)
+        return course
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Queueing(ByContent):
     """Sum of the responses of a slot's requests, and of what is left of those who run.
@@ -119,24 +166,27 @@ class Queueing(ByContent):
     """
 
     offered: tuple[tuple[Course, ...], ...]
-    running: tuple[Course, ...]
+    running: Rows
     wait_s: FloatArray
     servers: int
 
     def __call__(self, choice: IntArray) -> float:
         """The cost of an assignment."""
-        from . import progress  # numba takes a while to load
-
-        given = self._sessions, self._first, choice, self.wait_s, self.servers, progress.LEFT
-        value_s: float = progress.value_s(*given)
+        do = _compiled()
+        given = self._sessions, self._first, choice, self.wait_s, self.servers, do.LEFT
+        value_s: float = do.value_s(*given)
         return value_s
+
+    def waiting(self, wait_s: FloatArray) -> Queueing:
+        """The same where waiting costs so much; what is worked out of it already stays so."""
+        other = replace(self, wait_s=wait_s)
+        vars(other).update(_sessions=self._sessions, _first=self._first)
+        return other
 
     def ends_s(self, choice: IntArray) -> FloatArray:
         """When those who start end, in order, then those who run."""
-        from . import progress
-
-        given = self._sessions, self._first, choice, self.servers, progress.LEFT
-        ends: FloatArray = progress.ends_s(*given)
+        do = _compiled()
+        ends: FloatArray = do.ends_s(self._sessions, self._first, choice, self.servers, do.LEFT)
         return ends
 
     def alone_s(self) -> FloatArray:
@@ -145,10 +195,8 @@ class Queueing(ByContent):
 
     def lines_s(self, choice: IntArray) -> FloatArray:
         """(J,) how long a task waits at each server at first."""
-        from . import progress
-
-        given = self._sessions, self._first, choice, self.servers, progress.LEFT
-        lines: FloatArray = progress.lines_s(*given)
+        do = _compiled()
+        lines: FloatArray = do.lines_s(self._sessions, self._first, choice, self.servers, do.LEFT)
         return lines
 
     @cached_property
@@ -159,18 +207,26 @@ class Queueing(ByContent):
     @cached_property
     def _sessions(self) -> Sessions:
         """All chains of all requests, then those who run."""
-        return sessions_of([*(c for chains in self.offered for c in chains), *self.running])
+        return sessions_of(
+            rows_of(c for chains in self.offered for c in chains).beside(self.running)
+        )
 
 
-def sessions_of(courses: Sequence[Course]) -> Sessions:
-    """The arrays of some courses."""
+def sessions_of(rows: Rows) -> Sessions:
+    """The arrays of some rows."""
+    do = _compiled()
+    found: Sessions = do.Sessions(_array(rows.heads, do.SESSION), _array(rows.hops, do.HOP))
+    return found
+
+
+@cache
+def _compiled() -> Any:
+    """The module ``progress``: numba takes a while to load."""
     from . import progress
 
-    heads = bytearray().join([c.head for c in courses])
-    hops = bytearray().join([c.packed for c in courses])
-    return progress.Sessions(_array(heads, progress.SESSION), _array(hops, progress.HOP))
+    return progress
 
 
-def _array(content: bytearray, kind: np.dtype[np.void]) -> NDArray[np.void]:
+def _array(content: bytes, kind: np.dtype[np.void]) -> NDArray[np.void]:
     """Rows of a kind, which may be changed: compiled code knows one sort of array."""
-    return np.ndarray(len(content) // kind.itemsize, kind, content)
+    return np.ndarray(len(content) // kind.itemsize, kind, bytearray(content))

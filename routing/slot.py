@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Protocol
 
 import numpy as np
@@ -98,9 +99,14 @@ class Assignment(ByContent):
 _Found = tuple[IntArray, float]
 
 
-def remembered(value: Value) -> Value:
-    """The same value, worked out once for each assignment: rounds come back to the same ones."""
-    known: dict[bytes, float] = {}
+def remembered(value: Value, known: Mapping[bytes, float] = MappingProxyType({})) -> Value:
+    """The same value, worked out once for each assignment: rounds come back to the same ones.
+
+    Parameters
+    ----------
+    known : what assignments cost that were looked at before, by their bytes.
+    """
+    known = dict(known)
 
     def found(choice: IntArray) -> float:
         key = choice.tobytes()

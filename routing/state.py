@@ -19,6 +19,7 @@ from .api import FREE, NEVER, Ready, Running
 class _Held(NamedTuple):
     """What one session holds: (server, bytes) pairs, and what is expected of it."""
 
+    servers: tuple[int, ...]
     parts: tuple[tuple[int, int], ...]
     finish_s: float
     pace: Pace | None
@@ -79,7 +80,7 @@ class SwarmState:
         client : whose it is, where that is known.
         """
         parts = self._needs(route, tokens)
-        self._held[session] = _Held(parts, finish_s, pace, client)
+        self._held[session] = _Held(route.servers, parts, finish_s, pace, client)
         self._of_client[client] += 1
         if pace is not None:
             self.crowd.join(session, route.servers, pace)
@@ -144,28 +145,24 @@ class SwarmState:
     def paces_of(self, client: int) -> dict[int, tuple[tuple[int, ...], Pace]]:
         """The sessions of a client that make steps: their servers, and what is expected of them."""
         return {
-            session: (tuple(j for j, _ in held.parts), held.pace)
+            session: (held.servers, held.pace)
             for session, held in self._held.items()
             if held.client == client and held.pace is not None
         }
 
     def running(self, now_s: float) -> list[Running]:
         """The sessions that make steps, in the order in which they were reserved."""
-        return [
-            Running(
-                servers=tuple(j for j, _ in held.parts),
-                work_s=tuple(held.pace.work_s),
-                alone_s=held.pace.alone_s,
-                steps=self._left(session, held, now_s),
-            )
-            for session, held in self._held.items()
-            if held.pace is not None and held.step_s > 0
-        ]
-
-    def _left(self, session: int, held: _Held, now_s: float) -> float:
-        """Steps that a session has yet to make: as the crowd knows, or by its expected end."""
-        known = self.crowd.left(session, now_s)
-        return max(1.0, (held.finish_s - now_s) / held.step_s) if known is None else known
+        known = self.crowd.lefts(now_s)
+        found = []
+        for session, held in self._held.items():
+            pace = held.pace
+            if pace is None or pace.step_s <= 0:
+                continue
+            steps = known.get(session)
+            if steps is None:  # the crowd knows nothing of it: by its expected end
+                steps = max(1.0, (held.finish_s - now_s) / pace.step_s)
+            found.append(Running(held.servers, tuple(pace.work_s), pace.alone_s, steps))
+        return found
 
     def set_down(self, server: int, down: bool) -> None:
         """Take a server out of service, or bring it back."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from ..core.errors import NoRouteError, RequestTooLargeError
 from ..core.plan import Placement, Route
@@ -113,8 +113,8 @@ class Swarm:
 
     def assign(self, sessions: Sequence[Session]) -> Sequence[Decision | None]:
         """Ask a router that decides for all requests of a slot."""
-        assert isinstance(self.router, SlotRouter)
-        return self.router.assign([s.request for s in sessions], self.state, self.now_s)
+        router = cast("SlotRouter", self.router)
+        return router.assign([s.request for s in sessions], self.state, self.now_s)
 
     def admit(self, session: Session, decision: Decision) -> bool:
         """Open a session on the chain that was decided for it, if that has room now."""

@@ -129,7 +129,7 @@ def test_an_unknown_method_lists_those_that_exist() -> None:
 def test_the_gap_that_is_required_is_that_of_what_was_asked_for(
     asked: tuple[str, ...], gap: float, code: int
 ) -> None:
-    result = run("plan", TINY, *asked, "--require-gap", str(gap), "--json")
+    result = run("plan", TINY, *asked, "--require-gap", str(gap), "--time-limit", "8", "--json")
     assert result.exit_code == code
     found = json.loads(result.stdout)["certificate"]["objective"]["gap"]
     assert (found is not None and found <= gap) == (code == 0)

@@ -159,7 +159,7 @@ def test_equal_settings_give_equal_plans(tiny: Problem) -> None:
 
 
 def test_throughput_chooses_the_placement_that_sustains_most(tiny: Problem) -> None:
-    plan = api.plan(tiny, "auto", settings=Settings(aim="throughput"))
+    plan = api.plan(tiny, "auto", settings=Settings(time_limit_s=8.0, aim="throughput"))
     figures = [c.figure for c in plan.candidates if c.figure is not None]
     assert figures[0] == max(figures)
     assert plan.certificate.objective.value == figures[0]
@@ -167,7 +167,7 @@ def test_throughput_chooses_the_placement_that_sustains_most(tiny: Problem) -> N
 
 
 def test_a_router_that_is_asked_for_is_the_one_that_all_are_simulated_with(tiny: Problem) -> None:
-    asked = Settings(aim="throughput")
+    asked = Settings(time_limit_s=8.0, aim="throughput")
     plan = api.plan(tiny, "auto", router="max-flow", settings=asked)
     assert plan.router == "max-flow"
     assert {c.router for c in plan.candidates} == {"max-flow"}
@@ -191,7 +191,7 @@ def race(problem: Problem, *, deadline: Deadline = NEVER) -> Race:
 
 
 def test_a_throughput_is_told_with_what_all_servers_hold_and_compute(tiny: Problem) -> None:
-    plan = api.plan(tiny, "auto", settings=Settings(aim="throughput"))
+    plan = api.plan(tiny, "auto", settings=Settings(time_limit_s=8.0, aim="throughput"))
     found, cost = plan.certificate.objective, CostModel.of(tiny)
     planning = tiny.planning
     work = cost.work_s(planning.prompt_tokens, planning.output_tokens)

@@ -14,7 +14,7 @@ from swarmplan.core.problem import Problem
 from swarmplan.methods import runoff as module
 from swarmplan.methods.draft import Settings
 from swarmplan.methods.judge import Judge, judge_for
-from swarmplan.methods.pairs import BLOCKS, Pair
+from swarmplan.methods.pairs import Pair, gain
 from swarmplan.methods.race import Runner
 from swarmplan.methods.runoff import Runoff
 from swarmplan.perfmodel.cost import CostModel
@@ -116,7 +116,19 @@ def test_a_pair_goes_on_as_long_as_its_requests_leave_it_a_chance(
     for one in (known, pair):
         one.runner.requests = rounds * runoff.first
         one.response_s = np.full(one.runner.requests, 100.0)
-    blocks = np.array_split(pair.response_s, BLOCKS)
-    for i, block in enumerate(blocks):
+    for i, block in enumerate(np.array_split(pair.response_s, 6)):
         block += 100.0 * (worse + spread * (-0.5 if i % 2 else 0.5))
     assert runoff.may_win(pair, known) is goes_on
+
+
+def test_neighbours_that_fare_alike_do_not_make_a_gain_surer_than_it_is(task: Task) -> None:
+    """Two hundred requests, thirty of which are in flight at once: nothing is to be gained."""
+    known, pair = pairs(task, "shortest", "overlap")
+    known.response_s, rng = np.full(200, 100.0), np.random.default_rng(0)
+    held = 0
+    for _ in range(400):
+        alike = np.repeat(rng.normal(0.0, 0.2, 8), 30)[rng.integers(30) :][:200]
+        pair.response_s = 100.0 * (1.0 + alike)
+        found = gain(pair, known, task.goal)
+        held += abs(found.mean) <= found.half_width
+    assert held >= 0.9 * 400

@@ -22,7 +22,17 @@ from swarmplan.core.workload import Request
 from swarmplan.perfmodel.cost import CostModel
 from swarmplan.routing import progress
 from swarmplan.routing.api import Decision, Running, SwarmView
-from swarmplan.routing.queueing import Course, Part, Queueing, course_of, rest_of, sessions_of
+from swarmplan.routing.queueing import (
+    Course,
+    Part,
+    Queueing,
+    Rest,
+    Rows,
+    course_of,
+    rest_of,
+    rows_of,
+    sessions_of,
+)
 from swarmplan.routing.slot import WAIT
 from swarmplan.simulator.engine import simulate
 from swarmplan.tests.chains.every import every_chain
@@ -61,7 +71,7 @@ def valued(cost: CostModel, requests: Sequence[Request], routes: Sequence[Route]
     courses = (course_of(cost, r, route) for r, route in zip(requests, routes, strict=True))
     return Queueing(
         offered=tuple((c,) for c in courses),
-        running=(),
+        running=Rows(),
         wait_s=np.full(len(requests), 7.0),
         servers=cost.problem.num_servers,
     )
@@ -130,7 +140,7 @@ def test_with_whole_tasks_left_it_is_schweitzers_fixed_point(shared_data: Path) 
 def step_s(count: int, left: float) -> float:
     """Step of so many equal sessions by the compiled part."""
     course = Course(parts=(Part(server=0, work_s=0.1),), steps=1.0, idle_s=0.3)
-    sessions = sessions_of([course] * count)
+    sessions = sessions_of(rows_of([course] * count))
     first, nobody = np.zeros(1, dtype=np.int64), np.zeros(0, dtype=np.int64)
     return float(progress.ends_s(sessions, first, nobody, 1, left).max())
 
@@ -138,7 +148,9 @@ def step_s(count: int, left: float) -> float:
 def test_what_starts_delays_what_runs_until_it_has_gone() -> None:
     short = Course(parts=(Part(server=0, work_s=0.1),), steps=10.0, idle_s=0.0)
     long = Course(parts=(Part(server=0, work_s=0.1),), steps=1000.0, idle_s=0.0)
-    value = Queueing(offered=((short,),), running=(long,), wait_s=np.array([7.0]), servers=1)
+    value = Queueing(
+        offered=((short,),), running=rows_of([long]), wait_s=np.array([7.0]), servers=1
+    )
     assert value.ends_s(np.array([WAIT])).tolist() == pytest.approx([100.0])
     assert value(np.array([WAIT])) == pytest.approx(107.0)
     ends = value.ends_s(np.array([0]))
@@ -148,7 +160,7 @@ def test_what_starts_delays_what_runs_until_it_has_gone() -> None:
 
 def test_nobody_waits_where_nobody_stands_in_line() -> None:
     free = Course(parts=(Part(server=-1, work_s=0.1),), steps=10.0, idle_s=0.1)
-    value = Queueing(offered=((free,), (free,)), running=(), wait_s=np.zeros(2), servers=1)
+    value = Queueing(offered=((free,), (free,)), running=Rows(), wait_s=np.zeros(2), servers=1)
     assert value.ends_s(np.zeros(2, dtype=np.int64)).tolist() == pytest.approx([2.0, 2.0])
 
 
@@ -158,7 +170,9 @@ def test_a_prompt_that_is_cut_waits_for_each_of_its_tasks() -> None:
     for tasks in (1.0, 10.0):
         part = Part(server=0, work_s=0.0, tasks=tasks, piece_s=0.01)
         prompt = Course(parts=(part,), steps=0.0, idle_s=0.0)
-        value = Queueing(offered=((prompt,),), running=(runs,), wait_s=np.zeros(1), servers=1)
+        value = Queueing(
+            offered=((prompt,),), running=rows_of([runs]), wait_s=np.zeros(1), servers=1
+        )
         ends.append(float(value.ends_s(np.array([0]))[0]))
     assert ends[1] == pytest.approx(10 * ends[0], rel=0.5)
     assert ends[0] > 0.02
@@ -176,9 +190,17 @@ def test_of_a_session_that_runs_steps_are_left(tiny: Problem) -> None:
     assert [p.server for p in rest_of(CostModel.of(apart), session).parts] == [-1, -1]
 
 
+def test_what_is_remembered_of_those_who_run_is_not_the_steps_that_are_left(tiny: Problem) -> None:
+    cost = CostModel.of(tiny)
+    rest = Rest(cost)
+    one = Running(servers=(0, 2), work_s=(0.1, 0.2), alone_s=0.5, steps=40.0)
+    for running in ([one], [one._replace(steps=39.0), one], [one._replace(alone_s=0.6)], []):
+        assert rest(running) == rows_of(rest_of(cost, s) for s in running)
+
+
 def test_a_line_is_what_a_task_waits_for_now() -> None:
     runs = Course(parts=(Part(server=1, work_s=0.1),), steps=10.0, idle_s=0.3)
-    value = Queueing(offered=(), running=(runs,), wait_s=np.zeros(0), servers=3)
+    value = Queueing(offered=(), running=rows_of([runs]), wait_s=np.zeros(0), servers=3)
     nobody = np.zeros(0, dtype=np.int64)
     lines = value.lines_s(nobody)
     assert lines.tolist() == pytest.approx([0.0, 0.25 * 0.1 * progress.LEFT, 0.0])
@@ -186,10 +208,10 @@ def test_a_line_is_what_a_task_waits_for_now() -> None:
 
 PLAIN = """
 import numpy as np
-from swarmplan.routing.queueing import Course, Part, Queueing
+from swarmplan.routing.queueing import Course, Part, Queueing, Rows
 parts = (Part(server=0, work_s=0.1, tasks=3, piece_s=0.05, lead_s=0.2), Part(server=1, work_s=0.07))
 offered = tuple((Course(parts=parts, steps=10.0 + i, idle_s=0.1 * i),) for i in range(6))
-value = Queueing(offered=offered, running=(), wait_s=np.zeros(6), servers=2)
+value = Queueing(offered=offered, running=Rows(), wait_s=np.zeros(6), servers=2)
 print([x.hex() for x in value.ends_s(np.zeros(6, dtype=np.int64)).tolist()])
 """
 

@@ -50,13 +50,13 @@ def test_own_sessions_count_from_their_beginning_to_their_end() -> None:
     present.begin(2, [hop("A")], steps=20)
     assert count(present, 0.0) == [2, 1]
     assert count(present, 0.0, without=2) == [1, 1]  # about to take another chain
-    assert crowd_of(present, 0.0).left(0, 0.0) == 20.0
+    assert crowd_of(present, 0.0).lefts(0.0)[0] == 20.0
     for i in range(16):  # the prompt, and steps
         present.step(1, 0.5 * i)
-    assert crowd_of(present, 9.0).left(0, 9.0) == 5.0
+    assert crowd_of(present, 9.0).lefts(9.0)[0] == 5.0
     for i in range(16, 31):
         present.step(1, 0.5 * i)
-    assert crowd_of(present, 9.0).left(0, 9.0) == 1.0  # late: a step away
+    assert crowd_of(present, 9.0).lefts(9.0)[0] == 1.0  # late: a step away
     present.end(1)
     present.end(7)
     assert count(present, 9.0) == [1, 0]
@@ -116,8 +116,8 @@ def test_what_was_told_some_time_ago_has_made_steps_since_and_may_have_ended() -
     present = Present()
     share = Share(peer="A", sessions=1, work_s=0.08, alone_s=0.5, step_s=1.0, steps=100.0)
     present.hear(told(share, age_s=20.0), 50.0)
-    assert crowd_of(present, 50.0).left(0, 50.0) == pytest.approx(80.0)
-    assert crowd_of(present, 60.0).left(0, 60.0) == pytest.approx(70.0)
+    assert crowd_of(present, 50.0).lefts(50.0)[0] == pytest.approx(80.0)
+    assert crowd_of(present, 60.0).lefts(60.0)[0] == pytest.approx(70.0)
     assert count(present, 131.0) == [0, 0]
     four = replace(share, sessions=4)  # 25, 75, 125 and 175 steps left
     present.hear(told(four), 0.0)
