@@ -42,7 +42,15 @@ from swarmplan.routing.joint import HOLD, Joint, together
 from swarmplan.routing.offers import Desk, Offer
 from swarmplan.routing.overlap import Overlap
 from swarmplan.routing.queueing import Rows
-from swarmplan.routing.slot import WAIT, Assignment, Slot, Value, iterate, one_by_one
+from swarmplan.routing.slot import (
+    WAIT,
+    Assignment,
+    Slot,
+    Value,
+    iterate,
+    one_by_one,
+    remembered,
+)
 from swarmplan.routing.slot_exact import by_pairs, enumerated, lower_bound_s
 from swarmplan.routing.ws_rr import WsRr
 from swarmplan.scenarios import schema
@@ -268,7 +276,7 @@ def own_value(seeds: int) -> None:
                 priced = queueing.waiting(waits)
                 first = one_by_one(slot, priced)
                 at = time.process_time()
-                found = together(slot, priced, first.choice)
+                found = together(slot, remembered(priced), first.choice)
                 spent_s = time.process_time() - at
                 rows.append((found.value_s / first.value_s, spent_s))
             ratio, spent = np.array(rows).T

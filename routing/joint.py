@@ -211,7 +211,6 @@ class _Line:
 
 def together(slot: Slot, value: Value, other: IntArray) -> Assignment:
     """The better of what rounds make of one by one and of another start."""
-    value = remembered(value)
     first = one_by_one(slot, value)
     if slot.requests == 1:  # which has looked at all that there is
         return first

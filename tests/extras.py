@@ -6,9 +6,11 @@ environment that has them, so that a test that silently stopped running is found
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import os
-from typing import Literal
+import warnings
+from typing import Any, Literal
 
 import pytest
 
@@ -53,3 +55,12 @@ def needs(extra: Extra) -> None:
     if extra in os.environ.get(VARIABLE, "").split(","):
         pytest.fail(f"{why}, and {VARIABLE} asks for them")
     pytest.skip(why)
+
+
+def of_swarm(name: str) -> Any:
+    """A module of the plugin, where it can be; importing hivemind warns of what torch no longer
+    recommends."""
+    needs("swarm")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return importlib.import_module(f"swarmplan.swarm.{name}")

@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import warnings
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from swarmplan.tests.extras import needs
+from swarmplan.tests.extras import of_swarm
 
 SPAN = (2, 8)
 
 
 @pytest.fixture(scope="module")
 def asking() -> Any:
-    """The module; importing hivemind warns of what torch no longer recommends."""
-    needs("swarm")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        from swarmplan.swarm import asking
-    return asking
+    return of_swarm("asking")
 
 
 def said(asking: Any, claim: tuple[int, int], *, silent: tuple[int, ...] = ()) -> bool:

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import warnings
 from functools import partial
 from typing import Any
 
 import pytest
 
-from swarmplan.tests.extras import needs
+from swarmplan.tests.extras import of_swarm
 
 
 @pytest.fixture(scope="module")
 def live_dht() -> Any:
-    """The module; importing hivemind warns of what torch no longer recommends."""
-    needs("swarm")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        from swarmplan.swarm import live_dht
-    return live_dht
+    return of_swarm("live_dht")
 
 
 def test_a_peer_that_misses_the_first_ping_is_asked_once_more(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import warnings
 from concurrent.futures import Future
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,7 +14,7 @@ import pytest
 from swarmplan.core.errors import ScenarioError, SwarmUnreachableError
 from swarmplan.swarm.present import OwnHop, Present
 from swarmplan.swarm.shares import Share
-from swarmplan.tests.extras import needs
+from swarmplan.tests.extras import of_swarm
 
 ONE = Share(peer="A", sessions=3, work_s=0.08, alone_s=0.11, step_s=0.11, steps=40.0)
 HOP = OwnHop(peer="A", start=0, end=8, delay_s=0.03, work_s=0.08)
@@ -48,12 +47,7 @@ class Table:
 
 @pytest.fixture(scope="module")
 def sharing() -> Any:
-    """The module; importing hivemind warns of what torch no longer recommends."""
-    needs("swarm")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        from swarmplan.swarm import sharing
-    return sharing
+    return of_swarm("sharing")
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pickle
 import time
-import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,19 +11,14 @@ from typing import Any
 import pytest
 
 from swarmplan.core.errors import ScenarioError
-from swarmplan.tests.extras import needs
+from swarmplan.tests.extras import of_swarm
 
 EXPIRES_S = time.time() + 1e6
 
 
 @pytest.fixture(scope="module")
 def signing() -> Any:
-    """The module; importing hivemind warns of what torch no longer recommends."""
-    needs("swarm")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        from swarmplan.swarm import signing
-    return signing
+    return of_swarm("signing")
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -11,19 +10,14 @@ import pytest
 from swarmplan.core.errors import ScenarioError
 from swarmplan.swarm.claim import RefusedClaimError
 from swarmplan.swarm.statement import FORMAT, Statement
-from swarmplan.tests.extras import needs
+from swarmplan.tests.extras import of_swarm
 
 NOW_S = 1_795_900_000.0
 
 
 @pytest.fixture(scope="module")
 def stating() -> Any:
-    """The module; importing hivemind warns of what torch no longer recommends."""
-    needs("swarm")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        from swarmplan.swarm import stating
-    return stating
+    return of_swarm("stating")
 
 
 @pytest.fixture(scope="module")
