@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import TypeVar
 
 import numpy as np
 
@@ -41,8 +42,9 @@ SWEPT_SESSIONS = (1, 2, 3, 4, 6, 8, 11, 16, 23, 32, 45, 64)
 FLOWING = "max-flow"
 
 #: Who is simulated first, where there is time for few: plans that are there already, then the
-#: published methods' own choices.
-GIVEN, RIVAL, OTHER = 0, 1, 2
+#: published methods' own choices; last what others lead to.
+GIVEN, RIVAL, OTHER, LATE = 0, 1, 2, 3
+Found = TypeVar("Found")
 #: A plan, its routers and its rank of these.
 Suited = tuple[ChainPlan, tuple[str, ...], int]
 
@@ -57,7 +59,7 @@ class Entry:
     routers : names of the routers to try first.
     alone_s : time of the representative request when nothing else runs, each client on its own
         fastest chain, averaged over the clients. No router is faster.
-    rank : GIVEN, RIVAL or OTHER.
+    rank : GIVEN, RIVAL, OTHER or LATE.
     """
 
     plan: ChainPlan
@@ -116,20 +118,15 @@ def entries(
             for r in SWEPT_SESSIONS
         ]
     made += [(name, make, suited, OTHER) for name, make in short_searches(task)]
-    if thorough:
-        for name, make in thorough_plans(task):  # none on large swarms, which it would not fit
-            flowing = (FLOWING,) if serial and is_fitting(FLOWING, problem) else ()
-            made.append((name, make, (*suited, *flowing), OTHER))
     for name, make, routers, rank in made:
         if rank == OTHER and task.deadline.passed:
             break
         placement = _quietly(make)
-        if placement is None:
-            continue
-        plan = chain_plan(cost, placement, name)
-        if plan.chains:
-            found.append((plan, routers, rank))
-    found += _given(cost, known, suited)
+        if placement is not None:
+            found.append((chain_plan(cost, placement, name), routers, rank))
+    if thorough:
+        found += _thorough(task, suited)
+    found = [*(f for f in found if f[0].chains), *_given(cost, known, suited)]
     if problem.planning.constraints.shapes_placement:
         found = [(_moved(task, p), routers, rank) for p, routers, rank in found]
     return tuple(
@@ -137,6 +134,24 @@ def entries(
         for p, routers, rank in _distinct(found)
         if p.chains
     )
+
+
+def _thorough(task: Task, suited: tuple[str, ...]) -> list[Suited]:
+    """What the methods ``search`` and ``exact`` find, and where requests wait for each other what
+    these lead to: elsewhere time per token says more of a plan."""
+    serial = bool(task.cost.serial.any())
+    flowing = (FLOWING,) if serial and is_fitting(FLOWING, task.problem) else ()
+    found, late = list[Suited](), list[Suited]()
+    for make in thorough_plans(task):  # none on large swarms, which it would not fit
+        if task.deadline.passed:
+            break
+        for i, (name, placement) in enumerate(_quietly(make) or ()):
+            plan = chain_plan(task.cost, placement, name)
+            if not i:
+                found.append((plan, (*suited, *flowing), OTHER))
+            elif serial:
+                late.append((plan, suited, LATE))
+    return [*found, *late]
 
 
 def _given(cost: CostModel, known: Sequence[Known], suited: tuple[str, ...]) -> list[Suited]:
@@ -200,8 +215,8 @@ def _petals(task: Task) -> list[tuple[str, Callable[[], Placement]]]:
     ]
 
 
-def _quietly(make: Callable[[], Placement]) -> Placement | None:
-    """A placement, None when this way finds none; warnings about it are no news yet."""
+def _quietly(make: Callable[[], Found]) -> Found | None:
+    """What is made, None when this way finds nothing; warnings about it are no news yet."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", SwarmplanWarning)
@@ -220,6 +235,8 @@ def _distinct(found: Sequence[Suited]) -> list[Suited]:
         spans = plan.placement
         content = b"".join(a.tobytes() for a in (spans.start, spans.end, spans.cache_bytes))
         key = rank == GIVEN, content
+        if key in kept and rank == LATE:
+            continue
         if key in kept:
             first, others, known = kept[key]
             routers = tuple(dict.fromkeys((*others, *routers)))

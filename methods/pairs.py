@@ -53,7 +53,7 @@ def request_s(router: str, compiled_s: float) -> float:
 def verdict(runner: Runner, known: Runner) -> str:
     """What is said of a pair that does not come first."""
     if not runner.served:
-        return f"requests pile up, of {runner.requests}"
+        return f"given up: requests pile up or decisions take long, of {runner.requests}"
     if runner.order() < known.order():
         return f"not surely faster over {runner.requests} requests"
     return behind(runner, known)

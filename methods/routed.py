@@ -25,6 +25,9 @@ from .runoff import Runoff
 #: that are tried again, with those that take too long for the race itself, if they may win on the
 #: first.
 LEADERS, MORE, SLOW = 2, 2, ("joint",)
+#: Routers that look at the chains of one request alone: where others wait they ask again and again,
+#: which takes as long as all the rest, so they have the last turn.
+ALONE = ("ws-rr", "least-response", "shortest", "petals")
 #: Pairs that the race let go are tried again up to this figure, in multiples of the best one.
 AGAIN = 1.2
 
@@ -76,7 +79,7 @@ def paired(problem: Problem, ranked: Sequence[Runner], judge: Judge) -> list[Pai
         if able and not any(runner.placement == seen.placement for seen in leaders):
             leaders.append(runner)
     first, found = ranked[0], list[Pair]()
-    routers = racing_routers(problem)
+    routers = sorted(racing_routers(problem), key=lambda r: (r in ALONE, r in SLOW))
     slow = [router for router in SLOW if router in routers]
     tried = leaders[: LEADERS + MORE]
     for place, leader in enumerate(tried):

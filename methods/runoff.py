@@ -21,6 +21,9 @@ FIRST, MOST, STEP = 200, 5_000, 50
 #: Pairs that run in a later round: so many of the best for which there is work for ``FAIR`` times
 #: the requests of the round before, ``FAR`` times at most; one alone has ``NEAR`` times at least.
 PAIRS, NEAR, FAIR, FAR = (4, 3, 2, 1), 1.5, 3.0, 6.0
+#: Of the time that is left after the first round of the best placement, what other placements may
+#: have for theirs.
+OTHERS = 0.5
 #: A pair goes on only as long as it may gain so much; no interval of the first round is held to be
 #: narrower to either side than ``ROUGH``, and with so many requests less as narrows an interval.
 WORTH, ROUGH = 0.005, 0.03
@@ -32,9 +35,9 @@ WORK_SHARE, UNLIMITED_S = 0.28, 8.0
 #: Of the time that is left so much is planned for: requests take longer once others have piled up,
 #: and a round that the clock ends is lost.
 PLANNED = 0.8
-#: A run is given up in which so many decisions are asked for, of each request on average: then they
-#: pile up.
-MOST_DECISIONS = 20
+#: A run of the first round is given up that takes so much of the time that is left, and any one
+#: in which so many decisions are asked for, of each request on average: then they pile up.
+PART, MOST_DECISIONS = 0.25, 20
 
 
 class Runoff:
@@ -66,7 +69,7 @@ class Runoff:
         standing = self._next(known, own, begun)
         hopeful = {p.runner.router for p in standing}
         others = [p for p in pairs[1:] if p not in own and (p.raced or p.runner.router in hopeful)]
-        standing += self._next(known, others, begun)
+        standing += self._next(known, others, begun, share=OTHERS if standing else 1.0)
         while standing and not self._settled(known, standing):
             standing, count = self._further(known, standing)
             standing = self._next(known, standing, count, whole=True)
@@ -87,10 +90,11 @@ class Runoff:
         """Who runs in the next round, and on how many requests; nobody where there is no work for
         it."""
         best = sorted(standing, key=lambda p: (p.runner.unserved, -self._hope(p, known)))
+        first = min(standing, key=lambda p: p.runner.order())
         before, left_s = known.runner.requests, self._left_s()
         most = self.most // self._step * self._step
         for stay in PAIRS if before < most else ():
-            chosen = best[:stay]
+            chosen = best[:stay] if stay > 1 else [first]  # one alone: what does best by now
             request_s = known.request_s + sum(p.request_s for p in chosen)
             count = int(min(left_s / request_s, FAR * before)) // self._step * self._step
             least = (NEAR if len(chosen) == 1 else FAIR) * before
@@ -104,17 +108,24 @@ class Runoff:
         return min(self._work_s, PLANNED * max(self._end.left_s(), 0.0) / self._slower)
 
     def _next(
-        self, known: Pair, standing: Sequence[Pair], count: int, *, whole: bool = False
+        self,
+        known: Pair,
+        standing: Sequence[Pair],
+        count: int,
+        *,
+        whole: bool = False,
+        share: float = 1.0,
     ) -> list[Pair]:
-        """Those that go on after a round; none where it is the last one there is time for."""
+        """Those that go on after a round, of those for which a share of the time that is left is
+        enough; none where a whole round is the last one there is time for."""
         if not whole:
-            standing = self._affordable(known, standing, count)
+            standing = self._affordable(known, standing, count, share)
         ran = self._ran([known, *standing], count, whole=whole) if standing else []
         self._cut = self._cut or len(ran) <= len(standing) > 0
         standing = list(ran[1:])
         for pair in standing:
             pair.runner.verdict = verdict(pair.runner, known.runner)
-        return [p for p in standing if self.may_win(p, known)]
+        return [p for p in _unlike(ran) if self.may_win(p, known)]
 
     def may_win(self, pair: Pair, known: Pair) -> bool:
         """Whether more requests could show that a pair is better by as much as is worth while."""
@@ -130,9 +141,11 @@ class Runoff:
         rough = ROUGH * math.sqrt(self.first / known.runner.requests)
         return found.mean + max(found.half_width, rough)
 
-    def _affordable(self, known: Pair, standing: Sequence[Pair], count: int) -> list[Pair]:
+    def _affordable(
+        self, known: Pair, standing: Sequence[Pair], count: int, share: float
+    ) -> list[Pair]:
         """Those for whose first round there is time."""
-        left_s = self._left_s() - known.request_s * count
+        left_s = share * self._left_s() - known.request_s * count
         kept: list[Pair] = []
         for pair in standing:
             need_s = pair.request_s * count
@@ -147,7 +160,8 @@ class Runoff:
         begun = time.monotonic()
         for pair in pairs:  # the first one has been raced: it is what others are measured by
             most = MOST_DECISIONS * count if found else math.inf
-            patience = Patience(most, self._end)
+            until = self._end if whole else self._end.share(PART)
+            patience = Patience(most, until)
             try:
                 if self._end.passed:
                     break
@@ -167,3 +181,17 @@ class Runoff:
             pair.runner.figure_s = math.inf if nothing else figure.figure_s
             pair.runner.unserved = figure.unserved
         return ran
+
+
+def _unlike(pairs: Sequence[Pair]) -> list[Pair]:
+    """All but the first whose requests fared otherwise than those of any before: routers that
+    decide alike where little makes a difference need not run on together."""
+    found = list(pairs[:1])
+    for pair in pairs[1:]:
+        if not any(_alike(pair, other) for other in found):
+            found.append(pair)
+    return found[1:]
+
+
+def _alike(one: Pair, other: Pair) -> bool:
+    return np.array_equal(one.response_s, other.response_s, equal_nan=True)

@@ -1,19 +1,21 @@
 """Placements that the methods ``search`` and ``exact`` make, as candidates of ``auto``.
 
 Both serve R sessions at once with the least time per token, for every client by itself; chains are
-composed for the mean client. What they find suits no load in particular: the race tells.
+composed for the mean client. What they find suits no load in particular: the race tells, also of
+what a search came by on its way, and of both with the servers in use that they leave idle.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 
 from ..core.errors import HeuristicFailedError, InfeasibleError, SolverError
 from ..core.plan import Placement
 from ..placement.compute import for_load
-from ..placement.search.solve import SEARCH_GAP, placed_by_search
+from ..placement.rules.joining import all_joined
+from ..placement.search.solve import SEARCH_GAP, placed_by_search, placements_by_search
 from ..placement.sessions import for_sessions
 from ..placement.task import Task
 from ..solve.deadline import NEVER, Deadline
@@ -31,8 +33,9 @@ MOST_SERVERS_TO_SOLVE = 100
 #: Time of each where there is no limit.
 UNLIMITED_S = 60.0
 
-#: A name, and what makes the placement.
+#: A name, and what makes the placement; and placements with their names, which are made together.
 Made = tuple[str, Callable[[], Placement]]
+Named = tuple[str, Placement]
 
 
 def short_searches(task: Task) -> Iterator[Made]:
@@ -44,12 +47,13 @@ def short_searches(task: Task) -> Iterator[Made]:
         yield f"search R={sessions}", partial(_searched, task, sessions)
 
 
-def thorough_plans(task: Task) -> Iterator[Made]:
-    """What the methods ``search`` and ``exact`` themselves find in a part of the time."""
+def thorough_plans(task: Task) -> Iterator[Callable[[], Sequence[Named]]]:
+    """What the methods ``search`` and ``exact`` themselves find in a part of the time, and what
+    comes with it."""
     if task.problem.num_servers > MOST_SERVERS_TO_SOLVE:
         return
-    yield "search, long", partial(_thorough, _long_search, task, LONG_SHARE)
-    yield "exact", partial(_thorough, _exact, task, EXACT_SHARE)
+    yield partial(_thorough, "search, long", _long_search, task, LONG_SHARE)
+    yield partial(_thorough, "exact", _exact, task, EXACT_SHARE)
 
 
 def _searched(task: Task, sessions: int) -> Placement:
@@ -60,8 +64,11 @@ def _searched(task: Task, sessions: int) -> Placement:
     return placed_by_search(asked, max_steps=steps)
 
 
-def _thorough(make: Callable[[Task, Deadline], Placement], task: Task, share: float) -> Placement:
-    """What a solver finds for R sessions, until a share of the time that is left is over.
+def _thorough(
+    name: str, make: Callable[[Task, Deadline], Sequence[Placement]], task: Task, share: float
+) -> Sequence[Named]:
+    """What a solver finds for R sessions, until a share of the time that is left is over; then what
+    it passed, and all of them with the servers that they leave idle.
 
     Raises
     ------
@@ -71,20 +78,25 @@ def _thorough(make: Callable[[Task, Deadline], Placement], task: Task, share: fl
     until = task.deadline.share(share)
     if until == NEVER:
         until = Deadline.after(UNLIMITED_S)
+    asked = for_load(replace(task, on_progress=None))
     try:
-        return make(for_load(replace(task, on_progress=None)), until)
+        made = make(asked, until)
     except (InfeasibleError, SolverError) as error:
         raise HeuristicFailedError(str(error)) from error
+    found = [(f"{name}, passed {i}" if i else name, p) for i, p in enumerate(made)]
+    joined = [(f"{n}, all join", all_joined(task.cost, p, asked.sessions)) for n, p in found]
+    return [*found, *joined]
 
 
-def _long_search(task: Task, until: Deadline) -> Placement:
-    return placed_by_search(replace(task, deadline=until, gap=SEARCH_GAP), max_steps=LONG_STEPS)
+def _long_search(task: Task, until: Deadline) -> Sequence[Placement]:
+    asked = replace(task, deadline=until, gap=SEARCH_GAP)
+    return placements_by_search(asked, max_steps=LONG_STEPS)
 
 
-def _exact(task: Task, until: Deadline) -> Placement:
+def _exact(task: Task, until: Deadline) -> Sequence[Placement]:
     from ..placement.exact.solve import solve_exact  # HiGHS is slow to load
 
     placement, _, certificate = solve_exact(replace(task, deadline=until))
     if certificate.interrupted:
         raise KeyboardInterrupt
-    return placement
+    return [placement]

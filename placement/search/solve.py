@@ -58,6 +58,17 @@ def solve_search(
     """
     if max_steps is None and math.isinf(task.deadline.at_s):
         raise ValueError("the search needs a deadline or max_steps")
+    run, interrupted = _searched(task, max_steps, warm_start, warm_routes)
+    return _solution(run, interrupted)
+
+
+def _searched(
+    task: Task,
+    max_steps: int | None,
+    warm_start: Placement | None = None,
+    warm_routes: Sequence[PlannedRoute] = (),
+) -> tuple[Run, bool]:
+    """A search, and whether Ctrl-C ended it."""
     alone = cheapest_chains_s(task.cost, task.demand)
     require_chains(task.cost, task.demand, alone)
     run = Run(
@@ -71,7 +82,7 @@ def solve_search(
         run.search(warm_start, warm_routes)
     except KeyboardInterrupt:
         interrupted = True
-    return _solution(run, interrupted)
+    return run, interrupted
 
 
 def placed_by_search(task: Task, *, max_steps: int) -> Placement:
@@ -82,10 +93,22 @@ def placed_by_search(task: Task, *, max_steps: int) -> Placement:
     InfeasibleError, HeuristicFailedError
         As ``solve_search``.
     """
-    placement, _, certificate = solve_search(task, max_steps=max_steps)
-    if certificate.interrupted:
+    return placements_by_search(task, max_steps=max_steps)[0]
+
+
+def placements_by_search(task: Task, *, max_steps: int) -> list[Placement]:
+    """The same, and then what the search came by on its way that is not much dearer.
+
+    Raises
+    ------
+    InfeasibleError, HeuristicFailedError
+        As ``solve_search``.
+    """
+    run, interrupted = _searched(task, max_steps)
+    placement, _, _ = _solution(run, interrupted)
+    if interrupted:
         raise KeyboardInterrupt
-    return placement
+    return [placement, *(p for p in run.passed.placements() if p != placement)]
 
 
 def _solution(run: Run, interrupted: bool) -> Solution:

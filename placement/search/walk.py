@@ -15,6 +15,7 @@ from ...perfmodel.predict import step_goal
 from ...solve.progress import Progress
 from ..task import Task
 from .moves import DESTROY, Manner, reorder, repair
+from .passed import NEAR, Passed
 from .starts import starts
 from .state import Instance, State
 
@@ -33,7 +34,8 @@ REPORT_EVERY_S = 1.0
 
 @dataclass(slots=True, kw_only=True)
 class Run:
-    """One search: limits, the best plan, and when it last told about it; ``bound`` is LB0."""
+    """One search: limits, the best plan, and when it last told about it; ``bound`` is LB0, and
+    ``passed`` others near the best."""
 
     task: Task
     instance: Instance
@@ -44,6 +46,7 @@ class Run:
     best: State | None = None
     best_s: float = np.inf
     told_s: float = field(default=-np.inf)
+    passed: Passed = field(default_factory=Passed)
     bound: float = field(init=False)
 
     def __post_init__(self) -> None:
@@ -89,6 +92,8 @@ class Run:
             better = not state.pending
         if better or self.best is None:
             self.best, self.best_s = state.copy(), reached
+        if not state.pending and reached <= (1.0 + NEAR) * self.best_s:
+            self.passed.offer(state)
         if self.task.on_progress is None:
             return
         now = time.monotonic() - self.began

@@ -14,7 +14,7 @@ from swarmplan.methods import runoff as module
 from swarmplan.methods.draft import Settings
 from swarmplan.methods.judge import Judge, judge_for
 from swarmplan.methods.race import Runner
-from swarmplan.methods.routed import paired, routed
+from swarmplan.methods.routed import ALONE, paired, routed
 from swarmplan.methods.routers import ROUTERS, racing_routers
 from swarmplan.perfmodel.cost import CostModel
 from swarmplan.placement.rules.cg_bp import cg_bp
@@ -64,6 +64,15 @@ def test_every_router_runs_for_which_the_scenario_has_all_that_it_needs(
     ranked, _ = routed(task, Settings(), runners(task, raced, "ws-rr"), NEVER, raced)
     assert {r.router for r in ranked} == set(fitting)
     assert all(r.requests and r.verdict for r in ranked[1:])
+
+
+def test_routers_that_look_at_one_request_alone_have_the_last_turn(
+    task: Task, raced: Callable[[int], Judge]
+) -> None:
+    ranked = runners(task, raced, "overlap")
+    turns = [p.runner.router for p in paired(task.problem, ranked, raced(150))]
+    assert set(turns[-4:]) == set(ALONE)
+    assert turns[-5] == "joint"
 
 
 def test_the_choice_does_worse_than_nobody_on_the_requests_of_its_trial(

@@ -132,3 +132,13 @@ def test_neighbours_that_fare_alike_do_not_make_a_gain_surer_than_it_is(task: Ta
         found = gain(pair, known, task.goal)
         held += abs(found.mean) <= found.half_width
     assert held >= 0.9 * 400
+
+
+def test_of_pairs_whose_requests_fare_alike_one_runs_on(task: Task) -> None:
+    _, raced = judged(task)
+    made = pairs(task, "shortest", "overlap", "overlap", "shortest")
+    runoff = Runoff(limited(task, 1e3), NEVER, raced)
+    runoff.run(made)
+    ran = [p.runner.requests for p in made]
+    assert ran[1] > runoff.first
+    assert ran[2] == ran[3] == runoff.first

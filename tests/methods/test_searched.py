@@ -9,7 +9,7 @@ import pytest
 from swarmplan.core.errors import HeuristicFailedError
 from swarmplan.core.problem import Problem
 from swarmplan.methods import searched
-from swarmplan.methods.candidates import entries
+from swarmplan.methods.candidates import LATE, entries
 from swarmplan.methods.searched import thorough_plans
 from swarmplan.placement.sessions import for_sessions, task_of
 from swarmplan.solve.deadline import Deadline
@@ -38,7 +38,7 @@ def test_more_sessions_than_fit_are_no_reason_to_stop(tiny: Problem) -> None:
     task = for_sessions(task_of(tiny, deadline=Deadline.after(5.0)), 10_000)
     planned = replace(task.problem.planning, sessions=10_000)
     task = task.on(replace(task.problem, planning=planned))
-    for _, make in thorough_plans(task):
+    for make in thorough_plans(task):
         with pytest.raises(HeuristicFailedError):
             make()
 
@@ -47,6 +47,26 @@ def test_without_a_limit_they_come_to_an_end(
     tiny: Problem, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(searched, "UNLIMITED_S", 0.5)
-    for _, make in thorough_plans(task_of(tiny)):
-        placement = make()
-        assert (placement.end > placement.start).any()
+    for make in thorough_plans(task_of(tiny)):
+        for _, placement in make():
+            assert (placement.end > placement.start).any()
+
+
+def test_what_a_search_came_by_is_raced_too_also_with_idle_servers_in_use(tiny: Problem) -> None:
+    search, exact = (
+        make() for make in thorough_plans(task_of(tiny, deadline=Deadline.after(20.0)))
+    )
+    called = [name for name, _ in search]
+    assert called[0] == "search, long"
+    assert "search, long, all join" in called
+    assert [name for name, _ in exact] == ["exact", "exact, all join"]
+    for name, placement in (*search, *exact):
+        assert not name.endswith("all join") or (placement.num_blocks > 0).all()
+
+
+def test_a_plan_that_others_lead_to_has_no_name_beside_theirs(tiny: Problem) -> None:
+    found = entries(task_of(tiny, deadline=Deadline.after(20.0)), thorough=True)
+    late = [e.plan.name for e in found if e.rank == LATE]
+    others = [e.plan.name for e in found if e.rank != LATE]
+    assert all("passed" in name or "all join" in name for name in late)
+    assert not any("passed" in name or "all join" in name for name in others)
