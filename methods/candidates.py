@@ -137,20 +137,18 @@ def entries(
 
 
 def _thorough(task: Task, suited: tuple[str, ...]) -> list[Suited]:
-    """What the methods ``search`` and ``exact`` find, and where requests wait for each other what
-    these lead to: elsewhere time per token says more of a plan."""
-    serial = bool(task.cost.serial.any())
-    flowing = (FLOWING,) if serial and is_fitting(FLOWING, task.problem) else ()
+    """What the methods ``search`` and ``exact`` find, and then what these lead to."""
+    flowing = (FLOWING,) if task.cost.serial.any() and is_fitting(FLOWING, task.problem) else ()
     found, late = list[Suited](), list[Suited]()
     for make in thorough_plans(task):  # none on large swarms, which it would not fit
         if task.deadline.passed:
             break
         for i, (name, placement) in enumerate(_quietly(make) or ()):
             plan = chain_plan(task.cost, placement, name)
-            if not i:
-                found.append((plan, (*suited, *flowing), OTHER))
-            elif serial:
+            if i:
                 late.append((plan, suited, LATE))
+            else:
+                found.append((plan, (*suited, *flowing), OTHER))
     return [*found, *late]
 
 

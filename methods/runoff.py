@@ -122,8 +122,7 @@ class Runoff:
             standing = self._affordable(known, standing, count, share)
         ran = self._ran([known, *standing], count, whole=whole) if standing else []
         self._cut = self._cut or len(ran) <= len(standing) > 0
-        standing = list(ran[1:])
-        for pair in standing:
+        for pair in ran[1:]:
             pair.runner.verdict = verdict(pair.runner, known.runner)
         return [p for p in _unlike(ran) if self.may_win(p, known)]
 

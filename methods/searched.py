@@ -67,8 +67,9 @@ def _searched(task: Task, sessions: int) -> Placement:
 def _thorough(
     name: str, make: Callable[[Task, Deadline], Sequence[Placement]], task: Task, share: float
 ) -> Sequence[Named]:
-    """What a solver finds for R sessions, until a share of the time that is left is over; then what
-    it passed, and all of them with the servers that they leave idle.
+    """What a solver finds for R sessions, until a share of the time that is left is over; and where
+    requests wait for each other what it passed, and all of them with the servers that they leave
+    idle: elsewhere time per token says more of a plan.
 
     Raises
     ------
@@ -83,6 +84,8 @@ def _thorough(
         made = make(asked, until)
     except (InfeasibleError, SolverError) as error:
         raise HeuristicFailedError(str(error)) from error
+    if not task.cost.serial.any():
+        return [(name, made[0])]
     found = [(f"{name}, passed {i}" if i else name, p) for i, p in enumerate(made)]
     joined = [(f"{n}, all join", all_joined(task.cost, p, asked.sessions)) for n, p in found]
     return [*found, *joined]

@@ -8,7 +8,7 @@ from ...core.plan import Placement
 from ...perfmodel.announced import announced_throughput
 from ...perfmodel.cost import CostModel
 from ...perfmodel.memory import blocks_that_fit
-from .cg_bp import thinnest_window
+from .petals import join, load_of
 
 
 def all_joined(cost: CostModel, placement: Placement, sessions: int) -> Placement:
@@ -22,11 +22,9 @@ def all_joined(cost: CostModel, placement: Placement, sessions: int) -> Placemen
     used = placement.num_blocks > 0
     blocks = np.where(used, np.maximum(np.minimum(fit, placement.end), placement.num_blocks), fit)
     rates = announced_throughput(cost, np.maximum(blocks, 1))
-    start, load = placement.end - blocks, np.zeros(length)
-    for j in np.flatnonzero(used).tolist():
-        load[start[j] : placement.end[j]] += rates[j]
-    for j in sorted(np.flatnonzero(~used & (fit > 0)).tolist(), key=lambda j: -float(rates[j])):
-        start[j] = thinnest_window(load, int(blocks[j]))
-        load[start[j] : start[j] + blocks[j]] += rates[j]
+    start = placement.end - blocks
+    load = load_of(start, blocks, rates, np.flatnonzero(used).tolist(), length)
+    idle = np.flatnonzero(~used & (fit > 0)).tolist()
+    join(load, start, blocks, rates, sorted(idle, key=lambda j: -float(rates[j])))
     spans = [(int(s), int(s + m)) if m else (0, 0) for s, m in zip(start, blocks, strict=True)]
     return cost.placed(spans)

@@ -70,14 +70,26 @@ class PetalsRule:
         load = np.zeros(length)
         joined = [int(j) for j in order if blocks[j] > 0]
         _warn_of_unusable(problem, blocks)
-        for j in joined:
-            start[j] = thinnest_window(load, int(blocks[j]))
-            load[start[j] : start[j] + blocks[j]] += rates[j]
+        join(load, start, blocks, rates, joined)
         if self.rebalance:
             start = rebalanced(start, blocks, rates, joined, length, rng)
         spans = [(int(s), int(s + m)) for s, m in zip(start, blocks, strict=True)]
         pool = cost.cache_bytes(tokens, start, start + blocks) if self.cache == "petals" else None
         return cost.placed(spans, cache_bytes=pool, order=joined)
+
+
+def join(
+    load: FloatArray, start: IntArray, blocks: IntArray, rates: FloatArray, order: Sequence[int]
+) -> None:
+    """One after the other the servers of ``order`` take the blocks that are served worst by then.
+
+    Parameters
+    ----------
+    load, start : (L,) throughput of each block, (n,) of each server's first one; both change.
+    """
+    for j in order:
+        start[j] = thinnest_window(load, int(blocks[j]))
+        load[start[j] : start[j] + blocks[j]] += rates[j]
 
 
 def rebalanced(

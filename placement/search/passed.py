@@ -19,14 +19,14 @@ NEAR, MOST = 0.05, 16
 class Passed:
     """States at even distances, which double when there are too many (mutable: a record)."""
 
-    seen: int = 0
+    _seen: int = 0
     _states: list[State] = field(default_factory=list)
     _apart: int = 1
 
     def offer(self, state: State) -> None:
         """Keep a state, which does not change any more, if it is its turn."""
-        self.seen += 1
-        if self.seen % self._apart:
+        self._seen += 1
+        if self._seen % self._apart:
             return
         self._states.append(state)
         if len(self._states) > 2 * MOST:

@@ -93,7 +93,7 @@ def placed_by_search(task: Task, *, max_steps: int) -> Placement:
     InfeasibleError, HeuristicFailedError
         As ``solve_search``.
     """
-    return placements_by_search(task, max_steps=max_steps)[0]
+    return _placed(task, max_steps)[0]
 
 
 def placements_by_search(task: Task, *, max_steps: int) -> list[Placement]:
@@ -104,11 +104,17 @@ def placements_by_search(task: Task, *, max_steps: int) -> list[Placement]:
     InfeasibleError, HeuristicFailedError
         As ``solve_search``.
     """
+    placement, run = _placed(task, max_steps)
+    return [placement, *(p for p in run.passed.placements() if p != placement)]
+
+
+def _placed(task: Task, max_steps: int) -> tuple[Placement, Run]:
+    """What a search that Ctrl-C did not end places, and that search."""
     run, interrupted = _searched(task, max_steps)
     placement, _, _ = _solution(run, interrupted)
     if interrupted:
         raise KeyboardInterrupt
-    return [placement, *(p for p in run.passed.placements() if p != placement)]
+    return placement, run
 
 
 def _solution(run: Run, interrupted: bool) -> Solution:
