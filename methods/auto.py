@@ -22,7 +22,7 @@ from .certify import ALONE, floor_of
 from .draft import Draft, Settings
 from .drafting import drafted
 from .draftrace import with_drafts
-from .improving import improved
+from .improving import affords_moves, improved
 from .judge import REHEARSED, judge_for, requests_needed
 from .race import INTERRUPTED, Race, Runner, behind
 from .routed import routed
@@ -41,10 +41,9 @@ OTHER_ROUTERS = ("overlap", "jffc", "fastest-free", "ws-rr")
 #: Shares of the time limit: until then placements are made, the best ones are improved and tried
 #: with every router. The race ends by itself; where it takes long nothing that comes later is worth
 #: as much as its rounds.
-CANDIDATES_SHARE, RACE_SHARE, IMPROVING_SHARE, ROUTED_SHARE = 0.35, 0.8, 0.52, 0.95
-#: Where servers hand on to each other, moves take too long to simulate for many to be tried, and
-#: searches longer to find what is good: they have the time.
-RELAYED_CANDIDATES_SHARE = 0.6
+CANDIDATES_SHARE, RACE_SHARE, IMPROVING_SHARE, ROUTED_SHARE = 0.45, 0.8, 0.5, 0.95
+#: Where moves take too long to simulate for enough to be tried, searches have that time as well.
+UNIMPROVED_SHARE = 0.6
 #: A run of one request takes longer only where code is compiled first.
 COMPILED_S = 3.0
 TRACE_ROUNDS = (1_500, 4_000, 10_000)
@@ -77,8 +76,7 @@ def auto(task: Task, settings: Settings) -> Draft:
 def _least_response(task: Task, settings: Settings) -> Draft:
     """Race all candidates, then improve the best one."""
     problem = task.problem
-    relayed = task.cost.relaying.pairs
-    share = RELAYED_CANDIDATES_SHARE if relayed else CANDIDATES_SHARE
+    share = CANDIDATES_SHARE if affords_moves(task) else UNIMPROVED_SHARE
     early = replace(task, deadline=task.deadline.share(share))
     found = entries(early, settings.known, thorough=True)
     compiling_s = _compiling_s(task, settings, found[0])

@@ -21,6 +21,15 @@ TRIED, AGREEING = 8_765_432, 9_876_543
 #: Work of a search, in seconds of a quiet machine, as a share of the time limit: with that on known
 #: plans it is done before the clock ends it, so that no plan depends on who else computes.
 WORK_SHARE = 0.4
+#: A move takes about so long on a quiet machine; with fewer of them for each server nothing is found
+#: that holds (docs/auto.md).
+MOVE_S, SERVER_MOVES = 0.036, 20
+
+
+def affords_moves(task: Task) -> bool:
+    """Whether there is work for enough moves of a search on the truth."""
+    move_s = MOVE_S * requests_needed(task.cost)
+    return WORK_SHARE * task.deadline.limit_s >= SERVER_MOVES * move_s * task.problem.num_servers
 
 
 def improved(
@@ -42,7 +51,7 @@ def improved(
     """
     router, admission = REHEARSED
     leaders = [r for r in ranked if r.router == router and r.served and not r.unserved]
-    asked = task.cost.serial.any() and admission == settings.admission
+    asked = task.cost.serial.any() and admission == settings.admission and affords_moves(task)
     if ranked[0].unserved or not (leaders and asked) or task.problem.workload.trace:
         return list(ranked), []
     searched = _searched(task, settings, leaders, end)

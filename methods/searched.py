@@ -21,14 +21,14 @@ from ..placement.task import Task
 from ..solve.deadline import NEVER, Deadline
 
 #: Short searches for these multiples of R, on swarms that are not too large for them, and steps of
-#: each; where servers hand on to each other a step takes several times as long.
+#: each.
 SEARCHED_SESSIONS = (1.0, 1.5, 2.0)
-SEARCH_STEPS, RELAYED_STEPS = 150, 30
+SEARCH_STEPS = 300
 MOST_SERVERS_TO_SEARCH = 300
 #: Then a long one of so many steps, and the exact method, which ends by a proof or by the clock;
 #: shares that they may take of the time that is left for candidates.
-LONG_STEPS = 1_500
-LONG_SHARE, EXACT_SHARE = 0.4, 0.8
+LONG_STEPS = 12_000
+LONG_SHARE, EXACT_SHARE = 0.6, 0.8
 MOST_SERVERS_TO_SOLVE = 100
 #: Time of each where there is no limit.
 UNLIMITED_S = 60.0
@@ -60,8 +60,7 @@ def _searched(task: Task, sessions: int) -> Placement:
     """What a short search finds for this many concurrent sessions; repeatable by its steps."""
     asked = replace(for_sessions(task, sessions), deadline=NEVER, gap=SEARCH_GAP, on_progress=None)
     asked = for_load(asked, sessions=sessions)
-    steps = RELAYED_STEPS if task.cost.relaying.pairs else SEARCH_STEPS
-    return placed_by_search(asked, max_steps=steps)
+    return placed_by_search(asked, max_steps=SEARCH_STEPS)
 
 
 def _thorough(

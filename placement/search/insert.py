@@ -12,15 +12,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ...chains.knapsack import window_min
-from ...core.content import FloatArray, IntArray
-from ...perfmodel.memory import blocks_of_cache, blocks_within
+from ...core.content import IntArray
+from .fits import blocks_for, blocks_inside
+from .layers import cheapest, nearest
 from .state import Instance, State, Visit
 
 #: Free servers ranked for each number of blocks; beyond these all free ones are tried.
 RANKED = 160
-#: Improvements below this, relative, are rounding.
-EPS = 1e-12
+#: No free servers.
+NOBODY: IntArray = np.zeros(0, dtype=np.int64)
 
 
 class Ask(NamedTuple):
@@ -46,36 +46,31 @@ class Ask(NamedTuple):
 
 def most_blocks(state: State, ask: Ask) -> IntArray:
     """(n,) most blocks that the sessions asked for can run at each server, 0 = none."""
-    cost, tokens = state.instance.cost, state.instance.tokens[ask.row]
-    spare = cost.problem.memory_bytes - state.cache
-    hosted, together = state.blocks, ((ask.sessions, tokens),)
-    computed = cost.most_cache_bytes - state.cache
-    rest = np.minimum(cost.room_bytes(state.end - hosted, state.end) - state.cache, computed)
-    inside = np.minimum(blocks_of_cache(cost, rest, together), hosted)
+    instance = state.instance
+    now, need = (state.end, state.blocks, state.cache), instance.need(ask.row, ask.sessions)
     if ask.fixed:
-        return np.where(state.end > 0, inside, 0)
-    larger = blocks_within(cost, spare, together, capped=False)
-    larger = np.minimum(larger, blocks_of_cache(cost, computed, together))
-    used = np.where(larger > hosted, larger, inside)
-    used = np.minimum(used, state.instance.reach[np.arange(len(used)), state.end])
-    free = blocks_within(cost, spare, ((ask.head, tokens),), capped=False)
-    free = np.minimum(free, state.instance.reach.max(axis=1))
-    return np.clip(np.where(state.end > 0, used, free), 0, cost.problem.max_blocks)
+        return blocks_inside(instance.rooms, *now, need)
+    return blocks_for(instance.rooms, *now, need, instance.need(ask.row, ask.head))
 
 
 def cheapest_chain(state: State, ask: Ask, rng: np.random.Generator) -> tuple[Visit, ...] | None:
     """The chain for the sessions asked for, None when nothing fits."""
     most = shortened(most_blocks(state, ask), ask, rng)
     instance = state.instance
-    links = _Links(state, ask.row, most)
+    visiting = instance.visiting[ask.row]
     if ask.fixed:
-        return _Layers(instance, ask.row, most, links, []).best()
-    chosen, complete = _candidates(state, ask, most)
-    found = _Layers(instance, ask.row, most, links, rng.permutation(chosen).tolist()).best()
+        return _chain(cheapest(visiting, state.end, most, NOBODY))
+    chosen, complete = nearest(_ranking(instance, ask.row), state.end, most, ask.width)
+    found = _chain(cheapest(visiting, state.end, most, rng.permutation(chosen)))
     if found is None and not complete:
         every = np.flatnonzero((state.end == 0) & (most > 0))
-        found = _Layers(instance, ask.row, most, links, every.tolist()).best()
+        found = _chain(cheapest(visiting, state.end, most, every))
     return found
+
+
+def _chain(visits: IntArray) -> tuple[Visit, ...] | None:
+    """Visits from the first to the last; None where there are none."""
+    return tuple((j, b, e) for j, b, e in visits[::-1].tolist()) or None
 
 
 def shortened(most: IntArray, ask: Ask, rng: np.random.Generator) -> IntArray:
@@ -96,120 +91,3 @@ def _ranking(instance: Instance, row: int) -> IntArray:
         known = np.argsort(cost, axis=1, kind="stable")[:, :RANKED].copy()
         instance.ranked[row] = known
     return known
-
-
-def _candidates(state: State, ask: Ask, most: IntArray) -> tuple[IntArray, bool]:
-    """Free servers worth considering, and whether these are all of them."""
-    free = np.where(state.end > 0, 0, most)
-    longest = int(free.max(initial=0))
-    usable = np.flatnonzero(free)
-    if len(usable) <= ask.width:
-        return usable, True
-    ranking = _ranking(state.instance, ask.row)[:longest]
-    fits = free[ranking] >= np.arange(1, longest + 1)[:, None]
-    first = fits & (np.cumsum(fits, axis=1) <= ask.width)
-    chosen = np.zeros(len(free), dtype=bool)
-    chosen[ranking[first]] = True
-    return np.flatnonzero(chosen), False
-
-
-class _Links:
-    """The cheapest visit of a server in use from every block to every end."""
-
-    def __init__(self, state: State, row: int, most: IntArray) -> None:
-        instance, length = state.instance, state.instance.length
-        servers = np.flatnonzero((state.end > 0) & (most > 0))
-        servers = servers[np.argsort(state.end[servers], kind="stable")]
-        self.servers, self.most = servers, most[servers]
-        self.end = state.end[servers]
-        self.hop, self.run = instance.hop_s[row][servers], instance.run_s[row]
-        if not len(servers):
-            self.ends = self.end
-            return
-        origin = np.arange(length + 1)
-        run = self.end[:, None] - origin
-        begin = np.minimum(origin, self.end[:, None])
-        cost = self.hop[:, None] + self.run(servers[:, None], begin, self.end[:, None])
-        cost[(run < 1) | (run > self.most[:, None])] = np.inf
-        first = np.flatnonzero(np.diff(self.end, prepend=-1))
-        self.ends = self.end[first]
-        self.cost = np.minimum.reduceat(cost, first, axis=0)
-
-    def relax(self, reach: FloatArray) -> FloatArray:
-        """``reach`` after any number of visits to servers in use."""
-        if not len(self.ends):
-            return reach
-        reach = reach.copy()
-        while True:
-            new = (self.cost + reach).min(axis=1)
-            old = reach[self.ends]
-            if not (new < old * (1.0 - EPS)).any():
-                return reach
-            reach[self.ends] = np.minimum(old, new)
-
-    def into(self, end: int, reach: FloatArray) -> Visit:
-        """The best last visit that leaves at ``end``."""
-        at = int(np.searchsorted(self.ends, end))
-        origin = int((self.cost[at] + reach).argmin())
-        run = end - origin
-        rows = np.flatnonzero((self.end == end) & (self.most >= run))
-        best = rows[(self.hop[rows] + self.run(self.servers[rows], origin, end)).argmin()]
-        return int(self.servers[best]), origin, end
-
-
-class _Layers:
-    """The dynamic programme: one layer for each free server that improves anything."""
-
-    def __init__(
-        self, instance: Instance, row: int, most: IntArray, links: _Links, servers: list[int]
-    ) -> None:
-        self.links, self.length, self.instance = links, instance.length, instance
-        self.hop, self.run, self.most = instance.hop_s[row], instance.run_s[row], most
-        entered = np.full(self.length + 1, np.inf)
-        entered[0] = 0.0
-        # (server, reach before it, reach with it, reach with servers in use after it)
-        reach = links.relax(entered)
-        self.layers = [(-1, entered, entered, reach)]
-        for j in servers:
-            taken = self._taken(j, reach)
-            if (taken < reach * (1.0 - EPS)).any():
-                entered = np.minimum(reach, taken)
-                after = links.relax(entered)
-                self.layers.append((j, reach, entered, after))
-                reach = after
-        self.reach = reach
-
-    def _taken(self, j: int, reach: FloatArray) -> FloatArray:
-        """(L + 1,) the cheapest way to each block by a visit to a free server."""
-        ramp = self.run.ramp(j)
-        if self.instance.free_ends[j]:
-            least: FloatArray = window_min(reach - ramp, int(self.most[j])) + (ramp + self.hop[j])
-            return least
-        taken = np.full(self.length + 1, np.inf)
-        for end in np.flatnonzero(self.instance.reach[j]).tolist():
-            begin = self._begin(j, end)
-            runs = self.run(j, np.arange(begin, end), end)
-            taken[end] = (reach[begin:end] + runs).min() + self.hop[j]
-        return taken
-
-    def _begin(self, j: int, end: int) -> int:
-        """The first block of the longest visit to a free server that ends there."""
-        return end - min(int(self.most[j]), int(self.instance.reach[j, end]))
-
-    def best(self) -> tuple[Visit, ...] | None:
-        """The cheapest chain to the last block."""
-        if self.reach[self.length] == np.inf:
-            return None
-        chain: list[Visit] = []
-        at = self.length
-        for j, before, entered, after in reversed(self.layers):
-            while after[at] < entered[at]:
-                chain.append(self.links.into(at, after))
-                at = chain[-1][1]
-            if j >= 0 and entered[at] < before[at]:
-                begin = self._begin(j, at)
-                runs = self.run(j, np.arange(begin, at), at)
-                origin = begin + int((before[begin:at] + runs).argmin())
-                chain.append((j, origin, at))
-                at = origin
-        return tuple(reversed(chain))

@@ -7,50 +7,113 @@ for the first hop, a heuristic beyond (a dearer chain may end at a better placed
 
 from __future__ import annotations
 
-import numpy as np
+from typing import NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
+from ...core.content import FloatArray, IntArray
+from ...core.jit import compiled
 from .insert import Ask, most_blocks, shortened
+from .layers import Visiting, run_s
 from .state import State, Visit
+
+#: Share of the servers of a cheapest chain that is left out at random: the search sees other ones.
+LEFT_OUT = 0.05
+
+
+class Labels(NamedTuple):
+    """The cheapest chain found to each block.
+
+    Attributes
+    ----------
+    cost : (L + 1,) seconds, inf where there is none.
+    last : (L + 1,) its last server, -1 at the beginning; begin : where that one's visit begins.
+    """
+
+    cost: FloatArray
+    last: IntArray
+    begin: IntArray
 
 
 def cheapest_chain_relayed(
     state: State, ask: Ask, rng: np.random.Generator
 ) -> tuple[Visit, ...] | None:
-    """The chain for the sessions asked for, None when nothing is found.
-
-    A server of a cheapest chain is skipped with a small probability: the search sees other ones.
-    """
+    """The chain for the sessions asked for, None when nothing is found."""
     instance, length = state.instance, state.instance.length
-    longest = shortened(most_blocks(state, ask), ask, rng)
-    keep = longest > 0
+    most = shortened(most_blocks(state, ask), ask, rng)
     if not ask.fixed:
-        keep &= rng.random(len(longest)) > 0.05
-    servers = np.flatnonzero(keep)
-    end, limit = state.end[servers], longest[servers]
+        most = np.where(rng.random(len(most)) > LEFT_OUT, most, 0)
     paid, relay = instance.paid[ask.row], instance.cost.relaying
-    back, taken = relay.back_s(paid), instance.run_s[ask.row]
-    label: list[tuple[Visit, ...] | None] = [None] * (length + 1)
-    reach = np.full(length + 1, np.inf)
-    label[0], reach[0] = (), 0.0
-    for origin in range(length):
-        chain = label[origin]
-        if chain is None:
-            continue
-        hop = relay.into_s(paid, chain[-1][0] if chain else -1)[servers]
-        hop[np.isin(servers, [j for j, _, _ in chain])] = np.inf
-        stop = np.arange(origin + 1, length + 1)
-        run = stop - origin
-        cost = reach[origin] + hop[:, None] + taken(servers[:, None], origin, stop)
-        wrong_end = (end[:, None] > 0) & (stop != end[:, None])
-        most = np.minimum(limit[:, None], instance.reach[servers][:, stop])
-        cost[(run > most) | wrong_end] = np.inf
-        if back is not None:  # the way back counts at the last block
-            cost[:, -1] += back[servers]
-        if not len(servers):
+    back, ways = relay.back_s(paid), instance.ways(ask.row)
+    labels = Labels(np.full(length + 1, np.inf), *np.full((2, length + 1), -1))
+    labels.cost[0] = 0.0
+    visiting, origin = instance.visiting[ask.row], 0
+    after = np.zeros(len(most)) if back is None else np.array(back)
+    while True:
+        origin = extend(visiting, *ways, after, state.end, most, labels, origin)
+        if origin == length:
             break
-        best = cost.argmin(axis=0)
-        for i in np.flatnonzero(cost.min(axis=0) < reach[origin + 1 :]):
-            at = origin + 1 + int(i)
-            reach[at] = cost[best[i], i]
-            label[at] = (*chain, (int(servers[best[i]]), origin, at))
-    return label[length]
+        last = int(labels.last[origin])  # ways that nobody has gone yet
+        ways.into[last], ways.known[last] = relay.into_s(paid, last), True
+    return _chain(labels, length)
+
+
+def _chain(labels: Labels, at: int) -> tuple[Visit, ...] | None:
+    visits: list[Visit] = []
+    while at and labels.last[at] >= 0:
+        begin = int(labels.begin[at])
+        visits.append((int(labels.last[at]), begin, at))
+        at = begin
+    return tuple(reversed(visits)) or None
+
+
+@compiled
+def extend(
+    visiting: Visiting,
+    into: FloatArray,
+    known: NDArray[np.bool_],
+    after: FloatArray,
+    end: IntArray,
+    most: IntArray,
+    labels: Labels,
+    origin: int,
+) -> int:
+    """Extend the chains to all blocks from ``origin`` on; the block at which that cannot go on,
+    since it is not known what the way from its last server costs, or the last one.
+
+    Parameters
+    ----------
+    into : (n + 1, n) seconds into each server after each other one, and after the client.
+    known : (n + 1,) after which of them.
+    after : (n,) seconds of the way back.
+    end : (n,) of servers in use, 0 for the others.
+    most : (n,) most blocks that each can run.
+    """
+    length = len(labels.cost) - 1
+    for begin in range(origin, length):
+        last = labels.last[begin]
+        if labels.cost[begin] == np.inf:
+            continue
+        if not known[last]:
+            return begin
+        passed = np.zeros(len(end), np.bool_)
+        at = begin
+        while at:
+            passed[labels.last[at]] = True
+            at = labels.begin[at]
+        for j in range(len(end)):
+            if passed[j] or not most[j]:
+                continue
+            first, furthest = begin + 1, min(begin + most[j], length)
+            if end[j]:
+                first, furthest = max(first, end[j]), min(furthest, end[j])
+            for stop in range(first, furthest + 1):
+                if stop - begin > visiting.reach[j, stop]:
+                    continue
+                found = labels.cost[begin] + into[last, j] + run_s(visiting, j, begin, stop)
+                if stop == length:
+                    found += after[j]
+                if found < labels.cost[stop]:
+                    labels.cost[stop], labels.last[stop], labels.begin[stop] = found, j, begin
+    return length

@@ -17,9 +17,22 @@ from ...perfmodel.cost import CostModel
 from ...perfmodel.hops import HopCost
 from ...perfmodel.runs import Runs
 from ..allowed import pinned_spans, reach_of
+from .fits import Bytes, Need, Rooms, cache_of, need_of, rooms_of, sessions_on
+from .layers import Visiting
+
+#: Numbers of sessions of which is kept what they need.
+MOST_NEEDS = 256
 
 #: A visit: server, block at which the batch enters, the span's end at which it leaves.
 Visit = tuple[int, int, int]
+
+
+class Ways(NamedTuple):
+    """Seconds of a step's way: ``into`` (n + 1, n) each server after each other one and, last, the
+    client; ``known`` (n + 1,) after which of them."""
+
+    into: FloatArray
+    known: NDArray[np.bool_]
 
 
 class Batch(NamedTuple):
@@ -42,8 +55,8 @@ class Instance:
     alone_s : (classes,) lower bound on one session's step time.
     paid : (classes,) what a session of each class pays.
     reach : (n, L + 1) most blocks of a span that ends at each block; pinned servers have theirs
-        alone. ``pinned`` : start and end of those; ``free_ends`` : (n,) where neither pins nor
-        bans matter.
+        alone. ``pinned`` : start and end of those.
+    visiting, rooms : (classes,) what visits cost and may be; memory: for the compiled insertion.
     """
 
     cost: CostModel
@@ -56,8 +69,12 @@ class Instance:
     paid: tuple[HopCost, ...]
     reach: IntArray
     pinned: dict[int, tuple[int, int]]
-    free_ends: NDArray[np.bool_]
+    visiting: tuple[Visiting, ...]
+    rooms: Rooms
+    kept: tuple[Bytes, ...]
     ranked: dict[int, IntArray] = field(default_factory=dict, repr=False)
+    needs: dict[tuple[int, int], Need] = field(default_factory=dict, repr=False)
+    gone: dict[int, Ways] = field(default_factory=dict, repr=False)
 
     @classmethod
     def of(cls, cost: CostModel, demand: Sequence[Demand], alone_s: FloatArray) -> Instance:
@@ -77,13 +94,33 @@ class Instance:
             paid=paid,
             reach=reach,
             pinned=pinned_spans(asked),
-            free_ends=(reach == np.minimum(np.arange(length + 1), most[:, None])).all(axis=1),
+            visiting=tuple(_visiting(p, reach) for p in paid),
+            rooms=rooms_of(cost, reach),
+            kept=tuple(cache_of(cost, max(1, d.cache_tokens)) for d in demand),
         )
 
     @property
     def length(self) -> int:
         """Blocks of the model, L."""
         return self.cost.num_blocks
+
+    def need(self, row: int, sessions: int) -> Need:
+        """What so many sessions of a class take of the memory of every server."""
+        key = self.tokens[row], sessions
+        found = self.needs.get(key)
+        if found is None:
+            if len(self.needs) >= MOST_NEEDS:
+                self.needs.clear()
+            found = self.needs[key] = need_of(self.cost, sessions, self.tokens[row])
+        return found
+
+    def ways(self, row: int) -> Ways:
+        """What the ways of a class cost, as far as they are known."""
+        found = self.gone.get(row)
+        if found is None:
+            n = self.hop_s.shape[1]
+            found = self.gone[row] = Ways(np.zeros((n + 1, n)), np.zeros(n + 1, dtype=np.bool_))
+        return found
 
     def chain_s(self, row: int, chain: Sequence[Visit]) -> float:
         """Step time of one session of a class on a chain."""
@@ -93,6 +130,17 @@ class Instance:
         """A batch with its cost."""
         cost = sessions * self.weight[row] * self.chain_s(row, chain)
         return Batch(row, sessions, tuple(chain), cost)
+
+
+def _visiting(paid: HopCost, reach: IntArray) -> Visiting:
+    """What visits cost a session and may be, as plain arrays."""
+    each, sums = paid.step_run_s.each, paid.step_run_s.sums
+    return Visiting(
+        hop=np.array(paid.step_hop_s),
+        each=np.zeros(0) if each is None else np.array(each),
+        sums=np.zeros((0, 0)) if sums is None else np.array(sums),
+        reach=np.array(reach),
+    )
 
 
 class State:
@@ -135,14 +183,9 @@ class State:
 
     def room(self, row: int, chain: Sequence[Visit]) -> int:
         """How many sessions of a class fit on a chain beside all others."""
-        cost, tokens = self.instance.cost, self.instance.tokens[row]
-        fit = []
-        for j, b, e in chain:
-            first = min(b, e - int(self.blocks[j]))
-            left = int(cost.problem.memory_bytes[j]) - int(cost.weights_bytes(j, first, e))
-            spare = min(left, int(cost.most_cache_bytes[j])) - int(self.cache[j])
-            fit.append(spare // int(cost.cache_bytes(tokens, b, e)))
-        return min(fit)
+        instance = self.instance
+        visits = np.array(chain, dtype=np.int64)
+        return sessions_on(instance.rooms, self.blocks, self.cache, instance.kept[row], visits)
 
     def add(self, batch: Batch) -> None:
         """Put a batch on its chain, which must fit."""
