@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -13,6 +14,8 @@ from ...perfmodel.runs import Runs
 
 #: More blocks than any model has.
 NO_BOUND = 2**31
+#: Numbers of sessions whose needs are remembered.
+MOST_NEEDS = 256
 
 
 class Bytes(NamedTuple):
@@ -46,6 +49,20 @@ class Rooms(NamedTuple):
     reach: IntArray
 
 
+class Used(NamedTuple):
+    """What servers do by now.
+
+    Attributes
+    ----------
+    end, hosted : (n,) of the spans in use, which may grow at their beginning; end 0 = free.
+    held : (n,) bytes of cache for others.
+    """
+
+    end: IntArray
+    hosted: IntArray
+    held: IntArray
+
+
 class Need(NamedTuple):
     """What some sessions take on so many blocks: with the weights, and alone ((1,) row)."""
 
@@ -53,16 +70,48 @@ class Need(NamedTuple):
     cache: Bytes
 
 
-def rooms_of(cost: CostModel, reach: IntArray) -> Rooms:
-    """The memory of the servers."""
-    weights = cost.weights_bytes
-    return Rooms(
-        memory=np.array(cost.problem.memory_bytes),
-        cache=np.array(cost.most_cache_bytes),
-        weights=_bytes(weights, weights.sums),
-        limit=np.array(cost.problem.max_blocks),
-        reach=reach,
-    )
+class Fits:
+    """What fits beside all others on some servers; what sessions need is remembered."""
+
+    def __init__(self, cost: CostModel, reach: IntArray) -> None:
+        weights = cost.weights_bytes
+        self._cost = cost
+        self._rooms = Rooms(
+            memory=np.array(cost.problem.memory_bytes),
+            cache=np.array(cost.most_cache_bytes),
+            weights=_bytes(weights, weights.sums),
+            limit=np.array(cost.problem.max_blocks),
+            reach=np.array(reach),
+        )
+        self._needs: dict[tuple[int, int], Need] = {}
+        self._each: dict[int, Bytes] = {}
+
+    def blocks(self, used: Used, tokens: int, sessions: int, head: int) -> IntArray:
+        """(n,) most blocks that sessions with so many cache tokens can run at each server, 0 =
+        none; ``head`` are those for which a free server leaves room."""
+        need = self._need(tokens, sessions)
+        return blocks_for(self._rooms, *used, need, self._need(tokens, head))
+
+    def blocks_hosted(self, used: Used, tokens: int, sessions: int) -> IntArray:
+        """(n,) the same of what each server hosts by now."""
+        return blocks_inside(self._rooms, *used, self._need(tokens, sessions))
+
+    def sessions(self, used: Used, tokens: int, chain: Sequence[tuple[int, int, int]]) -> int:
+        """How many sessions fit on a chain of (server, first block, end)."""
+        each = self._each.get(tokens)
+        if each is None:
+            kept = self._cost.kept.of(tokens)
+            each = self._each[tokens] = _bytes(kept, kept.sums)
+        visits = np.array(chain, dtype=np.int64)
+        return sessions_on(self._rooms, used.hosted, used.held, each, visits)
+
+    def _need(self, tokens: int, sessions: int) -> Need:
+        found = self._needs.get((tokens, sessions))
+        if found is None:
+            if len(self._needs) >= MOST_NEEDS:
+                self._needs.clear()
+            found = self._needs[tokens, sessions] = need_of(self._cost, sessions, tokens)
+        return found
 
 
 def need_of(cost: CostModel, sessions: int, tokens: int) -> Need:
@@ -70,12 +119,6 @@ def need_of(cost: CostModel, sessions: int, tokens: int) -> Need:
     held, most = ((sessions, tokens),), int(cost.problem.memory_bytes.max())
     parts = cost.weights_and_cache(held, most), cost.kept.together(held, most)
     return Need(*(_bytes(p, None if p.alike else p.heaviest()) for p in parts))
-
-
-def cache_of(cost: CostModel, tokens: int) -> Bytes:
-    """What one session with so many cache tokens keeps, (1,) row."""
-    kept = cost.kept.of(tokens)
-    return _bytes(kept, kept.sums)
 
 
 def _bytes(runs: Runs, table: object) -> Bytes:
@@ -92,8 +135,7 @@ def blocks_for(
 
     Parameters
     ----------
-    end, hosted : (n,) of the spans in use, which may grow at their beginning; end 0 = free.
-    held : (n,) bytes of cache for others.
+    end, hosted, held : as of ``Used``.
     ask, head : of the sessions, and of those for which a free server leaves room.
     """
     found = blocks_inside(rooms, end, hosted, held, ask)

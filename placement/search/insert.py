@@ -13,7 +13,6 @@ from typing import NamedTuple
 import numpy as np
 
 from ...core.content import IntArray
-from .fits import blocks_for, blocks_inside
 from .layers import cheapest, nearest
 from .state import Instance, State, Visit
 
@@ -46,11 +45,10 @@ class Ask(NamedTuple):
 
 def most_blocks(state: State, ask: Ask) -> IntArray:
     """(n,) most blocks that the sessions asked for can run at each server, 0 = none."""
-    instance = state.instance
-    now, need = (state.end, state.blocks, state.cache), instance.need(ask.row, ask.sessions)
+    fits, tokens = state.instance.fits, state.instance.tokens[ask.row]
     if ask.fixed:
-        return blocks_inside(instance.rooms, *now, need)
-    return blocks_for(instance.rooms, *now, need, instance.need(ask.row, ask.head))
+        return fits.blocks_hosted(state.used, tokens, ask.sessions)
+    return fits.blocks(state.used, tokens, ask.sessions, ask.head)
 
 
 def cheapest_chain(state: State, ask: Ask, rng: np.random.Generator) -> tuple[Visit, ...] | None:

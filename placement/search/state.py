@@ -17,11 +17,8 @@ from ...perfmodel.cost import CostModel
 from ...perfmodel.hops import HopCost
 from ...perfmodel.runs import Runs
 from ..allowed import pinned_spans, reach_of
-from .fits import Bytes, Need, Rooms, cache_of, need_of, rooms_of, sessions_on
+from .fits import Fits, Used
 from .layers import Visiting
-
-#: Numbers of sessions of which is kept what they need.
-MOST_NEEDS = 256
 
 #: A visit: server, block at which the batch enters, the span's end at which it leaves.
 Visit = tuple[int, int, int]
@@ -56,7 +53,7 @@ class Instance:
     paid : (classes,) what a session of each class pays.
     reach : (n, L + 1) most blocks of a span that ends at each block; pinned servers have theirs
         alone. ``pinned`` : start and end of those.
-    visiting, rooms : (classes,) what visits cost and may be; memory: for the compiled insertion.
+    visiting : (classes,) what visits cost and may be; fits : what servers have room for.
     """
 
     cost: CostModel
@@ -70,10 +67,8 @@ class Instance:
     reach: IntArray
     pinned: dict[int, tuple[int, int]]
     visiting: tuple[Visiting, ...]
-    rooms: Rooms
-    kept: tuple[Bytes, ...]
+    fits: Fits
     ranked: dict[int, IntArray] = field(default_factory=dict, repr=False)
-    needs: dict[tuple[int, int], Need] = field(default_factory=dict, repr=False)
     gone: dict[int, Ways] = field(default_factory=dict, repr=False)
 
     @classmethod
@@ -95,24 +90,13 @@ class Instance:
             reach=reach,
             pinned=pinned_spans(asked),
             visiting=tuple(_visiting(p, reach) for p in paid),
-            rooms=rooms_of(cost, reach),
-            kept=tuple(cache_of(cost, max(1, d.cache_tokens)) for d in demand),
+            fits=Fits(cost, reach),
         )
 
     @property
     def length(self) -> int:
         """Blocks of the model, L."""
         return self.cost.num_blocks
-
-    def need(self, row: int, sessions: int) -> Need:
-        """What so many sessions of a class take of the memory of every server."""
-        key = self.tokens[row], sessions
-        found = self.needs.get(key)
-        if found is None:
-            if len(self.needs) >= MOST_NEEDS:
-                self.needs.clear()
-            found = self.needs[key] = need_of(self.cost, sessions, self.tokens[row])
-        return found
 
     def ways(self, row: int) -> Ways:
         """What the ways of a class cost, as far as they are known."""
@@ -175,6 +159,11 @@ class State:
         return other
 
     @property
+    def used(self) -> Used:
+        """What the batches make every server do."""
+        return Used(self.end, self.blocks, self.cache)
+
+    @property
     def cost_s(self) -> float:
         """Objective of the batches; sessions without a chain cost ten times their bound."""
         each, weight = self.instance.alone_s, self.instance.weight
@@ -184,8 +173,7 @@ class State:
     def room(self, row: int, chain: Sequence[Visit]) -> int:
         """How many sessions of a class fit on a chain beside all others."""
         instance = self.instance
-        visits = np.array(chain, dtype=np.int64)
-        return sessions_on(instance.rooms, self.blocks, self.cache, instance.kept[row], visits)
+        return instance.fits.sessions(self.used, instance.tokens[row], chain)
 
     def add(self, batch: Batch) -> None:
         """Put a batch on its chain, which must fit."""
