@@ -27,7 +27,7 @@ SEARCH_STEPS = 300
 MOST_SERVERS_TO_SEARCH = 300
 #: Then a long one of so many steps, and the exact method, which ends by a proof or by the clock;
 #: shares that they may take of the time that is left for candidates.
-LONG_STEPS = 12_000
+LONG_STEPS = 24_000
 LONG_SHARE, EXACT_SHARE = 0.6, 0.8
 MOST_SERVERS_TO_SOLVE = 100
 #: Time of each where there is no limit.
