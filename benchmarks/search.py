@@ -1,7 +1,8 @@
 """The search beside CG-BP, PETALS' rule and the order-free bound: one row per instance.
 
 ``python benchmarks/search.py [SET ...] [--seconds S]``; sets: reference, b, tight, 40, 200, 1000.
-Figures are ms per output token, averaged over the sessions. CG-BP and PETALS are routed over their
+``--steps N`` ends each search after so many steps instead: its CPU seconds are then those of the same
+work. Figures are ms per output token, averaged over the sessions. CG-BP and PETALS are routed over their
 own spans by the search's insertion; "-" = some session finds no room on that placement.
 """
 
@@ -28,7 +29,7 @@ from swarmplan.placement.search.state import Instance as Offline
 from swarmplan.placement.search.state import State
 from swarmplan.placement.sessions import task_of
 from swarmplan.placement.task import Task
-from swarmplan.solve.deadline import Deadline
+from swarmplan.solve.deadline import NEVER, Deadline
 
 
 def references() -> Iterator[Instance]:
@@ -67,7 +68,7 @@ def per_token(problem: Problem, total_s: float) -> str:
     return f"{total_s * 1e3 / (problem.planning.sessions or 1):.2f}"
 
 
-def row(instance: Instance, seconds: float) -> str:
+def row(instance: Instance, seconds: float, steps: int | None) -> str:
     """One line of the table."""
     problem = instance.problem
     task = task_of(problem, gap=SEARCH_GAP)
@@ -75,7 +76,8 @@ def row(instance: Instance, seconds: float) -> str:
     petals = on_spans(task, PetalsRule(rebalance=problem.num_servers <= 40, cache="left_over"))
     begin = time.process_time()
     try:
-        *_, proof = solve_search(replace(task, deadline=Deadline.after(seconds)))
+        until = NEVER if steps else Deadline.after(seconds)
+        *_, proof = solve_search(replace(task, deadline=until), max_steps=steps)
     except HeuristicFailedError:
         return f"| {instance.name} | {petals} | {greedy} | none found | | | |"
     spent = time.process_time() - begin
@@ -95,13 +97,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("sets", nargs="*", default=["reference", "b", "40"])
     parser.add_argument("--seconds", type=float, default=5.0)
+    parser.add_argument("--steps", type=int)
     given = parser.parse_args()
     warnings.simplefilter("ignore", SwarmplanWarning)
     print("| instance | PETALS | CG-BP | search | LB0 | gap % | CPU s |")
     print("|---|---|---|---|---|---|---|")
     for name in given.sets:
         for instance in SETS[name]():
-            print(row(instance, given.seconds), flush=True)
+            print(row(instance, given.seconds, given.steps), flush=True)
 
 
 if __name__ == "__main__":
