@@ -1,9 +1,9 @@
 """The search beside CG-BP, PETALS' rule and the order-free bound: one row per instance.
 
 ``python benchmarks/search.py [SET ...] [--seconds S]``; sets: reference, b, tight, 40, 200, 1000.
-``--steps N`` ends each search after so many steps instead: its CPU seconds are then those of the same
-work. Figures are ms per output token, averaged over the sessions. CG-BP and PETALS are routed over their
-own spans by the search's insertion; "-" = some session finds no room on that placement.
+``--steps N`` ends each search after so many steps instead: its CPU seconds are those of the same
+work. Figures are ms per output token, averaged over the sessions. CG-BP and PETALS are routed over
+their own spans by the search's insertion; "-" = some session finds no room on that placement.
 """
 
 from __future__ import annotations
