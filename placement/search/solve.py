@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,8 +15,9 @@ from ...core.plan import Certificate, Placement, PlannedRoute
 from ...perfmodel.predict import step_goal
 from ..api import Solution
 from ..task import Task
-from .state import Instance
-from .walk import Run
+
+if TYPE_CHECKING:
+    from .walk import Run
 
 #: Plan and bound this near, relative, are as good as equal for a search.
 SEARCH_GAP = 1e-6
@@ -69,6 +71,9 @@ def _searched(
     warm_routes: Sequence[PlannedRoute] = (),
 ) -> tuple[Run, bool]:
     """A search, and whether Ctrl-C ended it."""
+    from .state import Instance  # numba takes a while to load
+    from .walk import Run
+
     alone = cheapest_chains_s(task.cost, task.demand)
     require_chains(task.cost, task.demand, alone)
     run = Run(
