@@ -16,6 +16,7 @@ from ..core.objective import STEP, THROUGHPUT, Objective
 from ..core.plan import Certificate, Trial
 from ..core.problem import Problem
 from ..perfmodel.cost import CostModel
+from ..placement.search.solve import compiled
 from ..placement.task import Task
 from .candidates import GIVEN, Entry, entries
 from .certify import ALONE, floor_of
@@ -26,6 +27,7 @@ from .improving import affords_moves, improved
 from .judge import REHEARSED, judge_for, requests_needed
 from .race import INTERRUPTED, Race, Runner, behind
 from .routed import routed
+from .searched import MOST_SERVERS_TO_SEARCH
 from .ties import untied
 
 #: Offset of the seeds of auto's own requests, so that a plan is never chosen on the very draws on
@@ -76,6 +78,8 @@ def auto(task: Task, settings: Settings) -> Draft:
 def _least_response(task: Task, settings: Settings) -> Draft:
     """Race all candidates, then improve the best one."""
     problem = task.problem
+    if problem.num_servers <= MOST_SERVERS_TO_SEARCH:
+        task = compiled(task)
     share = CANDIDATES_SHARE if affords_moves(task) else UNIMPROVED_SHARE
     early = replace(task, deadline=task.deadline.share(share))
     found = entries(early, settings.known, thorough=True)

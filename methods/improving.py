@@ -21,8 +21,8 @@ TRIED, AGREEING = 8_765_432, 9_876_543
 #: Work of a search, in seconds of a quiet machine, as a share of the time limit: with that on known
 #: plans it is done before the clock ends it, so that no plan depends on who else computes.
 WORK_SHARE = 0.4
-#: A move takes about so long on a quiet machine; with fewer of them for each server nothing is found
-#: that holds (docs/auto.md).
+#: A move takes about so long on a quiet machine; with fewer of them for each server nothing is
+#: found that holds (docs/auto.md).
 MOVE_S, SERVER_MOVES = 0.036, 20
 
 

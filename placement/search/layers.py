@@ -9,9 +9,11 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ...core.content import FloatArray, IntArray
 from ...core.jit import compiled
+from ...perfmodel.plain import Plain, run_of
 
 #: Improvements below this, relative, are rounding.
 EPS = 1e-12
@@ -23,29 +25,19 @@ class Visiting(NamedTuple):
     Attributes
     ----------
     hop : (n,) seconds of a hop.
-    each : (n,) seconds of a block; empty where the blocks of a server differ.
-    sums : (n, L + 1) then, of the first 0..L blocks; else (0, 0).
+    run : seconds of the blocks it runs.
     reach : (n, L + 1) most blocks of a span that ends at each block.
     """
 
     hop: FloatArray
-    each: FloatArray
-    sums: FloatArray
+    run: Plain
     reach: IntArray
-
-
-@compiled
-def run_s(visiting: Visiting, server: int, start: int, end: int) -> float:
-    """Seconds of a visit's blocks."""
-    if len(visiting.each):
-        return float(visiting.each[server] * (end - start))
-    return float(visiting.sums[server, end] - visiting.sums[server, start])
 
 
 @compiled
 def visit_s(visiting: Visiting, server: int, start: int, end: int) -> float:
     """Seconds of a visit."""
-    return float(visiting.hop[server] + run_s(visiting, server, start, end))
+    return float(visiting.hop[server] + run_of(visiting.run, server, start, end))
 
 
 @compiled
@@ -59,20 +51,55 @@ def nearest(ranking: IntArray, end: IntArray, most: IntArray, width: int) -> tup
     end : (n,) of servers in use, 0 for the others.
     most : (n,) most blocks that each can run.
     """
-    free = np.where(end > 0, 0, most)
-    usable = np.flatnonzero(free)
-    if len(usable) <= width:
-        return usable, True
-    chosen = np.zeros(len(free), np.bool_)
-    for blocks in range(1, free.max() + 1):
+    chosen = np.zeros(len(end), np.bool_)
+    usable, longest = 0, 0
+    for server in range(len(end)):
+        if not end[server] and most[server] > 0:
+            usable, longest = usable + 1, max(longest, most[server])
+    if usable <= width:
+        for server in range(len(end)):
+            chosen[server] = not end[server] and most[server] > 0
+        return numbers(chosen, usable), True
+    found = 0
+    for blocks in range(1, longest + 1):
         left = width
         for server in ranking[blocks - 1]:
-            if free[server] >= blocks:
+            if not end[server] and most[server] >= blocks:
+                found += not chosen[server]
                 chosen[server] = True
                 left -= 1
                 if not left:
                     break
-    return np.flatnonzero(chosen), False
+    return numbers(chosen, found), False
+
+
+@compiled
+def numbers(chosen: NDArray[np.bool_], count: int) -> IntArray:
+    """Which are chosen, by number; so many are."""
+    found, at = np.empty(count, np.int64), 0
+    for server in range(len(chosen)):
+        if chosen[server]:
+            found[at] = server
+            at += 1
+    return found
+
+
+@compiled
+def by_ends(end: IntArray, most: IntArray, length: int) -> IntArray:
+    """Servers in use that can run anything, by their ends."""
+    first, count = np.zeros(length + 2, np.int64), 0
+    for server in range(len(end)):
+        if end[server] and most[server] > 0:
+            first[end[server] + 1] += 1
+            count += 1
+    for at in range(1, length + 2):
+        first[at] += first[at - 1]
+    found = np.empty(count, np.int64)
+    for server in range(len(end)):
+        if end[server] and most[server] > 0:
+            found[first[end[server]]] = server
+            first[end[server]] += 1
+    return found
 
 
 @compiled
@@ -86,24 +113,26 @@ def cheapest(visiting: Visiting, end: IntArray, most: IntArray, free: IntArray) 
     most : (n,) most blocks that each can run.
     free : servers not in use that may be taken, in this order.
     """
+    # Loops where numpy has a word for it: that takes seconds longer to compile.
     length = visiting.reach.shape[1] - 1
-    used = np.flatnonzero((end > 0) & (most > 0))
-    used = used[np.argsort(end[used], kind="mergesort")]
+    used = by_ends(end, most, length)
     # before[i], entered[i], after[i]: the cheapest way to each block before free server i, with it,
     # and with servers in use after it; taken[i] is that server.
     layers = len(free) + 1
     before, entered = np.empty((layers, length + 1)), np.empty((layers, length + 1))
-    after, taken = np.empty((layers, length + 1)), np.full(layers, -1, np.int64)
-    before[0], entered[0] = np.inf, np.inf
-    before[0, 0] = entered[0, 0] = 0.0
-    after[0] = entered[0]
+    after, taken = np.empty((layers, length + 1)), np.empty(layers, np.int64)
+    for at in range(length + 1):
+        before[0, at] = entered[0, at] = after[0, at] = np.inf if at else 0.0
+    taken[0] = -1
     _pass_used(visiting, end, most, used, after[0])
     count = 1
     for server in free:
         reach = after[count - 1]
-        before[count], entered[count] = reach, reach
+        for at in range(length + 1):
+            before[count, at] = entered[count, at] = reach[at]
         if _enter(visiting, server, most[server], reach, entered[count]):
-            after[count] = entered[count]
+            for at in range(length + 1):
+                after[count, at] = entered[count, at]
             _pass_used(visiting, end, most, used, after[count])
             taken[count] = server
             count += 1
@@ -114,12 +143,12 @@ def cheapest(visiting: Visiting, end: IntArray, most: IntArray, free: IntArray) 
     for layer in range(count - 1, -1, -1):
         while after[layer, at] < entered[layer, at]:
             server, begin = _by_used(visiting, end, most, used, after[layer], at)
-            chain[visits] = server, begin, at
+            chain[visits, 0], chain[visits, 1], chain[visits, 2] = server, begin, at
             visits, at = visits + 1, begin
         if taken[layer] >= 0 and entered[layer, at] < before[layer, at]:
             server = taken[layer]
             begin = _begun(visiting, server, most[server], before[layer], at)
-            chain[visits] = server, begin, at
+            chain[visits, 0], chain[visits, 1], chain[visits, 2] = server, begin, at
             visits, at = visits + 1, begin
     return chain[:visits]
 

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from ...core.content import FloatArray, IntArray
 from ...core.jit import compiled
+from ...perfmodel.plain import run_of
 from .insert import Ask, most_blocks, shortened
-from .layers import Visiting, run_s
+from .layers import Visiting
 from .state import State, Visit
 
 #: Share of the servers of a cheapest chain that is left out at random: the search sees other ones.
@@ -111,7 +112,7 @@ def extend(
             for stop in range(first, furthest + 1):
                 if stop - begin > visiting.reach[j, stop]:
                     continue
-                found = labels.cost[begin] + into[last, j] + run_s(visiting, j, begin, stop)
+                found = labels.cost[begin] + into[last, j] + run_of(visiting.run, j, begin, stop)
                 if stop == length:
                     found += after[j]
                 if found < labels.cost[stop]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 
 #: Plan and bound this near, relative, are as good as equal for a search.
 SEARCH_GAP = 1e-6
+#: One insertion takes longer only where code is compiled first.
+COMPILED_S = 1.0
 
 
 def solve_search(
@@ -64,6 +68,19 @@ def solve_search(
     return _solution(run, interrupted)
 
 
+def compiled(task: Task) -> Task:
+    """The task, its deadline later by what it took to compile an insertion: once on a machine."""
+    from .moves import Manner, repair  # numba takes a while to load
+    from .state import Instance, State
+
+    begun = time.monotonic()
+    state = State(Instance.of(task.cost, task.demand[:1], np.zeros(1)))
+    state.pending = [(0, 1)]
+    repair(state, Manner(), np.random.default_rng(0))
+    took_s = time.monotonic() - begun
+    return replace(task, deadline=task.deadline.later(took_s)) if took_s > COMPILED_S else task
+
+
 def _searched(
     task: Task,
     max_steps: int | None,
@@ -76,6 +93,7 @@ def _searched(
 
     alone = cheapest_chains_s(task.cost, task.demand)
     require_chains(task.cost, task.demand, alone)
+    task = compiled(task)
     run = Run(
         task=task,
         instance=Instance.of(task.cost, task.demand, alone),

@@ -14,10 +14,11 @@ from ...core.content import FloatArray, IntArray
 from ...core.plan import Hop, Placement, PlannedRoute, Route
 from ...core.workload import Demand
 from ...perfmodel.cost import CostModel
+from ...perfmodel.fits import Fits, Used
 from ...perfmodel.hops import HopCost
+from ...perfmodel.plain import plain
 from ...perfmodel.runs import Runs
 from ..allowed import pinned_spans, reach_of
-from .fits import Fits, Used
 from .layers import Visiting
 
 #: A visit: server, block at which the batch enters, the span's end at which it leaves.
@@ -89,7 +90,10 @@ class Instance:
             paid=paid,
             reach=reach,
             pinned=pinned_spans(asked),
-            visiting=tuple(_visiting(p, reach) for p in paid),
+            visiting=tuple(
+                Visiting(np.array(p.step_hop_s), plain(p.step_run_s, np.float64), np.array(reach))
+                for p in paid
+            ),
             fits=Fits(cost, reach),
         )
 
@@ -114,17 +118,6 @@ class Instance:
         """A batch with its cost."""
         cost = sessions * self.weight[row] * self.chain_s(row, chain)
         return Batch(row, sessions, tuple(chain), cost)
-
-
-def _visiting(paid: HopCost, reach: IntArray) -> Visiting:
-    """What visits cost a session and may be, as plain arrays."""
-    each, sums = paid.step_run_s.each, paid.step_run_s.sums
-    return Visiting(
-        hop=np.array(paid.step_hop_s),
-        each=np.zeros(0) if each is None else np.array(each),
-        sums=np.zeros((0, 0)) if sums is None else np.array(sums),
-        reach=np.array(reach),
-    )
 
 
 class State:

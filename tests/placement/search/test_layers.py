@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from swarmplan.core.content import IntArray
+from swarmplan.perfmodel.plain import Plain
 from swarmplan.placement.search.layers import Visiting, cheapest, nearest, visit_s
 
 LENGTH, SERVERS = 6, 5
@@ -22,8 +23,10 @@ def drawn(rng: np.random.Generator, *, alike: bool) -> Visiting:
     reach = np.minimum(rng.integers(1, LENGTH + 1, (SERVERS, 1)), np.arange(LENGTH + 1))
     return Visiting(
         hop=rng.integers(1, 9, SERVERS).astype(float),
-        each=blocks[:, 0].copy() if alike else np.zeros(0),
-        sums=np.zeros((0, 0)) if alike else sums,
+        run=Plain(
+            each=blocks[:, 0].copy() if alike else np.zeros(0),
+            sums=np.zeros((0, 0)) if alike else sums,
+        ),
         reach=reach,
     )
 

@@ -7,28 +7,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ...core.content import IntArray
-from ...core.jit import compiled
-from ...perfmodel.cost import CostModel
-from ...perfmodel.runs import Runs
+from ..core.content import IntArray
+from ..core.jit import compiled
+from .cost import CostModel
+from .plain import NO_BOUND, Plain, most_within, plain, plain_heaviest, run_of
 
-#: More blocks than any model has.
-NO_BOUND = 2**31
 #: Numbers of sessions whose needs are remembered.
 MOST_NEEDS = 256
-
-
-class Bytes(NamedTuple):
-    """What 0..L blocks take: one figure a server where blocks are alike, else a table.
-
-    Attributes
-    ----------
-    each : (n,) bytes of a block; empty where they differ.
-    table : (n, L + 1) then, of the first 0..L blocks, or the most of any 0..L; else (0, 0).
-    """
-
-    each: IntArray
-    table: IntArray
 
 
 class Rooms(NamedTuple):
@@ -39,14 +24,15 @@ class Rooms(NamedTuple):
     memory : (n,) bytes for weights and cache; cache : (n,) most of it for caches.
     weights : of the blocks.
     limit : (n,) most blocks that each may host.
-    reach : (n, L + 1) most blocks of a span that ends at each block.
+    reach : (n, L + 1) most blocks of a span that ends at each block; longest : (n,) anywhere.
     """
 
     memory: IntArray
     cache: IntArray
-    weights: Bytes
+    weights: Plain
     limit: IntArray
     reach: IntArray
+    longest: IntArray
 
 
 class Used(NamedTuple):
@@ -66,25 +52,25 @@ class Used(NamedTuple):
 class Need(NamedTuple):
     """What some sessions take on so many blocks: with the weights, and alone ((1,) row)."""
 
-    whole: Bytes
-    cache: Bytes
+    whole: Plain
+    cache: Plain
 
 
 class Fits:
     """What fits beside all others on some servers; what sessions need is remembered."""
 
     def __init__(self, cost: CostModel, reach: IntArray) -> None:
-        weights = cost.weights_bytes
         self._cost = cost
         self._rooms = Rooms(
             memory=np.array(cost.problem.memory_bytes),
             cache=np.array(cost.most_cache_bytes),
-            weights=_bytes(weights, weights.sums),
+            weights=plain(cost.weights_bytes, np.int64),
             limit=np.array(cost.problem.max_blocks),
             reach=np.array(reach),
+            longest=reach.max(axis=1),
         )
         self._needs: dict[tuple[int, int], Need] = {}
-        self._each: dict[int, Bytes] = {}
+        self._each: dict[int, Plain] = {}
 
     def blocks(self, used: Used, tokens: int, sessions: int, head: int) -> IntArray:
         """(n,) most blocks that sessions with so many cache tokens can run at each server, 0 =
@@ -100,8 +86,7 @@ class Fits:
         """How many sessions fit on a chain of (server, first block, end)."""
         each = self._each.get(tokens)
         if each is None:
-            kept = self._cost.kept.of(tokens)
-            each = self._each[tokens] = _bytes(kept, kept.sums)
+            each = self._each[tokens] = plain(self._cost.kept.of(tokens), np.int64)
         visits = np.array(chain, dtype=np.int64)
         return sessions_on(self._rooms, used.hosted, used.held, each, visits)
 
@@ -118,13 +103,7 @@ def need_of(cost: CostModel, sessions: int, tokens: int) -> Need:
     """What so many sessions with so many cache tokens take; more than any memory just so."""
     held, most = ((sessions, tokens),), int(cost.problem.memory_bytes.max())
     parts = cost.weights_and_cache(held, most), cost.kept.together(held, most)
-    return Need(*(_bytes(p, None if p.alike else p.heaviest()) for p in parts))
-
-
-def _bytes(runs: Runs, table: object) -> Bytes:
-    if runs.each is not None:
-        return Bytes(np.array(runs.each, dtype=np.int64), np.zeros((0, 0), dtype=np.int64))
-    return Bytes(np.zeros(0, dtype=np.int64), np.array(table, dtype=np.int64))
+    return Need(*(plain_heaviest(p, np.int64) for p in parts))
 
 
 @compiled
@@ -142,12 +121,12 @@ def blocks_for(
     for j in range(len(end)):
         need = ask if end[j] else head
         most = min(
-            _fitting(need.whole, j, rooms.memory[j] - held[j]),
-            _fitting(need.cache, 0, rooms.cache[j] - held[j]),
+            most_within(need.whole, j, rooms.memory[j] - held[j]),
+            most_within(need.cache, 0, rooms.cache[j] - held[j]),
         )
         if most > hosted[j]:
             found[j] = most
-        most = rooms.reach[j, end[j]] if end[j] else rooms.reach[j].max()
+        most = rooms.reach[j, end[j]] if end[j] else rooms.longest[j]
         found[j] = max(min(found[j], most, rooms.limit[j]), 0)
     return found
 
@@ -160,15 +139,15 @@ def blocks_inside(
     found = np.zeros(len(end), np.int64)
     for j in range(len(end)):
         if hosted[j]:
-            beside = rooms.memory[j] - _span_bytes(rooms.weights, j, end[j] - hosted[j], end[j])
-            most = _fitting(ask.cache, 0, min(beside, rooms.cache[j]) - held[j])
+            beside = rooms.memory[j] - run_of(rooms.weights, j, end[j] - hosted[j], end[j])
+            most = most_within(ask.cache, 0, min(beside, rooms.cache[j]) - held[j])
             found[j] = max(min(most, hosted[j]), 0)
     return found
 
 
 @compiled
 def sessions_on(
-    rooms: Rooms, hosted: IntArray, held: IntArray, each: Bytes, chain: IntArray
+    rooms: Rooms, hosted: IntArray, held: IntArray, each: Plain, chain: IntArray
 ) -> int:
     """How many sessions of a class fit on a chain beside all others.
 
@@ -181,23 +160,7 @@ def sessions_on(
     fit = NO_BOUND
     for i in range(len(chain)):
         j, begin, end = chain[i]
-        weights = _span_bytes(rooms.weights, j, min(begin, end - hosted[j]), end)
+        weights = run_of(rooms.weights, j, min(begin, end - hosted[j]), end)
         spare = min(rooms.memory[j] - weights, rooms.cache[j]) - held[j]
-        fit = min(fit, spare // _span_bytes(each, 0, begin, end))
+        fit = min(fit, spare // run_of(each, 0, begin, end))
     return int(fit)
-
-
-@compiled
-def _fitting(need: Bytes, row: int, free: int) -> int:
-    """Most blocks of which so many bytes hold what they need; less than none if free is."""
-    if len(need.each):
-        each = need.each[row]
-        return int(free // each) if each else NO_BOUND
-    return int(np.searchsorted(need.table[row], free, side="right")) - 1
-
-
-@compiled
-def _span_bytes(weights: Bytes, server: int, start: int, end: int) -> int:
-    if len(weights.each):
-        return int(weights.each[server] * (end - start))
-    return int(weights.table[server, end] - weights.table[server, start])

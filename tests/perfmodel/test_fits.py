@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from swarmplan.perfmodel.cost import CostModel
+from swarmplan.perfmodel.fits import Fits, Used
 from swarmplan.perfmodel.memory import blocks_within
 from swarmplan.placement.allowed import reach_of
-from swarmplan.placement.search.fits import Fits, Used
 from swarmplan.tests.conftest import random_problem
 from swarmplan.tests.placement.offline import uneven
 
