@@ -24,7 +24,12 @@ from swarmplan.perfmodel.predict import predict
 from swarmplan.placement.api import Solution
 from swarmplan.placement.milp.solve import solve_milp
 from swarmplan.placement.rules.cg_bp import place_blocks
-from swarmplan.placement.search.solve import SEARCH_GAP, placed_by_search, solve_search
+from swarmplan.placement.search.solve import (
+    SEARCH_GAP,
+    compiled,
+    placed_by_search,
+    solve_search,
+)
 from swarmplan.placement.sessions import demand_of, task_of
 from swarmplan.placement.task import Task
 from swarmplan.solve.deadline import Deadline
@@ -341,3 +346,10 @@ def test_a_search_that_is_a_part_hands_on_what_stops_it(tiny: Problem) -> None:
     assert solve_search(task, max_steps=50)[2].interrupted
     with pytest.raises(KeyboardInterrupt):
         placed_by_search(task, max_steps=50)
+
+
+def test_compiling_is_not_of_the_limit(tiny: Problem, monkeypatch: pytest.MonkeyPatch) -> None:
+    task = asked(tiny, deadline=Deadline.after(5.0))
+    assert compiled(task).deadline == task.deadline  # nothing is left to compile by now
+    monkeypatch.setattr("swarmplan.placement.search.solve.COMPILED_S", -1.0)
+    assert compiled(task).deadline.at_s > task.deadline.at_s
