@@ -31,7 +31,7 @@ settings.load_profile("default")
 
 #: Of the limit of a plan, what `auto` spends on its last search and on routers here: how good the
 #: outcome of more is, is a matter of benchmarks, and what either does is tested with more.
-improving.WORK_SHARE = 0.02
+improving.WORK_SHARE, improving.SERVER_MOVES = 0.02, 1
 runoff.WORK_SHARE, runoff.UNLIMITED_S = 0.03, 1.0
 
 ROOT = Path(__file__).resolve().parents[1]
