@@ -43,10 +43,9 @@ OTHER_ROUTERS = ("overlap", "jffc", "fastest-free", "ws-rr")
 #: Shares of the time limit: until then placements are made, the best ones are improved and tried
 #: with every router. The race ends by itself; where it takes long nothing that comes later is worth
 #: as much as its rounds.
-CANDIDATES_SHARE, RACE_SHARE, IMPROVING_SHARE, ROUTED_SHARE = 0.4, 0.8, 0.45, 0.95
-#: Where moves take too long to simulate for enough to be tried, searches have most of that time as
-#: well; where races take more requests, these have the time.
-UNIMPROVED_SHARE, BUSY_SHARE = 0.55, 0.35
+CANDIDATES_SHARE, RACE_SHARE, IMPROVING_SHARE, ROUTED_SHARE = 0.45, 0.8, 0.5, 0.95
+#: Where moves take too long to simulate for enough to be tried, searches have that time as well.
+UNIMPROVED_SHARE = 0.6
 #: A run of one request takes longer only where code is compiled first.
 COMPILED_S = 3.0
 TRACE_ROUNDS = (1_500, 4_000, 10_000)
@@ -81,7 +80,8 @@ def _least_response(task: Task, settings: Settings) -> Draft:
     problem = task.problem
     if problem.num_servers <= MOST_SERVERS_TO_SEARCH:
         task = compiled(task)
-    early = replace(task, deadline=task.deadline.share(_candidates_share(task)))
+    share = CANDIDATES_SHARE if affords_moves(task) else UNIMPROVED_SHARE
+    early = replace(task, deadline=task.deadline.share(share))
     found = entries(early, settings.known, thorough=True)
     compiling_s = _compiling_s(task, settings, found[0])
     task = replace(task, deadline=task.deadline.later(compiling_s))
@@ -127,13 +127,6 @@ def _least_response(task: Task, settings: Settings) -> Draft:
         notes=notes,
         interrupted=interrupted,
     )
-
-
-def _candidates_share(task: Task) -> float:
-    """Share of the time limit in which placements are made."""
-    if requests_needed(task.cost) > 1:
-        return BUSY_SHARE
-    return CANDIDATES_SHARE if affords_moves(task) else UNIMPROVED_SHARE
 
 
 def _compiling_s(task: Task, settings: Settings, entry: Entry) -> float:
