@@ -78,7 +78,7 @@ class Instance:
         paid = tuple(cost.planned(d.client) for d in demand)
         asked, length = cost.problem.planning.constraints, cost.num_blocks
         most = np.minimum(cost.problem.max_blocks, length)
-        reach = reach_of(asked, most, length)
+        reach = np.array(reach_of(asked, most, length))
         return cls(
             cost=cost,
             demand=tuple(demand),
@@ -91,7 +91,7 @@ class Instance:
             reach=reach,
             pinned=pinned_spans(asked),
             visiting=tuple(
-                Visiting(np.array(p.step_hop_s), plain(p.step_run_s, np.float64), np.array(reach))
+                Visiting(np.array(p.step_hop_s), plain(p.step_run_s, np.float64), reach)
                 for p in paid
             ),
             fits=Fits(cost, reach),
