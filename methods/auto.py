@@ -16,7 +16,7 @@ from ..core.objective import STEP, THROUGHPUT, Objective
 from ..core.plan import Certificate, Trial
 from ..core.problem import Problem
 from ..perfmodel.cost import CostModel
-from ..placement.search.solve import compiled
+from ..placement.search.solve import after_compiling
 from ..placement.task import Task
 from .candidates import GIVEN, Entry, entries
 from .certify import ALONE, floor_of
@@ -79,7 +79,7 @@ def _least_response(task: Task, settings: Settings) -> Draft:
     """Race all candidates, then improve the best one."""
     problem = task.problem
     if problem.num_servers <= MOST_SERVERS_TO_SEARCH:
-        task = compiled(task)
+        task = after_compiling(task)
     share = CANDIDATES_SHARE if affords_moves(task) else UNIMPROVED_SHARE
     early = replace(task, deadline=task.deadline.share(share))
     found = entries(early, settings.known, thorough=True)

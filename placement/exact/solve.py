@@ -11,7 +11,7 @@ from ...core.plan import Placement, PlannedRoute
 from ...perfmodel.room import exact_bytes, too_large
 from ..api import Solution
 from ..moves.resilience import require_met
-from ..search.solve import compiled
+from ..search.solve import after_compiling
 from ..task import Task
 from .work import Work
 
@@ -70,7 +70,7 @@ def solve_exact(
     require_met(task.cost, limit_s=min(MEETING_S, 0.2 * task.deadline.left_s()))
     alone = cheapest_chains_s(task.cost, task.demand)
     require_chains(task.cost, task.demand, alone)
-    task = compiled(task)
+    task = after_compiling(task)
     work = Work(task=task, max_iterations=max_iterations)
     work.standing.raise_bound(summed_s(task.demand, alone), PROOF)
     try:

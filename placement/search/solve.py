@@ -68,7 +68,7 @@ def solve_search(
     return _solution(run, interrupted)
 
 
-def compiled(task: Task) -> Task:
+def after_compiling(task: Task) -> Task:
     """The task, its deadline later by what it took to compile an insertion: once on a machine."""
     from .moves import Manner, repair  # numba takes a while to load
     from .state import Instance, State
@@ -93,7 +93,7 @@ def _searched(
 
     alone = cheapest_chains_s(task.cost, task.demand)
     require_chains(task.cost, task.demand, alone)
-    task = compiled(task)
+    task = after_compiling(task)
     run = Run(
         task=task,
         instance=Instance.of(task.cost, task.demand, alone),

@@ -26,7 +26,7 @@ from swarmplan.placement.milp.solve import solve_milp
 from swarmplan.placement.rules.cg_bp import place_blocks
 from swarmplan.placement.search.solve import (
     SEARCH_GAP,
-    compiled,
+    after_compiling,
     placed_by_search,
     solve_search,
 )
@@ -350,6 +350,6 @@ def test_a_search_that_is_a_part_hands_on_what_stops_it(tiny: Problem) -> None:
 
 def test_compiling_is_not_of_the_limit(tiny: Problem, monkeypatch: pytest.MonkeyPatch) -> None:
     task = asked(tiny, deadline=Deadline.after(5.0))
-    assert compiled(task).deadline == task.deadline  # nothing is left to compile by now
+    assert after_compiling(task).deadline == task.deadline  # nothing is left to compile by now
     monkeypatch.setattr("swarmplan.placement.search.solve.COMPILED_S", -1.0)
-    assert compiled(task).deadline.at_s > task.deadline.at_s
+    assert after_compiling(task).deadline.at_s > task.deadline.at_s
